@@ -1,0 +1,1 @@
+"""Questions: distributions, layouts, strategies and the corpus."""

@@ -1,0 +1,1 @@
+"""What the answer is, and how far one may lie from it."""

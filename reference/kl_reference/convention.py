@@ -1,0 +1,89 @@
+"""What an implementation says it computes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class Formula(Enum):
+    """The term summed over classes; P is the data (target), Q the model, log the natural logarithm."""
+
+    PLAIN = "p·(log p − log q)"
+    GENERALISED = "p·log(p/q) − p + q"
+    CROSS_ENTROPY = "−p·log q"
+
+
+class Space(Enum):
+    """How a distribution is handed over: as p, as log p, or as logits x with p = softmax(x)."""
+
+    PROBABILITY = "probability"
+    LOG = "log-probability"
+    LOGITS = "logits"
+
+
+class Reduction(Enum):
+    """What becomes of the terms; the value is the divisor in words.
+
+    ``TERMS`` keeps the broadcast shape, ``ROWS`` sums the class axis away, the others give one number.
+    """
+
+    TERMS = "every term kept"
+    ROWS = "summed over classes, every row kept"
+    SUM = "summed over everything"
+    MEAN = "sum ÷ number of elements"
+    BATCHMEAN = "sum ÷ size of axis 0 of the broadcast shape (0-D: not divided)"
+    ROWMEAN = "sum ÷ number of rows"
+
+
+class Side(Enum):
+    """One of the two arguments of the divergence."""
+
+    TARGET = "target"
+    MODEL = "model"
+
+
+@dataclass(frozen=True, slots=True)
+class Convention:
+    """What an implementation says it computes, as plain data.
+
+    Parameters
+    ----------
+    formula
+        The term.
+    target, model
+        The spaces in which P and Q are accepted.
+    reductions
+        The implementation's own names for the reductions it offers.
+    default
+        The name in ``reductions`` that holds when none is given.
+    axis
+        The class axis; None where the implementation works element by element and knows no classes.
+    order
+        The order of the two positional arguments.
+    clip
+        Probabilities are clipped to this range before anything else is done.
+    normalise
+        Probabilities are divided by their sum over the class axis first.
+    """
+
+    formula: Formula = Formula.PLAIN
+    target: tuple[Space, ...] = (Space.PROBABILITY,)
+    model: tuple[Space, ...] = (Space.LOG,)
+    reductions: Mapping[str, Reduction] = field(default_factory=lambda: {"none": Reduction.TERMS})
+    default: str = "none"
+    axis: int | None = None
+    order: tuple[Side, Side] = (Side.MODEL, Side.TARGET)
+    clip: tuple[float, float] | None = None
+    normalise: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse a default that is not among the reductions."""
+        if self.default not in self.reductions:
+            known = ", ".join(self.reductions)
+            raise ValueError(f"default reduction {self.default!r} is not offered; offered: {known}")
+
+    def named(self, reduction: Reduction) -> str | None:
+        """Return this implementation's own name for a reduction, or None where it is not offered."""
+        return next((name for name, kind in self.reductions.items() if kind is reduction), None)

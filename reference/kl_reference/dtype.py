@@ -1,0 +1,100 @@
+"""The floating-point formats an implementation may be asked in."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Dtype(Enum):
+    """A binary floating-point format with subnormals, infinities and NaN.
+
+    The value of a member is (name, significand bits with the hidden one, exponent of the least normal number,
+    exponent of the largest finite number).
+
+    Source: IEEE 754-2019 table 3.5 for binary64, binary32 and binary16; bfloat16 is binary32 cut to 8 bits.
+    """
+
+    FLOAT64 = ("float64", 53, -1022, 1023)
+    FLOAT32 = ("float32", 24, -126, 127)
+    FLOAT16 = ("float16", 11, -14, 15)
+    BFLOAT16 = ("bfloat16", 8, -126, 127)
+
+    @property
+    def label(self) -> str:
+        """The name frameworks use, such as ``"float32"``."""
+        return self.value[0]
+
+    @property
+    def roundoff(self) -> float:
+        """Unit roundoff u = 2^-bits: the largest relative error of one rounding to nearest."""
+        return float(2.0 ** -self.value[1])
+
+    @property
+    def least_normal(self) -> float:
+        """LAM, the smallest positive number held with full precision."""
+        return float(2.0 ** self.value[2])
+
+    @property
+    def least_subnormal(self) -> float:
+        """SUB, the smallest positive number."""
+        return float(2.0 ** (self.value[2] - self.value[1] + 1))
+
+    @property
+    def largest(self) -> float:
+        """MAX, the largest finite number."""
+        return float((2.0 - 2.0 ** (1 - self.value[1])) * 2.0 ** self.value[3])
+
+    @property
+    def carrier(self) -> np.dtype[Any]:
+        """The NumPy dtype that holds every number of this format exactly (bfloat16 travels in float32)."""
+        return np.dtype("float32" if self is Dtype.BFLOAT16 else self.label)
+
+    def round(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Round to nearest, ties to even, into the carrier dtype; overflow gives an infinity.
+
+        Parameters
+        ----------
+        values
+            Real floating-point array of any shape.
+
+        Returns
+        -------
+        NDArray
+            Array of the same shape in ``self.carrier``, every element a number of this format.
+        """
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            if self is not Dtype.BFLOAT16:
+                return np.asarray(values).astype(self.carrier)
+            # One rounding straight from float64: going through float32 first would round twice.
+            wide = np.asarray(values, dtype=np.float64)
+            _, bits, e_min, _ = self.value
+            _, exponent = np.frexp(wide)
+            quantum = np.maximum(exponent - bits, e_min - bits + 1)
+            rounded = np.ldexp(np.rint(np.ldexp(wide, -quantum)), quantum)
+            rounded = np.where(np.isfinite(wide), rounded, wide)
+            rounded = np.where(np.abs(rounded) > self.largest, np.copysign(np.inf, rounded), rounded)
+            return np.asarray(rounded, dtype=np.float32)
+
+    @classmethod
+    def named(cls, name: str) -> Dtype:
+        """Return the format of that name.
+
+        Raises
+        ------
+        ValueError
+            The name is not known; the message lists the known ones.
+        """
+        for dtype in cls:
+            if dtype.label == name:
+                return dtype
+        known = ", ".join(dtype.label for dtype in cls)
+        raise ValueError(f"unknown dtype {name!r}; known: {known}")
+
+    @classmethod
+    def of(cls, array: NDArray[Any]) -> Dtype:
+        """Return the format of an array's own dtype (``ml_dtypes.bfloat16`` included)."""
+        return cls.named(str(array.dtype))

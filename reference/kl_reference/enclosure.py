@@ -1,0 +1,64 @@
+"""A true answer, and how far it may be from the number that stands for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """What a tolerance is built from: error scales of each element of an answer, divided as its value is.
+
+    Parameters
+    ----------
+    condition
+        S of NUMERICS: multiplied by (a + 2)·u it bounds the rounding of a straightforward evaluation,
+        where a is the error of log and exp in u.
+    fixed
+        Further error in plain multiples of u (softmax pipelines, gradients).
+    magnitude
+        T = Σ|term|: what a summation's own rounding is proportional to.
+    gradual, flushed
+        Underflow: multiples of the least subnormal number, and of the least normal number where the column
+        flushes subnormals to zero.
+    count
+        Number of terms summed into one element (1: nothing is summed).
+    """
+
+    condition: Array
+    fixed: Array
+    magnitude: Array
+    gradual: Array
+    flushed: Array
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Enclosure:
+    """The exact answer lies within ``value + tail ± radius``, element by element.
+
+    ``value`` is the exact answer rounded to float64, ``tail`` what that rounding left over, both of the
+    answer's shape. An infinite or NaN value is exact: its tail and radius are 0.
+    """
+
+    value: Array
+    tail: Array
+    radius: Array
+    scale: Scale
+
+    def error(self, got: Array) -> Array:
+        """Return ``got − (value + tail)``, the signed error of an answer, rounded once.
+
+        Equal infinities and a NaN met by a NaN have error 0; any other mismatch of the non-finite is infinite.
+        """
+        with np.errstate(invalid="ignore", over="ignore"):
+            difference = (got - self.value) - self.tail
+        same = (got == self.value) | (np.isnan(got) & np.isnan(self.value))
+        plain = np.isfinite(got) & np.isfinite(self.value)
+        mismatch = np.where(same, 0.0, np.inf)
+        return np.where(plain, difference, mismatch)

@@ -1,0 +1,94 @@
+"""Exact inputs, and the question asked of them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kl_reference.convention import Formula, Reduction, Side, Space
+from kl_reference.dtype import Dtype
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Operand:
+    """One distribution (or measure) exactly as an implementation receives it.
+
+    ``values`` is an array in ``dtype.carrier`` whose every element is a number of ``dtype``.
+    """
+
+    values: NDArray[Any]
+    space: Space
+    dtype: Dtype
+
+    @classmethod
+    def of(cls, values: NDArray[Any], space: Space, dtype: Dtype | None = None) -> Operand:
+        """Round ``values`` to ``dtype`` (their own when None) and remember what they are.
+
+        Raises
+        ------
+        ValueError
+            The array's dtype is not a known floating-point format.
+        """
+        array = np.asarray(values)
+        dtype = Dtype.of(array) if dtype is None else dtype
+        return cls(dtype.round(array), space, dtype)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Problem:
+    """Exact inputs P (target) and Q (model), plus everything that decides the one right answer.
+
+    Parameters
+    ----------
+    target, model
+        The two operands; their shapes broadcast.
+    formula, reduction
+        The term and what becomes of the terms.
+    axis
+        The class axis of the broadcast shape, used by ``ROWS``, ``ROWMEAN``, logits and normalisation.
+    clip, normalise
+        As in :class:`~kl_reference.convention.Convention`.
+    layout
+        How the operands lie in memory (a name known to the asking side); no part of the answer.
+    """
+
+    target: Operand
+    model: Operand
+    formula: Formula = Formula.PLAIN
+    reduction: Reduction = Reduction.TERMS
+    axis: int = -1
+    clip: tuple[float, float] | None = None
+    normalise: bool = False
+    layout: str = "contiguous"
+
+    def side(self, side: Side) -> Operand:
+        """Return the operand of that side."""
+        return self.target if side is Side.TARGET else self.model
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The broadcast shape of the two operands.
+
+        Raises
+        ------
+        ValueError
+            The shapes do not broadcast.
+        """
+        return np.broadcast_shapes(self.target.values.shape, self.model.values.shape)
+
+    @property
+    def id(self) -> str:
+        """A hash of the canonical content: the same question has the same id everywhere."""
+        digest = hashlib.blake2b(digest_size=8)
+        for operand in (self.target, self.model):
+            little = operand.values.astype(operand.values.dtype.newbyteorder("<"), copy=False)
+            head = f"{operand.space.name}|{operand.dtype.label}|{operand.values.shape}|"
+            digest.update(head.encode())
+            digest.update(np.ascontiguousarray(little).tobytes())
+        tail = (self.formula.name, self.reduction.name, self.axis, self.clip, self.normalise, self.layout)
+        digest.update(repr(tail).encode())
+        return digest.hexdigest()
