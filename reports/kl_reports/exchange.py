@@ -1,0 +1,306 @@
+"""The run file: written line by line as cells are judged, read back whole, cut off or growing."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import zlib
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from kl_reports.line import (
+    GZIP,
+    MAGIC,
+    LineError,
+    Lines,
+    decode_header,
+    decode_result,
+    encode_header,
+    encode_line,
+    encode_result,
+    parse,
+)
+from kl_reports.result import FORMAT, Header, Result, Run, Verdict
+
+_OURS = FORMAT.partition("/")[0] + "/"
+
+
+class RunFileError(Exception):
+    """A run file or page that cannot be read or written, with its path and one reason."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+class Writer:
+    """Writes a run file so that whatever ends the process, every line already written can be read.
+
+    Parameters
+    ----------
+    path
+        The file to write; an existing file is replaced.
+
+    Raises
+    ------
+    RunFileError
+        Here and in every method, when the file cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._deflater = zlib.compressobj(wbits=GZIP)
+        try:
+            self._file = path.open("wb")
+        except OSError as error:
+            raise RunFileError(path, f"cannot be written: {error.strerror}") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def header(self, header: Header) -> None:
+        """Write what was asked of whom; the first line of the file."""
+        self._write(encode_header(header))
+
+    def started(self, cell: str) -> None:
+        """Say that a cell is about to be judged, so that a death in between can be laid at its door."""
+        self._write({"kind": "started", "cell": cell})
+
+    def result(self, result: Result) -> None:
+        """Write one cell's result."""
+        self._write(encode_result(result))
+
+    def remark(self, sentence: str) -> None:
+        """Write one sentence about the run itself."""
+        self._write({"kind": "remark", "sentence": sentence})
+
+    def footer(self) -> None:
+        """Say that the run came to its own end, now."""
+        self.end(datetime.now(UTC).isoformat(timespec="seconds"))
+
+    def end(self, finished: str | None) -> None:
+        """Write the last line, with the time the run came to its own end, or None when it never did."""
+        self._write({"kind": "footer", "finished": finished})
+
+    def close(self) -> None:
+        """Close the file; without a footer it reads as cut off."""
+        if not self._file.closed:
+            with self._file:
+                self._put(self._deflater.flush(zlib.Z_FINISH))
+
+    def _write(self, data: Mapping[str, Any]) -> None:
+        line = encode_line(data)
+        self._put(self._deflater.compress(line) + self._deflater.flush(zlib.Z_SYNC_FLUSH))
+
+    def _put(self, data: bytes) -> None:
+        try:
+            self._file.write(data)
+            self._file.flush()
+        except OSError as error:
+            raise RunFileError(self.path, f"cannot be written: {error.strerror}") from error
+
+
+def write(path: Path, run: Run) -> None:
+    """Write a whole run at once; the file appears complete or not at all.
+
+    Raises
+    ------
+    RunFileError
+        When the file cannot be written.
+    """
+    with replacing(path) as temporary, Writer(temporary) as writer:
+        writer.header(run.header)
+        for sentence in run.remarks:
+            writer.remark(sentence)
+        for result in run.results:
+            writer.result(result)
+        writer.end(run.finished)
+
+
+@contextmanager
+def replacing(path: Path) -> Generator[Path]:
+    """Give a temporary path beside ``path``, and move it there when the block ends well.
+
+    Raises
+    ------
+    RunFileError
+        When the folder cannot be written to.
+    """
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name[:80]}.", dir=path.parent)
+        os.close(handle)
+    except OSError as error:
+        raise RunFileError(path, f"cannot be written: {error.strerror}") from error
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except RunFileError as error:
+        raise RunFileError(path, error.reason) from error
+    except OSError as error:
+        raise RunFileError(path, f"cannot be written: {error.strerror}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read(path: Path) -> Run:
+    """Read a run file back, however it ended.
+
+    Planned cells without a result become CRASHED (asked when the process ended) or MISSING.
+
+    Raises
+    ------
+    RunFileError
+        When there is no such file, it is not a run file or one of another format, or its header is damaged.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise RunFileError(path, "no such file") from error
+    except OSError as error:
+        raise RunFileError(path, f"cannot be read: {error.strerror}") from error
+    if not data:
+        raise RunFileError(path, "is empty: the run ended before it wrote its header")
+    if not data.startswith(MAGIC[: len(data)]):
+        raise RunFileError(path, "is not a run file: not gzip-compressed JSON Lines")
+    lines = Lines()
+    texts = lines.feed(data)
+    if not texts:
+        raise RunFileError(
+            path, "holds no complete header line: not a run file, or cut off at its very start"
+        )
+    header = _header(path, texts[0])
+    return _Reading(path.name, header, lines.damaged).run(texts[1:])
+
+
+class _Reading:
+    """Gathers the lines after the header into a run."""
+
+    def __init__(self, name: str, header: Header, damaged: bool) -> None:
+        self._name = name
+        self._header = header
+        self._results: dict[str, Result] = {}
+        self._started: set[str] = set()
+        self._remarks: list[str] = []
+        self._ended = False
+        self._finished: str | None = None
+        self._lost = ["the compressed data is damaged"] if damaged else []
+
+    def run(self, lines: Sequence[bytes]) -> Run:
+        for index, line in enumerate(lines, start=2):
+            try:
+                self._take(parse(line))
+            except LineError as error:
+                self._lost.append(f"line {index}: {error}")
+        planned = self._header.planned
+        judged = sum(cell in self._results for cell in planned)
+        if self._lost:
+            self._remarks.append(
+                f"{self._name} is damaged; {len(self._lost)} lines were lost ({self._lost[0]})"
+            )
+        if not self._ended:
+            self._remarks.append(f"{self._name} was cut off after {judged} of {len(planned)} cells")
+        known = set(planned)
+        unplanned = [result for cell, result in self._results.items() if cell not in known]
+        if unplanned:
+            self._remarks.append(f"{self._name} holds {len(unplanned)} results of cells it did not plan")
+        return Run(
+            header=self._header,
+            results=(*(self._results.get(cell) or self._placeholder(cell) for cell in planned), *unplanned),
+            finished=self._finished,
+            remarks=tuple(self._remarks),
+        )
+
+    def _take(self, data: Mapping[str, Any]) -> None:
+        match data:
+            case {"kind": "started", "cell": str(cell)}:
+                self._started.add(cell)
+            case {"kind": "result"}:
+                result = decode_result(data)
+                self._results[result.cell] = result
+            case {"kind": "remark", "sentence": str(sentence)}:
+                self._remarks.append(sentence)
+            case {"kind": "footer", "finished": str() | None as finished}:
+                self._ended, self._finished = True, finished
+            case _:
+                raise LineError("not a line of a kind known here")
+
+    def _placeholder(self, cell: str) -> Result:
+        requirement, _, column = cell.partition("@")
+        verdict, detail = Verdict.MISSING, "the run was cut off before this cell"
+        if self._ended:
+            detail = "the run ended without a result for this cell"
+        elif cell in self._started:
+            verdict, detail = Verdict.CRASHED, "the process ended while this cell was asked"
+        revision = self._header.requirements.get(requirement, {}).get("revision")
+        return Result(requirement, revision if isinstance(revision, int) else 0, column, verdict, detail)
+
+
+class Follower:
+    """Reads the new lines of a run file while another process writes it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._offset = 0
+        self._lines = Lines()
+
+    def poll(self) -> list[tuple[str, Mapping[str, Any]]]:
+        """Return the kind and the data of every line completed since the last call.
+
+        A file that is not there yet, a half-written tail and a damaged line give nothing.
+        """
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self._offset)
+                data = file.read()
+        except OSError:
+            return []
+        self._offset += len(data)
+        found: list[tuple[str, Mapping[str, Any]]] = []
+        for line in self._lines.feed(data):
+            with suppress(LineError):
+                entry = parse(line)
+                found.append((str(entry.get("kind")), entry))
+        return found
+
+
+def follow(path: Path) -> Follower:
+    """Return a reader of a growing run file, for a progress bar."""
+    return Follower(path)
+
+
+def _header(path: Path, line: bytes) -> Header:
+    try:
+        data = parse(line)
+    except LineError as error:
+        raise RunFileError(path, f"is not a run file: its first line is {error}") from None
+    written = data.get("format")
+    if data.get("kind") != "header" or not isinstance(written, str) or not written.startswith(_OURS):
+        raise RunFileError(path, "is not a run file: its first line is not the header of one")
+    if written != FORMAT:
+        raise RunFileError(
+            path,
+            f"is written in format {written[:40]!r}, and only {FORMAT!r} is known here: "
+            "read it with the kl-conformance that wrote it",
+        )
+    try:
+        return decode_header(data)
+    except LineError as error:
+        raise RunFileError(path, f"has a damaged header: {error}") from None
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

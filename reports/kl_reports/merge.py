@@ -1,0 +1,113 @@
+"""Several runs become one, cell by cell; what differs between them is said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from kl_reports.result import Header, Result, Run, Verdict
+
+_NAMED = 5  # so many cells are named one by one in the remarks; the rest are counted
+
+
+def merge(runs: Sequence[Run]) -> Run:
+    """Return one run holding every cell of the given ones; of two judgements of a cell the later wins.
+
+    A MISSING placeholder never replaces a judgement. Environment entries that differ are kept apart
+    under the frameworks they were seen with, such as ``python [jax]``.
+
+    Raises
+    ------
+    ValueError
+        When no run is given.
+    """
+    if not runs:
+        raise ValueError("merge needs at least one run")
+    if len(runs) == 1:
+        return runs[0]
+    results, remarks = _results(runs)
+    header, differences = _header(runs)
+    finished = [run.finished for run in runs if run.finished is not None]
+    return Run(
+        header=header,
+        results=tuple(results[cell] for cell in dict.fromkeys((*header.planned, *results))),
+        finished=max(finished) if len(finished) == len(runs) else None,
+        remarks=tuple(dict.fromkeys(sentence for run in runs for sentence in run.remarks))
+        + differences
+        + remarks,
+    )
+
+
+def _results(runs: Sequence[Run]) -> tuple[dict[str, Result], tuple[str, ...]]:
+    results: dict[str, Result] = {}
+    remarks: list[str] = []
+    for run in runs:
+        for result in run.results:
+            earlier = results.get(result.cell)
+            if earlier is not None and result.verdict is Verdict.MISSING:
+                continue
+            if earlier is not None and earlier.verdict not in {Verdict.MISSING, result.verdict}:
+                remarks.append(
+                    f"{result.cell} was judged twice: {earlier.verdict.name}, "
+                    f"then {result.verdict.name}; the later is kept"
+                )
+            results[result.cell] = result
+    if len(remarks) > _NAMED:
+        remarks[_NAMED:] = [f"{len(remarks) - _NAMED} more cells were judged twice with different verdicts"]
+    return results, tuple(remarks)
+
+
+def _header(runs: Sequence[Run]) -> tuple[Header, tuple[str, ...]]:
+    headers = [run.header for run in runs]
+    requirements, changed = _union([header.requirements for header in headers])
+    implementations, described = _union([header.implementations for header in headers])
+    columns, _ = _union([header.columns for header in headers])
+    remarks = [
+        f"{name} is worded or revised differently in two of the runs; the later is shown" for name in changed
+    ]
+    remarks += [
+        f"{name} is described differently in two of the runs; the later is shown" for name in described
+    ]
+    united = replace(
+        headers[0],
+        started=min(header.started for header in headers),
+        suite=", ".join(dict.fromkeys(header.suite for header in headers)),
+        profile=", ".join(dict.fromkeys(header.profile for header in headers)),
+        environment=_environment(headers),
+        requirements=requirements,
+        implementations=implementations,
+        columns=columns,
+        planned=tuple(dict.fromkeys(cell for header in headers for cell in header.planned)),
+    )
+    return united, tuple(remarks)
+
+
+def _union(parts: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], list[str]]:
+    """Return all entries, the later over the earlier, and the keys whose entries differed."""
+    whole: dict[str, Any] = {}
+    differing: dict[str, None] = {}
+    for part in parts:
+        for key, entry in part.items():
+            if whole.setdefault(key, entry) != entry:
+                differing[key] = None
+            whole[key] = entry
+    return whole, list(differing)
+
+
+def _environment(headers: Sequence[Header]) -> dict[str, str]:
+    labels = [
+        "+".join(dict.fromkeys(column.framework for column in header.columns.values())) for header in headers
+    ]
+    if len(set(labels)) < len(labels) or "" in labels:
+        labels = [f"run {position}" for position in range(1, len(headers) + 1)]
+    own = [{**header.environment, "seed": str(header.seed)} for header in headers]
+    united: dict[str, str] = {}
+    for key in dict.fromkeys(key for entries in own for key in entries):
+        values = {label: entries[key] for label, entries in zip(labels, own, strict=True) if key in entries}
+        if len(set(values.values())) == 1:
+            # One seed is said by the header itself.
+            united.update({} if key == "seed" else {key: next(iter(values.values()))})
+        else:
+            united.update({f"{key} [{label}]": value for label, value in values.items()})
+    return united

@@ -1,0 +1,118 @@
+"""IEEE values: carried as bit patterns, shown as hex float and shortest decimal."""
+
+from __future__ import annotations
+
+import math
+import re
+import struct
+from dataclasses import dataclass
+from fractions import Fraction
+
+# tag: (bits in all, bits of the fraction)
+_WIDTHS = {"f64": (64, 52), "f32": (32, 23), "f16": (16, 10), "bf16": (16, 7)}
+_PATTERN = re.compile(r"([a-z0-9]+):([0-9a-f]+)", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """One IEEE value, by its dtype's tag and its bits.
+
+    Parameters
+    ----------
+    tag
+        ``f64``, ``f32``, ``f16`` or ``bf16``.
+    pattern
+        The bits, read as an unsigned integer.
+    """
+
+    tag: str
+    pattern: int
+
+    @property
+    def bits(self) -> str:
+        """The tagged bit pattern, such as ``f32:3f800000``."""
+        width, _ = _WIDTHS[self.tag]
+        return f"{self.tag}:{self.pattern:0{width // 4}x}"
+
+    @property
+    def value(self) -> float:
+        """The value as a Python float; exact, except that a NaN loses its payload."""
+        return _value(self.tag, self.pattern)
+
+    @property
+    def hex(self) -> str:
+        """The exact value as a C99 hex float without trailing zeros, or its name in words."""
+        if not math.isfinite(self.value):
+            return self._words()
+        head, _, exponent = self.value.hex().partition("p")
+        if "." in head:
+            head = head.rstrip("0").rstrip(".")
+        return f"{head}p{exponent}"
+
+    @property
+    def decimal(self) -> str:
+        """The shortest decimal that only this value of its dtype rounds to, or its name in words."""
+        value = self.value
+        if not math.isfinite(value):
+            return self._words()
+        if self.tag == "f64" or value == 0.0:
+            return repr(value)
+        # The dtypes are ordered like their bits, so the neighbours are one bit pattern away.
+        below = Fraction(_value(self.tag, self.pattern - 1))
+        above_value = _value(self.tag, self.pattern + 1)
+        exact = Fraction(value)
+        above = Fraction(above_value) if math.isfinite(above_value) else 2 * exact - below
+        low, high = sorted(((below + exact) / 2, (above + exact) / 2))
+        for digits in range(9):
+            text = f"{value:.{digits}e}"
+            if low < Fraction(text) < high:
+                return repr(float(text))
+        return repr(value)
+
+    def _words(self) -> str:
+        width, fraction = _WIDTHS[self.tag]
+        minus = "minus " if self.pattern >> (width - 1) else ""
+        payload = self.pattern & ((1 << fraction) - 1)
+        if not payload:
+            return f"{minus}infinity"
+        quiet = 1 << (fraction - 1)
+        kind = "quiet" if payload & quiet else "signalling"
+        return f"{minus}NaN ({kind}, payload {payload & (quiet - 1)})"
+
+
+def encode(value: float) -> str:
+    """Return the bit pattern of a Python float, such as ``f64:3ff0000000000000``."""
+    return f"f64:{struct.pack('>d', value).hex()}"
+
+
+def decode(bits: str) -> Number:
+    """Return the number a tagged bit pattern stands for.
+
+    Raises
+    ------
+    ValueError
+        When the text is no bit pattern, has an unknown tag, or too few or too many digits.
+    """
+    match = _PATTERN.fullmatch(bits)
+    if match is None:
+        raise ValueError(f"not a bit pattern: {bits[:40]!r}; one looks like 'f64:3ff0000000000000'")
+    tag, digits = match.groups()
+    if tag not in _WIDTHS:
+        raise ValueError(f"unknown dtype tag {tag!r}; known: {', '.join(_WIDTHS)}")
+    if len(digits) * 4 != _WIDTHS[tag][0]:
+        raise ValueError(f"{tag} has {_WIDTHS[tag][0] // 4} hex digits, not {len(digits)}")
+    return Number(tag, int(digits, 16))
+
+
+def _value(tag: str, pattern: int) -> float:
+    value: float
+    match tag:
+        case "f64":
+            (value,) = struct.unpack(">d", pattern.to_bytes(8, "big"))
+        case "f32":
+            (value,) = struct.unpack(">f", pattern.to_bytes(4, "big"))
+        case "f16":
+            (value,) = struct.unpack(">e", pattern.to_bytes(2, "big"))
+        case _:  # bf16 is the upper half of a float32
+            (value,) = struct.unpack(">f", pattern.to_bytes(2, "big") + b"\0\0")
+    return value
