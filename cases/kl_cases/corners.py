@@ -1,0 +1,115 @@
+"""Single classes where the formula has an edge, put into any pair."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from kl_cases.elementary import log
+from kl_cases.family import Rng, order, per_row
+from kl_cases.pair import Measure, Pair
+from kl_reference.convention import Space
+from kl_reference.dtype import Dtype
+
+
+@dataclass(frozen=True, slots=True)
+class Corner:
+    """A probability for p, for q or for both at one class; None leaves a side as it is.
+
+    Parameters
+    ----------
+    name
+        Words joined by hyphens.
+    sentence
+        What is to be seen there.
+    p, q
+        The probabilities written, given the dtype whose edge is meant.
+    whole
+        The whole row is overwritten, not one class of it.
+    """
+
+    name: str
+    sentence: str
+    p: Callable[[Dtype], float] | None = None
+    q: Callable[[Dtype], float] | None = None
+    whole: bool = False
+
+
+def _constant(value: float) -> Callable[[Dtype], float]:
+    return lambda _: value
+
+
+_LISTED = (
+    Corner("zero-target", "p = 0 adds nothing.", p=_constant(0.0)),
+    Corner("negative-zero-target", "p = −0 adds nothing.", p=_constant(-0.0)),
+    Corner("zero-over-zero", "p = 0, q = 0 adds nothing.", p=_constant(0.0), q=_constant(0.0)),
+    Corner("zero-model", "p > 0, q = 0 gives +∞.", p=_constant(0.25), q=_constant(0.0)),
+    Corner(
+        "tiny-model",
+        "p > 0 and q the least normal number gives a large, finite term.",
+        p=_constant(0.25),
+        q=lambda dtype: dtype.least_normal,
+    ),
+    Corner("unit-model", "q = 1, log q = 0: the edge of a clip.", p=_constant(0.25), q=_constant(1.0)),
+    Corner("equal", "p = q adds nothing, though neither is 0.", p=_constant(0.25), q=_constant(0.25)),
+    Corner("nan-target", "p = NaN gives NaN.", p=_constant(np.nan)),
+    Corner("nan-model", "q = NaN gives NaN where p > 0.", p=_constant(0.25), q=_constant(np.nan)),
+    Corner("negative-target", "p < 0 gives NaN or an error.", p=_constant(-0.25)),
+    Corner("infinite-target", "p = ∞ is no probability.", p=_constant(np.inf)),
+    Corner("infinite-model", "q = ∞ is no probability.", q=_constant(np.inf)),
+    Corner(
+        "masked-row", "A row of p = 0, q = 0 adds nothing.", p=_constant(0.0), q=_constant(0.0), whole=True
+    ),
+)
+CORNERS: Mapping[str, Corner] = {corner.name: corner for corner in _LISTED}
+
+
+def inject(pair: Pair, names: tuple[str, ...], rng: Rng, dtype: Dtype) -> Pair:
+    """Overwrite one random class per corner, in every row or in one random row.
+
+    Rows are not normalised again. Different corners take different classes while there are enough.
+
+    Parameters
+    ----------
+    pair
+        Classes last, both sides of one shape.
+    names
+        Names in ``CORNERS``.
+    rng, dtype
+        What decides the places and the numbers.
+
+    Raises
+    ------
+    ValueError
+        A name is not known; the message lists the known ones.
+    """
+    unknown = [name for name in names if name not in CORNERS]
+    if unknown:
+        raise ValueError(f"unknown corner {unknown[0]!r}; known: {', '.join(CORNERS)}")
+    if not names:
+        return pair
+    corners = [CORNERS[name] for name in names]
+    classes = order(rng, pair.shape)
+    rows = rng.random(per_row(pair.shape))
+    every = bool(rng.random() < 0.5)
+    chosen = np.ones_like(rows, dtype=np.bool_) if every else rows == rows.max()
+    p, q = pair.p, pair.q
+    for place, corner in enumerate(corners):
+        marked = np.arange(pair.classes) == classes[..., [place % pair.classes]]
+        where = chosen & (marked | corner.whole)
+        p = p if corner.p is None else _overwritten(p, where, corner.p(dtype))
+        q = q if corner.q is None else _overwritten(q, where, corner.q(dtype))
+    return Pair(p, q, pair.axis, pair.origin)
+
+
+def _overwritten(measure: Measure, where: np.typing.NDArray[np.bool_], probability: float) -> Measure:
+    """Write one probability at the marked places, in the measure's own space where that can express it."""
+    if measure.space is Space.PROBABILITY:
+        return Measure(np.where(where, probability, measure.values), Space.PROBABILITY)
+    if probability < 0.0:
+        plain = Measure(measure.expressed(Space.PROBABILITY), Space.PROBABILITY)
+        return _overwritten(plain, where, probability)
+    number = float(log(np.array([probability]))[0])
+    return Measure(np.where(where, number, measure.values), measure.space)

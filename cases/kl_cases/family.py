@@ -1,0 +1,142 @@
+"""What a family of pairs is, and the few draws that all families are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kl_cases.elementary import Array, exp, log
+from kl_cases.pair import Measure, Pair
+from kl_reference.convention import Space
+from kl_reference.dtype import Dtype
+
+Rng = np.random.Generator
+Shape = tuple[int, ...]
+Build = Callable[[Rng, Shape, Dtype], Pair]
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A named way of drawing pairs, classes last.
+
+    Parameters
+    ----------
+    name
+        Words joined by hyphens.
+    sentence
+        What its pairs are like.
+    build
+        ``build(rng, shape, dtype)`` draws one pair; ``shape`` has at least one axis, and the dtype is the
+        one whose range and precision the pair is meant for.
+    normalised
+        Each row of P and of Q sums to 1 in float64, before any rounding to ``dtype``.
+    repeats
+        One number fills many classes, so that all roundings of a sum may go the same way: judge sums by a
+        bound that holds in every order (NUMERICS 2.4), or by exactness.
+    subnormals
+        Subnormal numbers are the question: realise with ``subnormals=True``.
+    classes
+        Least number of classes with which the family keeps its promise.
+    """
+
+    name: str
+    sentence: str
+    build: Build
+    normalised: bool
+    repeats: bool = False
+    subnormals: bool = False
+    classes: int = 1
+
+
+def family(
+    registry: dict[str, Family],
+    *,
+    normalised: bool,
+    repeats: bool = False,
+    subnormals: bool = False,
+    classes: int = 1,
+) -> Callable[[Build], Family]:
+    """Turn a function into a family and enter it in a registry.
+
+    The name is the function's, the sentence the first paragraph of its docstring; the other arguments are
+    those of :class:`Family`.
+    """
+
+    def enter(build: Build) -> Family:
+        name = getattr(build, "__name__", "").replace("_", "-")
+        sentence = " ".join((build.__doc__ or "").split("\n\n")[0].split())
+        registry[name] = Family(name, sentence, build, normalised, repeats, subnormals, classes)
+        return registry[name]
+
+    return enter
+
+
+# Everything is drawn from rng.random alone, whose stream NumPy keeps, and shaped with kl_cases.elementary:
+# a recipe gives the same bits under every NumPy and on every processor.
+
+
+def per_row(shape: Shape) -> Shape:
+    """Return the shape that holds one number per row."""
+    return (*shape[:-1], 1)
+
+
+def between(rng: Rng, low: float, high: float, shape: Shape) -> Array:
+    """Draw uniformly from [low, high)."""
+    return np.asarray(low + (high - low) * rng.random(shape))
+
+
+def log_between(rng: Rng, low: float, high: float, shape: Shape) -> Array:
+    """Draw from [low, high), uniformly in the logarithm; both are positive."""
+    edges = log(np.array([low, high]))
+    return np.clip(exp(between(rng, float(edges[0]), float(edges[1]), shape)), low, high)
+
+
+def exponential(rng: Rng, shape: Shape) -> Array:
+    """Draw from the exponential distribution of mean 1: weights of a flat Dirichlet distribution."""
+    return np.asarray(-log(1.0 - rng.random(shape)))
+
+
+def bell(rng: Rng, shape: Shape) -> Array:
+    """Draw from a bell of mean 0, variance 1 and no tails beyond 3.5: four uniforms added."""
+    total = rng.random(shape)
+    for _ in range(3):
+        total += rng.random(shape)
+    return np.asarray((total - 2.0) * 3.0**0.5)
+
+
+def order(rng: Rng, shape: Shape) -> NDArray[np.intp]:
+    """Draw a random order of the classes of each row."""
+    return np.asarray(np.argsort(rng.random(shape), axis=-1, kind="stable"))
+
+
+def one_class(rng: Rng, shape: Shape) -> NDArray[np.bool_]:
+    """Mark one random class of each row."""
+    chosen = (rng.random(per_row(shape)) * shape[-1]).astype(np.intp)
+    return np.asarray(np.arange(shape[-1]) == chosen)
+
+
+def block(rng: Rng, shape: Shape) -> NDArray[np.bool_]:
+    """Mark one random run of classes of each row, from none of them to all but one."""
+    classes = shape[-1]
+    length = (rng.random(per_row(shape)) * classes).astype(np.intp)
+    start = (rng.random(per_row(shape)) * (classes - length + 1)).astype(np.intp)
+    place = np.arange(classes)
+    return np.asarray((place >= start) & (place < start + length))
+
+
+def normalised(weights: Array) -> Array:
+    """Divide weights by their sum over the classes."""
+    return np.asarray(weights / np.sum(weights, axis=-1, keepdims=True))
+
+
+def probabilities(p: Array, q: Array) -> Pair:
+    """Pair two arrays of probabilities."""
+    return Pair(Measure(p, Space.PROBABILITY), Measure(q, Space.PROBABILITY))
+
+
+def logits(p: Array, q: Array) -> Pair:
+    """Pair two arrays of logits."""
+    return Pair(Measure(p, Space.LOGITS), Measure(q, Space.LOGITS))

@@ -1,0 +1,164 @@
+"""Recipes: the few numbers from which a pair of any size is built again."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+
+import numpy as np
+from hypothesis import strategies as st
+
+from kl_cases.corners import inject
+from kl_cases.distributions import FAMILIES
+from kl_cases.family import Shape
+from kl_cases.pair import Measure, Pair
+from kl_reference.dtype import Dtype
+
+
+class Profile(Enum):
+    """How much is asked; the value is the name used on the command line."""
+
+    QUICK = "quick"
+    STANDARD = "standard"
+    THOROUGH = "thorough"
+
+
+# Few shapes, because JAX and torch.compile compile once for each. Sizes lie around powers of two and the
+# usual block sizes; the vocabulary-sized ones are dear and come last.
+_QUICK: tuple[Shape, ...] = ((4,), (1, 4), (3, 5), (8, 31))
+_STANDARD: tuple[Shape, ...] = (*_QUICK, (3, 4, 5), (129, 2), (2, 1025), (64, 128))
+_THOROUGH: tuple[Shape, ...] = (
+    *_STANDARD,
+    (1, 1),
+    (2, 3, 4, 5),
+    (33, 127),
+    (1023, 3),
+    (2, 4097),
+    (1, 32003),
+    (1, 65537),
+    (1, 131072),
+)
+PALETTE: dict[Profile, tuple[Shape, ...]] = {
+    Profile.QUICK: _QUICK,
+    Profile.STANDARD: _STANDARD,
+    Profile.THOROUGH: _THOROUGH,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a pair is built from.
+
+    Parameters
+    ----------
+    family
+        A name in ``FAMILIES``.
+    shape
+        The shape of both sides, classes last; ``()`` is one class without an axis.
+    dtype
+        The format whose range and precision the pair is meant for.
+    seed
+        At least 0.
+    corners
+        Names in ``CORNERS``, put in after the family has drawn.
+    """
+
+    family: str
+    shape: Shape
+    dtype: Dtype
+    seed: int
+    corners: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """Return the recipe in one line, such as ``ladder 8x31 float32 #7 +zero-target``."""
+        size = "x".join(map(str, self.shape)) or "scalar"
+        extra = "".join(f" +{corner}" for corner in self.corners)
+        return f"{self.family} {size} {self.dtype.label} #{self.seed}{extra}"
+
+
+def build(recipe: Recipe) -> Pair:
+    """Build the pair of a recipe: the same bits everywhere.
+
+    Raises
+    ------
+    ValueError
+        The family or a corner is not known, or the family needs more classes.
+    """
+    family = FAMILIES.get(recipe.family)
+    if family is None:
+        raise ValueError(f"unknown family {recipe.family!r}; known: {', '.join(FAMILIES)}")
+    shape = recipe.shape or (1,)
+    if shape[-1] < family.classes:
+        raise ValueError(f"family {family.name!r} needs {family.classes} classes, not {recipe.shape}")
+    # The name goes in, or families drawn from one seed would be made of the same numbers.
+    entropy = (recipe.seed, zlib.crc32(family.name.encode()))
+    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
+    pair = inject(family.build(rng, shape, recipe.dtype), recipe.corners, rng, recipe.dtype)
+    if not recipe.shape:
+        pair = Pair(
+            Measure(pair.p.values.reshape(()), pair.p.space), Measure(pair.q.values.reshape(()), pair.q.space)
+        )
+    return replace(pair, origin=str(recipe))
+
+
+def grid(
+    families: Iterable[str], dtype: Dtype, profile: Profile | str = Profile.STANDARD, *, seed: int = 0
+) -> list[Recipe]:
+    """Return every family in every shape of the profile, the same list on every run.
+
+    Parameters
+    ----------
+    families
+        Names in ``FAMILIES``; a shape with too few classes for a family is left out.
+    dtype
+        The format meant.
+    profile
+        A profile or its name.
+    seed
+        The seed of all recipes.
+
+    Raises
+    ------
+    ValueError
+        A family or the profile is not known.
+    """
+    recipes: list[Recipe] = []
+    for name in families:
+        if name not in FAMILIES:
+            raise ValueError(f"unknown family {name!r}; known: {', '.join(FAMILIES)}")
+        shapes = (shape for shape in PALETTE[Profile(profile)] if shape[-1] >= FAMILIES[name].classes)
+        recipes.extend(Recipe(name, shape, dtype, seed) for shape in shapes)
+    return recipes
+
+
+@st.composite
+def recipes(
+    draw: st.DrawFn,
+    families: Sequence[str],
+    dtype: Dtype,
+    shapes: Sequence[Shape] = _STANDARD,
+    corners: Sequence[str] = (),
+) -> Recipe:
+    """Draw a recipe: a family, a shape, a 32-bit seed and up to two corners, never an array.
+
+    Parameters
+    ----------
+    draw
+        Given by Hypothesis.
+    families
+        Names in ``FAMILIES``, the simplest first.
+    dtype
+        The format meant.
+    shapes
+        The shapes to choose from; an example shrinks to the one with the fewest elements.
+    corners
+        Names in ``CORNERS`` that may be put in.
+    """
+    family = FAMILIES[draw(st.sampled_from(list(families)))]
+    fitting = [shape for shape in shapes if (shape or (1,))[-1] >= family.classes]
+    shape = draw(st.sampled_from(sorted(fitting, key=lambda shape: np.prod(shape, dtype=np.int64))))
+    seed = draw(st.integers(0, 2**32 - 1))
+    chosen = draw(st.lists(st.sampled_from(list(corners)), max_size=2, unique=True)) if corners else []
+    return Recipe(family.name, shape, dtype, seed, tuple(chosen))
