@@ -223,7 +223,7 @@ def _tuple_of_text(data: Mapping[str, Any], key: str) -> tuple[str, ...]:
     value = data.get(key)
     if not isinstance(value, list):
         raise LineError(f"{key!r} is not a list")
-    entries = cast("list[Any]", value)
+    entries: list[Any] = value
     if not all(isinstance(entry, str) for entry in entries):
         raise LineError(f"{key!r} holds something that is not text")
     return tuple(entries)

@@ -1,0 +1,176 @@
+"""A run counted: how complete it is, and what each implementation holds by level of requirement."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from kl_reports.result import Column, Result, Run, Verdict
+from kl_reports.wording import count
+
+LEVELS = ("MUST", "SHOULD", "CONVENTION")
+
+_BROKEN = frozenset({Verdict.FAIL, Verdict.NONDETERMINISTIC})
+_SILENT = frozenset({Verdict.CRASHED, Verdict.TIMED_OUT})
+_HELD = frozenset({Verdict.PASS, Verdict.EXPECTED, Verdict.FIXED})
+_UNASKED = frozenset({Verdict.MISSING, Verdict.UNSUPPORTED})
+
+
+@dataclass(frozen=True, slots=True)
+class Completeness:
+    """How much of what was planned was judged."""
+
+    planned: int
+    counts: Mapping[Verdict, int]
+    cut_off: bool
+
+    @property
+    def missing(self) -> int:
+        """Cells that never ran."""
+        return self.counts.get(Verdict.MISSING, 0)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the run came to its own end and every planned cell was asked and answered."""
+        return not self.cut_off and not any(
+            self.counts.get(verdict) for verdict in {Verdict.MISSING, *_SILENT}
+        )
+
+    @property
+    def sentence(self) -> str:
+        """The sentence for the headline."""
+        ran = self.planned - self.missing
+        lost = [
+            f"{self.counts[verdict]:,} {word}"
+            for verdict, word in (
+                (Verdict.MISSING, "missing"),
+                (Verdict.CRASHED, "crashed"),
+                (Verdict.TIMED_OUT, "timed out"),
+            )
+            if self.counts.get(verdict)
+        ]
+        if self.complete:
+            return f"Complete: all {count(self.planned, 'planned cell')} ran."
+        start = "Incomplete, the run was cut off" if self.cut_off else "Not all of it ran"
+        return (
+            f"{start}: {ran:,} of {count(self.planned, 'planned cell')} ran"
+            + "".join(f"{mark} {entry}" for mark, entry in zip((";", ",", ","), lost, strict=False))
+            + "."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LevelScore:
+    """How many requirements of one level an implementation holds, of those it was asked."""
+
+    level: str
+    asked: int
+    held: int
+    broken: int
+    silent: int
+    undecided: int
+    deviations: int
+
+    @property
+    def sentence(self) -> str:
+        """Such as ``MUST 61/64 held, 3 broken; 4 recorded deviations``."""
+        rest = ((self.broken, "broken"), (self.silent, "crashed or timed out"), (self.undecided, "undecided"))
+        words = "".join(f", {number} {word}" for number, word in rest if number)
+        recorded = f"; {count(self.deviations, 'recorded deviation')}" if self.deviations else ""
+        return f"{self.level} {self.held}/{self.asked} held{words}{recorded}."
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One implementation in one version, over all its columns."""
+
+    implementation: str
+    framework: str
+    version: str
+    levels: tuple[LevelScore, ...]
+    fixed: int
+    missing: int
+
+    @property
+    def must(self) -> LevelScore | None:
+        """The score on MUST requirements, where any was asked."""
+        return next((level for level in self.levels if level.level == "MUST"), None)
+
+    @property
+    def sentence(self) -> str:
+        """The verdict sentence; levels stay apart, nothing is added up."""
+        levels = [level.sentence for level in self.levels] or ["Nothing was judged."]
+        fixed = [f"{count(self.fixed, 'cell')} recorded and right now."] if self.fixed else []
+        missing = [f"{count(self.missing, 'cell')} never ran."] if self.missing else []
+        return " ".join((*levels, *fixed, *missing))
+
+
+def column_of(run: Run, key: str) -> Column:
+    """Return a column by its key; a result may name one that its header lacks."""
+    return run.header.columns.get(key) or Column(key, "unlisted", "", "", "", "")
+
+
+def level_of(run: Run, requirement: str) -> str:
+    """Return the level of a requirement, or ``UNLISTED`` where the header lacks it."""
+    return str(run.header.requirements.get(requirement, {}).get("level", "UNLISTED"))
+
+
+def completeness(run: Run) -> Completeness:
+    """Count the cells of a run by verdict."""
+    counts = Counter(result.verdict for result in run.results)
+    return Completeness(len(run.results), counts, run.finished is None)
+
+
+def scores(run: Run) -> tuple[Score, ...]:
+    """Return what each implementation holds, in the order of the header's columns."""
+    parts: dict[tuple[str, str, str], list[Result]] = {}
+    for column in run.header.columns.values():
+        parts[column.framework, column.implementation, column.version] = []
+    for result in run.results:
+        column = column_of(run, result.column)
+        parts.setdefault((column.framework, column.implementation, column.version), []).append(result)
+    return tuple(
+        Score(
+            implementation=implementation,
+            framework=framework,
+            version=version,
+            levels=tuple(_levels(run, results)),
+            fixed=sum(result.verdict is Verdict.FIXED for result in results),
+            missing=sum(result.verdict is Verdict.MISSING for result in results),
+        )
+        for (framework, implementation, version), results in parts.items()
+    )
+
+
+def _levels(run: Run, results: Sequence[Result]) -> Iterable[LevelScore]:
+    verdicts: dict[str, set[Verdict]] = {}
+    recorded: dict[str, set[str]] = {}
+    for result in results:
+        verdicts.setdefault(result.requirement, set()).add(result.verdict)
+        if result.verdict is Verdict.EXPECTED:
+            recorded.setdefault(level_of(run, result.requirement), set()).add(
+                result.deviation or result.requirement
+            )
+    asked = {name: seen - _UNASKED for name, seen in verdicts.items() if seen - _UNASKED}
+    levels = {name: level_of(run, name) for name in asked}
+    for level in (*LEVELS, *sorted(set(levels.values()) - set(LEVELS))):
+        states = Counter(_state(seen) for name, seen in asked.items() if levels[name] == level)
+        if states:
+            yield LevelScore(
+                level=level,
+                asked=states.total(),
+                held=states["held"],
+                broken=states["broken"],
+                silent=states["silent"],
+                undecided=states["undecided"],
+                deviations=len(recorded.get(level, ())),
+            )
+
+
+def _state(seen: set[Verdict]) -> str:
+    if seen & _BROKEN:
+        return "broken"
+    if seen & _SILENT:
+        return "silent"
+    return "held" if seen & _HELD else "undecided"

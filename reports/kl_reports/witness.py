@@ -1,0 +1,151 @@
+"""A witness made readable: every value as bits, hex float and decimal, whatever else may be missing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from kl_reports.number import decode
+from kl_reports.wording import shorten
+
+MOST = 16  # values of one array that are shown; the rest are counted
+_LONGEST = 4000  # characters of one text that are shown
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One value in its three spellings; only ``bits`` where the pattern cannot be decoded."""
+
+    bits: str
+    hex: str
+    decimal: str
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """An array: its space and shape where they are known, its first values, and how many there are."""
+
+    space: str
+    shape: str
+    shown: tuple[Shown, ...]
+    total: int
+
+    @property
+    def more(self) -> int:
+        """Values that are not shown."""
+        return self.total - len(self.shown)
+
+    def brief(self, most: int = 8) -> str:
+        """Return the values as one short text, such as ``[0.5, 0.5]``."""
+        words = [shorten(value.decimal, 40) for value in self.shown[:most]]
+        rest = [f"… {self.total - most} more"] if self.total > most else []
+        return f"[{', '.join([*words, *rest])}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """The smallest problem found that breaks a requirement, for a person; empty where nothing is known."""
+
+    problem: str
+    pair: str
+    case: str
+    formula: str
+    reduction: str
+    dtype: str
+    call: str
+    note: str
+    reproducer: str
+    link: str
+    at: str
+    worst: int | None
+    target: Values | None
+    model: Values | None
+    got: Values | None
+    right: Values | None
+    allowed: Values | None
+
+    def answer(self) -> tuple[str, str, str]:
+        """Return got, right and allowed at the worst element as decimals, empty where unknown."""
+        place = self.worst or 0
+        got, right, allowed = (
+            values.shown[min(place, len(values.shown) - 1)].decimal if values and values.shown else ""
+            for values in (self.got, self.right, self.allowed)
+        )
+        return got, right, allowed
+
+
+def show(witness: Mapping[str, Any]) -> Witness:
+    """Return a witness as a person reads it; keys that are missing or of another type read as empty."""
+    target, model = _argument(witness.get("target")), _argument(witness.get("model"))
+    at = witness.get("at")
+    place = (
+        [entry for entry in cast("list[Any]", at) if isinstance(entry, int)] if isinstance(at, list) else []
+    )
+    return Witness(
+        problem=_text(witness.get("problem")),
+        pair=_text(witness.get("pair")),
+        case=_text(witness.get("case")),
+        formula=_text(witness.get("formula")),
+        reduction=_text(witness.get("reduction")),
+        dtype=_text(witness.get("dtype")),
+        call=_text(witness.get("call")),
+        note=_text(witness.get("note")),
+        reproducer=_text(witness.get("reproducer")),
+        link=_text(witness.get("link")),
+        at=", ".join(map(str, place[:8])),
+        worst=_flat(place, witness),
+        target=target,
+        model=model,
+        got=_array(witness.get("got")),
+        right=_array(witness.get("right")),
+        allowed=_array(witness.get("allowed")),
+    )
+
+
+def _text(value: Any) -> str:
+    return shorten(value, _LONGEST) if isinstance(value, str) else ""
+
+
+def _argument(value: Any) -> Values | None:
+    if not isinstance(value, dict):
+        return None
+    data: dict[str, Any] = value
+    shape = _list(data.get("shape"))
+    words = "" if shape is None else " × ".join(map(str, shape[:8])) or "scalar"
+    return _array(data.get("bits"), _text(data.get("space")), words)
+
+
+def _array(value: Any, space: str = "", shape: str = "") -> Values | None:
+    entries = _list(value)
+    if entries is None:
+        return None
+    return Values(space, shape, tuple(_shown(str(entry)) for entry in entries[:MOST]), len(entries))
+
+
+def _shown(bits: str) -> Shown:
+    try:
+        number = decode(bits)
+    except ValueError:
+        raw = shorten(bits, 80)
+        return Shown(raw, "", raw)
+    return Shown(bits, number.hex, number.decimal)
+
+
+def _flat(place: list[int], witness: Mapping[str, Any]) -> int | None:
+    """Return the index into ``got`` that ``at`` means, where it is among the values shown."""
+    total = len(_list(witness.get("got")) or [])
+    flat = place[0] if len(place) == 1 else None
+    if len(place) > 1 and isinstance(target := witness.get("target"), dict):
+        sizes = _list(cast("dict[str, Any]", target).get("shape")) or []
+        whole = all(isinstance(size, int) for size in sizes)
+        if whole and len(sizes) == len(place) and math.prod(sizes) == total:
+            flat = 0
+            for index, size in zip(place, sizes, strict=True):
+                flat = flat * size + index
+    return flat if flat is not None and 0 <= flat < min(total, MOST) else None
+
+
+def _list(value: Any) -> list[Any] | None:
+    return value if isinstance(value, list) else None
