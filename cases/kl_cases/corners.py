@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kl_cases.elementary import log
 from kl_cases.family import Rng, order, per_row
@@ -104,7 +105,7 @@ def inject(pair: Pair, names: tuple[str, ...], rng: Rng, dtype: Dtype) -> Pair:
     return Pair(p, q, pair.axis, pair.origin)
 
 
-def _overwritten(measure: Measure, where: np.typing.NDArray[np.bool_], probability: float) -> Measure:
+def _overwritten(measure: Measure, where: NDArray[np.bool_], probability: float) -> Measure:
     """Write one probability at the marked places, in the measure's own space where that can express it."""
     if measure.space is Space.PROBABILITY:
         return Measure(np.where(where, probability, measure.values), Space.PROBABILITY)

@@ -48,7 +48,7 @@ def measure(rng: Rng, shape: Shape, dtype: Dtype) -> Pair:
 
 @family(MEASURES, normalised=False, subnormals=True)
 def extreme(rng: Rng, shape: Shape, dtype: Dtype) -> Pair:
-    """Both p and q log-uniform from the least subnormal number to 1: p/q overflows, underflows, loses digits."""
+    """Both p and q log-uniform from the least subnormal number to 1: p/q overflows and underflows."""
     lowest = math.frexp(dtype.least_subnormal)[1] - 1
     p, q = (
         np.ldexp(between(rng, 1.0, 2.0, shape), np.floor(between(rng, lowest, 0.0, shape)).astype(np.intc))

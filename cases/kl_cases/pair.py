@@ -143,7 +143,7 @@ class Pair:
 
     @property
     def rows(self) -> int:
-        """Size of the first axis that is not the class axis (``take_rows`` chooses from it); 1 without one."""
+        """Size of the first axis that is not the class axis, from which ``take_rows`` chooses; or 1."""
         return 1 if self._leading is None else self.shape[self._leading]
 
     @property
