@@ -1,1 +1,38 @@
 """What the answer is, and how far one may lie from it."""
+
+from kl_reference.answer import answer
+from kl_reference.convention import Convention, Formula, Reduction, Side, Space
+from kl_reference.dtype import Dtype
+from kl_reference.enclosure import Enclosure, Scale
+from kl_reference.precision import (
+    Allowance,
+    Profile,
+    Summation,
+    Tolerance,
+    accepts_overflow,
+    tolerance,
+)
+from kl_reference.problem import Operand, Problem
+from kl_reference.softmax import log_softmax, softmax
+
+__all__ = [
+    "Allowance",
+    "Convention",
+    "Dtype",
+    "Enclosure",
+    "Formula",
+    "Operand",
+    "Problem",
+    "Profile",
+    "Reduction",
+    "Scale",
+    "Side",
+    "Space",
+    "Summation",
+    "Tolerance",
+    "accepts_overflow",
+    "answer",
+    "log_softmax",
+    "softmax",
+    "tolerance",
+]

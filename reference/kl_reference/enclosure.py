@@ -54,7 +54,8 @@ class Enclosure:
     def error(self, got: Array) -> Array:
         """Return ``got − (value + tail)``, the signed error of an answer, rounded once.
 
-        Equal infinities and a NaN met by a NaN have error 0; any other mismatch of the non-finite is infinite.
+        Equal infinities and a NaN met by a NaN have error 0; any other mismatch of the non-finite is
+        infinite.
         """
         with np.errstate(invalid="ignore", over="ignore"):
             difference = (got - self.value) - self.tail

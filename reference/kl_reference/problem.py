@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,11 @@ class Operand:
         array = np.asarray(values)
         dtype = Dtype.of(array) if dtype is None else dtype
         return cls(dtype.round(array), space, dtype)
+
+    def flushed(self) -> Operand:
+        """Return the operand with every subnormal number of its dtype replaced by 0."""
+        subnormal = np.abs(self.values) < self.dtype.least_normal
+        return replace(self, values=np.where(subnormal, np.zeros_like(self.values), self.values))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,6 +86,15 @@ class Problem:
         return np.broadcast_shapes(self.target.values.shape, self.model.values.shape)
 
     @property
+    def class_axis(self) -> int:
+        """The class axis of the broadcast shape, counted from the end as :func:`class_axis` does."""
+        return class_axis(self.axis, self.shape)
+
+    def flushed(self) -> Problem:
+        """Return the problem as it looks to hardware that reads subnormal numbers as 0."""
+        return replace(self, target=self.target.flushed(), model=self.model.flushed())
+
+    @property
     def id(self) -> str:
         """A hash of the canonical content: the same question has the same id everywhere."""
         digest = hashlib.blake2b(digest_size=8)
@@ -92,3 +106,17 @@ class Problem:
         tail = (self.formula.name, self.reduction.name, self.axis, self.clip, self.normalise, self.layout)
         digest.update(repr(tail).encode())
         return digest.hexdigest()
+
+
+def class_axis(axis: int, shape: tuple[int, ...]) -> int:
+    """Return an axis counted from the end, −1 for the last; a scalar is one class.
+
+    Raises
+    ------
+    ValueError
+        The shape has no such axis.
+    """
+    rank = max(len(shape), 1)
+    if not -rank <= axis < rank:
+        raise ValueError(f"axis {axis} is out of range for the shape {shape}")
+    return axis - rank if axis >= 0 else axis

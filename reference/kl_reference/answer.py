@@ -1,0 +1,75 @@
+"""The one right answer to a problem."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from kl_reference.condition import term_scale
+from kl_reference.convention import Reduction, Side
+from kl_reference.distribution import Sheet
+from kl_reference.enclosure import Enclosure
+from kl_reference.machine import require_ieee
+from kl_reference.problem import Problem
+from kl_reference.reduction import Terms, classes_last, divisor, gathered, outer, sheet_shape
+from kl_reference.term import term
+
+
+def answer(problem: Problem) -> Enclosure:
+    """Return the exact answer to a problem, and the scales its tolerance is built from.
+
+    The inputs are taken as the real numbers they are; what is lost on the way is inside the radius, about
+    1e-4 of what a float64 evaluation may err (NUMERICS 1.2).
+
+    Parameters
+    ----------
+    problem
+        Operands whose shapes broadcast.
+
+    Returns
+    -------
+    Enclosure
+        Of the broadcast shape for ``TERMS``, of that shape without its class axis for ``ROWS``, else 0-D.
+        p = 0 contributes 0 for every q ≥ 0 (``GENERALISED``: q), p > 0 with q = 0 gives +inf; negative
+        probabilities and NaN give NaN in their term and in the sums that contain it. A row of logits that
+        are all −inf, or of probabilities to be normalised that sum to 0, is NaN. The mean of nothing is NaN.
+
+    Raises
+    ------
+    ValueError
+        The shapes do not broadcast, or there is no such axis.
+    FloatingPointError
+        The thread's arithmetic does not round to nearest or flushes subnormal numbers.
+    """
+    require_ieee()
+    shape, axis, reduction = problem.shape, problem.class_axis, problem.reduction
+    with np.errstate(all="ignore"):
+        summed = gathered(sheet_shape(shape, axis), _maker(problem), reduction)
+        result = summed.divided(divisor(reduction, shape, axis))
+        match reduction:
+            case Reduction.TERMS:
+                return result.enclosure(classes_last(shape, axis), axis)
+            case Reduction.ROWS:
+                return result.enclosure(outer(shape, axis))
+            case _:
+                return result.enclosure(())
+
+
+def _maker(problem: Problem) -> Callable[[slice, slice], Terms]:
+    """Return what makes a block of terms from its rows and columns."""
+    shape = sheet_shape(problem.shape, problem.class_axis)
+    p, q = (sheet_of(problem, side).broadcast(shape) for side in (Side.TARGET, Side.MODEL))
+
+    def make(rows: slice, columns: slice) -> Terms:
+        p_block, q_block = p.block(rows, columns), q.block(rows, columns)
+        value = term(problem.formula, p_block, q_block)
+        magnitude = np.abs(np.ldexp(value.ball.high, value.exponent))
+        return Terms(value, term_scale(problem.formula, p_block, q_block, magnitude, problem.target.dtype))
+
+    return make
+
+
+def sheet_of(problem: Problem, side: Side) -> Sheet:
+    """Return the operand of a side, clipped and normalised as the problem says, with its classes last."""
+    return Sheet.of(problem.side(side), problem.class_axis, problem.clip, problem.normalise)

@@ -1,0 +1,78 @@
+"""How far a straightforward evaluation of a term may err: the scales a tolerance is built from.
+
+Source: NUMERICS 2.2. Everything here is plain float64: a scale needs a few digits, not a bound.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final, assert_never
+
+import numpy as np
+
+from kl_reference.convention import Formula, Space
+from kl_reference.distribution import Distribution
+from kl_reference.dtype import Dtype
+from kl_reference.enclosure import Array, Scale
+
+ELEMENTARY: Final = 4.0
+"""Relative error of log and exp, in u, that the scales of pipelines and gradients are built with."""
+
+
+def blocked(count: int) -> float:
+    """Return h(n) = min(n − 1, 2√n), the growth of rounding in a sum of n terms.
+
+    It is the bound of any sum in √n blocks, and the two-sigma estimate of a sequential one.
+    """
+    return min(max(count - 1.0, 0.0), 2.0 * math.sqrt(count))
+
+
+def term_scale(formula: Formula, p: Distribution, q: Distribution, magnitude: Array, dtype: Dtype) -> Scale:
+    """Return the scales of a block of terms whose absolute values are ``magnitude``."""
+    both = p.ordinary & q.ordinary
+    log_p, log_q = (np.where(both, side.rough_log(), 0.0) for side in (p, q))
+    weight = np.where(both, np.exp(log_p), 0.0)
+    ratio, sizes = np.abs(log_p - log_q), np.abs(log_p) + np.abs(log_q)
+    if q.space is Space.PROBABILITY:
+        # Both ways are open, log(p/q) and log p − log q: whichever errs more.
+        sizes = np.maximum(sizes, 1.0 + ratio)
+    target, model = log_error(p), log_error(q)
+    logarithmic = p.space is not Space.PROBABILITY
+    match formula:
+        case Formula.PLAIN:
+            condition = weight * sizes
+            fixed = weight * ((ratio + 1.0) * target + model)
+        case Formula.CROSS_ENTROPY:
+            condition = weight * np.abs(log_q)
+            fixed = weight * (np.abs(log_q) * target + model)
+        case Formula.GENERALISED:
+            model_weight = np.where(q.ordinary, np.exp(q.rough_log()), 0.0)
+            condition = weight * (sizes + 1.0) + model_weight
+            fixed = weight * ((ratio + 1.0) * target + model) + model_weight * model
+        case _:
+            assert_never(formula)
+    ones = both.astype(np.float64)
+    gradual = ones * (2.0 + (0.5 * (3.0 + sizes) if logarithmic else 0.0))
+    flushed = ones * (abs(math.log(dtype.least_subnormal)) + np.abs(log_q) + 4.0)
+    if formula is Formula.GENERALISED:
+        flushed = flushed + 2.0
+    return Scale(condition, fixed, magnitude, gradual, flushed, 1)
+
+
+def log_error(side: Distribution) -> Array:
+    """Return the absolute error of log p, in u, that normalising its rows brings in.
+
+    For logits: 2·|log p| + (a + 1)·ln n + a + h(n), since |x − max x| ≤ |log p|, and its mean under the
+    softmax is at most ln n. For probabilities divided by their sum: h(n) + 2.
+    """
+    if side.total is None:
+        return np.zeros(())
+    if side.space is Space.PROBABILITY:
+        return np.full((), blocked(side.classes) + 2.0)
+    log_p = np.where(side.ordinary, np.abs(side.rough_log()), 0.0)
+    return 2.0 * log_p + softmax_error(side.classes)
+
+
+def softmax_error(classes: int) -> float:
+    """Return the part of the error of log-softmax, in u, that is the same for every class."""
+    return (ELEMENTARY + 1.0) * math.log(max(classes, 1)) + ELEMENTARY + blocked(classes)

@@ -1,0 +1,181 @@
+"""How far an implementation may lie from the true answer, item by item."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, assert_never
+
+import numpy as np
+
+from kl_reference.condition import blocked
+from kl_reference.convention import Reduction
+from kl_reference.dtype import Dtype
+from kl_reference.enclosure import Array, Enclosure
+from kl_reference.problem import Problem
+
+_MEANS: Final = (Reduction.MEAN, Reduction.BATCHMEAN, Reduction.ROWMEAN)
+_HALF: Final = (Dtype.FLOAT16, Dtype.BFLOAT16)
+
+
+class Summation(Enum):
+    """How an implementation may add up n terms; the value is the growth of its rounding, h(n), in words."""
+
+    BLOCKED = "2·√n"
+    PAIRWISE = "2·log₂ n"
+    ANY = "n − 1"
+
+    def growth(self, count: int) -> float:
+        """Return h(n), never more than the n − 1 of the most careless order."""
+        careless = max(count - 1.0, 0.0)
+        match self:
+            case Summation.BLOCKED:
+                return blocked(count)
+            case Summation.PAIRWISE:
+                return min(careless, 2.0 * math.log2(max(count, 1)))
+            case Summation.ANY:
+                return careless
+            case _:
+                assert_never(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """The arithmetic an implementation declares.
+
+    Parameters
+    ----------
+    storage, compute, accumulate
+        Formats of inputs and outputs, of the operations on one term, and of sums.
+    flush_to_zero
+        Whether subnormal numbers are read and written as 0.
+    elementary
+        a, the relative error of log and exp in u of ``compute``.
+    summation
+        The order of sums.
+    """
+
+    storage: Dtype
+    compute: Dtype
+    accumulate: Dtype
+    flush_to_zero: bool = False
+    elementary: float = 4.0
+    summation: Summation = Summation.BLOCKED
+
+    @classmethod
+    def of(cls, dtype: Dtype) -> Profile:
+        """Return what frameworks do operation by operation: 16-bit formats are summed in float32.
+
+        a = 4 covers every logarithm and exponential measured or documented for float64 and float32 (NUMERICS
+        2.1), a = 2 those of the 16-bit formats, which are computed in float32 and rounded once.
+        """
+        if dtype in _HALF:
+            return cls(dtype, dtype, Dtype.FLOAT32, elementary=2.0)
+        return cls(dtype, dtype, dtype)
+
+    @classmethod
+    def fused(cls, dtype: Dtype) -> Profile:
+        """Return what one kernel does that reads and writes ``dtype`` and computes in float32 or better."""
+        inside = Dtype.FLOAT32 if dtype in _HALF else dtype
+        return cls(dtype, inside, inside)
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """One item of a tolerance: its name, its amount at every element, and the reason for it."""
+
+    name: str
+    amount: Array
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How far an answer may lie from an Enclosure's centre, itemised.
+
+    ``unit``, of the answer's shape, is what :meth:`budget` counts in, and ``unit_sentence`` what that is.
+    """
+
+    allowances: tuple[Allowance, ...]
+    unit: Array
+    unit_sentence: str
+
+    @property
+    def total(self) -> Array:
+        """The sum of all items, of the answer's shape."""
+        return np.asarray(sum(allowance.amount for allowance in self.allowances))
+
+    def budget(self, index: tuple[int, ...] = ()) -> tuple[str, ...]:
+        """Return the items at one element that are not 0, as sentences with numbers, the unit last."""
+        unit = float(self.unit[index])
+        counts = [(float(item.amount[index]) / unit if unit else 0.0, item) for item in self.allowances]
+        lines = [f"{_short(count)} {item.name}: {item.sentence}" for count, item in counts if count > 0.0]
+        return (*lines, f"in units of {self.unit_sentence} = {unit:.3g}")
+
+
+def tolerance(problem: Problem, enclosure: Enclosure, profile: Profile) -> Tolerance:
+    """Return how far an implementation of that profile may lie from the enclosure of that problem.
+
+    (a + 2)·u·S + u·(pipeline) + h(n)·u_acc·T + u_out·|v| + underflow + radius, with S, T, n and the rest from
+    ``enclosure.scale``; it is 0 wherever the answer is infinite or NaN. For a gradient pass the enclosure of
+    the gradient. Source: NUMERICS 2.2.
+    """
+    scale = enclosure.scale
+    store, compute = profile.storage, profile.compute
+    size = np.where(np.isfinite(enclosure.value), np.abs(enclosure.value), 0.0)
+    a, growth = profile.elementary, profile.summation.growth(scale.count)
+    output, output_sentence = store.roundoff * size, "the result is rounded once"
+    if problem.reduction in _MEANS:
+        output, output_sentence = 3.0 * output, "the result is divided, scaled and rounded"
+        if store in _HALF:
+            output = output + store.roundoff * scale.magnitude
+            output_sentence += ", and sums of rows may be stored on the way"
+    allowances = (
+        Allowance(
+            "conditioning",
+            (a + 2.0) * compute.roundoff * scale.condition,
+            f"log and exp to {a:g} u and two roundings, (a + 2)·u·S",
+        ),
+        Allowance("pipeline", compute.roundoff * scale.fixed, "what softmax, normalisation or gradient adds"),
+        Allowance(
+            "summation",
+            growth * profile.accumulate.roundoff * scale.magnitude,
+            f"{scale.count} terms added up in {profile.accumulate.label}, h = {growth:.4g}",
+        ),
+        Allowance("output rounding", output, output_sentence),
+        Allowance("underflow", _underflow(enclosure, profile), _underflow_sentence(profile)),
+        Allowance("reference", enclosure.radius, "the reference's own radius"),
+    )
+    named = np.where(scale.condition > 0.0, scale.condition, size)
+    unit = np.where(named > 0.0, store.roundoff * named, store.least_subnormal)
+    sentence = f"u·S (u of {store.label}, S the condition of the answer; without one its size)"
+    return Tolerance(allowances, unit, sentence)
+
+
+def accepts_overflow(
+    enclosure: Enclosure, tolerance: Tolerance, dtype: Dtype
+) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    """Return where an infinity is as right as a number: |value| + tolerance ≥ MAX·(1 − u)."""
+    return np.abs(enclosure.value) + tolerance.total >= dtype.largest * (1.0 - dtype.roundoff)
+
+
+def _underflow(enclosure: Enclosure, profile: Profile) -> Array:
+    """Return the floor: the terms' own underflows in ``compute``, and one more when the result is stored."""
+    scale, store, compute = enclosure.scale, profile.storage, profile.compute
+    floor = scale.gradual * compute.least_subnormal + store.least_subnormal
+    if profile.flush_to_zero:
+        floor = floor + scale.flushed * compute.least_normal + store.least_normal
+    # Where no term can underflow, because every p is 0, the answer is exact.
+    return np.where(scale.gradual + scale.flushed > 0.0, floor, 0.0)
+
+
+def _underflow_sentence(profile: Profile) -> str:
+    if profile.flush_to_zero:
+        return f"numbers below {profile.compute.least_normal:.3g} are flushed to 0"
+    return f"products below {profile.compute.least_normal:.3g} lose digits"
+
+
+def _short(count: float) -> str:
+    """Return a count with one decimal, or with an exponent where that would hide it."""
+    return f"{count:.1f}" if 0.05 <= count < 1e6 else f"{count:.1e}"

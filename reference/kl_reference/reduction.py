@@ -1,0 +1,167 @@
+"""What becomes of the terms: summed, divided, and written down as an Enclosure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import assert_never
+
+import numpy as np
+
+from kl_reference import ball
+from kl_reference.ball import INFLATION, Ball
+from kl_reference.convention import Reduction
+from kl_reference.distribution import blocks
+from kl_reference.enclosure import Array, Enclosure, Scale
+from kl_reference.term import Scaled
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """A sheet of terms, (rows, classes), or of sums of terms, with the scales of their errors."""
+
+    value: Scaled
+    scale: Scale
+
+    def sum(self, axis: int) -> Terms:
+        """Return the sum over an axis, which is kept with length 1."""
+        summed = _each(self.scale, lambda part: np.sum(part, axis=axis, keepdims=True))
+        scale = replace(summed, count=self.scale.count * self.value.special.shape[axis])
+        return Terms(_total(self.value, axis), scale)
+
+    def divided(self, count: int) -> Terms:
+        """Return everything divided by a count; what is divided by 0 is NaN."""
+        if count == 1:
+            return self
+        if count == 0:
+            lost = np.full_like(self.value.special, np.nan)
+            return Terms(Scaled(self.value.ball, self.value.exponent, lost), self.scale)
+        quotient = self.value.ball / Ball.exact(np.full_like(self.value.special, float(count)))
+        value = Scaled(quotient, self.value.exponent, self.value.special / count)
+        return Terms(value, _each(self.scale, lambda part: part / count))
+
+    def enclosure(self, shape: tuple[int, ...], axis: int = -1) -> Enclosure:
+        """Return the answer in float64, in a shape whose last axis then moves to ``axis``."""
+        number = self.value.ball.scaled(self.value.exponent)
+        # A centre that overflowed has the sign of the exact number; one lost to inf − inf tells nothing.
+        lost = np.isnan(number.high)
+        value = np.where(self.value.special == 0.0, np.where(lost, 0.0, number.high), self.value.special)
+        finite = np.isfinite(value)
+
+        def shaped(part: Array) -> Array:
+            return np.moveaxis(part.reshape(shape), -1, axis) if shape else part.reshape(())
+
+        def bounded(part: Array) -> Array:
+            return shaped(np.where(finite, np.where(np.isnan(part), np.inf, part), 0.0))
+
+        tail = shaped(np.where(finite & np.isfinite(number.low), number.low, 0.0))
+        radius = np.where(lost, np.inf, number.error * INFLATION)
+        return Enclosure(shaped(value), tail, bounded(radius), _each(self.scale, bounded))
+
+
+def gathered(shape: tuple[int, ...], make: Callable[[slice, slice], Terms], reduction: Reduction) -> Terms:
+    """Make a sheet of terms block by block, summed as the reduction says but not yet divided.
+
+    Parameters
+    ----------
+    shape
+        (*outer, classes).
+    make
+        Returns the terms of the rows and columns it is given.
+    reduction
+        ``TERMS`` keeps everything, ``ROWS`` sums over classes, every other over both.
+    """
+    axes = {Reduction.TERMS: (), Reduction.ROWS: (1,)}.get(reduction, (1, 0))
+    if math.prod(shape) == 0:
+        return _summed(nothing(math.prod(shape[:-1]), shape[-1]), axes)
+    bands = [
+        _summed(concatenate([_summed(make(rows, part), axes) for part in columns], 1), axes)
+        for rows, columns in blocks(shape)
+    ]
+    return _summed(concatenate(bands, 0), axes[1:])
+
+
+def nothing(rows: int, classes: int) -> Terms:
+    """Return a sheet of zeros."""
+    zero = np.zeros((rows, classes))
+    value = Scaled(Ball.exact(zero), np.zeros((rows, classes), np.int64), zero)
+    return Terms(value, Scale(zero, zero, zero, zero, zero, 1))
+
+
+def concatenate(sheets: Sequence[Terms], axis: int) -> Terms:
+    """Join sheets along an axis."""
+    value = Scaled(
+        ball.concatenate([sheet.value.ball for sheet in sheets], axis),
+        np.concatenate([sheet.value.exponent for sheet in sheets], axis),
+        np.concatenate([sheet.value.special for sheet in sheets], axis),
+    )
+    scales = [sheet.scale for sheet in sheets]
+    scale = Scale(
+        np.concatenate([scale.condition for scale in scales], axis),
+        np.concatenate([scale.fixed for scale in scales], axis),
+        np.concatenate([scale.magnitude for scale in scales], axis),
+        np.concatenate([scale.gradual for scale in scales], axis),
+        np.concatenate([scale.flushed for scale in scales], axis),
+        scales[0].count,
+    )
+    return Terms(value, scale)
+
+
+def divisor(reduction: Reduction, shape: tuple[int, ...], axis: int) -> int:
+    """Return what the sum of all terms is divided by, given the broadcast shape and a negative class axis."""
+    match reduction:
+        case Reduction.TERMS | Reduction.ROWS | Reduction.SUM:
+            return 1
+        case Reduction.MEAN:
+            return math.prod(shape)
+        case Reduction.BATCHMEAN:
+            return shape[0] if shape else 1
+        case Reduction.ROWMEAN:
+            return math.prod(outer(shape, axis))
+        case _:
+            assert_never(reduction)
+
+
+def outer(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
+    """Return the shape without its class axis (a scalar has none)."""
+    classes = len(shape) + axis
+    return tuple(length for place, length in enumerate(shape) if place != classes)
+
+
+def classes_last(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
+    """Return the shape with its class axis moved to the end."""
+    return (*outer(shape, axis), shape[axis]) if shape else ()
+
+
+def sheet_shape(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
+    """Return the shape (*outer, classes) of the sheet, which has at least one outer axis."""
+    moved = classes_last(shape, axis)
+    return (1,) * (2 - len(moved)) + moved
+
+
+def _each(scale: Scale, change: Callable[[Array], Array]) -> Scale:
+    """Return a scale with every one of its arrays changed."""
+    return Scale(
+        change(scale.condition),
+        change(scale.fixed),
+        change(scale.magnitude),
+        change(scale.gradual),
+        change(scale.flushed),
+        scale.count,
+    )
+
+
+def _summed(terms: Terms, axes: tuple[int, ...]) -> Terms:
+    for axis in axes:
+        terms = terms.sum(axis)
+    return terms
+
+
+def _total(value: Scaled, axis: int) -> Scaled:
+    """Return the sum over an axis, every number first brought to the exponent of the largest."""
+    high = value.ball.high
+    size = value.exponent + np.where(high == 0.0, -1000, np.frexp(high)[1])
+    common = np.max(size, axis=axis, keepdims=True, initial=-(2**31))
+    total = value.ball.scaled(value.exponent - common).sum(axis)
+    return Scaled(total, common, np.sum(value.special, axis=axis, keepdims=True))

@@ -1,0 +1,100 @@
+"""Logits to probabilities and their logarithms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from kl_reference.condition import ELEMENTARY, softmax_error
+from kl_reference.convention import Reduction, Space
+from kl_reference.distribution import Distribution, Sheet
+from kl_reference.enclosure import Array, Enclosure, Scale
+from kl_reference.machine import require_ieee
+from kl_reference.problem import Operand, class_axis
+from kl_reference.reduction import Terms, classes_last, gathered, sheet_shape
+from kl_reference.term import Scaled
+
+
+def log_softmax(logits: Operand, axis: int = -1) -> Enclosure:
+    """Return x − log Σ e^x over the classes.
+
+    Parameters
+    ----------
+    logits
+        Of any shape, in the space ``LOGITS``.
+    axis
+        The class axis.
+
+    Returns
+    -------
+    Enclosure
+        Of the shape of the logits. A logit of −inf gives −inf; a row with no finite logit, or with NaN or
+        +inf in it, is NaN. ``scale.fixed`` is 2·|value| + 5·ln n + 4 + h(n) (NUMERICS 2.2).
+
+    Raises
+    ------
+    ValueError
+        The operand is not logits, or there is no such axis.
+    """
+    return _each(logits, axis, _log)
+
+
+def softmax(logits: Operand, axis: int = -1) -> Enclosure:
+    """Return e^x ÷ Σ e^x over the classes.
+
+    Parameters
+    ----------
+    logits
+        Of any shape, in the space ``LOGITS``.
+    axis
+        The class axis.
+
+    Returns
+    -------
+    Enclosure
+        Of the shape of the logits; 0 where a logit is −inf, NaN as in :func:`log_softmax`.
+        ``scale.fixed`` is the value times the error of its logarithm, and of one more exponential.
+
+    Raises
+    ------
+    ValueError
+        The operand is not logits, or there is no such axis.
+    """
+    return _each(logits, axis, _probability)
+
+
+def _each(logits: Operand, axis: int, function: Callable[[Distribution], Terms]) -> Enclosure:
+    """Apply a function to every block of a row-normalised operand."""
+    if logits.space is not Space.LOGITS:
+        raise ValueError(f"softmax is taken of logits, not of {logits.space.value}")
+    require_ieee()
+    shape = logits.values.shape
+    axis = class_axis(axis, shape)
+    with np.errstate(all="ignore"):
+        sheet = Sheet.of(logits, axis, None, normalise=False)
+        terms = gathered(
+            sheet_shape(shape, axis),
+            lambda rows, columns: function(sheet.block(rows, columns)),
+            Reduction.TERMS,
+        )
+        return terms.enclosure(classes_last(shape, axis), axis)
+
+
+def _log(block: Distribution) -> Terms:
+    value = Scaled(block.log().only(block.ordinary), np.zeros(block.values.shape, np.int64), block.extended)
+    return Terms(value, _scale(2.0 * np.abs(value.ball.high) + softmax_error(block.classes), value.ball.high))
+
+
+def _probability(block: Distribution) -> Terms:
+    m, k = block.weight()
+    value = Scaled(m, k, np.where(np.isnan(block.extended), np.nan, 0.0))
+    p = np.ldexp(m.high, k)
+    log_error = 2.0 * np.where(block.ordinary, np.abs(block.rough_log()), 0.0) + softmax_error(block.classes)
+    return Terms(value, _scale(p * (log_error + ELEMENTARY + 1.0), p))
+
+
+def _scale(fixed: Array, value: Array) -> Scale:
+    """Return a scale of nothing but pipeline error, with one underflow an element."""
+    one = np.ones_like(value)
+    return Scale(np.zeros_like(value), fixed, np.abs(value), one, one, 1)
