@@ -73,12 +73,22 @@ class LevelScore:
     deviations: int
 
     @property
+    def rest(self) -> str:
+        """What is not plainly held, such as ``3 broken; 4 recorded deviations``; empty where nothing is."""
+        words = (
+            (self.broken, "broken"),
+            (self.silent, "crashed or timed out"),
+            (self.undecided, "undecided"),
+        )
+        parts = [f"{number} {word}" for number, word in words if number]
+        recorded = [count(self.deviations, "recorded deviation")] if self.deviations else []
+        return "; ".join(filter(None, (", ".join(parts), *recorded)))
+
+    @property
     def sentence(self) -> str:
-        """Such as ``MUST 61/64 held, 3 broken; 4 recorded deviations``."""
-        rest = ((self.broken, "broken"), (self.silent, "crashed or timed out"), (self.undecided, "undecided"))
-        words = "".join(f", {number} {word}" for number, word in rest if number)
-        recorded = f"; {count(self.deviations, 'recorded deviation')}" if self.deviations else ""
-        return f"{self.level} {self.held}/{self.asked} held{words}{recorded}."
+        """Such as ``MUST 61/64 held, 3 broken; 4 recorded deviations.``, on one line."""
+        mark = "; " if self.held == self.asked else ", "
+        return f"{self.level} {self.held}/{self.asked} held{mark if self.rest else ''}{self.rest}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +102,9 @@ class Score:
     fixed: int
     missing: int
 
-    @property
-    def must(self) -> LevelScore | None:
-        """The score on MUST requirements, where any was asked."""
-        return next((level for level in self.levels if level.level == "MUST"), None)
+    def at(self, level: str) -> LevelScore | None:
+        """Return the score on one level, where any requirement of it was asked."""
+        return next((score for score in self.levels if score.level == level), None)
 
     @property
     def sentence(self) -> str:
@@ -109,6 +118,24 @@ class Score:
 def column_of(run: Run, key: str) -> Column:
     """Return a column by its key; a result may name one that its header lacks."""
     return run.header.columns.get(key) or Column(key, "unlisted", "", "", "", "")
+
+
+def short_names(run: Run) -> dict[str, str]:
+    """Return for each column the shortest name, dtype apart, that tells it from the others that ran."""
+    ran: dict[str, set[tuple[str, str, str]]] = {}
+    names: dict[str, str] = {}
+    columns = {
+        key: column_of(run, key) for key in (*run.header.columns, *(cell.column for cell in run.results))
+    }
+    for result in run.results:
+        if result.verdict is not Verdict.MISSING:
+            column = columns[result.column]
+            ran.setdefault(column.implementation, set()).add((column.version, column.device, column.mode))
+    for key, column in columns.items():
+        place = (column.version, column.device, column.mode)
+        alone = ran.get(column.implementation) == {place}
+        names[key] = " ".join(filter(None, (column.implementation, *(() if alone else place))))
+    return names
 
 
 def level_of(run: Run, requirement: str) -> str:

@@ -79,10 +79,7 @@ class Witness:
 def show(witness: Mapping[str, Any]) -> Witness:
     """Return a witness as a person reads it; keys that are missing or of another type read as empty."""
     target, model = _argument(witness.get("target")), _argument(witness.get("model"))
-    at = witness.get("at")
-    place = (
-        [entry for entry in cast("list[Any]", at) if isinstance(entry, int)] if isinstance(at, list) else []
-    )
+    place = [entry for entry in _list(witness.get("at")) or [] if isinstance(entry, int)]
     return Witness(
         problem=_text(witness.get("problem")),
         pair=_text(witness.get("pair")),

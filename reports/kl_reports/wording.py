@@ -6,6 +6,7 @@ import hashlib
 import math
 import re
 from collections.abc import Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 from kl_reports.result import Column, Result, Verdict
@@ -22,10 +23,10 @@ class Look(NamedTuple):
 LOOKS = {
     Verdict.PASS: Look("✓", "held", "p"),
     Verdict.FAIL: Look("✗", "broken", "f"),
-    Verdict.EXPECTED: Look("◆", "recorded deviation, still there", "e"),
-    Verdict.FIXED: Look("★", "recorded deviation, right now", "x"),
+    Verdict.EXPECTED: Look("◆", "recorded deviation", "e"),
+    Verdict.FIXED: Look("★", "fixed, the record must go", "x"),
     Verdict.UNDECIDED: Look("?", "undecided", "u"),
-    Verdict.NONDETERMINISTIC: Look("≈", "gave different bits for the same call", "n"),
+    Verdict.NONDETERMINISTIC: Look("≈", "not deterministic", "n"),
     Verdict.UNSUPPORTED: Look("–", "does not apply", "s"),
     Verdict.CRASHED: Look("†", "crashed", "c"),
     Verdict.TIMED_OUT: Look("◷", "timed out", "t"),
@@ -61,6 +62,15 @@ def anchor(cell: str) -> str:
     if len(fit) <= 200:
         return fit
     return f"{fit[:100]}~{hashlib.sha256(cell.encode(errors='surrogatepass')).hexdigest()[:16]}"
+
+
+def moment(text: str) -> str:
+    """Return an ISO 8601 time as ``2026-01-02 03:04 UTC``, and any other text as it stands."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return f"{time:%Y-%m-%d %H:%M} {time:%Z}".strip()
 
 
 def count(number: int, noun: str) -> str:

@@ -1,0 +1,203 @@
+"""What a run found, gathered to be told: findings, near misses, reasons, recorded deviations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from kl_reports.matrix import severity
+from kl_reports.result import Result, Run, Verdict
+from kl_reports.tally import column_of, level_of, short_names
+from kl_reports.wording import LOOKS, Look, anchor, ratio, short_dtype
+
+_UNJUDGED = (Verdict.UNDECIDED, Verdict.MISSING, Verdict.UNSUPPORTED)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something was seen: an implementation and the dtypes it was seen in."""
+
+    name: str
+    dtypes: tuple[str, ...]
+    href: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One verdict on one requirement, wherever it was given."""
+
+    requirement: str
+    level: str
+    sentence: str
+    href: str
+    look: Look
+    ratio: str
+    places: tuple[Place, ...]
+    cells: int
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """A cell that holds, and how close it is to what is allowed."""
+
+    requirement: str
+    where: str
+    ratio: str
+    style: str
+    href: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why cells were not judged: one reason, and all the cells it is given for."""
+
+    anchor: str
+    look: Look
+    sentence: str
+    places: tuple[Place, ...]
+    cells: int
+
+
+@dataclass(frozen=True, slots=True)
+class Deviation:
+    """A recorded deviation, its upstream link, and where it was seen."""
+
+    name: str
+    reason: str
+    link: str
+    requirement: str
+    places: tuple[Place, ...]
+    cells: int
+    fixed: bool
+
+
+def fragment(name: str) -> str:
+    """Return the link to a cell or requirement on this page."""
+    return "#" + quote(anchor(name), safe="/@.:,+~!$&'()*;=-_")
+
+
+def web(address: Any) -> str:
+    """Return an address if it is one of the web, else nothing: a run file must not bring in other schemes."""
+    if not isinstance(address, str):
+        return ""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return ""
+    return address if parts.scheme in {"http", "https"} and parts.netloc else ""
+
+
+def findings(run: Run, links: Mapping[str, str]) -> tuple[Finding, ...]:
+    """Return every piece of news, worst first, gathered by verdict and requirement."""
+    gathered: dict[tuple[Verdict, str], list[Result]] = {}
+    for result in sorted((result for result in run.results if result.verdict.is_news), key=severity):
+        gathered.setdefault((result.verdict, result.requirement), []).append(result)
+    return tuple(
+        Finding(
+            requirement=requirement,
+            level=level_of(run, requirement),
+            sentence=str(run.header.requirements.get(requirement, {}).get("sentence", "")),
+            href=fragment(requirement),
+            look=LOOKS[verdict],
+            ratio="" if results[0].headroom is None else ratio(results[0].headroom),
+            places=_places(run, results, links),
+            cells=len(results),
+        )
+        for (verdict, requirement), results in gathered.items()
+    )
+
+
+def nearest(run: Run, links: Mapping[str, str], most: int) -> Iterator[Near]:
+    """Give the passing cells closest to the limit, one for each requirement and implementation."""
+    names = short_names(run)
+    seen: set[tuple[str, str, str]] = set()
+    for result in passes(run):
+        column = column_of(run, result.column)
+        place = (result.requirement, column.implementation, column.version)
+        if place in seen or result.headroom is None:
+            continue
+        seen.add(place)
+        yield Near(
+            requirement=result.requirement,
+            where=f"{names[result.column]} {short_dtype(column.dtype)}",
+            ratio=ratio(result.headroom),
+            style=f"p h{min(int(10 * result.headroom), 9)}",
+            href=links.get(result.cell, ""),
+        )
+        if len(seen) == most:
+            return
+
+
+def passes(run: Run) -> list[Result]:
+    """Return the passing cells that were measured, closest to the limit first."""
+    measured = [
+        result
+        for result in run.results
+        if result.verdict is Verdict.PASS and result.headroom is not None and 0 <= result.headroom <= 1
+    ]
+    return sorted(measured, key=severity)
+
+
+def reasons(run: Run) -> tuple[tuple[Reason, ...], dict[str, str]]:
+    """Return why cells were not judged, most cells first, and for each such cell the link to its reason."""
+    gathered: dict[tuple[Verdict, str], list[Result]] = {}
+    for result in run.results:
+        if result.verdict in _UNJUDGED:
+            gathered.setdefault((result.verdict, result.detail), []).append(result)
+    ordered = sorted(gathered.items(), key=lambda entry: (_UNJUDGED.index(entry[0][0]), -len(entry[1])))
+    found: list[Reason] = []
+    links: dict[str, str] = {}
+    for number, ((verdict, detail), results) in enumerate(ordered, start=1):
+        name = f"why-{number}"
+        links.update({result.cell: f"#{name}" for result in results})
+        found.append(Reason(name, LOOKS[verdict], detail, _places(run, results, {}), len(results)))
+    return tuple(found), links
+
+
+def deviations(run: Run, links: Mapping[str, str]) -> tuple[Deviation, ...]:
+    """Return the recorded deviations this run met, still there or right now."""
+    gathered: dict[tuple[str, str, Verdict], list[Result]] = {}
+    for result in run.results:
+        if result.verdict in {Verdict.EXPECTED, Verdict.FIXED}:
+            gathered.setdefault((result.deviation or "", result.requirement, result.verdict), []).append(
+                result
+            )
+    return tuple(
+        Deviation(
+            name=name or "not named",
+            reason=results[0].detail,
+            link=next(filter(None, (web((result.witness or {}).get("link")) for result in results)), ""),
+            requirement=requirement,
+            places=_places(run, results, links),
+            cells=len(results),
+            fixed=verdict is Verdict.FIXED,
+        )
+        for (name, requirement, verdict), results in gathered.items()
+    )
+
+
+def elsewhere(run: Run) -> dict[str, list[Result]]:
+    """Return, for each pair of distributions a witness was made of, the cells it is a witness in."""
+    pairs: dict[str, list[Result]] = {}
+    for result in run.results:
+        pair = (result.witness or {}).get("pair")
+        if isinstance(pair, str) and pair:
+            pairs.setdefault(pair, []).append(result)
+    return pairs
+
+
+def _places(run: Run, results: Iterable[Result], links: Mapping[str, str]) -> tuple[Place, ...]:
+    """Return the implementations of some cells, each with its dtypes and the link to its first cell."""
+    names = short_names(run)
+    places: dict[str, tuple[dict[str, None], str]] = {}
+    for result in results:
+        dtypes, _ = places.setdefault(names[result.column], ({}, links.get(result.cell, "")))
+        dtypes[short_dtype(column_of(run, result.column).dtype)] = None
+    return tuple(Place(name, _ordered(dtypes), href) for name, (dtypes, href) in places.items())
+
+
+def _ordered(dtypes: Iterable[str]) -> Sequence[str]:
+    known = ("f64", "f32", "f16", "bf16")
+    return tuple(sorted(dtypes, key=lambda dtype: known.index(dtype) if dtype in known else len(known)))

@@ -1,0 +1,206 @@
+"""One HTML page that shows a run: self-contained, readable without JavaScript, made of the run alone."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from kl_reports import finding
+from kl_reports.exchange import RunFileError, replacing
+from kl_reports.matrix import matrix, severity
+from kl_reports.result import Result, Run, Verdict
+from kl_reports.tally import LEVELS, column_of, completeness, level_of, scores
+from kl_reports.witness import show
+from kl_reports.wording import (
+    LOOKS,
+    anchor,
+    column_words,
+    count,
+    moment,
+    outcome,
+    ratio,
+    short_dtype,
+    shorten,
+    visible,
+)
+
+# Drill-downs are written worst first until they fill this many characters; the run file has the rest.
+_BROKEN_ROOM = 450_000
+_HELD_ROOM = 120_000
+
+_TOLD_ELSEWHERE = frozenset({Verdict.PASS, Verdict.UNDECIDED, Verdict.UNSUPPORTED, Verdict.MISSING})
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One requirement in full: what must hold, why, and the cells there is more to say about."""
+
+    requirement: str
+    level: str
+    data: Mapping[str, Any]
+    details: tuple[Markup, ...]
+    counts: str
+    left: int
+
+
+def page(run: Run) -> str:
+    """Return the page as HTML text."""
+    environment = _environment()
+    reasons, links = finding.reasons(run)
+    told = _told(run, environment)
+    links.update({cell: finding.fragment(cell) for cell in told})
+    for result in run.results:
+        if result.verdict not in _TOLD_ELSEWHERE:
+            links.setdefault(result.cell, finding.fragment(result.requirement))
+    style, script = (Markup(_asset(name)) for name in ("page.css", "page.js"))
+    return environment.get_template("page.html.jinja").render(
+        run=run,
+        header=run.header,
+        style=style,
+        script=script,
+        style_hash=_hash(style),
+        script_hash=_hash(script),
+        completeness=completeness(run),
+        scores=scores(run),
+        matrix=matrix(run, links),
+        findings=finding.findings(run, links),
+        nearest=list(finding.nearest(run, links, 10)),
+        reasons=reasons,
+        deviations=finding.deviations(run, links),
+        sections=_sections(run, told),
+        asked=_asked(run),
+        properties=_properties(run),
+    )
+
+
+def write_page(run: Run, path: Path) -> None:
+    """Write the page of a run; the file appears complete or not at all.
+
+    Raises
+    ------
+    RunFileError
+        When the file cannot be written.
+    """
+    text = page(run)
+    with replacing(path) as temporary:
+        try:
+            temporary.write_text(text, encoding="utf-8", newline="\n")
+        except OSError as error:
+            raise RunFileError(path, f"cannot be written: {error.strerror}") from error
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("kl_reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: visible(value) if type(value) is str else value,
+    )
+    environment.globals.update(
+        levels=LEVELS, looks=LOOKS, verdicts=tuple(Verdict), anchor=anchor, fragment=finding.fragment
+    )
+    environment.filters.update(count=count, moment=moment, shorten=shorten, web=finding.web)
+    return environment
+
+
+def _told(run: Run, environment: Environment) -> dict[str, Markup]:
+    """Return the drill-down of every cell there is room for, by cell."""
+    template = environment.get_template("cell.html.jinja")
+    pairs = finding.elsewhere(run)
+    broken = [result for result in run.results if result.verdict not in _TOLD_ELSEWHERE]
+    told: dict[str, Markup] = {}
+    for results, room in ((sorted(broken, key=severity), _BROKEN_ROOM), (finding.passes(run), _HELD_ROOM)):
+        left = room
+        for result in results:
+            text = template.render(**_cell(run, result, pairs))
+            left -= len(text)
+            if left < 0:
+                break
+            told[result.cell] = Markup(text)
+    return told
+
+
+def _cell(run: Run, result: Result, pairs: Mapping[str, list[Result]]) -> dict[str, Any]:
+    witness = None if result.witness is None else show(result.witness)
+    others = [
+        (other, column_words(column_of(run, other.column)))
+        for other in (pairs.get(witness.pair, []) if witness else [])
+        if other.cell != result.cell
+    ]
+    return {
+        "result": result,
+        "look": LOOKS[result.verdict],
+        "ratio": "" if result.headroom is None else ratio(result.headroom),
+        "outcome": outcome(result),
+        "where": column_words(column_of(run, result.column)),
+        "witness": witness,
+        "others": others[:12],
+        "more_others": max(len(others) - 12, 0),
+    }
+
+
+def _sections(run: Run, told: Mapping[str, Markup]) -> list[Section]:
+    cells: dict[str, list[Result]] = {}
+    for result in run.results:
+        cells.setdefault(result.requirement, []).append(result)
+    sections: list[Section] = []
+    for requirement, results in cells.items():
+        results.sort(key=severity)
+        verdicts = [result.verdict for result in results]
+        words = [
+            f"{verdicts.count(verdict):,} {LOOKS[verdict].word}" for verdict in Verdict if verdict in verdicts
+        ]
+        sections.append(
+            Section(
+                requirement=requirement,
+                level=level_of(run, requirement),
+                data=run.header.requirements.get(requirement, {}),
+                details=tuple(told[result.cell] for result in results if result.cell in told),
+                counts="; ".join(words),
+                left=sum(
+                    result.verdict not in _TOLD_ELSEWHERE and result.cell not in told for result in results
+                ),
+            )
+        )
+    return sections
+
+
+def _asked(run: Run) -> dict[str, list[str]]:
+    """Return who was asked, for the first line of the page."""
+    columns = [
+        column_of(run, result.column) for result in run.results if result.verdict is not Verdict.MISSING
+    ]
+    columns = columns or list(run.header.columns.values())
+    return {
+        "frameworks": list(
+            dict.fromkeys(f"{column.framework} {column.version}".strip() for column in columns)
+        ),
+        "devices": list(dict.fromkeys(column.device for column in columns)),
+        "dtypes": list(dict.fromkeys(short_dtype(column.dtype) for column in columns)),
+        "modes": list(dict.fromkeys(column.mode for column in columns)),
+    }
+
+
+def _properties(run: Run) -> list[str]:
+    """Return the properties the implementations are described by, in order."""
+    known = dict.fromkeys(name for entry in run.header.implementations.values() for name in entry)
+    return [name for name in known if name not in {"framework", "documentation"}]
+
+
+def _asset(name: str) -> str:
+    return resources.files("kl_reports").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    """Return the source expression that allows exactly this text in a content security policy."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
