@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -198,6 +198,6 @@ def _places(run: Run, results: Iterable[Result], links: Mapping[str, str]) -> tu
     return tuple(Place(name, _ordered(dtypes), href) for name, (dtypes, href) in places.items())
 
 
-def _ordered(dtypes: Iterable[str]) -> Sequence[str]:
+def _ordered(dtypes: Iterable[str]) -> tuple[str, ...]:
     known = ("f64", "f32", "f16", "bf16")
     return tuple(sorted(dtypes, key=lambda dtype: known.index(dtype) if dtype in known else len(known)))

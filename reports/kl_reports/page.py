@@ -104,13 +104,19 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=lambda value: visible(value) if type(value) is str else value,
+        finalize=_finalize,
     )
-    environment.globals.update(
-        levels=LEVELS, looks=LOOKS, verdicts=tuple(Verdict), anchor=anchor, fragment=finding.fragment
-    )
-    environment.filters.update(count=count, moment=moment, shorten=shorten, web=finding.web)
+    names: dict[str, Any] = {"levels": LEVELS, "looks": LOOKS, "verdicts": tuple(Verdict)}
+    names.update(anchor=anchor, fragment=finding.fragment)
+    filters: dict[str, Any] = {"count": count, "moment": moment, "shorten": shorten, "web": finding.web}
+    environment.globals.update(names)
+    environment.filters.update(filters)
     return environment
+
+
+def _finalize(value: Any) -> Any:
+    """Make foreign text visible; markup is our own and holds none that was not."""
+    return value if isinstance(value, Markup) or not isinstance(value, str) else visible(value)
 
 
 def _told(run: Run, environment: Environment) -> dict[str, Markup]:
