@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -73,6 +74,22 @@ class Deviation:
     fixed: bool
 
 
+class Places:
+    """Gathers cells by implementation, naming each as shortly as this run allows."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self.names = short_names(run)
+
+    def of(self, results: Iterable[Result], links: Mapping[str, str]) -> tuple[Place, ...]:
+        """Return the implementations of some cells, each with its dtypes and the link to its first cell."""
+        places: dict[str, tuple[dict[str, None], str]] = {}
+        for result in results:
+            dtypes, _ = places.setdefault(self.names[result.column], ({}, links.get(result.cell, "")))
+            dtypes[short_dtype(column_of(self._run, result.column).dtype)] = None
+        return tuple(Place(name, _ordered(dtypes), href) for name, (dtypes, href) in places.items())
+
+
 def fragment(name: str) -> str:
     """Return the link to a cell or requirement on this page."""
     return "#" + quote(anchor(name), safe="/@.:,+~!$&'()*;=-_")
@@ -89,7 +106,7 @@ def web(address: Any) -> str:
     return address if parts.scheme in {"http", "https"} and parts.netloc else ""
 
 
-def findings(run: Run, links: Mapping[str, str]) -> tuple[Finding, ...]:
+def findings(run: Run, places: Places, links: Mapping[str, str]) -> tuple[Finding, ...]:
     """Return every piece of news, worst first, gathered by verdict and requirement."""
     gathered: dict[tuple[Verdict, str], list[Result]] = {}
     for result in sorted((result for result in run.results if result.verdict.is_news), key=severity):
@@ -102,16 +119,15 @@ def findings(run: Run, links: Mapping[str, str]) -> tuple[Finding, ...]:
             href=fragment(requirement),
             look=LOOKS[verdict],
             ratio="" if results[0].headroom is None else ratio(results[0].headroom),
-            places=_places(run, results, links),
+            places=places.of(results, links),
             cells=len(results),
         )
         for (verdict, requirement), results in gathered.items()
     )
 
 
-def nearest(run: Run, links: Mapping[str, str], most: int) -> Iterator[Near]:
+def nearest(run: Run, places: Places, links: Mapping[str, str], most: int) -> Iterator[Near]:
     """Give the passing cells closest to the limit, one for each requirement and implementation."""
-    names = short_names(run)
     seen: set[tuple[str, str, str]] = set()
     for result in passes(run):
         column = column_of(run, result.column)
@@ -121,7 +137,7 @@ def nearest(run: Run, links: Mapping[str, str], most: int) -> Iterator[Near]:
         seen.add(place)
         yield Near(
             requirement=result.requirement,
-            where=f"{names[result.column]} {short_dtype(column.dtype)}",
+            where=f"{places.names[result.column]} {short_dtype(column.dtype)}",
             ratio=ratio(result.headroom),
             style=f"p h{min(int(10 * result.headroom), 9)}",
             href=links.get(result.cell, ""),
@@ -140,7 +156,7 @@ def passes(run: Run) -> list[Result]:
     return sorted(measured, key=severity)
 
 
-def reasons(run: Run) -> tuple[tuple[Reason, ...], dict[str, str]]:
+def reasons(run: Run, places: Places) -> tuple[tuple[Reason, ...], dict[str, str]]:
     """Return why cells were not judged, most cells first, and for each such cell the link to its reason."""
     gathered: dict[tuple[Verdict, str], list[Result]] = {}
     for result in run.results:
@@ -152,11 +168,11 @@ def reasons(run: Run) -> tuple[tuple[Reason, ...], dict[str, str]]:
     for number, ((verdict, detail), results) in enumerate(ordered, start=1):
         name = f"why-{number}"
         links.update({result.cell: f"#{name}" for result in results})
-        found.append(Reason(name, LOOKS[verdict], detail, _places(run, results, {}), len(results)))
+        found.append(Reason(name, LOOKS[verdict], detail, places.of(results, {}), len(results)))
     return tuple(found), links
 
 
-def deviations(run: Run, links: Mapping[str, str]) -> tuple[Deviation, ...]:
+def deviations(run: Run, places: Places, links: Mapping[str, str]) -> tuple[Deviation, ...]:
     """Return the recorded deviations this run met, still there or right now."""
     gathered: dict[tuple[str, str, Verdict], list[Result]] = {}
     for result in run.results:
@@ -170,7 +186,7 @@ def deviations(run: Run, links: Mapping[str, str]) -> tuple[Deviation, ...]:
             reason=results[0].detail,
             link=next(filter(None, (web((result.witness or {}).get("link")) for result in results)), ""),
             requirement=requirement,
-            places=_places(run, results, links),
+            places=places.of(results, links),
             cells=len(results),
             fixed=verdict is Verdict.FIXED,
         )
@@ -178,7 +194,7 @@ def deviations(run: Run, links: Mapping[str, str]) -> tuple[Deviation, ...]:
     )
 
 
-def elsewhere(run: Run) -> dict[str, list[Result]]:
+def by_pair(run: Run) -> dict[str, list[Result]]:
     """Return, for each pair of distributions a witness was made of, the cells it is a witness in."""
     pairs: dict[str, list[Result]] = {}
     for result in run.results:
@@ -188,14 +204,13 @@ def elsewhere(run: Run) -> dict[str, list[Result]]:
     return pairs
 
 
-def _places(run: Run, results: Iterable[Result], links: Mapping[str, str]) -> tuple[Place, ...]:
-    """Return the implementations of some cells, each with its dtypes and the link to its first cell."""
-    names = short_names(run)
-    places: dict[str, tuple[dict[str, None], str]] = {}
-    for result in results:
-        dtypes, _ = places.setdefault(names[result.column], ({}, links.get(result.cell, "")))
-        dtypes[short_dtype(column_of(run, result.column).dtype)] = None
-    return tuple(Place(name, _ordered(dtypes), href) for name, (dtypes, href) in places.items())
+def elsewhere(result: Result, same: Iterable[Result], places: Places) -> list[tuple[str, tuple[Place, ...]]]:
+    """Return where else the same distributions break something, by requirement; the first forty cells."""
+    others: dict[str, list[Result]] = {}
+    for other in islice(same, 40):
+        if other.cell != result.cell:
+            others.setdefault(other.requirement, []).append(other)
+    return [(requirement, places.of(cells, {})) for requirement, cells in others.items()]
 
 
 def _ordered(dtypes: Iterable[str]) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from kl_reports.witness import show
 from kl_reports.wording import (
     LOOKS,
     anchor,
+    breakable,
     column_words,
     count,
     moment,
@@ -54,8 +55,9 @@ class Section:
 def page(run: Run) -> str:
     """Return the page as HTML text."""
     environment = _environment()
-    reasons, links = finding.reasons(run)
-    told = _told(run, environment)
+    places = finding.Places(run)
+    reasons, links = finding.reasons(run, places)
+    told = _told(run, environment, places)
     links.update({cell: finding.fragment(cell) for cell in told})
     for result in run.results:
         if result.verdict not in _TOLD_ELSEWHERE:
@@ -71,10 +73,10 @@ def page(run: Run) -> str:
         completeness=completeness(run),
         scores=scores(run),
         matrix=matrix(run, links),
-        findings=finding.findings(run, links),
-        nearest=list(finding.nearest(run, links, 10)),
+        findings=finding.findings(run, places, links),
+        nearest=list(finding.nearest(run, places, links, 6)),
         reasons=reasons,
-        deviations=finding.deviations(run, links),
+        deviations=finding.deviations(run, places, links),
         sections=_sections(run, told),
         asked=_asked(run),
         properties=_properties(run),
@@ -108,7 +110,8 @@ def _environment() -> Environment:
     )
     names: dict[str, Any] = {"levels": LEVELS, "looks": LOOKS, "verdicts": tuple(Verdict)}
     names.update(anchor=anchor, fragment=finding.fragment)
-    filters: dict[str, Any] = {"count": count, "moment": moment, "shorten": shorten, "web": finding.web}
+    filters: dict[str, Any] = {"count": count, "moment": moment, "shorten": shorten}
+    filters.update(breakable=breakable, web=finding.web)
     environment.globals.update(names)
     environment.filters.update(filters)
     return environment
@@ -119,16 +122,16 @@ def _finalize(value: Any) -> Any:
     return value if isinstance(value, Markup) or not isinstance(value, str) else visible(value)
 
 
-def _told(run: Run, environment: Environment) -> dict[str, Markup]:
+def _told(run: Run, environment: Environment, places: finding.Places) -> dict[str, Markup]:
     """Return the drill-down of every cell there is room for, by cell."""
     template = environment.get_template("cell.html.jinja")
-    pairs = finding.elsewhere(run)
+    pairs = finding.by_pair(run)
     broken = [result for result in run.results if result.verdict not in _TOLD_ELSEWHERE]
     told: dict[str, Markup] = {}
     for results, room in ((sorted(broken, key=severity), _BROKEN_ROOM), (finding.passes(run), _HELD_ROOM)):
         left = room
         for result in results:
-            text = template.render(**_cell(run, result, pairs))
+            text = template.render(**_cell(run, result, pairs, places))
             left -= len(text)
             if left < 0:
                 break
@@ -136,13 +139,11 @@ def _told(run: Run, environment: Environment) -> dict[str, Markup]:
     return told
 
 
-def _cell(run: Run, result: Result, pairs: Mapping[str, list[Result]]) -> dict[str, Any]:
+def _cell(
+    run: Run, result: Result, pairs: Mapping[str, list[Result]], places: finding.Places
+) -> dict[str, Any]:
     witness = None if result.witness is None else show(result.witness)
-    others = [
-        (other, column_words(column_of(run, other.column)))
-        for other in (pairs.get(witness.pair, []) if witness else [])
-        if other.cell != result.cell
-    ]
+    same = pairs.get(witness.pair, []) if witness else []
     return {
         "result": result,
         "look": LOOKS[result.verdict],
@@ -150,8 +151,7 @@ def _cell(run: Run, result: Result, pairs: Mapping[str, list[Result]]) -> dict[s
         "outcome": outcome(result),
         "where": column_words(column_of(run, result.column)),
         "witness": witness,
-        "others": others[:12],
-        "more_others": max(len(others) - 12, 0),
+        "elsewhere": finding.elsewhere(result, same, places),
     }
 
 

@@ -110,7 +110,7 @@ class Score:
     def sentence(self) -> str:
         """The verdict sentence; levels stay apart, nothing is added up."""
         levels = [level.sentence for level in self.levels] or ["Nothing was judged."]
-        fixed = [f"{count(self.fixed, 'cell')} recorded and right now."] if self.fixed else []
+        fixed = [f"{count(self.fixed, 'cell')} fixed."] if self.fixed else []
         missing = [f"{count(self.missing, 'cell')} never ran."] if self.missing else []
         return " ".join((*levels, *fixed, *missing))
 

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from markupsafe import Markup, escape
+
 from kl_reports.result import Column, Result, Verdict
 
 
@@ -24,10 +26,10 @@ LOOKS = {
     Verdict.PASS: Look("✓", "held", "p"),
     Verdict.FAIL: Look("✗", "broken", "f"),
     Verdict.EXPECTED: Look("◆", "recorded deviation", "e"),
-    Verdict.FIXED: Look("★", "fixed, the record must go", "x"),
+    Verdict.FIXED: Look("★", "fixed, its record must go", "x"),
     Verdict.UNDECIDED: Look("?", "undecided", "u"),
     Verdict.NONDETERMINISTIC: Look("≈", "not deterministic", "n"),
-    Verdict.UNSUPPORTED: Look("–", "does not apply", "s"),
+    Verdict.UNSUPPORTED: Look("–", "not applicable", "s"),
     Verdict.CRASHED: Look("†", "crashed", "c"),
     Verdict.TIMED_OUT: Look("◷", "timed out", "t"),
     Verdict.MISSING: Look("∅", "never ran", "m"),
@@ -49,6 +51,11 @@ def shorten(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
     return f"{text[:limit]}… ({len(text) - limit:,} more characters)"
+
+
+def breakable(text: str) -> Markup:
+    """Return a dotted name as HTML that may break after its dots and underscores."""
+    return Markup(re.sub(r"([._])(?=.)", r"\1<wbr>", str(escape(visible(text)))))
 
 
 def one_line(text: str, limit: int = 300) -> str:
