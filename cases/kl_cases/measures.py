@@ -108,22 +108,25 @@ def exact_sum(rng: Rng, shape: Shape, dtype: Dtype) -> Pair:
 def half_range(rng: Rng, shape: Shape, dtype: Dtype) -> Pair:
     """Sums a 16-bit accumulator loses, though the result is representable in 16 bits.
 
-    Every second row stagnates: many terms of nearly one size. The others overflow on the way: their
-    positive terms add up to 1.5 times the largest float16, their negative terms take 1.0 of it back.
+    Every second row stagnates: its first term is seven eighths of the sum, and the others are each too
+    small to move it. The other rows overflow on the way: their positive terms add up to 1.5 times the
+    largest float16, their negative terms take 1.0 of it back.
     """
     size = shape[-1]
+    first, up = np.arange(size) == 0, np.arange(size) < (size + 1) // 2
     jitter = between(rng, 0.98, 1.02, shape)
-    plain = jitter / np.sum(jitter, axis=-1, keepdims=True)
-    up = np.arange(size) < (size + 1) // 2
+    rest = np.where(first, 0.0, jitter)
+    stagnant = np.where(first, 0.875, 0.125 * rest / np.maximum(rest.sum(axis=-1, keepdims=True), 1.0))
+
     rising = min(1.5 / ((size + 1) // 2), 0.75)
     falling = (rising * ((size + 1) // 2) - 0.5) / max(size // 2, 1)
-    terms = np.where(up, rising, -falling) * Dtype.FLOAT16.largest * jitter
-    # t = p·(log p − log q) with a logarithmic ratio of ±8 gives p = |t|/8.
-    swing = np.abs(terms) / 8.0
-    places = np.arange(math.prod(shape[:-1])).reshape(per_row(shape))
-    odd = (places + int(2.0 * rng.random())) % 2 == 1
-    p = np.where(odd, swing, plain)
-    log_ratio = np.where(odd, np.sign(terms) * 8.0, 8.0)
+    signed = np.where(up, rising, -falling) * Dtype.FLOAT16.largest * jitter
+
+    row = np.arange(math.prod(shape[:-1])).reshape(per_row(shape))
+    overflows = (row + int(2.0 * rng.random())) % 2 == 1
+    # A ratio of e^±8 makes each term ±8·p.
+    p = np.where(overflows, np.abs(signed) / 8.0, stagnant)
+    log_ratio = np.where(overflows & ~up, -8.0, 8.0)
     return _with_logs(p, log(p) - log_ratio)
 
 

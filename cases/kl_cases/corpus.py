@@ -1,0 +1,307 @@
+"""Cases someone met: fixed questions that every run asks again."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import math
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from importlib import resources
+from typing import Any
+
+import numpy as np
+
+from kl_cases.bits import decode, encode
+from kl_cases.flags import FLAGS
+from kl_cases.pair import Measure, Pair
+from kl_reference.convention import Space
+from kl_reference.dtype import Dtype
+
+CHAPTERS = ("values", "support", "signs", "reductions", "identities", "gradients", "layouts", "errors")
+EXPECTATIONS = ("exact", "one-of", "unspecified", "error")
+_NEEDED = {"id", "sentence", "flags", "link", "requirements", "expectation"}
+_KNOWN = _NEEDED | {"target", "model", "axis", "shapes", "arguments", "printed", "accept"}
+_SPACES = {"probability": Space.PROBABILITY, "log": Space.LOG, "logits": Space.LOGITS}
+
+
+@dataclass(frozen=True, slots=True)
+class Printed:
+    """A number as its source printed it, digits and all."""
+
+    text: str
+
+    @property
+    def value(self) -> float:
+        """The number."""
+        return float(self.text)
+
+    @property
+    def unit(self) -> float:
+        """One unit of the last digit shown; 0 for an infinity or a NaN."""
+        exponent = Decimal(self.text).as_tuple().exponent
+        return 10.0**exponent if isinstance(exponent, int) else 0.0
+
+    def shows(self, number: float) -> bool:
+        """Tell whether a number, printed with as many digits, reads like this one."""
+        if not math.isfinite(self.value):
+            return number == self.value or (math.isnan(number) and math.isnan(self.value))
+        # Half a unit and a hair: a source that printed float32 may have rounded a tie the other way.
+        return abs(number - self.value) <= 0.500001 * self.unit
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One fixed question with what is known of its answer.
+
+    Parameters
+    ----------
+    id
+        Words joined by hyphens, unique in the corpus.
+    chapter
+        One of ``CHAPTERS``.
+    sentence
+        What is true of it, for people.
+    flags
+        Classes of bug it finds, names in ``FLAGS``.
+    link
+        Where it was met or promised; "derived" where it follows from the formula.
+    requirements
+        Ids of the requirements it serves.
+    expectation
+        ``exact`` (the enclosure holds), ``one-of`` (see ``accept``), ``unspecified`` (recorded only) or
+        ``error`` (the call must raise).
+    pair, dtype
+        The question and the format in which its source had the numbers; None where the call itself is
+        the question.
+    shapes
+        Shapes of target and model where only these matter.
+    arguments
+        Whatever else the call is given, such as ``reduction`` or ``misuse``.
+    printed
+        Numbers the source printed, or that were worked out by hand, by quantity: the name of a reduction
+        in lower case (``terms``, ``sum``), with another formula before it (``generalised/terms``,
+        ``cross-entropy/sum``), or ``ce-minus-h``.
+    accept
+        What else is right beside the exact answer, or instead: ``exact``, ``nan``, ``infinity``, ``error``.
+    """
+
+    id: str
+    chapter: str
+    sentence: str
+    flags: tuple[str, ...]
+    link: str
+    requirements: tuple[str, ...]
+    expectation: str
+    pair: Pair | None = None
+    dtype: Dtype | None = None
+    shapes: tuple[tuple[int, ...], ...] = ()
+    arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    printed: Mapping[str, tuple[Printed, ...]] = field(default_factory=dict[str, tuple[Printed, ...]])
+    accept: tuple[str, ...] = ()
+
+    @property
+    def subnormals(self) -> bool:
+        """Whether the pair is to be realised with subnormal numbers."""
+        return "subnormal" in self.flags
+
+
+def load(chapter: str) -> tuple[Case, ...]:
+    """Return the cases of a chapter, in the order of its file.
+
+    Raises
+    ------
+    ValueError
+        The chapter is not known, or its file is malformed; the message names file, case and field.
+    """
+    if chapter not in CHAPTERS:
+        raise ValueError(f"unknown chapter {chapter!r}; known: {', '.join(CHAPTERS)}")
+    return _load(chapter)
+
+
+@functools.cache
+def _load(chapter: str) -> tuple[Case, ...]:
+    name = f"{chapter}.json"
+    text = resources.files("kl_cases").joinpath("corpora", name).read_text(encoding="utf-8")
+    return parse(text, chapter, name)
+
+
+def cases() -> Iterator[Case]:
+    """Yield every case of every chapter."""
+    for chapter in CHAPTERS:
+        yield from load(chapter)
+
+
+def cases_for(requirement: str) -> tuple[Case, ...]:
+    """Return the cases that serve a requirement, whatever their chapter."""
+    return tuple(case for case in cases() if requirement in case.requirements)
+
+
+def parse(text: str, chapter: str, name: str) -> tuple[Case, ...]:
+    """Read the cases of a file's text.
+
+    Parameters
+    ----------
+    text
+        JSON as described by ``corpora/case.schema.json``.
+    chapter
+        The chapter of all its cases.
+    name
+        The file's name, for messages.
+
+    Raises
+    ------
+    ValueError
+        Anything is not as described; the message names file, case and field.
+    """
+    try:
+        content = json.loads(text)
+        rows, own_chapter = content["cases"], content["chapter"]
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"{name}: no JSON object with 'chapter' and 'cases' ({error})") from error
+    if own_chapter != chapter:
+        raise ValueError(f"{name}: belongs to chapter {own_chapter!r}, not {chapter!r}")
+    found: list[Case] = []
+    for place, row in enumerate(rows):
+        case_id = row.get("id", f"number {place}") if isinstance(row, dict) else f"number {place}"
+        try:
+            found.append(_case(row, chapter))
+        except _FieldError as error:
+            raise ValueError(f"{name}: case {case_id!r}: {error}") from error
+    ids = [case.id for case in found]
+    twice = sorted({case_id for case_id in ids if ids.count(case_id) > 1})
+    if twice:
+        raise ValueError(f"{name}: case {twice[0]!r}: field 'id': used twice")
+    return tuple(found)
+
+
+class _FieldError(ValueError):
+    """A field is not as the schema describes it."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(f"field {name!r}: {problem}")
+
+
+def _case(row: Any, chapter: str) -> Case:
+    if not isinstance(row, dict):
+        raise _FieldError("(whole case)", "not an object")
+    fields: dict[str, Any] = dict(row)
+    for missing in sorted(_NEEDED - fields.keys()):
+        raise _FieldError(missing, "missing")
+    for unknown in sorted(fields.keys() - _KNOWN):
+        raise _FieldError(unknown, f"unknown; known: {', '.join(sorted(_KNOWN))}")
+    _check_words(fields)
+    pair, dtype = _pair(fields)
+    printed = {
+        quantity: tuple(_printed(number) for number in numbers)
+        for quantity, numbers in fields.get("printed", {}).items()
+    }
+    return Case(
+        id=fields["id"],
+        chapter=chapter,
+        sentence=fields["sentence"],
+        flags=tuple(fields["flags"]),
+        link=fields["link"],
+        requirements=tuple(fields["requirements"]),
+        expectation=fields["expectation"],
+        pair=pair,
+        dtype=dtype,
+        shapes=_shapes(fields.get("shapes", ())),
+        arguments=dict(fields.get("arguments", {})),
+        printed=printed,
+        accept=tuple(fields.get("accept", ())),
+    )
+
+
+def _check_words(fields: Mapping[str, Any]) -> None:
+    for name in ("flags", "requirements"):
+        if not isinstance(fields[name], list):
+            raise _FieldError(name, "not a list")
+    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", str(fields["id"])):
+        raise _FieldError("id", f"{fields['id']!r} is not words in lower case joined by hyphens")
+    for flag in fields["flags"]:
+        if flag not in FLAGS:
+            raise _FieldError("flags", f"unknown flag {flag!r}; known: {', '.join(FLAGS)}")
+    for requirement in fields["requirements"]:
+        if not re.fullmatch(r"[a-z]+/[a-z0-9-]+", str(requirement)):
+            raise _FieldError("requirements", f"{requirement!r} is no id such as 'values/sum'")
+    if fields["expectation"] not in EXPECTATIONS:
+        known = ", ".join(EXPECTATIONS)
+        raise _FieldError("expectation", f"unknown {fields['expectation']!r}; known: {known}")
+    if (fields["expectation"] == "one-of") != bool(fields.get("accept")):
+        raise _FieldError("accept", "goes with the expectation 'one-of', and only with it")
+
+
+def _pair(fields: Mapping[str, Any]) -> tuple[Pair | None, Dtype | None]:
+    if "target" not in fields and "model" not in fields:
+        return None, None
+    for side in ("target", "model"):
+        if side not in fields:
+            raise _FieldError(side, "missing, though the other side is given")
+    p, dtype = _measure(fields["target"], "target")
+    same = fields["model"] == "target"
+    q, other = (p, dtype) if same else _measure(fields["model"], "model")
+    if dtype is not other:
+        raise _FieldError("model", f"{other.label}, but the target is {dtype.label}")
+    try:
+        pair = Pair(p, q, origin=f"case {fields['id']}")
+    except ValueError as error:
+        raise _FieldError("model", str(error)) from error
+    try:
+        return replace(pair, axis=fields.get("axis", -1)), dtype
+    except (ValueError, TypeError) as error:
+        raise _FieldError("axis", str(error)) from error
+
+
+def _measure(row: Any, side: str) -> tuple[Measure, Dtype]:
+    if not isinstance(row, dict) or row.get("space") not in _SPACES or "bits" not in row:
+        raise _FieldError(side, f"not an object with 'bits' and a 'space' among {', '.join(_SPACES)}")
+    try:
+        nested = np.array(row["bits"], dtype=np.str_)
+        values, dtype = decode([str(pattern) for pattern in nested.ravel()])
+        return Measure(values.astype(np.float64).reshape(nested.shape), _SPACES[row["space"]]), dtype
+    except ValueError as error:
+        raise _FieldError(side, str(error)) from error
+
+
+def _shapes(rows: Any) -> tuple[tuple[int, ...], ...]:
+    try:
+        return tuple(tuple(int(size) for size in shape) for shape in rows)
+    except (TypeError, ValueError) as error:
+        raise _FieldError("shapes", f"{rows!r} are not lists of whole numbers") from error
+
+
+def _printed(number: Any) -> Printed:
+    try:
+        float(number)
+        return Printed(str(number))
+    except (TypeError, ValueError) as error:
+        raise _FieldError("printed", f"{number!r} is not a number as text, such as '0.0716'") from error
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write numbers as bit patterns, or read them: ``python -m kl_cases.corpus encode float32 0.1 0.2``."""
+    parser = argparse.ArgumentParser(prog="python -m kl_cases.corpus", description=main.__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    write = verbs.add_parser("encode", help="numbers to bit patterns")
+    write.add_argument("dtype", choices=[dtype.label for dtype in Dtype])
+    write.add_argument("numbers", nargs="+", type=float, help="also inf, -inf and nan")
+    read = verbs.add_parser("decode", help="bit patterns to numbers")
+    read.add_argument("patterns", nargs="+")
+    # A number such as -inf looks like an option, unless what follows is said to be none.
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    chosen = parser.parse_args([*given[:2], "--", *given[2:]] if given[:1] == ["encode"] else given)
+    if chosen.verb == "encode":
+        print(json.dumps(encode(np.array(chosen.numbers), Dtype.named(chosen.dtype))))
+    else:
+        values, dtype = decode(chosen.patterns)
+        print(dtype.label, *(repr(float(value)) for value in values))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

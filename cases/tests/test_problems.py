@@ -1,0 +1,190 @@
+"""Recipes build the same pairs everywhere, and corners go where they should."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kl_cases.corners import CORNERS
+from kl_cases.distributions import FAMILIES
+from kl_cases.problems import PALETTE, Profile, Recipe, build, grid, recipes
+from kl_reference.convention import Space
+from kl_reference.dtype import Dtype
+
+# One recipe of each family. A change here makes every stored run incomparable: change it knowingly.
+PINNED: dict[str, str] = {
+    "dirichlet-flat": "f76d9b1cfe088c8e",
+    "dirichlet-sparse": "98f542b9622efa8f",
+    "dirichlet-dense": "21b5f68ef5ac0c56",
+    "uniform": "1b4d68f73b82f7a5",
+    "power-law": "dcdf9c4a30f9a203",
+    "one-hot": "45726695c49a14c5",
+    "near-one-hot": "d72e50a528aaa3a7",
+    "near-equal": "450d424b7a588dc3",
+    "same": "22be05ae696e7b09",
+    "sparse": "65a968ddbe8e92df",
+    "masked": "3413175858659a89",
+    "masked-finite": "3e272dc8a04ae960",
+    "flat-logits": "22299ac65d5873a2",
+    "peaked-logits": "6f8db9a8a4350b6b",
+    "grid-logits": "e379ac15923d2b0c",
+    "asymmetric": "d4bbea183550ad09",
+    "distant-logs": "c796db18700e0a19",
+    "ladder": "15f512c3ce1ad51f",
+    "measure": "d3913b19ff602b68",
+    "extreme": "32b86ca3802b2eee",
+    "largest": "4e4b7269991f1bb9",
+    "dyadic": "7ac58e784859129f",
+    "exact-sum": "c66f3270120591ab",
+    "half-range": "33ceb252e9e2008a",
+    "unit-target": "d6456ec8bb56c33a",
+}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_recipe_asks_the_same_question_for_ever(name: str) -> None:
+    """Under every NumPy and on every processor a recipe gives these bits."""
+    assert build(Recipe(name, (8, 31), Dtype.FLOAT32, 7)).id == PINNED[name]
+
+
+def test_other_ingredients_make_other_pairs() -> None:
+    """Family, shape, seed and corners each change the question."""
+    plain = Recipe("dirichlet-flat", (3, 5), Dtype.FLOAT32, 1)
+    others = [
+        Recipe("uniform", (3, 5), Dtype.FLOAT32, 1),
+        Recipe("dirichlet-flat", (5, 3), Dtype.FLOAT32, 1),
+        Recipe("dirichlet-flat", (3, 5), Dtype.FLOAT32, 2),
+        Recipe("dirichlet-flat", (3, 5), Dtype.FLOAT32, 1, ("zero-target",)),
+    ]
+    assert len({build(recipe).id for recipe in [plain, *others]}) == len(others) + 1
+
+
+def test_families_do_not_share_their_numbers() -> None:
+    """From one seed two families draw different numbers, so that one does not repeat the other's luck."""
+    one, other = (build(Recipe(name, (4,), Dtype.FLOAT32, 1)) for name in ("one-hot", "dirichlet-flat"))
+    assert (one.q.values != other.q.values).all()
+
+
+def test_a_recipe_reads_in_one_line() -> None:
+    """The origin of a pair says how to build it again."""
+    recipe = Recipe("ladder", (8, 31), Dtype.FLOAT32, 7, ("zero-target",))
+    assert build(recipe).origin == str(recipe) == "ladder 8x31 float32 #7 +zero-target"
+    assert str(Recipe("ladder", (), Dtype.FLOAT16, 0)) == "ladder scalar float16 #0"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        (Recipe("laddder", (4,), Dtype.FLOAT32, 0), "unknown family 'laddder'; known: .*ladder"),
+        (Recipe("ladder", (4,), Dtype.FLOAT32, 0, ("zero",)), "unknown corner 'zero'; known: zero-target"),
+        (Recipe("asymmetric", (3, 1), Dtype.FLOAT32, 0), "needs 2 classes"),
+    ],
+)
+def test_a_mistaken_recipe_names_what_is_known(recipe: Recipe, message: str) -> None:
+    """The message repeats the value given and lists the values known."""
+    with pytest.raises(ValueError, match=message):
+        build(recipe)
+
+
+@pytest.mark.parametrize("family", ["dirichlet-flat", "ladder", "peaked-logits", "distant-logs"])
+@pytest.mark.parametrize("name", CORNERS)
+def test_a_corner_is_where_it_says(name: str, family: str) -> None:
+    """In each row, or in one, one class has the corner's numbers; all other numbers stay."""
+    corner = CORNERS[name]
+    seen: set[int] = set()
+    for seed in range(12):
+        before = build(Recipe(family, (4, 9), Dtype.FLOAT32, seed))
+        after = build(Recipe(family, (4, 9), Dtype.FLOAT32, seed, (name,)))
+        touched = np.zeros((4, 9), dtype=np.bool_)
+        for old, new, number in ((before.p, after.p, corner.p), (before.q, after.q, corner.q)):
+            kept = old.expressed(new.space)
+            changed = (new.values != kept) | (np.signbit(new.values) != np.signbit(kept))
+            touched |= changed
+            if number is None:
+                assert not changed.any()
+                continue
+            wanted = np.array(number(Dtype.FLOAT32))
+            if new.space is not Space.PROBABILITY:
+                with np.errstate(divide="ignore"):
+                    wanted = np.log(wanted)
+            np.testing.assert_allclose(new.values[changed], wanted, rtol=1e-15)
+        assert set(touched.sum(-1)) <= {0, 9 if corner.whole else 1}
+        seen.add(int(touched.any(-1).sum()))
+    assert seen == {1, 4}
+
+
+def test_two_corners_take_two_classes() -> None:
+    """Corners do not overwrite each other while there are classes enough."""
+    for seed in range(20):
+        p = build(Recipe("uniform", (4, 3), Dtype.FLOAT32, seed, ("zero-target", "nan-target"))).p.values
+        assert np.isnan(p).sum() == (p == 0.0).sum() in (1, 4)
+
+
+def test_a_corner_in_a_scalar() -> None:
+    """A single number can be a corner."""
+    pair = build(Recipe("dirichlet-flat", (), Dtype.FLOAT32, 0, ("zero-target",)))
+    assert pair.p.values.shape == ()
+    assert pair.p.values == 0.0
+
+
+def test_the_grid_is_the_same_list_every_time() -> None:
+    """Two runs answer the same questions, each asked once."""
+    listed = grid(FAMILIES, Dtype.FLOAT16, "quick")
+    assert listed == grid(list(FAMILIES), Dtype.FLOAT16, Profile.QUICK)
+    assert len(listed) == len(set(listed)) == len(FAMILIES) * len(PALETTE[Profile.QUICK])
+    assert len({build(recipe).id for recipe in listed}) == len(listed)
+
+
+def test_the_grid_leaves_out_what_cannot_be() -> None:
+    """A family that needs two classes is not asked with one."""
+    shapes = {recipe.shape for recipe in grid(["asymmetric"], Dtype.FLOAT32, Profile.THOROUGH)}
+    assert (1, 1) not in shapes
+    assert (1, 131072) in shapes
+
+
+def test_profiles_grow() -> None:
+    """Each profile asks what the smaller one asks, and more; the largest reaches a vocabulary."""
+    quick, standard, thorough = (set(PALETTE[profile]) for profile in Profile)
+    assert quick < standard < thorough
+    assert max(shape[-1] for shape in thorough) == 131072
+
+
+def test_an_unknown_family_or_profile_is_refused() -> None:
+    """The message lists what is known."""
+    with pytest.raises(ValueError, match="unknown family 'x'; known: dirichlet-flat"):
+        grid(["x"], Dtype.FLOAT32, Profile.QUICK)
+    with pytest.raises(ValueError, match="'huge' is not a valid Profile"):
+        grid(["ladder"], Dtype.FLOAT32, "huge")
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_what_the_search_draws_can_be_built(data: st.DataObject) -> None:
+    """A drawn recipe builds, twice the same, and realises in its format."""
+    dtype = data.draw(st.sampled_from(Dtype))
+    shapes = [(), (1,), (4,), (3, 5), (2, 3, 4)]
+    recipe = data.draw(recipes(list(FAMILIES), dtype, shapes=shapes, corners=list(CORNERS)))
+    pair = build(recipe)
+    assert pair.id == build(recipe).id
+    assert pair.shape == recipe.shape
+    assert len(recipe.corners) <= 2
+    if recipe.shape:
+        for operand in pair.realise(Space.PROBABILITY, Space.LOG, dtype):
+            assert operand.values.dtype == dtype.carrier
+
+
+def test_the_search_shrinks_to_the_simplest() -> None:
+    """The least recipe is the first family in the smallest shape, with seed 0 and no corner."""
+    found: list[Recipe] = []
+
+    @settings(max_examples=200, deadline=None, database=None)
+    @given(recipes(["uniform", "ladder"], Dtype.FLOAT32, shapes=[(64, 128), (4,)], corners=["zero-target"]))
+    def fails(recipe: Recipe) -> None:
+        found.append(recipe)
+        raise AssertionError
+
+    with pytest.raises(AssertionError):
+        fails()
+    assert found[-1] == Recipe("uniform", (4,), Dtype.FLOAT32, 0)
