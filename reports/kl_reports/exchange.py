@@ -206,9 +206,8 @@ class _Reading:
         planned = self._header.planned
         judged = sum(cell in self._results for cell in planned)
         if self._lost:
-            self._remarks.append(
-                f"{self._name} is damaged; {len(self._lost)} lines were lost ({self._lost[0]})"
-            )
+            more = f", and {len(self._lost) - 1} more" if len(self._lost) > 1 else ""
+            self._remarks.append(f"{self._name} is damaged: {self._lost[0]}{more}")
         if not self._ended:
             self._remarks.append(f"{self._name} was cut off after {judged} of {len(planned)} cells")
         known = set(planned)

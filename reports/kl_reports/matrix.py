@@ -10,8 +10,8 @@ from kl_reports.result import Result, Run, Verdict
 from kl_reports.tally import column_of, level_of
 from kl_reports.wording import LOOKS, count, listed, one_line, outcome, ratio, short_dtype
 
-# With more cells than this a plain pass has no sentence of its own and is read by the table's headers: the
-# sentences would be most of the page.
+# With more cells than this only news has a sentence of its own, and all else is read by the table's headers:
+# the sentences would be most of the page.
 SPOKEN = 6000
 
 _DTYPES = ("float64", "float32", "float16", "bfloat16")
@@ -206,8 +206,8 @@ class _Drawing:
         style = look.style
         if result.verdict is Verdict.PASS and result.headroom is not None:
             style += f" h{min(int(10 * result.headroom), 9)}" if 0 <= result.headroom <= 1 else ""
-            if not self.spoken:
-                return Chip(text, style, "", self.links.get(result.cell, ""))
+        if not self.spoken and not result.verdict.is_news:
+            return Chip(text, style, "", self.links.get(result.cell, ""))
         reason = f": {one_line(result.detail, 160)}" if result.detail else ""
         return Chip(text, style, f"{where}: {outcome(result)}{reason}", self.links.get(result.cell, ""))
 

@@ -36,7 +36,7 @@ class Number:
 
     @property
     def value(self) -> float:
-        """The value as a Python float; exact, except that a NaN loses its payload."""
+        """The value as a Python float; exact, except that a NaN may lose its payload."""
         return _value(self.tag, self.pattern)
 
     @property

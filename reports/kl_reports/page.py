@@ -34,8 +34,8 @@ from kl_reports.wording import (
 )
 
 # Drill-downs are written worst first until they fill this many characters; the run file has the rest.
-_BROKEN_ROOM = 450_000
-_HELD_ROOM = 120_000
+_BROKEN_ROOM = 300_000
+_HELD_ROOM = 80_000
 
 _TOLD_ELSEWHERE = frozenset({Verdict.PASS, Verdict.UNDECIDED, Verdict.UNSUPPORTED, Verdict.MISSING})
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from kl_reports.result import Column, Result, Run, Verdict
-from kl_reports.wording import count
+from kl_reports.wording import count, one_line
 
 LEVELS = ("MUST", "SHOULD", "CONVENTION")
 
@@ -140,7 +140,7 @@ def short_names(run: Run) -> dict[str, str]:
 
 def level_of(run: Run, requirement: str) -> str:
     """Return the level of a requirement, or ``UNLISTED`` where the header lacks it."""
-    return str(run.header.requirements.get(requirement, {}).get("level", "UNLISTED"))
+    return one_line(str(run.header.requirements.get(requirement, {}).get("level", "UNLISTED")), 40)
 
 
 def completeness(run: Run) -> Completeness:

@@ -200,3 +200,61 @@ def make_run() -> Callable[..., Run]:
 def run(make_run: Callable[..., Run]) -> Run:
     """A made-up run with every verdict."""
     return make_run()
+
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "\"'><img src=x onerror=alert(1)>",
+    "</script></style><!--",
+    "{{ 7 * 7 }}{% raw %}",
+    "\x1b[31mred\x00\x07\r\n\ttab",
+    "🦄👩‍👩‍👧 e\u0301",
+    "\u202egnp.exe\u2066",
+    "\u0627\u0644\u0639\u0631\u0628\u064a\u0629",
+    "a b/c@d#e?f%20&amp;",
+    "javascript:alert(1)",
+    "\ud800",
+    "x" * 10_000,
+)
+
+
+@pytest.fixture
+def hostile_run() -> Run:
+    """A run in which every text that can be chosen freely was chosen by an enemy."""
+    asked = {
+        text + str(position): Column(text, text, text, text, text, text)
+        for position, text in enumerate(HOSTILE)
+    }
+    witness: dict[str, Any] = dict(zip(WITNESS, (*HOSTILE, *HOSTILE), strict=False))
+    witness["got"] = [*HOSTILE]
+    witness["target"] = {"space": HOSTILE[0], "shape": [HOSTILE[1]], "bits": [*HOSTILE]}
+    head = Header(
+        started=HOSTILE[0],
+        suite=HOSTILE[1],
+        profile=HOSTILE[2],
+        seed=7,
+        environment={text: text for text in HOSTILE},
+        requirements={
+            text: {"level": text, "sentence": text, "formula": text, "link": text} for text in HOSTILE
+        },
+        implementations={text: {"framework": text, "documentation": text, text: text} for text in HOSTILE},
+        columns=asked,
+        planned=tuple(f"{text}@{key}" for text in HOSTILE for key in asked),
+    )
+    verdicts = list(Verdict)
+    results = tuple(
+        Result(
+            requirement=text,
+            revision=1,
+            column=key,
+            verdict=verdicts[(row + place) % len(verdicts)],
+            detail=HOSTILE[place],
+            headroom=(None, 0.5, float("nan"), float("inf"), 3.0, -1.0)[place % 6],
+            budget=HOSTILE,
+            witness=witness,
+            deviation=HOSTILE[row],
+        )
+        for row, text in enumerate(HOSTILE)
+        for place, key in enumerate(asked)
+    )
+    return Run(head, results, None, HOSTILE)
