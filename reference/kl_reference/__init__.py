@@ -4,6 +4,7 @@ from kl_reference.answer import answer
 from kl_reference.convention import Convention, Formula, Reduction, Side, Space
 from kl_reference.dtype import Dtype
 from kl_reference.enclosure import Enclosure, Scale
+from kl_reference.gradient import gradient
 from kl_reference.precision import (
     Allowance,
     Profile,
@@ -32,6 +33,7 @@ __all__ = [
     "Tolerance",
     "accepts_overflow",
     "answer",
+    "gradient",
     "log_softmax",
     "softmax",
     "tolerance",

@@ -12,7 +12,7 @@ from kl_reference.distribution import Sheet
 from kl_reference.enclosure import Enclosure
 from kl_reference.machine import require_ieee
 from kl_reference.problem import Problem
-from kl_reference.reduction import Terms, classes_last, divisor, gathered, outer, sheet_shape
+from kl_reference.reduction import Terms, divisor, gathered, outer, restored, sheet_shape
 from kl_reference.term import term
 
 
@@ -44,28 +44,28 @@ def answer(problem: Problem) -> Enclosure:
     """
     require_ieee()
     shape, axis, reduction = problem.shape, problem.class_axis, problem.reduction
+    sheet = sheet_shape(shape, axis)
     with np.errstate(all="ignore"):
-        summed = gathered(sheet_shape(shape, axis), _maker(problem), reduction)
+        summed = gathered(sheet, _maker(problem, sheet), reduction)
         result = summed.divided(divisor(reduction, shape, axis))
         match reduction:
             case Reduction.TERMS:
-                return result.enclosure(classes_last(shape, axis), axis)
+                return result.enclosure(lambda part: restored(part, sheet, axis, shape))
             case Reduction.ROWS:
-                return result.enclosure(outer(shape, axis))
+                return result.enclosure(lambda part: part.reshape(outer(shape, axis)))
             case _:
-                return result.enclosure(())
+                return result.enclosure(lambda part: part.reshape(()))
 
 
-def _maker(problem: Problem) -> Callable[[slice, slice], Terms]:
+def _maker(problem: Problem, sheet: tuple[int, ...]) -> Callable[[slice, slice], Terms]:
     """Return what makes a block of terms from its rows and columns."""
-    shape = sheet_shape(problem.shape, problem.class_axis)
-    p, q = (sheet_of(problem, side).broadcast(shape) for side in (Side.TARGET, Side.MODEL))
+    p, q = (sheet_of(problem, side).broadcast(sheet) for side in (Side.TARGET, Side.MODEL))
 
     def make(rows: slice, columns: slice) -> Terms:
         p_block, q_block = p.block(rows, columns), q.block(rows, columns)
         value = term(problem.formula, p_block, q_block)
-        magnitude = np.abs(np.ldexp(value.ball.high, value.exponent))
-        return Terms(value, term_scale(problem.formula, p_block, q_block, magnitude, problem.target.dtype))
+        scale = term_scale(problem.formula, p_block, q_block, np.abs(value.rough), problem.target.dtype)
+        return Terms(value, scale)
 
     return make
 

@@ -75,6 +75,10 @@ class Ball:
         """Return the ball there, and exactly 0 elsewhere."""
         return Ball(*(np.where(where, part, 0.0) for part in (self.high, self.low, self.error)))
 
+    def reshape(self, shape: tuple[int, ...]) -> Ball:
+        """Return the same balls in another shape."""
+        return Ball(self.high.reshape(shape), self.low.reshape(shape), self.error.reshape(shape))
+
     def scaled(self, exponent: NDArray[Any]) -> Ball:
         """Return the ball times 2^exponent; bits that fall below the range go into the error."""
         high, low, error = (np.ldexp(part, exponent) for part in (self.high, self.low, self.error))

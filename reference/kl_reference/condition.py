@@ -10,7 +10,7 @@ from typing import Final, assert_never
 
 import numpy as np
 
-from kl_reference.convention import Formula, Space
+from kl_reference.convention import Formula, Side, Space
 from kl_reference.distribution import Distribution
 from kl_reference.dtype import Dtype
 from kl_reference.enclosure import Array, Scale
@@ -57,6 +57,46 @@ def term_scale(formula: Formula, p: Distribution, q: Distribution, magnitude: Ar
     if formula is Formula.GENERALISED:
         flushed = flushed + 2.0
     return Scale(condition, fixed, magnitude, gradual, flushed, 1)
+
+
+def slope_scale(
+    formula: Formula, side: Side, logarithmic: bool, p: Distribution, q: Distribution, dtype: Dtype
+) -> Scale:
+    """Return the scales of a block of slopes, by p or q or their logarithms, for an upstream gradient of 1.
+
+    All of the error is in ``fixed``: 3·p by log q, 4·p/q by q, (a + 3)·(|log p| + 1 + |log q|) by p and
+    (a + 4)·p times the same by log p, and what p and q bring with them from exp or from a pipeline.
+    ``magnitude`` bounds the slope; it may be somewhat larger where the slope is a difference.
+    """
+    log_p, log_q = (np.where(d.ordinary, np.abs(d.rough_log()), 0.0) for d in (p, q))
+    weight, model_weight = (np.where(d.ordinary, np.exp(d.rough_log()), 0.0) for d in (p, q))
+    sizes = log_q if formula is Formula.CROSS_ENTROPY else log_p + log_q + 1.0
+    pipeline = log_error(p) + log_error(q)
+    # What an underflow of p is multiplied by.
+    factor = np.ones_like(weight)
+    match side, logarithmic:
+        case Side.TARGET, False:
+            size, error = sizes, (ELEMENTARY + 3.0) * sizes + pipeline
+        case Side.TARGET, True:
+            size, factor = weight * sizes, sizes
+            error = weight * ((ELEMENTARY + 4.0) * sizes + (sizes + 1.0) * pipeline)
+        case Side.MODEL, False:
+            factor = 1.0 / np.where(q.ordinary, model_weight, 1.0)
+            size = weight * factor
+            error = size * (4.0 + weight_error(p) + weight_error(q))
+        case _:
+            size, error = weight, weight * (3.0 + weight_error(p))
+    if side is Side.MODEL and formula is Formula.GENERALISED:
+        other = model_weight if logarithmic else np.ones_like(weight)
+        size, error = size + other, error + other * (3.0 + weight_error(q))
+    ones = np.where(size > 0.0, 1.0, 0.0)
+    flushed = factor * (abs(math.log(dtype.least_subnormal)) + log_q + 4.0)
+    return Scale(np.zeros_like(size), error, size, ones * (factor + 2.0), ones * flushed, 1)
+
+
+def weight_error(side: Distribution) -> Array:
+    """Return the relative error of p itself, in u: of exp, where logarithms are given, and of normalising."""
+    return log_error(side) + (0.0 if side.space is Space.PROBABILITY else ELEMENTARY)
 
 
 def log_error(side: Distribution) -> Array:

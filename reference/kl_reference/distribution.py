@@ -15,6 +15,7 @@ from kl_reference.convention import Space
 from kl_reference.double_double import Exponent
 from kl_reference.enclosure import Array
 from kl_reference.problem import Operand
+from kl_reference.scaled import Scaled
 
 BLOCK: Final = 8192
 """Elements worked on at a time: the temporaries of double-double arithmetic then stay in the L2 cache."""
@@ -68,16 +69,17 @@ class Distribution:
             distance = ball.difference(self.values, self.origin)
         return distance - ball.log(self.total)
 
-    def weight(self) -> tuple[Ball, Exponent]:
-        """Return (m, k) with p = m·2^k, m of the order of 1, and exactly 0 where p = 0 or not ordinary."""
+    def weight(self) -> Scaled:
+        """Return p."""
         if self.space is not Space.PROBABILITY:
             m, k = ball.exp(self.log())
-            return m.only(self.ordinary), k
-        high, exponent = np.frexp(self.values)
-        m, k = Ball.exact(high), exponent.astype(np.int64)
-        if self.origin is not None and self.total is not None:
-            m, k = m / self.total, k - np.frexp(self.origin)[1] + 1
-        return m.only(self.ordinary), k
+        else:
+            high, exponent = np.frexp(self.values)
+            m, k = Ball.exact(high), exponent.astype(np.int64)
+            if self.origin is not None and self.total is not None:
+                m, k = m / self.total, k - binary_exponent(self.origin)
+        special = np.where(self.extended == -np.inf, 0.0, self.extended)
+        return Scaled(m.only(self.ordinary), k, special)
 
     def rough_log(self) -> Array:
         """Return log p to about float64, −inf, +inf and NaN included: for error scales and signs only."""
@@ -107,11 +109,8 @@ class Sheet:
         """Clip an operand, move its class axis (counted from the end) last, and normalise its rows."""
         values = operand.values
         if clip is not None and operand.space is Space.PROBABILITY:
-            low, high = operand.dtype.round(np.array(clip))
-            values = np.clip(values, low, high)
-        # An axis further out than the operand reaches is one of length 1.
-        values = values.reshape((1,) * max(-axis - values.ndim, 2 - values.ndim, 0) + values.shape)
-        values = np.moveaxis(values, axis, -1)
+            values = np.clip(values, *operand.dtype.round(np.array(clip)))
+        values = classes_last(values, axis)
         classes = values.shape[-1]
         if operand.space is Space.LOG or (operand.space is Space.PROBABILITY and not normalise):
             return cls(values, operand.space, None, None, classes)
@@ -130,21 +129,48 @@ class Sheet:
         origin = np.broadcast_to(self.origin, column)
         return Sheet(values, self.space, origin, Ball(*parts), self.classes)
 
+    def whole(self) -> Distribution:
+        """Return everything as one block."""
+        rows = int(np.prod(self.values.shape[:-1]))
+        return self.block(slice(0, rows), slice(0, self.values.shape[-1]))
+
     def block(self, rows: slice, columns: slice) -> Distribution:
         """Return the rows (of all outer axes, flattened) and columns asked for."""
-        row = np.unravel_index(np.arange(rows.start, rows.stop), self.values.shape[:-1])
-        place: tuple[Any, ...] = (*row, columns)
-        received = np.asarray(self.values[place], dtype=np.float64)
+        received = cut(self.values, rows, columns)
         extended = _extended(received, self.space)
         origin = total = None
         neutral = 1.0 if self.space is Space.PROBABILITY else 0.0
         if self.origin is not None and self.total is not None:
-            origin = self.origin[row]
+            origin, *parts = (
+                cut(part, rows, slice(0, 1))
+                for part in (self.origin, self.total.high, self.total.low, self.total.error)
+            )
+            total = Ball(*parts)
             extended = np.where(np.isnan(origin), np.nan, extended)
             origin = np.where(np.isnan(origin), neutral, origin)
-            total = Ball(self.total.high[row], self.total.low[row], self.total.error[row])
         values = np.where(extended == 0.0, received, neutral)
         return Distribution(values, extended, self.space, origin, total, self.classes)
+
+
+def classes_last(values: NDArray[Any], axis: int) -> NDArray[Any]:
+    """Return an array, of at least two axes, with the axis (counted from the end) moved to the end.
+
+    An axis further out than the array reaches is one of length 1, as in broadcasting.
+    """
+    missing = max(-axis - values.ndim, 2 - values.ndim, 0)
+    return np.moveaxis(values.reshape((1,) * missing + values.shape), axis, -1)
+
+
+def cut(values: NDArray[Any], rows: slice, columns: slice) -> Array:
+    """Return rows (of all outer axes, flattened) and columns of an array (*outer, classes), as float64."""
+    row = np.unravel_index(np.arange(rows.start, rows.stop), values.shape[:-1])
+    place: tuple[Any, ...] = (*row, columns)
+    return np.asarray(values[place], dtype=np.float64)
+
+
+def binary_exponent(power: Array) -> Exponent:
+    """Return k of 2^k."""
+    return np.frexp(power)[1].astype(np.int64) - 1
 
 
 def blocks(shape: tuple[int, ...]) -> Iterator[tuple[slice, list[slice]]]:
@@ -191,5 +217,5 @@ def _total(values: NDArray[Any], space: Space, origin: Array) -> Ball:
 
 def _partial_total(block: Distribution) -> Ball:
     """Return the sum over a block's classes of its weights."""
-    m, k = block.weight()
-    return m.scaled(k).sum(1)
+    weight = block.weight()
+    return weight.ball.scaled(weight.exponent).sum(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +37,17 @@ class Scale:
     gradual: Array
     flushed: Array
     count: int
+
+    def each(self, change: Callable[[Array], Array]) -> Scale:
+        """Return the scale with every one of its arrays changed."""
+        return Scale(
+            change(self.condition),
+            change(self.fixed),
+            change(self.magnitude),
+            change(self.gradual),
+            change(self.flushed),
+            self.count,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,12 @@ from typing import assert_never
 
 import numpy as np
 
-from kl_reference import ball
-from kl_reference.ball import INFLATION, Ball
+from kl_reference import scaled
+from kl_reference.ball import INFLATION
 from kl_reference.convention import Reduction
 from kl_reference.distribution import blocks
 from kl_reference.enclosure import Array, Enclosure, Scale
-from kl_reference.term import Scaled
+from kl_reference.scaled import Scaled
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,38 +26,34 @@ class Terms:
 
     def sum(self, axis: int) -> Terms:
         """Return the sum over an axis, which is kept with length 1."""
-        summed = _each(self.scale, lambda part: np.sum(part, axis=axis, keepdims=True))
+        summed = self.scale.each(lambda part: np.sum(part, axis=axis, keepdims=True))
         scale = replace(summed, count=self.scale.count * self.value.special.shape[axis])
-        return Terms(_total(self.value, axis), scale)
+        return Terms(self.value.sum(axis), scale)
 
     def divided(self, count: int) -> Terms:
         """Return everything divided by a count; what is divided by 0 is NaN."""
-        if count == 1:
-            return self
         if count == 0:
-            lost = np.full_like(self.value.special, np.nan)
-            return Terms(Scaled(self.value.ball, self.value.exponent, lost), self.scale)
-        quotient = self.value.ball / Ball.exact(np.full_like(self.value.special, float(count)))
-        value = Scaled(quotient, self.value.exponent, self.value.special / count)
-        return Terms(value, _each(self.scale, lambda part: part / count))
+            return Terms(self.value.divided(0), self.scale)
+        return Terms(self.value.divided(count), self.scale.each(lambda part: part / count))
 
-    def enclosure(self, shape: tuple[int, ...], axis: int = -1) -> Enclosure:
-        """Return the answer in float64, in a shape whose last axis then moves to ``axis``."""
-        number = self.value.ball.scaled(self.value.exponent)
+    def reshape(self, shape: tuple[int, ...]) -> Terms:
+        """Return the same terms in another shape."""
+        return Terms(self.value.reshape(shape), self.scale.each(lambda part: part.reshape(shape)))
+
+    def enclosure(self, shaped: Callable[[Array], Array]) -> Enclosure:
+        """Return the terms rounded to float64, every array in the shape that ``shaped`` gives it."""
+        number, special = self.value.ball.scaled(self.value.exponent), self.value.special
         # A centre that overflowed has the sign of the exact number; one lost to inf − inf tells nothing.
         lost = np.isnan(number.high)
-        value = np.where(self.value.special == 0.0, np.where(lost, 0.0, number.high), self.value.special)
+        value = np.where(special == 0.0, np.where(lost, 0.0, number.high), special)
         finite = np.isfinite(value)
-
-        def shaped(part: Array) -> Array:
-            return np.moveaxis(part.reshape(shape), -1, axis) if shape else part.reshape(())
 
         def bounded(part: Array) -> Array:
             return shaped(np.where(finite, np.where(np.isnan(part), np.inf, part), 0.0))
 
-        tail = shaped(np.where(finite & np.isfinite(number.low), number.low, 0.0))
+        tail = np.where(finite & np.isfinite(number.low), number.low, 0.0)
         radius = np.where(lost, np.inf, number.error * INFLATION)
-        return Enclosure(shaped(value), tail, bounded(radius), _each(self.scale, bounded))
+        return Enclosure(shaped(value), shaped(tail), bounded(radius), self.scale.each(bounded))
 
 
 def gathered(shape: tuple[int, ...], make: Callable[[slice, slice], Terms], reduction: Reduction) -> Terms:
@@ -85,17 +81,12 @@ def gathered(shape: tuple[int, ...], make: Callable[[slice, slice], Terms], redu
 def nothing(rows: int, classes: int) -> Terms:
     """Return a sheet of zeros."""
     zero = np.zeros((rows, classes))
-    value = Scaled(Ball.exact(zero), np.zeros((rows, classes), np.int64), zero)
-    return Terms(value, Scale(zero, zero, zero, zero, zero, 1))
+    return Terms(Scaled.exact(zero), Scale(zero, zero, zero, zero, zero, 1))
 
 
 def concatenate(sheets: Sequence[Terms], axis: int) -> Terms:
     """Join sheets along an axis."""
-    value = Scaled(
-        ball.concatenate([sheet.value.ball for sheet in sheets], axis),
-        np.concatenate([sheet.value.exponent for sheet in sheets], axis),
-        np.concatenate([sheet.value.special for sheet in sheets], axis),
-    )
+    value = scaled.concatenate([sheet.value for sheet in sheets], axis)
     scales = [sheet.scale for sheet in sheets]
     scale = Scale(
         np.concatenate([scale.condition for scale in scales], axis),
@@ -140,28 +131,12 @@ def sheet_shape(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
     return (1,) * (2 - len(moved)) + moved
 
 
-def _each(scale: Scale, change: Callable[[Array], Array]) -> Scale:
-    """Return a scale with every one of its arrays changed."""
-    return Scale(
-        change(scale.condition),
-        change(scale.fixed),
-        change(scale.magnitude),
-        change(scale.gradual),
-        change(scale.flushed),
-        scale.count,
-    )
+def restored(part: Array, sheet: tuple[int, ...], axis: int, shape: tuple[int, ...]) -> Array:
+    """Return the elements of a sheet of the shape (*outer, classes) in the shape it was made of."""
+    return np.moveaxis(part.reshape(sheet), -1, axis).reshape(shape)
 
 
 def _summed(terms: Terms, axes: tuple[int, ...]) -> Terms:
     for axis in axes:
         terms = terms.sum(axis)
     return terms
-
-
-def _total(value: Scaled, axis: int) -> Scaled:
-    """Return the sum over an axis, every number first brought to the exponent of the largest."""
-    high = value.ball.high
-    size = value.exponent + np.where(high == 0.0, -1000, np.frexp(high)[1])
-    common = np.max(size, axis=axis, keepdims=True, initial=-(2**31))
-    total = value.ball.scaled(value.exponent - common).sum(axis)
-    return Scaled(total, common, np.sum(value.special, axis=axis, keepdims=True))

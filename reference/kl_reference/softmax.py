@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from kl_reference.condition import ELEMENTARY, softmax_error
+from kl_reference.condition import ELEMENTARY, log_error, softmax_error
 from kl_reference.convention import Reduction, Space
 from kl_reference.distribution import Distribution, Sheet
 from kl_reference.enclosure import Array, Enclosure, Scale
 from kl_reference.machine import require_ieee
 from kl_reference.problem import Operand, class_axis
-from kl_reference.reduction import Terms, classes_last, gathered, sheet_shape
-from kl_reference.term import Scaled
+from kl_reference.reduction import Terms, gathered, restored
+from kl_reference.scaled import Scaled
 
 
 def log_softmax(logits: Operand, axis: int = -1) -> Enclosure:
@@ -73,28 +73,24 @@ def _each(logits: Operand, axis: int, function: Callable[[Distribution], Terms])
     axis = class_axis(axis, shape)
     with np.errstate(all="ignore"):
         sheet = Sheet.of(logits, axis, None, normalise=False)
-        terms = gathered(
-            sheet_shape(shape, axis),
-            lambda rows, columns: function(sheet.block(rows, columns)),
-            Reduction.TERMS,
-        )
-        return terms.enclosure(classes_last(shape, axis), axis)
+        whole = sheet.values.shape
+        terms = gathered(whole, lambda rows, columns: function(sheet.block(rows, columns)), Reduction.TERMS)
+        return terms.enclosure(lambda part: restored(part, whole, axis, shape))
 
 
 def _log(block: Distribution) -> Terms:
-    value = Scaled(block.log().only(block.ordinary), np.zeros(block.values.shape, np.int64), block.extended)
-    return Terms(value, _scale(2.0 * np.abs(value.ball.high) + softmax_error(block.classes), value.ball.high))
+    value = Scaled.of(block.log(), block.extended)
+    size = np.abs(value.rough)
+    return Terms(value, _scale(2.0 * size + softmax_error(block.classes), size))
 
 
 def _probability(block: Distribution) -> Terms:
-    m, k = block.weight()
-    value = Scaled(m, k, np.where(np.isnan(block.extended), np.nan, 0.0))
-    p = np.ldexp(m.high, k)
-    log_error = 2.0 * np.where(block.ordinary, np.abs(block.rough_log()), 0.0) + softmax_error(block.classes)
-    return Terms(value, _scale(p * (log_error + ELEMENTARY + 1.0), p))
+    value = block.weight()
+    size = np.abs(value.rough)
+    return Terms(value, _scale(size * (log_error(block) + ELEMENTARY + 1.0), size))
 
 
-def _scale(fixed: Array, value: Array) -> Scale:
+def _scale(fixed: Array, size: Array) -> Scale:
     """Return a scale of nothing but pipeline error, with one underflow an element."""
-    one = np.ones_like(value)
-    return Scale(np.zeros_like(value), fixed, np.abs(value), one, one, 1)
+    one = np.ones_like(size)
+    return Scale(np.zeros_like(size), fixed, size, one, one, 1)

@@ -1,73 +1,82 @@
-"""One term of the sum over classes: its exact value, and the scales of its error."""
+"""One term of the sum over classes, and its slopes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import assert_never
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kl_reference import ball
-from kl_reference.ball import Ball
-from kl_reference.convention import Formula
+from kl_reference.convention import Formula, Side
 from kl_reference.distribution import Distribution
-from kl_reference.double_double import Exponent
-from kl_reference.enclosure import Array
-
-
-@dataclass(frozen=True, slots=True)
-class Scaled:
-    """A ball times a power of two, so that nothing overflows or underflows before the very end.
-
-    ``special`` is added last: ±inf or NaN where the answer is that (the ball is then 0), else 0.
-    """
-
-    ball: Ball
-    exponent: Exponent
-    special: Array
+from kl_reference.scaled import Scaled
 
 
 def term(formula: Formula, p: Distribution, q: Distribution) -> Scaled:
-    """Return the term of a block, with the values in the extended reals that REQUIREMENTS names.
-
-    p = 0 contributes 0 (``GENERALISED``: q) for every q ≥ 0; p > 0, q = 0 gives +inf; what the formula leaves
-    undefined (a negative probability, inf − inf, inf·0), and every NaN, is NaN.
-    """
-    special = _special(formula, p, q)
-    both = p.ordinary & q.ordinary
-    m, k = p.weight()
+    """Return the formula's value in the extended reals, but 0·(log 0 − log q) = 0 for every q."""
+    weight = p.weight()
     match formula:
         case Formula.PLAIN:
-            return Scaled((m * log_ratio(p, q)).only(both), k, special)
+            return _weighted(weight, log_ratio(p, q), p, q)
         case Formula.CROSS_ENTROPY:
-            return Scaled((m * -q.log()).only(both), k, special)
+            return _weighted(weight, -_log(q), p, q)
         case Formula.GENERALISED:
-            return _generalised((m * log_ratio(p, q)).only(both), m, k, q, special)
+            return _weighted(weight, log_ratio(p, q), p, q) + -weight + q.weight()
         case _:
             assert_never(formula)
 
 
-def log_ratio(p: Distribution, q: Distribution) -> Ball:
+def slope(formula: Formula, side: Side, logarithmic: bool, p: Distribution, q: Distribution) -> Scaled:
+    """Return the derivative of the term by p or q, or, if ``logarithmic``, by its logarithm.
+
+    At p = 0 it is the limit from the right: −inf by p where log p is in it (+inf at q = 0, where the term
+    jumps from 0 to +inf), 0 by log p; and 0 by q or log q (``GENERALISED``: 1 or q), at q = 0 too.
+    """
+    if side is Side.TARGET:
+        inner = _target_slope(formula, p, q)
+        if logarithmic:
+            return _weighted(p.weight(), inner, p, q)
+        return inner.replaced((p.extended == -np.inf) & (q.extended == -np.inf), np.inf)
+    weight = p.weight()
+    if logarithmic:
+        return q.weight() + -weight if formula is Formula.GENERALISED else -weight
+    quotient = (weight / q.weight()).replaced(_vanishing(p, q), 0.0)
+    if formula is Formula.GENERALISED:
+        return Scaled.exact(np.ones_like(p.values)) + -quotient
+    return -quotient
+
+
+def log_ratio(p: Distribution, q: Distribution) -> Scaled:
     """Return log(p/q): of neighbours too to full relative accuracy, where both are exact probabilities."""
+    special = p.extended - q.extended
     if p.exact is not None and q.exact is not None:
-        return ball.log_quotient(p.exact, q.exact)
-    return p.log() - q.log()
+        return Scaled.of(ball.log_quotient(p.exact, q.exact), special)
+    return Scaled.of(p.log() - q.log(), special)
 
 
-def _generalised(product: Ball, m: Ball, k: Exponent, q: Distribution, special: Array) -> Scaled:
-    """Return p·log(p/q) − p + q over the larger of the exponents of p and q."""
-    n, q_exponent = q.weight()
-    common = np.where(m.high == 0.0, q_exponent, np.maximum(k, q_exponent))
-    terms = (product - m).scaled(k - common) + n.scaled(q_exponent - common)
-    return Scaled(terms.only(special == 0.0), common, special)
+def _target_slope(formula: Formula, p: Distribution, q: Distribution) -> Scaled:
+    """Return the derivative by p, equally the derivative by log p without its factor p."""
+    match formula:
+        case Formula.PLAIN:
+            return log_ratio(p, q) + Scaled.exact(np.ones_like(p.values))
+        case Formula.CROSS_ENTROPY:
+            return -_log(q)
+        case Formula.GENERALISED:
+            return log_ratio(p, q)
+        case _:
+            assert_never(formula)
 
 
-def _special(formula: Formula, p: Distribution, q: Distribution) -> Array:
-    """Return what the formula gives in the extended reals where that is not a real number, else 0."""
-    log_p, log_q = p.rough_log(), q.rough_log()
-    # For signs and infinities an ordinary probability is as good as 1.
-    p_size, q_size = np.exp(p.extended), np.exp(q.extended)
-    difference = -log_q if formula is Formula.CROSS_ENTROPY else log_p - log_q
-    product = np.where((p.extended == -np.inf) & ~np.isnan(log_q), 0.0, p_size * difference)
-    value = product + (q_size - p_size) if formula is Formula.GENERALISED else product
-    return np.where(np.isfinite(value) | (p.ordinary & q.ordinary), 0.0, value)
+def _log(q: Distribution) -> Scaled:
+    return Scaled.of(q.log(), q.extended)
+
+
+def _weighted(weight: Scaled, number: Scaled, p: Distribution, q: Distribution) -> Scaled:
+    """Return p × number, 0 where p = 0."""
+    return (weight * number).replaced(_vanishing(p, q), 0.0)
+
+
+def _vanishing(p: Distribution, q: Distribution) -> NDArray[np.bool_]:
+    """Return where p = 0 and q is not NaN."""
+    return np.asarray((p.extended == -np.inf) & ~np.isnan(q.extended))

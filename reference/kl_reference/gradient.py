@@ -1,0 +1,184 @@
+"""The one right gradient of a problem, by analysis and not by differences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kl_reference.answer import sheet_of
+from kl_reference.condition import blocked, log_error, slope_scale
+from kl_reference.convention import Reduction, Side, Space
+from kl_reference.distribution import Sheet, binary_exponent, classes_last, cut
+from kl_reference.enclosure import Array, Enclosure, Scale
+from kl_reference.machine import require_ieee
+from kl_reference.problem import Operand, Problem
+from kl_reference.reduction import Terms, divisor, gathered, outer, restored, sheet_shape
+from kl_reference.scaled import Scaled
+from kl_reference.term import slope
+
+
+def gradient(problem: Problem, side: Side, upstream: NDArray[Any] | None = None) -> Enclosure:
+    """Return the exact gradient of a problem's answer with respect to one operand, in that operand's space.
+
+    With t the term and g the upstream gradient over the reduction's divisor:
+
+    ======================  ============================  =====================================
+    with respect to         ``PLAIN``                     ``GENERALISED``; ``CROSS_ENTROPY``
+    ======================  ============================  =====================================
+    p                       (log p − log q + 1)·g         (log p − log q)·g; −log q·g
+    log p                   p·(log p − log q + 1)·g       p·(log p − log q)·g; −p·log q·g
+    q                       −p/q·g                        (1 − p/q)·g; −p/q·g
+    log q                   −p·g                          (q − p)·g; −p·g
+    logits                  G − softmax·ΣG, with G the gradient by the logarithm
+    probabilities to be     (H − ΣG)/Σp, with H and G the gradients by the normalised probability
+    normalised              and by its logarithm
+    ======================  ============================  =====================================
+
+    Parameters
+    ----------
+    problem
+        As for :func:`~kl_reference.answer.answer`.
+    side
+        The operand to differentiate by.
+    upstream
+        Gradient that arrives from above, of the answer's shape or one that broadcasts to it; 1 when None.
+
+    Returns
+    -------
+    Enclosure
+        Of the operand's own shape: summed over the axes along which it was broadcast. At p = 0 the limit from
+        the right: −inf by p where log p is in the formula (+inf if q = 0 too), 0 by log p, and 0 by q and
+        log q (``GENERALISED``: 1 and q). Classes whose logit is −inf have the gradient G. Probabilities
+        outside the clip range have gradient 0. An upstream gradient of 0 gives 0.
+
+    Raises
+    ------
+    ValueError
+        The shapes do not broadcast, or there is no such axis.
+    FloatingPointError
+        The thread's arithmetic does not round to nearest or flushes subnormal numbers.
+    """
+    require_ieee()
+    operand, axis = problem.side(side), problem.class_axis
+    with np.errstate(all="ignore"):
+        own = sheet_of(problem, side)
+        count = divisor(problem.reduction, problem.shape, axis)
+        incoming = _incoming(problem, upstream)
+
+        def by(logarithmic: bool) -> Terms:
+            slopes = _slopes(problem, side, logarithmic, incoming, count)
+            return _unbroadcast(slopes, incoming.shape, own.values.shape)
+
+        if own.origin is None or own.total is None:
+            terms = by(operand.space is Space.LOG)
+        elif operand.space is Space.LOGITS:
+            terms = _through_softmax(own, by(True))
+        else:
+            terms = _through_normalisation(own, by(False), by(True))
+        terms = _inside_clip(problem, operand, terms)
+        terms = Terms(terms.value.divided(count), terms.scale)
+        sheet, shape = own.values.shape, operand.values.shape
+        return terms.enclosure(lambda part: restored(part, sheet, axis, shape))
+
+
+def _incoming(problem: Problem, upstream: NDArray[Any] | None) -> Array:
+    """Return the upstream gradient as a sheet (*outer, classes) of the broadcast shape."""
+    shape, axis = problem.shape, problem.class_axis
+    sheet = sheet_shape(shape, axis)
+    given = np.ones(()) if upstream is None else np.asarray(upstream, dtype=np.float64)
+    match problem.reduction:
+        case Reduction.TERMS:
+            return np.broadcast_to(classes_last(np.broadcast_to(given, shape), axis), sheet)
+        case Reduction.ROWS:
+            rows = np.broadcast_to(given, outer(shape, axis))
+            return np.broadcast_to(rows.reshape((*sheet[:-1], 1)), sheet)
+        case _:
+            return np.broadcast_to(np.broadcast_to(given, ()), sheet)
+
+
+def _slopes(problem: Problem, side: Side, logarithmic: bool, incoming: Array, count: int) -> Terms:
+    """Return slope × upstream of every term; the scales are those of slope × upstream ÷ count."""
+    p, q = (sheet_of(problem, each).broadcast(incoming.shape) for each in (Side.TARGET, Side.MODEL))
+
+    def make(rows: slice, columns: slice) -> Terms:
+        p_block, q_block = p.block(rows, columns), q.block(rows, columns)
+        g = cut(incoming, rows, columns)
+        rate = slope(problem.formula, side, logarithmic, p_block, q_block)
+        value = (rate * Scaled.exact(g)).replaced((g == 0.0) & ~np.isnan(rate.special), 0.0)
+        unit = slope_scale(problem.formula, side, logarithmic, p_block, q_block, problem.target.dtype)
+        return Terms(value, _times(unit, np.abs(g) / count))
+
+    return gathered(incoming.shape, make, Reduction.TERMS)
+
+
+def _times(unit: Scale, factor: Array) -> Scale:
+    """Return the scale of slopes times a factor, which, and whose product, may underflow."""
+    nothing = (unit.magnitude == 0.0) | (factor == 0.0)
+    own = np.where(nothing, 0.0, unit.magnitude + 1.0)
+    fixed, magnitude = factor * unit.fixed, factor * unit.magnitude
+    return Scale(
+        unit.condition, fixed, magnitude, factor * unit.gradual + own, factor * unit.flushed + own, 1
+    )
+
+
+def _unbroadcast(terms: Terms, sheet: tuple[int, ...], own: tuple[int, ...]) -> Terms:
+    """Return the terms of a sheet summed over the axes along which the operand was broadcast."""
+    terms = terms.reshape(sheet)
+    padded = (1,) * (len(sheet) - len(own)) + own
+    for axis, (length, kept) in enumerate(zip(sheet, padded, strict=True)):
+        if kept == 1 and length != 1:
+            terms = terms.sum(axis)
+    return terms.reshape(own)
+
+
+def _through_softmax(own: Sheet, by_log: Terms) -> Terms:
+    """Return G − softmax·ΣG, given the gradient G by the log-probabilities."""
+    block = own.whole()
+    g = by_log.reshape(block.values.shape)
+    total, weight = g.sum(1), block.weight()
+    value = g.value + -(weight * total.value)
+    w, growth = weight.rough, blocked(block.classes)
+    own_error = w * (log_error(block) + 1.0 + growth)
+    scale = Scale(
+        g.scale.condition,
+        g.scale.fixed + w * total.scale.fixed + own_error * total.scale.magnitude,
+        g.scale.magnitude + w * total.scale.magnitude,
+        g.scale.gradual + w * total.scale.gradual + total.scale.magnitude + 1.0,
+        g.scale.flushed + w * total.scale.flushed + total.scale.magnitude + 1.0,
+        g.scale.count,
+    )
+    return Terms(value, scale)
+
+
+def _through_normalisation(own: Sheet, by_probability: Terms, by_log: Terms) -> Terms:
+    """Return (H − ΣG)/Σp, given the gradients by the normalised probabilities and by their logarithms."""
+    block = own.whole()
+    assert block.origin is not None
+    assert block.total is not None
+    h, total = by_probability.reshape(block.values.shape), by_log.reshape(block.values.shape).sum(1)
+    divisor = Scaled(block.total, binary_exponent(block.origin), np.zeros_like(block.origin))
+    value = (h.value + -total.value) / divisor
+    size = h.scale.magnitude + total.scale.magnitude
+    scale = Scale(
+        h.scale.condition,
+        (h.scale.fixed + total.scale.fixed + (blocked(block.classes) + 3.0) * size) / divisor.rough,
+        size / divisor.rough,
+        (h.scale.gradual + total.scale.gradual) / divisor.rough + 1.0,
+        (h.scale.flushed + total.scale.flushed) / divisor.rough + 1.0,
+        h.scale.count,
+    )
+    return Terms(value, scale)
+
+
+def _inside_clip(problem: Problem, operand: Operand, terms: Terms) -> Terms:
+    """Return the gradient with 0 put where a probability lies outside the clip range."""
+    if problem.clip is None or operand.space is not Space.PROBABILITY:
+        return terms
+    low, high = operand.dtype.round(np.array(problem.clip))
+    received = classes_last(operand.values, problem.class_axis)
+    outside = ((received < low) | (received > high)).reshape(terms.value.special.shape)
+    return Terms(
+        terms.value.replaced(outside, 0.0), terms.scale.each(lambda part: np.where(outside, 0.0, part))
+    )
