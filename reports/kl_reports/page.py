@@ -33,8 +33,9 @@ from kl_reports.wording import (
     visible,
 )
 
-# Drill-downs are written worst first until they fill this many characters; the run file has the rest.
-_BROKEN_ROOM = 300_000
+# Drill-downs are written worst first until they fill so many characters; the run file has the rest. A page of
+# 20,000 cells stays under 1.5 MB, one of fewer has more room.
+_ROOM, _LEAST_ROOM, _CELL = 1_200_000, 250_000, 60
 _HELD_ROOM = 80_000
 
 _TOLD_ELSEWHERE = frozenset({Verdict.PASS, Verdict.UNDECIDED, Verdict.UNSUPPORTED, Verdict.MISSING})
@@ -128,8 +129,8 @@ def _told(run: Run, environment: Environment, places: finding.Places) -> dict[st
     pairs = finding.by_pair(run)
     broken = [result for result in run.results if result.verdict not in _TOLD_ELSEWHERE]
     told: dict[str, Markup] = {}
-    for results, room in ((sorted(broken, key=severity), _BROKEN_ROOM), (finding.passes(run), _HELD_ROOM)):
-        left = room
+    room = max(_LEAST_ROOM, _ROOM - _CELL * len(run.results))
+    for results, left in ((sorted(broken, key=severity), room), (finding.passes(run), _HELD_ROOM)):
         for result in results:
             text = template.render(**_cell(run, result, pairs, places))
             left -= len(text)
