@@ -156,7 +156,7 @@ def peaked_logits(rng: Rng, shape: Shape, dtype: Dtype) -> Pair:
 
 @family(DISTRIBUTIONS, normalised=True, repeats=True)
 def grid_logits(rng: Rng, shape: Shape, dtype: Dtype) -> Pair:
-    """Logits k/8 with |k| ≤ 31: adding ±8 or ±16 is exact in every dtype, even with 8 bits."""
+    """Logits k/8 with k from −31 to 31: adding ±8 or ±16 is exact in every dtype, even with 8 bits."""
     p, q = (np.floor(between(rng, -31.0, 32.0, shape)) / 8.0 for _ in "pq")
     return logits(p, q)
 

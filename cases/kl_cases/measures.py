@@ -85,7 +85,7 @@ def exact_sum(rng: Rng, shape: Shape, dtype: Dtype) -> Pair:
     element always count.
     """
     size = math.prod(shape)
-    budget = int(min(1.0 / dtype.roundoff, 2.0**24))
+    budget = int(1.0 / dtype.roundoff)
     ones = max(1, min((size + 1) // 2, budget // 4))
     if size > 1:
         ones = max(2, ones)

@@ -40,6 +40,12 @@ _THOROUGH: tuple[Shape, ...] = (
     (1, 65537),
     (1, 131072),
 )
+# Sizes beside every power of two and block size, many rows of few classes and few rows of many.
+ODD: tuple[Shape, ...] = (
+    *((3, classes) for classes in (1, 2, 31, 33, 127, 129, 1023, 1025)),
+    *((1, classes) for classes in (4097, 65535, 65537)),
+    *((rows, 3) for rows in (31, 33, 1025, 65537)),
+)
 PALETTE: dict[Profile, tuple[Shape, ...]] = {
     Profile.QUICK: _QUICK,
     Profile.STANDARD: _STANDARD,

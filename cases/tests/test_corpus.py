@@ -115,6 +115,14 @@ def test_equal_logits_lie_in_the_budget_of_rounded_inputs() -> None:
         assert 0.0 < abs(_quantity(case, "mean")[0]) < budget
 
 
+def test_a_case_of_subnormals_keeps_them() -> None:
+    """Where subnormal numbers are the question they are not lifted."""
+    case = ALL["subnormal-probabilities"]
+    for operand in _operands(case):
+        small = np.abs(operand.values[operand.values != 0.0]).min()
+        assert small < Dtype.FLOAT32.least_normal
+
+
 def test_misuse_of_the_threads_is_an_error() -> None:
     """The three calls that were not meant are cases that must raise."""
     misuse = {case.arguments.get("misuse"): case for case in load("errors")}

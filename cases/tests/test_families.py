@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -204,6 +205,8 @@ def test_masks_are_runs_common_to_both(name: str) -> None:
     np.testing.assert_array_equal(closed, pair.q.values == (0.0 if name == "masked" else -1e9))
     assert not closed.all(-1).any()
     assert closed.sum(-1).max() > 96
+    assert closed[:, 0].any()
+    assert closed[:, -1].any()
     edges = np.diff(closed.astype(int), axis=-1) != 0
     assert edges.sum(-1).max() == 2
 
@@ -240,6 +243,7 @@ def test_the_asymmetric_differ_by_a_factor(dtype: Dtype, shape: tuple[int, ...])
         )
         forward, backward = (p * np.log(p / q)).sum(-1), (q * np.log(q / p)).sum(-1)
         assert (backward > 3.0 * forward).all()
+        assert (q.max(-1) == 0.5).any() or shape[-1] == 2
         assert (forward > 0.1).all()
 
 
@@ -283,3 +287,11 @@ def test_a_unit_target_leaves_the_model_alone() -> None:
     """P = 1, so the term is −log q."""
     pair = _build("unit-target")
     np.testing.assert_array_equal(_terms(pair), -pair.q.values)
+
+
+def test_the_table_of_families_is_complete() -> None:
+    """The README names every family with its sentence, and no other."""
+    readme = Path(__file__).parents[1].joinpath("README.md").read_text(encoding="utf-8")
+    rows = [line.split(" | ")[:2] for line in readme.partition("## Families")[2].splitlines() if "`" in line]
+    listed = {name.strip("| `"): sentence for name, sentence in (row for row in rows if len(row) == 2)}
+    assert listed == {name: family.sentence for name, family in FAMILIES.items()}

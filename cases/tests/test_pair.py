@@ -198,6 +198,15 @@ def test_moving_the_classes_moves_their_axis() -> None:
     assert moved.moved(-1).id == pair.id
 
 
+def test_logits_are_realised_along_the_class_axis() -> None:
+    """Moving the axis before realising or after gives the same numbers."""
+    pair = build(Recipe("flat-logits", (2, 3, 4), Dtype.FLOAT64, 0))
+    before = pair.moved(0).realise(Space.PROBABILITY, Space.LOG, Dtype.FLOAT64)
+    after = pair.realise(Space.PROBABILITY, Space.LOG, Dtype.FLOAT64)
+    for one, other in zip(before, after, strict=True):
+        np.testing.assert_allclose(np.moveaxis(one.values, 0, -1), other.values, rtol=1e-14)
+
+
 def test_other_values_in_the_same_spaces() -> None:
     """Numbers can be changed without a change of space, axis or origin."""
     pair = build(Recipe("ladder", (3, 5), Dtype.FLOAT32, 1))

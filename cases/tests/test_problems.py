@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from kl_cases.corners import CORNERS
 from kl_cases.distributions import FAMILIES
-from kl_cases.problems import PALETTE, Profile, Recipe, build, grid, recipes
+from kl_cases.problems import ODD, PALETTE, Profile, Recipe, build, grid, recipes
 from kl_reference.convention import Space
 from kl_reference.dtype import Dtype
 
@@ -63,8 +63,8 @@ def test_other_ingredients_make_other_pairs() -> None:
 
 def test_families_do_not_share_their_numbers() -> None:
     """From one seed two families draw different numbers, so that one does not repeat the other's luck."""
-    one, other = (build(Recipe(name, (4,), Dtype.FLOAT32, 1)) for name in ("one-hot", "dirichlet-flat"))
-    assert (one.q.values != other.q.values).all()
+    one, other = (build(Recipe(name, (4,), Dtype.FLOAT32, 1)) for name in ("same", "dirichlet-flat"))
+    assert (one.p.values != other.p.values).all()
 
 
 def test_a_recipe_reads_in_one_line() -> None:
@@ -188,3 +188,22 @@ def test_the_search_shrinks_to_the_simplest() -> None:
     with pytest.raises(AssertionError):
         fails()
     assert found[-1] == Recipe("uniform", (4,), Dtype.FLOAT32, 0)
+
+
+def test_odd_shapes_can_be_built() -> None:
+    """Sizes beside powers of two, down to one class and up to 65,537 rows or classes."""
+    assert {size for shape in ODD for size in shape} >= {
+        1,
+        2,
+        31,
+        33,
+        127,
+        129,
+        1023,
+        1025,
+        4097,
+        65535,
+        65537,
+    }
+    for shape in ODD:
+        assert build(Recipe("uniform", shape, Dtype.FLOAT32, 0)).shape == shape
