@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from kl_reports import finding
 from kl_reports.exchange import RunFileError, replacing
@@ -22,7 +23,6 @@ from kl_reports.witness import show
 from kl_reports.wording import (
     LOOKS,
     anchor,
-    breakable,
     column_words,
     count,
     moment,
@@ -112,7 +112,7 @@ def _environment() -> Environment:
     names: dict[str, Any] = {"levels": LEVELS, "looks": LOOKS, "verdicts": tuple(Verdict)}
     names.update(anchor=anchor, fragment=finding.fragment)
     filters: dict[str, Any] = {"count": count, "moment": moment, "shorten": shorten}
-    filters.update(breakable=breakable, web=finding.web)
+    filters.update(breakable=_breakable, web=finding.web)
     environment.globals.update(names)
     environment.filters.update(filters)
     return environment
@@ -121,6 +121,11 @@ def _environment() -> Environment:
 def _finalize(value: Any) -> Any:
     """Make foreign text visible; markup is our own and holds none that was not."""
     return value if isinstance(value, Markup) or not isinstance(value, str) else visible(value)
+
+
+def _breakable(text: str) -> Markup:
+    """Return a dotted name as HTML that may break after its dots and underscores."""
+    return Markup(re.sub(r"([._])(?=.)", r"\1<wbr>", str(escape(visible(text)))))
 
 
 def _told(run: Run, environment: Environment, places: finding.Places) -> dict[str, Markup]:

@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from markupsafe import Markup, escape
-
 from kl_reports.result import Column, Result, Verdict
 
 
@@ -51,11 +49,6 @@ def shorten(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
     return f"{text[:limit]}… ({len(text) - limit:,} more characters)"
-
-
-def breakable(text: str) -> Markup:
-    """Return a dotted name as HTML that may break after its dots and underscores."""
-    return Markup(re.sub(r"([._])(?=.)", r"\1<wbr>", str(escape(visible(text)))))
 
 
 def one_line(text: str, limit: int = 300) -> str:

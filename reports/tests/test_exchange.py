@@ -123,7 +123,8 @@ def test_a_file_cut_off_anywhere_tells_what_was_recorded(run: Run, tmp_path: Pat
     data = path.read_bytes()
     cut = tmp_path / "cut.jsonl.gz"
     recorded: list[int] = []
-    for size in range(len(data) + 1):
+    # Within the header, whose loss is one error, every twentieth byte will do.
+    for size in (*range(0, headed - 20, 20), *range(headed - 20, len(data) + 1)):
         cut.write_bytes(data[:size])
         try:
             back = read(cut)
