@@ -1,0 +1,5 @@
+"""The package run as a program is its command line."""
+
+from kl_conformance.cli import main
+
+main()

@@ -1,0 +1,50 @@
+"""Everything that must hold, by id."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kl_conformance.registry import UnknownName
+from kl_conformance.requirement import Requirement
+from kl_conformance.requirements import (
+    errors,
+    gradients,
+    identities,
+    layouts,
+    reductions,
+    signs,
+    state,
+    support,
+    values,
+)
+
+CHAPTERS: Mapping[str, tuple[Requirement, ...]] = {
+    "values": values.REQUIREMENTS,
+    "support": support.REQUIREMENTS,
+    "signs": signs.REQUIREMENTS,
+    "reductions": reductions.REQUIREMENTS,
+    "identities": identities.REQUIREMENTS,
+    "gradients": gradients.REQUIREMENTS,
+    "layouts": layouts.REQUIREMENTS,
+    "state": state.REQUIREMENTS,
+    "errors": errors.REQUIREMENTS,
+}
+REQUIREMENTS: Mapping[str, Requirement] = {
+    requirement.id: requirement for chapter in CHAPTERS.values() for requirement in chapter
+}
+
+
+def requirement(name: str) -> Requirement:
+    """Return the requirement of that id.
+
+    Raises
+    ------
+    UnknownName
+        No requirement has it; the message lists those of the same chapter, or the chapters.
+    """
+    if name in REQUIREMENTS:
+        return REQUIREMENTS[name]
+    chapter = name.partition("/")[0]
+    if chapter in CHAPTERS:
+        raise UnknownName("requirement", name, [each.id for each in CHAPTERS[chapter]])
+    raise UnknownName("requirement", name, [f"{each}/…" for each in CHAPTERS])

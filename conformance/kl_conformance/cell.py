@@ -1,0 +1,238 @@
+"""One cell settled: recorded deviations first, then the corpus, the grid and the search."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from kl_cases.corpus import cases_for
+from kl_cases.distributions import FAMILIES
+from kl_cases.pair import Pair
+from kl_cases.problems import PALETTE, Profile, Recipe, build
+from kl_conformance import judge
+from kl_conformance.diagnosis import diagnose
+from kl_conformance.expectation import Expectation, expected_of, question
+from kl_conformance.judge import Judgement
+from kl_conformance.requirement import Requirement
+from kl_conformance.search import search, shrink
+from kl_conformance.subject import Refused, Subject
+from kl_conformance.witness import witness
+from kl_reports.result import Result, Verdict
+
+EXAMPLES = {Profile.QUICK: 5, Profile.STANDARD: 25, Profile.THOROUGH: 200}
+GRID_SEED = 0  # the grid is the same on every run, so that two runs answer the same questions
+
+
+@dataclass(slots=True)
+class Tally:
+    """What one cell has seen so far."""
+
+    problems: int = 0
+    decisive: int = 0
+    closest: Judgement | None = None
+    vacuous: str = ""
+    deviations: dict[str, Expectation] = field(default_factory=dict[str, Expectation])
+
+    def count(self, judgement: Judgement) -> None:
+        """Take in one judgement that is not broken."""
+        self.problems += 1
+        if judgement.vacuous is not None:
+            self.vacuous = judgement.vacuous
+            return
+        self.decisive += 1
+        best = -1.0 if self.closest is None else (self.closest.headroom or 0.0)
+        if judgement.headroom is not None and judgement.headroom > best:
+            self.closest = judgement
+
+
+class Cell:
+    """A requirement put to a subject.
+
+    Parameters
+    ----------
+    requirement, subject
+        What must hold, and who is asked.
+    profile, seed
+        How much is asked, and the seed of the search.
+    """
+
+    def __init__(self, requirement: Requirement, subject: Subject, profile: Profile, seed: int) -> None:
+        self.requirement = requirement
+        self.subject = subject
+        self.profile = profile
+        self.seed = seed
+        self.expected = expected_of(requirement.id, subject)
+        self.tally = Tally()
+        self.first = ("", "")
+
+    def settle(self) -> Result:
+        """Ask everything the profile holds and return the verdict."""
+        began = time.monotonic()
+        result = self._settle()
+        return replace(result, problems=self.tally.problems, seconds=time.monotonic() - began)
+
+    def _settle(self) -> Result:
+        why = self.requirement.applies(self.subject)
+        if why is not None:
+            return self._result(Verdict.UNSUPPORTED, detail=why)
+        replayed: tuple[Judgement, Expectation] | None = None
+        for entry in self.expected:
+            seen = self._replay(entry)
+            if seen is None:
+                detail = f"{entry.id} is recorded, but its witness {entry.witness} is right now: the entry must go."
+                return self._result(Verdict.FIXED, detail=detail, deviation=entry.id)
+            replayed = replayed or (seen, entry)
+        for pair, case in self._questions():
+            if self._breaks(pair):
+                return self._broken(pair, case)
+        found = search(
+            self.requirement,
+            self.subject.dtype,
+            self._shapes(),
+            EXAMPLES[self.profile],
+            self.seed,
+            self._breaks,
+        )
+        if found is not None:
+            return self._broken(found, None)
+        return self._held() if replayed is None else self._deviates(*replayed)
+
+    def _questions(self) -> Iterator[tuple[Pair, str | None]]:
+        """Yield the fixed problems: corpus, then grid."""
+        for case in cases_for(self.requirement.id):
+            yield question(case), f"{case.chapter}/{case.id}"
+        for name in self.requirement.families:
+            for shape in self._shapes():
+                if (shape or (1,))[-1] >= FAMILIES[name].classes:
+                    corners: tuple[tuple[str, ...], ...] = tuple((each,) for each in self.requirement.corners)
+                    for corner in corners or ((),):
+                        yield build(Recipe(name, shape, self.subject.dtype, GRID_SEED, corner)), None
+
+    def _shapes(self) -> tuple[tuple[int, ...], ...]:
+        return self.requirement.shapes or PALETTE[self.profile]
+
+    def _judgements(self, pair: Pair) -> Iterator[Judgement]:
+        """Yield what the requirement says of a pair; an implementation that raises has not held it."""
+        try:
+            yield from self.requirement.check(self.subject, pair)
+        except Refused as refusal:
+            problem = self.subject.problem(pair)
+            name = self.subject.implementation.name
+            yield judge.fails(problem, name, f"raised {refusal}", raised=True)
+
+    def _news(self, judgement: Judgement) -> bool:
+        """Whether a judgement is broken beyond what is recorded."""
+        if not judgement.broken:
+            return False
+        left = judgement.bad
+        for entry in self.expected:
+            explained = entry.explains(judgement, self.subject)
+            if (left & explained).any():
+                self.tally.deviations[entry.id] = entry
+            left = left & ~explained
+        return bool(left.any())
+
+    def _breaks(self, pair: Pair) -> bool:
+        """Ask about one pair; whether anything new is broken."""
+        for judgement in self._judgements(pair):
+            if self._news(judgement):
+                self.tally.problems += 1
+                self.first = _kind(judgement)
+                return True
+            if judgement.broken:
+                self.tally.problems += 1
+            else:
+                self.tally.count(judgement)
+        return False
+
+    def _breaking(self, pair: Pair, kind: tuple[str, str]) -> Judgement | None:
+        """Return the first news of that kind about a pair: a smaller pair must show the same fault."""
+        found = (each for each in self._judgements(pair) if self._news(each) and _kind(each) == kind)
+        return next(found, None)
+
+    def _replay(self, entry: Expectation) -> Judgement | None:
+        """Ask a recorded deviation's witness; the judgement it explains, or None where all is right now."""
+        for judgement in self._judgements(entry.pair()):
+            if judgement.broken and entry.explains(judgement, self.subject).any():
+                return judgement
+        return None
+
+    def _broken(self, pair: Pair, case: str | None) -> Result:
+        """Make the broken pair small, ask it once more from nothing, and say what was seen."""
+        kind = self.first
+        small = pair
+        if (
+            self.requirement.chapter != "errors"
+        ):  # there the shapes are the question, and nothing is to shrink
+            small = shrink(pair, lambda candidate: self._breaking(candidate, kind) is not None)
+        self.subject.forget()
+        judgement = self._breaking(small, kind)
+        if judgement is None:
+            detail = f"Broken once on {pair.origin}, and right when asked again."
+            return self._result(Verdict.NONDETERMINISTIC, detail=detail)
+        explanation = diagnose(judgement, small, self.subject)
+        detail = " ".join(part for part in (_sentence(judgement), explanation) if part)
+        return self._result(
+            Verdict.FAIL,
+            detail=detail,
+            headroom=judgement.headroom,
+            budget=judgement.budget,
+            witness=witness(judgement, small, case=case if small.id == pair.id else None),
+        )
+
+    def _held(self) -> Result:
+        tally = self.tally
+        if not tally.decisive:
+            why = tally.vacuous or "no problem of this profile says anything about it"
+            return self._result(Verdict.UNDECIDED, detail=f"Nothing asked could decide it: {why}.")
+        closest = tally.closest
+        return self._result(
+            Verdict.PASS,
+            headroom=None if closest is None else closest.headroom,
+            budget=() if closest is None else closest.budget,
+        )
+
+    def _deviates(self, judgement: Judgement, entry: Expectation) -> Result:
+        names = ", ".join(dict.fromkeys((entry.id, *self.tally.deviations)))
+        return self._result(
+            Verdict.EXPECTED,
+            detail=entry.reason,
+            headroom=judgement.headroom,
+            budget=judgement.budget,
+            deviation=names,
+            witness=witness(judgement, entry.pair(), case=entry.witness, link=entry.link),
+        )
+
+    def _result(self, verdict: Verdict, **rest: object) -> Result:
+        made = Result(
+            requirement=self.requirement.id,
+            revision=self.requirement.revision,
+            column=self.subject.column.key,
+            verdict=verdict,
+        )
+        return replace(made, **rest)  # type: ignore[arg-type]
+
+
+def _kind(judgement: Judgement) -> tuple[str, str]:
+    """Return what sort of fault was seen (raised, accepted, NaN, infinite, a number) and the judge's note."""
+    if judgement.raised is not None:
+        return "raised" if judgement.raised else "accepted", ""
+    got = float(judgement.got[judgement.at]) if judgement.got.size else 0.0
+    return "NaN" if np.isnan(got) else "infinite" if np.isinf(got) else "number", judgement.note
+
+
+def _sentence(judgement: Judgement) -> str:
+    """Return what a broken judgement saw, in numbers."""
+    if judgement.raised is not None or judgement.got.size == 0:
+        return f"{judgement.note[:1].upper()}{judgement.note[1:]}."
+    at = judgement.at
+    got, right = (
+        judgement.got[at],
+        judgement.right[at] if judgement.right.shape == judgement.got.shape else np.nan,
+    )
+    place = f" at {list(at)}" if at else ""
+    seen = f"{judgement.call} gave {got:.9g}{place} where {right:.9g} is right"
+    return f"{seen}: {judgement.note}." if judgement.note else f"{seen}."

@@ -1,0 +1,136 @@
+"""The command line: every verb, its options, and nothing heavier than click until one is called."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+PROFILES = ("quick", "standard", "thorough")
+FINDINGS, CANNOT = 1, 2  # exit codes of every verb but `run`, which passes pytest's through
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="kl-conformance", prog_name="kl-conformance")
+def cli() -> None:
+    """Tell, with evidence, whether an implementation of the Kullback-Leibler divergence is right."""
+
+
+@cli.command()
+@click.argument("implementations", nargs=-1, metavar="[IMPLEMENTATION]...")
+@click.option("--framework", "frameworks", multiple=True, help="Ask this framework's implementations.")
+@click.option("--device", "devices", multiple=True, help="cpu or cuda.")
+@click.option("--dtype", "dtypes", multiple=True, help="float64, float32, float16 or bfloat16.")
+@click.option("--mode", "modes", multiple=True, help="eager.")
+@click.option("--profile", default="standard", show_default=True, help=f"One of {', '.join(PROFILES)}.")
+@click.option(
+    "--seed", type=int, default=None, help="Seed of the search; a fresh one, printed, when not given."
+)
+@click.option("-k", "keyword", default="", help="Ask only cells whose name matches, as pytest's -k does.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("kl-run.jsonl.gz"),
+    show_default=True,
+    help="The run file.",
+)
+def run(
+    implementations: tuple[str, ...],
+    frameworks: tuple[str, ...],
+    devices: tuple[str, ...],
+    dtypes: tuple[str, ...],
+    modes: tuple[str, ...],
+    profile: str,
+    seed: int | None,
+    keyword: str,
+    output: Path,
+) -> None:
+    """Ask implementations, one worker process per framework, and write a run file.
+
+    IMPLEMENTATION is a known name (see `kl-conformance list implementations`), module:attribute or
+    file.py:attribute. Exit codes are pytest's: 0 as recorded, 1 something new is broken, 2 interrupted,
+    3 the harness failed, 4 bad usage, 5 nothing to ask.
+    """
+    from kl_conformance.running import Request, run as start
+
+    request = Request(implementations, frameworks, devices, dtypes, modes, profile, seed, keyword, output)
+    sys.exit(start(request))
+
+
+@cli.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("kl-conformance.html"),
+    show_default=True,
+    help="The page.",
+)
+def report(runs: tuple[Path, ...], output: Path) -> None:
+    """Show one or more run files as one HTML page, with a summary here; exit 1 when something new is broken."""
+    from kl_conformance.showing import report as show
+
+    sys.exit(show(runs, output))
+
+
+@cli.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The merged run file.")
+def merge(runs: tuple[Path, ...], output: Path) -> None:
+    """Merge run files cell by cell."""
+    from kl_conformance.showing import merge as join
+
+    sys.exit(join(runs, output))
+
+
+@cli.command("list")
+@click.argument("what", default="requirements", metavar="requirements|implementations|families|corpus")
+def list_(what: str) -> None:
+    """List what is known by name."""
+    from kl_conformance.telling import listed
+
+    click.echo(listed(what))
+
+
+@cli.command()
+@click.argument("requirement")
+def explain(requirement: str) -> None:
+    """Explain a requirement: sentence, formula, reason, link, cases, and a wrong implementation it stops."""
+    from kl_conformance.telling import explained
+
+    click.echo(explained(requirement))
+
+
+@cli.command()
+def doctor() -> None:
+    """Say what can be asked here: frameworks, devices, the floating-point environment."""
+    from kl_conformance.doctor import examine
+
+    text, well = examine()
+    click.echo(text)
+    sys.exit(0 if well else FINDINGS)
+
+
+def main() -> None:
+    """Run the command line; a name nobody knows and a file that cannot be used are one clear message."""
+    try:
+        cli(standalone_mode=False)
+    except click.UsageError as error:
+        error.show()
+        sys.exit(_usage_code(error))
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        sys.exit(CANNOT)
+    except (ValueError, OSError) as error:
+        click.echo(f"kl-conformance: {error}", err=True)
+        sys.exit(CANNOT)
+
+
+def _usage_code(error: click.UsageError) -> int:
+    """Return pytest's code for bad usage where the verb is `run`, 2 elsewhere."""
+    return 4 if error.ctx is not None and error.ctx.info_name == "run" else CANNOT

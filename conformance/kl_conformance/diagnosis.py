@@ -1,0 +1,50 @@
+"""A wrong number explained: which other question it would be the right answer to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from kl_cases.pair import Pair
+from kl_conformance import judge
+from kl_conformance.judge import Judgement
+from kl_conformance.subject import Subject
+from kl_reference.convention import Formula, Reduction, Space
+from kl_reference.problem import Operand, Problem
+
+
+def diagnose(judgement: Judgement, pair: Pair, subject: Subject) -> str:
+    """Return a sentence naming the mistake that gives exactly this answer, or an empty string."""
+    if judgement.got.ndim == 0 and np.isnan(judgement.got):
+        return ""
+    for problem, sentence in _readings(judgement.problem, pair, subject):
+        try:
+            if judge.fits(judgement, problem, subject.profile).all():
+                return f"This is the right answer to another question: {sentence}."
+        except ValueError:  # a reading that makes no problem explains nothing
+            continue
+    return ""
+
+
+def _readings(problem: Problem, pair: Pair, subject: Subject) -> Iterator[tuple[Problem, str]]:
+    """Yield the problems people confuse with this one."""
+    swapped = subject.problem(Pair(pair.q, pair.p, axis=pair.axis), problem.reduction)
+    yield replace(swapped, clip=problem.clip), "KL(Q‖P), the two arguments exchanged"
+    for reduction in Reduction:
+        if reduction is not problem.reduction:
+            yield replace(problem, reduction=reduction), f"reduced otherwise ({reduction.value})"
+    for formula in Formula:
+        if formula is not problem.formula:
+            yield replace(problem, formula=formula), f"of the formula {formula.value}"
+    if problem.model.space is Space.LOG:
+        taken = Operand(problem.model.values, Space.PROBABILITY, problem.model.dtype)
+        yield replace(problem, model=taken), "log q taken for q"
+    if problem.target.space is Space.LOG:
+        taken = Operand(problem.target.values, Space.PROBABILITY, problem.target.dtype)
+        yield replace(problem, target=taken), "log p taken for p"
+    if problem.clip is not None:
+        yield replace(problem, clip=None), "probabilities left unclipped"
+    for low in (1e-12, 1e-10, 1e-8, 1e-7):
+        yield replace(problem, clip=(low, 1.0)), f"probabilities clipped to at least {low}"

@@ -1,0 +1,230 @@
+"""Recorded deviations: where an implementation is known to be wrong, and what it gives there instead."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+from kl_cases.corpus import Case, load as load_cases
+from kl_cases.pair import Measure, Pair
+from kl_conformance import judge
+from kl_conformance.judge import Judgement, Mask
+from kl_conformance.predicate import Predicate
+from kl_conformance.subject import Subject
+from kl_reference.convention import Space
+from kl_reference.problem import Problem
+from kl_reports.result import Column
+
+# What a region may speak of: one element's numbers, and the problem's sizes and format.
+REGION_NAMES = frozenset(
+    {"p", "q", "log_p", "log_q", "target_classes", "model_classes", "target_rank", "model_rank"}
+    | {"least_normal", "largest", "roundoff"}
+)
+# What is given instead: the answer itself, and whether it is the right one under another reading.
+INSTEAD_NAMES = frozenset({"got", "right", "clipped", "no_error"})
+_NEEDED = {"id", "requirements", "implementations", "versions", "region", "instead", "witness", "reason"}
+_KNOWN = _NEEDED | {"link", "since", "review_by", "devices", "dtypes", "modes"}
+
+
+class ExpectationError(ValueError):
+    """A recorded deviation that cannot be read; the message names file, entry and field."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """One recorded deviation.
+
+    Parameters
+    ----------
+    id
+        A name of its own, such as ``torch-masked-class-nan``.
+    requirements, implementations
+        What is broken, and by whom.
+    versions
+        Versions it is recorded for (PEP 440).
+    devices, dtypes, modes
+        Columns it speaks of; every one where empty.
+    region
+        Where the requirement is broken: a predicate of each element's ``p``, ``q``, ``log_p``, ``log_q``.
+    instead
+        What is given there: a predicate of ``got``, ``right``, ``clipped`` (right for inputs clipped as the
+        Convention says) and ``no_error``.
+    witness
+        Id of the corpus case that shows it.
+    reason, link
+        Why it is the implementation that is wrong; the upstream issue or ``"none found"``.
+    since, review_by
+        ISO days.
+    """
+
+    id: str
+    requirements: tuple[str, ...]
+    implementations: tuple[str, ...]
+    versions: SpecifierSet
+    region: Predicate
+    instead: Predicate
+    witness: str
+    reason: str
+    link: str = "none found"
+    since: str = ""
+    review_by: str = ""
+    devices: tuple[str, ...] = ()
+    dtypes: tuple[str, ...] = ()
+    modes: tuple[str, ...] = ()
+
+    def speaks_of(self, requirement: str, column: Column) -> bool:
+        """Whether this entry is about that cell."""
+        return (
+            requirement in self.requirements
+            and column.implementation in self.implementations
+            and self.versions.contains(column.version, prereleases=True)
+            and (not self.devices or column.device in self.devices)
+            and (not self.dtypes or column.dtype in self.dtypes)
+            and (not self.modes or column.mode in self.modes)
+        )
+
+    def explains(self, judgement: Judgement, subject: Subject) -> Mask:
+        """Return where a broken judgement lies in the region and gives what is recorded there."""
+        region = _folded(self.region(_elements(judgement.problem)), judgement)
+        if not region.any():
+            return region
+        return region & np.broadcast_to(
+            self.instead(_answers(judgement, subject, self.instead)), region.shape
+        )
+
+    def pair(self) -> Pair:
+        """Return the witness as a pair."""
+        return question(case(self.witness))
+
+
+def case(name: str) -> Case:
+    """Return the corpus case called ``chapter/id``.
+
+    Raises
+    ------
+    ValueError
+        There is none.
+    """
+    chapter, _, own = name.partition("/")
+    found = next((each for each in load_cases(chapter) if each.id == own), None)
+    if found is None:
+        known = ", ".join(f"{chapter}/{each.id}" for each in load_cases(chapter))
+        raise ValueError(f"unknown case {name!r}; known: {known}")
+    return found
+
+
+def question(case: Case) -> Pair:
+    """Return a case as a pair; where only shapes matter, of equal probabilities."""
+    if case.pair is not None:
+        return case.pair
+    shape = case.shapes[0] if case.shapes else (3, 5)
+    equal = Measure(np.full(shape, 1.0 / max(shape[-1], 1) if shape else 1.0), Space.PROBABILITY)
+    return Pair(equal, equal, origin=f"case {case.id}")
+
+
+def _elements(problem: Problem) -> Mapping[str, Any]:
+    """Return what a region may speak of, as arrays of the problem's broadcast shape."""
+    named: dict[str, Any] = {
+        "least_normal": problem.target.dtype.least_normal,
+        "largest": problem.target.dtype.largest,
+        "roundoff": problem.target.dtype.roundoff,
+    }
+    wide: list[Any] = []
+    for side, letter, operand in (("target", "p", problem.target), ("model", "q", problem.model)):
+        values = operand.values.astype(np.float64)
+        with np.errstate(all="ignore"):
+            plain = values if operand.space is Space.PROBABILITY else np.exp(values)
+            logs = np.log(values) if operand.space is Space.PROBABILITY else values
+        wide += [plain, logs]
+        named[f"{side}_classes"] = values.shape[-1] if values.ndim else 1
+        named[f"{side}_rank"] = values.ndim
+        named |= {letter: plain, f"log_{letter}": logs}
+    try:
+        broadcast = np.broadcast_arrays(*wide)
+    except ValueError:  # shapes that do not broadcast are the question of chapter errors
+        return named
+    return named | dict(zip(("p", "log_p", "q", "log_q"), broadcast, strict=True))
+
+
+def _answers(judgement: Judgement, subject: Subject, instead: Predicate) -> Mapping[str, Any]:
+    named: dict[str, Any] = {
+        "got": judgement.got,
+        "right": judgement.right,
+        "no_error": False,
+        "clipped": False,
+    }
+    if judgement.raised is not None:
+        named["no_error"] = not judgement.raised
+    clip = subject.convention.clip
+    if "clipped" in instead.text and clip is not None:
+        low, high = subject.dtype.round(np.array(clip)).astype(float).tolist()
+        named["clipped"] = judge.fits(
+            judgement, replace(judgement.problem, clip=(low, high)), subject.profile
+        )
+    return named
+
+
+def _folded(region: Mask, judgement: Judgement) -> Mask:
+    """Return, for each element of the answer, whether anything it is made of lies in the region."""
+    shape = judgement.bad.shape
+    if region.shape == shape:
+        return region
+    if region.ndim == len(shape) + 1 and region.any(judgement.problem.axis).shape == shape:
+        return np.asarray(region.any(judgement.problem.axis))
+    return np.full(shape, bool(region.any()))
+
+
+def load(text: str, source: str) -> tuple[Expectation, ...]:
+    """Read recorded deviations from TOML.
+
+    Raises
+    ------
+    ExpectationError
+        The text is not TOML, an entry lacks a field or has an unknown one, or a field cannot be read.
+    """
+    try:
+        entries = tomllib.loads(text).get("deviation", [])
+    except tomllib.TOMLDecodeError as error:
+        raise ExpectationError(f"{source}: not TOML: {error}") from None
+    return tuple(_entry(entry, f"{source}, entry {place}") for place, entry in enumerate(entries, start=1))
+
+
+def _entry(entry: Mapping[str, Any], place: str) -> Expectation:
+    place = f"{place} ({entry.get('id', 'without id')})"
+    if missing := sorted(_NEEDED - set(entry)):
+        raise ExpectationError(f"{place}: lacks {', '.join(missing)}")
+    if unknown := sorted(set(entry) - _KNOWN):
+        raise ExpectationError(f"{place}: unknown field {unknown[0]!r}; known: {', '.join(sorted(_KNOWN))}")
+    if not str(entry["reason"]).strip():
+        raise ExpectationError(f"{place}: the reason is empty")
+    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()}
+    try:
+        fields["versions"] = SpecifierSet(entry["versions"])
+        fields["region"] = Predicate(entry["region"], REGION_NAMES)
+        fields["instead"] = Predicate(entry["instead"], INSTEAD_NAMES)
+        case(entry["witness"])
+    except (InvalidSpecifier, ValueError) as error:
+        raise ExpectationError(f"{place}: {error}") from None
+    return Expectation(
+        **{name: str(v) if name in {"since", "review_by"} else v for name, v in fields.items()}
+    )
+
+
+@cache
+def recorded(framework: str) -> tuple[Expectation, ...]:
+    """Return the deviations recorded for a framework; none where it has no file."""
+    path = files("kl_conformance") / "expectations" / f"{framework}.toml"
+    return load(path.read_text(encoding="utf-8"), path.name) if path.is_file() else ()
+
+
+def expected_of(requirement: str, subject: Subject) -> tuple[Expectation, ...]:
+    """Return the recorded deviations that speak of one cell."""
+    entries = recorded(subject.framework.name)
+    return tuple(entry for entry in entries if entry.speaks_of(requirement, subject.column))

@@ -1,0 +1,28 @@
+"""Other processes with this very code in them, installed or not."""
+
+from __future__ import annotations
+
+import os
+import sysconfig
+from pathlib import Path
+
+import kl_cases
+import kl_conformance
+import kl_reference
+import kl_reports
+
+
+def environment() -> dict[str, str]:
+    """Return a child's environment: no foreign pytest plugins, and this very code where it is not installed."""
+    child = dict(os.environ)
+    child["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    installed = {Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib")}
+    houses = [
+        Path(str(package.__file__)).resolve().parents[1]
+        for package in (kl_reference, kl_cases, kl_conformance, kl_reports)
+    ]
+    own = [str(house) for house in dict.fromkeys(houses) if house not in installed]
+    path = [*own, *filter(None, [child.get("PYTHONPATH")])]
+    if path:
+        child["PYTHONPATH"] = os.pathsep.join(path)
+    return child

@@ -1,0 +1,1 @@
+"""One file a framework: how to hand numbers over, and which implementations it has."""

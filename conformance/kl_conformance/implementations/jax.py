@@ -1,0 +1,144 @@
+"""JAX: the relative entropies of jax.scipy and the losses of optax."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kl_conformance.implementation import Call, Framework, Implementation, Modules, Output
+from kl_reference.convention import Convention, Formula, Reduction, Side, Space
+from kl_reference.dtype import Dtype
+from kl_reference.precision import Profile
+from kl_reference.problem import Operand
+
+JAX_DOCS = "https://docs.jax.dev/en/latest/_autosummary/jax.scipy.special."
+OPTAX_DOCS = "https://optax.readthedocs.io/en/latest/api/losses.html#optax.losses."
+
+
+class Jax(Framework):
+    """Arrays of JAX, dispatched operation by operation (eager), with float64 enabled."""
+
+    name = "jax"
+    devices = ("cpu", "cuda")
+
+    def load(self) -> Modules:
+        """Import JAX and optax, and enable float64."""
+        jax = importlib.import_module("jax")
+        jax.config.update("jax_enable_x64", True)
+        return Modules({"jax": jax, "jnp": jax.numpy, "optax": importlib.import_module("optax")})
+
+    def absent(self, modules: Modules, device: str) -> str | None:
+        """Return why CUDA cannot be asked here."""
+        if device == "cuda" and not any(d.platform == "gpu" for d in modules.jax.devices()):
+            return f"jax {modules.jax.__version__} sees no GPU on this machine"
+        return Framework.absent(self, modules, device)
+
+    def profile(self, dtype: Dtype, device: str) -> Profile:
+        """Return the default profile; XLA's CPU threads flush subnormals, float16 computes in float32."""
+        return replace(Profile.of(dtype), flush_to_zero=device == "cpu" and dtype is not Dtype.FLOAT16)
+
+    def tensor(self, modules: Modules, operand: Operand, device: str, layout: str) -> Any:
+        """Hand an operand over; JAX's arrays know no strides."""
+        jax = modules.jax
+        place = jax.devices("gpu" if device == "cuda" else "cpu")[0]
+        # NumPy knows JAX's bfloat16 as an extension dtype, and converts without asking XLA to compile.
+        values = operand.values.astype(modules.jnp.dtype(operand.dtype.label))
+        return jax.device_put(values, place)
+
+    def output(self, modules: Modules, tensor: Any) -> Output:
+        """Take an array back."""
+        values = np.asarray(tensor)
+        return Output(values.astype(np.float64), str(values.dtype))
+
+    def differentiate(
+        self,
+        modules: Modules,
+        function: Callable[[Any], Any],
+        tensor: Any,
+        upstream: NDArray[np.float64] | None,
+        dtype: Dtype,
+    ) -> Any:
+        """Differentiate by reverse mode (``jax.vjp``)."""
+        result, pull = modules.jax.vjp(function, tensor)
+        seed = np.ones(result.shape) if upstream is None else upstream
+        (gradient,) = pull(modules.jnp.asarray(seed.astype(result.dtype)))
+        return gradient
+
+    def log_softmax(self, modules: Modules, tensor: Any) -> Any:
+        """Ask ``jax.nn.log_softmax``."""
+        return modules.jax.nn.log_softmax(tensor)
+
+    def cross_entropy(self, modules: Modules, call: Call) -> Any:
+        """Ask ``optax.losses.softmax_cross_entropy``."""
+        return modules.optax.losses.softmax_cross_entropy(call.model, call.target)
+
+    def entropy(self, modules: Modules, call: Call) -> Any:
+        """Sum ``jax.scipy.special.entr``."""
+        return modules.jax.scipy.special.entr(call.target).sum(-1)
+
+
+def _rel_entr(modules: Any, call: Call) -> Any:
+    return modules.jax.scipy.special.rel_entr(call.target, call.model)
+
+
+def _kl_div(modules: Any, call: Call) -> Any:
+    return modules.jax.scipy.special.kl_div(call.target, call.model)
+
+
+def _optax(modules: Any, call: Call) -> Any:
+    return modules.optax.losses.kl_divergence(call.model, call.target)
+
+
+def _optax_log(modules: Any, call: Call) -> Any:
+    return modules.optax.losses.kl_divergence_with_log_targets(call.model, call.target)
+
+
+def _pointwise(formula: Formula) -> Convention:
+    return Convention(formula=formula, model=(Space.PROBABILITY,), order=(Side.TARGET, Side.MODEL))
+
+
+def _rows(target: Space) -> Convention:
+    return Convention(target=(target,), reductions={"none": Reduction.ROWS}, axis=-1)
+
+
+IMPLEMENTATIONS = (
+    Implementation(
+        name="jax.scipy.special.rel_entr",
+        framework="jax",
+        package="jax",
+        convention=_pointwise(Formula.PLAIN),
+        call=_rel_entr,
+        documentation=JAX_DOCS + "rel_entr.html",
+        compares_distributions=False,
+    ),
+    Implementation(
+        name="jax.scipy.special.kl_div",
+        framework="jax",
+        package="jax",
+        convention=_pointwise(Formula.GENERALISED),
+        call=_kl_div,
+        documentation=JAX_DOCS + "kl_div.html",
+        compares_distributions=False,
+    ),
+    Implementation(
+        name="optax.losses.kl_divergence",
+        framework="jax",
+        package="optax",
+        convention=_rows(Space.PROBABILITY),
+        call=_optax,
+        documentation=OPTAX_DOCS + "kl_divergence",
+    ),
+    Implementation(
+        name="optax.losses.kl_divergence_with_log_targets",
+        framework="jax",
+        package="optax",
+        convention=_rows(Space.LOG),
+        call=_optax_log,
+        documentation=OPTAX_DOCS + "kl_divergence_with_log_targets",
+    ),
+)

@@ -1,0 +1,65 @@
+"""NumPy arrays as they are: the framework of SciPy's functions, of miniatures and of kernels written in NumPy."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kl_cases.layouts import LAYOUTS
+from kl_conformance.implementation import Call, Framework, Modules, Output
+from kl_reference.dtype import Dtype
+from kl_reference.precision import Profile
+from kl_reference.problem import Operand
+
+
+class NumPy(Framework):
+    """NumPy arrays; gradients only where an implementation brings its own."""
+
+    name = "numpy"
+    strided = True
+
+    def load(self) -> Modules:
+        """Hand over NumPy and the parts of SciPy that know the Kullback-Leibler divergence."""
+        special = importlib.import_module("scipy.special")
+        return Modules({"np": np, "special": special, "stats": importlib.import_module("scipy.stats")})
+
+    def profile(self, dtype: Dtype, device: str) -> Profile:
+        """Return the default profile: NumPy keeps subnormals."""
+        del device
+        return Profile.of(dtype)
+
+    def tensor(self, modules: Modules, operand: Operand, device: str, layout: str) -> Any:
+        """Hand over a view of that layout."""
+        return LAYOUTS[layout](operand.values)
+
+    def output(self, modules: Modules, tensor: Any) -> Output:
+        """Take an array back."""
+        array = np.asarray(tensor)
+        return Output(array.astype(np.float64), str(array.dtype))
+
+    def differentiate(
+        self,
+        modules: Modules,
+        function: Callable[[Any], Any],
+        tensor: Any,
+        upstream: NDArray[np.float64] | None,
+        dtype: Dtype,
+    ) -> Any:
+        """Refuse: NumPy cannot differentiate."""
+        raise NotImplementedError("NumPy cannot differentiate; give the implementation a `gradient`")
+
+    def log_softmax(self, modules: Modules, tensor: Any) -> Any:
+        """Ask ``scipy.special.log_softmax``."""
+        return modules.special.log_softmax(tensor, axis=-1)
+
+    def cross_entropy(self, modules: Modules, call: Call) -> Any:
+        """Sum ``scipy.special.log_softmax`` by hand: SciPy has no cross-entropy."""
+        return -(call.target * modules.special.log_softmax(call.model, axis=-1)).sum(-1)
+
+    def entropy(self, modules: Modules, call: Call) -> Any:
+        """Sum ``scipy.special.entr``."""
+        return modules.special.entr(call.target).sum(-1)

@@ -1,0 +1,159 @@
+"""TensorFlow and Keras: the KL losses, and TensorFlow's cross-entropy."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kl_conformance.implementation import Call, Framework, Implementation, Modules, Output
+from kl_reference.convention import Convention, Formula, Reduction, Side, Space
+from kl_reference.dtype import Dtype
+from kl_reference.precision import Profile
+from kl_reference.problem import Operand
+
+KERAS_DOCS = "https://keras.io/api/losses/probabilistic_losses/"
+
+
+class TensorFlow(Framework):
+    """Eager tensors of TensorFlow, and Keras on top of them."""
+
+    name = "tensorflow"
+    devices = ("cpu", "cuda")
+
+    def load(self) -> Modules:
+        """Import TensorFlow and Keras, without TensorFlow's start-up chatter on stderr."""
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+        return Modules(
+            {"tf": importlib.import_module("tensorflow"), "keras": importlib.import_module("keras")}
+        )
+
+    def absent(self, modules: Modules, device: str) -> str | None:
+        """Return why CUDA cannot be asked here."""
+        tf = modules.tf
+        if device == "cuda" and not tf.config.list_physical_devices("GPU"):
+            return f"tensorflow {tf.__version__} sees no GPU on this machine"
+        return Framework.absent(self, modules, device)
+
+    def profile(self, dtype: Dtype, device: str) -> Profile:
+        """Return the default profile; TensorFlow's CPU threads flush subnormals, float16 computes in float32."""
+        return replace(Profile.of(dtype), flush_to_zero=device == "cpu" and dtype is not Dtype.FLOAT16)
+
+    def tensor(self, modules: Modules, operand: Operand, device: str, layout: str) -> Any:
+        """Hand an operand over; TensorFlow's tensors know no strides."""
+        tf = modules.tf
+        with tf.device("GPU:0" if device == "cuda" else "CPU:0"):
+            return tf.cast(tf.constant(operand.values), operand.dtype.label)
+
+    def output(self, modules: Modules, tensor: Any) -> Output:
+        """Take a tensor back."""
+        values = modules.tf.cast(tensor, "float64").numpy()
+        return Output(np.asarray(values, dtype=np.float64), str(tensor.dtype.name))
+
+    def differentiate(
+        self,
+        modules: Modules,
+        function: Callable[[Any], Any],
+        tensor: Any,
+        upstream: NDArray[np.float64] | None,
+        dtype: Dtype,
+    ) -> Any:
+        """Differentiate by a gradient tape."""
+        tf = modules.tf
+        with tf.GradientTape() as tape:
+            tape.watch(tensor)
+            result = function(tensor)
+        seed = None if upstream is None else tf.cast(tf.constant(upstream), result.dtype)
+        return tape.gradient(result, tensor, output_gradients=seed)
+
+    def log_softmax(self, modules: Modules, tensor: Any) -> Any:
+        """Ask ``tf.nn.log_softmax``."""
+        return modules.tf.nn.log_softmax(tensor)
+
+    def cross_entropy(self, modules: Modules, call: Call) -> Any:
+        """Ask ``tf.nn.softmax_cross_entropy_with_logits``."""
+        return modules.tf.nn.softmax_cross_entropy_with_logits(labels=call.target, logits=call.model)
+
+    def entropy(self, modules: Modules, call: Call) -> Any:
+        """Sum ``tf.math.xlogy``."""
+        tf = modules.tf
+        return -tf.reduce_sum(tf.math.xlogy(call.target, call.target), axis=-1)
+
+
+def _loss_class(modules: Any, call: Call) -> Any:
+    loss = modules.keras.losses.KLDivergence(dtype=call.dtype.label, **call.keywords)
+    return loss(call.target, call.model)
+
+
+def _loss_function(modules: Any, call: Call) -> Any:
+    return modules.keras.losses.kl_divergence(call.target, call.model)
+
+
+def _cross_entropy(modules: Any, call: Call) -> Any:
+    return modules.tf.nn.softmax_cross_entropy_with_logits(labels=call.target, logits=call.model)
+
+
+# Keras documents a clip to [0, 1]; its source clips to [keras.config.epsilon(), 1], and so says what it computes.
+CLIPPED = Convention(
+    target=(Space.PROBABILITY,),
+    model=(Space.PROBABILITY,),
+    reductions={"none": Reduction.ROWS},
+    axis=-1,
+    order=(Side.TARGET, Side.MODEL),
+    clip=(1e-7, 1.0),
+)
+
+IMPLEMENTATIONS = (
+    Implementation(
+        name="keras.losses.KLDivergence",
+        framework="tensorflow",
+        package="keras",
+        convention=Convention(
+            target=CLIPPED.target,
+            model=CLIPPED.model,
+            reductions={
+                "none": Reduction.ROWS,
+                "sum": Reduction.SUM,
+                "sum_over_batch_size": Reduction.ROWMEAN,
+            },
+            default="sum_over_batch_size",
+            axis=-1,
+            order=CLIPPED.order,
+            clip=CLIPPED.clip,
+        ),
+        call=_loss_class,
+        documentation=KERAS_DOCS + "#kldivergence-class",
+        broadcasts=False,
+    ),
+    Implementation(
+        name="keras.losses.kl_divergence",
+        framework="tensorflow",
+        package="keras",
+        convention=CLIPPED,
+        call=_loss_function,
+        documentation=KERAS_DOCS + "#kl_divergence-function",
+        broadcasts=False,
+    ),
+    Implementation(
+        name="tf.nn.softmax_cross_entropy_with_logits",
+        framework="tensorflow",
+        package="tensorflow",
+        convention=Convention(
+            formula=Formula.CROSS_ENTROPY,
+            target=(Space.PROBABILITY,),
+            model=(Space.LOGITS,),
+            reductions={"none": Reduction.ROWS},
+            axis=-1,
+            order=(Side.TARGET, Side.MODEL),
+        ),
+        call=_cross_entropy,
+        documentation="https://www.tensorflow.org/api_docs/python/tf/nn/softmax_cross_entropy_with_logits",
+        broadcasts=False,
+    ),
+)

@@ -1,0 +1,239 @@
+"""The only place where an answer meets a bound."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kl_conformance.subject import Evaluation, reference
+from kl_reference.enclosure import Array
+from kl_reference.precision import Profile, accepts_overflow, tolerance, vacuous
+from kl_reference.problem import Problem
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """One answer judged, element by element.
+
+    Parameters
+    ----------
+    problem, call
+        What was asked, and how.
+    got, right, allowed
+        The answer, the value it is held against, and the largest error allowed (the answer's shape).
+    bad
+        Where the requirement is broken.
+    headroom
+        Largest error ÷ allowed error; None where nothing was measured (a yes-or-no requirement).
+    at
+        Index of the element that headroom or ``bad`` speaks of.
+    budget
+        The itemised tolerance there.
+    note
+        What is broken or was seen, in words.
+    vacuous
+        Why the problem proves nothing, or None.
+    raised
+        Where an error was due: whether one was raised; None elsewhere.
+    """
+
+    problem: Problem
+    call: str
+    got: Array
+    right: Array
+    allowed: Array
+    bad: Mask
+    headroom: float | None = None
+    at: tuple[int, ...] = ()
+    budget: tuple[str, ...] = ()
+    note: str = ""
+    vacuous: str | None = None
+    raised: bool | None = None
+
+    @property
+    def broken(self) -> bool:
+        """Whether any element breaks the requirement."""
+        return bool(np.any(self.bad))
+
+
+def lies(asked: Evaluation, note: str = "", *, decisive: bool = True) -> Judgement:
+    """Judge that every element lies within its tolerance of the exact answer.
+
+    ``decisive=False`` asks no proof that a wrong answer would be noticed: for requirements whose right answer
+    is zero.
+    """
+    total = asked.tolerance.total
+    if asked.got.shape != asked.enclosure.value.shape:
+        return _misshapen(asked)
+    ratio = _ratio(np.abs(asked.enclosure.error(asked.got)), total)
+    beyond = accepts_overflow(asked.enclosure, asked.tolerance, asked.profile.storage)
+    overflowed = np.isinf(asked.got) & (np.sign(asked.got) == np.sign(asked.enclosure.value))
+    ratio = np.where(beyond & overflowed, 0.0, ratio)
+    if asked.profile.flush_to_zero and np.any(ratio > 1):
+        ratio = np.minimum(ratio, _flushed_ratio(asked))
+    at = _worst(ratio)
+    return Judgement(
+        problem=asked.problem,
+        call=asked.call,
+        got=asked.got,
+        right=asked.enclosure.value,
+        allowed=total,
+        bad=ratio > 1,
+        headroom=float(ratio[at]) if ratio.size else 0.0,
+        at=at,
+        budget=asked.tolerance.budget(at) if ratio.size else (),
+        note=note,
+        vacuous=vacuous(asked.enclosure, asked.tolerance) if decisive else None,
+    )
+
+
+def inside(asked: Evaluation, where: Mask) -> Judgement:
+    """Judge as :func:`lies` does, but only at the elements of ``where``."""
+    judgement = lies(asked, decisive=False)
+    return replace(judgement, bad=judgement.bad & where, headroom=None)
+
+
+def exactly(asked: Evaluation, note: str = "", where: Mask | None = None) -> Judgement:
+    """Judge that the answer is the exact one to the last bit, at the elements of ``where`` (all when None)."""
+    if asked.got.shape != asked.enclosure.value.shape:
+        return _misshapen(asked)
+    error = np.abs(asked.enclosure.error(asked.got))
+    bad = error != 0
+    if where is not None:
+        bad &= where
+    return holds(asked, ~bad, note or "must be exact")
+
+
+def holds(asked: Evaluation, fine: Mask, note: str) -> Judgement:
+    """Judge by a yes or no for every element."""
+    bad = np.broadcast_to(~fine, asked.got.shape)
+    at = _worst(bad.astype(float))
+    right = np.broadcast_to(asked.enclosure.value, asked.got.shape) if _alike(asked) else asked.got
+    return Judgement(
+        problem=asked.problem,
+        call=asked.call,
+        got=asked.got,
+        right=right,
+        allowed=np.zeros_like(asked.got),
+        bad=bad,
+        at=at,
+        note=note,
+    )
+
+
+def fails(problem: Problem, call: str, note: str, *, raised: bool | None = None) -> Judgement:
+    """Judge a call that gave no answer to measure, or gave one where an error was due."""
+    nothing = np.full((), np.nan)
+    return Judgement(problem, call, nothing, nothing, nothing, np.array(True), note=note, raised=raised)
+
+
+def passes(problem: Problem, call: str, note: str = "", *, raised: bool | None = None) -> Judgement:
+    """Judge a call that did what it must, with nothing to measure."""
+    nothing = np.full((), np.nan)
+    return Judgement(problem, call, nothing, nothing, nothing, np.array(False), note=note, raised=raised)
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """One side of an identity: a factor, and an evaluation it multiplies (``summed`` over all its elements)."""
+
+    factor: float
+    asked: Evaluation
+    summed: bool = False
+
+    @property
+    def got(self) -> Array:
+        """Factor · answer."""
+        return self.factor * self._whole(self.asked.got)
+
+    @property
+    def exact(self) -> Array:
+        """Factor · exact answer."""
+        return self.factor * self._whole(self.asked.enclosure.value)
+
+    @property
+    def allowed(self) -> Array:
+        """|Factor| · tolerance."""
+        return abs(self.factor) * self._whole(self.asked.tolerance.total)
+
+    def _whole(self, values: Array) -> Array:
+        if not self.summed:
+            return values
+        # fsum rounds once: the judge adds nothing of its own to an identity.
+        return np.asarray(math.fsum(values.ravel()) if np.isfinite(values).all() else values.sum())
+
+
+def balances(sides: Sequence[Weighed], note: str, allowed: Array | None = None) -> Judgement:
+    """Judge an identity Σ factor·answer = Σ factor·exact, each side's tolerance added.
+
+    ``allowed`` replaces the sum of tolerances where the identity is sharper than its sides.
+    The first side's problem is the one a witness shows.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        got = sum((side.got for side in sides), np.zeros(()))
+        exact = sum((side.exact for side in sides), np.zeros(()))
+        limit = sum((side.allowed for side in sides), np.zeros(())) if allowed is None else allowed
+        ratio = _ratio(np.abs(got - exact), np.broadcast_to(limit, np.shape(got)))
+    ratio = np.where(np.isfinite(exact), ratio, 0.0)  # an identity of infinities says nothing
+    at = _worst(ratio)
+    first = sides[0].asked
+    return Judgement(
+        problem=first.problem,
+        call=" against ".join(dict.fromkeys(side.asked.call for side in sides)),
+        got=np.asarray(got),
+        right=np.asarray(exact),
+        allowed=np.broadcast_to(limit, np.shape(got)),
+        bad=ratio > 1,
+        headroom=float(ratio[at]) if ratio.size else 0.0,
+        at=at,
+        note=note,
+    )
+
+
+def fits(judgement: Judgement, problem: Problem, profile: Profile) -> Mask:
+    """Return where an answer would be right if another problem had been asked.
+
+    For recorded deviations and diagnoses; all False where the answers have different shapes.
+    """
+    enclosure = reference(problem)
+    if judgement.got.shape != enclosure.value.shape:
+        return np.zeros(judgement.got.shape, dtype=bool)
+    allowed = tolerance(problem, enclosure, profile).total
+    return _ratio(np.abs(enclosure.error(judgement.got)), allowed) <= 1
+
+
+def _ratio(error: Array, allowed: Array) -> Array:
+    """Return error ÷ allowed with 0 ÷ 0 = 0 and anything not a number = ∞."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        ratio = np.where(error == 0, 0.0, error / allowed)
+    return np.where(np.isnan(ratio), np.inf, ratio)
+
+
+def _flushed_ratio(asked: Evaluation) -> Array:
+    """Judge against the answer of the same inputs with subnormals set to zero: a flushing column sees those."""
+    flushed = asked.problem.flushed()
+    enclosure = reference(flushed)
+    allowed = tolerance(flushed, enclosure, asked.profile).total
+    return _ratio(np.abs(enclosure.error(asked.got)), allowed)
+
+
+def _worst(ratio: Array) -> tuple[int, ...]:
+    """Return the index of the largest element."""
+    if not ratio.size:
+        return ()
+    return tuple(int(i) for i in np.unravel_index(int(np.argmax(ratio)), ratio.shape))
+
+
+def _alike(asked: Evaluation) -> bool:
+    return asked.enclosure.value.shape == asked.got.shape
+
+
+def _misshapen(asked: Evaluation) -> Judgement:
+    note = f"gave shape {asked.got.shape} where {asked.enclosure.value.shape} is right"
+    return holds(asked, np.zeros(asked.got.shape, dtype=bool) if asked.got.size else np.array(False), note)

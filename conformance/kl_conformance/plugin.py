@@ -1,0 +1,36 @@
+"""The pytest plugin: options, and a recorder where a run file is asked for."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options that say who is asked and how much."""
+    group = parser.getgroup("kl-conformance", "conformance of the Kullback-Leibler divergence")
+    several = "may be given more than once; all when not given"
+    for name, what in (
+        ("--framework", "ask the implementations of this framework"),
+        ("--implementation", "ask this implementation (a name, module:attribute or file.py:attribute)"),
+        ("--device", "ask on this device (cpu, cuda)"),
+        ("--dtype", "ask in this dtype (float64, float32, float16, bfloat16)"),
+        ("--mode", "ask in this mode (eager)"),
+    ):
+        group.addoption(name, action="append", default=[], help=f"{what}; {several}")
+    group.addoption("--profile", default="standard", help="how much is asked: quick, standard or thorough")
+    group.addoption("--kl-seed", type=int, default=0, help="seed of the search (the grid's is fixed)")
+    group.addoption("--run-file", default=None, help="write every verdict to this run file (.jsonl.gz)")
+    group.addoption(
+        "--if-installed",
+        action="store_true",
+        help="a framework that cannot be imported is MISSING, not an error of use",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start recording where a run file is asked for."""
+    if config.getoption("--run-file") and not hasattr(config, "workerinput"):
+        # Imported here, not above: every pytest session of a machine loads this plugin.
+        from kl_conformance.recorder import Recorder
+
+        config.pluginmanager.register(Recorder(config), "kl_conformance.recorder")

@@ -1,0 +1,78 @@
+"""What must hold: one sentence, where it comes from, and how an answer is held against it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+from kl_cases.pair import Pair
+from kl_conformance.implementation import Implementation
+from kl_conformance.judge import Judgement
+from kl_conformance.subject import Subject
+
+Check = Callable[[Subject, Pair], Iterator[Judgement]]
+Applies = Callable[[Subject], str | None]
+
+
+class Level(Enum):
+    """How binding a requirement is; CONVENTION is recorded and shown, never mixed into the score."""
+
+    MUST = "MUST"
+    SHOULD = "SHOULD"
+    CONVENTION = "CONVENTION"
+
+
+def always(subject: Subject) -> str | None:
+    """Apply to every column."""
+    del subject
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requirement:
+    """One sentence that must or should hold, or that is a matter of convention.
+
+    Parameters
+    ----------
+    id
+        ``chapter/slug``.
+    sentence, formula, reason
+        What must hold, as mathematics, and why anyone should care.
+    link
+        The document that promises it, or ``"derived"``.
+    check
+        ``check(subject, pair)`` asks the subject about a pair and yields judgements; none at all where the
+        pair says nothing about this requirement.
+    miniature
+        A tiny wrong implementation that breaks it.
+    families
+        Names of the families of distributions that find its faults.
+    applies
+        Returns why a column cannot be held to it, or None where it can.
+    corners
+        Corners injected into drawn problems.
+    shapes
+        Shapes asked; the profile's palette where empty.
+    revision
+        Raised whenever what is asked changes: cells of different revisions are never compared.
+    """
+
+    id: str
+    level: Level = Level.MUST
+    sentence: str
+    formula: str
+    reason: str
+    link: str = "derived"
+    check: Check
+    miniature: Implementation
+    families: tuple[str, ...]
+    applies: Applies = always
+    corners: tuple[str, ...] = ()
+    shapes: tuple[tuple[int, ...], ...] = ()
+    revision: int = 1
+
+    @property
+    def chapter(self) -> str:
+        """The part of the id before the slash."""
+        return self.id.partition("/")[0]

@@ -1,0 +1,190 @@
+"""Gradients: held against the analytic ones, no finite differences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from kl_cases.pair import Measure, Pair
+from kl_conformance import judge
+from kl_conformance.judge import Judgement
+from kl_conformance.requirement import Check, Requirement
+from kl_conformance.requirements import scope
+from kl_conformance.requirements.support import probabilities
+from kl_conformance.requirements.values import KL_DIV_LOSS
+from kl_conformance.sketch import divisor, sketch
+from kl_conformance.subject import Subject
+from kl_reference.convention import Reduction, Side, Space
+from kl_reference.enclosure import Array
+from kl_reference.problem import Problem
+
+FAMILIES = ("dirichlet-flat", "dirichlet-dense", "power-law")
+SHAPES = ((4,), (3, 5), (8, 31))
+
+
+def by(side: Side) -> Check:
+    """Differentiate by one side in every space and reduction; by the target, where all of it is positive."""
+
+    def check(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+        for problem in subject.problems(pair, *Reduction):
+            if side is Side.MODEL or probabilities(problem)[0].all():
+                yield judge.lies(subject.gradient(problem, side))
+
+    return check
+
+
+def _upstream(problem: Problem) -> Array:
+    """Return an upstream gradient of the answer's shape: not 1, not uniform, both signs, a fixed pattern."""
+    shape = problem.shape
+    if problem.reduction is Reduction.ROWS:
+        shape = tuple(np.delete(np.array(shape, dtype=int), problem.axis).tolist())
+    elif problem.reduction is not Reduction.TERMS:
+        shape = ()
+    count = int(np.prod(shape))
+    # Multiples of 1/4, exact in every dtype.
+    return ((np.arange(count) % 7 - 3) / 4 + 1 / 8).reshape(shape)
+
+
+def upstream(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Differentiate with an upstream gradient that is not 1."""
+    for problem in subject.problems(pair, *Reduction):
+        yield judge.lies(subject.gradient(problem, Side.MODEL, _upstream(problem)))
+
+
+def logits(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Differentiate the pipeline log_softmax → KL by the logits."""
+    for problem in subject.problems(pair, *Reduction, model=Space.LOGITS):
+        yield judge.lies(subject.gradient(problem, Side.MODEL))
+
+
+def small(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Differentiate where P is scaled far down: the gradient must be right relative to itself."""
+    p = pair.p.expressed(Space.PROBABILITY, pair.axis)
+    scale = 2.0 ** (-100 if subject.dtype.least_normal < 1e-30 else -8)
+    tiny = Pair(
+        Measure(p * scale, Space.PROBABILITY), pair.q, axis=pair.axis, origin=f"{pair.origin}, P scaled down"
+    )
+    for problem in subject.problems(tiny):
+        yield judge.lies(subject.gradient(problem, Side.MODEL))
+
+
+def masked(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Differentiate by logits some of which are −∞ where the target is 0."""
+    for target in subject.convention.target:
+        problem = subject.problem(pair, target=target, model=Space.LOGITS)
+        p, q = probabilities(problem)
+        if ((p == 0) & (q == 0)).any() and problem.model.space is Space.LOGITS:
+            yield judge.lies(subject.gradient(problem, Side.MODEL))
+
+
+def target_at_zero(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Differentiate by a target that is 0 somewhere: never NaN, and right everywhere else."""
+    for target, model in subject.forms:
+        problem = subject.problem(pair, target=target, model=model)
+        p, q = probabilities(problem)
+        if not ((p == 0) & (q > 0)).any():
+            continue
+        asked = subject.gradient(problem, Side.TARGET)
+        yield judge.holds(asked, ~np.isnan(asked.got), "a finite loss has a NaN gradient")
+        yield judge.inside(asked, p > 0)
+
+
+def _mean_is_sum(reduction: Reduction, shape: tuple[int, ...]) -> float:
+    return divisor(Reduction.BATCHMEAN if reduction is Reduction.MEAN else reduction, shape)
+
+
+def _takes_logits(subject: Subject) -> str | None:
+    return scope.takes(Side.MODEL, Space.LOG, Space.LOGITS)(subject)
+
+
+REQUIREMENTS = (
+    Requirement(
+        id="gradients/model",
+        sentence="The gradient by log q is −p times the reduction's factor (by q: −p/q; by logits: softmax − p).",
+        formula="∂/∂log q = −p · factor",
+        reason="This is what training follows; a forward test never sees it.",
+        check=by(Side.MODEL),
+        applies=scope.differentiable(Side.MODEL),
+        families=FAMILIES,
+        shapes=SHAPES,
+        link=KL_DIV_LOSS,
+        miniature=sketch(divisor=_mean_is_sum),
+    ),
+    Requirement(
+        id="gradients/target",
+        sentence="The gradient by the target is right for p > 0, in the space the target is given in.",
+        formula="∂/∂p = (log p − log q + 1) · factor; ∂/∂log p = p · (log p − log q + 1) · factor",
+        reason="Distillation with a learned teacher, variational methods and policy optimisation use it.",
+        check=by(Side.TARGET),
+        applies=scope.differentiable(Side.TARGET),
+        families=FAMILIES,
+        shapes=SHAPES,
+        link=KL_DIV_LOSS,
+        miniature=sketch(by_target=lambda p, lq: np.log(p) - lq),
+    ),
+    Requirement(
+        id="gradients/upstream",
+        sentence="Upstream gradients that are not 1 and not uniform are carried through.",
+        formula="∂L/∂log q = −p · factor · upstream",
+        reason="A kernel that writes its gradient in the forward pass often forgets what comes from above.",
+        check=upstream,
+        applies=scope.differentiable(Side.MODEL),
+        families=FAMILIES,
+        shapes=SHAPES,
+        miniature=sketch(upstream=lambda upstream: np.ones_like(upstream)),
+    ),
+    Requirement(
+        id="gradients/logits",
+        sentence="Through log_softmax, the gradient by the logits is softmax·Σp − p, times the factor.",
+        formula="∂/∂x = (softmax(x)·Σp − p) · factor",
+        reason="The pair of kernels people fuse.",
+        check=logits,
+        applies=scope.both(scope.differentiable(Side.MODEL), _takes_logits),
+        families=("flat-logits", "peaked-logits"),
+        shapes=SHAPES,
+        miniature=sketch(
+            target=(Space.PROBABILITY,),
+            model=(Space.LOGITS,),
+            term=lambda p, x: p * (np.log(p) - x + np.log(np.exp(x).sum(-1, keepdims=True))),
+            by_model=lambda p, x: np.exp(x) / np.exp(x).sum(-1, keepdims=True) - p * (1 + 1e-6),
+        ),
+    ),
+    Requirement(
+        id="gradients/small",
+        sentence="Gradients far below any absolute tolerance are right relative to themselves.",
+        formula="|got + p| ≤ 3·u·p, also for p ~ 1e-30",
+        reason="allclose calls every gradient below 1e-8 right, zero included.",
+        check=small,
+        applies=scope.both(scope.differentiable(Side.MODEL), scope.unnormalised, scope.unclipped),
+        families=FAMILIES,
+        shapes=SHAPES,
+        miniature=sketch(by_model=lambda p, lq: np.where(p > 1e-20, -p, 0.0)),
+    ),
+    Requirement(
+        id="gradients/masked",
+        sentence="With logits of −∞ the gradient of every other class is right, and 0 for the masked ones.",
+        formula="x_i = −∞, p_i = 0 ⇒ ∂/∂x_i = 0",
+        reason="One masked class that gives NaN here stops a training run.",
+        check=masked,
+        applies=scope.both(scope.differentiable(Side.MODEL), _takes_logits),
+        families=("masked",),
+        shapes=SHAPES,
+        miniature=sketch(
+            target=(Space.PROBABILITY,),
+            model=(Space.LOGITS,),
+            by_model=lambda p, x: np.exp(x) / np.exp(x).sum(-1, keepdims=True) + 0 * x - p,
+        ),
+    ),
+    Requirement(
+        id="gradients/target-at-zero",
+        sentence="At p = 0 the gradient by the target is never NaN, and right for every other class.",
+        formula="lim p→0 of (log p − log q + 1) = −∞; ∂/∂log p → 0",
+        reason="A finite loss with a NaN gradient destroys the weights in one step.",
+        check=target_at_zero,
+        applies=scope.both(scope.differentiable(Side.TARGET), scope.unclipped),
+        families=("sparse",),
+        shapes=SHAPES,
+        miniature=sketch(by_target=lambda p, lq: np.log(p) - lq + p / p),
+    ),
+)

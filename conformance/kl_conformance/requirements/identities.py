@@ -1,0 +1,263 @@
+"""Identities: the same number reached by two roads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from kl_cases.pair import Measure, Pair
+from kl_cases.pair import product as product_of
+from kl_conformance import judge
+from kl_conformance.implementation import Call
+from kl_conformance.judge import Judgement, Weighed
+from kl_conformance.requirement import Requirement
+from kl_conformance.requirements import scope
+from kl_conformance.requirements.values import EVERYDAY, KL_DIV_LOSS
+from kl_conformance.sketch import log_term, reduce, sketch, term
+from kl_conformance.subject import Evaluation, Subject, ordinary, reference
+from kl_reference.convention import Formula, Reduction, Side, Space
+from kl_reference.problem import Problem
+
+CROSS_ENTROPY = "https://docs.pytorch.org/docs/stable/generated/torch.nn.CrossEntropyLoss.html"
+SHIFT = 3.0
+POWER = 20
+
+
+def companion(subject: Subject, pair: Pair, *, entropy: bool) -> Evaluation:
+    """Ask the framework's own cross-entropy of the pair, or the entropy of its target, row by row."""
+    logits = Space.LOG if entropy else Space.LOGITS
+    p, q = pair.realise(Space.PROBABILITY, logits, subject.dtype)
+    if entropy:
+        # H(P) = −Σ p·log p: the cross-entropy of P with itself, and no second argument to round.
+        q = p
+    problem = Problem(p, q, formula=Formula.CROSS_ENTROPY, reduction=Reduction.ROWS, axis=pair.axis)
+    framework, modules = subject.framework, subject.modules
+    tensors = [framework.tensor(modules, each, subject.column.device, "contiguous") for each in (p, q)]
+    call = Call(*tensors, Space.PROBABILITY, logits, None, None, subject.dtype)
+    ask = framework.entropy if entropy else framework.cross_entropy
+    got = framework.output(modules, ask(modules, call))
+    name = f"{framework.name}'s own {'entropy' if entropy else 'cross-entropy'}"
+    return subject.judged(problem, got, reference(problem), name)
+
+
+def ce_minus_h(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Compare KL with the framework's cross-entropy less its entropy."""
+    if len(pair.shape) != 2 or pair.p.values.shape != pair.q.values.shape:
+        return
+    sides = (
+        Weighed(-1.0, companion(subject, pair, entropy=False), summed=True),
+        Weighed(1.0, companion(subject, pair, entropy=True), summed=True),
+    )
+    for problem in subject.problems(pair):
+        divergence = Weighed(1.0, subject.evaluate(problem), summed=True)
+        yield judge.balances((divergence, *sides), "KL is not CE − H")
+
+
+def one_hot(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Ask about one-hot targets, where the divergence is −log q of the true class."""
+    p = pair.p.expressed(Space.PROBABILITY, pair.axis)
+    if set(np.unique(p)) <= {0.0, 1.0} and np.all(p.sum(pair.axis) == 1):
+        for problem in subject.problems(pair):
+            yield judge.lies(subject.evaluate(problem), "KL is not −log q of the true class")
+
+
+def mean_factor(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Compare mean × classes with batchmean for [N, C]."""
+    if len(pair.shape) != 2:
+        return
+    for problem in subject.problems(pair, Reduction.MEAN):
+        mean = subject.evaluate(problem)
+        batch = subject.evaluate(replace(problem, reduction=Reduction.BATCHMEAN))
+        sides = (Weighed(float(pair.classes), mean), Weighed(-1.0, batch))
+        yield judge.balances(sides, "mean × classes is not batchmean")
+
+
+def log_target(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Compare the two ways of handing over the target."""
+    for reduction in subject.offers():
+        forms = [subject.problem(pair, reduction, target=target) for target in (Space.PROBABILITY, Space.LOG)]
+        if all(ordinary(problem) for problem in forms):
+            one, other = (subject.evaluate(problem) for problem in forms)
+            sides = (Weighed(1.0, one), Weighed(-1.0, other))
+            yield judge.balances(sides, "log-target and probability-target disagree")
+
+
+def logits_shift(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Add a power of two to logits on a grid so coarse that the sum is exact."""
+    shifted = Pair(
+        pair.p,
+        Measure(pair.q.values + 8.0, pair.q.space),
+        axis=pair.axis,
+        origin=f"{pair.origin}, logits + 8",
+    )
+    for problem, other in zip(
+        subject.problems(pair, model=Space.LOGITS), subject.problems(shifted, model=Space.LOGITS), strict=True
+    ):
+        first, second = subject.evaluate(problem), subject.evaluate(other)
+        note = "adding 8 to every logit changed the answer"
+        if Space.LOGITS in subject.convention.model:
+            # x − logsumexp(x) is a right way to normalise, and rounds once more than log_softmax does.
+            yield judge.balances((Weighed(1.0, second), Weighed(-1.0, first)), note)
+        else:
+            yield judge.holds(second, second.got == first.got, note)
+
+
+def affine(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Lower log q by an exact constant: the divergence rises by that constant times Σ p."""
+    shifted = Pair(
+        pair.p,
+        Measure(pair.q.values - SHIFT, pair.q.space),
+        axis=pair.axis,
+        origin=f"{pair.origin}, log q − 3",
+    )
+    first, second = (
+        subject.evaluate(subject.problem(each, target=Space.PROBABILITY, model=Space.LOG))
+        for each in (pair, shifted)
+    )
+    yield judge.balances((Weighed(1.0, second), Weighed(-1.0, first)), "K(log q − c) is not K + c·Σp")
+
+
+def scaling(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Scale p by an exact power of two: 2^k·term(2^-k·p) = term(p) − k·ln 2·p."""
+    power = POWER if subject.dtype.least_normal < 1e-30 else 4
+    p, q = pair.realise(Space.PROBABILITY, subject.convention.model[0], subject.dtype)
+    # Numbers of the dtype already, so that scaling rounds nothing; p must stay normal when scaled.
+    values, model = p.values.astype(np.float64), Measure(q.values.astype(np.float64), q.space)
+    values = np.where(values >= 2.0**power * subject.dtype.least_normal, values, 1.0)
+    first, second = (
+        subject.evaluate(
+            subject.problem(Pair(Measure(each, Space.PROBABILITY), model, axis=pair.axis, origin=pair.origin))
+        )
+        for each in (values, values * 2.0**-power)
+    )
+    sides = (Weighed(2.0**power, second), Weighed(-1.0, first))
+    yield judge.balances(sides, "2^k·term(2^-k·p) is not term(p) − k·ln 2·p")
+
+
+def product(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Ask about the product of two pairs: the divergence of a product is the sum of the divergences."""
+    if pair.rows < 2 or len(pair.shape) != 2:
+        return
+    joint = product_of(pair.take_rows(np.array([0])), pair.take_rows(np.array([1])))
+    for problem in subject.problems(joint):
+        yield judge.lies(subject.evaluate(problem))
+
+
+def _has_companions(subject: Subject) -> str | None:
+    for name in ("cross_entropy", "entropy"):
+        own = getattr(type(subject.framework), name)
+        if own.__qualname__.startswith("Framework."):
+            return f"{subject.framework.name} has no {name.replace('_', '-')} with probabilities as targets"
+    return None
+
+
+REQUIREMENTS = (
+    Requirement(
+        id="identities/ce-minus-h",
+        sentence="KL = CE − H, with the framework's own cross-entropy and entropy.",
+        formula="KL(P‖Q) = CE(P, Q) − H(P)",
+        reason="The check people make first; it fails by a factor of classes when reductions are mixed.",
+        link=CROSS_ENTROPY,
+        check=ce_minus_h,
+        applies=scope.both(scope.divergence, scope.formula(Formula.PLAIN), _has_companions),
+        families=("dirichlet-flat", "dirichlet-dense", "flat-logits"),
+        shapes=((1, 4), (3, 5), (8, 31)),
+        miniature=sketch(
+            term=lambda p, lq: term(p, lq) / np.log(2.0),
+            log_term=lambda lp, lq: log_term(lp, lq) / np.log(2.0),
+        ),
+    ),
+    Requirement(
+        id="identities/one-hot",
+        sentence="For one-hot P the divergence is −log q of the true class: KL = CE.",
+        formula="P = e_y ⇒ KL(P‖Q) = CE(P, Q) = −log q_y",
+        reason="Training on hard labels with KL or with cross-entropy must be the same thing.",
+        link=CROSS_ENTROPY,
+        check=one_hot,
+        families=("one-hot",),
+        miniature=sketch(term=lambda p, lq: term(np.maximum(p, 1e-7), lq)),
+    ),
+    Requirement(
+        id="identities/mean-factor",
+        sentence='For [N, C], "mean" × C = "batchmean".',
+        formula="C · mean = batchmean = (CE − H) / N",
+        reason="The factor of classes between the default and the divergence, stated as an equation.",
+        link=KL_DIV_LOSS,
+        check=mean_factor,
+        applies=scope.both(scope.offers(Reduction.MEAN), scope.offers(Reduction.BATCHMEAN)),
+        families=("dirichlet-flat", "power-law"),
+        shapes=((1, 4), (3, 5), (8, 31)),
+        miniature=sketch(
+            reduce=lambda terms, how: reduce(terms, Reduction.BATCHMEAN if how is Reduction.MEAN else how)
+        ),
+    ),
+    Requirement(
+        id="identities/log-target",
+        sentence="Log-target and probability-target forms agree.",
+        formula="f(p) = f_log(log p)",
+        reason="Two code paths; the one used less is the one that is wrong.",
+        link=KL_DIV_LOSS,
+        check=log_target,
+        applies=scope.both(scope.takes(Side.TARGET, Space.PROBABILITY), scope.takes(Side.TARGET, Space.LOG)),
+        families=EVERYDAY,
+        miniature=sketch(log_term=lambda lp, lq: log_term(lp, lq) - np.exp(lp)),
+    ),
+    Requirement(
+        id="identities/logits-shift",
+        sentence="Adding a power of two to logits on an exact grid changes nothing: not a bit after log_softmax.",
+        formula="KL(P‖softmax(x + c)) = KL(P‖softmax(x))",
+        reason="Logits have no origin: an answer that depends on it overflows for large ones.",
+        link="https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.log_softmax.html",
+        check=logits_shift,
+        applies=scope.takes(Side.MODEL, Space.LOG, Space.LOGITS),
+        families=("grid-logits",),
+        miniature=sketch(
+            term=lambda p, x: term(p, x - np.log(np.exp(x).sum(-1, keepdims=True))) + 1e-6 * x,
+            target=(Space.PROBABILITY,),
+            model=(Space.LOGITS,),
+        ),
+    ),
+    Requirement(
+        id="identities/affine",
+        sentence="Lowering log q by a constant raises the divergence by that constant times Σp.",
+        formula="K(log q − c) = K(log q) + c·Σp",
+        reason="True at any size without a logarithm; clamps and rounded operands break it.",
+        check=affine,
+        applies=scope.both(
+            scope.formula(Formula.PLAIN),
+            scope.takes(Side.TARGET, Space.PROBABILITY),
+            scope.takes(Side.MODEL, Space.LOG),
+        ),
+        families=("dyadic",),
+        miniature=sketch(term=lambda p, lq: term(p, np.maximum(lq, -2.0))),
+    ),
+    Requirement(
+        id="identities/scaling",
+        sentence="Scaling p by a power of two scales the term and adds that power's logarithm, nothing else.",
+        formula="2^k·term(2^−k·p) = term(p) − k·ln 2·p",
+        reason="Finds an epsilon of 1e-12 without any reference: no tolerance at its own scale can.",
+        check=scaling,
+        applies=scope.both(
+            scope.terms,
+            scope.unclipped,
+            scope.formula(Formula.PLAIN),
+            scope.takes(Side.TARGET, Space.PROBABILITY),
+        ),
+        families=("dirichlet-flat", "dirichlet-dense"),
+        miniature=sketch(term=lambda p, lq: p * (np.log(p + 1e-12) - lq)),
+    ),
+    Requirement(
+        id="identities/product",
+        sentence="The divergence of product distributions is the sum of their divergences.",
+        formula="KL(P₁⊗P₂‖Q₁⊗Q₂) = KL(P₁‖Q₁) + KL(P₂‖Q₂)",
+        reason="Additivity is what makes it a divergence of information.",
+        link="https://en.wikipedia.org/wiki/Kullback%E2%80%93Leibler_divergence#Properties",
+        check=product,
+        applies=scope.divergence,
+        families=("dirichlet-flat", "dirichlet-dense"),
+        shapes=((3, 5), (8, 31)),
+        miniature=sketch(term=lambda p, lq: term(p, lq) + p * p),
+    ),
+)

@@ -1,0 +1,188 @@
+"""Layouts: the answer depends on the elements, never on how they lie in memory or who lies beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from kl_cases.pair import Measure, Pair
+from kl_conformance import judge
+from kl_conformance.judge import Judgement, Weighed
+from kl_conformance.requirement import Check, Requirement
+from kl_conformance.requirements import scope
+from kl_conformance.requirements.values import KL_DIV_LOSS
+from kl_conformance.sketch import Array, sketch, term
+from kl_conformance.subject import Refused, Subject
+from kl_reference.convention import Reduction, Space
+
+FAMILIES = ("dirichlet-flat", "power-law")
+SHAPES = ((3, 5), (8, 31))
+
+
+def laid(layout: str) -> Check:
+    """Ask with both operands lying in memory in a certain way, for every reduction."""
+
+    def check(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+        if layout == "expanded":
+            pair = pair.take_rows(np.zeros(pair.shape[0], dtype=np.intp))  # only equal rows can share memory
+        for problem in subject.problems(pair, *Reduction, layout=layout):
+            yield judge.lies(subject.evaluate(problem))
+
+    return check
+
+
+def permutation(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Reverse the classes of both."""
+    back = pair.take(np.arange(pair.classes)[::-1])
+    for problem, other in zip(subject.problems(pair), subject.problems(back), strict=True):
+        first, second = subject.evaluate(problem), subject.evaluate(other)
+        turned = first.got[..., ::-1] if first.problem.reduction is Reduction.TERMS else first.got
+        flipped = replace(first, got=turned, enclosure=second.enclosure)
+        sides = (Weighed(1.0, second), Weighed(-1.0, flipped))
+        yield judge.balances(sides, "permuting the classes changed the answer")
+
+
+def padding(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Append classes with p = 0: nothing is added."""
+    zero = 0.0
+    p = pair.p.expressed(Space.PROBABILITY, pair.axis)
+    q = pair.q.expressed(Space.PROBABILITY, pair.axis)
+    wide = [(0, 0)] * (p.ndim - 1) + [(0, 3)]
+    padded = Pair(
+        Measure(np.pad(p, wide, constant_values=zero), Space.PROBABILITY),
+        Measure(np.pad(q, wide, constant_values=0.25), Space.PROBABILITY),
+        axis=pair.axis,
+        origin=f"{pair.origin}, padded",
+    )
+    for problem in subject.problems(padded, Reduction.SUM, Reduction.ROWS):
+        yield judge.lies(subject.evaluate(problem))
+
+
+def row_independence(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Put NaN, then a number, into the last row: every other row keeps its bits."""
+    if pair.rows < 2 or pair.axis != -1 or pair.q.values.shape != pair.shape:
+        return
+    for problem in subject.problems(pair):
+        first = subject.evaluate(problem)
+        for poison in (np.nan, -8.0 if problem.model.space is not Space.PROBABILITY else 0.125):
+            values = np.array(problem.model.values)
+            values[-1] = poison
+            try:
+                second = subject.evaluate(replace(problem, model=replace(problem.model, values=values)))
+            except Refused:  # an implementation may refuse NaN: then a number must do
+                continue
+            fine = (first.got == second.got) | (np.isnan(first.got) & np.isnan(second.got))
+            fine[-1] = True
+            yield judge.holds(second, fine, f"{poison} in one row changed another row")
+
+
+def _keeps_rows(subject: Subject) -> str | None:
+    return scope.offers(Reduction.TERMS, Reduction.ROWS)(subject)
+
+
+def _bleeds(terms: Array) -> Array:
+    return terms + 0 * terms[-1:] if terms.ndim > 1 else terms
+
+
+class _ReadsMemory:
+    """Reads its input as if it were contiguous, from where it starts."""
+
+    def __call__(self, target: Array, model: Array) -> tuple[Array, Array]:
+        return self._raw(target), self._raw(model)
+
+    @staticmethod
+    def _raw(array: Array) -> Array:
+        base = array
+        while isinstance(base.base, np.ndarray):
+            base = base.base
+        flat = base.ravel(order="K")
+        return np.resize(flat, array.shape)
+
+
+def _first_row_only(target: Array, model: Array) -> tuple[Array, Array]:
+    """Reads the one row that is there and takes the others for empty."""
+    alone = np.arange(target.shape[0]) == 0
+    return target * (alone[:, np.newaxis] if target.strides[0] == 0 else 1), model
+
+
+def _layout(slug: str, layout: str, sentence: str, reason: str) -> Requirement:
+    return Requirement(
+        id=f"layouts/{slug}",
+        sentence=sentence,
+        formula="f(view) = f(copy)",
+        reason=reason,
+        link=KL_DIV_LOSS,
+        check=laid(layout),
+        applies=scope.strided,
+        families=FAMILIES,
+        shapes=SHAPES,
+        miniature=sketch(before=_first_row_only if layout == "expanded" else _ReadsMemory()),
+    )
+
+
+REQUIREMENTS = (
+    _layout(
+        "strided",
+        "strided",
+        "Elements with gaps between them give the same answer.",
+        "x[:, ::2] is a view; a kernel that ignores the stride reads what lies in the gaps.",
+    ),
+    _layout(
+        "transposed",
+        "transposed",
+        "Transposed tensors give the same answer.",
+        "logits.T is a view; a kernel written for rows reads columns.",
+    ),
+    _layout(
+        "offset",
+        "offset",
+        "Tensors that begin inside a larger buffer give the same answer.",
+        "A slice of a batch does not begin where its storage begins.",
+    ),
+    _layout(
+        "padded-rows",
+        "padded-rows",
+        "Rows with padding between them give the same answer.",
+        "Vocabularies are padded to a multiple of 64; the padding is not data.",
+    ),
+    _layout(
+        "expanded",
+        "expanded",
+        "Expanded tensors (stride 0) give the same answer.",
+        "One teacher row expanded over a batch has stride 0.",
+    ),
+    Requirement(
+        id="layouts/permutation",
+        sentence="Permuting the classes permutes the terms and leaves the sum.",
+        formula="f(πP, πQ) = π f(P, Q)",
+        reason="A kernel that treats the last block differently answers differently.",
+        check=permutation,
+        families=FAMILIES,
+        miniature=sketch(term=lambda p, lq: term(p, lq) * (1 + 1e-6 * (np.arange(p.shape[-1]) == 0))),
+    ),
+    Requirement(
+        id="layouts/padding",
+        sentence="Appending classes with p = 0 changes nothing.",
+        formula="f(P ⊕ 0, Q ⊕ q) = f(P, Q)",
+        reason="Padding a vocabulary must not change the loss.",
+        check=padding,
+        applies=scope.both(
+            scope.offers(Reduction.SUM, Reduction.ROWS), scope.unnormalised, scope.unclipped, scope.divergence
+        ),
+        families=FAMILIES,
+        miniature=sketch(term=lambda p, lq: term(p + 1e-12, lq)),
+    ),
+    Requirement(
+        id="layouts/row-independence",
+        sentence="One row's answer does not depend on another row, NaN there included.",
+        formula="f(P, Q)[i] depends on P[i], Q[i] only",
+        reason="Masked loads that multiply by 0 let NaN through from the neighbour.",
+        check=row_independence,
+        applies=_keeps_rows,
+        families=FAMILIES,
+        shapes=((3, 5), (8, 31)),
+        miniature=sketch(after=_bleeds),
+    ),
+)

@@ -1,0 +1,181 @@
+"""Reductions: what is summed, and what it is divided by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from kl_cases.pair import Measure, Pair
+from kl_conformance import judge
+from kl_conformance.judge import Judgement, Weighed
+from kl_conformance.requirement import Requirement
+from kl_conformance.requirements import scope
+from kl_conformance.requirements.values import KL_DIV_LOSS, lies
+from kl_conformance.sketch import divisor, reduce, sketch
+from kl_conformance.subject import Subject
+from kl_reference.convention import Reduction
+
+FAMILIES = ("dirichlet-flat", "power-law")
+# One row, several rows, several axes: every divisor is another number in each.
+SHAPES = ((4,), (1, 4), (3, 5), (2, 3, 5))
+
+
+def none(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Look at the shape and the dtype of the unreduced answer."""
+    for problem in subject.problems(pair):
+        asked = subject.evaluate(problem)
+        note = f"gave {asked.dtype}{list(asked.got.shape)}, not {subject.dtype.label}{list(asked.enclosure.value.shape)}"
+        right = asked.got.shape == asked.enclosure.value.shape and asked.dtype == subject.dtype.label
+        yield judge.holds(asked, np.full(asked.got.shape, right), note)
+
+
+def total(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Compare "sum" with the sum of "none", allowing a sum's own rounding only."""
+    for problem in subject.problems(pair, Reduction.SUM):
+        whole = subject.evaluate(problem)
+        parts = subject.evaluate(replace(problem, reduction=subject.finest))
+        sides = (Weighed(1.0, whole), Weighed(-1.0, parts, summed=True))
+        yield judge.balances(sides, '"sum" is not the sum of "none"')
+
+
+def broadcast(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Hand over one row for P, then one row for Q, against many rows of the other."""
+    if pair.rows < 2:
+        return
+    rows = [Measure(m.values.reshape(-1, pair.classes)[0], m.space) for m in (pair.p, pair.q)]
+    for p, q in ((rows[0], pair.q), (pair.p, rows[1])):
+        one = Pair(p, q, axis=pair.axis, origin=f"{pair.origin}, one row broadcast")
+        yield from lies(*scope.SUMS)(subject, one)
+
+
+def default(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Leave the reduction unsaid."""
+    kind = subject.convention.reductions[subject.convention.default]
+    for problem in subject.problems(pair, kind):
+        yield judge.lies(subject.evaluate(problem, default=True))
+
+
+def axis(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Put the classes on the documented axis and leave the axis unsaid."""
+    documented = subject.convention.axis
+    if documented is None:
+        return
+    moved = pair.moved(documented)
+    for problem in subject.problems(moved):
+        yield judge.lies(subject.evaluate(problem))
+
+
+def _knows_axis(subject: Subject) -> str | None:
+    return "works element by element" if subject.convention.axis is None else None
+
+
+REQUIREMENTS = (
+    Requirement(
+        id="reductions/none",
+        sentence='"none" has the shape of its inputs, classes summed away where rows are kept, and their dtype.',
+        formula="shape(none) = broadcast(P, Q); dtype(none) = dtype(P)",
+        reason="A silent upcast or a lost axis shows up far away, in memory or in a broadcast.",
+        link=KL_DIV_LOSS,
+        check=none,
+        families=FAMILIES,
+        shapes=SHAPES,
+        miniature=sketch(after=lambda answer: np.atleast_2d(answer)[..., :1]),
+    ),
+    Requirement(
+        id="reductions/sum",
+        sentence='"sum" is the sum of "none".',
+        formula="sum = Σ none",
+        reason="Two code paths, one number: fused kernels have a second one that nobody compares.",
+        link=KL_DIV_LOSS,
+        check=total,
+        applies=scope.offers(Reduction.SUM),
+        families=(*FAMILIES, "measure"),
+        miniature=sketch(reduce=lambda terms, how: reduce(terms, how) * (1 + 1e-9 * (how is Reduction.SUM))),
+    ),
+    Requirement(
+        id="reductions/mean",
+        sentence='"mean" divides by what the Convention says: every element in torch.',
+        formula="mean = Σ none ÷ elements",
+        reason="The factor-of-classes question: a KL of 0.0179 where 0.0716 was expected.",
+        link=KL_DIV_LOSS,
+        check=lies(Reduction.MEAN),
+        applies=scope.offers(Reduction.MEAN),
+        families=FAMILIES,
+        shapes=SHAPES,
+        miniature=sketch(
+            reduce=lambda terms, how: np.asarray(
+                terms.sum() / max(divisor(Reduction.ROWMEAN, terms.shape), 1)
+            )
+        ),
+    ),
+    Requirement(
+        id="reductions/rowmean",
+        sentence='Keras\' "sum_over_batch_size" divides by every row, whatever the rank.',
+        formula="sum_over_batch_size = Σ none ÷ rows",
+        reason="For sequences the rows are batch × time; dividing by the batch alone is off by the length.",
+        link="https://keras.io/api/losses/",
+        check=lies(Reduction.ROWMEAN),
+        applies=scope.offers(Reduction.ROWMEAN),
+        families=FAMILIES,
+        shapes=SHAPES,
+        miniature=sketch(
+            reductions={"none": Reduction.ROWS, "mean": Reduction.ROWMEAN},
+            reduce=lambda terms, how: reduce(terms, Reduction.MEAN if how is Reduction.ROWMEAN else how),
+        ),
+    ),
+    Requirement(
+        id="reductions/batchmean",
+        sentence='"batchmean" divides by the size of axis 0 of the result; nothing is divided in 0-D.',
+        formula="batchmean = Σ none ÷ shape[0]",
+        reason="In 1-D this divides by the classes, in 3-D by the batch and not by the rows.",
+        link=KL_DIV_LOSS,
+        check=lies(Reduction.BATCHMEAN),
+        applies=scope.offers(Reduction.BATCHMEAN),
+        families=FAMILIES,
+        shapes=((), *SHAPES),
+        miniature=sketch(
+            reduce=lambda terms, how: reduce(terms, Reduction.MEAN if how is Reduction.BATCHMEAN else how),
+        ),
+    ),
+    Requirement(
+        id="reductions/broadcast",
+        sentence="With broadcast inputs each reduction still divides by the broadcast size.",
+        formula="mean = Σ none ÷ |broadcast(P, Q)|, batchmean = Σ none ÷ broadcast(P, Q).shape[0]",
+        reason="One teacher row for many students: a divisor read off one input is wrong by the batch.",
+        link=KL_DIV_LOSS,
+        check=broadcast,
+        applies=scope.both(scope.broadcasts, scope.sums),
+        families=FAMILIES,
+        shapes=((3, 5), (2, 3, 5)),
+        miniature=sketch(reduce=lambda terms, how: reduce(terms[:1], how)),
+    ),
+    Requirement(
+        id="reductions/default",
+        sentence="The default reduction is the documented one.",
+        formula="f(q, p) = f(q, p, reduction=default)",
+        reason="Defaults differ: torch divides by every element, Keras by every row, optax not at all.",
+        link=KL_DIV_LOSS,
+        check=default,
+        families=FAMILIES,
+        shapes=SHAPES,
+        miniature=sketch(reduce=lambda terms, how: reduce(terms, Reduction.SUM)),
+    ),
+    Requirement(
+        id="reductions/axis",
+        sentence="The class axis is the documented one, for every rank.",
+        formula="Σ over the documented axis",
+        reason="SciPy sums over axis 0, Keras and optax over the last: a square batch hides the difference.",
+        link="https://docs.scipy.org/doc/scipy/reference/generated/scipy.stats.entropy.html",
+        check=axis,
+        applies=_knows_axis,
+        families=FAMILIES,
+        shapes=((4,), (5, 5), (2, 3, 5)),
+        miniature=sketch(
+            reductions={"none": Reduction.ROWS},
+            default="none",
+            reduce=lambda terms, how: np.asarray(terms.sum(0)),
+        ),
+    ),
+)

@@ -1,0 +1,90 @@
+"""State: a call leaves nothing behind and depends on nothing but its inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from kl_cases.pair import Pair
+from kl_conformance import judge
+from kl_conformance.judge import Judgement
+from kl_conformance.requirement import Requirement
+from kl_conformance.requirements.values import KL_DIV_LOSS
+from kl_conformance.sketch import Array, sketch
+from kl_conformance.subject import Subject
+
+FAMILIES = ("dirichlet-flat", "power-law")
+SHAPES = ((3, 5), (8, 31))
+
+
+def inputs_untouched(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Look at both inputs, bit by bit, after the call."""
+    for problem in subject.problems(pair):
+        call = subject.call(problem)
+        subject.ask(call)
+        text = subject.describe(call)
+        for name, tensor, operand in (
+            ("target", call.target, problem.target),
+            ("model", call.model, problem.model),
+        ):
+            after = subject.framework.output(subject.modules, tensor).values
+            if np.array_equal(after, operand.values.astype(np.float64), equal_nan=True):
+                yield judge.passes(problem, text)
+            else:
+                yield judge.fails(problem, text, f"the {name} was written to")
+
+
+def repeatable(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Make the same call twelve times, each on tensors of its own, and keep every answer."""
+    for problem in subject.problems(pair):
+        first = subject.evaluate(problem)
+        kept = [subject.ask(subject.call(problem)).values for _ in range(12)]
+        for got in kept:
+            fine = (got == first.got) | (np.isnan(got) & np.isnan(first.got))
+            yield judge.holds(first, fine, "the same call gave other bits")
+
+
+class _Scribbler:
+    """Writes into its model to save a buffer."""
+
+    def __call__(self, target: Array, model: Array) -> tuple[Array, Array]:
+        copy = model.copy()
+        model *= 2
+        return target, copy
+
+
+class _Forgetful:
+    """Doubles every tenth answer."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, answer: Array) -> Array:
+        self.calls += 1
+        return answer if self.calls % 10 else answer * 2
+
+
+REQUIREMENTS = (
+    Requirement(
+        id="state/inputs-untouched",
+        sentence="Inputs are bitwise unchanged after the call.",
+        formula="P, Q before = P, Q after",
+        reason="An in-place log of the target is right once, and wrong in the next epoch.",
+        link=KL_DIV_LOSS,
+        check=inputs_untouched,
+        families=FAMILIES,
+        shapes=SHAPES,
+        miniature=sketch(before=_Scribbler()),
+    ),
+    Requirement(
+        id="state/repeatable",
+        sentence="The same call gives the same bits, a dozen times in a row.",
+        formula="f(P, Q) = f(P, Q)",
+        reason="Caches keyed by address and buffers used twice show on a later call only.",
+        check=repeatable,
+        families=FAMILIES,
+        shapes=SHAPES,
+        miniature=sketch(after=_Forgetful()),
+    ),
+)

@@ -1,0 +1,189 @@
+"""Support: zeros, infinities and NaN, by the definition of the divergence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from kl_cases.pair import Pair
+from kl_conformance import judge
+from kl_conformance.judge import Judgement, Mask
+from kl_conformance.requirement import Check, Requirement
+from kl_conformance.requirements import scope
+from kl_conformance.sketch import Array, log_term, sketch, term
+from kl_conformance.subject import Refused, Subject
+from kl_reference.convention import Reduction, Side, Space
+from kl_reference.problem import Problem
+
+CONVENTION = "https://docs.scipy.org/doc/scipy/reference/generated/scipy.special.rel_entr.html"
+Where = Callable[[Array, Array], Mask]
+
+
+def probabilities(problem: Problem) -> tuple[Array, Array]:
+    """Return p and q of a problem as float64, broadcast (logits as weights e^x: only zeros matter here)."""
+    sides = []
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        for operand in (problem.target, problem.model):
+            wide = operand.values.astype(np.float64)
+            sides.append(wide if operand.space is Space.PROBABILITY else np.exp(wide))
+    p, q = np.broadcast_arrays(*sides)
+    return p, q
+
+
+def mathematically(where: Where, *, spaces: tuple[Space, ...] = tuple(Space), exact: bool = False) -> Check:
+    """Hold the finest answer against the definition on problems that have such an element.
+
+    ``where(p, q)`` finds the elements in question; ``exact`` demands the exact term there. The Convention's
+    clip is left out of the answer: these sentences are about the divergence itself.
+    """
+
+    def check(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+        for target, model in subject.forms:
+            if target not in spaces:
+                continue
+            problem = subject.problem(pair, target=target, model=model, mathematical=True)
+            found = where(*probabilities(problem))
+            if not found.any():
+                continue
+            asked = subject.evaluate(problem)
+            yield judge.lies(asked)
+            if exact and problem.reduction is Reduction.TERMS:
+                yield judge.exactly(asked, "must contribute exactly its limit", found)
+
+    return check
+
+
+def nan(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Put NaN into one side: its own term and the sums that contain it are NaN, nothing else is."""
+    for target, model in subject.forms:
+        for reduction in subject.offers():
+            problem = subject.problem(pair, reduction, target=target, model=model)
+            p, q = probabilities(problem)
+            if not np.isnan(p + q).any():
+                continue
+            try:
+                yield judge.lies(subject.evaluate(problem), decisive=False)
+            except Refused as refusal:
+                yield judge.passes(problem, subject.implementation.name, f"raised {refusal}")
+
+
+def negative_target(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Hand over a negative probability: NaN, an infinity or an error, never a plausible number."""
+    problem = subject.problem(pair, target=Space.PROBABILITY)
+    negative = probabilities(problem)[0] < 0
+    if not negative.any():
+        return
+    try:
+        asked = subject.evaluate(problem)
+    except Refused as refusal:
+        yield judge.passes(problem, subject.implementation.name, f"raised {refusal}")
+        return
+    if problem.reduction is Reduction.ROWS:
+        negative = negative.any(problem.axis)
+    yield judge.holds(
+        asked, ~negative | ~np.isfinite(asked.got), "a negative probability gave a plausible number"
+    )
+
+
+def _clamped(p: Array, log_q: Array) -> Array:
+    return term(p, np.maximum(log_q, -50.0))
+
+
+def _nan_at_zero(p: Array, log_q: Array) -> Array:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(p * (np.log(p) - log_q))
+
+
+def _nan_at_masked(p: Array, log_q: Array) -> Array:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.where(p == 0, 0.0, p * np.log(p)) - p * log_q)
+
+
+REQUIREMENTS = (
+    Requirement(
+        id="support/zero-target",
+        sentence="p = 0, q > 0 contributes exactly 0.",
+        formula="lim p→0 of p·(log p − log q) = 0",
+        reason="One-hot and smoothed-by-truncation targets are full of zeros; log 0 must not leak.",
+        link=CONVENTION,
+        check=mathematically(lambda p, q: (p == 0) & (q > 0), spaces=(Space.PROBABILITY,), exact=True),
+        applies=scope.takes(Side.TARGET, Space.PROBABILITY),
+        families=("sparse", "one-hot"),
+        miniature=sketch(term=_nan_at_zero),
+    ),
+    Requirement(
+        id="support/zero-over-zero",
+        sentence="p = 0, q = 0 (log q = −∞, a masked class) contributes exactly 0.",
+        formula="0·log(0/0) = 0",
+        reason="Masked vocabularies put −∞ where the target is 0; 0·∞ is NaN and poisons the whole loss.",
+        link=CONVENTION,
+        check=mathematically(lambda p, q: (p == 0) & (q == 0), spaces=(Space.PROBABILITY,), exact=True),
+        applies=scope.takes(Side.TARGET, Space.PROBABILITY),
+        families=("masked",),
+        miniature=sketch(term=_nan_at_masked),
+    ),
+    Requirement(
+        id="support/block-masked",
+        sentence="A run of masked classes as long as a kernel's block leaves the rest right.",
+        formula="p = q = 0 on a block: Σ over the other classes",
+        reason="Online softmax kernels meet a block whose maximum is −∞ and compute −∞ − (−∞).",
+        check=mathematically(lambda p, q: (p == 0) & (q == 0)),
+        applies=scope.divergence,
+        families=("masked",),
+        shapes=((2, 1025), (3, 257)),
+        miniature=sketch(term=_nan_at_masked, log_term=lambda lp, lq: np.exp(lp) * (lp - lq)),
+    ),
+    Requirement(
+        id="support/log-zero-target",
+        sentence="A log-target of −∞ contributes exactly 0, for finite log q and for −∞.",
+        formula="e^(−∞)·(−∞ − log q) = 0",
+        reason="Teachers with masked classes hand over log-probabilities of −∞.",
+        check=mathematically(lambda p, q: p == 0, spaces=(Space.LOG, Space.LOGITS), exact=True),
+        applies=scope.takes(Side.TARGET, Space.LOG, Space.LOGITS),
+        families=("masked", "sparse"),
+        miniature=sketch(log_term=lambda lp, lq: np.exp(lp) * (lp - lq)),
+    ),
+    Requirement(
+        id="support/zero-model",
+        sentence="p > 0, q = 0 gives +∞, unreduced and reduced.",
+        formula="p·(log p − (−∞)) = +∞",
+        reason="A model that excludes what happened is infinitely wrong; a finite number hides that.",
+        link=CONVENTION,
+        check=mathematically(lambda p, q: (p > 0) & (q == 0)),
+        families=("dirichlet-flat",),
+        corners=("zero-model",),
+        miniature=sketch(term=_clamped, log_term=lambda lp, lq: log_term(lp, np.maximum(lq, -50.0))),
+    ),
+    Requirement(
+        id="support/tiny-model",
+        sentence="p > 0 and q tiny but not 0 gives the finite true value, never +∞, never a plateau.",
+        formula="p·(log p − log q), 0 < q ≪ p",
+        reason="An epsilon added to q caps the loss, and its gradient, exactly where learning is needed.",
+        check=mathematically(lambda p, q: (p > 0) & (q > 0) & (q < 1e-6)),
+        families=("dirichlet-flat", "peaked-logits"),
+        corners=("tiny-model",),
+        miniature=sketch(term=lambda p, lq: term(p, np.log(np.exp(lq) + 1e-7))),
+    ),
+    Requirement(
+        id="support/nan",
+        sentence="NaN in p or q gives NaN in that term and in every sum that contains it, nowhere else, or an error.",
+        formula="NaN ∈ {p, q} ⇒ NaN",
+        reason="A loss that swallows NaN reports a healthy number for a broken model.",
+        check=nan,
+        families=("dirichlet-flat",),
+        corners=("nan-target", "nan-model"),
+        miniature=sketch(after=np.nan_to_num),
+    ),
+    Requirement(
+        id="support/negative-target",
+        sentence="p < 0 gives NaN, an infinity or an error, never a plausible number.",
+        formula="log p is not real for p < 0",
+        reason="A negative probability is a bug upstream; a plausible loss lets it live.",
+        check=negative_target,
+        applies=scope.both(scope.takes(Side.TARGET, Space.PROBABILITY), scope.unnormalised),
+        families=("dirichlet-flat",),
+        corners=("negative-target",),
+        miniature=sketch(term=lambda p, lq: term(np.abs(p), lq)),
+    ),
+)

@@ -1,0 +1,158 @@
+"""Values: is the number right?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from kl_cases.pair import Pair
+from kl_conformance import judge
+from kl_conformance.judge import Judgement
+from kl_conformance.requirement import Check, Requirement
+from kl_conformance.requirements import scope
+from kl_conformance.sketch import Array, log_term, reduce, sketch, term
+from kl_conformance.subject import Subject
+from kl_reference.convention import Reduction, Side, Space
+
+EVERYDAY = ("dirichlet-flat", "dirichlet-sparse", "dirichlet-dense", "power-law", "peaked-logits")
+KL_DIV_LOSS = "https://docs.pytorch.org/docs/stable/generated/torch.nn.KLDivLoss.html"
+
+
+def lies(*reductions: Reduction, subnormals: bool = False) -> Check:
+    """Ask for each of the reductions offered, in every space taken, and judge by the tolerance.
+
+    With no reduction named, the finest offered is asked.
+    """
+
+    def check(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+        for problem in subject.problems(pair, *reductions, subnormals=subnormals):
+            yield judge.lies(subject.evaluate(problem))
+
+    return check
+
+
+def exact_sum(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Ask for a sum whose every partial sum is exact, and allow no error at all."""
+    for problem in subject.problems(pair, Reduction.SUM, Reduction.ROWS, target=(Space.PROBABILITY,)):
+        yield judge.exactly(subject.evaluate(problem), "every partial sum is exact, so the sum must be")
+
+
+def from_logits(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Ask through log_softmax, or directly where logits are taken."""
+    for problem in subject.problems(pair, model=Space.LOGITS):
+        yield judge.lies(subject.evaluate(problem))
+
+
+def _naive_logits(p: Array, logits: Array) -> Array:
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        weights = np.exp(logits)
+        return term(p, np.log(weights / weights.sum(-1, keepdims=True)))
+
+
+REQUIREMENTS = (
+    Requirement(
+        id="values/pointwise",
+        sentence="Each unreduced term lies in the tolerance of its own rounding, over the whole normal range.",
+        formula="|got − p·(log p − log q)| ≤ k·u·p·(|log p| + |log q|)",
+        reason="A fault such as log(p + 1e-10) vanishes in any sum over a vocabulary, and shows in a term.",
+        link=KL_DIV_LOSS,
+        check=lies(Reduction.TERMS),
+        applies=scope.terms,
+        families=("ladder", *EVERYDAY, "measure"),
+        miniature=sketch(term=lambda p, lq: p * (np.log(p + 1e-10) - lq)),
+    ),
+    Requirement(
+        id="values/sum",
+        sentence="The sum over classes, and over everything, lies in its tolerance, for odd sizes as well.",
+        formula="|got − Σ p·(log p − log q)| ≤ k·u·S + h(n)·u·T + u·|v|",
+        reason="Kernels that work in blocks lose the tail; accumulators in half precision stagnate.",
+        link=KL_DIV_LOSS,
+        check=lies(Reduction.SUM, Reduction.ROWS),
+        applies=scope.offers(Reduction.SUM, Reduction.ROWS),
+        families=(*EVERYDAY, "measure"),
+        miniature=sketch(reduce=lambda terms, how: reduce(terms[..., :-1], how)),
+    ),
+    Requirement(
+        id="values/batch",
+        sentence="The mean over rows lies in its tolerance.",
+        formula="|got − (Σ p·(log p − log q)) / rows| ≤ tolerance / rows",
+        reason="This is the number people train on.",
+        link=KL_DIV_LOSS,
+        check=lies(Reduction.BATCHMEAN, Reduction.ROWMEAN),
+        applies=scope.offers(Reduction.BATCHMEAN, Reduction.ROWMEAN),
+        families=EVERYDAY,
+        miniature=sketch(after=lambda answer: answer * (1 + 1e-6)),
+    ),
+    Requirement(
+        id="values/mean",
+        sentence="The mean over every element lies in its tolerance.",
+        formula="|got − (Σ p·(log p − log q)) / elements| ≤ tolerance / elements",
+        reason="A mean over rows in its place is off by the number of classes.",
+        link=KL_DIV_LOSS,
+        check=lies(Reduction.MEAN),
+        applies=scope.offers(Reduction.MEAN),
+        families=EVERYDAY,
+        miniature=sketch(after=lambda answer: answer * 2),
+    ),
+    Requirement(
+        id="values/exact-sum",
+        sentence="Where every partial sum is exact, the sum is exact: tolerance zero, in any order.",
+        formula="p ∈ {0, 1}, log q dyadic: got = −Σ log q over p = 1",
+        reason="No row tolerance at vocabulary size notices one dropped element; an exact probe does.",
+        check=exact_sum,
+        applies=scope.both(
+            scope.offers(Reduction.SUM, Reduction.ROWS),
+            scope.takes(Side.TARGET, Space.PROBABILITY),
+            scope.takes(Side.MODEL, Space.LOG),
+        ),
+        families=("exact-sum",),
+        miniature=sketch(
+            reduce=lambda terms, how: reduce(terms[..., : max(terms.shape[-1] // 4 * 4, 1)], how)
+        ),
+    ),
+    Requirement(
+        id="values/near-equal",
+        sentence="For Q within 1e-3 … 1e-12 of P the term keeps the accuracy it has elsewhere.",
+        formula="q = p·(1 + δ), 1e-12 ≤ |δ| ≤ 1e-3",
+        reason="Late in training, and in policy optimisation, P and Q are nearly the same.",
+        check=lies(),
+        families=("near-equal",),
+        miniature=sketch(
+            term=lambda p, lq: p * (np.log(p) - lq) * (1 + 1e-3 * (np.abs(np.log(p) - lq) < 1e-2)),
+            log_term=lambda lp, lq: log_term(lp, lq) * (1 + 1e-3 * (np.abs(lp - lq) < 1e-2)),
+        ),
+    ),
+    Requirement(
+        id="values/extreme",
+        sentence="Subnormal numbers, ratios that overflow, log-probabilities to −1e4: no spurious 0, ∞ or NaN.",
+        formula="p·(log p − log q) for every finite p ≥ 0 and log q, or q > 0",
+        reason="The ratio form p·log(p/q) overflows where the difference of logarithms does not.",
+        check=lies(subnormals=True),
+        families=("extreme",),
+        miniature=sketch(term=lambda p, lq: term(p, np.log(np.maximum(np.exp(lq), 1e-300)))),
+    ),
+    Requirement(
+        id="values/half",
+        sentence="In 16 bits, a reduction whose true result is representable neither overflows nor stagnates.",
+        formula="accumulate in float32 or wider, round once",
+        reason="A float16 accumulator stops growing at 2048 times its smallest term.",
+        check=lies(*scope.SUMS),
+        applies=scope.both(scope.half, scope.sums),
+        families=("half-range",),
+        miniature=sketch(
+            reduce=lambda terms, how: reduce(np.cumsum(terms, axis=-1, dtype=terms.dtype)[..., -1:], how)
+        ),
+    ),
+    Requirement(
+        id="values/from-logits",
+        sentence="From logits through log_softmax, the answer lies in the tolerance of the whole pipeline.",
+        formula="Σ p·(log p − log_softmax(x))",
+        reason="log(softmax(x)) gives −∞ where log_softmax gives −104.",
+        link="https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.log_softmax.html",
+        check=from_logits,
+        applies=scope.takes(Side.MODEL, Space.LOG, Space.LOGITS),
+        families=("peaked-logits", "flat-logits"),
+        miniature=sketch(term=_naive_logits, target=(Space.PROBABILITY,), model=(Space.LOGITS,)),
+    ),
+)

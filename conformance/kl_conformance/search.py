@@ -1,0 +1,158 @@
+"""Problems that break a requirement: drawn by Hypothesis, then made as small and plain as they can be."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from hypothesis import HealthCheck, Phase, Verbosity, given, settings
+from hypothesis import seed as seeded
+
+from kl_cases.pair import Measure, Pair
+from kl_cases.problems import Recipe, build, recipes
+from kl_conformance.requirement import Requirement
+from kl_reference.convention import Space
+from kl_reference.dtype import Dtype
+
+Shape = tuple[int, ...]
+Broken = Callable[[Pair], bool]
+
+SECONDS = 6.0  # a shrink ends then with the smallest it has: some frameworks compile for every new shape
+PLAIN = {
+    Space.PROBABILITY: (0.0, 1.0, 0.5, 0.25),
+    Space.LOG: (0.0, -1.0, -2.0, -8.0),
+    Space.LOGITS: (0.0, 1.0, -1.0, 8.0),
+}
+
+
+class _Found(Exception):
+    """Ends a search; carries the pair."""
+
+    def __init__(self, pair: Pair) -> None:
+        super().__init__()
+        self.pair = pair
+
+
+def search(
+    requirement: Requirement, dtype: Dtype, shapes: Sequence[Shape], examples: int, seed: int, broken: Broken
+) -> Pair | None:
+    """Draw recipes until a pair is broken, and return it unshrunk; None when none was found.
+
+    Only small things are drawn (family, shape, 32-bit seed, corners); NumPy builds the arrays.
+    """
+
+    @seeded(seed)
+    @settings(
+        max_examples=examples,
+        database=None,  # what was found lives on as a witness in the run file, not in a cache
+        deadline=None,  # the first call of a shape may compile
+        phases=(Phase.generate,),  # shrinking is ours: it makes the arrays smaller, not the seeds
+        suppress_health_check=list(HealthCheck),  # speed is a property of the implementation asked
+        verbosity=Verbosity.quiet,
+    )
+    @given(recipes(list(requirement.families), dtype, shapes=shapes, corners=requirement.corners))
+    def ask(recipe: Recipe) -> None:
+        pair = build(recipe)
+        if broken(pair):
+            raise _Found(pair)
+
+    try:
+        ask()
+    except _Found as found:
+        return found.pair
+    return None
+
+
+def shrink(pair: Pair, broken: Broken) -> Pair:
+    """Return the smallest pair found that is still broken: fewest rows, fewest classes, plainest numbers."""
+    end = time.monotonic() + SECONDS
+
+    def still(candidate: Pair) -> bool:
+        return time.monotonic() < end and broken(candidate)
+
+    before = None
+    while before is None or pair.id != before:
+        before = pair.id
+        pair = _fewer(pair, Pair.take_rows, _leading(pair), still)
+        pair = _fewer(pair, Pair.take, pair.classes, still)
+        pair = _plainer(pair, still)
+    return pair
+
+
+def _leading(pair: Pair) -> int:
+    """Return the number of entries ``take_rows`` chooses from."""
+    others = [size for axis, size in enumerate(pair.shape) if axis != len(pair.shape) + pair.axis]
+    return others[0] if others else 1
+
+
+def _fewer(
+    pair: Pair,
+    take: Callable[[Pair, np.ndarray], Pair],
+    count: int,
+    still: Broken,  # type: ignore[type-arg]
+) -> Pair:
+    """Keep as few entries as possible (delta debugging: first chunks alone, then all but a chunk)."""
+    chunk = count // 2
+    kept = np.arange(count)
+    while chunk >= 1 and len(kept) > 1:
+        for candidate in _candidates(kept, chunk):
+            if still(take(pair, candidate)):
+                kept = candidate
+                chunk = min(chunk, len(kept) // 2)
+                break
+        else:
+            chunk //= 2
+    return take(pair, kept) if len(kept) < count else pair
+
+
+def _candidates(kept: np.ndarray, chunk: int) -> Iterator[np.ndarray]:  # type: ignore[type-arg]
+    parts = [kept[start : start + chunk] for start in range(0, len(kept), chunk)]
+    if len(parts) < 2:
+        return
+    yield from parts[:64]
+    for part in parts[:64]:
+        rest = np.setdiff1d(kept, part)
+        if len(rest):
+            yield rest
+
+
+def _plainer(pair: Pair, still: Broken) -> Pair:
+    """Replace numbers by plainer ones, one at a time, while the pair stays broken."""
+    for side in ("p", "q"):
+        measure: Measure = getattr(pair, side)
+        if measure.values.size > 64:
+            continue
+        # A zero probability is another question: none is put in where none was.
+        zeros = measure.space is not Space.PROBABILITY or not measure.values.all()
+        for place in np.ndindex(measure.values.shape):
+            for number in _plain(float(measure.values[place]), measure.space):
+                if number == 0 and not zeros:
+                    continue
+                values = np.array(measure.values)
+                values[place] = number
+                changed = Measure(values, measure.space)
+                candidate = Pair(
+                    changed if side == "p" else pair.p,
+                    changed if side == "q" else pair.q,
+                    axis=pair.axis,
+                    origin=pair.origin,
+                )
+                if still(candidate):
+                    pair, measure = candidate, changed
+                    break
+    return pair
+
+
+def _plain(number: float, space: Space) -> Iterator[float]:
+    """Yield plainer numbers than this one, the plainest first."""
+    choices = PLAIN[space]
+    # A number already plain gives way only to a plainer one, so that shrinking ends.
+    yield from choices[: choices.index(number)] if number in choices else choices
+    if number in choices or not np.isfinite(number) or number == 0:
+        return
+    mantissa, exponent = np.frexp(number)
+    for bits in (1, 3, 8):
+        rounded = float(np.ldexp(np.rint(mantissa * 2.0**bits) / 2.0**bits, exponent))
+        if rounded != number:
+            yield rounded

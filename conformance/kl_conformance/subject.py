@@ -1,0 +1,293 @@
+"""One column, ready to be asked: problems go in, evaluations come out."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from kl_cases.pair import Pair
+from kl_conformance.implementation import Call, Framework, Implementation, Modules, Output
+from kl_reference.answer import answer
+from kl_reference.convention import Convention, Reduction, Side, Space
+from kl_reference.dtype import Dtype
+from kl_reference.enclosure import Array, Enclosure
+from kl_reference.gradient import gradient
+from kl_reference.precision import Profile, Tolerance, tolerance
+from kl_reference.problem import Operand, Problem
+from kl_reports.result import Column
+
+Value = TypeVar("Value")
+
+
+class Refused(Exception):
+    """The implementation raised instead of answering; the message says what it raised."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """A problem, what an implementation gave for it, and what is right."""
+
+    problem: Problem
+    got: Array
+    dtype: str
+    enclosure: Enclosure
+    tolerance: Tolerance
+    profile: Profile
+    call: str
+
+
+class Memory(Generic[Value]):
+    """The last few answers, so that a problem is answered once however many requirements judge it."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._kept: OrderedDict[tuple[Any, ...], Value] = OrderedDict()
+
+    def get(self, key: tuple[Any, ...], make: Callable[[], Value]) -> Value:
+        """Return the value kept under the key, making it first where there is none."""
+        if key in self._kept:
+            self._kept.move_to_end(key)
+        else:
+            self._kept[key] = make()
+            if len(self._kept) > self._size:
+                self._kept.popitem(last=False)
+        return self._kept[key]
+
+
+# The reference's answers serve every column of a process: two implementations are asked the same problems.
+_ANSWERS: Memory[Enclosure] = Memory(512)
+
+
+class Subject:
+    """An implementation on one device in one dtype, with its framework loaded.
+
+    Parameters
+    ----------
+    implementation, framework, modules
+        Who is asked, and through what.
+    column
+        The name of this column in results.
+    """
+
+    def __init__(
+        self, implementation: Implementation, framework: Framework, modules: Modules, column: Column
+    ) -> None:
+        self.implementation = implementation
+        self.framework = framework
+        self.modules = modules
+        self.column = column
+        self.dtype = Dtype.named(column.dtype)
+        self.profile = framework.profile(self.dtype, column.device)
+        self._evaluations: Memory[Evaluation] = Memory(256)
+
+    @property
+    def convention(self) -> Convention:
+        """What the implementation says it computes."""
+        return self.implementation.convention
+
+    @property
+    def forms(self) -> tuple[tuple[Space, Space], ...]:
+        """Every combination of target space and model space the implementation takes."""
+        return tuple((t, m) for t in self.convention.target for m in self.convention.model)
+
+    def offers(self, *reductions: Reduction) -> tuple[Reduction, ...]:
+        """Return those of the given reductions (of all when none is given) that the implementation offers."""
+        offered = tuple(self.convention.reductions.values())
+        return tuple(each for each in offered if each in reductions) if reductions else offered
+
+    @property
+    def finest(self) -> Reduction:
+        """The reduction that keeps the most: terms, else rows, else one number."""
+        order = list(Reduction)
+        return min(self.offers(), key=order.index)
+
+    def problem(
+        self,
+        pair: Pair,
+        reduction: Reduction | None = None,
+        *,
+        target: Space | None = None,
+        model: Space | None = None,
+        subnormals: bool = False,
+        layout: str = "contiguous",
+        mathematical: bool = False,
+    ) -> Problem:
+        """Realise a pair in this column's Convention and dtype.
+
+        ``mathematical`` leaves the Convention's clip out of the answer: the definition is what must hold.
+        """
+        convention = self.convention
+        p, q = pair.realise(
+            target or convention.target[0],
+            model or convention.model[0],
+            self.dtype,
+            subnormals=subnormals,
+        )
+        clip = None
+        if convention.clip is not None and not mathematical:
+            low, high = self.dtype.round(np.array(convention.clip)).astype(float).tolist()
+            clip = (low, high)
+        return Problem(
+            p,
+            q,
+            formula=convention.formula,
+            reduction=reduction or self.finest,
+            axis=pair.axis,
+            clip=clip,
+            normalise=convention.normalise,
+            layout=layout,
+        )
+
+    def problems(
+        self,
+        pair: Pair,
+        *reductions: Reduction,
+        target: tuple[Space, ...] = tuple(Space),
+        model: Space | None = None,
+        subnormals: bool = False,
+        layout: str = "contiguous",
+    ) -> Iterator[Problem]:
+        """Yield the ordinary problems a pair makes: every target space taken × every reduction offered.
+
+        ``reductions`` narrows the reductions (to the finest when none is given), ``target`` the spaces of P;
+        ``model`` asks for a space of Q other than the Convention's own. Problems with a masked class, a NaN
+        or an infinity are left to the chapters that are about them, so that one fault is one row of the
+        matrix.
+        """
+        for space in self.convention.target:
+            for reduction in self.offers(*reductions) if reductions else (self.finest,):
+                problem = self.problem(
+                    pair, reduction, target=space, model=model, subnormals=subnormals, layout=layout
+                )
+                if space in target and ordinary(problem):
+                    yield problem
+
+    def evaluate(self, problem: Problem, *, default: bool = False) -> Evaluation:
+        """Ask one problem; ``default`` leaves the reduction unsaid.
+
+        Raises
+        ------
+        Refused
+            The implementation raised.
+        """
+        return self._evaluations.get(("value", problem.id, default), lambda: self._evaluate(problem, default))
+
+    def forget(self) -> None:
+        """Forget every answer, so that the next question is asked anew."""
+        self._evaluations = Memory(256)
+
+    def _evaluate(self, problem: Problem, default: bool) -> Evaluation:
+        call = self.call(problem, default=default)
+        got = self.ask(call)
+        enclosure = reference(problem)
+        return self._evaluation(problem, got, enclosure, self.describe(call))
+
+    def gradient(self, problem: Problem, side: Side, upstream: Array | None = None) -> Evaluation:
+        """Ask for the gradient with respect to one side, in the space that side is realised in."""
+        call = self.call(problem)
+        enclosure = gradient(problem, side, upstream)
+        got = self._attempt(lambda: self._differentiate(call, problem, side, upstream))
+        text = f"gradient by the {side.value} of {self.describe(call)}"
+        return self._evaluation(problem, got, enclosure, text)
+
+    def _differentiate(self, call: Call, problem: Problem, side: Side, upstream: Array | None) -> Any:
+        own = self.implementation.gradient
+        if own is not None:
+            return own(self.modules, call, side, upstream)
+        operand = self._tensor(problem.side(side), problem.layout)
+
+        def value(tensor: Any) -> Any:
+            tensor = self._enter(tensor, problem.side(side).space, side)
+            return self.implementation.call(self.modules, _with(call, side, tensor))
+
+        return self.framework.differentiate(self.modules, value, operand, upstream, self.dtype)
+
+    def call(self, problem: Problem, *, default: bool = False, reduction: str | None = None) -> Call:
+        """Prepare the call that asks this problem, with logits led through log_softmax where need be."""
+        name = reduction or self.convention.named(problem.reduction)
+        sides = {
+            side: self._enter(self._tensor(operand, problem.layout), operand.space, side)
+            for side, operand in ((Side.TARGET, problem.target), (Side.MODEL, problem.model))
+        }
+        unsaid = default or (reduction is None and len(self.convention.reductions) == 1)
+        documented = self.convention.axis
+        return Call(
+            target=sides[Side.TARGET],
+            model=sides[Side.MODEL],
+            target_space=self._accepted(problem.target.space, Side.TARGET),
+            model_space=self._accepted(problem.model.space, Side.MODEL),
+            reduction=None if unsaid else name,
+            axis=None if documented in {None, problem.axis} else problem.axis,
+            dtype=self.dtype,
+        )
+
+    def ask(self, call: Call) -> Output:
+        """Make a call and take the answer back.
+
+        Raises
+        ------
+        Refused
+            The implementation raised.
+        """
+        return self._attempt(lambda: self.implementation.call(self.modules, call))
+
+    def _attempt(self, make: Callable[[], Any]) -> Output:
+        try:
+            return self.framework.output(self.modules, make())
+        except Exception as error:  # an implementation may raise anything; the verdict says what
+            message = " ".join(str(error).split())[:200]
+            raise Refused(f"{type(error).__name__}: {message}") from error
+
+    def describe(self, call: Call) -> str:
+        """Return a call as one line of text."""
+        arguments = [f"target={call.target_space.value}", f"model={call.model_space.value}"]
+        arguments += [f"{name}={value!r}" for name, value in call.keywords.items()]
+        return f"{self.implementation.name}({', '.join(arguments)})"
+
+    def judged(self, problem: Problem, got: Output, enclosure: Enclosure, call: str) -> Evaluation:
+        """Put an answer got by other means beside what is right."""
+        return self._evaluation(problem, got, enclosure, call)
+
+    def _evaluation(self, problem: Problem, got: Output, enclosure: Enclosure, call: str) -> Evaluation:
+        allowed = tolerance(problem, enclosure, self.profile)
+        return Evaluation(problem, got.values, got.dtype, enclosure, allowed, self.profile, call)
+
+    def _tensor(self, operand: Operand, layout: str) -> Any:
+        return self.framework.tensor(self.modules, operand, self.column.device, layout)
+
+    def _accepted(self, space: Space, side: Side) -> Space:
+        """Return the space in which the implementation receives an operand realised in ``space``."""
+        spaces = self.convention.target if side is Side.TARGET else self.convention.model
+        return Space.LOG if space is Space.LOGITS and space not in spaces else space
+
+    def _enter(self, tensor: Any, space: Space, side: Side) -> Any:
+        """Lead logits through the framework's log_softmax where the implementation takes none."""
+        if self._accepted(space, side) is space:
+            return tensor
+        return self.framework.log_softmax(self.modules, tensor)
+
+
+def ordinary(problem: Problem) -> bool:
+    """Whether every p ≥ 0 and q > 0 is finite, and every logarithm and logit."""
+
+    def fine(operand: Operand, least: float) -> bool:
+        values = operand.values
+        if not np.isfinite(values).all():
+            return False
+        return operand.space is not Space.PROBABILITY or bool((values >= least).all())
+
+    return fine(problem.target, 0.0) and fine(problem.model, problem.model.dtype.least_subnormal)
+
+
+def _with(call: Call, side: Side, tensor: Any) -> Call:
+    """Return the call with one side's tensor replaced."""
+    return replace(call, target=tensor) if side is Side.TARGET else replace(call, model=tensor)
+
+
+def reference(problem: Problem) -> Enclosure:
+    """Return the reference's answer, remembered across columns."""
+    return _ANSWERS.get((problem.id,), lambda: answer(problem))

@@ -1,0 +1,81 @@
+"""One pytest item is one cell: how cells become items, and verdicts outcomes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import assert_never
+
+import pytest
+
+from kl_conformance import plan
+from kl_conformance.plan import Planned
+from kl_conformance.recorder import PROPERTY
+from kl_conformance.session import Session, selection_of
+from kl_reports.line import encode_result
+from kl_reports.result import Result, Verdict
+
+SESSION = pytest.StashKey[Session]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse unknown names, and frameworks asked for by name that are not there, before anything runs."""
+    selection = selection_of(config)
+    try:
+        chosen = selection.chosen()
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from None
+    session = Session(selection)
+    if selection.frameworks and not config.getoption("--if-installed"):
+        for name in dict.fromkeys(each.framework for each in chosen):
+            modules = session.load(name)
+            if isinstance(modules, str):
+                raise pytest.UsageError(modules)
+    config.stash[SESSION] = session
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make an item of every cell of the file's chapter."""
+    if "cell" in metafunc.fixturenames:
+        chapter = metafunc.module.__name__.rpartition("test_")[2]
+        cells = plan.cells(selection_of(metafunc.config), chapter)
+        metafunc.parametrize("cell", cells, ids=[cell.key for cell in cells])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Ask column by column, so that a column's answers are still remembered when the next chapter asks."""
+
+    def column(item: pytest.Item) -> str:
+        callspec = getattr(item, "callspec", None)
+        cell = None if callspec is None else callspec.params.get("cell")
+        return cell.column.key if isinstance(cell, Planned) else ""
+
+    items.sort(key=column)
+
+
+@pytest.fixture
+def settle(request: pytest.FixtureRequest) -> Callable[[Planned], None]:
+    """Settle a cell, record its result and end the item accordingly."""
+    session = request.config.stash[SESSION]
+
+    def ask(cell: Planned) -> None:
+        result = session.settle(cell)
+        request.node.user_properties.append((PROPERTY, encode_result(result)))
+        _end(cell, result)
+
+    return ask
+
+
+def _end(cell: Planned, result: Result) -> None:
+    """Turn a verdict into pytest's outcome."""
+    match result.verdict:
+        case Verdict.PASS:
+            return
+        case Verdict.EXPECTED:
+            pytest.xfail(f"{result.deviation}: {result.detail}")
+        case Verdict.UNSUPPORTED | Verdict.MISSING | Verdict.UNDECIDED:
+            pytest.skip(f"{result.verdict.name}: {result.detail}")
+        case Verdict.FAIL | Verdict.FIXED | Verdict.NONDETERMINISTIC | Verdict.CRASHED | Verdict.TIMED_OUT:
+            sentence = f"{cell.requirement.sentence}\n{result.verdict.name}: {result.detail}"
+            pytest.fail(sentence, pytrace=False)
+        case _:
+            assert_never(result.verdict)
