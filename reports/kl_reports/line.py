@@ -15,6 +15,8 @@ GZIP = 31  # zlib's name for "gzip container, largest window"
 MAGIC = b"\x1f\x8b"  # how every gzip file begins
 _CHUNK = 1024  # bytes inflated at a time: where the file is damaged, at most so much before it is lost
 
+_DEEPEST = 64  # what is nested deeper is no witness, and would exhaust the stack of whoever walks it
+
 
 class LineError(Exception):
     """A line that is JSON but lacks what its kind must have."""
@@ -56,6 +58,8 @@ def parse(line: bytes) -> Mapping[str, Any]:
         raise LineError("not JSON") from None
     if not isinstance(data, dict):
         raise LineError("not a JSON object")
+    if _deeper(data, _DEEPEST):
+        raise LineError(f"nested more than {_DEEPEST} deep")
     return cast("dict[str, Any]", data)
 
 
@@ -180,6 +184,18 @@ def plain(value: Any) -> Any:
             return [plain(entry) for entry in value]
         case _:
             return value
+
+
+def _deeper(data: Any, depth: int) -> bool:
+    level: list[Any] = [data]
+    for _ in range(depth):
+        level = [
+            entry
+            for value in level
+            if isinstance(value, dict | list)
+            for entry in cast("list[Any]", value.values() if isinstance(value, dict) else value)
+        ]
+    return bool(level)
 
 
 def _text(data: Mapping[str, Any], key: str, default: str | None = None) -> str:

@@ -280,6 +280,18 @@ def test_a_line_that_makes_no_sense_is_said(run: Run, tmp_path: Path) -> None:
     assert back.results[0].verdict is Verdict.MISSING
 
 
+def test_what_is_nested_without_end_is_not_evidence(run: Run, tmp_path: Path) -> None:
+    """A witness nested deeper than any is a damaged line, and what is left can be written again."""
+    run = small_run(run)
+    path = tmp_path / "run.jsonl.gz"
+    result = json.dumps({**encode_result(run.results[0]), "witness": {"x": "here"}})
+    lines = (json.dumps(encode_header(run.header)), result.replace('"here"', "[" * 600 + "]" * 600), "")
+    path.write_bytes(gzip.compress("\n".join(lines).encode()))
+    back = read(path)
+    assert "nested more than" in back.remarks[0]
+    write(path, back)
+
+
 def test_a_path_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     """No such file and a folder are told apart."""
     with pytest.raises(RunFileError, match="no such file"):
