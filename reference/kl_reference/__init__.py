@@ -12,6 +12,7 @@ from kl_reference.precision import (
     Tolerance,
     accepts_overflow,
     tolerance,
+    vacuous,
 )
 from kl_reference.problem import Operand, Problem
 from kl_reference.softmax import log_softmax, softmax
@@ -37,4 +38,5 @@ __all__ = [
     "log_softmax",
     "softmax",
     "tolerance",
+    "vacuous",
 ]

@@ -79,7 +79,8 @@ class Distribution:
             if self.origin is not None and self.total is not None:
                 m, k = m / self.total, k - binary_exponent(self.origin)
         special = np.where(self.extended == -np.inf, 0.0, self.extended)
-        return Scaled(m.only(self.ordinary), k, special)
+        # An exact 0 with a large exponent would be rounded on that exponent's scale later.
+        return Scaled(m.only(self.ordinary), np.where(self.ordinary, k, 0), special)
 
     def rough_log(self) -> Array:
         """Return log p to about float64, −inf, +inf and NaN included: for error scales and signs only."""

@@ -25,9 +25,9 @@ Pair = tuple[Array, Array]
 Exponent = NDArray[np.int64]
 
 SQRT_HALF: Final = 0.7071067811865476
-_LOW_BITS: Final = 27
-_LOG_TAIL: Final = tuple((-1.0) ** (n - 1) / n for n in range(11, 2, -1))
-_EXP_TAIL: Final = tuple(1.0 / n for n in (3628800, 362880, 40320, 5040, 720, 120, 24, 6))
+LOW_BITS: Final = 27
+LOG_TAIL: Final = tuple((-1.0) ** (n - 1) / n for n in range(11, 2, -1))
+EXP_TAIL: Final = tuple(1.0 / n for n in (3628800, 362880, 40320, 5040, 720, 120, 24, 6))
 
 
 def two_sum(a: Array, b: Array) -> Pair:
@@ -46,7 +46,7 @@ def quick_two_sum(a: Array, b: Array) -> Pair:
 def split(a: Array) -> Pair:
     """Return a exactly as a head and a rest of at most 26 bits each (no overflow, unlike Veltkamp's)."""
     bits = np.ascontiguousarray(a).view(np.int64)
-    head = ((bits + (1 << (_LOW_BITS - 1))) & (-1 << _LOW_BITS)).view(np.float64)
+    head = ((bits + (1 << (LOW_BITS - 1))) & (-1 << LOW_BITS)).view(np.float64)
     return head, a - head
 
 
@@ -126,7 +126,7 @@ def log_quotient(a: Pair, b: Array) -> Pair:
     # Both are multiples of 2^-41 below 2^11: exact.
     high = k * tables.LN2_HIGH + tables.MINUS_LOG_HIGH[cell]
     low = k * tables.LN2_LOW + tables.MINUS_LOG_LOW[cell]
-    return _plus_series((high, low), r, -0.5, _LOG_TAIL)
+    return _plus_series((high, low), r, -0.5, LOG_TAIL)
 
 
 def log(a: Pair) -> Pair:
@@ -148,7 +148,7 @@ def exp(a: Pair) -> tuple[Pair, Exponent]:
     cell = whole & 63
     one = np.ones_like(n), np.zeros_like(n)
     power = tables.POWER_HIGH[cell], tables.POWER_LOW[cell]
-    return multiply(power, _plus_series(one, r, 0.5, _EXP_TAIL)), whole >> 6
+    return multiply(power, _plus_series(one, r, 0.5, EXP_TAIL)), whole >> 6
 
 
 def _plus_series(start: Pair, r: Pair, half: float, tail: Sequence[float]) -> Pair:

@@ -160,6 +160,29 @@ def accepts_overflow(
     return np.abs(enclosure.value) + tolerance.total >= dtype.largest * (1.0 - dtype.roundoff)
 
 
+def vacuous(enclosure: Enclosure, tolerance: Tolerance) -> str | None:
+    """Return why a problem proves nothing, because an answer without any thought would pass, or None."""
+    value, total = enclosure.value, tolerance.total
+    if value.size == 0:
+        return "an empty answer would pass"
+    if _passes(enclosure, total, np.zeros_like(value)):
+        return "an all-zero answer would pass"
+    if _passes(enclosure, total, -value):
+        return "a sign-flipped answer would pass"
+    if value.size == 1:
+        return None
+    # The one number that could lie in every interval; an infinity or NaN stands for itself.
+    finite = np.isfinite(value)
+    constant = np.max(value - total) if np.all(finite) else value[~finite].flat[0]
+    return (
+        "a constant answer would pass" if _passes(enclosure, total, np.full_like(value, constant)) else None
+    )
+
+
+def _passes(enclosure: Enclosure, total: Array, got: Array) -> bool:
+    return bool(np.all(np.abs(enclosure.error(got)) <= total))
+
+
 def _underflow(enclosure: Enclosure, profile: Profile) -> Array:
     """Return the floor: the terms' own underflows in ``compute``, and one more when the result is stored."""
     scale, store, compute = enclosure.scale, profile.storage, profile.compute

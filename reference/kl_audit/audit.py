@@ -1,0 +1,204 @@
+"""Every function of the reference held against its own claim."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import mpmath
+import numpy as np
+
+from kl_audit import draw, oracle
+from kl_audit.draw import Array
+from kl_reference import (
+    Enclosure,
+    Formula,
+    Operand,
+    Problem,
+    Reduction,
+    Scale,
+    Side,
+    Space,
+    answer,
+    ball,
+    gradient,
+    log_softmax,
+    softmax,
+)
+from kl_reference.ball import Ball
+
+Audit = Callable[[np.random.Generator, int], float]
+"""Returns the largest error ÷ bound in about as many problems as asked for."""
+
+SPACES = tuple(itertools.product(Space, Space))
+ROWS = 5
+CLASSES = 3
+
+
+def _pairs(rng: np.random.Generator, count: int) -> tuple[Array, Array]:
+    """Return as many pairs of positive numbers, of all families."""
+    share = (-(-count // len(draw.FAMILIES)),)
+    parts = [family(rng, share) for family in draw.FAMILIES.values()]
+    return np.concatenate([p for p, _ in parts]), np.concatenate([q for _, q in parts])
+
+
+def _balls(rng: np.random.Generator, count: int) -> Ball:
+    """Return numbers of either sign and of moderate size, with both parts full of digits."""
+    high = rng.normal(size=count) * np.exp2(rng.integers(-20, 20, count).astype(np.float64))
+    return Ball.exact(high, high * rng.uniform(-0.5, 0.5, count) * 2.0**-53)
+
+
+def _excess(result: Ball, truth: Any) -> float:
+    zero = np.zeros(())
+    enclosure = Enclosure(result.high, result.low, result.error, Scale(zero, zero, zero, zero, zero, 1))
+    return oracle.excess(enclosure, truth)
+
+
+def _centre(number: Ball) -> Any:
+    return oracle.exact(number.high) + oracle.exact(number.low)
+
+
+def _log(rng: np.random.Generator, count: int) -> float:
+    values, _ = _pairs(rng, count)
+    ones = np.ones_like(values)
+    return _excess(ball.log_quotient(values, ones), oracle.log(oracle.exact(values)))
+
+
+def _log_quotient(rng: np.random.Generator, count: int) -> float:
+    p, q = _pairs(rng, count)
+    return _excess(ball.log_quotient(p, q), oracle.log(oracle.exact(p) / oracle.exact(q)))
+
+
+def _log_sum(rng: np.random.Generator, count: int) -> float:
+    """The logarithm of a number of two parts, such as a sum of exponentials."""
+    high = 1.0 + np.exp(rng.uniform(-80.0, 12.0, count))
+    number = Ball.exact(high, np.spacing(high) * rng.uniform(-0.5, 0.5, count))
+    return _excess(ball.log(number), oracle.log(_centre(number)))
+
+
+def _exp(rng: np.random.Generator, count: int) -> float:
+    small, wide = rng.uniform(-1.0, 1.0, count // 2), rng.uniform(-800.0, 700.0, count - count // 2)
+    high = np.concatenate([small * np.exp2(-rng.integers(0, 60, small.size).astype(np.float64)), wide])
+    spread = np.abs(high) * rng.choice([0.0, 1e-20, 1e-3], count)
+    centre = Ball(high, high * rng.uniform(-0.5, 0.5, count) * 2.0**-53, spread)
+    m, k = ball.exp(centre)
+    powers = np.array([mpmath.mpf(2) ** int(each) for each in k], dtype=object)
+    off = oracle.exact(rng.uniform(-1.0, 1.0, count)) * oracle.exact(spread)
+    return _excess(m, oracle.exp(_centre(centre) + off) / powers)
+
+
+def _arithmetic(rng: np.random.Generator, count: int) -> float:
+    a, b = _balls(rng, count), _balls(rng, count)
+    near = Ball.exact(-a.high, b.low * 2.0**-40)
+    x, y, z = _centre(a), _centre(b), _centre(near)
+    wide = Ball(b.high, b.low, np.abs(b.high) * 1e-12)
+    off = y + oracle.exact(rng.uniform(-1.0, 1.0, count)) * oracle.exact(wide.error)
+    return max(
+        _excess(a + b, x + y),
+        _excess(a + near, x + z),
+        _excess(a * b, x * y),
+        _excess(a / b, x / y),
+        _excess(a - wide, x - off),
+        _excess(a * wide, x * off),
+        _excess(a / wide, x / off),
+    )
+
+
+def _sum(rng: np.random.Generator, count: int) -> float:
+    worst = 0.0
+    for length in rng.integers(1, 40, max(count // 20, 1)):
+        terms = _balls(rng, int(length))
+        terms = Ball(terms.high, terms.low, np.abs(terms.high) * rng.choice([0.0, 1e-20]))
+        off = oracle.exact(rng.uniform(-1.0, 1.0, terms.high.shape)) * oracle.exact(terms.error)
+        total = np.asarray([np.sum(_centre(terms) + off)], dtype=object)
+        worst = max(worst, _excess(terms.sum(0), total))
+    return worst
+
+
+def _problems(rng: np.random.Generator, count: int, reduction: Reduction) -> float:
+    """Problems of five rows of three classes, of every formula, in all spaces, of all families."""
+    worst = 0.0
+    families, formulas = list(draw.FAMILIES), list(Formula)
+    rows = ROWS if reduction in (Reduction.TERMS, Reduction.ROWS) else 2
+    for index in range(-(-count // (rows if reduction in (Reduction.TERMS, Reduction.ROWS) else 1))):
+        target, model = SPACES[index % len(SPACES)]
+        family = families[(index // len(SPACES) + index) % len(families)]
+        formula = formulas[int(rng.integers(len(formulas)))]
+        pair = draw.operands(rng, family, (rows, CLASSES), target, model)
+        normalise = bool(rng.integers(4) == 0)
+        problem = Problem(*pair, formula, reduction, normalise=normalise)
+        worst = max(worst, oracle.excess(answer(problem), oracle.answer(problem)))
+    return worst
+
+
+def _reducing(reduction: Reduction) -> Audit:
+    return lambda rng, count: _problems(rng, count, reduction)
+
+
+def _softmax(rng: np.random.Generator, count: int) -> float:
+    worst = 0.0
+    for _ in range(-(-count // ROWS)):
+        scale = 10.0 ** rng.uniform(-1.0, 8.0)
+        logits = Operand.of(rng.normal(size=(ROWS, CLASSES)) * scale, Space.LOGITS)
+        logs = oracle.log_softmax(logits.values)
+        worst = max(worst, oracle.excess(log_softmax(logits), logs))
+        with mpmath.workdps(oracle.DIGITS):
+            worst = max(worst, oracle.excess(softmax(logits), oracle.exp(logs)))
+    return worst
+
+
+def _gradient(rng: np.random.Generator, count: int) -> float:
+    """One entry of the gradient, by either side, of problems of moderate size."""
+    worst = 0.0
+    reductions, formulas = list(Reduction), list(Formula)
+    for index in range(-(-count // 2)):
+        target, model = SPACES[index % len(SPACES)]
+        formula = formulas[int(rng.integers(len(formulas)))]
+        reduction = reductions[int(rng.integers(len(reductions)))]
+        family = str(rng.choice(["uniform", "neighbours", "near", "float32"]))
+        p, q = draw.operands(rng, family, (2, CLASSES), target, model)
+        if rng.integers(3) == 0:
+            q = Operand(q.values[0], q.space, q.dtype)
+        problem = Problem(p, q, formula, reduction, normalise=bool(rng.integers(4) == 0))
+        upstream = rng.normal(size=answer(problem).value.shape)
+        for side in Side:
+            worst = max(worst, _entry(rng, problem, side, upstream))
+    return worst
+
+
+def _entry(rng: np.random.Generator, problem: Problem, side: Side, upstream: Array) -> float:
+    """Return error ÷ bound at one entry of a gradient where the operand is a positive probability."""
+    values = problem.side(side).values
+    place = tuple(int(rng.integers(length)) for length in values.shape)
+    if values[place] == 0.0 or not np.isfinite(values[place]):
+        return 0.0
+    result = gradient(problem, side, upstream)
+    # The difference itself is good to 40 digits of what it is made of.
+    radius = result.radius[place] + 1e-40 * result.scale.magnitude[place]
+    value, tail = np.asarray(result.value[place]), np.asarray(result.tail[place])
+    entry = Enclosure(value, tail, np.asarray(radius), result.scale)
+    truth = oracle.derivative(problem, side, place, upstream)
+    return oracle.excess(entry, np.asarray(truth, dtype=object))
+
+
+def _precisely(audit: Audit) -> Audit:
+    def with_all_digits(rng: np.random.Generator, count: int) -> float:
+        with mpmath.workdps(oracle.DIGITS), np.errstate(all="ignore"):
+            return audit(rng, count)
+
+    return with_all_digits
+
+
+_BY_NAME: dict[str, Audit] = {
+    "log": _log,
+    "log quotient": _log_quotient,
+    "log of a sum": _log_sum,
+    "exp": _exp,
+    "arithmetic": _arithmetic,
+    "sum": _sum,
+    "softmax": _softmax,
+    "gradient": _gradient,
+    **{f"answer, {reduction.value}": _reducing(reduction) for reduction in Reduction},
+}
+AUDITS: dict[str, Audit] = {name: _precisely(audit) for name, audit in _BY_NAME.items()}

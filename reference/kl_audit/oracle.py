@@ -1,0 +1,113 @@
+"""Answers to 70 digits from mpmath: slow, plain, and sharing nothing with the reference."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import mpmath
+import numpy as np
+from numpy.typing import NDArray
+
+from kl_reference import Enclosure, Formula, Problem, Reduction, Side, Space
+
+DIGITS = 70
+
+Exact = NDArray[Any]
+"""An object array of mpmath numbers."""
+
+exact: Any = np.frompyfunc(lambda value: _number(float(value)), 1, 1)
+log: Any = np.frompyfunc(mpmath.log, 1, 1)
+exp: Any = np.frompyfunc(mpmath.exp, 1, 1)
+
+
+def _number(value: float) -> Any:
+    return mpmath.mpf(value)
+
+
+def answer(problem: Problem) -> Exact:
+    """Return the answer to a problem of at least one axis, the classes last, without infinities or NaN."""
+    with mpmath.workdps(DIGITS):
+        terms = _terms(problem, *(exact(problem.side(side).values) for side in (Side.TARGET, Side.MODEL)))
+        return _reduced(problem.reduction, terms)
+
+
+def derivative(problem: Problem, side: Side, place: tuple[int, ...], upstream: NDArray[Any]) -> Any:
+    """Return one entry of the gradient as a central difference, so fine that it is good to 40 digits.
+
+    No derivative is worked out here: this shares not even a formula with the reference.
+    """
+    with mpmath.workdps(2 * DIGITS):
+        values = {each: exact(problem.side(each).values) for each in Side}
+        centre, weights = values[side][place], exact(upstream)
+        # Probabilities live near 0, logarithms next to 1.
+        scale = centre if problem.side(side).space is Space.PROBABILITY else max(abs(centre), mpmath.mpf(1))
+        step = scale * mpmath.mpf(10) ** -30
+        sides: list[Any] = []
+        for shifted in (centre + step, centre - step):
+            values[side][place] = shifted
+            reduced = _reduced(problem.reduction, _terms(problem, values[Side.TARGET], values[Side.MODEL]))
+            sides.append(np.sum(np.asarray(reduced * weights, dtype=object)))
+        return (sides[0] - sides[1]) / (2 * step)
+
+
+def log_softmax(values: NDArray[Any]) -> Exact:
+    """Return log-softmax over the last axis."""
+    with mpmath.workdps(DIGITS):
+        return _distribution(exact(values), Space.LOGITS, False)[1]
+
+
+def excess(enclosure: Enclosure, truth: Exact) -> float:
+    """Return the largest |truth − centre| ÷ radius: more than 1 says that the enclosure lies."""
+    parts = (enclosure.value, enclosure.tail, enclosure.radius)
+    with mpmath.workdps(DIGITS):
+        ratios = [_excess(*number) for number in zip(*(part.flat for part in parts), truth.flat, strict=True)]
+    return max(ratios, default=0.0)
+
+
+def _excess(value: float, tail: float, radius: float, truth: Any) -> float:
+    if math.isinf(value):
+        overflow = mpmath.mpf(2) ** 1024 * (1 - mpmath.mpf(2) ** -54)
+        return 0.0 if truth * math.copysign(1.0, value) >= overflow else math.inf
+    if math.isnan(value) or math.isinf(radius):
+        return math.inf
+    error = abs(truth - mpmath.mpf(value) - mpmath.mpf(tail))
+    if error == 0:
+        return 0.0
+    return float(error / mpmath.mpf(radius)) if radius > 0.0 else math.inf
+
+
+def _distribution(values: Exact, space: Space, normalise: bool) -> tuple[Exact, Exact]:
+    """Return p and log p."""
+    if space is Space.LOG:
+        return exp(values), values
+    if space is Space.LOGITS:
+        shifted = values - np.max(values, axis=-1, keepdims=True)
+        logs = shifted - log(np.sum(exp(shifted), axis=-1, keepdims=True))
+        return exp(logs), logs
+    if normalise:
+        values = values / np.sum(values, axis=-1, keepdims=True)
+    return values, log(values)
+
+
+def _terms(problem: Problem, target: Exact, model: Exact) -> Exact:
+    p, log_p = _distribution(target, problem.target.space, problem.normalise)
+    q, log_q = _distribution(model, problem.model.space, problem.normalise)
+    p, log_p, q, log_q = np.broadcast_arrays(p, log_p, q, log_q)
+    difference = -log_q if problem.formula is Formula.CROSS_ENTROPY else log_p - log_q
+    terms = np.where(p == 0, 0, p * difference)
+    return terms - p + q if problem.formula is Formula.GENERALISED else terms
+
+
+def _reduced(reduction: Reduction, terms: Exact) -> Exact:
+    divisors = {
+        Reduction.SUM: 1,
+        Reduction.MEAN: terms.size,
+        Reduction.BATCHMEAN: terms.shape[0],
+        Reduction.ROWMEAN: terms.size // terms.shape[-1],
+    }
+    if reduction is Reduction.TERMS:
+        return terms
+    if reduction is Reduction.ROWS:
+        return np.asarray(np.sum(terms, axis=-1), dtype=object)
+    return np.asarray(np.sum(terms) / divisors[reduction], dtype=object)
