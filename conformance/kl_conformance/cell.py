@@ -48,6 +48,16 @@ class Tally:
             self.closest = judgement
 
 
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """A recorded deviation seen again."""
+
+    entry: Expectation
+    case: str
+    pair: Pair
+    judgement: Judgement
+
+
 class Cell:
     """A requirement put to a subject.
 
@@ -78,13 +88,16 @@ class Cell:
         why = self.requirement.applies(self.subject)
         if why is not None:
             return self._result(Verdict.UNSUPPORTED, detail=why)
-        replayed: tuple[Judgement, Expectation] | None = None
+        replayed: Replay | None = None
         for entry in self.expected:
             seen = self._replay(entry)
             if seen is None:
-                detail = f"{entry.id} is recorded, but its witness {entry.witness} is right now: the entry must go."
+                witnesses = ", ".join(entry.witnesses)
+                detail = (
+                    f"{entry.id} is recorded, but no witness ({witnesses}) shows it now: the entry must go."
+                )
                 return self._result(Verdict.FIXED, detail=detail, deviation=entry.id)
-            replayed = replayed or (seen, entry)
+            replayed = replayed or seen
         for pair, case in self._questions():
             if self._breaks(pair):
                 return self._broken(pair, case)
@@ -98,7 +111,7 @@ class Cell:
         )
         if found is not None:
             return self._broken(found, None)
-        return self._held() if replayed is None else self._deviates(*replayed)
+        return self._held() if replayed is None else self._deviates(replayed)
 
     def _questions(self) -> Iterator[tuple[Pair, str | None]]:
         """Yield the fixed problems: corpus, then grid."""
@@ -153,11 +166,12 @@ class Cell:
         found = (each for each in self._judgements(pair) if self._news(each) and _kind(each) == kind)
         return next(found, None)
 
-    def _replay(self, entry: Expectation) -> Judgement | None:
-        """Ask a recorded deviation's witness; the judgement it explains, or None where all is right now."""
-        for judgement in self._judgements(entry.pair()):
-            if judgement.broken and entry.explains(judgement, self.subject).any():
-                return judgement
+    def _replay(self, entry: Expectation) -> Replay | None:
+        """Ask a recorded deviation's witnesses; the first that still shows it, or None where all is right now."""
+        for name, pair in entry.shown():
+            for judgement in self._judgements(pair):
+                if judgement.broken and entry.explains(judgement, self.subject).any():
+                    return Replay(entry, name, pair, judgement)
         return None
 
     def _broken(self, pair: Pair, case: str | None) -> Result:
@@ -195,15 +209,15 @@ class Cell:
             budget=() if closest is None else closest.budget,
         )
 
-    def _deviates(self, judgement: Judgement, entry: Expectation) -> Result:
-        names = ", ".join(dict.fromkeys((entry.id, *self.tally.deviations)))
+    def _deviates(self, seen: Replay) -> Result:
+        names = ", ".join(dict.fromkeys((seen.entry.id, *self.tally.deviations)))
         return self._result(
             Verdict.EXPECTED,
-            detail=entry.reason,
-            headroom=judgement.headroom,
-            budget=judgement.budget,
+            detail=seen.entry.reason,
+            headroom=seen.judgement.headroom,
+            budget=seen.judgement.budget,
             deviation=names,
-            witness=witness(judgement, entry.pair(), case=entry.witness, link=entry.link),
+            witness=witness(seen.judgement, seen.pair, case=seen.case, link=seen.entry.link),
         )
 
     def _result(self, verdict: Verdict, **rest: object) -> Result:

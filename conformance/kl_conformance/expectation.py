@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
@@ -17,18 +17,29 @@ from kl_cases.pair import Measure, Pair
 from kl_conformance import judge
 from kl_conformance.judge import Judgement, Mask
 from kl_conformance.predicate import Predicate
-from kl_conformance.subject import Subject
-from kl_reference.convention import Space
-from kl_reference.problem import Problem
+from kl_conformance.subject import Subject, reference
+from kl_reference.convention import Reduction, Space
+from kl_reference.problem import Operand, Problem
 from kl_reports.result import Column
 
 # What a region may speak of: one element's numbers, and the problem's sizes and format.
 REGION_NAMES = frozenset(
-    {"p", "q", "log_p", "log_q", "target_classes", "model_classes", "target_rank", "model_rank"}
-    | {"least_normal", "largest", "roundoff"}
+    {"p", "q", "log_p", "log_q", "log_target", "target_classes", "model_classes"}
+    | {
+        "model_length",
+        "result_length",
+        "offset",
+        "total",
+        "least_normal",
+        "least_subnormal",
+        "largest",
+        "roundoff",
+    }
 )
 # What is given instead: the answer itself, and whether it is the right one under another reading.
-INSTEAD_NAMES = frozenset({"got", "right", "clipped", "no_error"})
+INSTEAD_NAMES = frozenset(
+    {"got", "right", "allowed", "roundoff", "offset", "no_error", "clipped", "divided_by_model"}
+)
 _NEEDED = {"id", "requirements", "implementations", "versions", "region", "instead", "witness", "reason"}
 _KNOWN = _NEEDED | {"link", "since", "review_by", "devices", "dtypes", "modes"}
 
@@ -54,10 +65,11 @@ class Expectation:
     region
         Where the requirement is broken: a predicate of each element's ``p``, ``q``, ``log_p``, ``log_q``.
     instead
-        What is given there: a predicate of ``got``, ``right``, ``clipped`` (right for inputs clipped as the
-        Convention says) and ``no_error``.
-    witness
-        Id of the corpus case that shows it.
+        What is given there: a predicate of ``got``, ``right``, ``no_error``, and of readings under which the
+        answer would be right: ``clipped`` (inputs clipped as the Convention says), ``divided_by_model`` (a
+        mean divided by the model's first axis instead of the result's).
+    witnesses
+        Ids of the corpus cases that show it; each cell spoken of must be shown by one.
     reason, link
         Why it is the implementation that is wrong; the upstream issue or ``"none found"``.
     since, review_by
@@ -70,7 +82,7 @@ class Expectation:
     versions: SpecifierSet
     region: Predicate
     instead: Predicate
-    witness: str
+    witnesses: tuple[str, ...]
     reason: str
     link: str = "none found"
     since: str = ""
@@ -92,16 +104,17 @@ class Expectation:
 
     def explains(self, judgement: Judgement, subject: Subject) -> Mask:
         """Return where a broken judgement lies in the region and gives what is recorded there."""
-        region = _folded(self.region(_elements(judgement.problem)), judgement)
+        region = _folded(self.region(_elements(judgement.problem, self.region)), judgement)
         if not region.any():
             return region
         return region & np.broadcast_to(
             self.instead(_answers(judgement, subject, self.instead)), region.shape
         )
 
-    def pair(self) -> Pair:
-        """Return the witness as a pair."""
-        return question(case(self.witness))
+    def shown(self) -> Iterator[tuple[str, Pair]]:
+        """Yield the witnesses as pairs, each with the id of its corpus case."""
+        for name in self.witnesses:
+            yield name, question(case(name))
 
 
 def case(name: str) -> Case:
@@ -129,45 +142,80 @@ def question(case: Case) -> Pair:
     return Pair(equal, equal, origin=f"case {case.id}")
 
 
-def _elements(problem: Problem) -> Mapping[str, Any]:
-    """Return what a region may speak of, as arrays of the problem's broadcast shape."""
+def _elements(problem: Problem, region: Predicate) -> Mapping[str, Any]:
+    """Return what a region may speak of: arrays of the problem's broadcast shape, and single numbers."""
+    dtype = problem.target.dtype
     named: dict[str, Any] = {
-        "least_normal": problem.target.dtype.least_normal,
-        "largest": problem.target.dtype.largest,
-        "roundoff": problem.target.dtype.roundoff,
+        "log_target": problem.target.space is not Space.PROBABILITY,
+        "least_normal": dtype.least_normal,
+        "least_subnormal": dtype.least_subnormal,
+        "largest": dtype.largest,
+        "roundoff": dtype.roundoff,
+        "target_classes": _last(problem.target.values),
+        "model_classes": _last(problem.model.values),
+        "model_length": _first(problem.model.values),
     }
-    wide: list[Any] = []
-    for side, letter, operand in (("target", "p", problem.target), ("model", "q", problem.model)):
-        values = operand.values.astype(np.float64)
-        with np.errstate(all="ignore"):
-            plain = values if operand.space is Space.PROBABILITY else np.exp(values)
-            logs = np.log(values) if operand.space is Space.PROBABILITY else values
-        wide += [plain, logs]
-        named[f"{side}_classes"] = values.shape[-1] if values.ndim else 1
-        named[f"{side}_rank"] = values.ndim
-        named |= {letter: plain, f"log_{letter}": logs}
+    sides = (*_both(problem.target, problem.axis), *_both(problem.model, problem.axis))
     try:
-        broadcast = np.broadcast_arrays(*wide)
+        sides = tuple(np.broadcast_arrays(*sides))
     except ValueError:  # shapes that do not broadcast are the question of chapter errors
-        return named
-    return named | dict(zip(("p", "log_p", "q", "log_q"), broadcast, strict=True))
+        pass
+    else:
+        named["result_length"] = _first(sides[0])
+    named["offset"] = np.maximum(_offset(problem.target, problem.axis), _offset(problem.model, problem.axis))
+    if "total" in region.text:
+        named["total"] = reference(replace(problem, reduction=Reduction.SUM)).value
+    return named | dict(zip(("p", "log_p", "q", "log_q"), sides, strict=True))
+
+
+def _both(operand: Operand, axis: int) -> tuple[Any, Any]:
+    """Return an operand as probabilities and as their logarithms; logits are normalised."""
+    values = operand.values.astype(np.float64)
+    with np.errstate(all="ignore"):
+        if operand.space is Space.PROBABILITY:
+            return values, np.log(values)
+        if operand.space is Space.LOGITS:
+            values = values - np.logaddexp.reduce(values, axis=axis, keepdims=True)
+        return np.exp(values), values
+
+
+def _offset(operand: Operand, axis: int) -> Any:
+    """Return how far a row of logits lies from normalised ones, |logsumexp|; 0 for what is no logit."""
+    if operand.space is not Space.LOGITS:
+        return np.zeros(())
+    with np.errstate(all="ignore"):
+        wide = operand.values.astype(np.float64)
+        return np.abs(np.logaddexp.reduce(wide, axis=axis, keepdims=True))
+
+
+def _last(values: Any) -> int:
+    return values.shape[-1] if values.ndim else 1
+
+
+def _first(values: Any) -> int:
+    return values.shape[0] if values.ndim else 1
 
 
 def _answers(judgement: Judgement, subject: Subject, instead: Predicate) -> Mapping[str, Any]:
+    """Return what is given instead may be said in; readings are computed only where they are spoken of."""
+    problem, profile = judgement.problem, subject.profile
     named: dict[str, Any] = {
         "got": judgement.got,
         "right": judgement.right,
-        "no_error": False,
-        "clipped": False,
+        "no_error": judgement.raised is False,
     }
-    if judgement.raised is not None:
-        named["no_error"] = not judgement.raised
+    named |= {"allowed": judgement.allowed, "roundoff": subject.dtype.roundoff}
+    if "offset" in instead.text:
+        sides = (_offset(each, problem.axis) for each in (problem.target, problem.model))
+        named["offset"] = float(np.max([np.max(side, initial=0.0) for side in sides]))
     clip = subject.convention.clip
-    if "clipped" in instead.text and clip is not None:
-        low, high = subject.dtype.round(np.array(clip)).astype(float).tolist()
-        named["clipped"] = judge.fits(
-            judgement, replace(judgement.problem, clip=(low, high)), subject.profile
-        )
+    if "clipped" in instead.text:
+        clipped = problem if clip is None else replace(problem, clip=clip)
+        named["clipped"] = judge.fits(judgement, clipped, profile)
+    if "divided_by_model" in instead.text:
+        scale = _first(problem.model.values) / max(problem.shape[0], 1)
+        rescaled = replace(judgement, got=judgement.got * scale)
+        named["divided_by_model"] = judge.fits(rescaled, problem, profile)
     return named
 
 
@@ -209,7 +257,10 @@ def _entry(entry: Mapping[str, Any], place: str) -> Expectation:
         fields["versions"] = SpecifierSet(entry["versions"])
         fields["region"] = Predicate(entry["region"], REGION_NAMES)
         fields["instead"] = Predicate(entry["instead"], INSTEAD_NAMES)
-        case(entry["witness"])
+        witness = fields.pop("witness")
+        fields["witnesses"] = (witness,) if isinstance(witness, str) else witness
+        for name in fields["witnesses"]:
+            case(name)
     except (InvalidSpecifier, ValueError) as error:
         raise ExpectationError(f"{place}: {error}") from None
     return Expectation(

@@ -76,6 +76,8 @@ class Implementation:
     compares_distributions
         Whether its documentation names the arguments distributions, so that another number of classes is an
         error rather than something to broadcast.
+    needs_distributions
+        Whether its documentation demands that P sums to 1: nothing is promised for measures then.
     """
 
     name: str
@@ -89,6 +91,7 @@ class Implementation:
     gradient: Callable[[Any, Call, Side, Any], Any] | None = None
     broadcasts: bool = True
     compares_distributions: bool = True
+    needs_distributions: bool = False
 
 
 @dataclass(frozen=True, slots=True)

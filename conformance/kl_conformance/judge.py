@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kl_conformance.subject import Evaluation, reference
+from kl_reference.convention import Side
 from kl_reference.enclosure import Array
 from kl_reference.precision import Profile, accepts_overflow, tolerance, vacuous
 from kl_reference.problem import Problem
@@ -41,6 +42,8 @@ class Judgement:
         Why the problem proves nothing, or None.
     raised
         Where an error was due: whether one was raised; None elsewhere.
+    side
+        By which side this is a gradient; None where it is a value.
     """
 
     problem: Problem
@@ -55,6 +58,7 @@ class Judgement:
     note: str = ""
     vacuous: str | None = None
     raised: bool | None = None
+    side: Side | None = None
 
     @property
     def broken(self) -> bool:
@@ -90,6 +94,7 @@ def lies(asked: Evaluation, note: str = "", *, decisive: bool = True) -> Judgeme
         budget=asked.tolerance.budget(at) if ratio.size else (),
         note=note,
         vacuous=vacuous(asked.enclosure, asked.tolerance) if decisive else None,
+        side=asked.side,
     )
 
 
@@ -199,8 +204,10 @@ def balances(sides: Sequence[Weighed], note: str, allowed: Array | None = None) 
 def fits(judgement: Judgement, problem: Problem, profile: Profile) -> Mask:
     """Return where an answer would be right if another problem had been asked.
 
-    For recorded deviations and diagnoses; all False where the answers have different shapes.
+    For recorded deviations and diagnoses; all False for gradients and for answers of other shapes.
     """
+    if judgement.side is not None:
+        return np.zeros(judgement.got.shape, dtype=bool)
     enclosure = reference(problem)
     if judgement.got.shape != enclosure.value.shape:
         return np.zeros(judgement.got.shape, dtype=bool)
@@ -218,7 +225,7 @@ def _ratio(error: Array, allowed: Array) -> Array:
 def _flushed_ratio(asked: Evaluation) -> Array:
     """Judge against the answer of the same inputs with subnormals set to zero: a flushing column sees those."""
     flushed = asked.problem.flushed()
-    enclosure = reference(flushed)
+    enclosure = asked.solve(flushed)
     allowed = tolerance(flushed, enclosure, asked.profile).total
     return _ratio(np.abs(enclosure.error(asked.got)), allowed)
 

@@ -19,6 +19,8 @@ _FUNCTIONS: Mapping[str, Callable[[Any], Any]] = {
     "isinf": np.isinf,
     "isnan": np.isnan,
     "log": np.log,
+    # Whether anything in the same row is so: what a row's sum, or its softmax, is made of.
+    "row": lambda where: np.any(where, axis=-1, keepdims=True) | np.zeros_like(where),
 }
 _CONSTANTS: Mapping[str, float] = {"inf": np.inf, "nan": np.nan}
 _COMPARISONS: Mapping[type[ast.cmpop], Callable[[Any, Any], Any]] = {

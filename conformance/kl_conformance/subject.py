@@ -29,7 +29,11 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """A problem, what an implementation gave for it, and what is right."""
+    """A problem, what an implementation gave for it, and what is right.
+
+    ``side`` is set where the answer is a gradient; ``solve`` gives what is right for another problem in place
+    of this one.
+    """
 
     problem: Problem
     got: Array
@@ -38,6 +42,8 @@ class Evaluation:
     tolerance: Tolerance
     profile: Profile
     call: str
+    solve: Callable[[Problem], Enclosure]
+    side: Side | None = None
 
 
 class Memory(Generic[Value]):
@@ -127,17 +133,13 @@ class Subject:
             self.dtype,
             subnormals=subnormals,
         )
-        clip = None
-        if convention.clip is not None and not mathematical:
-            low, high = self.dtype.round(np.array(convention.clip)).astype(float).tolist()
-            clip = (low, high)
         return Problem(
             p,
             q,
             formula=convention.formula,
             reduction=reduction or self.finest,
             axis=pair.axis,
-            clip=clip,
+            clip=None if mathematical else convention.clip,
             normalise=convention.normalise,
             layout=layout,
         )
@@ -163,8 +165,16 @@ class Subject:
                 problem = self.problem(
                     pair, reduction, target=space, model=model, subnormals=subnormals, layout=layout
                 )
-                if space in target and ordinary(problem):
+                if space in target and ordinary(problem) and self.in_domain(problem):
                     yield problem
+
+    def in_domain(self, problem: Problem) -> bool:
+        """Whether the implementation promises anything for a target of this mass."""
+        if not self.implementation.needs_distributions or problem.target.space is not Space.PROBABILITY:
+            return True
+        mass = problem.target.values.astype(np.float64).sum(problem.axis)
+        # Rounding each of n probabilities moves their sum by at most n·u.
+        return bool(np.all(np.abs(mass - 1.0) <= problem.target.values.shape[-1] * self.dtype.roundoff))
 
     def evaluate(self, problem: Problem, *, default: bool = False) -> Evaluation:
         """Ask one problem; ``default`` leaves the reduction unsaid.
@@ -183,16 +193,15 @@ class Subject:
     def _evaluate(self, problem: Problem, default: bool) -> Evaluation:
         call = self.call(problem, default=default)
         got = self.ask(call)
-        enclosure = reference(problem)
-        return self._evaluation(problem, got, enclosure, self.describe(call))
+        return self.judged(problem, got, self.describe(call))
 
     def gradient(self, problem: Problem, side: Side, upstream: Array | None = None) -> Evaluation:
         """Ask for the gradient with respect to one side, in the space that side is realised in."""
         call = self.call(problem)
-        enclosure = gradient(problem, side, upstream)
         got = self._attempt(lambda: self._differentiate(call, problem, side, upstream))
         text = f"gradient by the {side.value} of {self.describe(call)}"
-        return self._evaluation(problem, got, enclosure, text)
+        asked = self.judged(problem, got, text, lambda other: gradient(other, side, upstream))
+        return replace(asked, side=side)
 
     def _differentiate(self, call: Call, problem: Problem, side: Side, upstream: Array | None) -> Any:
         own = self.implementation.gradient
@@ -248,13 +257,14 @@ class Subject:
         arguments += [f"{name}={value!r}" for name, value in call.keywords.items()]
         return f"{self.implementation.name}({', '.join(arguments)})"
 
-    def judged(self, problem: Problem, got: Output, enclosure: Enclosure, call: str) -> Evaluation:
-        """Put an answer got by other means beside what is right."""
-        return self._evaluation(problem, got, enclosure, call)
-
-    def _evaluation(self, problem: Problem, got: Output, enclosure: Enclosure, call: str) -> Evaluation:
+    def judged(
+        self, problem: Problem, got: Output, call: str, solve: Callable[[Problem], Enclosure] | None = None
+    ) -> Evaluation:
+        """Put an answer beside what is right, by the reference's answer unless ``solve`` is given."""
+        solve = solve or reference
+        enclosure = solve(problem)
         allowed = tolerance(problem, enclosure, self.profile)
-        return Evaluation(problem, got.values, got.dtype, enclosure, allowed, self.profile, call)
+        return Evaluation(problem, got.values, got.dtype, enclosure, allowed, self.profile, call, solve)
 
     def _tensor(self, operand: Operand, layout: str) -> Any:
         return self.framework.tensor(self.modules, operand, self.column.device, layout)

@@ -49,7 +49,9 @@ def right(miniature: Implementation) -> Implementation:
 @pytest.mark.parametrize("requirement", REQUIREMENTS.values(), ids=lambda each: each.id)
 def test_every_requirement_stops_its_miniature(requirement: Requirement) -> None:
     """A wrong implementation fails the requirement written for its fault, and the witness is small."""
-    verdicts = [settled(requirement, requirement.miniature, each.label) for each in requirement.miniature.dtypes]
+    verdicts = [
+        settled(requirement, requirement.miniature, each.label) for each in requirement.miniature.dtypes
+    ]
     failed = [result for result in verdicts if result.verdict is Verdict.FAIL]
     assert failed, [f"{result.verdict.name}: {result.detail}" for result in verdicts]
     for result in failed:

@@ -155,5 +155,6 @@ IMPLEMENTATIONS = (
         call=_cross_entropy,
         documentation="https://www.tensorflow.org/api_docs/python/tf/nn/softmax_cross_entropy_with_logits",
         broadcasts=False,
+        needs_distributions=True,
     ),
 )

@@ -74,7 +74,7 @@ def masked(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     for target in subject.convention.target:
         problem = subject.problem(pair, target=target, model=Space.LOGITS)
         p, q = probabilities(problem)
-        if ((p == 0) & (q == 0)).any() and problem.model.space is Space.LOGITS:
+        if ((p == 0) & (q == 0)).any() and subject.in_domain(problem):
             yield judge.lies(subject.gradient(problem, Side.MODEL))
 
 

@@ -16,7 +16,7 @@ from kl_conformance.requirement import Requirement
 from kl_conformance.requirements import scope
 from kl_conformance.requirements.values import EVERYDAY, KL_DIV_LOSS
 from kl_conformance.sketch import log_term, reduce, sketch, term
-from kl_conformance.subject import Evaluation, Subject, ordinary, reference
+from kl_conformance.subject import Evaluation, Subject, ordinary
 from kl_reference.convention import Formula, Reduction, Side, Space
 from kl_reference.problem import Problem
 
@@ -39,7 +39,7 @@ def companion(subject: Subject, pair: Pair, *, entropy: bool) -> Evaluation:
     ask = framework.entropy if entropy else framework.cross_entropy
     got = framework.output(modules, ask(modules, call))
     name = f"{framework.name}'s own {'entropy' if entropy else 'cross-entropy'}"
-    return subject.judged(problem, got, reference(problem), name)
+    return subject.judged(problem, got, name)
 
 
 def ce_minus_h(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -176,6 +176,7 @@ REQUIREMENTS = (
         reason="Training on hard labels with KL or with cross-entropy must be the same thing.",
         link=CROSS_ENTROPY,
         check=one_hot,
+        applies=scope.takes(Side.TARGET, Space.PROBABILITY),
         families=("one-hot",),
         miniature=sketch(term=lambda p, lq: term(np.maximum(p, 1e-7), lq)),
     ),

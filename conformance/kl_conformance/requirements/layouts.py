@@ -15,7 +15,7 @@ from kl_conformance.requirements import scope
 from kl_conformance.requirements.values import KL_DIV_LOSS
 from kl_conformance.sketch import Array, sketch, term
 from kl_conformance.subject import Refused, Subject
-from kl_reference.convention import Reduction, Space
+from kl_reference.convention import Reduction, Side, Space
 
 FAMILIES = ("dirichlet-flat", "power-law")
 SHAPES = ((3, 5), (8, 31))
@@ -169,7 +169,11 @@ REQUIREMENTS = (
         reason="Padding a vocabulary must not change the loss.",
         check=padding,
         applies=scope.both(
-            scope.offers(Reduction.SUM, Reduction.ROWS), scope.unnormalised, scope.unclipped, scope.divergence
+            scope.offers(Reduction.SUM, Reduction.ROWS),
+            scope.takes(Side.TARGET, Space.PROBABILITY),
+            scope.unnormalised,
+            scope.unclipped,
+            scope.divergence,
         ),
         families=FAMILIES,
         miniature=sketch(term=lambda p, lq: term(p + 1e-12, lq)),

@@ -76,6 +76,8 @@ def unnormalised(subject: Subject) -> str | None:
     """Apply where probabilities are taken as they are."""
     if subject.convention.normalise:
         return "normalises its inputs"
+    if subject.implementation.needs_distributions:
+        return "is documented for distributions only"
     return "logits are always normalised" if Space.LOGITS in subject.convention.target else None
 
 

@@ -37,6 +37,8 @@ def log_sum_bound(problem: Problem) -> float | np.ndarray:  # type: ignore[type-
     if problem.normalise or problem.target.space is Space.LOGITS:
         return 0.0
     p, q = probabilities(problem)
+    if problem.clip is not None:
+        p, q = np.clip(p, *problem.clip), np.clip(q, *problem.clip)
     if problem.reduction is Reduction.ROWS:
         totals = (p.sum(problem.axis), q.sum(problem.axis))
     else:

@@ -13,7 +13,7 @@ from kl_conformance.requirement import Check, Requirement
 from kl_conformance.requirements import scope
 from kl_conformance.sketch import Array, log_term, reduce, sketch, term
 from kl_conformance.subject import Subject
-from kl_reference.convention import Reduction, Side, Space
+from kl_reference.convention import Formula, Reduction, Side, Space
 
 EVERYDAY = ("dirichlet-flat", "dirichlet-sparse", "dirichlet-dense", "power-law", "peaked-logits")
 KL_DIV_LOSS = "https://docs.pytorch.org/docs/stable/generated/torch.nn.KLDivLoss.html"
@@ -116,7 +116,8 @@ REQUIREMENTS = (
         sentence="For Q within 1e-3 … 1e-12 of P the term keeps the accuracy it has elsewhere.",
         formula="q = p·(1 + δ), 1e-12 ≤ |δ| ≤ 1e-3",
         reason="Late in training, and in policy optimisation, P and Q are nearly the same.",
-        check=lies(),
+        check=lies(Reduction.TERMS),
+        applies=scope.both(scope.terms, scope.formula(Formula.PLAIN)),
         families=("near-equal",),
         miniature=sketch(
             term=lambda p, lq: p * (np.log(p) - lq) * (1 + 1e-3 * (np.abs(np.log(p) - lq) < 1e-2)),
