@@ -54,6 +54,10 @@ def term_scale(formula: Formula, p: Distribution, q: Distribution, magnitude: Ar
     ones = both.astype(np.float64)
     gradual = ones * (2.0 + (0.5 * (3.0 + sizes) if logarithmic else 0.0))
     flushed = ones * (abs(math.log(dtype.least_subnormal)) + np.abs(log_q) + 4.0)
+    if q.total is not None and q.space is Space.PROBABILITY:
+        # A probability divided by its sum may become subnormal; the logarithm magnifies what that loses.
+        lost = ones * 0.5 * (weight / np.where(both, np.exp(log_q), 1.0) + ratio + 1.0)
+        gradual, flushed = gradual + lost, flushed + lost
     if formula is Formula.GENERALISED:
         flushed = flushed + 2.0
     return Scale(condition, fixed, magnitude, gradual, flushed, 1)

@@ -121,6 +121,11 @@ def tolerance(problem: Problem, enclosure: Enclosure, profile: Profile) -> Toler
     ``enclosure.scale``; it is 0 wherever the answer is infinite or NaN. For a gradient pass the enclosure of
     the gradient. Source: NUMERICS 2.2.
     """
+    with np.errstate(all="ignore"):
+        return _tolerance(problem, enclosure, profile)
+
+
+def _tolerance(problem: Problem, enclosure: Enclosure, profile: Profile) -> Tolerance:
     scale = enclosure.scale
     store, compute = profile.storage, profile.compute
     size = np.where(np.isfinite(enclosure.value), np.abs(enclosure.value), 0.0)
@@ -140,7 +145,7 @@ def tolerance(problem: Problem, enclosure: Enclosure, profile: Profile) -> Toler
         Allowance("pipeline", compute.roundoff * scale.fixed, "what softmax, normalisation or gradient adds"),
         Allowance(
             "summation",
-            growth * profile.accumulate.roundoff * scale.magnitude,
+            growth * profile.accumulate.roundoff * scale.magnitude if growth else np.zeros_like(size),
             f"{scale.count} terms added up in {profile.accumulate.label}, h = {growth:.4g}",
         ),
         Allowance("output rounding", output, output_sentence),
@@ -171,12 +176,12 @@ def vacuous(enclosure: Enclosure, tolerance: Tolerance) -> str | None:
         return "a sign-flipped answer would pass"
     if value.size == 1:
         return None
-    # The one number that could lie in every interval; an infinity or NaN stands for itself.
+    # The middle of what all intervals share, if they share anything; an infinity or NaN stands for itself.
     finite = np.isfinite(value)
-    constant = np.max(value - total) if np.all(finite) else value[~finite].flat[0]
-    return (
-        "a constant answer would pass" if _passes(enclosure, total, np.full_like(value, constant)) else None
-    )
+    with np.errstate(invalid="ignore", over="ignore"):
+        middle = 0.5 * (np.max(value - total) + np.min(value + total))
+    constant = np.full_like(value, middle if np.all(finite) else value[~finite].flat[0])
+    return "a constant answer would pass" if _passes(enclosure, total, constant) else None
 
 
 def _passes(enclosure: Enclosure, total: Array, got: Array) -> bool:

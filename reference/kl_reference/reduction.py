@@ -70,12 +70,14 @@ def gathered(shape: tuple[int, ...], make: Callable[[slice, slice], Terms], redu
     """
     axes = {Reduction.TERMS: (), Reduction.ROWS: (1,)}.get(reduction, (1, 0))
     if math.prod(shape) == 0:
-        return _summed(nothing(math.prod(shape[:-1]), shape[-1]), axes)
+        return _summed(nothing(*_sheet(shape)), axes)
     bands = [
         _summed(concatenate([_summed(make(rows, part), axes) for part in columns], 1), axes)
         for rows, columns in blocks(shape)
     ]
-    return _summed(concatenate(bands, 0), axes[1:])
+    whole = _summed(concatenate(bands, 0), axes[1:])
+    # Sums of sums: only here is it known how many terms went into each.
+    return Terms(whole.value, replace(whole.scale, count=math.prod(_sheet(shape)[axis] for axis in axes)))
 
 
 def nothing(rows: int, classes: int) -> Terms:
@@ -134,6 +136,10 @@ def sheet_shape(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
 def restored(part: Array, sheet: tuple[int, ...], axis: int, shape: tuple[int, ...]) -> Array:
     """Return the elements of a sheet of the shape (*outer, classes) in the shape it was made of."""
     return np.moveaxis(part.reshape(sheet), -1, axis).reshape(shape)
+
+
+def _sheet(shape: tuple[int, ...]) -> tuple[int, int]:
+    return math.prod(shape[:-1]), shape[-1]
 
 
 def _summed(terms: Terms, axes: tuple[int, ...]) -> Terms:
