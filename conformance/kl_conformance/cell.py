@@ -18,7 +18,7 @@ from kl_conformance.expectation import Expectation, expected_of, question
 from kl_conformance.judge import Judgement
 from kl_conformance.requirement import Requirement
 from kl_conformance.search import search, shrink
-from kl_conformance.subject import Refused, Subject
+from kl_conformance.subject import RefusedError, Subject
 from kl_conformance.witness import witness
 from kl_reports.result import Result, Verdict
 
@@ -131,7 +131,7 @@ class Cell:
         """Yield what the requirement says of a pair; an implementation that raises has not held it."""
         try:
             yield from self.requirement.check(self.subject, pair)
-        except Refused as refusal:
+        except RefusedError as refusal:
             problem = self.subject.problem(pair)
             name = self.subject.implementation.name
             yield judge.fails(problem, name, f"raised {refusal}", raised=True)

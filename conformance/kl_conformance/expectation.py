@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from kl_cases.corpus import Case, load as load_cases
+from kl_cases.corpus import Case
+from kl_cases.corpus import load as load_cases
 from kl_cases.pair import Measure, Pair
 from kl_conformance import judge
 from kl_conformance.judge import Judgement, Mask
@@ -155,9 +156,9 @@ def _elements(problem: Problem, region: Predicate) -> Mapping[str, Any]:
         "model_classes": _last(problem.model.values),
         "model_length": _first(problem.model.values),
     }
-    sides = (*_both(problem.target, problem.axis), *_both(problem.model, problem.axis))
+    sides = [*_both(problem.target, problem.axis), *_both(problem.model, problem.axis)]
     try:
-        sides = tuple(np.broadcast_arrays(*sides))
+        sides = list(np.broadcast_arrays(*sides))
     except ValueError:  # shapes that do not broadcast are the question of chapter errors
         pass
     else:
@@ -252,20 +253,29 @@ def _entry(entry: Mapping[str, Any], place: str) -> Expectation:
         raise ExpectationError(f"{place}: unknown field {unknown[0]!r}; known: {', '.join(sorted(_KNOWN))}")
     if not str(entry["reason"]).strip():
         raise ExpectationError(f"{place}: the reason is empty")
-    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()}
     try:
-        fields["versions"] = SpecifierSet(entry["versions"])
-        fields["region"] = Predicate(entry["region"], REGION_NAMES)
-        fields["instead"] = Predicate(entry["instead"], INSTEAD_NAMES)
-        witness = fields.pop("witness")
-        fields["witnesses"] = (witness,) if isinstance(witness, str) else witness
-        for name in fields["witnesses"]:
+        witness = entry["witness"]
+        made = Expectation(
+            id=str(entry["id"]),
+            requirements=tuple(entry["requirements"]),
+            implementations=tuple(entry["implementations"]),
+            versions=SpecifierSet(entry["versions"]),
+            region=Predicate(entry["region"], REGION_NAMES),
+            instead=Predicate(entry["instead"], INSTEAD_NAMES),
+            witnesses=(witness,) if isinstance(witness, str) else tuple(witness),
+            reason=str(entry["reason"]),
+            link=str(entry.get("link", "none found")),
+            since=str(entry.get("since", "")),
+            review_by=str(entry.get("review_by", "")),
+            devices=tuple(entry.get("devices", ())),
+            dtypes=tuple(entry.get("dtypes", ())),
+            modes=tuple(entry.get("modes", ())),
+        )
+        for name in made.witnesses:
             case(name)
-    except (InvalidSpecifier, ValueError) as error:
+    except (InvalidSpecifier, TypeError, ValueError) as error:
         raise ExpectationError(f"{place}: {error}") from None
-    return Expectation(
-        **{name: str(v) if name in {"since", "review_by"} else v for name, v in fields.items()}
-    )
+    return made
 
 
 @cache

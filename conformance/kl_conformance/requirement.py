@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from kl_cases.pair import Pair
-from kl_conformance.implementation import Implementation
 from kl_conformance.judge import Judgement
+from kl_conformance.sketch import Sketch
 from kl_conformance.subject import Subject
 
 Check = Callable[[Subject, Pair], Iterator[Judgement]]
@@ -65,7 +65,7 @@ class Requirement:
     reason: str
     link: str = "derived"
     check: Check
-    miniature: Implementation
+    miniature: Sketch
     families: tuple[str, ...]
     applies: Applies = always
     corners: tuple[str, ...] = ()

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 from hypothesis import seed as seeded
 
-from kl_cases.pair import Measure, Pair
+from kl_cases.pair import Indices, Measure, Pair
 from kl_cases.problems import Recipe, build, recipes
 from kl_conformance.requirement import Requirement
 from kl_reference.convention import Space
@@ -26,7 +26,7 @@ PLAIN = {
 }
 
 
-class _Found(Exception):
+class _FoundError(Exception):
     """Ends a search; carries the pair."""
 
     def __init__(self, pair: Pair) -> None:
@@ -48,18 +48,21 @@ def search(
         database=None,  # what was found lives on as a witness in the run file, not in a cache
         deadline=None,  # the first call of a shape may compile
         phases=(Phase.generate,),  # shrinking is ours: it makes the arrays smaller, not the seeds
-        suppress_health_check=list(HealthCheck),  # speed is a property of the implementation asked
+        suppress_health_check=[
+            HealthCheck.too_slow,
+            HealthCheck.data_too_large,
+        ],  # speed is a property of the implementation asked
         verbosity=Verbosity.quiet,
     )
     @given(recipes(list(requirement.families), dtype, shapes=shapes, corners=requirement.corners))
     def ask(recipe: Recipe) -> None:
         pair = build(recipe)
         if broken(pair):
-            raise _Found(pair)
+            raise _FoundError(pair)
 
     try:
         ask()
-    except _Found as found:
+    except _FoundError as found:
         return found.pair
     return None
 
@@ -88,9 +91,9 @@ def _leading(pair: Pair) -> int:
 
 def _fewer(
     pair: Pair,
-    take: Callable[[Pair, np.ndarray], Pair],
+    take: Callable[[Pair, Indices], Pair],
     count: int,
-    still: Broken,  # type: ignore[type-arg]
+    still: Broken,
 ) -> Pair:
     """Keep as few entries as possible (delta debugging: first chunks alone, then all but a chunk)."""
     chunk = count // 2
@@ -106,7 +109,7 @@ def _fewer(
     return take(pair, kept) if len(kept) < count else pair
 
 
-def _candidates(kept: np.ndarray, chunk: int) -> Iterator[np.ndarray]:  # type: ignore[type-arg]
+def _candidates(kept: Indices, chunk: int) -> Iterator[Indices]:
     parts = [kept[start : start + chunk] for start in range(0, len(kept), chunk)]
     if len(parts) < 2:
         return

@@ -20,14 +20,14 @@ Term = Callable[[Array, Array], Array]
 def term(p: Array, log_q: Array) -> Array:
     """Return p·(log p − log q), 0 where p = 0."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        plain = p * (np.log(p) - log_q)
+        plain: Array = p * (np.log(p) - log_q)
     return np.where((p == 0) & ~np.isnan(log_q), np.zeros_like(plain), plain)
 
 
 def log_term(log_p: Array, log_q: Array) -> Array:
     """Return e^(log p)·(log p − log q), 0 where log p = −∞."""
     with np.errstate(invalid="ignore", over="ignore"):
-        plain = np.exp(log_p) * (log_p - log_q)
+        plain: Array = np.exp(log_p) * (log_p - log_q)
     return np.where((log_p == -np.inf) & ~np.isnan(log_q), np.zeros_like(plain), plain)
 
 
@@ -76,9 +76,19 @@ def reduce(terms: Array, reduction: Reduction) -> Array:
     return np.asarray(total, dtype=terms.dtype)
 
 
+def by_model(p: Array, log_q: Array) -> Array:
+    """Return the derivative of a term by log q, −p, of the broadcast shape."""
+    return np.asarray(-p + np.zeros_like(log_q))
+
+
 def by_target(p: Array, log_q: Array) -> Array:
     """Return the derivative of a term by p, log p − log q + 1, and its limit −∞ where p = 0."""
     return np.where(p == 0, -np.inf, np.log(p) - log_q + 1)
+
+
+def unchanged(array: Array) -> Array:
+    """Return what is given."""
+    return array
 
 
 def same_classes(target: Array, model: Array) -> tuple[Array, Array]:
@@ -109,11 +119,11 @@ class Sketch:
     log_term: Term = log_term
     reduce: Callable[[Array, Reduction], Array] = reduce
     divisor: Callable[[Reduction, tuple[int, ...]], float] = divisor
-    by_model: Term = field(default=lambda p, log_q: -p + 0 * log_q)
+    by_model: Term = by_model
     by_target: Term = by_target
     before: Callable[[Array, Array], tuple[Array, Array]] = same_classes
-    after: Callable[[Array], Array] = field(default=lambda answer: answer)
-    upstream: Callable[[Array], Array] = field(default=lambda upstream: upstream)
+    after: Callable[[Array], Array] = unchanged
+    upstream: Callable[[Array], Array] = unchanged
     formula: Formula = Formula.PLAIN
     target: tuple[Space, ...] = (Space.PROBABILITY, Space.LOG)
     model: tuple[Space, ...] = (Space.LOG,)
@@ -168,8 +178,3 @@ class Sketch:
             dtypes=(Dtype.FLOAT64, Dtype.FLOAT32, Dtype.FLOAT16),
             gradient=self.gradient,
         )
-
-
-def sketch(**parts: Any) -> Implementation:
-    """Return a right implementation with the given parts of :class:`Sketch` replaced."""
-    return Sketch(**parts).implementation()

@@ -23,7 +23,7 @@ from kl_reports.result import Column
 Value = TypeVar("Value")
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The implementation raised instead of answering; the message says what it raised."""
 
 
@@ -181,7 +181,7 @@ class Subject:
 
         Raises
         ------
-        Refused
+        RefusedError
             The implementation raised.
         """
         return self._evaluations.get(("value", problem.id, default), lambda: self._evaluate(problem, default))
@@ -239,7 +239,7 @@ class Subject:
 
         Raises
         ------
-        Refused
+        RefusedError
             The implementation raised.
         """
         return self._attempt(lambda: self.implementation.call(self.modules, call))
@@ -249,7 +249,7 @@ class Subject:
             return self.framework.output(self.modules, make())
         except Exception as error:  # an implementation may raise anything; the verdict says what
             message = " ".join(str(error).split())[:200]
-            raise Refused(f"{type(error).__name__}: {message}") from error
+            raise RefusedError(f"{type(error).__name__}: {message}") from error
 
     def describe(self, call: Call) -> str:
         """Return a call as one line of text."""

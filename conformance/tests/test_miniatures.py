@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from kl_cases.distributions import FAMILIES
@@ -11,7 +13,7 @@ from kl_conformance.catalogue import REQUIREMENTS
 from kl_conformance.cell import Cell
 from kl_conformance.implementation import Implementation
 from kl_conformance.requirement import Requirement
-from kl_conformance.sketch import Sketch, by_logits, generalised, logits_term, sketch
+from kl_conformance.sketch import Sketch, by_logits, generalised, logits_term
 from kl_conformance.subject import Subject
 from kl_reference.convention import Formula, Space
 from kl_reports.result import Column, Result, Verdict
@@ -32,26 +34,23 @@ def settled(requirement: Requirement, implementation: Implementation, dtype: str
     return Cell(requirement, subject, Profile.QUICK, seed).settle()
 
 
-def right(miniature: Implementation) -> Implementation:
+def right(wrong: Sketch) -> Implementation:
     """Return a right implementation that takes and offers what the miniature does."""
-    wrong = miniature.call
-    assert isinstance(wrong, Sketch)
-    parts = {"target": wrong.target, "model": wrong.model, "formula": wrong.formula}
+    plain = Sketch(target=wrong.target, model=wrong.model, formula=wrong.formula)
     if Space.LOGITS in wrong.model:
-        parts |= {"term": logits_term, "by_model": by_logits}
+        plain = replace(plain, term=logits_term, by_model=by_logits)
     elif wrong.formula is Formula.GENERALISED:
-        parts |= {"term": generalised}
+        plain = replace(plain, term=generalised)
     if type(wrong.reductions) is dict:
-        parts |= {"reductions": wrong.reductions, "default": wrong.default}
-    return sketch(**parts)
+        plain = replace(plain, reductions=wrong.reductions, default=wrong.default)
+    return plain.implementation()
 
 
 @pytest.mark.parametrize("requirement", REQUIREMENTS.values(), ids=lambda each: each.id)
 def test_every_requirement_stops_its_miniature(requirement: Requirement) -> None:
     """A wrong implementation fails the requirement written for its fault, and the witness is small."""
-    verdicts = [
-        settled(requirement, requirement.miniature, each.label) for each in requirement.miniature.dtypes
-    ]
+    miniature = requirement.miniature.implementation()
+    verdicts = [settled(requirement, miniature, each.label) for each in miniature.dtypes]
     failed = [result for result in verdicts if result.verdict is Verdict.FAIL]
     assert failed, [f"{result.verdict.name}: {result.detail}" for result in verdicts]
     for result in failed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,8 @@ from kl_conformance.judge import Judgement
 from kl_conformance.requirement import Level, Requirement
 from kl_conformance.requirements import scope
 from kl_conformance.requirements.values import KL_DIV_LOSS
-from kl_conformance.sketch import NAMES, sketch, term
-from kl_conformance.subject import Refused, Subject
+from kl_conformance.sketch import NAMES, Sketch, term
+from kl_conformance.subject import RefusedError, Subject
 from kl_reference.convention import Formula, Reduction, Side, Space
 from kl_reference.problem import Problem
 
@@ -35,7 +36,7 @@ def _must_raise(
     text = subject.describe(call)
     try:
         got = subject.ask(alter(call) if alter else call)
-    except Refused as refusal:
+    except RefusedError as refusal:
         return judge.passes(problem, text, f"raised {refusal}", raised=True)
     given = np.array2string(got.values, threshold=4)
     return judge.fails(problem, text, f"{note}: gave {given} and no error", raised=False)
@@ -87,7 +88,7 @@ def wrong_type(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     problem = subject.problem(pair)
     for thing in ("three fifths", None):
         note = f"target={thing!r} was accepted"
-        yield _must_raise(subject, problem, note, lambda call, thing=thing: replace(call, target=thing))
+        yield _must_raise(subject, problem, note, partial(replace, target=thing))
 
 
 def misuse(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -131,7 +132,7 @@ REQUIREMENTS = (
         check=shape_mismatch,
         families=FAMILIES,
         shapes=SHAPES,
-        miniature=sketch(before=_flat),
+        miniature=Sketch(before=_flat),
     ),
     Requirement(
         id="errors/class-mismatch",
@@ -146,7 +147,7 @@ REQUIREMENTS = (
         ),
         families=FAMILIES,
         shapes=SHAPES,
-        miniature=sketch(before=lambda target, model: (target, model)),
+        miniature=Sketch(before=lambda target, model: (target, model)),
     ),
     Requirement(
         id="errors/unknown-reduction",
@@ -158,7 +159,7 @@ REQUIREMENTS = (
         applies=_named_reductions,
         families=FAMILIES,
         shapes=SHAPES,
-        miniature=sketch(reductions=_Forgiving(NAMES)),
+        miniature=Sketch(reductions=_Forgiving(NAMES)),
     ),
     Requirement(
         id="errors/wrong-type",
@@ -168,7 +169,7 @@ REQUIREMENTS = (
         check=wrong_type,
         families=FAMILIES,
         shapes=SHAPES,
-        miniature=sketch(before=_anything),
+        miniature=Sketch(before=_anything),
     ),
     Requirement(
         id="errors/misuse",
@@ -185,6 +186,6 @@ REQUIREMENTS = (
         ),
         families=("one-hot", "dirichlet-flat"),
         shapes=((3, 5), (8, 31)),
-        miniature=sketch(term=lambda p, lq: term(p, np.where(lq > 0, np.log(np.maximum(lq, 1e-300)), lq))),
+        miniature=Sketch(term=lambda p, lq: term(p, np.where(lq > 0, np.log(np.maximum(lq, 1e-300)), lq))),
     ),
 )

@@ -13,7 +13,7 @@ from kl_conformance.requirement import Check, Requirement
 from kl_conformance.requirements import scope
 from kl_conformance.requirements.support import probabilities
 from kl_conformance.requirements.values import KL_DIV_LOSS
-from kl_conformance.sketch import divisor, sketch
+from kl_conformance.sketch import Sketch, divisor
 from kl_conformance.subject import Subject
 from kl_reference.convention import Reduction, Side, Space
 from kl_reference.enclosure import Array
@@ -109,7 +109,7 @@ REQUIREMENTS = (
         families=FAMILIES,
         shapes=SHAPES,
         link=KL_DIV_LOSS,
-        miniature=sketch(divisor=_mean_is_sum),
+        miniature=Sketch(divisor=_mean_is_sum),
     ),
     Requirement(
         id="gradients/target",
@@ -121,7 +121,7 @@ REQUIREMENTS = (
         families=FAMILIES,
         shapes=SHAPES,
         link=KL_DIV_LOSS,
-        miniature=sketch(by_target=lambda p, lq: np.log(p) - lq),
+        miniature=Sketch(by_target=lambda p, lq: np.log(p) - lq),
     ),
     Requirement(
         id="gradients/upstream",
@@ -132,7 +132,7 @@ REQUIREMENTS = (
         applies=scope.differentiable(Side.MODEL),
         families=FAMILIES,
         shapes=SHAPES,
-        miniature=sketch(upstream=lambda upstream: np.ones_like(upstream)),
+        miniature=Sketch(upstream=lambda upstream: np.ones_like(upstream)),
     ),
     Requirement(
         id="gradients/logits",
@@ -143,7 +143,7 @@ REQUIREMENTS = (
         applies=scope.both(scope.differentiable(Side.MODEL), _takes_logits),
         families=("flat-logits", "peaked-logits"),
         shapes=SHAPES,
-        miniature=sketch(
+        miniature=Sketch(
             target=(Space.PROBABILITY,),
             model=(Space.LOGITS,),
             term=lambda p, x: p * (np.log(p) - x + np.log(np.exp(x).sum(-1, keepdims=True))),
@@ -159,7 +159,7 @@ REQUIREMENTS = (
         applies=scope.both(scope.differentiable(Side.MODEL), scope.unnormalised, scope.unclipped),
         families=FAMILIES,
         shapes=SHAPES,
-        miniature=sketch(by_model=lambda p, lq: np.where(p > 1e-20, -p, 0.0)),
+        miniature=Sketch(by_model=lambda p, lq: np.where(p > 1e-20, -p, 0.0)),
     ),
     Requirement(
         id="gradients/masked",
@@ -170,7 +170,7 @@ REQUIREMENTS = (
         applies=scope.both(scope.differentiable(Side.MODEL), _takes_logits),
         families=("masked",),
         shapes=SHAPES,
-        miniature=sketch(
+        miniature=Sketch(
             target=(Space.PROBABILITY,),
             model=(Space.LOGITS,),
             by_model=lambda p, x: np.exp(x) / np.exp(x).sum(-1, keepdims=True) + 0 * x - p,
@@ -185,6 +185,6 @@ REQUIREMENTS = (
         applies=scope.both(scope.differentiable(Side.TARGET), scope.unclipped),
         families=("sparse",),
         shapes=SHAPES,
-        miniature=sketch(by_target=lambda p, lq: np.log(p) - lq + p / p),
+        miniature=Sketch(by_target=lambda p, lq: np.log(p) - lq + p / p),
     ),
 )

@@ -15,7 +15,7 @@ from kl_conformance.judge import Judgement, Weighed
 from kl_conformance.requirement import Requirement
 from kl_conformance.requirements import scope
 from kl_conformance.requirements.values import EVERYDAY, KL_DIV_LOSS
-from kl_conformance.sketch import log_term, reduce, sketch, term
+from kl_conformance.sketch import Sketch, log_term, reduce, term
 from kl_conformance.subject import Evaluation, Subject, ordinary
 from kl_reference.convention import Formula, Reduction, Side, Space
 from kl_reference.problem import Problem
@@ -34,8 +34,8 @@ def companion(subject: Subject, pair: Pair, *, entropy: bool) -> Evaluation:
         q = p
     problem = Problem(p, q, formula=Formula.CROSS_ENTROPY, reduction=Reduction.ROWS, axis=pair.axis)
     framework, modules = subject.framework, subject.modules
-    tensors = [framework.tensor(modules, each, subject.column.device, "contiguous") for each in (p, q)]
-    call = Call(*tensors, Space.PROBABILITY, logits, None, None, subject.dtype)
+    target, model = (framework.tensor(modules, each, subject.column.device, "contiguous") for each in (p, q))
+    call = Call(target, model, Space.PROBABILITY, logits, None, None, subject.dtype)
     ask = framework.entropy if entropy else framework.cross_entropy
     got = framework.output(modules, ask(modules, call))
     name = f"{framework.name}'s own {'entropy' if entropy else 'cross-entropy'}"
@@ -164,7 +164,7 @@ REQUIREMENTS = (
         applies=scope.both(scope.divergence, scope.formula(Formula.PLAIN), _has_companions),
         families=("dirichlet-flat", "dirichlet-dense", "flat-logits"),
         shapes=((1, 4), (3, 5), (8, 31)),
-        miniature=sketch(
+        miniature=Sketch(
             term=lambda p, lq: term(p, lq) / np.log(2.0),
             log_term=lambda lp, lq: log_term(lp, lq) / np.log(2.0),
         ),
@@ -178,7 +178,7 @@ REQUIREMENTS = (
         check=one_hot,
         applies=scope.takes(Side.TARGET, Space.PROBABILITY),
         families=("one-hot",),
-        miniature=sketch(term=lambda p, lq: term(np.maximum(p, 1e-7), lq)),
+        miniature=Sketch(term=lambda p, lq: term(np.maximum(p, 1e-7), lq)),
     ),
     Requirement(
         id="identities/mean-factor",
@@ -190,7 +190,7 @@ REQUIREMENTS = (
         applies=scope.both(scope.offers(Reduction.MEAN), scope.offers(Reduction.BATCHMEAN)),
         families=("dirichlet-flat", "power-law"),
         shapes=((1, 4), (3, 5), (8, 31)),
-        miniature=sketch(
+        miniature=Sketch(
             reduce=lambda terms, how: reduce(terms, Reduction.BATCHMEAN if how is Reduction.MEAN else how)
         ),
     ),
@@ -203,7 +203,7 @@ REQUIREMENTS = (
         check=log_target,
         applies=scope.both(scope.takes(Side.TARGET, Space.PROBABILITY), scope.takes(Side.TARGET, Space.LOG)),
         families=EVERYDAY,
-        miniature=sketch(log_term=lambda lp, lq: log_term(lp, lq) - np.exp(lp)),
+        miniature=Sketch(log_term=lambda lp, lq: log_term(lp, lq) - np.exp(lp)),
     ),
     Requirement(
         id="identities/logits-shift",
@@ -214,7 +214,7 @@ REQUIREMENTS = (
         check=logits_shift,
         applies=scope.takes(Side.MODEL, Space.LOG, Space.LOGITS),
         families=("grid-logits",),
-        miniature=sketch(
+        miniature=Sketch(
             term=lambda p, x: term(p, x - np.log(np.exp(x).sum(-1, keepdims=True))) + 1e-6 * x,
             target=(Space.PROBABILITY,),
             model=(Space.LOGITS,),
@@ -232,7 +232,7 @@ REQUIREMENTS = (
             scope.takes(Side.MODEL, Space.LOG),
         ),
         families=("dyadic",),
-        miniature=sketch(term=lambda p, lq: term(p, np.maximum(lq, -2.0))),
+        miniature=Sketch(term=lambda p, lq: term(p, np.maximum(lq, -2.0))),
     ),
     Requirement(
         id="identities/scaling",
@@ -247,7 +247,7 @@ REQUIREMENTS = (
             scope.takes(Side.TARGET, Space.PROBABILITY),
         ),
         families=("dirichlet-flat", "dirichlet-dense"),
-        miniature=sketch(term=lambda p, lq: p * (np.log(p + 1e-12) - lq)),
+        miniature=Sketch(term=lambda p, lq: p * (np.log(p + 1e-12) - lq)),
     ),
     Requirement(
         id="identities/product",
@@ -259,6 +259,6 @@ REQUIREMENTS = (
         applies=scope.divergence,
         families=("dirichlet-flat", "dirichlet-dense"),
         shapes=((3, 5), (8, 31)),
-        miniature=sketch(term=lambda p, lq: term(p, lq) + p * p),
+        miniature=Sketch(term=lambda p, lq: term(p, lq) + p * p),
     ),
 )

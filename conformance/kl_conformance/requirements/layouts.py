@@ -13,8 +13,8 @@ from kl_conformance.judge import Judgement, Weighed
 from kl_conformance.requirement import Check, Requirement
 from kl_conformance.requirements import scope
 from kl_conformance.requirements.values import KL_DIV_LOSS
-from kl_conformance.sketch import Array, sketch, term
-from kl_conformance.subject import Refused, Subject
+from kl_conformance.sketch import Array, Sketch, term
+from kl_conformance.subject import RefusedError, Subject
 from kl_reference.convention import Reduction, Side, Space
 
 FAMILIES = ("dirichlet-flat", "power-law")
@@ -71,7 +71,7 @@ def row_independence(subject: Subject, pair: Pair) -> Iterator[Judgement]:
             values[-1] = poison
             try:
                 second = subject.evaluate(replace(problem, model=replace(problem.model, values=values)))
-            except Refused:  # an implementation may refuse NaN: then a number must do
+            except RefusedError:  # an implementation may refuse NaN: then a number must do
                 continue
             fine = (first.got == second.got) | (np.isnan(first.got) & np.isnan(second.got))
             fine[-1] = True
@@ -80,6 +80,10 @@ def row_independence(subject: Subject, pair: Pair) -> Iterator[Judgement]:
 
 def _keeps_rows(subject: Subject) -> str | None:
     return scope.offers(Reduction.TERMS, Reduction.ROWS)(subject)
+
+
+def _first_class_off(p: Array, log_q: Array) -> Array:
+    return term(p, log_q) * np.where(np.arange(p.shape[-1]) == 0, 1 + 1e-6, 1.0)
 
 
 def _bleeds(terms: Array) -> Array:
@@ -118,7 +122,7 @@ def _layout(slug: str, layout: str, sentence: str, reason: str) -> Requirement:
         applies=scope.strided,
         families=FAMILIES,
         shapes=SHAPES,
-        miniature=sketch(before=_first_row_only if layout == "expanded" else _ReadsMemory()),
+        miniature=Sketch(before=_first_row_only if layout == "expanded" else _ReadsMemory()),
     )
 
 
@@ -160,7 +164,7 @@ REQUIREMENTS = (
         reason="A kernel that treats the last block differently answers differently.",
         check=permutation,
         families=FAMILIES,
-        miniature=sketch(term=lambda p, lq: term(p, lq) * (1 + 1e-6 * (np.arange(p.shape[-1]) == 0))),
+        miniature=Sketch(term=_first_class_off),
     ),
     Requirement(
         id="layouts/padding",
@@ -176,7 +180,7 @@ REQUIREMENTS = (
             scope.divergence,
         ),
         families=FAMILIES,
-        miniature=sketch(term=lambda p, lq: term(p + 1e-12, lq)),
+        miniature=Sketch(term=lambda p, lq: term(p + 1e-12, lq)),
     ),
     Requirement(
         id="layouts/row-independence",
@@ -187,6 +191,6 @@ REQUIREMENTS = (
         applies=_keeps_rows,
         families=FAMILIES,
         shapes=((3, 5), (8, 31)),
-        miniature=sketch(after=_bleeds),
+        miniature=Sketch(after=_bleeds),
     ),
 )

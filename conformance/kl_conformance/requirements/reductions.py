@@ -13,7 +13,7 @@ from kl_conformance.judge import Judgement, Weighed
 from kl_conformance.requirement import Requirement
 from kl_conformance.requirements import scope
 from kl_conformance.requirements.values import KL_DIV_LOSS, lies
-from kl_conformance.sketch import divisor, reduce, sketch
+from kl_conformance.sketch import Sketch, divisor, reduce
 from kl_conformance.subject import Subject
 from kl_reference.convention import Reduction
 
@@ -26,9 +26,9 @@ def none(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Look at the shape and the dtype of the unreduced answer."""
     for problem in subject.problems(pair):
         asked = subject.evaluate(problem)
-        note = f"gave {asked.dtype}{list(asked.got.shape)}, not {subject.dtype.label}{list(asked.enclosure.value.shape)}"
-        right = asked.got.shape == asked.enclosure.value.shape and asked.dtype == subject.dtype.label
-        yield judge.holds(asked, np.full(asked.got.shape, right), note)
+        given = (asked.dtype, list(asked.got.shape))
+        due = (subject.dtype.label, list(asked.enclosure.value.shape))
+        yield judge.holds(asked, np.full(asked.got.shape, given == due), f"gave {given}, not {due}")
 
 
 def total(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -81,7 +81,7 @@ REQUIREMENTS = (
         check=none,
         families=FAMILIES,
         shapes=SHAPES,
-        miniature=sketch(after=lambda answer: np.atleast_2d(answer)[..., :1]),
+        miniature=Sketch(after=lambda answer: np.atleast_2d(answer)[..., :1]),
     ),
     Requirement(
         id="reductions/sum",
@@ -92,7 +92,7 @@ REQUIREMENTS = (
         check=total,
         applies=scope.offers(Reduction.SUM),
         families=(*FAMILIES, "measure"),
-        miniature=sketch(reduce=lambda terms, how: reduce(terms, how) * (1 + 1e-9 * (how is Reduction.SUM))),
+        miniature=Sketch(reduce=lambda terms, how: reduce(terms, how) * (1 + 1e-9 * (how is Reduction.SUM))),
     ),
     Requirement(
         id="reductions/mean",
@@ -104,7 +104,7 @@ REQUIREMENTS = (
         applies=scope.offers(Reduction.MEAN),
         families=FAMILIES,
         shapes=SHAPES,
-        miniature=sketch(
+        miniature=Sketch(
             reduce=lambda terms, how: np.asarray(
                 terms.sum() / max(divisor(Reduction.ROWMEAN, terms.shape), 1)
             )
@@ -120,7 +120,7 @@ REQUIREMENTS = (
         applies=scope.offers(Reduction.ROWMEAN),
         families=FAMILIES,
         shapes=SHAPES,
-        miniature=sketch(
+        miniature=Sketch(
             reductions={"none": Reduction.ROWS, "mean": Reduction.ROWMEAN},
             reduce=lambda terms, how: reduce(terms, Reduction.MEAN if how is Reduction.ROWMEAN else how),
         ),
@@ -135,7 +135,7 @@ REQUIREMENTS = (
         applies=scope.offers(Reduction.BATCHMEAN),
         families=FAMILIES,
         shapes=((), *SHAPES),
-        miniature=sketch(
+        miniature=Sketch(
             reduce=lambda terms, how: reduce(terms, Reduction.MEAN if how is Reduction.BATCHMEAN else how),
         ),
     ),
@@ -149,7 +149,7 @@ REQUIREMENTS = (
         applies=scope.both(scope.broadcasts, scope.sums),
         families=FAMILIES,
         shapes=((3, 5), (2, 3, 5)),
-        miniature=sketch(reduce=lambda terms, how: reduce(terms[:1], how)),
+        miniature=Sketch(reduce=lambda terms, how: reduce(terms[:1], how)),
     ),
     Requirement(
         id="reductions/default",
@@ -160,7 +160,7 @@ REQUIREMENTS = (
         check=default,
         families=FAMILIES,
         shapes=SHAPES,
-        miniature=sketch(reduce=lambda terms, how: reduce(terms, Reduction.SUM)),
+        miniature=Sketch(reduce=lambda terms, how: reduce(terms, Reduction.SUM)),
     ),
     Requirement(
         id="reductions/axis",
@@ -172,7 +172,7 @@ REQUIREMENTS = (
         applies=_knows_axis,
         families=FAMILIES,
         shapes=((4,), (5, 5), (2, 3, 5)),
-        miniature=sketch(
+        miniature=Sketch(
             reductions={"none": Reduction.ROWS},
             default="none",
             reduce=lambda terms, how: np.asarray(terms.sum(0)),

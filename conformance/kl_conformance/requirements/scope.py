@@ -72,6 +72,12 @@ def half(subject: Subject) -> str | None:
     return None if subject.dtype in halves else "asked of 16-bit dtypes only"
 
 
+def wide(subject: Subject) -> str | None:
+    """Apply to the dtypes of more than 16 bits."""
+    narrow = half(subject) is None
+    return "16 bits cannot hold P and Q so near each other that it matters" if narrow else None
+
+
 def unnormalised(subject: Subject) -> str | None:
     """Apply where probabilities are taken as they are."""
     if subject.convention.normalise:

@@ -14,7 +14,7 @@ from kl_conformance.requirement import Requirement
 from kl_conformance.requirements import scope
 from kl_conformance.requirements.support import probabilities
 from kl_conformance.requirements.values import EVERYDAY, KL_DIV_LOSS, lies
-from kl_conformance.sketch import generalised, log_term, sketch, term
+from kl_conformance.sketch import Array, Sketch, generalised, log_term, term
 from kl_conformance.subject import Subject
 from kl_reference.convention import Formula, Reduction, Space
 from kl_reference.dtype import Dtype
@@ -32,10 +32,10 @@ def pointwise(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         yield judge.holds(asked, fine, "a term has the wrong sign")
 
 
-def log_sum_bound(problem: Problem) -> float | np.ndarray:  # type: ignore[type-arg]
+def log_sum_bound(problem: Problem) -> Array:
     """Return P·log(P/Q) for the actual sums P and Q of what each answer element sums over."""
     if problem.normalise or problem.target.space is Space.LOGITS:
-        return 0.0
+        return np.zeros(())
     p, q = probabilities(problem)
     if problem.clip is not None:
         p, q = np.clip(p, *problem.clip), np.clip(q, *problem.clip)
@@ -84,7 +84,7 @@ REQUIREMENTS = (
         check=pointwise,
         applies=scope.both(scope.terms, scope.divergence),
         families=(*EVERYDAY, "measure"),
-        miniature=sketch(
+        miniature=Sketch(
             term=lambda p, lq: np.abs(term(p, lq)), log_term=lambda lp, lq: np.abs(log_term(lp, lq))
         ),
     ),
@@ -97,7 +97,7 @@ REQUIREMENTS = (
         check=gibbs,
         applies=scope.both(scope.divergence, scope.offers(*TOTALS)),
         families=(*EVERYDAY, "measure", "near-equal"),
-        miniature=sketch(after=np.negative),
+        miniature=Sketch(after=np.negative),
     ),
     Requirement(
         id="signs/self",
@@ -107,7 +107,7 @@ REQUIREMENTS = (
         check=itself,
         applies=scope.divergence,
         families=EVERYDAY,
-        miniature=sketch(term=lambda p, lq: term(p, lq) + 1e-9),
+        miniature=Sketch(term=lambda p, lq: term(p, lq) + 1e-9),
     ),
     Requirement(
         id="signs/generalised",
@@ -118,7 +118,7 @@ REQUIREMENTS = (
         check=never_negative,
         applies=scope.formula(Formula.GENERALISED),
         families=("measure", "dirichlet-flat", "near-equal"),
-        miniature=sketch(
+        miniature=Sketch(
             term=lambda p, q: generalised(p, q) - 2 * q,
             formula=Formula.GENERALISED,
             target=(Space.PROBABILITY,),
@@ -134,7 +134,7 @@ REQUIREMENTS = (
         check=lies(),
         applies=scope.divergence,
         families=("asymmetric",),
-        miniature=sketch(
+        miniature=Sketch(
             term=lambda p, lq: term(np.exp(lq), np.log(p)), log_term=lambda lp, lq: log_term(lq, lp)
         ),
     ),

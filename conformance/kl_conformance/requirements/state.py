@@ -11,7 +11,7 @@ from kl_conformance import judge
 from kl_conformance.judge import Judgement
 from kl_conformance.requirement import Requirement
 from kl_conformance.requirements.values import KL_DIV_LOSS
-from kl_conformance.sketch import Array, sketch
+from kl_conformance.sketch import Array, Sketch
 from kl_conformance.subject import Subject
 
 FAMILIES = ("dirichlet-flat", "power-law")
@@ -75,7 +75,7 @@ REQUIREMENTS = (
         check=inputs_untouched,
         families=FAMILIES,
         shapes=SHAPES,
-        miniature=sketch(before=_Scribbler()),
+        miniature=Sketch(before=_Scribbler()),
     ),
     Requirement(
         id="state/repeatable",
@@ -85,6 +85,6 @@ REQUIREMENTS = (
         check=repeatable,
         families=FAMILIES,
         shapes=SHAPES,
-        miniature=sketch(after=_Forgetful()),
+        miniature=Sketch(after=_Forgetful()),
     ),
 )

@@ -11,8 +11,8 @@ from kl_conformance import judge
 from kl_conformance.judge import Judgement, Mask
 from kl_conformance.requirement import Check, Requirement
 from kl_conformance.requirements import scope
-from kl_conformance.sketch import Array, log_term, sketch, term
-from kl_conformance.subject import Refused, Subject
+from kl_conformance.sketch import Array, Sketch, log_term, term
+from kl_conformance.subject import RefusedError, Subject
 from kl_reference.convention import Reduction, Side, Space
 from kl_reference.problem import Problem
 
@@ -68,7 +68,7 @@ def nan(subject: Subject, pair: Pair) -> Iterator[Judgement]:
                 continue
             try:
                 yield judge.lies(subject.evaluate(problem), decisive=False)
-            except Refused as refusal:
+            except RefusedError as refusal:
                 yield judge.passes(problem, subject.implementation.name, f"raised {refusal}")
 
 
@@ -80,11 +80,11 @@ def negative_target(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         return
     try:
         asked = subject.evaluate(problem)
-    except Refused as refusal:
+    except RefusedError as refusal:
         yield judge.passes(problem, subject.implementation.name, f"raised {refusal}")
         return
     if problem.reduction is Reduction.ROWS:
-        negative = negative.any(problem.axis)
+        negative = np.asarray(negative.any(problem.axis))
     yield judge.holds(
         asked, ~negative | ~np.isfinite(asked.got), "a negative probability gave a plausible number"
     )
@@ -114,7 +114,7 @@ REQUIREMENTS = (
         check=mathematically(lambda p, q: (p == 0) & (q > 0), spaces=(Space.PROBABILITY,), exact=True),
         applies=scope.takes(Side.TARGET, Space.PROBABILITY),
         families=("sparse", "one-hot"),
-        miniature=sketch(term=_nan_at_zero),
+        miniature=Sketch(term=_nan_at_zero),
     ),
     Requirement(
         id="support/zero-over-zero",
@@ -125,7 +125,7 @@ REQUIREMENTS = (
         check=mathematically(lambda p, q: (p == 0) & (q == 0), spaces=(Space.PROBABILITY,), exact=True),
         applies=scope.takes(Side.TARGET, Space.PROBABILITY),
         families=("masked",),
-        miniature=sketch(term=_nan_at_masked),
+        miniature=Sketch(term=_nan_at_masked),
     ),
     Requirement(
         id="support/block-masked",
@@ -136,7 +136,7 @@ REQUIREMENTS = (
         applies=scope.divergence,
         families=("masked",),
         shapes=((2, 1025), (3, 257)),
-        miniature=sketch(term=_nan_at_masked, log_term=lambda lp, lq: np.exp(lp) * (lp - lq)),
+        miniature=Sketch(term=_nan_at_masked, log_term=lambda lp, lq: np.exp(lp) * (lp - lq)),
     ),
     Requirement(
         id="support/log-zero-target",
@@ -146,7 +146,7 @@ REQUIREMENTS = (
         check=mathematically(lambda p, q: p == 0, spaces=(Space.LOG, Space.LOGITS), exact=True),
         applies=scope.takes(Side.TARGET, Space.LOG, Space.LOGITS),
         families=("masked", "sparse"),
-        miniature=sketch(log_term=lambda lp, lq: np.exp(lp) * (lp - lq)),
+        miniature=Sketch(log_term=lambda lp, lq: np.exp(lp) * (lp - lq)),
     ),
     Requirement(
         id="support/zero-model",
@@ -157,7 +157,7 @@ REQUIREMENTS = (
         check=mathematically(lambda p, q: (p > 0) & (q == 0)),
         families=("dirichlet-flat",),
         corners=("zero-model",),
-        miniature=sketch(term=_clamped, log_term=lambda lp, lq: log_term(lp, np.maximum(lq, -50.0))),
+        miniature=Sketch(term=_clamped, log_term=lambda lp, lq: log_term(lp, np.maximum(lq, -50.0))),
     ),
     Requirement(
         id="support/tiny-model",
@@ -167,7 +167,7 @@ REQUIREMENTS = (
         check=mathematically(lambda p, q: (p > 0) & (q > 0) & (q < 1e-4)),
         families=("dirichlet-flat", "peaked-logits"),
         corners=("tiny-model",),
-        miniature=sketch(term=lambda p, lq: term(p, np.log(np.exp(lq) + 1e-7))),
+        miniature=Sketch(term=lambda p, lq: term(p, np.log(np.exp(lq) + 1e-7))),
     ),
     Requirement(
         id="support/nan",
@@ -177,7 +177,7 @@ REQUIREMENTS = (
         check=nan,
         families=("dirichlet-flat",),
         corners=("nan-target", "nan-model"),
-        miniature=sketch(after=np.nan_to_num),
+        miniature=Sketch(after=np.nan_to_num),
     ),
     Requirement(
         id="support/negative-target",
@@ -188,6 +188,6 @@ REQUIREMENTS = (
         applies=scope.both(scope.takes(Side.TARGET, Space.PROBABILITY), scope.unnormalised),
         families=("dirichlet-flat",),
         corners=("negative-target",),
-        miniature=sketch(term=lambda p, lq: term(np.abs(p), lq)),
+        miniature=Sketch(term=lambda p, lq: term(np.abs(p), lq)),
     ),
 )

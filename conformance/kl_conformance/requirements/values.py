@@ -1,4 +1,4 @@
-"""Values: is the number right?"""
+"""Values: the number is right."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kl_conformance import judge
 from kl_conformance.judge import Judgement
 from kl_conformance.requirement import Check, Requirement
 from kl_conformance.requirements import scope
-from kl_conformance.sketch import Array, log_term, reduce, sketch, term
+from kl_conformance.sketch import Array, Sketch, log_term, reduce, term
 from kl_conformance.subject import Subject
 from kl_reference.convention import Formula, Reduction, Side, Space
 
@@ -60,7 +60,7 @@ REQUIREMENTS = (
         check=lies(Reduction.TERMS),
         applies=scope.terms,
         families=("ladder", *EVERYDAY, "measure"),
-        miniature=sketch(term=lambda p, lq: p * (np.log(p + 1e-10) - lq)),
+        miniature=Sketch(term=lambda p, lq: p * (np.log(p + 1e-10) - lq)),
     ),
     Requirement(
         id="values/sum",
@@ -71,7 +71,7 @@ REQUIREMENTS = (
         check=lies(Reduction.SUM, Reduction.ROWS),
         applies=scope.offers(Reduction.SUM, Reduction.ROWS),
         families=(*EVERYDAY, "measure"),
-        miniature=sketch(reduce=lambda terms, how: reduce(terms[..., :-1], how)),
+        miniature=Sketch(reduce=lambda terms, how: reduce(terms[..., :-1], how)),
     ),
     Requirement(
         id="values/batch",
@@ -82,7 +82,7 @@ REQUIREMENTS = (
         check=lies(Reduction.BATCHMEAN, Reduction.ROWMEAN),
         applies=scope.offers(Reduction.BATCHMEAN, Reduction.ROWMEAN),
         families=EVERYDAY,
-        miniature=sketch(after=lambda answer: answer * (1 + 1e-6)),
+        miniature=Sketch(after=lambda answer: answer * (1 + 1e-6)),
     ),
     Requirement(
         id="values/mean",
@@ -93,7 +93,7 @@ REQUIREMENTS = (
         check=lies(Reduction.MEAN),
         applies=scope.offers(Reduction.MEAN),
         families=EVERYDAY,
-        miniature=sketch(after=lambda answer: answer * 2),
+        miniature=Sketch(after=lambda answer: answer * 2),
     ),
     Requirement(
         id="values/exact-sum",
@@ -107,7 +107,7 @@ REQUIREMENTS = (
             scope.takes(Side.MODEL, Space.LOG),
         ),
         families=("exact-sum",),
-        miniature=sketch(
+        miniature=Sketch(
             reduce=lambda terms, how: reduce(terms[..., : max(terms.shape[-1] // 4 * 4, 1)], how)
         ),
     ),
@@ -117,9 +117,9 @@ REQUIREMENTS = (
         formula="q = p·(1 + δ), 1e-12 ≤ |δ| ≤ 1e-3",
         reason="Late in training, and in policy optimisation, P and Q are nearly the same.",
         check=lies(Reduction.TERMS),
-        applies=scope.both(scope.terms, scope.formula(Formula.PLAIN)),
+        applies=scope.both(scope.terms, scope.formula(Formula.PLAIN), scope.wide),
         families=("near-equal",),
-        miniature=sketch(
+        miniature=Sketch(
             term=lambda p, lq: p * (np.log(p) - lq) * (1 + 1e-3 * (np.abs(np.log(p) - lq) < 1e-2)),
             log_term=lambda lp, lq: log_term(lp, lq) * (1 + 1e-3 * (np.abs(lp - lq) < 1e-2)),
         ),
@@ -131,7 +131,7 @@ REQUIREMENTS = (
         reason="The ratio form p·log(p/q) overflows where the difference of logarithms does not.",
         check=lies(subnormals=True),
         families=("extreme",),
-        miniature=sketch(term=lambda p, lq: term(p, np.log(np.maximum(np.exp(lq), 1e-300)))),
+        miniature=Sketch(term=lambda p, lq: term(p, np.log(np.maximum(np.exp(lq), 1e-300)))),
     ),
     Requirement(
         id="values/half",
@@ -141,7 +141,7 @@ REQUIREMENTS = (
         check=lies(*scope.SUMS),
         applies=scope.both(scope.half, scope.sums),
         families=("half-range",),
-        miniature=sketch(
+        miniature=Sketch(
             reduce=lambda terms, how: reduce(np.cumsum(terms, axis=-1, dtype=terms.dtype)[..., -1:], how)
         ),
     ),
@@ -154,6 +154,6 @@ REQUIREMENTS = (
         check=from_logits,
         applies=scope.takes(Side.MODEL, Space.LOG, Space.LOGITS),
         families=("peaked-logits", "flat-logits"),
-        miniature=sketch(term=_naive_logits, target=(Space.PROBABILITY,), model=(Space.LOGITS,)),
+        miniature=Sketch(term=_naive_logits, target=(Space.PROBABILITY,), model=(Space.LOGITS,)),
     ),
 )
