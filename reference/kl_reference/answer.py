@@ -8,11 +8,11 @@ import numpy as np
 
 from kl_reference.condition import term_scale
 from kl_reference.convention import Reduction, Side
-from kl_reference.distribution import Sheet
 from kl_reference.enclosure import Enclosure
 from kl_reference.machine import require_ieee
 from kl_reference.problem import Problem
 from kl_reference.reduction import Terms, divisor, gathered, outer, restored, sheet_shape
+from kl_reference.sheet import Sheet
 from kl_reference.term import term
 
 

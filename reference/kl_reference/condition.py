@@ -30,8 +30,8 @@ def blocked(count: int) -> float:
 def term_scale(formula: Formula, p: Distribution, q: Distribution, magnitude: Array, dtype: Dtype) -> Scale:
     """Return the scales of a block of terms whose absolute values are ``magnitude``."""
     both = p.ordinary & q.ordinary
-    log_p, log_q = (np.where(both, side.rough_log(), 0.0) for side in (p, q))
-    weight = np.where(both, np.exp(log_p), 0.0)
+    log_p, log_q = (np.where(both, side.rough_log, 0.0) for side in (p, q))
+    weight = np.where(both, p.rough, 0.0)
     ratio, sizes = np.abs(log_p - log_q), np.abs(log_p) + np.abs(log_q)
     if q.space is Space.PROBABILITY:
         # Both ways are open, log(p/q) and log p − log q: whichever errs more.
@@ -46,17 +46,16 @@ def term_scale(formula: Formula, p: Distribution, q: Distribution, magnitude: Ar
             condition = weight * np.abs(log_q)
             fixed = weight * (np.abs(log_q) * target + model)
         case Formula.GENERALISED:
-            model_weight = np.where(q.ordinary, np.exp(q.rough_log()), 0.0)
-            condition = weight * (sizes + 1.0) + model_weight
-            fixed = weight * ((ratio + 1.0) * target + model) + model_weight * model
+            condition = weight * (sizes + 1.0) + q.rough
+            fixed = weight * ((ratio + 1.0) * target + model) + q.rough * model
         case _:
             assert_never(formula)
     ones = both.astype(np.float64)
     gradual = ones * (2.0 + (0.5 * (3.0 + sizes) if logarithmic else 0.0))
     flushed = ones * (abs(math.log(dtype.least_subnormal)) + np.abs(log_q) + 4.0)
-    if q.total is not None and q.space is Space.PROBABILITY:
+    if q.normaliser is not None and q.space is Space.PROBABILITY:
         # A probability divided by its sum may become subnormal; the logarithm magnifies what that loses.
-        lost = ones * 0.5 * (weight / np.where(both, np.exp(log_q), 1.0) + ratio + 1.0)
+        lost = ones * 0.5 * (weight / np.where(both, q.rough, 1.0) + ratio + 1.0)
         gradual, flushed = gradual + lost, flushed + lost
     if formula is Formula.GENERALISED:
         flushed = flushed + 2.0
@@ -72,8 +71,8 @@ def slope_scale(
     (a + 4)·p times the same by log p, and what p and q bring with them from exp or from a pipeline.
     ``magnitude`` bounds the slope; it may be somewhat larger where the slope is a difference.
     """
-    log_p, log_q = (np.where(d.ordinary, np.abs(d.rough_log()), 0.0) for d in (p, q))
-    weight, model_weight = (np.where(d.ordinary, np.exp(d.rough_log()), 0.0) for d in (p, q))
+    log_p, log_q = (np.where(d.ordinary, np.abs(d.rough_log), 0.0) for d in (p, q))
+    weight, model_weight = p.rough, q.rough
     sizes = log_q if formula is Formula.CROSS_ENTROPY else log_p + log_q + 1.0
     pipeline = log_error(p) + log_error(q)
     # What an underflow of p is multiplied by.
@@ -109,12 +108,12 @@ def log_error(side: Distribution) -> Array:
     For logits: 2·|log p| + (a + 1)·ln n + a + h(n), since |x − max x| ≤ |log p|, and its mean under the
     softmax is at most ln n. For probabilities divided by their sum: h(n) + 2.
     """
-    if side.total is None:
+    if side.normaliser is None:
         return np.zeros(())
     if side.space is Space.PROBABILITY:
-        return np.full((), blocked(side.classes) + 2.0)
-    log_p = np.where(side.ordinary, np.abs(side.rough_log()), 0.0)
-    return 2.0 * log_p + softmax_error(side.classes)
+        return np.full((), blocked(side.normaliser.classes) + 2.0)
+    log_p = np.where(side.ordinary, np.abs(side.rough_log), 0.0)
+    return 2.0 * log_p + softmax_error(side.normaliser.classes)
 
 
 def softmax_error(classes: int) -> float:

@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from kl_reference.answer import sheet_of
 from kl_reference.condition import blocked, log_error, slope_scale
 from kl_reference.convention import Reduction, Side, Space
-from kl_reference.distribution import Sheet, binary_exponent, classes_last, cut
+from kl_reference.distribution import binary_exponent
 from kl_reference.enclosure import Array, Enclosure, Scale
 from kl_reference.machine import require_ieee
 from kl_reference.problem import Operand, Problem
 from kl_reference.reduction import Terms, divisor, gathered, outer, restored, sheet_shape
 from kl_reference.scaled import Scaled
+from kl_reference.sheet import Sheet, classes_last, cut
 from kl_reference.term import slope
 
 
@@ -71,7 +72,7 @@ def gradient(problem: Problem, side: Side, upstream: NDArray[Any] | None = None)
             slopes = _slopes(problem, side, logarithmic, incoming, count)
             return _unbroadcast(slopes, incoming.shape, own.values.shape)
 
-        if own.origin is None or own.total is None:
+        if own.normaliser is None:
             terms = by(operand.space is Space.LOG)
         elif operand.space is Space.LOGITS:
             terms = _through_softmax(own, by(True))
@@ -139,7 +140,7 @@ def _through_softmax(own: Sheet, by_log: Terms) -> Terms:
     g = by_log.reshape(block.values.shape)
     total, weight = g.sum(1), block.weight()
     value = g.value + -(weight * total.value)
-    w, growth = weight.rough, blocked(block.classes)
+    w, growth = weight.rough, blocked(block.values.shape[1])
     own_error = w * (log_error(block) + 1.0 + growth)
     scale = Scale(
         g.scale.condition,
@@ -155,15 +156,15 @@ def _through_softmax(own: Sheet, by_log: Terms) -> Terms:
 def _through_normalisation(own: Sheet, by_probability: Terms, by_log: Terms) -> Terms:
     """Return (H − ΣG)/Σp, given the gradients by the normalised probabilities and by their logarithms."""
     block = own.whole()
-    assert block.origin is not None
-    assert block.total is not None
+    assert block.normaliser is not None
+    origin, sums, classes = block.normaliser.origin, block.normaliser.total, block.normaliser.classes
     h, total = by_probability.reshape(block.values.shape), by_log.reshape(block.values.shape).sum(1)
-    divisor = Scaled(block.total, binary_exponent(block.origin), np.zeros_like(block.origin))
+    divisor = Scaled(sums, binary_exponent(origin), np.zeros_like(origin))
     value = (h.value + -total.value) / divisor
     size = h.scale.magnitude + total.scale.magnitude
     scale = Scale(
         h.scale.condition,
-        (h.scale.fixed + total.scale.fixed + (blocked(block.classes) + 3.0) * size) / divisor.rough,
+        (h.scale.fixed + total.scale.fixed + (blocked(classes) + 3.0) * size) / divisor.rough,
         size / divisor.rough,
         (h.scale.gradual + total.scale.gradual) / divisor.rough + 1.0,
         (h.scale.flushed + total.scale.flushed) / divisor.rough + 1.0,

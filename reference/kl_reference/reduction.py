@@ -12,9 +12,9 @@ import numpy as np
 from kl_reference import scaled
 from kl_reference.ball import INFLATION
 from kl_reference.convention import Reduction
-from kl_reference.distribution import blocks
 from kl_reference.enclosure import Array, Enclosure, Scale
 from kl_reference.scaled import Scaled
+from kl_reference.sheet import blocks
 
 
 @dataclass(frozen=True, slots=True)

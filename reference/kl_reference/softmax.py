@@ -6,14 +6,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from kl_reference.condition import ELEMENTARY, log_error, softmax_error
+from kl_reference.condition import ELEMENTARY, log_error
 from kl_reference.convention import Reduction, Space
-from kl_reference.distribution import Distribution, Sheet
+from kl_reference.distribution import Distribution
 from kl_reference.enclosure import Array, Enclosure, Scale
 from kl_reference.machine import require_ieee
 from kl_reference.problem import Operand, class_axis
 from kl_reference.reduction import Terms, gathered, restored
 from kl_reference.scaled import Scaled
+from kl_reference.sheet import Sheet
 
 
 def log_softmax(logits: Operand, axis: int = -1) -> Enclosure:
@@ -72,7 +73,7 @@ def _each(logits: Operand, axis: int, function: Callable[[Distribution], Terms])
     shape = logits.values.shape
     axis = class_axis(axis, shape)
     with np.errstate(all="ignore"):
-        sheet = Sheet.of(logits, axis, None, normalise=False)
+        sheet = Sheet.of(logits, axis)
         whole = sheet.values.shape
         terms = gathered(whole, lambda rows, columns: function(sheet.block(rows, columns)), Reduction.TERMS)
         return terms.enclosure(lambda part: restored(part, whole, axis, shape))
@@ -80,8 +81,7 @@ def _each(logits: Operand, axis: int, function: Callable[[Distribution], Terms])
 
 def _log(block: Distribution) -> Terms:
     value = Scaled.of(block.log(), block.extended)
-    size = np.abs(value.rough)
-    return Terms(value, _scale(2.0 * size + softmax_error(block.classes), size))
+    return Terms(value, _scale(log_error(block), np.abs(value.rough)))
 
 
 def _probability(block: Distribution) -> Terms:

@@ -1,0 +1,129 @@
+"""P or Q as a sheet of rows and classes, from which blocks are cut."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kl_reference import ball
+from kl_reference.ball import Ball
+from kl_reference.convention import Space
+from kl_reference.distribution import Distribution, Normaliser
+from kl_reference.enclosure import Array
+from kl_reference.problem import Operand
+
+BLOCK: Final = 8192
+"""Elements worked on at a time: the temporaries of double-double arithmetic then stay in the L2 cache."""
+
+Summer = Callable[[Distribution], Ball]
+"""Returns the sum of a block's probabilities over its classes, which are kept with length 1."""
+
+
+def finely(block: Distribution) -> Ball:
+    """Return the sum of a block's probabilities over its classes, in double-double."""
+    weight = block.weight()
+    return weight.ball.scaled(weight.exponent).sum(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """An operand with its classes last, (*outer, classes), and what normalises its rows."""
+
+    values: NDArray[Any]
+    space: Space
+    normaliser: Normaliser | None
+
+    @classmethod
+    def of(
+        cls,
+        operand: Operand,
+        axis: int,
+        clip: tuple[float, float] | None = None,
+        normalise: bool = False,
+        summer: Summer = finely,
+    ) -> Sheet:
+        """Clip an operand, move its class axis (counted from the end) last, and normalise its rows."""
+        values = operand.values
+        if clip is not None and operand.space is Space.PROBABILITY:
+            values = np.clip(values, *operand.dtype.round(np.array(clip)))
+        values = classes_last(values, axis)
+        if operand.space is Space.LOG or (operand.space is Space.PROBABILITY and not normalise):
+            return cls(values, operand.space, None)
+        return cls(values, operand.space, _normaliser(values, operand.space, summer))
+
+    def broadcast(self, shape: tuple[int, ...]) -> Sheet:
+        """Return the same sheet read as if it had the shape (*outer, classes)."""
+        values, normaliser = np.broadcast_to(self.values, shape), self.normaliser
+        if normaliser is not None:
+            normaliser = normaliser.each(lambda part: np.broadcast_to(part, (*shape[:-1], 1)))
+        return Sheet(values, self.space, normaliser)
+
+    def block(self, rows: slice, columns: slice) -> Distribution:
+        """Return the rows (of all outer axes, flattened) and columns asked for."""
+        normaliser = self.normaliser
+        if normaliser is not None:
+            normaliser = normaliser.each(lambda part: cut(part, rows, slice(0, 1)))
+        return Distribution.of(cut(self.values, rows, columns), self.space, normaliser)
+
+    def whole(self) -> Distribution:
+        """Return everything as one block."""
+        return self.block(slice(0, math.prod(self.values.shape[:-1])), slice(0, self.values.shape[-1]))
+
+
+def classes_last(values: NDArray[Any], axis: int) -> NDArray[Any]:
+    """Return an array, of at least two axes, with the axis (counted from the end) moved to the end.
+
+    An axis further out than the array reaches is one of length 1, as in broadcasting.
+    """
+    missing = max(-axis - values.ndim, 2 - values.ndim, 0)
+    return np.moveaxis(values.reshape((1,) * missing + values.shape), axis, -1)
+
+
+def cut(values: NDArray[Any], rows: slice, columns: slice) -> Array:
+    """Return rows (of all outer axes, flattened) and columns of an array (*outer, classes), as float64."""
+    if values.ndim == 2:
+        return np.asarray(values[rows, columns], dtype=np.float64)
+    row = np.unravel_index(np.arange(rows.start, rows.stop), values.shape[:-1])
+    place: tuple[Any, ...] = (*row, columns)
+    return np.asarray(values[place], dtype=np.float64)
+
+
+def blocks(shape: tuple[int, ...], size: int = BLOCK) -> Iterator[tuple[slice, list[slice]]]:
+    """Cut a sheet of the shape (*outer, classes) into rows, and columns to be worked on in turn."""
+    rows, classes = math.prod(shape[:-1]), shape[-1]
+    height = max(1, size // max(1, classes))
+    columns = [slice(start, min(start + size, classes)) for start in range(0, classes, size)]
+    for start in range(0, rows, height):
+        yield slice(start, min(start + height, rows)), columns
+
+
+def _normaliser(values: NDArray[Any], space: Space, summer: Summer) -> Normaliser:
+    """Return what normalises the rows (*outer, classes) of an operand."""
+    origin = _origin(values, space)
+    one = Ball.exact(np.ones(origin.shape))
+    unscaled = Normaliser(origin, one, values.shape[-1])
+    if values.size == 0:
+        return unscaled
+    sheet = Sheet(values, space, unscaled)
+    sums = [
+        ball.concatenate([summer(sheet.block(rows, part)) for part in columns], 1).sum(1)
+        for rows, columns in blocks(values.shape)
+    ]
+    total = ball.concatenate(sums, 0).reshape(origin.shape)
+    high = np.where(np.isnan(origin), 1.0, total.high)
+    return Normaliser(origin, Ball(high, total.low, total.error), values.shape[-1])
+
+
+def _origin(values: NDArray[Any], space: Space) -> Array:
+    """Return the largest logit, or the power of two below the largest probability; NaN for a lost row."""
+    largest = np.max(values, axis=-1, keepdims=True, initial=-np.inf).astype(np.float64)
+    if space is Space.LOGITS:
+        return np.where(np.isfinite(largest), largest, np.nan)
+    lost = ~(np.isfinite(largest) & (largest > 0.0))
+    lost |= np.any(values < 0.0, axis=-1, keepdims=True)
+    return np.where(lost, np.nan, np.ldexp(0.5, np.frexp(largest)[1]))
