@@ -6,13 +6,15 @@ from collections.abc import Callable
 
 import numpy as np
 
+from kl_reference import coarse
 from kl_reference.condition import term_scale
 from kl_reference.convention import Reduction, Side
+from kl_reference.distribution import Distribution
 from kl_reference.enclosure import Enclosure
 from kl_reference.machine import require_ieee
 from kl_reference.problem import Problem
-from kl_reference.reduction import Terms, divisor, gathered, outer, restored, sheet_shape
-from kl_reference.sheet import Sheet
+from kl_reference.reduction import Terms, divisor, gathered, outer, restored, sheet_shape, summed_axes
+from kl_reference.sheet import BLOCK, Sheet, Summer, finely
 from kl_reference.term import term
 
 
@@ -46,7 +48,9 @@ def answer(problem: Problem) -> Enclosure:
     shape, axis, reduction = problem.shape, problem.class_axis, problem.reduction
     sheet = sheet_shape(shape, axis)
     with np.errstate(all="ignore"):
-        summed = gathered(sheet, _maker(problem, sheet), reduction)
+        large = coarse.suits(problem)
+        make, size = _maker(problem, sheet, large), coarse.BLOCK if large else BLOCK
+        summed = gathered(sheet, make, reduction, size)
         result = summed.divided(divisor(reduction, shape, axis))
         match reduction:
             case Reduction.TERMS:
@@ -57,19 +61,20 @@ def answer(problem: Problem) -> Enclosure:
                 return result.enclosure(lambda part: part.reshape(()))
 
 
-def _maker(problem: Problem, sheet: tuple[int, ...]) -> Callable[[slice, slice], Terms]:
+def _maker(problem: Problem, sheet: tuple[int, ...], large: bool) -> Callable[[slice, slice], Terms]:
     """Return what makes a block of terms from its rows and columns."""
-    p, q = (sheet_of(problem, side).broadcast(sheet) for side in (Side.TARGET, Side.MODEL))
+    formula, dtype = problem.formula, problem.target.dtype
+    summer = coarse.coarsely if large else finely
+    p, q = (sheet_of(problem, side, summer).broadcast(sheet) for side in (Side.TARGET, Side.MODEL))
 
-    def make(rows: slice, columns: slice) -> Terms:
-        p_block, q_block = p.block(rows, columns), q.block(rows, columns)
-        value = term(problem.formula, p_block, q_block)
-        scale = term_scale(problem.formula, p_block, q_block, np.abs(value.rough), problem.target.dtype)
-        return Terms(value, scale)
+    def fine(p: Distribution, q: Distribution) -> Terms:
+        value = term(formula, p, q)
+        return Terms(value, term_scale(formula, p, q, np.abs(value.rough), dtype))
 
-    return make
+    make = coarse.certified(fine, formula, dtype, summed_axes(problem.reduction)) if large else fine
+    return lambda rows, columns: make(p.block(rows, columns), q.block(rows, columns))
 
 
-def sheet_of(problem: Problem, side: Side) -> Sheet:
+def sheet_of(problem: Problem, side: Side, summer: Summer = finely) -> Sheet:
     """Return the operand of a side, clipped and normalised as the problem says, with its classes last."""
-    return Sheet.of(problem.side(side), problem.class_axis, problem.clip, problem.normalise)
+    return Sheet.of(problem.side(side), problem.class_axis, problem.clip, problem.normalise, summer)

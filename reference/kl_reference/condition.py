@@ -11,7 +11,7 @@ from typing import Final, assert_never
 import numpy as np
 
 from kl_reference.convention import Formula, Side, Space
-from kl_reference.distribution import Distribution
+from kl_reference.distribution import Distribution, masked
 from kl_reference.dtype import Dtype
 from kl_reference.enclosure import Array, Scale
 
@@ -30,8 +30,8 @@ def blocked(count: int) -> float:
 def term_scale(formula: Formula, p: Distribution, q: Distribution, magnitude: Array, dtype: Dtype) -> Scale:
     """Return the scales of a block of terms whose absolute values are ``magnitude``."""
     both = p.ordinary & q.ordinary
-    log_p, log_q = (np.where(both, side.rough_log, 0.0) for side in (p, q))
-    weight = np.where(both, p.rough, 0.0)
+    log_p, log_q = (masked(both, side.rough_log) for side in (p, q))
+    weight = masked(both, p.rough)
     ratio, sizes = np.abs(log_p - log_q), np.abs(log_p) + np.abs(log_q)
     if q.space is Space.PROBABILITY:
         # Both ways are open, log(p/q) and log p − log q: whichever errs more.
@@ -71,7 +71,7 @@ def slope_scale(
     (a + 4)·p times the same by log p, and what p and q bring with them from exp or from a pipeline.
     ``magnitude`` bounds the slope; it may be somewhat larger where the slope is a difference.
     """
-    log_p, log_q = (np.where(d.ordinary, np.abs(d.rough_log), 0.0) for d in (p, q))
+    log_p, log_q = (masked(d.ordinary, np.abs(d.rough_log)) for d in (p, q))
     weight, model_weight = p.rough, q.rough
     sizes = log_q if formula is Formula.CROSS_ENTROPY else log_p + log_q + 1.0
     pipeline = log_error(p) + log_error(q)
@@ -112,7 +112,7 @@ def log_error(side: Distribution) -> Array:
         return np.zeros(())
     if side.space is Space.PROBABILITY:
         return np.full((), blocked(side.normaliser.classes) + 2.0)
-    log_p = np.where(side.ordinary, np.abs(side.rough_log), 0.0)
+    log_p = masked(side.ordinary, np.abs(side.rough_log))
     return 2.0 * log_p + softmax_error(side.normaliser.classes)
 
 

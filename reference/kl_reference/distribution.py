@@ -44,6 +44,8 @@ class Distribution:
         What was received, (rows, classes); 1, or 0 for logarithms, where it is not ordinary.
     extended
         log p where that is −inf, +inf or NaN; 0 where p is an ordinary positive number.
+    ordinary
+        Where p is a positive real number.
     rough_log
         log p to about float64, with the same −inf, +inf and NaN: for error scales, and for coarse answers.
     space
@@ -54,6 +56,7 @@ class Distribution:
 
     values: Array
     extended: Array
+    ordinary: NDArray[np.bool_]
     rough_log: Array
     space: Space
     normaliser: Normaliser | None
@@ -70,14 +73,12 @@ class Distribution:
             normaliser = Normaliser(origin, normaliser.total, normaliser.classes)
             distance = np.log(received / origin) if probability else received - origin
             extended = np.where(lost, np.nan, extended)
-            rough = np.where(extended == 0.0, distance - np.log(normaliser.total.high), extended)
-        values = np.where(extended == 0.0, received, 1.0 if probability else 0.0)
-        return cls(values, extended, rough, space, normaliser)
-
-    @property
-    def ordinary(self) -> NDArray[np.bool_]:
-        """Where p is a positive real number."""
-        return np.equal(self.extended, 0.0)
+            rough = distance - np.log(normaliser.total.high)
+        ordinary = np.equal(extended, 0.0)
+        if not np.all(ordinary):
+            received = np.where(ordinary, received, 1.0 if probability else 0.0)
+            rough = np.where(ordinary, rough, extended)
+        return cls(received, extended, ordinary, rough, space, normaliser)
 
     @property
     def exact(self) -> Array | None:
@@ -87,7 +88,7 @@ class Distribution:
     @property
     def rough(self) -> Array:
         """P to about float64, and 0 where it is not ordinary."""
-        return np.where(self.ordinary, np.exp(self.rough_log) if self.exact is None else self.values, 0.0)
+        return masked(self.ordinary, np.exp(self.rough_log) if self.exact is None else self.values)
 
     def log(self) -> Ball:
         """Return log p; a number of no meaning where p is not ordinary."""
@@ -111,6 +112,11 @@ class Distribution:
         special = np.where(self.extended == -np.inf, 0.0, self.extended)
         # An exact 0 with a large exponent would be rounded on that exponent's scale later.
         return Scaled(m.only(self.ordinary), np.where(self.ordinary, k, 0), special)
+
+
+def masked(where: NDArray[np.bool_], values: Array) -> Array:
+    """Return the values there, and 0 elsewhere; mostly there is no elsewhere."""
+    return values if np.all(where) else np.where(where, values, 0.0)
 
 
 def binary_exponent(power: Array) -> Exponent:

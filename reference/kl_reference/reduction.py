@@ -14,7 +14,7 @@ from kl_reference.ball import INFLATION
 from kl_reference.convention import Reduction
 from kl_reference.enclosure import Array, Enclosure, Scale
 from kl_reference.scaled import Scaled
-from kl_reference.sheet import blocks
+from kl_reference.sheet import BLOCK, blocks
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,8 @@ class Terms:
 
     def sum(self, axis: int) -> Terms:
         """Return the sum over an axis, which is kept with length 1."""
+        if self.value.special.shape[axis] == 1:
+            return self
         summed = self.scale.each(lambda part: np.sum(part, axis=axis, keepdims=True))
         scale = replace(summed, count=self.scale.count * self.value.special.shape[axis])
         return Terms(self.value.sum(axis), scale)
@@ -56,7 +58,17 @@ class Terms:
         return Enclosure(shaped(value), shaped(tail), bounded(radius), self.scale.each(bounded))
 
 
-def gathered(shape: tuple[int, ...], make: Callable[[slice, slice], Terms], reduction: Reduction) -> Terms:
+def summed_axes(reduction: Reduction) -> tuple[int, ...]:
+    """Return the axes of a sheet, (rows, classes), that a reduction sums over, the classes first."""
+    return {Reduction.TERMS: (), Reduction.ROWS: (1,)}.get(reduction, (1, 0))
+
+
+def gathered(
+    shape: tuple[int, ...],
+    make: Callable[[slice, slice], Terms],
+    reduction: Reduction,
+    size: int = BLOCK,
+) -> Terms:
     """Make a sheet of terms block by block, summed as the reduction says but not yet divided.
 
     Parameters
@@ -64,16 +76,18 @@ def gathered(shape: tuple[int, ...], make: Callable[[slice, slice], Terms], redu
     shape
         (*outer, classes).
     make
-        Returns the terms of the rows and columns it is given.
+        Returns the terms of the rows and columns it is given, summed already or not.
     reduction
         ``TERMS`` keeps everything, ``ROWS`` sums over classes, every other over both.
+    size
+        Number of terms in a block.
     """
-    axes = {Reduction.TERMS: (), Reduction.ROWS: (1,)}.get(reduction, (1, 0))
+    axes = summed_axes(reduction)
     if math.prod(shape) == 0:
         return _summed(nothing(*_sheet(shape)), axes)
     bands = [
         _summed(concatenate([_summed(make(rows, part), axes) for part in columns], 1), axes)
-        for rows, columns in blocks(shape)
+        for rows, columns in blocks(shape, size)
     ]
     whole = _summed(concatenate(bands, 0), axes[1:])
     # Sums of sums: only here is it known how many terms went into each.

@@ -1,0 +1,182 @@
+"""Float64 with a proven bound, for problems too large for double-double.
+
+Nothing is assumed but that each operation of IEEE arithmetic is rounded once and that NumPy's log and exp err
+by at most 4 ulp. The latter is no promise of NumPy's, so blocks 1, 2, 4, 8, … are computed in double-double as
+well and compared.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+
+from kl_reference.ball import Ball
+from kl_reference.condition import term_scale
+from kl_reference.convention import Formula, Space
+from kl_reference.distribution import Distribution, masked
+from kl_reference.dtype import Dtype
+from kl_reference.enclosure import Array
+from kl_reference.problem import Problem
+from kl_reference.reduction import Terms
+from kl_reference.scaled import Scaled
+
+LARGE: Final = 2_000_000
+"""Elements up to which everything is computed in double-double."""
+
+BLOCK: Final = 16_384
+"""Elements worked on at a time."""
+
+U: Final = 2.0**-53
+LIBM: Final = 8.0
+"""Relative error of np.log and np.exp, in u."""
+
+# First-order bounds are enlarged by this: it pays for all products of two roundings, n·u ≤ 2^-20 included.
+SECOND_ORDER: Final = 1.0 + 2.0**-10
+# What a probability below the normal range may lose, and far more: a subnormal bound would be slow.
+UNDERFLOW: Final = 2.0**-960
+
+Make = Callable[[Distribution, Distribution], Terms]
+"""Makes a block of terms from the same block of P and Q."""
+
+
+def suits(problem: Problem) -> bool:
+    """Return whether a problem is large, and its operands have half of float64's digits or less."""
+    narrow = Dtype.FLOAT64 not in (problem.target.dtype, problem.model.dtype)
+    return narrow and math.prod(problem.shape) > LARGE
+
+
+def certified(fine: Make, formula: Formula, dtype: Dtype, axes: tuple[int, ...]) -> Make:
+    """Return what makes terms in float64, summed over the axes.
+
+    Parameters
+    ----------
+    fine
+        The same in double-double, not summed: for comparison, and for blocks that overflow float64.
+    formula, dtype
+        Those of the problem.
+    axes
+        Axes to sum over, kept with length 1.
+
+    Raises
+    ------
+    ArithmeticError
+        From what is returned: a term lies outside its bound.
+    """
+    number = itertools.count(1)
+
+    def make(p: Distribution, q: Distribution) -> Terms:
+        terms = _terms(formula, p, q, dtype)
+        if not np.all(np.isfinite(terms.value.ball.error)):
+            return fine(p, q)
+        if next(number).bit_count() == 1:
+            _certify(terms, fine(p, q))
+        return _summed(terms, axes)
+
+    return make
+
+
+def coarsely(block: Distribution) -> Ball:
+    """Return the sum of a block's probabilities over its classes, in float64."""
+    if block.normaliser is None:
+        raise ValueError("only rows that are normalised are summed")
+    if block.space is Space.PROBABILITY:
+        weight = np.where(block.ordinary, block.values / block.normaliser.origin, 0.0)
+    else:
+        weight = block.rough
+    total = np.sum(weight, axis=1, keepdims=True)
+    return Ball(total, np.zeros_like(total), total * (_total_error(block.normaliser.classes) * U))
+
+
+def enclosed(formula: Formula, p: Distribution, q: Distribution) -> Ball:
+    """Return the terms, each within a bound; numbers of no meaning where they are not real."""
+    log_p, log_q = masked(p.ordinary, p.rough_log), masked(q.ordinary, q.rough_log)
+    weight, target, model = p.rough, _log_error(p, log_p), _log_error(q, log_q)
+    if formula is Formula.CROSS_ENTROPY:
+        ratio, ratio_error = -log_q, model
+    else:
+        ratio = log_p - log_q
+        ratio_error = target + model + np.abs(ratio)
+    value, size = weight * ratio, np.abs(ratio)
+    error = weight * (ratio_error + size * (_weight_error(p, target) + 1.0))
+    error = error + masked(p.ordinary, UNDERFLOW * (size + 1.0))
+    if formula is Formula.GENERALISED:
+        other = q.rough
+        error = error + weight * (_weight_error(p, target) + 2.0) + other * (_weight_error(q, model) + 1.0)
+        error = error + 2.0 * np.abs(value)
+        value = (value - weight) + other
+    return Ball(value, np.zeros_like(value), error * (U * SECOND_ORDER))
+
+
+def special(formula: Formula, p: Distribution, q: Distribution) -> Array:
+    """Return the terms that are ±inf or NaN, as :func:`~kl_reference.term.term` does, and 0 elsewhere."""
+    both = p.ordinary & q.ordinary
+    if np.all(both):
+        return np.zeros(both.shape)
+    # For signs and infinities an ordinary probability is as good as 1.
+    p_size, q_size = np.exp(p.extended), np.exp(q.extended)
+    difference = -q.rough_log if formula is Formula.CROSS_ENTROPY else p.rough_log - q.rough_log
+    vanishing = (p.extended == -np.inf) & ~np.isnan(q.extended)
+    value = np.where(vanishing, 0.0, p_size * difference)
+    if formula is Formula.GENERALISED:
+        value = value + (q_size - p_size)
+    return np.where(both | np.isfinite(value), 0.0, value)
+
+
+def _terms(formula: Formula, p: Distribution, q: Distribution, dtype: Dtype) -> Terms:
+    value = Scaled.of(enclosed(formula, p, q), special(formula, p, q))
+    return Terms(value, term_scale(formula, p, q, np.abs(value.ball.high), dtype))
+
+
+def _certify(terms: Terms, fine: Terms) -> None:
+    """Refuse to go on if double-double finds a term outside its bound."""
+    exact, coarse = fine.value.ball.scaled(fine.value.exponent), terms.value.ball
+    distance = np.abs((coarse.high - exact.high) - exact.low)
+    same = np.array_equal(terms.value.special, fine.value.special, equal_nan=True)
+    if not (same and np.all(distance <= coarse.error + exact.error)):
+        raise ArithmeticError(
+            "NumPy's log or exp errs by more than 4 ulp here, or its float64 is not IEEE 754"
+        )
+
+
+def _summed(terms: Terms, axes: tuple[int, ...]) -> Terms:
+    """Return sums in float64: any order of adding up n terms errs by at most (n − 1)·u·Σ|t|."""
+    if not axes:
+        return terms
+
+    def total(part: Array) -> Array:
+        return np.asarray(np.sum(part, axis=axes, keepdims=True))
+
+    scale, ball = terms.scale.each(total), terms.value.ball
+    high, count = total(ball.high), math.prod(ball.high.shape[axis] for axis in axes)
+    error = (total(ball.error) + count * U * scale.magnitude) * SECOND_ORDER
+    value = Scaled(
+        Ball(high, np.zeros_like(high), error), np.zeros(high.shape, np.int64), total(terms.value.special)
+    )
+    return Terms(value, scale)
+
+
+def _log_error(side: Distribution, log_p: Array) -> Array:
+    """Return the bound on the absolute error of ``rough_log``, in u, to first order."""
+    if side.normaliser is not None:
+        # |x − origin| and |log(x/origin)| are at most |log p| + log 2n, and so is log total.
+        classes = side.normaliser.classes
+        constant = 2.0 * LIBM * math.log(2.0 * classes) + _total_error(classes)
+        return (LIBM + 1.0) * np.abs(log_p) + constant
+    return LIBM * np.abs(log_p) if side.space is Space.PROBABILITY else np.zeros(())
+
+
+def _weight_error(side: Distribution, log_error: Array) -> Array:
+    """Return the bound on the relative error of ``rough``, in u."""
+    return np.zeros(()) if side.exact is not None else log_error + LIBM
+
+
+def _total_error(classes: int) -> float:
+    """Return the bound on the relative error of a row's sum, in u.
+
+    The exponents err by u·|x − max x|, of which the mean under the softmax is at most u·log n.
+    """
+    return (classes + LIBM + math.log(max(classes, 1)) + 2.0) * SECOND_ORDER

@@ -1,0 +1,146 @@
+"""Large problems: float64 with a proven bound, in bounded memory."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import tracemalloc
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kl_audit import draw
+from kl_reference import (
+    Dtype,
+    Enclosure,
+    Formula,
+    Operand,
+    Problem,
+    Profile,
+    Reduction,
+    Space,
+    answer,
+    coarse,
+    tolerance,
+)
+
+PAIRS = list(itertools.product(Space, Space))
+
+
+@pytest.fixture
+def both(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return what answers a problem both ways, coarsely and finely."""
+
+    def answers(problem: Problem) -> tuple[Enclosure, Enclosure]:
+        monkeypatch.setattr(coarse, "LARGE", -1)
+        rough = answer(problem)
+        monkeypatch.undo()
+        return rough, answer(problem)
+
+    return answers
+
+
+def narrowed(
+    rng: np.random.Generator, dtype: Dtype, shape: tuple[int, ...], spaces: tuple[Space, Space]
+) -> Any:
+    """Return operands of a narrow dtype, a few of their numbers 0, infinite, negative or NaN."""
+    family = str(rng.choice(["uniform", "ladder", "near", "float32", "next to one"]))
+    for operand in draw.operands(rng, family, shape, *spaces):
+        values = operand.values.copy()
+        odd = rng.integers(40, size=shape)
+        for number, special in enumerate([0.0, -math.inf, math.inf, math.nan, -0.5]):
+            values[odd == number] = special
+        yield Operand.of(values if rng.integers(2) else operand.values, operand.space, dtype)
+
+
+@pytest.mark.parametrize("dtype", [Dtype.FLOAT32, Dtype.FLOAT16, Dtype.BFLOAT16])
+@pytest.mark.parametrize("formula", Formula)
+@pytest.mark.parametrize("spaces", PAIRS, ids=str)
+def test_coarse_answer_is_enclosed(
+    both: Any, dtype: Dtype, formula: Formula, spaces: tuple[Space, Space]
+) -> None:
+    """Where double-double is replaced by float64, the answer stays within its radius, special values included."""
+    rng = np.random.default_rng(1)
+    for reduction, normalise in itertools.product(Reduction, (False, True)):
+        p, q = narrowed(rng, dtype, (6, 9), spaces)
+        rough, fine = both(Problem(p, q, formula, reduction, normalise=normalise))
+        finite = np.isfinite(fine.value)
+        np.testing.assert_array_equal(rough.value[~finite], fine.value[~finite])
+        distance = np.abs((rough.value[finite] - fine.value[finite]) - fine.tail[finite])
+        assert np.all(distance <= (rough.radius + fine.radius)[finite])
+        assert np.all(rough.radius[fine.radius == 0.0] == 0.0) or formula is Formula.GENERALISED
+        assert rough.scale.count == fine.scale.count
+        for field in ("condition", "fixed", "gradual", "flushed"):
+            np.testing.assert_allclose(getattr(rough.scale, field), getattr(fine.scale, field), rtol=1e-9)
+
+
+@pytest.mark.parametrize("spaces", PAIRS, ids=str)
+def test_coarse_radius_is_small(both: Any, spaces: tuple[Space, Space]) -> None:
+    """Against a float32 tolerance, the radius of a long float64 sum is nothing."""
+    x, y = np.random.default_rng(2).normal(size=(2, 1, 100_000))
+    positive = [np.exp(z) / np.exp(z).sum() for z in (x, y)]
+    operands = [
+        Operand.of(p if space is Space.PROBABILITY else np.log(p), space, Dtype.FLOAT32)
+        for p, space in zip(positive, spaces, strict=True)
+    ]
+    problem = Problem(operands[0], operands[1], reduction=Reduction.SUM)
+    rough, fine = both(problem)
+    allowed = tolerance(problem, fine, Profile.of(Dtype.FLOAT32)).total
+    assert fine.radius < rough.radius < 1e-4 * allowed
+
+
+def test_a_poor_logarithm_is_noticed(both: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If NumPy's logarithm were worse than assumed, no coarse answer would be given."""
+    log = np.log
+
+    def poor(values: Any) -> Any:
+        return log(values) * (1.0 + 1e-14)
+
+    p = np.random.default_rng(3).uniform(0.1, 0.9, (50, 50)).astype(np.float32)
+    problem = Problem(Operand.of(p, Space.PROBABILITY), Operand.of(p.T.copy(), Space.PROBABILITY))
+    both(problem)
+    monkeypatch.setattr(coarse, "LARGE", -1)
+    monkeypatch.setattr(np, "log", poor)
+    with pytest.raises(ArithmeticError, match="4 ulp"):
+        answer(problem)
+
+
+def test_blocks_that_overflow_are_done_finely(both: Any) -> None:
+    """A log-probability whose exponential overflows float64 does not spoil the answer."""
+    p = np.array([[800.0, -1.0, -2.0]], dtype=np.float32)
+    q = np.array([[800.0, -2.0, -1.0]], dtype=np.float32)
+    problem = Problem(Operand.of(p, Space.LOG), Operand.of(q, Space.LOG))
+    rough, fine = both(problem)
+    np.testing.assert_array_equal(rough.value, fine.value)
+    assert rough.value[0, 0] == 0.0
+
+
+def test_only_large_problems_of_narrow_dtypes_are_coarse() -> None:
+    """float64 is never judged by float64."""
+
+    def of(rows: int, dtype: Dtype) -> Problem:
+        values = np.broadcast_to(np.ones(1, dtype=dtype.carrier), (rows, 1000))
+        return Problem(Operand(values, Space.PROBABILITY, dtype), Operand(values, Space.PROBABILITY, dtype))
+
+    assert coarse.suits(of(2001, Dtype.FLOAT32))
+    assert not coarse.suits(of(2000, Dtype.FLOAT32))
+    assert not coarse.suits(of(2001, Dtype.FLOAT64))
+
+
+def test_memory_is_bounded_by_the_block() -> None:
+    """A reduction of five million terms needs a few megabytes beside its operands."""
+    row = np.random.default_rng(4).uniform(0.1, 1.0, 5000).astype(np.float32)
+    p, q = (np.broadcast_to(values, (1000, 5000)) for values in (row, np.log(row)))
+    problem = Problem(
+        Operand(p, Space.PROBABILITY, Dtype.FLOAT32),
+        Operand(q, Space.LOG, Dtype.FLOAT32),
+        reduction=Reduction.SUM,
+    )
+    tracemalloc.start()
+    try:
+        answer(problem)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 12e6
