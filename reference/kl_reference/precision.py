@@ -107,11 +107,18 @@ class Tolerance:
         return np.asarray(sum(allowance.amount for allowance in self.allowances))
 
     def budget(self, index: tuple[int, ...] = ()) -> tuple[str, ...]:
-        """Return the items at one element that are not 0, as sentences with numbers, the unit last."""
-        unit = float(self.unit[index])
-        counts = [(float(item.amount[index]) / unit if unit else 0.0, item) for item in self.allowances]
-        lines = [f"{_short(count)} {item.name}: {item.sentence}" for count, item in counts if count > 0.0]
-        return (*lines, f"in units of {self.unit_sentence} = {unit:.3g}")
+        """Return the items that matter at one element as sentences with numbers, and the unit last.
+
+        An item matters that makes up a thousandth of the whole.
+        """
+        unit, total = float(self.unit[index]), float(self.total[index])
+        amounts = [(float(item.amount[index]), item) for item in self.allowances]
+        lines = [
+            f"{_short(amount / unit)} {item.name}: {item.sentence}"
+            for amount, item in amounts
+            if amount > 0.0 and amount >= 1e-3 * total
+        ]
+        return (*lines, f"in units of {unit:.3g} = {self.unit_sentence}")
 
 
 def tolerance(problem: Problem, enclosure: Enclosure, profile: Profile) -> Tolerance:
@@ -140,7 +147,7 @@ def _tolerance(problem: Problem, enclosure: Enclosure, profile: Profile) -> Tole
         Allowance(
             "conditioning",
             (a + 2.0) * compute.roundoff * scale.condition,
-            f"log and exp to {a:g} u and two roundings, (a + 2)·u·S",
+            f"log and exp to {a:g} u, and two roundings more",
         ),
         Allowance("pipeline", compute.roundoff * scale.fixed, "what softmax, normalisation or gradient adds"),
         Allowance(
@@ -154,7 +161,7 @@ def _tolerance(problem: Problem, enclosure: Enclosure, profile: Profile) -> Tole
     )
     named = np.where(scale.condition > 0.0, scale.condition, size)
     unit = np.where(named > 0.0, store.roundoff * named, store.least_subnormal)
-    sentence = f"u·S (u of {store.label}, S the condition of the answer; without one its size)"
+    sentence = f"u·S, with u of {store.label} and S the condition of the answer, or its size without one"
     return Tolerance(allowances, unit, sentence)
 
 
