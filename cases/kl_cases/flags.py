@@ -18,6 +18,7 @@ FLAGS: Mapping[str, str] = {
     "half-overflow": "A 16-bit intermediate leaves its range though the result does not.",
     "inner-mask": "A mask leaks into classes or rows that are not masked.",
     "log-of-zero": "log 0 meets a factor 0 and gives NaN.",
+    "logits-shift": "An answer changes with a constant added to all logits.",
     "masked-nan": "A masked class (p = 0, log q = −∞) gives NaN.",
     "misuse": "The call is not the one that was meant.",
     "nan-swallowed": "A NaN becomes a number.",

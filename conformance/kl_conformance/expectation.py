@@ -156,7 +156,7 @@ def _elements(problem: Problem, region: Predicate) -> Mapping[str, Any]:
         "model_classes": _last(problem.model.values),
         "model_length": _first(problem.model.values),
     }
-    sides = [*_both(problem.target, problem.axis), *_both(problem.model, problem.axis)]
+    sides = [*_both(problem.target, problem), *_both(problem.model, problem)]
     try:
         sides = list(np.broadcast_arrays(*sides))
     except ValueError:  # shapes that do not broadcast are the question of chapter errors
@@ -169,15 +169,20 @@ def _elements(problem: Problem, region: Predicate) -> Mapping[str, Any]:
     return named | dict(zip(("p", "log_p", "q", "log_q"), sides, strict=True))
 
 
-def _both(operand: Operand, axis: int) -> tuple[Any, Any]:
-    """Return an operand as probabilities and as their logarithms; logits are normalised."""
+def _both(operand: Operand, problem: Problem) -> tuple[Any, Any]:
+    """Return an operand as probabilities and as their logarithms, normalised where the Convention says so."""
     values = operand.values.astype(np.float64)
     with np.errstate(all="ignore"):
-        if operand.space is Space.PROBABILITY:
-            return values, np.log(values)
-        if operand.space is Space.LOGITS:
-            values = values - np.logaddexp.reduce(values, axis=axis, keepdims=True)
-        return np.exp(values), values
+        if operand.space is not Space.PROBABILITY:
+            if operand.space is Space.LOGITS:
+                values = values - np.logaddexp.reduce(values, axis=problem.axis, keepdims=True)
+            return np.exp(values), values
+        logs = np.log(values)
+        if problem.normalise:
+            # In logarithms: the quotient itself may underflow in float64 as well.
+            logs = logs - np.log(values.sum(problem.axis, keepdims=True))
+            values = np.exp(logs)
+        return values, logs
 
 
 def _offset(operand: Operand, axis: int) -> Any:

@@ -124,6 +124,7 @@ class Framework(ABC):
     name: str
     devices: tuple[str, ...] = ("cpu",)
     strided: bool = False  # whether a tensor can lie in memory otherwise than row after row
+    compiles: bool = False  # whether every operation compiles anew for every new shape, even when eager
 
     @abstractmethod
     def load(self) -> Modules:

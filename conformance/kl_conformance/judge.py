@@ -167,6 +167,13 @@ class Weighed:
         """|Factor| · tolerance."""
         return abs(self.factor) * self._whole(self.asked.tolerance.total)
 
+    @property
+    def overflows(self) -> Mask:
+        """Where an infinity came back and is as right as a number."""
+        asked = self.asked
+        fine = accepts_overflow(asked.enclosure, asked.tolerance, asked.profile.storage) & np.isinf(asked.got)
+        return np.asarray(fine.any()) if self.summed else fine
+
     def _whole(self, values: Array) -> Array:
         if not self.summed:
             return values
@@ -185,7 +192,11 @@ def balances(sides: Sequence[Weighed], note: str, allowed: Array | None = None) 
         exact = sum((side.exact for side in sides), np.zeros(()))
         limit = sum((side.allowed for side in sides), np.zeros(())) if allowed is None else allowed
         ratio = _ratio(np.abs(got - exact), np.broadcast_to(limit, np.shape(got)))
-    ratio = np.where(np.isfinite(exact), ratio, 0.0)  # an identity of infinities says nothing
+    # An identity of infinities says nothing, nor does one with a side that may overflow.
+    silent = ~np.isfinite(exact)
+    for side in sides:
+        silent = silent | side.overflows
+    ratio = np.where(silent, 0.0, ratio)
     at = _worst(ratio)
     first = sides[0].asked
     return Judgement(

@@ -25,6 +25,7 @@ class Jax(Framework):
 
     name = "jax"
     devices = ("cpu", "cuda")
+    compiles = True
 
     def load(self) -> Modules:
         """Import JAX and optax, and enable float64."""

@@ -15,7 +15,7 @@ from kl_conformance.requirements.support import probabilities
 from kl_conformance.requirements.values import KL_DIV_LOSS
 from kl_conformance.sketch import Sketch, divisor
 from kl_conformance.subject import Subject
-from kl_reference.convention import Reduction, Side, Space
+from kl_reference.convention import Formula, Reduction, Side, Space
 from kl_reference.enclosure import Array
 from kl_reference.problem import Problem
 
@@ -156,7 +156,13 @@ REQUIREMENTS = (
         formula="|got + p| ≤ 3·u·p, also for p ~ 1e-30",
         reason="allclose calls every gradient below 1e-8 right, zero included.",
         check=small,
-        applies=scope.both(scope.differentiable(Side.MODEL), scope.unnormalised, scope.unclipped),
+        # The generalised form's gradient is 1 − p/q: nothing of it is small.
+        applies=scope.both(
+            scope.differentiable(Side.MODEL),
+            scope.unnormalised,
+            scope.unclipped,
+            scope.formula(Formula.PLAIN, Formula.CROSS_ENTROPY),
+        ),
         families=FAMILIES,
         shapes=SHAPES,
         miniature=Sketch(by_model=lambda p, lq: np.where(p > 1e-20, -p, 0.0)),

@@ -139,7 +139,7 @@ REQUIREMENTS = (
         formula="accumulate in float32 or wider, round once",
         reason="A float16 accumulator stops growing at 2048 times its smallest term.",
         check=lies(*scope.SUMS),
-        applies=scope.both(scope.half, scope.sums),
+        applies=scope.both(scope.half, scope.sums, scope.unnormalised),
         families=("half-range",),
         miniature=Sketch(
             reduce=lambda terms, how: reduce(np.cumsum(terms, axis=-1, dtype=terms.dtype)[..., -1:], how)
