@@ -55,7 +55,8 @@ def term_scale(formula: Formula, p: Distribution, q: Distribution, magnitude: Ar
     flushed = ones * (abs(math.log(dtype.least_subnormal)) + np.abs(log_q) + 4.0)
     if q.normaliser is not None and q.space is Space.PROBABILITY:
         # A probability divided by its sum may become subnormal; the logarithm magnifies what that loses.
-        lost = ones * 0.5 * (weight / np.where(both, q.rough, 1.0) + ratio + 1.0)
+        # Capped: an answer that has lost all of q is wrong, however large p/q is.
+        lost = ones * 0.5 * (np.exp(np.minimum(log_p - log_q, 700.0)) + ratio + 1.0)
         gradual, flushed = gradual + lost, flushed + lost
     if formula is Formula.GENERALISED:
         flushed = flushed + 2.0
