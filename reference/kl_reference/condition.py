@@ -54,10 +54,11 @@ def term_scale(formula: Formula, p: Distribution, q: Distribution, magnitude: Ar
     gradual = ones * (2.0 + (0.5 * (3.0 + sizes) if logarithmic else 0.0))
     flushed = ones * (abs(math.log(dtype.least_subnormal)) + np.abs(log_q) + 4.0)
     if q.normaliser is not None and q.space is Space.PROBABILITY:
-        # A probability divided by its sum may become subnormal; the logarithm magnifies what that loses.
-        # Capped: an answer that has lost all of q is wrong, however large p/q is.
-        lost = ones * 0.5 * (np.exp(np.minimum(log_p - log_q, 700.0)) + ratio + 1.0)
-        gradual, flushed = gradual + lost, flushed + lost
+        # A probability divided by its sum may become subnormal: its logarithm then errs by log(1 ± SUB/2q), at
+        # most log 2 while anything of q is left. As a multiple of u, since one of SUB would overflow.
+        lost = np.minimum(0.5 * np.exp(math.log(dtype.least_subnormal) - log_q), 0.5)
+        fixed = fixed + ones * weight * (1.4 / dtype.roundoff) * lost
+        gradual = gradual + ones * 0.5 * (ratio + 1.0)
     if formula is Formula.GENERALISED:
         flushed = flushed + 2.0
     return Scale(condition, fixed, magnitude, gradual, flushed, 1)

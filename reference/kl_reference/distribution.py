@@ -71,7 +71,8 @@ class Distribution:
             lost = np.isnan(normaliser.origin)
             origin = np.where(lost, 1.0, normaliser.origin)
             normaliser = Normaliser(origin, normaliser.total, normaliser.classes)
-            distance = np.log(received / origin) if probability else received - origin
+            # Not the logarithm of a quotient, which may underflow.
+            distance = rough - np.log(origin) if probability else received - origin
             extended = np.where(lost, np.nan, extended)
             rough = distance - np.log(normaliser.total.high)
         ordinary = np.equal(extended, 0.0)
