@@ -71,8 +71,7 @@ class Distribution:
             lost = np.isnan(normaliser.origin)
             origin = np.where(lost, 1.0, normaliser.origin)
             normaliser = Normaliser(origin, normaliser.total, normaliser.classes)
-            # Not the logarithm of a quotient, which may underflow.
-            distance = rough - np.log(origin) if probability else received - origin
+            distance = _log_quotient(received, origin) if probability else received - origin
             extended = np.where(lost, np.nan, extended)
             rough = distance - np.log(normaliser.total.high)
         ordinary = np.equal(extended, 0.0)
@@ -113,6 +112,13 @@ class Distribution:
         special = np.where(self.extended == -np.inf, 0.0, self.extended)
         # An exact 0 with a large exponent would be rounded on that exponent's scale later.
         return Scaled(m.only(self.ordinary), np.where(self.ordinary, k, 0), special)
+
+
+def _log_quotient(a: Array, power: Array) -> Array:
+    """Return log(a ÷ 2^k): exactly scaled first, so that numbers near the power lose nothing, where that is normal."""
+    quotient = a / power
+    exact = quotient >= np.finfo(np.float64).smallest_normal
+    return np.where(exact, np.log(quotient), np.log(a) - np.log(power))
 
 
 def masked(where: NDArray[np.bool_], values: Array) -> Array:

@@ -126,6 +126,14 @@ def test_logits_have_a_pipeline() -> None:
     assert 10.0 * U32 < amounts[0] < amounts[1] < 1000.0 * U32
 
 
+def test_wide_rows_have_a_tolerance() -> None:
+    """Normalising a row whose probabilities lie the whole range apart leaves every scale finite."""
+    p = Operand.of(np.array([[1e300, 1.0, 1e-300, 5e-324]]), Space.PROBABILITY)
+    q = Operand.of(np.array([[5e-324, 1e-300, 1.0, 1e300]]), Space.PROBABILITY)
+    problem = Problem(p, q, normalise=True)
+    assert np.all(np.isfinite(tolerance(problem, answer(problem), Profile.of(Dtype.FLOAT64)).total))
+
+
 def test_gradient_tolerance() -> None:
     """The gradient by log q may err by three roundings of p."""
     p, q = Operand.of(np.array([0.3]), Space.PROBABILITY), Operand.of(np.array([-1.0]), Space.LOG)
