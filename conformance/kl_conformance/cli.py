@@ -2,22 +2,49 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import click
 
+from kl_conformance import __version__
+
 PROFILES = ("quick", "standard", "thorough")
 FINDINGS, CANNOT = 1, 2  # exit codes of every verb but `run`, which passes pytest's through
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name="kl-conformance", prog_name="kl-conformance")
+class Verbs(click.Group):
+    """A group that names the verbs it knows when it is given another."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the verb."""
+        if args and not args[0].startswith("-") and args[0] not in self.commands:
+            ctx.fail(f"unknown command {args[0]!r}; known: {', '.join(sorted(self.commands))}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="kl-conformance")
 def cli() -> None:
     """Tell, with evidence, whether an implementation of the Kullback-Leibler divergence is right."""
 
 
-@cli.command()
+EXAMPLE = """\b
+A kernel of your own is declared in Python, with what it computes:
+  from kl_conformance.implementation import Implementation
+  from kl_reference import Convention, Reduction, Space
+  def call(modules, call):  # modules.torch is torch; call.target and call.model are tensors
+      return my_kl(call.model, call.target, **call.keywords)
+  MINE = Implementation(name="my_kl", framework="torch", package="torch", call=call,
+      convention=Convention(target=(Space.PROBABILITY,), model=(Space.LOG,),
+          reductions={"none": Reduction.TERMS, "batchmean": Reduction.BATCHMEAN}, default="batchmean"))
+and asked by: kl-conformance run my_kernels.py:MINE"""
+
+
+@cli.command(epilog=EXAMPLE)
 @click.argument("implementations", nargs=-1, metavar="[IMPLEMENTATION]...")
 @click.option("--framework", "frameworks", multiple=True, help="Ask this framework's implementations.")
 @click.option("--device", "devices", multiple=True, help="cpu or cuda.")
@@ -53,7 +80,8 @@ def run(
     file.py:attribute. Exit codes are pytest's: 0 as recorded, 1 something new is broken, 2 interrupted,
     3 the harness failed, 4 bad usage, 5 nothing to ask.
     """
-    from kl_conformance.running import Request, run as start
+    from kl_conformance.running import Request
+    from kl_conformance.running import run as start
 
     request = Request(implementations, frameworks, devices, dtypes, modes, profile, seed, keyword, output)
     sys.exit(start(request))
@@ -90,23 +118,23 @@ def merge(runs: tuple[Path, ...], output: Path) -> None:
 @click.argument("what", default="requirements", metavar="requirements|implementations|families|corpus")
 def list_(what: str) -> None:
     """List what is known by name."""
-    from kl_conformance.telling import listed
+    from kl_conformance.telling import tell_list
 
-    click.echo(listed(what))
+    sys.exit(tell_list(what))
 
 
 @cli.command()
 @click.argument("requirement")
 def explain(requirement: str) -> None:
-    """Explain a requirement: sentence, formula, reason, link, cases, and a wrong implementation it stops."""
-    from kl_conformance.telling import explained
+    """Explain a requirement: what must hold, why, who promises it, who is known to break it."""
+    from kl_conformance.telling import tell_requirement
 
-    click.echo(explained(requirement))
+    sys.exit(tell_requirement(requirement))
 
 
 @cli.command()
 def doctor() -> None:
-    """Say what can be asked here: frameworks, devices, the floating-point environment."""
+    """Say which frameworks and devices can be asked here."""
     from kl_conformance.doctor import examine
 
     text, well = examine()
@@ -115,22 +143,29 @@ def doctor() -> None:
 
 
 def main() -> None:
-    """Run the command line; a name nobody knows and a file that cannot be used are one clear message."""
+    """Run the command line; bad usage is one clear message and the right exit code."""
+    try:
+        code = _ended()
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads has seen enough: `kl-conformance list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = CANNOT
+    sys.exit(code)
+
+
+def _ended() -> int | str | None:
+    """Run the verb asked for and return its exit code."""
     try:
         cli(standalone_mode=False)
+    except SystemExit as done:
+        return done.code
+    except click.exceptions.Exit as done:
+        return done.exit_code
     except click.UsageError as error:
         error.show()
-        sys.exit(_usage_code(error))
-    except click.exceptions.Exit as done:
-        sys.exit(done.exit_code)
+        # pytest's code for bad usage where the verb is `run`
+        return 4 if error.ctx is not None and error.ctx.info_name == "run" else CANNOT
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
-        sys.exit(CANNOT)
-    except (ValueError, OSError) as error:
-        click.echo(f"kl-conformance: {error}", err=True)
-        sys.exit(CANNOT)
-
-
-def _usage_code(error: click.UsageError) -> int:
-    """Return pytest's code for bad usage where the verb is `run`, 2 elsewhere."""
-    return 4 if error.ctx is not None and error.ctx.info_name == "run" else CANNOT
+        return CANNOT
+    return 0

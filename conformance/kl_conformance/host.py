@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sysconfig
 from pathlib import Path
 
@@ -13,8 +14,8 @@ import kl_reports
 
 
 def environment() -> dict[str, str]:
-    """Return a child's environment: no foreign pytest plugins, and this very code where it is not installed."""
-    child = dict(os.environ)
+    """Return a child's environment: nothing meant for other pytest sessions, and this very code."""
+    child = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     child["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     installed = {Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib")}
     houses = [
@@ -26,3 +27,14 @@ def environment() -> dict[str, str]:
     if path:
         child["PYTHONPATH"] = os.pathsep.join(path)
     return child
+
+
+def ending(code: int) -> str:
+    """Return how a process ended, as the end of a sentence: ``was ended by signal 9 (SIGKILL)``."""
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = "no name"
+    return f"was ended by signal {-code} ({name})"

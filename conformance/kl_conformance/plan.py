@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kl_cases.problems import Profile
-from kl_conformance import catalogue, registry
+from kl_conformance import __version__, catalogue, registry
 from kl_conformance.implementation import Implementation
 from kl_conformance.requirement import Requirement
 from kl_reference.dtype import Dtype
@@ -24,7 +24,7 @@ class Selection:
     Parameters
     ----------
     implementations
-        Names, or ``module:attribute``.
+        Names, ``module:attribute`` or ``file.py:attribute``.
     frameworks, devices, dtypes, modes
         Names.
     profile, seed
@@ -39,35 +39,58 @@ class Selection:
     profile: Profile = Profile.STANDARD
     seed: int = 0
 
+    def check(self) -> None:
+        """Refuse unknown names, without importing what a user brings.
+
+        Raises
+        ------
+        UnknownNameError
+            The message gives the name and the known ones.
+        """
+        frameworks = registry.FRAMEWORKS.values()
+        registry.check("framework", self.frameworks, registry.FRAMEWORKS)
+        registry.check("device", self.devices, dict.fromkeys(d for each in frameworks for d in each.devices))
+        registry.check("dtype", self.dtypes, [dtype.label for dtype in Dtype])
+        registry.check(
+            "mode", self.modes, dict.fromkeys(mode for each in frameworks for mode in each.modes())
+        )
+        for name in self.implementations:
+            if not registry.is_brought(name):
+                registry.implementation(name)
+
     def chosen(self) -> list[Implementation]:
         """Return the implementations to ask.
 
         Raises
         ------
         ValueError
-            A name is unknown; the message gives it and the known ones.
+            A name is unknown, what a user brings cannot be asked, or two implementations bear one name.
         """
-        frameworks = [registry.framework(name).name for name in self.frameworks]
-        _known("dtype", self.dtypes, [dtype.label for dtype in Dtype])
-        _known("device", self.devices, ["cpu", "cuda"])
-        _known("mode", self.modes, ["eager"])
-        named = [registry.implementation(name) for name in self.implementations]
-        asked = named or list(registry.IMPLEMENTATIONS.values())
-        return [each for each in asked if not frameworks or each.framework in frameworks]
+        self.check()
+        asked = [registry.implementation(name) for name in dict.fromkeys(self.implementations)]
+        found: dict[str, Implementation] = {}
+        for each in asked or registry.IMPLEMENTATIONS.values():
+            if found.setdefault(each.name, each) is not each:
+                raise ValueError(f"two implementations are named {each.name!r}; give one another name")
+        return [each for each in found.values() if not self.frameworks or each.framework in self.frameworks]
 
     def columns(self) -> list[tuple[Implementation, Column]]:
         """Return every column to ask, in the order shown."""
-        found: list[tuple[Implementation, Column]] = []
-        for each in self.chosen():
-            framework = registry.framework(each.framework)
-            version = registry.installed_version(each.package)
-            for device in framework.devices:
-                for mode in framework.modes():
-                    for dtype in each.dtypes:
-                        column = Column(each.name, each.framework, version, device, dtype.label, mode)
-                        if self._wants(column):
-                            found.append((each, column))
-        return found
+        return [(each, column) for each in self.chosen() for column in columns(each) if self._wants(column)]
+
+    def vain(self) -> str:
+        """Return, in words, what was asked for that nobody has."""
+        named = (("of", self.frameworks), ("on", self.devices), ("in", (*self.dtypes, *self.modes)))
+        asked = " ".join(f"{word} {' or '.join(names)}" for word, names in named if names)
+        there = [column for each in self.chosen() for column in columns(each)]
+        if not there:
+            known = ", ".join(registry.asked_frameworks())
+            who = f"no implementation {'named is ' if self.implementations else ''}{asked}"
+            return f"nothing to ask: {who}; frameworks with implementations of their own: {known}"
+        names = ", ".join(dict.fromkeys(each.implementation for each in there))
+        devices = ", ".join(dict.fromkeys(each.device for each in there))
+        dtypes = ", ".join(dict.fromkeys(each.dtype for each in there))
+        return f"nothing to ask {asked}: {names} can be asked on {devices} in {dtypes}"
 
     def _wants(self, column: Column) -> bool:
         asked = ((self.devices, column.device), (self.dtypes, column.dtype), (self.modes, column.mode))
@@ -88,11 +111,24 @@ class Planned:
         return f"{self.requirement.id}@{self.column.key}"
 
 
-def cells(selection: Selection, chapter: str) -> list[Planned]:
-    """Return the cells of one chapter, column by column."""
+def columns(implementation: Implementation) -> list[Column]:
+    """Return every column of an implementation: device × mode × dtype."""
+    framework = registry.framework(implementation.framework)
+    version = registry.installed_version(implementation.package)
+    return [
+        Column(implementation.name, implementation.framework, version, device, dtype.label, mode)
+        for device in framework.devices
+        for mode in framework.modes()
+        for dtype in implementation.dtypes
+    ]
+
+
+def cells(selection: Selection, *chapters: str) -> list[Planned]:
+    """Return the cells of these chapters (of all when none is named), column by column."""
     return [
         Planned(requirement, implementation, column)
         for implementation, column in selection.columns()
+        for chapter in chapters or catalogue.CHAPTERS
         for requirement in catalogue.CHAPTERS[chapter]
     ]
 
@@ -105,7 +141,7 @@ def header(selection: Selection, planned: Sequence[Planned]) -> Header:
     )
     return Header(
         started=datetime.now(UTC).isoformat(timespec="seconds"),
-        suite=registry.installed_version("kl-conformance"),
+        suite=__version__,
         profile=selection.profile.value,
         seed=selection.seed,
         environment=environment(packages),
@@ -157,12 +193,6 @@ def convention(implementation: Implementation) -> Mapping[str, str]:
         "clipping": "none" if own.clip is None else f"probabilities to [{own.clip[0]:g}, {own.clip[1]:g}]",
         "normalisation": "divides by the sum over classes" if own.normalise else "none",
     }
-
-
-def _known(kind: str, asked: Iterable[str], known: list[str]) -> None:
-    for name in asked:
-        if name not in known:
-            raise registry.UnknownName(kind, name, known)
 
 
 def _processor() -> str:

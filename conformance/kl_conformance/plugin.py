@@ -1,12 +1,24 @@
-"""The pytest plugin: options, and a recorder where a run file is asked for."""
+"""The pytest plugin: options, names checked, and a recorder of every verdict, where the suite is asked for."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+SUITE = "kl_conformance.suite"  # an argument that names it, as a package or as a folder, asks for it
+ASKED = pytest.StashKey[bool]()
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options that say who is asked and how much."""
+
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    """Add the options that say who is asked and how much, in sessions that ask for the suite.
+
+    Every pytest session of a machine loads this plugin, and others have options called ``--device`` too.
+    """
+    config: Any = pluginmanager.get_plugin("pytestconfig")
+    if not any(SUITE in _dotted(argument) for argument in config.invocation_params.args):
+        return
+    config.stash[ASKED] = True
     group = parser.getgroup("kl-conformance", "conformance of the Kullback-Leibler divergence")
     several = "may be given more than once; all when not given"
     for name, what in (
@@ -28,9 +40,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start recording where a run file is asked for."""
-    if config.getoption("--run-file") and not hasattr(config, "workerinput"):
+    """Refuse what cannot be asked, and listen to the session; under pytest-xdist in the controller only."""
+    if config.stash.get(ASKED, False) and not hasattr(config, "workerinput"):
         # Imported here, not above: every pytest session of a machine loads this plugin.
         from kl_conformance.recorder import Recorder
 
         config.pluginmanager.register(Recorder(config), "kl_conformance.recorder")
+
+
+def _dotted(argument: object) -> str:
+    return str(argument).replace("\\", ".").replace("/", ".")

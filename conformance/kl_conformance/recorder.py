@@ -1,78 +1,151 @@
-"""Writes what the suite finds into a run file, line by line, so that nothing recorded is ever lost."""
+"""Listens to a pytest session and writes what is found into a run file, so that nothing recorded is ever lost."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from kl_conformance.plan import Planned, header
-from kl_conformance.session import selection_of
+from kl_conformance import plan
+from kl_conformance.output import check_writable
+from kl_conformance.plan import Planned
+from kl_conformance.session import check, load, selection_of
 from kl_reports.exchange import RunFileError, Writer
 from kl_reports.line import decode_result
 from kl_reports.result import Result, Verdict
 
 PROPERTY = "kl_conformance"
+HARNESS = "The harness failed, not the implementation"
+_DIED = "???"  # what pytest-xdist calls the phase of an item whose process died
 
 
 class Recorder:
-    """Listens to a pytest session and keeps the run file.
+    """Keeps the run file of a session, where one is asked for, and its exit code honest.
 
-    With pytest-xdist it runs in the controller; results reach it inside the reports.
+    With pytest-xdist it runs in the controller, which collects nothing itself: items are known by their ids,
+    and results reach it inside the reports.
     """
 
     def __init__(self, config: pytest.Config) -> None:
-        self._config = config
+        self._selection = selection_of(config)
+        check(self._selection)
+        by_name = self._selection.frameworks or self._selection.implementations
+        self._demanded = bool(by_name) and not config.getoption("--if-installed")
+        asked = config.getoption("--run-file")
+        self._path = None if asked is None else Path(asked)
+        self._writer: Writer | None = None
+        self._may_begin = False
         self._cells: dict[str, Planned] = {}
         self._recorded: set[str] = set()
-        path = Path(config.getoption("--run-file"))
+        self._harness_failed = False
         try:
-            self._writer = Writer(path)
+            if self._path is not None:
+                check_writable(self._path)
         except RunFileError as error:
             raise pytest.UsageError(str(error)) from None
 
-    @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Write down what was asked of whom, once it is known."""
-        for item in session.items:
-            callspec = getattr(item, "callspec", None)
-            cell = None if callspec is None else callspec.params.get("cell")
-            if isinstance(cell, Planned):
-                self._cells[item.nodeid] = cell
-        if self._cells:
-            self._writer.header(header(selection_of(self._config), list(self._cells.values())))
+        """Learn which cells are asked."""
+        self._plan(item.nodeid for item in session.items)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
+        """Learn it from the processes that collect, each of which collects all."""
+        del node
+        if not self._cells:
+            self._plan(ids)
+            self._begin()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> None:
+        """Refuse a framework that was asked by name and is not there; only then begin the file.
+
+        A file of that name may hold an earlier run, which a mistake in the command line must not cost.
+        """
+        if session.config.option.collectonly:
+            return
+        if self._demanded:
+            for name in dict.fromkeys(each.framework for each in self._selection.chosen()):
+                modules = load(name)
+                if isinstance(modules, str):
+                    raise pytest.UsageError(modules)
+        self._may_begin = True
+        self._begin()
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """Say which cell is about to be asked: should the process die, it is known at whose door."""
         if nodeid in self._cells:
-            self._writer.started(self._cells[nodeid].key)
+            self._write(lambda writer: writer.started(self._cells[nodeid].key))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Write a verdict, or that the harness itself failed."""
+        """Write a verdict, or that the process died, or that the harness itself failed."""
         if report.nodeid not in self._cells or report.nodeid in self._recorded:
             return
-        data = dict(report.user_properties).get(PROPERTY)
+        data: Any = dict(report.user_properties).get(PROPERTY)
         if data is not None:
-            self._record(report.nodeid, decode_result(data))  # type: ignore[arg-type]
+            self._record(report.nodeid, decode_result(data))
         elif report.failed:
-            cell = self._cells[report.nodeid]
-            last = report.longreprtext.strip().splitlines()[-1:] or [""]
-            detail = f"The harness failed, not the implementation: {last[0]}"
-            key = cell.column.key
-            self._record(
-                report.nodeid,
-                Result(cell.requirement.id, cell.requirement.revision, key, Verdict.UNDECIDED, detail),
-            )
+            last = (report.longreprtext.strip().splitlines() or [""])[-1]
+            died = str(report.when) == _DIED
+            self._harness_failed |= not died
+            verdict, why = (Verdict.CRASHED, last) if died else (Verdict.UNDECIDED, f"{HARNESS}: {last}")
+            self._record(report.nodeid, self._without_answer(report.nodeid, verdict, why))
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        """Close the file; only a session that came to its own end gets a footer."""
-        del session
-        ended = exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}
-        if ended and len(self._recorded) == len(self._cells):
-            self._writer.footer()
-        self._writer.close()
+        """Close the file; only a session that judged everything it set out to judge gets a footer."""
+        if self._harness_failed and exitstatus == pytest.ExitCode.TESTS_FAILED:
+            session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+        interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
+        why = "interrupted before it was judged" if interrupted else "the session ended before it was judged"
+
+        def close(writer: Writer) -> None:
+            left = [nodeid for nodeid in self._cells if nodeid not in self._recorded]
+            for nodeid in left:
+                writer.result(self._without_answer(nodeid, Verdict.MISSING, why))
+            writer.end(None) if left else writer.footer()
+            writer.close()
+
+        self._write(close)
+
+    def _plan(self, nodeids: Iterable[str]) -> None:
+        by_key = {_as_pytest_writes(each.key): each for each in plan.cells(self._selection)}
+        for nodeid in nodeids:
+            cell = by_key.get(nodeid.partition("::")[2].partition("[")[2].removesuffix("]"))
+            if cell is not None:
+                self._cells[nodeid] = cell
+
+    def _begin(self) -> None:
+        """Write the header, as soon as it is known what is asked and that it can be."""
+        if self._may_begin and self._cells and self._path is not None and self._writer is None:
+            cells = list(self._cells.values())
+            try:
+                self._writer = Writer(self._path)
+            except RunFileError as error:
+                raise pytest.UsageError(str(error)) from None
+            self._write(lambda writer: writer.header(plan.header(self._selection, cells)))
+
+    def _without_answer(self, nodeid: str, verdict: Verdict, why: str) -> Result:
+        cell = self._cells[nodeid]
+        return Result(cell.requirement.id, cell.requirement.revision, cell.column.key, verdict, why)
 
     def _record(self, nodeid: str, result: Result) -> None:
         self._recorded.add(nodeid)
-        self._writer.result(result)
+        self._write(lambda writer: writer.result(result))
+
+    def _write(self, step: Callable[[Writer], None]) -> None:
+        """Write where there is a file; one that can no longer be written ends the session."""
+        if self._writer is None:
+            return
+        try:
+            step(self._writer)
+        except RunFileError as error:
+            self._writer = None
+            pytest.exit(f"ERROR: {error}; what was written before is kept", pytest.ExitCode.INTERNAL_ERROR)
+
+
+def _as_pytest_writes(key: str) -> str:
+    """Return a key as pytest writes it into the id of an item: in ASCII."""
+    return key.encode("unicode_escape").decode("ascii")

@@ -5,6 +5,10 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+import traceback
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -16,6 +20,8 @@ from kl_conformance.implementations.numpy import NumPy
 from kl_conformance.implementations.scipy import SciPy
 from kl_conformance.implementations.tensorflow import TensorFlow
 from kl_conformance.implementations.torch import Torch
+from kl_reference.convention import Convention
+from kl_reference.dtype import Dtype
 
 FRAMEWORKS: dict[str, Framework] = {
     framework.name: framework for framework in (Torch(), TensorFlow(), Jax(), SciPy(), NumPy())
@@ -27,17 +33,36 @@ IMPLEMENTATIONS: dict[str, Implementation] = {
 }
 
 
-class UnknownName(ValueError):
-    """A name nobody here bears; the message gives it and the known ones."""
+class UnknownNameError(ValueError):
+    """A name nobody here bears; the message gives it, the nearest known one, and all of them."""
 
-    def __init__(self, kind: str, name: str, known: list[str]) -> None:
-        super().__init__(f"unknown {kind} {name!r}; known: {', '.join(known)}")
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        known = list(known)
+        near = get_close_matches(name, known, n=1)
+        guess = f"did you mean {near[0]!r}? " if near else ""
+        super().__init__(f"unknown {kind} {name!r}; {guess}known: {', '.join(known)}")
+
+
+UnknownName = UnknownNameError  # what the catalogue calls it
+
+
+def check(kind: str, asked: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse the first name that is not known.
+
+    Raises
+    ------
+    UnknownNameError
+        The message gives it and the known ones.
+    """
+    known = list(known)
+    for name in asked:
+        if name not in known:
+            raise UnknownNameError(kind, name, known)
 
 
 def framework(name: str) -> Framework:
     """Return the framework of that name."""
-    if name not in FRAMEWORKS:
-        raise UnknownName("framework", name, sorted(FRAMEWORKS))
+    check("framework", [name], FRAMEWORKS)
     return FRAMEWORKS[name]
 
 
@@ -46,50 +71,99 @@ def asked_frameworks() -> list[str]:
     return list(dict.fromkeys(each.framework for each in IMPLEMENTATIONS.values()))
 
 
+def is_brought(name: str) -> bool:
+    """Whether a name says where a user's implementation lies, ``module:attribute`` or ``file.py:attribute``."""
+    return ":" in name
+
+
 def implementation(name: str) -> Implementation:
     """Return the implementation of that name, or the one at ``module:attribute`` or ``file.py:attribute``.
 
     Raises
     ------
-    UnknownName
+    UnknownNameError
         Nobody bears the name.
     ValueError
-        The module or file cannot be imported, or the attribute is no Implementation.
+        The module or file cannot be imported, or what is there is no Implementation that can be asked.
     """
-    if ":" not in name:
+    if not is_brought(name):
         if name not in IMPLEMENTATIONS:
-            raise UnknownName(
+            raise UnknownNameError(
                 "implementation", name, [*IMPLEMENTATIONS, "or module:attribute, file.py:attribute"]
             )
         return IMPLEMENTATIONS[name]
     place, _, attribute = name.rpartition(":")
-    found = getattr(_module(place), attribute, None)
+    module = _module(place)
+    found = vars(module).get(attribute)
     if not isinstance(found, Implementation):
-        what = "has no such attribute" if found is None else f"it is a {type(found).__name__}"
-        raise ValueError(f"{name!r} does not name a kl_conformance.Implementation: {what}")
-    framework(found.framework)
+        own = [key for key, value in vars(module).items() if isinstance(value, Implementation)]
+        what = (
+            f"it is a {type(found).__name__}" if attribute in vars(module) else "nothing there bears the name"
+        )
+        others = (
+            f"those there: {', '.join(own)}" if own else "`kl-conformance run -h` shows how one is declared"
+        )
+        raise ValueError(f"{name!r} is no kl_conformance.implementation.Implementation: {what}; {others}")
+    for fault in _faults(found):
+        raise ValueError(f"{name!r} cannot be asked: {fault}")
     return found
 
 
+def _faults(found: Any) -> Iterator[str]:
+    """Yield why an Implementation cannot be asked, in words about its declaration."""
+    if not isinstance(found.name, str) or not found.name.strip():
+        yield f"its name is {found.name!r}"
+    elif IMPLEMENTATIONS.get(found.name, found) is not found:
+        yield f"{found.name!r} is the name of a known implementation; give yours one of its own"
+    if found.framework not in FRAMEWORKS:
+        yield str(UnknownNameError("framework", str(found.framework), FRAMEWORKS))
+    if not isinstance(found.convention, Convention):
+        yield "its convention is no kl_reference.Convention"
+    if not callable(found.call):
+        yield "its call is not callable"
+    if not found.dtypes or not all(isinstance(each, Dtype) for each in found.dtypes):
+        yield f"its dtypes are {found.dtypes!r}, not a tuple of kl_reference.Dtype"
+
+
 def _module(place: str) -> Any:
-    """Import a module by dotted name or by path."""
+    """Import a module by dotted name or by path; what lies beside it can be imported by it."""
+    path = Path(place).resolve() if place.endswith(".py") else None
+    if path is not None and not path.is_file():
+        raise ValueError(f"{place!r} cannot be imported: there is no such file in {Path.cwd()}")
     try:
-        if not place.endswith(".py"):
-            return importlib.import_module(place)
-        path = Path(place).resolve()
-        if not path.is_file():
-            raise ValueError(f"no such file: {place!r}")
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        if spec is None or spec.loader is None:
-            raise ValueError(f"{place!r} is not a Python file")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[path.stem] = module
+        _reach(Path.cwd() if path is None else path.parent)
+        return importlib.import_module(place) if path is None else _file(path)
+    except (Exception, SystemExit) as error:  # whatever a user's module raises at import is theirs to read
+        lines = [
+            frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)
+        ]
+        where = f" (line {lines[-1]})" if lines else ""
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ValueError(f"{place!r} cannot be imported: {said}{where}") from error
+
+
+def _reach(folder: Path) -> None:
+    """Let modules of a folder be imported where nothing else bears their name."""
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+
+
+def _file(path: Path) -> Any:
+    """Import a file once, under a name that hides no other module's: a kernel may well lie in ``torch.py``."""
+    name = f"kl_conformance_brought_{blake2b(str(path).encode(), digest_size=6).hexdigest()}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError("not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
         spec.loader.exec_module(module)
-        return module
-    except ValueError:
+    except BaseException:
+        del sys.modules[name]
         raise
-    except Exception as error:  # whatever a user's module raises at import is theirs to read
-        raise ValueError(f"{place!r} cannot be imported: {type(error).__name__}: {error}") from error
+    return module
 
 
 def installed_version(package: str) -> str:

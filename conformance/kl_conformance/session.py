@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from kl_cases.problems import Profile
@@ -12,6 +14,8 @@ from kl_conformance.plan import Planned, Selection
 from kl_conformance.subject import Subject
 from kl_reports.result import Result, Verdict
 
+SOCIABLE = {"numpy", "scipy"}  # these may share a process with any framework
+
 
 def selection_of(config: pytest.Config) -> Selection:
     """Return what the options ask for.
@@ -19,23 +23,72 @@ def selection_of(config: pytest.Config) -> Selection:
     Raises
     ------
     pytest.UsageError
-        A name is not known.
+        A profile is not known, or the session was not started as one that asks for the suite.
     """
+    seed: Any = config.getoption("--kl-seed", default=None)
+    if seed is None:
+        raise pytest.UsageError("ask for the suite by its name: pytest --pyargs kl_conformance.suite")
     profile = str(config.getoption("--profile"))
     try:
-        if profile not in {each.value for each in Profile}:
-            raise registry.UnknownName("profile", profile, [each.value for each in Profile])
-        return Selection(
-            implementations=tuple(config.getoption("--implementation")),
-            frameworks=tuple(config.getoption("--framework")),
-            devices=tuple(config.getoption("--device")),
-            dtypes=tuple(config.getoption("--dtype")),
-            modes=tuple(config.getoption("--mode")),
-            profile=Profile(profile),
-            seed=int(config.getoption("--kl-seed")),
-        )
+        registry.check("profile", [profile], [each.value for each in Profile])
+    except registry.UnknownNameError as error:
+        raise pytest.UsageError(str(error)) from None
+
+    def names(option: str) -> tuple[str, ...]:
+        given: Any = config.getoption(option)
+        return tuple(given)
+
+    return Selection(
+        implementations=names("--implementation"),
+        frameworks=names("--framework"),
+        devices=names("--device"),
+        dtypes=names("--dtype"),
+        modes=names("--mode"),
+        profile=Profile(profile),
+        seed=int(seed),
+    )
+
+
+def check(selection: Selection) -> None:
+    """Refuse a selection that one process cannot ask.
+
+    Raises
+    ------
+    pytest.UsageError
+        A name is unknown, a user's implementation cannot be asked, nothing is selected, or frameworks would
+        have to share the process.
+    """
+    try:
+        chosen = selection.chosen()
+        vain = "" if selection.columns() else selection.vain()
     except ValueError as error:
         raise pytest.UsageError(str(error)) from None
+    if vain:
+        raise pytest.UsageError(vain)
+    frameworks = list(dict.fromkeys(each.framework for each in chosen if each.framework not in SOCIABLE))
+    if len(frameworks) > 1:
+        raise pytest.UsageError(
+            f"{', '.join(frameworks)} would share one process, which some of them do not survive; "
+            f"name one, as in --framework {frameworks[0]}, or ask all of them by `kl-conformance run`"
+        )
+
+
+def load(name: str) -> Modules | str:
+    """Return a framework's modules, or why it cannot be imported and what to do."""
+    install = f"pip install 'kl-conformance[{name}]'"
+    try:
+        return registry.framework(name).load()
+    except ModuleNotFoundError as error:
+        what = "is not installed" if error.name == name else "fails to import"
+        return f"{name} {what} ({error.msg}); install it with {install}"
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # an import may fail in any way; the reason goes into the verdict
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        return (
+            f"{name} fails to import ({said}); see that `import {name}` works, or install it with {install}"
+        )
 
 
 class Session:
@@ -62,15 +115,9 @@ class Session:
         return cell.settle()
 
     def load(self, name: str) -> Modules | str:
-        """Return a framework's modules, or why it cannot be imported."""
+        """Return a framework's modules, or why it cannot be imported; it is tried once."""
         if name not in self._modules:
-            try:
-                self._modules[name] = registry.framework(name).load()
-            except ModuleNotFoundError as error:
-                hint = f"pip install 'kl-conformance[{name}]'"
-                self._modules[name] = f"{name} is not installed ({error.msg}); install it with {hint}"
-            except Exception as error:  # an import may fail in any way; the reason goes into the verdict
-                self._modules[name] = f"{name} fails to import: {type(error).__name__}: {error}"
+            self._modules[name] = load(name)
         return self._modules[name]
 
     @staticmethod

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from kl_conformance.output import check_writable
 from kl_reports.exchange import RunFileError, read, write
 from kl_reports.merge import merge as join
 from kl_reports.page import write_page
@@ -21,6 +23,7 @@ def report(files: Sequence[Path], output: Path) -> int:
     Returns 0 when everything is as recorded, 1 when something new is broken, 2 when a file cannot be used.
     """
     try:
+        check_writable(output)
         run = _read(files)
         write_page(run, output)
     except RunFileError as error:
@@ -33,12 +36,13 @@ def report(files: Sequence[Path], output: Path) -> int:
 def merge(files: Sequence[Path], output: Path) -> int:
     """Join run files cell by cell into one; 0, or 2 when a file cannot be used."""
     try:
+        check_writable(output)
         run = _read(files)
         write(output, run)
     except RunFileError as error:
         return _cannot("merge", error)
     print(f"{len(run.results)} cells in {output}")
-    print(f"Next: kl-conformance report {output} -o kl-conformance.html")
+    print(f"Next: kl-conformance report {shlex.quote(str(output))} -o kl-conformance.html")
     return 0
 
 

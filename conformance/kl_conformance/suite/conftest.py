@@ -18,38 +18,33 @@ SESSION = pytest.StashKey[Session]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse unknown names, and frameworks asked for by name that are not there, before anything runs."""
-    selection = selection_of(config)
-    try:
-        chosen = selection.chosen()
-    except ValueError as error:
-        raise pytest.UsageError(str(error)) from None
-    session = Session(selection)
-    if selection.frameworks and not config.getoption("--if-installed"):
-        for name in dict.fromkeys(each.framework for each in chosen):
-            modules = session.load(name)
-            if isinstance(modules, str):
-                raise pytest.UsageError(modules)
-    config.stash[SESSION] = session
+    """Make room for the subjects asked in this process."""
+    config.stash[SESSION] = Session(selection_of(config))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make an item of every cell of the file's chapter."""
     if "cell" in metafunc.fixturenames:
-        chapter = metafunc.module.__name__.rpartition("test_")[2]
+        chapter = metafunc.function.__name__.removeprefix("test_")
         cells = plan.cells(selection_of(metafunc.config), chapter)
         metafunc.parametrize("cell", cells, ids=[cell.key for cell in cells])
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Ask column by column, so that a column's answers are still remembered when the next chapter asks."""
+    items.sort(key=lambda item: "" if (cell := _cell(item)) is None else cell.column.key)
+    for item in items:
+        if (
+            _cell(item) is not None
+        ):  # its warnings are the implementation's, whatever is configured around here
+            item.add_marker(pytest.mark.filterwarnings("default"))
 
-    def column(item: pytest.Item) -> str:
-        callspec = getattr(item, "callspec", None)
-        cell = None if callspec is None else callspec.params.get("cell")
-        return cell.column.key if isinstance(cell, Planned) else ""
 
-    items.sort(key=column)
+def _cell(item: pytest.Item) -> Planned | None:
+    """Return the cell an item settles; None for an item of somebody else's."""
+    callspec = getattr(item, "callspec", None)
+    cell = None if callspec is None else callspec.params.get("cell")
+    return cell if isinstance(cell, Planned) else None
 
 
 @pytest.fixture

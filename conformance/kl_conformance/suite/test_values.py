@@ -1,4 +1,4 @@
-"""Values: is the number right?"""
+"""Values: the number is right."""
 
 from collections.abc import Callable
 
@@ -6,5 +6,5 @@ from kl_conformance.plan import Planned
 
 
 def test_values(cell: Planned, settle: Callable[[Planned], None]) -> None:
-    """Values: is the number right?"""
+    """Values: the number is right."""
     settle(cell)

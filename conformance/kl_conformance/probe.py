@@ -1,0 +1,73 @@
+"""What an implementation a user brings says of itself, read in a process of its own: importing it may do anything."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from kl_cases.problems import Profile
+from kl_conformance import host, plan
+from kl_conformance.plan import Selection
+from kl_reports.line import decode_header, encode_header
+from kl_reports.result import Header
+
+SECONDS = 300
+
+
+def probe(selection: Selection) -> Header:
+    """Return the header of a run that asks what a user brings; nothing of it is imported in this process.
+
+    Raises
+    ------
+    ValueError
+        It cannot be imported, or is no Implementation that can be asked.
+    """
+    name = ", ".join(selection.implementations)
+    with tempfile.TemporaryDirectory() as folder:
+        said = Path(folder) / "said.json"
+        asked = json.dumps(asdict(selection) | {"profile": selection.profile.value})
+        command = [sys.executable, "-P", "-m", "kl_conformance.probe", asked, str(said)]
+        try:
+            done = subprocess.run(
+                command,
+                env=host.environment(),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise ValueError(f"{name!r} cannot be imported: no end of it after {SECONDS} s") from None
+        if not said.exists():
+            last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+            raise ValueError(
+                f"{name!r} cannot be imported: its process {host.ending(done.returncode)} ({last.strip()})"
+            )
+        answer = json.loads(said.read_text(encoding="utf-8"))
+    if "error" in answer:
+        raise ValueError(answer["error"])
+    return decode_header(answer)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Write what a selection sets out to ask, or why it cannot, into a file."""
+    asked, said = arguments
+    fields = json.loads(asked)
+    names = {key: tuple(value) for key, value in fields.items() if isinstance(value, list)}
+    selection = Selection(**names, profile=Profile(fields["profile"]), seed=fields["seed"])
+    try:
+        answer = encode_header(plan.header(selection, plan.cells(selection)))
+    except ValueError as error:
+        answer = {"error": str(error)}
+    Path(said).write_text(json.dumps(answer), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

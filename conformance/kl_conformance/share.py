@@ -1,0 +1,67 @@
+"""What each worker of a run is to ask: frameworks never share a process, and a user's kernel has one of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from kl_conformance import plan, registry
+from kl_conformance.plan import Selection
+from kl_conformance.probe import probe
+from kl_reports.result import Header
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one worker is to ask.
+
+    Parameters
+    ----------
+    name
+        What people see: a framework, or where a user's implementation lies.
+    selection
+        Whom to ask.
+    header
+        What that sets out to judge.
+    """
+
+    name: str
+    selection: Selection
+    header: Header
+
+
+def shares(selection: Selection) -> list[Share]:
+    """Divide a selection: a share for each framework, and for each implementation a user brings.
+
+    Raises
+    ------
+    ValueError
+        What a user brings cannot be asked, or bears the name of another.
+    """
+    found: list[Share] = []
+    for name, part in _parts(selection):
+        brought = any(registry.is_brought(each) for each in part.implementations)
+        header = probe(part) if brought else plan.header(part, plan.cells(part))
+        if header.planned:
+            found.append(Share(name, part, header))
+    names = [name for share in found for name in share.header.implementations]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"two implementations are named {name!r}; give one another name")
+    return found
+
+
+def _parts(selection: Selection) -> Iterator[tuple[str, Selection]]:
+    """Yield the name and the selection of each share."""
+    names = dict.fromkeys(selection.implementations or registry.IMPLEMENTATIONS)
+    known = [registry.implementation(name) for name in names if not registry.is_brought(name)]
+    for framework in dict.fromkeys(each.framework for each in known):
+        if not selection.frameworks or framework in selection.frameworks:
+            own = tuple(each.name for each in known if each.framework == framework)
+            yield framework, replace(selection, implementations=own, frameworks=(framework,))
+    brought = [name for name in names if registry.is_brought(name)]
+    short = [Path(name).name for name in brought]
+    for name in brought:
+        shown = Path(name).name
+        yield shown if short.count(shown) == 1 else name, replace(selection, implementations=(name,))
