@@ -106,7 +106,7 @@ def enclosed(formula: Formula, p: Distribution, q: Distribution) -> Ball:
     if formula is Formula.GENERALISED:
         other = q.rough
         error = error + weight * (_weight_error(p, target) + 2.0) + other * (_weight_error(q, model) + 1.0)
-        error = error + 2.0 * np.abs(value)
+        error = error + 2.0 * np.abs(value) + masked(q.ordinary, np.full_like(other, UNDERFLOW))
         value = (value - weight) + other
     return Ball(value, np.zeros_like(value), error * (U * SECOND_ORDER))
 

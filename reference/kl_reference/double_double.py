@@ -96,9 +96,11 @@ def total(a: Pair, axis: int) -> tuple[Pair, int]:
     depth = 0
     while (length := high.shape[0]) > 1:
         half = length // 2
-        upper = add((high[:half], low[:half]), (high[half : 2 * half], low[half : 2 * half]))
+        paired = add((high[:half], low[:half]), (high[half : 2 * half], low[half : 2 * half]))
         odd = high[2 * half :], low[2 * half :]
-        high, low = (np.concatenate(parts) for parts in zip(upper, odd, strict=True))
+        high, low = (
+            (np.concatenate(parts) for parts in zip(paired, odd, strict=True)) if length % 2 else paired
+        )
         depth += 1
     return (np.moveaxis(high, 0, axis), np.moveaxis(low, 0, axis)), depth
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -64,12 +65,13 @@ def gradient(problem: Problem, side: Side, upstream: NDArray[Any] | None = None)
     require_ieee()
     operand, axis = problem.side(side), problem.class_axis
     with np.errstate(all="ignore"):
-        own = sheet_of(problem, side)
+        sheets = {each: sheet_of(problem, each) for each in Side}
+        own = sheets[side]
         count = divisor(problem.reduction, problem.shape, axis)
         incoming = _incoming(problem, upstream)
 
         def by(logarithmic: bool) -> Terms:
-            slopes = _slopes(problem, side, logarithmic, incoming, count)
+            slopes = _slopes(problem, sheets, side, logarithmic, incoming, count)
             return _unbroadcast(slopes, incoming.shape, own.values.shape)
 
         if own.normaliser is None:
@@ -99,9 +101,16 @@ def _incoming(problem: Problem, upstream: NDArray[Any] | None) -> Array:
             return np.broadcast_to(np.broadcast_to(given, ()), sheet)
 
 
-def _slopes(problem: Problem, side: Side, logarithmic: bool, incoming: Array, count: int) -> Terms:
+def _slopes(
+    problem: Problem,
+    sheets: Mapping[Side, Sheet],
+    side: Side,
+    logarithmic: bool,
+    incoming: Array,
+    count: int,
+) -> Terms:
     """Return slope × upstream of every term; the scales are those of slope × upstream ÷ count."""
-    p, q = (sheet_of(problem, each).broadcast(incoming.shape) for each in (Side.TARGET, Side.MODEL))
+    p, q = (sheets[each].broadcast(incoming.shape) for each in (Side.TARGET, Side.MODEL))
 
     def make(rows: slice, columns: slice) -> Terms:
         p_block, q_block = p.block(rows, columns), q.block(rows, columns)

@@ -116,6 +116,14 @@ def test_blocks_that_overflow_are_done_finely(both: Any) -> None:
     assert rough.value[0, 0] == 0.0
 
 
+def test_what_underflows_is_allowed_for(both: Any) -> None:
+    """A probability far below float64's range is 0 within a radius, not exactly 0."""
+    p = Operand.of(np.array([[-np.inf, -1.0]]), Space.LOG, Dtype.FLOAT32)
+    q = Operand.of(np.array([[-1e4, -1.0]]), Space.LOG, Dtype.FLOAT32)
+    for result in both(Problem(p, q, Formula.GENERALISED)):
+        assert result.value[0, 0] == 0.0 < result.radius[0, 0]
+
+
 def test_only_large_problems_of_narrow_dtypes_are_coarse() -> None:
     """float64 is never judged by float64."""
 
