@@ -182,6 +182,7 @@ def convention(implementation: Implementation) -> Mapping[str, str]:
     reductions = "; ".join(f"{name}: {kind.value}" for name, kind in own.reductions.items())
     return {
         "framework": implementation.framework,
+        "package": implementation.package,
         "documentation": implementation.documentation,
         "formula": own.formula.value,
         "argument order": ", ".join(side.value for side in own.order),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from kl_reports.result import Result, Run, Verdict
-from kl_reports.tally import column_of, level_of
+from kl_reports.tally import column_of, level_of, package_of
 from kl_reports.wording import LOOKS, count, listed, one_line, outcome, ratio, short_dtype
 
 # With more cells than this only news has a sentence of its own, and all else is read by the table's headers:
@@ -45,6 +45,7 @@ class Group:
     """The columns of one implementation that differ in nothing but dtype: one column of the drawn matrix."""
 
     framework: str
+    package: str
     implementation: str
     version: str
     device: str
@@ -70,7 +71,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """Neighbouring groups of one framework, version, device and mode."""
+    """Neighbouring groups of one framework, package, version, device and mode."""
 
     framework: str
     words: str
@@ -152,18 +153,19 @@ def matrix(run: Run, links: Mapping[str, str]) -> Matrix:
 
 def _groups(run: Run) -> list[Group]:
     """Return the columns gathered by all but dtype, frameworks and their versions kept together."""
-    members: dict[tuple[str, str, str, str, str], list[tuple[str, str]]] = {}
+    members: dict[tuple[str, ...], list[tuple[str, str]]] = {}
     for key in dict.fromkeys((*run.header.columns, *(result.column for result in run.results))):
         column = column_of(run, key)
-        place = (column.framework, column.version, column.device, column.mode, column.implementation)
+        package = package_of(run, column)
+        place = (column.framework, package, column.version, column.device, column.mode, column.implementation)
         members.setdefault(place, []).append((column.dtype, key))
-    bands = list(dict.fromkeys(place[:4] for place in members))
+    bands = list(dict.fromkeys(place[:5] for place in members))
     groups: list[Group] = []
-    for place in sorted(members, key=lambda place: bands.index(place[:4])):
-        framework, version, device, mode, implementation = place
+    for place in sorted(members, key=lambda place: bands.index(place[:5])):
+        framework, package, version, device, mode, implementation = place
         pairs = sorted(members[place], key=lambda pair: _dtype_order(pair[0]))
         keys, dtypes = tuple(key for _, key in pairs), tuple(short_dtype(dtype) for dtype, _ in pairs)
-        groups.append(Group(framework, implementation, version, device, mode, keys, dtypes))
+        groups.append(Group(framework, package, implementation, version, device, mode, keys, dtypes))
     return groups
 
 
@@ -173,10 +175,11 @@ def _dtype_order(dtype: str) -> tuple[int, str]:
 
 def _bands(groups: Sequence[Group]) -> Iterator[Band]:
     for place, members in groupby(
-        groups, key=lambda group: (group.framework, group.version, group.device, group.mode)
+        groups, key=lambda group: (group.framework, group.package, group.version, group.device, group.mode)
     ):
-        framework, *rest = place
-        yield Band(framework, " ".join(filter(None, rest)), len(list(members)))
+        framework, package, *rest = place
+        own = () if package == framework else (package,)
+        yield Band(framework, " ".join(filter(None, (*own, *rest))), len(list(members)))
 
 
 @dataclass(frozen=True, slots=True)

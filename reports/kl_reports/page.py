@@ -18,7 +18,7 @@ from kl_reports import finding
 from kl_reports.exchange import RunFileError, replacing
 from kl_reports.matrix import matrix, severity
 from kl_reports.result import Result, Run, Verdict
-from kl_reports.tally import LEVELS, column_of, completeness, level_of, scores
+from kl_reports.tally import LEVELS, column_of, completeness, level_of, packages, scores
 from kl_reports.witness import show
 from kl_reports.wording import (
     LOOKS,
@@ -194,9 +194,7 @@ def _asked(run: Run) -> dict[str, list[str]]:
     ]
     columns = columns or list(run.header.columns.values())
     return {
-        "frameworks": list(
-            dict.fromkeys(f"{column.framework} {column.version}".strip() for column in columns)
-        ),
+        "packages": packages(run, columns),
         "devices": list(dict.fromkeys(column.device for column in columns)),
         "dtypes": list(dict.fromkeys(short_dtype(column.dtype) for column in columns)),
         "modes": list(dict.fromkeys(column.mode for column in columns)),
@@ -206,7 +204,7 @@ def _asked(run: Run) -> dict[str, list[str]]:
 def _properties(run: Run) -> list[str]:
     """Return the properties the implementations are described by, in order."""
     known = dict.fromkeys(name for entry in run.header.implementations.values() for name in entry)
-    return [name for name in known if name not in {"framework", "documentation"}]
+    return [name for name in known if name not in {"framework", "package", "documentation"}]
 
 
 def _asset(name: str) -> str:

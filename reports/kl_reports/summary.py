@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kl_reports.result import Result, Run, Verdict
-from kl_reports.tally import column_of, completeness, level_of, scores
+from kl_reports.tally import column_of, completeness, level_of, packages, scores
 from kl_reports.witness import show
 from kl_reports.wording import column_words, count, listed, one_line, outcome, short_dtype
 
@@ -41,11 +41,10 @@ def _completeness(run: Run) -> Iterator[str]:
 def _asked(run: Run) -> Iterator[str]:
     header = run.header
     columns = list(header.columns.values())
-    frameworks = dict.fromkeys(f"{column.framework} {column.version}".strip() for column in columns)
     devices = dict.fromkeys(column.device for column in columns)
     dtypes = dict.fromkeys(short_dtype(column.dtype) for column in columns)
     yield (
-        f"Asked {one_line(listed(list(frameworks), 12))} on {one_line(listed(list(devices)))} "
+        f"Asked {one_line(listed(packages(run, columns), 12))} on {one_line(listed(list(devices)))} "
         f"in {one_line(listed(list(dtypes), 8))}."
     )
     yield (

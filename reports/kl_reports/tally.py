@@ -120,6 +120,17 @@ def column_of(run: Run, key: str) -> Column:
     return run.header.columns.get(key) or Column(key, "unlisted", "", "", "", "")
 
 
+def package_of(run: Run, column: Column) -> str:
+    """Return the package whose version a column bears, such as ``optax``; its framework where none is said."""
+    return str(run.header.implementations.get(column.implementation, {}).get("package", column.framework))
+
+
+def packages(run: Run, columns: Iterable[Column]) -> list[str]:
+    """Return the packages of columns with their versions, each once."""
+    names = (f"{package_of(run, column)} {column.version}".strip() for column in columns)
+    return list(dict.fromkeys(names))
+
+
 def short_names(run: Run) -> dict[str, str]:
     """Return for each column the shortest name, dtype apart, that tells it from the others that ran."""
     ran: dict[str, set[tuple[str, str, str]]] = {}
