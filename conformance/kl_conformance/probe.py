@@ -45,12 +45,12 @@ def probe(selection: Selection) -> Header:
             )
         except subprocess.TimeoutExpired:
             raise ValueError(f"{name!r} cannot be imported: no end of it after {SECONDS} s") from None
-        if not said.exists():
-            last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-            raise ValueError(
-                f"{name!r} cannot be imported: its process {host.ending(done.returncode)} ({last.strip()})"
-            )
-        answer = json.loads(said.read_text(encoding="utf-8"))
+        try:
+            answer = json.loads(said.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1].strip()
+            how = host.ending(done.returncode)
+            raise ValueError(f"{name!r} cannot be imported: its process {how} ({last})") from None
     if "error" in answer:
         raise ValueError(answer["error"])
     return decode_header(answer)

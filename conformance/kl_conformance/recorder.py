@@ -12,12 +12,12 @@ from kl_conformance import plan
 from kl_conformance.output import check_writable
 from kl_conformance.plan import Planned
 from kl_conformance.session import check, load, selection_of
+from kl_conformance.worker import HARNESS_FAILED
 from kl_reports.exchange import RunFileError, Writer
 from kl_reports.line import decode_result
 from kl_reports.result import Result, Verdict
 
 PROPERTY = "kl_conformance"
-HARNESS = "The harness failed, not the implementation"
 _DIED = "???"  # what pytest-xdist calls the phase of an item whose process died
 
 
@@ -36,7 +36,6 @@ class Recorder:
         asked = config.getoption("--run-file")
         self._path = None if asked is None else Path(asked)
         self._writer: Writer | None = None
-        self._may_begin = False
         self._cells: dict[str, Planned] = {}
         self._recorded: set[str] = set()
         self._harness_failed = False
@@ -46,33 +45,27 @@ class Recorder:
         except RunFileError as error:
             raise pytest.UsageError(str(error)) from None
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Refuse a framework that was asked by name and is not there, before anything else is started."""
+        if not self._demanded or session.config.option.collectonly:
+            return
+        for name in dict.fromkeys(each.framework for each in self._selection.chosen()):
+            modules = load(name)
+            if isinstance(modules, str):
+                raise pytest.UsageError(modules)
+
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Learn which cells are asked."""
-        self._plan(item.nodeid for item in session.items)
+        """Begin the file, once it is known which cells are asked."""
+        if not session.config.option.collectonly:
+            self._begin(item.nodeid for item in session.items)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
-        """Learn it from the processes that collect, each of which collects all."""
+        """Do so where other processes collect, each of which collects all."""
         del node
         if not self._cells:
-            self._plan(ids)
-            self._begin()
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtestloop(self, session: pytest.Session) -> None:
-        """Refuse a framework that was asked by name and is not there; only then begin the file.
-
-        A file of that name may hold an earlier run, which a mistake in the command line must not cost.
-        """
-        if session.config.option.collectonly:
-            return
-        if self._demanded:
-            for name in dict.fromkeys(each.framework for each in self._selection.chosen()):
-                modules = load(name)
-                if isinstance(modules, str):
-                    raise pytest.UsageError(modules)
-        self._may_begin = True
-        self._begin()
+            self._begin(ids)
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """Say which cell is about to be asked: should the process die, it is known at whose door."""
@@ -90,7 +83,9 @@ class Recorder:
             last = (report.longreprtext.strip().splitlines() or [""])[-1]
             died = str(report.when) == _DIED
             self._harness_failed |= not died
-            verdict, why = (Verdict.CRASHED, last) if died else (Verdict.UNDECIDED, f"{HARNESS}: {last}")
+            verdict, why = (
+                (Verdict.CRASHED, last) if died else (Verdict.UNDECIDED, f"{HARNESS_FAILED}: {last}")
+            )
             self._record(report.nodeid, self._without_answer(report.nodeid, verdict, why))
 
     @pytest.hookimpl(trylast=True)
@@ -110,16 +105,14 @@ class Recorder:
 
         self._write(close)
 
-    def _plan(self, nodeids: Iterable[str]) -> None:
+    def _begin(self, nodeids: Iterable[str]) -> None:
+        """Write what is asked of whom: not before it is known, lest a mistake cost an earlier run its file."""
         by_key = {_as_pytest_writes(each.key): each for each in plan.cells(self._selection)}
         for nodeid in nodeids:
             cell = by_key.get(nodeid.partition("::")[2].partition("[")[2].removesuffix("]"))
             if cell is not None:
                 self._cells[nodeid] = cell
-
-    def _begin(self) -> None:
-        """Write the header, as soon as it is known what is asked and that it can be."""
-        if self._may_begin and self._cells and self._path is not None and self._writer is None:
+        if self._cells and self._path is not None:
             cells = list(self._cells.values())
             try:
                 self._writer = Writer(self._path)

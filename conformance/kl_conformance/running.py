@@ -17,10 +17,9 @@ from kl_cases.problems import Profile
 from kl_conformance import registry
 from kl_conformance.output import check_writable
 from kl_conformance.plan import Selection
-from kl_conformance.recorder import HARNESS as HARNESS_FAILED
 from kl_conformance.share import shares
 from kl_conformance.watching import undisturbed, watch
-from kl_conformance.worker import BROKEN, HARNESS, INTERRUPTED, NOTHING, OK, USAGE, Worker
+from kl_conformance.worker import BROKEN, HARNESS, HARNESS_FAILED, INTERRUPTED, NOTHING, OK, USAGE, Worker
 from kl_reports.exchange import RunFileError, write
 from kl_reports.merge import merge
 from kl_reports.result import Run, Verdict
@@ -111,13 +110,13 @@ def _conclude(request: Request, workers: Sequence[Worker], folder: Path, *, inte
         kept = f"what was judged is kept: kl-conformance merge {shlex.quote(str(folder))} -o RUN"
         return _refuse(f"{error}; {kept}", HARNESS)
     code = _code(workers, whole, interrupted=interrupted)
+    if code != HARNESS and not any(worker.died for worker in workers):
+        shutil.rmtree(folder, ignore_errors=True)  # where something died, its last words are worth keeping
     if not mistakes:
         print(summary(whole))
     print(f"Run file: {request.output}")
     print(f"Next: kl-conformance report {shlex.quote(str(request.output))} -o kl-conformance.html")
     _explain(code, workers, whole, "; ".join(mistakes))
-    if code != HARNESS and not any(worker.died for worker in workers):
-        shutil.rmtree(folder, ignore_errors=True)
     return code
 
 

@@ -17,6 +17,7 @@ from kl_reports.result import Result, Run, Verdict
 
 SUITE = Path(__file__).parent / "suite"
 OK, BROKEN, INTERRUPTED, HARNESS, USAGE, NOTHING = 0, 1, 2, 3, 4, 5  # pytest's exit codes
+HARNESS_FAILED = "The harness failed, not the implementation"  # how a worker words that of a cell
 PATIENCE = 5.0  # seconds a worker has to close its file when it is interrupted
 
 

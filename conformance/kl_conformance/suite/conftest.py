@@ -30,13 +30,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("cell", cells, ids=[cell.key for cell in cells])
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Ask column by column, so that a column's answers are still remembered when the next chapter asks."""
-    items.sort(key=lambda item: "" if (cell := _cell(item)) is None else cell.column.key)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Ask in the order of the plan: column by column, so that a column's answers are still remembered."""
+    order = {cell.key: place for place, cell in enumerate(plan.cells(selection_of(config)))}
+    items.sort(key=lambda item: -1 if (cell := _cell(item)) is None else order[cell.key])
     for item in items:
-        if (
-            _cell(item) is not None
-        ):  # its warnings are the implementation's, whatever is configured around here
+        if _cell(item) is not None:
+            # Its warnings are the implementation's, whatever is configured around here.
             item.add_marker(pytest.mark.filterwarnings("default"))
 
 

@@ -1,7 +1,11 @@
-"""A kernel somebody wrote, declared as `kl-conformance run broken_kl.py:BROKEN` asks it; RIGHT is its mended twin."""
+"""Kernels somebody wrote, declared as `kl-conformance run broken_kl.py:BROKEN` asks them; RIGHT is what they meant."""
 
 from __future__ import annotations
 
+import itertools
+import os
+import signal
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +17,7 @@ from kl_reference import Convention, Reduction, Space
 from kl_reference.dtype import Dtype
 
 Array = NDArray[Any]
+_CALLS = itertools.count()
 
 
 def terms(target: Array, log_model: Array) -> Array:
@@ -54,6 +59,29 @@ def right(modules: Any, call: Call) -> Array:
     )
 
 
+def dying(modules: Any, call: Call) -> Array:
+    """Answer as many calls as a process usually gets in a few cells, then end it without a word."""
+    if next(_CALLS) > 100:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return right(modules, call)
+
+
+def slow(modules: Any, call: Call) -> Array:
+    """Answer a first few calls, and from then on none within anybody's patience."""
+    if next(_CALLS) > 100:
+        time.sleep(3600)
+    return right(modules, call)
+
+
+class RudeError(BaseException):
+    """Nothing that is meant to be caught."""
+
+
+def rude(modules: Any, call: Call) -> Array:
+    """Raise what passes through everybody who catches errors."""
+    raise RudeError("get out")
+
+
 def declared(name: str, call: Callable[[Any, Call], Array]) -> Implementation:
     """Declare what such a kernel computes."""
     return Implementation(
@@ -74,3 +102,6 @@ def declared(name: str, call: Callable[[Any, Call], Array]) -> Implementation:
 
 BROKEN = declared("broken_kl", broken)
 RIGHT = declared("right_kl", right)
+DYING = declared("dying_kl", dying)
+SLOW = declared("slow_kl", slow)
+RUDE = declared("rude_kl", rude)
