@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +11,8 @@ from kl_conformance import plan, registry
 from kl_conformance.plan import Selection
 from kl_conformance.probe import probe
 from kl_reports.result import Header
+
+WORTH_DIVIDING = 400  # cells: with fewer, a second process spends its time on importing
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,8 @@ class Share:
 def shares(selection: Selection) -> list[Share]:
     """Divide a selection: a share for each framework, and for each implementation a user brings.
 
+    One framework asked alone is divided by dtype, a share for each core.
+
     Raises
     ------
     ValueError
@@ -45,11 +50,30 @@ def shares(selection: Selection) -> list[Share]:
         header = probe(part) if brought else plan.header(part, plan.cells(part))
         if header.planned:
             found.append(Share(name, part, header))
+    alone = [share for share in found if len(share.header.planned) >= WORTH_DIVIDING]
+    if len(found) == len(alone) == 1 and not any(
+        map(registry.is_brought, alone[0].selection.implementations)
+    ):
+        return _divided(alone[0], os.cpu_count() or 1)
     names = [name for share in found for name in share.header.implementations]
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"two implementations are named {name!r}; give one another name")
     return found
+
+
+def _divided(share: Share, cores: int) -> list[Share]:
+    """Divide the one share there is over all cores, by dtype: what is compiled and remembered differs by dtype.
+
+    With several frameworks each already has a core; one alone, as in a tox environment, would leave others idle.
+    """
+    dtypes = list(dict.fromkeys(column.dtype for column in share.header.columns.values()))
+    piles = [tuple(dtypes[first::cores]) for first in range(min(cores, len(dtypes)))]
+    parts = [replace(share.selection, dtypes=pile) for pile in piles]
+    return [
+        Share(f"{share.name} {place}/{len(parts)}", part, plan.header(part, plan.cells(part)))
+        for place, part in enumerate(parts, start=1)
+    ]
 
 
 def _parts(selection: Selection) -> Iterator[tuple[str, Selection]]:
