@@ -108,9 +108,9 @@ class Expectation:
         region = _folded(self.region(_elements(judgement.problem, self.region)), judgement)
         if not region.any():
             return region
-        return region & np.broadcast_to(
-            self.instead(_answers(judgement, subject, self.instead)), region.shape
-        )
+        given = self.instead(_answers(judgement, subject, self.instead))
+        explained: Mask = region & np.broadcast_to(given, region.shape)
+        return explained
 
     def shown(self) -> Iterator[tuple[str, Pair]]:
         """Yield the witnesses as pairs, each with the id of its corpus case."""

@@ -153,11 +153,12 @@ def matrix(run: Run, links: Mapping[str, str]) -> Matrix:
 
 def _groups(run: Run) -> list[Group]:
     """Return the columns gathered by all but dtype, frameworks and their versions kept together."""
-    members: dict[tuple[str, ...], list[tuple[str, str]]] = {}
+    members: dict[tuple[str, str, str, str, str, str], list[tuple[str, str]]] = {}
     for key in dict.fromkeys((*run.header.columns, *(result.column for result in run.results))):
         column = column_of(run, key)
         package = package_of(run, column)
-        place = (column.framework, package, column.version, column.device, column.mode, column.implementation)
+        name = column.implementation
+        place = (column.framework, package, column.version, column.device, column.mode, name)
         members.setdefault(place, []).append((column.dtype, key))
     bands = list(dict.fromkeys(place[:5] for place in members))
     groups: list[Group] = []
