@@ -1,0 +1,1 @@
+"""Studies: measurements of the suite itself, repeated by one command."""

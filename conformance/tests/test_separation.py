@@ -1,0 +1,51 @@
+"""The study that measures the tolerances, in small: right kernels pass, wrong ones are stopped."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+
+from studies.detection import battery, detect
+from studies.faults import kernels, right
+from studies.separation import QUICK, Study, study, table
+
+
+@pytest.fixture(scope="module")
+def measured() -> Study:
+    """Return the quick study, which asks NumPy alone."""
+    return study(QUICK)
+
+
+def test_right_answers_are_within_the_tolerance(measured: Study) -> None:
+    """NumPy's own arithmetic raises no alarm, in any dtype it has, over terms or over sums of rows."""
+    assert {one.dtype for one in measured.agreements} == {"float64", "float32", "float16"}
+    assert sum(one.count for one in measured.agreements) > 1_000_000
+    assert [one for one in measured.agreements if one.violations] == []
+
+
+def test_every_fault_is_stopped(measured: Study) -> None:
+    """Ladders and exact sums together stop every fault in every test."""
+    assert len(measured.lines) == len(list(kernels()))
+    assert {line.fault: line.together for line in measured.lines if line.together < 1} == {}
+
+
+def test_a_kernel_without_a_fault_is_not_stopped() -> None:
+    """The same ladders and exact sums let right kernels pass."""
+    asked = battery(QUICK.tests, QUICK.ladders, QUICK.probes)
+    assert [detect(kernel, asked).together for kernel in right()] == [0, 0]
+
+
+def test_kernels_compute_in_float32() -> None:
+    """No kernel of the study slips into float64."""
+    p, log_q = np.array([[0.25, 0.75]], np.float32), np.array([[-1.0, -2.0]], np.float32)
+    for kernel in (*right(), *kernels()):
+        assert kernel.terms(p, log_q).dtype == kernel.rows(p, log_q).dtype == np.float32, kernel.name
+
+
+def test_the_table_is_written_without_a_framework(measured: Study) -> None:
+    """The page names every fault and says who stops it; nothing but NumPy was imported for it."""
+    page = table(measured)
+    assert all(f"| {kernel.name} |" in page for kernel in (*right(), *kernels()))
+    assert {"torch", "tensorflow", "jax"}.isdisjoint(sys.modules)
