@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
-from kl_reference import coarse
+from kl_reference import coarse, swift
 from kl_reference.condition import term_scale
 from kl_reference.convention import Reduction, Side
 from kl_reference.distribution import Distribution
@@ -48,9 +46,7 @@ def answer(problem: Problem) -> Enclosure:
     shape, axis, reduction = problem.shape, problem.class_axis, problem.reduction
     sheet = sheet_shape(shape, axis)
     with np.errstate(all="ignore"):
-        large = coarse.suits(problem)
-        make, size = _maker(problem, sheet, large), coarse.BLOCK if large else BLOCK
-        summed = gathered(sheet, make, reduction, size)
+        summed = _summed(problem, sheet)
         result = summed.divided(divisor(reduction, shape, axis))
         match reduction:
             case Reduction.TERMS:
@@ -61,9 +57,10 @@ def answer(problem: Problem) -> Enclosure:
                 return result.enclosure(lambda part: part.reshape(()))
 
 
-def _maker(problem: Problem, sheet: tuple[int, ...], large: bool) -> Callable[[slice, slice], Terms]:
-    """Return what makes a block of terms from its rows and columns."""
-    formula, dtype = problem.formula, problem.target.dtype
+def _summed(problem: Problem, sheet: tuple[int, ...]) -> Terms:
+    """Return the terms, a sheet (*outer, classes) of them, summed as the reduction says but not yet divided."""
+    formula, reduction, dtype = problem.formula, problem.reduction, problem.target.dtype
+    large = coarse.suits(problem)
     summer = coarse.coarsely if large else finely
     p, q = (sheet_of(problem, side, summer).broadcast(sheet) for side in (Side.TARGET, Side.MODEL))
 
@@ -71,8 +68,16 @@ def _maker(problem: Problem, sheet: tuple[int, ...], large: bool) -> Callable[[s
         value = term(formula, p, q)
         return Terms(value, term_scale(formula, p, q, np.abs(value.rough), dtype))
 
-    make = coarse.certified(fine, formula, dtype, summed_axes(problem.reduction)) if large else fine
-    return lambda rows, columns: make(p.block(rows, columns), q.block(rows, columns))
+    make: coarse.Make = fine
+    if large:
+        make = coarse.certified(fine, formula, dtype, summed_axes(reduction))
+        if swift.suits(problem, p, q):
+            return swift.gathered(p, q, reduction, dtype, fine, make)
+
+    def block(rows: slice, columns: slice) -> Terms:
+        return make(p.block(rows, columns), q.block(rows, columns))
+
+    return gathered(sheet, block, reduction, coarse.BLOCK if large else BLOCK)
 
 
 def sheet_of(problem: Problem, side: Side, summer: Summer = finely) -> Sheet:

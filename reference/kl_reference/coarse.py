@@ -73,7 +73,7 @@ def certified(fine: Make, formula: Formula, dtype: Dtype, axes: tuple[int, ...])
         if not np.all(np.isfinite(terms.value.ball.error)):
             return fine(p, q)
         if next(number).bit_count() == 1:
-            _certify(terms, fine(p, q))
+            certify(terms, fine(p, q))
         return _summed(terms, axes)
 
     return make
@@ -126,12 +126,7 @@ def special(formula: Formula, p: Distribution, q: Distribution) -> Array:
     return np.where(both | np.isfinite(value), 0.0, value)
 
 
-def _terms(formula: Formula, p: Distribution, q: Distribution, dtype: Dtype) -> Terms:
-    value = Scaled.of(enclosed(formula, p, q), special(formula, p, q))
-    return Terms(value, term_scale(formula, p, q, np.abs(value.ball.high), dtype))
-
-
-def _certify(terms: Terms, fine: Terms) -> None:
+def certify(terms: Terms, fine: Terms) -> None:
     """Refuse to go on if double-double finds a term outside its bound."""
     exact, coarse = fine.value.ball.scaled(fine.value.exponent), terms.value.ball
     distance = np.abs((coarse.high - exact.high) - exact.low)
@@ -140,6 +135,11 @@ def _certify(terms: Terms, fine: Terms) -> None:
         raise ArithmeticError(
             "NumPy's log or exp errs by more than 4 ulp here, or its float64 is not IEEE 754"
         )
+
+
+def _terms(formula: Formula, p: Distribution, q: Distribution, dtype: Dtype) -> Terms:
+    value = Scaled.of(enclosed(formula, p, q), special(formula, p, q))
+    return Terms(value, term_scale(formula, p, q, np.abs(value.ball.high), dtype))
 
 
 def _summed(terms: Terms, axes: tuple[int, ...]) -> Terms:

@@ -64,6 +64,32 @@ def term_scale(formula: Formula, p: Distribution, q: Distribution, magnitude: Ar
     return Scale(condition, fixed, magnitude, gradual, flushed, 1)
 
 
+def plain_scale(
+    space: Space, present: Array, condition: Array, logs: tuple[Array, Array], magnitude: Array, dtype: Dtype
+) -> Scale:
+    """Return what ``term_scale`` sums up to where P and log Q stay as they were received.
+
+    Parameters
+    ----------
+    space
+        That of P; Q is given by logarithms.
+    present
+        How many terms have p > 0: the others count for nothing here.
+    condition, magnitude
+        S and T.
+    logs
+        Sums of |log p| and of |log q|.
+    dtype
+        That of P.
+    """
+    target, model = logs
+    gradual = 2.0 * present
+    if space is not Space.PROBABILITY:
+        gradual = gradual + 0.5 * (3.0 * present + target + model)
+    flushed = (abs(math.log(dtype.least_subnormal)) + 4.0) * present + model
+    return Scale(condition, np.zeros_like(magnitude), magnitude, gradual, flushed, 1)
+
+
 def slope_scale(
     formula: Formula, side: Side, logarithmic: bool, p: Distribution, q: Distribution, dtype: Dtype
 ) -> Scale:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import assert_never
+from typing import Any, assert_never
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kl_reference import scaled
 from kl_reference.ball import INFLATION
@@ -41,6 +42,18 @@ class Terms:
     def reshape(self, shape: tuple[int, ...]) -> Terms:
         """Return the same terms in another shape."""
         return Terms(self.value.reshape(shape), self.scale.each(lambda part: part.reshape(shape)))
+
+    def put(self, part: Terms, rows: slice, columns: slice) -> None:
+        """Write other terms over those in a place."""
+        mine, theirs = self._arrays, part._arrays
+        for array, other in zip(mine, theirs, strict=True):
+            array[rows, columns] = other
+
+    @property
+    def _arrays(self) -> tuple[NDArray[Any], ...]:
+        value, scale = self.value, self.scale
+        numbers = value.ball.high, value.ball.low, value.ball.error, value.exponent, value.special
+        return *numbers, scale.condition, scale.fixed, scale.magnitude, scale.gradual, scale.flushed
 
     def enclosure(self, shaped: Callable[[Array], Array]) -> Enclosure:
         """Return the terms rounded to float64, every array in the shape that ``shaped`` gives it."""

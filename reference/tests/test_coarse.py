@@ -136,10 +136,13 @@ def test_only_large_problems_of_narrow_dtypes_are_coarse() -> None:
     assert not coarse.suits(of(2001, Dtype.FLOAT64))
 
 
-def test_memory_is_bounded_by_the_block() -> None:
+@pytest.mark.parametrize("contiguous", [False, True])
+def test_memory_is_bounded_by_the_block(contiguous: bool) -> None:
     """A reduction of five million terms needs a few megabytes beside its operands."""
     row = np.random.default_rng(4).uniform(0.1, 1.0, 5000).astype(np.float32)
     p, q = (np.broadcast_to(values, (1000, 5000)) for values in (row, np.log(row)))
+    if contiguous:
+        p, q = p.copy(), q.copy()
     problem = Problem(
         Operand(p, Space.PROBABILITY, Dtype.FLOAT32),
         Operand(q, Space.LOG, Dtype.FLOAT32),
