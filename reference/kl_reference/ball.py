@@ -72,7 +72,9 @@ class Ball:
         return Ball(high, low, mixed + E_DIVIDE * np.abs(high) + E_UNDERFLOW)
 
     def only(self, where: NDArray[np.bool_]) -> Ball:
-        """Return the ball there, and exactly 0 elsewhere."""
+        """Return the ball there, and exactly 0 elsewhere; mostly there is no elsewhere."""
+        if np.all(where):
+            return self
         return Ball(*(np.where(where, part, 0.0) for part in (self.high, self.low, self.error)))
 
     def reshape(self, shape: tuple[int, ...]) -> Ball:
@@ -81,7 +83,10 @@ class Ball:
 
     def scaled(self, exponent: NDArray[Any]) -> Ball:
         """Return the ball times 2^exponent; bits that fall below the range go into the error."""
-        high, low, error = (np.ldexp(part, exponent) for part in (self.high, self.low, self.error))
+        if not np.any(exponent):
+            return self
+        exponent = exponent.astype(np.intc)
+        high, low, error = (dd.shifted(part, exponent) for part in (self.high, self.low, self.error))
         lossy = (exponent != 0) & ((self.high != 0.0) | (self.error != 0.0))
         return Ball(high, low, error + np.where(lossy, E_UNDERFLOW, 0.0))
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from kl_reference import ball
 from kl_reference.ball import Ball
-from kl_reference.double_double import Exponent
+from kl_reference.double_double import Exponent, shifted
 from kl_reference.enclosure import Array
 
 _FAR: Final = 2**20
@@ -52,7 +52,9 @@ class Scaled:
 
     def __mul__(self, other: Scaled) -> Scaled:
         real = (self.special == 0.0) & (other.special == 0.0)
-        special = np.where(real, 0.0, self.extended * other.extended)
+        special = np.zeros(real.shape)
+        if not np.all(real):
+            special = np.where(real, 0.0, self.extended * other.extended)
         return Scaled((self.ball * other.ball).only(real), self.exponent + other.exponent, special)
 
     def __truediv__(self, other: Scaled) -> Scaled:
@@ -76,10 +78,12 @@ class Scaled:
     @property
     def rough(self) -> Array:
         """The number rounded to float64."""
-        return np.where(self.special == 0.0, np.ldexp(self.ball.high, self.exponent), self.special)
+        return np.where(self.special == 0.0, shifted(self.ball.high, self.exponent), self.special)
 
     def replaced(self, where: NDArray[np.bool_], special: float) -> Scaled:
         """Return the same numbers with 0, ±inf or NaN put there."""
+        if not np.any(where):
+            return self
         return Scaled(self.ball.only(~where), self.exponent, np.where(where, special, self.special))
 
     def reshape(self, shape: tuple[int, ...]) -> Scaled:
