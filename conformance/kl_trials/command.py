@@ -47,7 +47,7 @@ def suite(*arguments: str | Path, at: Path, path: Path | None = None) -> Said:
 
 def pytest_alone(*arguments: str | Path, at: Path, path: Path | None = None) -> Said:
     """Run pytest with the plugin and nothing else of ours."""
-    plugins = ["-p", "kl_conformance.plugin", "-p", "no:cacheprovider"]
+    plugins = ["-p", "kl_conformance.plugin", "-p", "no:cacheprovider", "--assert=plain"]
     return _run(["pytest", *plugins, *map(str, arguments)], at, path)
 
 

@@ -92,7 +92,7 @@ def test_frameworks_that_fail_to_import_are_missing_and_cost_nobody_else(tmp_pat
     broken_frameworks(fake, "tensorflow", missing=True)
     work = tmp_path / "work"
     work.mkdir()
-    done = ask("run", "-k", "values", *QUICK, at=work, path=fake)
+    done = ask("run", "-k", "values/pointwise", *QUICK, at=work, path=fake)
     assert done.code == 0, done.all
     run = read(work / "run.jsonl.gz")
     reasons = {
@@ -132,7 +132,7 @@ def test_a_framework_asked_by_name_that_is_not_there_is_an_error_of_use(
 
 def test_a_dead_worker_costs_its_own_cells_and_nothing_else(tmp_path: Path) -> None:
     """``kill -9`` of a worker: the cell it was asking CRASHED, the rest of its own MISSING, others complete."""
-    done = ask("run", "scipy.special.rel_entr", DYING, "-k", "values or signs", *QUICK, at=tmp_path)
+    done = ask("run", "scipy.special.rel_entr", DYING, "-k", "values", *QUICK, at=tmp_path)
     assert done.code == 1, done.all
     run = read(tmp_path / "run.jsonl.gz")
     dying = counts(run, "dying_kl")
@@ -152,7 +152,7 @@ def test_a_dead_worker_costs_its_own_cells_and_nothing_else(tmp_path: Path) -> N
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_what_was_judged_survives_an_interruption(tmp_path: Path, number: signal.Signals) -> None:
     """Ctrl-C in the middle: what was judged is in the run file, the rest is MISSING because of it."""
-    with asking("run", SLOW, "-k", "values or signs", *QUICK, at=tmp_path) as process:
+    with asking("run", SLOW, "-k", "values", *QUICK, at=tmp_path) as process:
         _wait_for_results(tmp_path)
         os.killpg(process.pid, number)
         out, err = process.communicate(timeout=30)

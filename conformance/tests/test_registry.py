@@ -1,0 +1,134 @@
+"""Who can be asked is known by name, without any framework."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kl_conformance import __version__, catalogue, host, plan, registry
+from kl_conformance.plan import Selection
+from kl_conformance.registry import FRAMEWORKS, IMPLEMENTATIONS
+from kl_trials.command import BROKEN, RIGHT
+
+ASKED = [
+    "torch.nn.functional.kl_div",
+    "torch.nn.KLDivLoss",
+    "torch.distributions.kl_divergence",
+    "keras.losses.KLDivergence",
+    "keras.losses.kl_divergence",
+    "tf.nn.softmax_cross_entropy_with_logits",
+    "jax.scipy.special.rel_entr",
+    "jax.scipy.special.kl_div",
+    "optax.losses.kl_divergence",
+    "optax.losses.kl_divergence_with_log_targets",
+    "scipy.special.rel_entr",
+    "scipy.special.kl_div",
+    "scipy.stats.entropy",
+]
+
+
+def test_everybody_is_known() -> None:
+    """Thirteen implementations of four frameworks are known by name, each with the page that promises it."""
+    assert list(IMPLEMENTATIONS) == ASKED
+    for each in IMPLEMENTATIONS.values():
+        assert each.framework in FRAMEWORKS
+        assert each.documentation.startswith("https://")
+        assert each.dtypes
+
+
+def test_knowing_a_framework_is_not_importing_it() -> None:
+    """Planning a run of all frameworks imports none of them."""
+    code = (
+        "import sys; from kl_conformance.plan import *; header(Selection(), cells(Selection()))\n"
+        "print(sorted({'torch', 'tensorflow', 'keras', 'jax', 'optax'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=host.environment(), capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"
+
+
+def test_a_user_s_file_gives_its_implementations() -> None:
+    """``file.py:attribute`` names an Implementation; two attributes of one file are of one module."""
+    right, broken = (registry.implementation(name) for name in (RIGHT, BROKEN))
+    assert (right.name, broken.name) == ("right_kl", "broken_kl")
+    assert sys.modules[right.call.__module__] is sys.modules[broken.call.__module__]
+
+
+def test_a_user_s_file_hides_no_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel may lie in a file called like a framework, beside files it imports."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "neighbour_of_torch.py").write_text("NAME = 'mine'\n", encoding="utf-8")
+    (tmp_path / "torch.py").write_text(
+        "from neighbour_of_torch import NAME\n"
+        "from kl_conformance.implementation import Implementation\n"
+        "from kl_reference import Convention\n"
+        "OWN = Implementation(name=NAME, framework='torch', package='torch', convention=Convention(), call=print)\n",
+        encoding="utf-8",
+    )
+    assert registry.implementation(f"{tmp_path / 'torch.py'}:OWN").name == "mine"
+    assert "torch" not in sys.modules
+    assert sys.path[-1] == str(tmp_path)  # last: it hides nothing either
+
+
+def test_a_module_gives_its_implementations() -> None:
+    """``module:attribute`` names an Implementation, too; those of ours are no strangers under that name."""
+    name = "kl_conformance.implementations.scipy:IMPLEMENTATIONS"
+    with pytest.raises(ValueError, match="it is a tuple"):
+        registry.implementation(name)
+
+
+def test_an_installed_version_is_found_under_either_name() -> None:
+    """A distribution that is not installed has the version "absent"."""
+    assert registry.installed_version("numpy") != "absent"
+    assert registry.installed_version("no-such-distribution") == "absent"
+
+
+def test_all_requirements_meet_all_columns() -> None:
+    """A plan holds every requirement × column once, and a chapter's cells are those of its requirements."""
+    everything = plan.cells(Selection())
+    columns = [column for each in IMPLEMENTATIONS.values() for column in plan.columns(each)]
+    assert len(everything) == len(columns) * len(catalogue.REQUIREMENTS)
+    assert len({each.key for each in everything}) == len(everything)
+    by_chapter = [each.key for chapter in catalogue.CHAPTERS for each in plan.cells(Selection(), chapter)]
+    assert sorted(by_chapter) == sorted(each.key for each in everything)
+
+
+@pytest.mark.parametrize(
+    ("selection", "columns"),
+    [
+        (Selection(frameworks=("scipy",)), 6),
+        (Selection(frameworks=("scipy",), dtypes=("float32",)), 3),
+        (Selection(implementations=("scipy.stats.entropy",), dtypes=("float16",)), 0),
+        (Selection(implementations=("scipy.stats.entropy", "scipy.stats.entropy")), 2),
+        (Selection(implementations=("scipy.stats.entropy", "torch.nn.KLDivLoss"), frameworks=("torch",)), 8),
+        (Selection(frameworks=("torch",), devices=("cuda",), modes=("eager",)), 12),
+        (Selection(implementations=(RIGHT, BROKEN), dtypes=("float64",)), 2),
+    ],
+    ids=range(7),
+)
+def test_a_selection_is_the_meeting_of_its_names(selection: Selection, columns: int) -> None:
+    """A column is asked when every kind of name given allows it; an empty kind allows all."""
+    assert len(selection.columns()) == columns
+
+
+def test_a_header_says_what_is_asked_of_whom() -> None:
+    """A header holds sentences, conventions, columns and versions as plain data."""
+    selection = Selection(frameworks=("scipy",), dtypes=("float32",), seed=7)
+    cells = plan.cells(selection)
+    header = plan.header(selection, cells)
+    assert header.suite == __version__
+    assert (header.profile, header.seed) == ("standard", 7)
+    assert header.planned == tuple(each.key for each in cells)
+    assert header.requirements.keys() == catalogue.REQUIREMENTS.keys()
+    for name, entry in header.requirements.items():
+        assert entry["sentence"] == catalogue.REQUIREMENTS[name].sentence
+        assert entry["revision"] == catalogue.REQUIREMENTS[name].revision
+    entropy = header.implementations["scipy.stats.entropy"]
+    assert entropy["argument order"] == "target, model"
+    assert entropy["normalisation"] == "divides by the sum over classes"
+    assert {"python", "platform", "processor", "numpy", "scipy"} <= header.environment.keys()
+    assert all(key == column.key for key, column in header.columns.items())
