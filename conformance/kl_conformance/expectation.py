@@ -39,7 +39,8 @@ REGION_NAMES = frozenset(
 )
 # What is given instead: the answer itself, and whether it is the right one under another reading.
 INSTEAD_NAMES = frozenset(
-    {"got", "right", "allowed", "roundoff", "offset", "no_error", "clipped", "divided_by_model"}
+    {"got", "right", "allowed", "p", "offset", "roundoff", "least_subnormal"}
+    | {"no_error", "clipped", "divided_by_model"}
 )
 _NEEDED = {"id", "requirements", "implementations", "versions", "region", "instead", "witness", "reason"}
 _KNOWN = _NEEDED | {"link", "since", "review_by", "devices", "dtypes", "modes"}
@@ -210,7 +211,13 @@ def _answers(judgement: Judgement, subject: Subject, instead: Predicate) -> Mapp
         "right": judgement.right,
         "no_error": judgement.raised is False,
     }
-    named |= {"allowed": judgement.allowed, "roundoff": subject.dtype.roundoff}
+    dtype = subject.dtype
+    named |= {
+        "allowed": judgement.allowed,
+        "roundoff": dtype.roundoff,
+        "least_subnormal": dtype.least_subnormal,
+    }
+    named["p"] = _both(problem.target, problem)[0]
     if "offset" in instead.text:
         sides = (_offset(each, problem.axis) for each in (problem.target, problem.model))
         named["offset"] = float(np.max([np.max(side, initial=0.0) for side in sides]))

@@ -29,6 +29,15 @@ def environment() -> dict[str, str]:
     return child
 
 
+def threads() -> dict[str, str]:
+    """Return variables that keep each of several workers to one thread, where the caller has set none.
+
+    The problems are small, and there is a worker for every core: threads would wait for each other.
+    """
+    names = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+    return {name: os.environ.get(name, "1") for name in names}
+
+
 def ending(code: int) -> str:
     """Return how a process ended, as the end of a sentence: ``was ended by signal 9 (SIGKILL)``."""
     if code >= 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -160,7 +161,13 @@ def environment(packages: Iterable[str]) -> Mapping[str, str]:
         if (version := registry.installed_version(name)) != "absent"
     }
     machine = f"{platform.system()} {platform.release()}, {platform.machine()}"
-    return {"python": platform.python_version(), "platform": machine, "processor": _processor(), **versions}
+    return {
+        "python": platform.python_version(),
+        "platform": machine,
+        "processor": _processor(),
+        "threads": os.environ.get("OMP_NUM_THREADS", "the libraries' default"),
+        **versions,
+    }
 
 
 def described(requirement: Requirement) -> Mapping[str, Any]:

@@ -101,7 +101,7 @@ class Worker:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=host.environment() | home,
+                env=host.environment() | host.threads() | home,
                 start_new_session=True,
             )
 
