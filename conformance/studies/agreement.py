@@ -90,8 +90,8 @@ class Tally:
             count=ratios.size,
             violations=self.violations,
             excused=self.excused,
-            median=float(np.quantile(ratios, 0.5)),
-            p99=float(np.quantile(ratios, 0.99)),
+            median=float(np.quantile(ratios, 0.5, method="lower")),
+            p99=float(np.quantile(ratios, 0.99, method="lower")),
             largest=self.largest,
             worst=self.worst,
         )
@@ -113,6 +113,12 @@ class Sample:
     def operand(self, side: Side) -> Operand:
         """Return P or log Q."""
         return self.problems[Reduction.TERMS].side(side)
+
+    @property
+    def target(self) -> Operand:
+        """P as the implementation sees it, which may read subnormal numbers as 0."""
+        given = self.operand(Side.TARGET)
+        return given.flushed() if self.profile.flush_to_zero else given
 
     def evaluated(self, judged: Reduction, got: NDArray[np.float64], form: str) -> Evaluation:
         """Put an answer beside what is right."""
@@ -144,7 +150,7 @@ def _ask(
 ) -> None:
     """Ask for all rows at once, in every form and mode."""
     for form in FORMS:
-        fitting = [each for each in samples if form.takes(each.operand(Side.TARGET))]
+        fitting = [each for each in samples if form.takes(each.target)]
         if not fitting:
             continue
         target, model = (

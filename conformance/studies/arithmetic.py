@@ -96,10 +96,14 @@ def tensorflow(modules: Any) -> Arithmetic:
         compiled: Both = tf.function(function, jit_compile=True)
         return compiled
 
+    def total(terms: Any) -> Any:
+        # TensorFlow's own eager sum of float16 stays in float16: `half-range` refuses it, and rightly.
+        wide = tf.cast(terms, tf.float32) if terms.dtype == tf.float16 else terms
+        return tf.cast(tf.reduce_sum(wide, axis=-1), terms.dtype)
+
+    tf.get_logger().setLevel("ERROR")  # it warns of every shape it has not seen
     modes = {"eager": as_it_is, "XLA": xla}
-    return Arithmetic(
-        tf.math.log, tf.math.exp, tf.math.xlogy, lambda terms: tf.reduce_sum(terms, axis=-1), modes
-    )
+    return Arithmetic(tf.math.log, tf.math.exp, tf.math.xlogy, total, modes)
 
 
 ARITHMETIC: Mapping[str, Callable[[Any], Arithmetic]] = {
