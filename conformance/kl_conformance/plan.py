@@ -86,7 +86,7 @@ class Selection:
         there = [column for each in self.chosen() for column in columns(each)]
         if not there:
             known = ", ".join(registry.asked_frameworks())
-            who = f"no implementation {'named is ' if self.implementations else ''}{asked}"
+            who = f"{'none of those named is' if self.implementations else 'no implementation'} {asked}"
             return f"nothing to ask: {who}; frameworks with implementations of their own: {known}"
         names = ", ".join(dict.fromkeys(each.implementation for each in there))
         devices = ", ".join(dict.fromkeys(each.device for each in there))

@@ -68,7 +68,7 @@ def test_an_entry_is_read_in_full() -> None:
         ({"reason": '"  "'}, "the reason is empty"),
         ({"region": '"logq == 0"'}, "unknown name 'logq' in 'logq == 0'; known: "),
         ({"region": '"p =="'}, "'p ==' is not an expression"),
-        ({"instead": '"p == 0"'}, "unknown name 'p' in 'p == 0'; known: "),
+        ({"instead": '"gott == 0"'}, "unknown name 'gott' in 'gott == 0'; known: "),
         ({"versions": '"new"'}, "'new'"),
         ({"versions": "1"}, "sketch-masked-nan"),
         ({"witness": '"support/no-such-case"'}, "unknown case 'support/no-such-case'; known: support/"),

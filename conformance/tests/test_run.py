@@ -130,6 +130,21 @@ def test_a_framework_asked_by_name_that_is_not_there_is_an_error_of_use(
     assert left(work) == OWN
 
 
+def test_an_error_of_use_stops_the_others_and_keeps_what_they_judged(tmp_path: Path) -> None:
+    """Who mistypes one of two names does not wait for the other; what it had judged by then is not lost."""
+    fake = broken_frameworks(tmp_path / "fake", "torch")
+    work = tmp_path / "work"
+    work.mkdir()
+    done = ask("run", "torch.nn.KLDivLoss", SLOW, *QUICK, at=work, path=fake)
+    assert done.code == 4, done.all
+    assert "torch fails to import (ImportError: libtorch.so" in done.err
+    assert "Traceback" not in done.err
+    if (work / "run.jsonl.gz").exists():  # the slow kernel may or may not have got so far
+        assert "what they judged is in the run file" in done.err
+        assert counts(read(work / "run.jsonl.gz"), "slow_kl")[Verdict.MISSING] >= 1
+    assert left(work) in ([], OWN)
+
+
 def test_a_dead_worker_costs_its_own_cells_and_nothing_else(tmp_path: Path) -> None:
     """``kill -9`` of a worker: the cell it was asking CRASHED, the rest of its own MISSING, others complete."""
     done = ask("run", "scipy.special.rel_entr", DYING, "-k", "values", *QUICK, at=tmp_path)
