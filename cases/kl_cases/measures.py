@@ -80,9 +80,9 @@ def dyadic(rng: Rng, shape: Shape, dtype: Dtype) -> Pair:
 def exact_sum(rng: Rng, shape: Shape, dtype: Dtype) -> Pair:
     """Targets p of 0 or 1 and dyadic log q, so that every partial sum in every order is exact in the dtype.
 
-    All terms −log q are multiples of 1/8 and together a power of two of at most 2^bits eighths: no
-    rounding can happen anywhere, and dividing by a power of two keeps it so. The first and the last
-    element always count.
+    All terms −log q are multiples of 1/8 and together 2^k − 1 of at most 2^bits eighths: no rounding can
+    happen anywhere, and dividing by a power of two keeps it so. The total fills every bit, so that an
+    accumulator of fewer bits cannot hold it. The first and the last element always count.
     """
     size = math.prod(shape)
     budget = int(1.0 / dtype.roundoff)
@@ -101,6 +101,9 @@ def exact_sum(rng: Rng, shape: Shape, dtype: Dtype) -> Pair:
     share = np.full(ones, missing // ones, dtype=np.float64)
     share[: missing % ones] += 1.0
     eighths[counted] += share
+    largest = int(np.argmax(np.where(counted, eighths, 0.0)))
+    if eighths[largest] > 1.0:
+        eighths[largest] -= 1.0
     return _with_logs(counted.astype(np.float64).reshape(shape), -eighths.reshape(shape) / 8.0)
 
 

@@ -37,7 +37,7 @@ PINNED: dict[str, str] = {
     "extreme": "32b86ca3802b2eee",
     "largest": "4e4b7269991f1bb9",
     "dyadic": "7ac58e784859129f",
-    "exact-sum": "c66f3270120591ab",
+    "exact-sum": "f6b310a5e18f873f",
     "half-range": "33ceb252e9e2008a",
     "unit-target": "d6456ec8bb56c33a",
 }

@@ -106,6 +106,8 @@ class Expectation:
 
     def explains(self, judgement: Judgement, subject: Subject) -> Mask:
         """Return where a broken judgement lies in the region and gives what is recorded there."""
+        if judgement.raised:  # an exception is no answer, whatever is recorded
+            return np.zeros(judgement.bad.shape, dtype=bool)
         region = _folded(self.region(_elements(judgement.problem, self.region)), judgement)
         if not region.any():
             return region
@@ -251,9 +253,16 @@ def load(text: str, source: str) -> tuple[Expectation, ...]:
         The text is not TOML, an entry lacks a field or has an unknown one, or a field cannot be read.
     """
     try:
-        entries = tomllib.loads(text).get("deviation", [])
+        whole = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ExpectationError(f"{source}: not TOML: {error}") from None
+    entries = whole.get("deviation", [])
+    if (
+        set(whole) - {"deviation"}
+        or not isinstance(entries, list)
+        or not all(isinstance(entry, dict) for entry in entries)
+    ):
+        raise ExpectationError(f"{source}: holds something else than [[deviation]] entries")
     return tuple(_entry(entry, f"{source}, entry {place}") for place, entry in enumerate(entries, start=1))
 
 
@@ -269,8 +278,8 @@ def _entry(entry: Mapping[str, Any], place: str) -> Expectation:
         witness = entry["witness"]
         made = Expectation(
             id=str(entry["id"]),
-            requirements=tuple(entry["requirements"]),
-            implementations=tuple(entry["implementations"]),
+            requirements=_names(entry, "requirements"),
+            implementations=_names(entry, "implementations"),
             versions=SpecifierSet(entry["versions"]),
             region=Predicate(entry["region"], REGION_NAMES),
             instead=Predicate(entry["instead"], INSTEAD_NAMES),
@@ -279,15 +288,23 @@ def _entry(entry: Mapping[str, Any], place: str) -> Expectation:
             link=str(entry.get("link", "none found")),
             since=str(entry.get("since", "")),
             review_by=str(entry.get("review_by", "")),
-            devices=tuple(entry.get("devices", ())),
-            dtypes=tuple(entry.get("dtypes", ())),
-            modes=tuple(entry.get("modes", ())),
+            devices=_names(entry, "devices"),
+            dtypes=_names(entry, "dtypes"),
+            modes=_names(entry, "modes"),
         )
         for name in made.witnesses:
             case(name)
     except (InvalidSpecifier, TypeError, ValueError) as error:
         raise ExpectationError(f"{place}: {error}") from None
     return made
+
+
+def _names(entry: Mapping[str, Any], field: str) -> tuple[str, ...]:
+    """Return a field that is a list of names; an absent one is empty."""
+    names = entry.get(field, [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"{field} is not a list of names: {names!r}")
+    return tuple(names)
 
 
 @cache

@@ -254,4 +254,6 @@ def _alike(asked: Evaluation) -> bool:
 
 def _misshapen(asked: Evaluation) -> Judgement:
     note = f"gave shape {asked.got.shape} where {asked.enclosure.value.shape} is right"
-    return holds(asked, np.zeros(asked.got.shape, dtype=bool) if asked.got.size else np.array(False), note)
+    if not asked.got.size:
+        return fails(asked.problem, asked.call, note)
+    return holds(asked, np.zeros(asked.got.shape, dtype=bool), note)

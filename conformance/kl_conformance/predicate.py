@@ -69,7 +69,8 @@ class Predicate:
             if isinstance(node, ast.Name) and node.id not in {*self.names, *_FUNCTIONS, *_CONSTANTS}:
                 known = ", ".join(sorted({*self.names, *_FUNCTIONS, *_CONSTANTS}))
                 raise ValueError(f"unknown name {node.id!r} in {self.text!r}; known: {known}")
-        _evaluate(tree.body, dict.fromkeys(self.names, np.ones(1)))
+        with np.errstate(all="ignore"):
+            _evaluate(tree.body, dict.fromkeys(self.names, np.ones(1)))
 
     def __call__(self, values: Mapping[str, Any]) -> Array:
         """Return where the sentence is true, as an array of the values' broadcast shape."""
@@ -97,7 +98,7 @@ def _evaluate(node: ast.expr, values: Mapping[str, Any]) -> Any:
             return np.logical_and.reduce(np.broadcast_arrays(*steps))
         case ast.Call(ast.Name(name), [argument], []) if name in _FUNCTIONS:
             return _FUNCTIONS[name](_evaluate(argument, values))
-        case ast.Name(name):
+        case ast.Name(name) if name not in _FUNCTIONS:
             return _CONSTANTS[name] if name in _CONSTANTS else values[name]
         case ast.Constant(bool() | int() | float() as value):
             return value

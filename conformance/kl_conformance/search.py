@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 from hypothesis import HealthCheck, Phase, Verbosity, given, settings
@@ -14,6 +15,7 @@ from kl_cases.problems import Recipe, build, recipes
 from kl_conformance.requirement import Requirement
 from kl_reference.convention import Space
 from kl_reference.dtype import Dtype
+from kl_reference.enclosure import Array
 
 Shape = tuple[int, ...]
 Broken = Callable[[Pair], bool]
@@ -77,16 +79,20 @@ def shrink(pair: Pair, broken: Broken) -> Pair:
     before = None
     while before is None or pair.id != before:
         before = pair.id
-        pair = _fewer(pair, Pair.take_rows, _leading(pair), still)
-        pair = _fewer(pair, Pair.take, pair.classes, still)
+        for axis in range(-len(pair.shape), 0):
+            pair = _fewer(pair, partial(_along, axis=axis), pair.shape[axis], still)
         pair = _plainer(pair, still)
     return pair
 
 
-def _leading(pair: Pair) -> int:
-    """Return the number of entries ``take_rows`` chooses from."""
-    others = [size for axis, size in enumerate(pair.shape) if axis != len(pair.shape) + pair.axis]
-    return others[0] if others else 1
+def _along(pair: Pair, index: Indices, axis: int) -> Pair:
+    """Return the pair with only these entries of an axis; a side that is broadcast there stays as it is."""
+
+    def side(values: Array) -> Array:
+        whole = values.ndim >= -axis and values.shape[axis] == pair.shape[axis]
+        return np.take(values, index, axis=axis) if whole else values
+
+    return pair.with_values(side(pair.p.values), side(pair.q.values))
 
 
 def _fewer(

@@ -160,7 +160,8 @@ def _tolerance(problem: Problem, enclosure: Enclosure, profile: Profile) -> Tole
         Allowance("reference", enclosure.radius, "the reference's own radius"),
     )
     named = np.where(scale.condition > 0.0, scale.condition, size)
-    unit = np.where(named > 0.0, store.roundoff * named, store.least_subnormal)
+    # u·S itself may underflow; it is only counted in, never allowed.
+    unit = np.where(named > 0.0, np.maximum(store.roundoff * named, 5e-324), store.least_subnormal)
     sentence = f"u·S, with u of {store.label} and S the condition of the answer, or its size without one"
     return Tolerance(allowances, unit, sentence)
 
