@@ -247,7 +247,10 @@ class Subject:
     def _attempt(self, make: Callable[[], Any]) -> Output:
         try:
             return self.framework.output(self.modules, make())
-        except Exception as error:  # an implementation may raise anything; the verdict says what
+        except (
+            Exception,
+            SystemExit,
+        ) as error:  # an implementation may raise anything; the verdict says what
             message = " ".join(str(error).split())[:200]
             raise RefusedError(f"{type(error).__name__}: {message}") from error
 

@@ -38,20 +38,26 @@ class Refused(Protocol):
         ...
 
 
+def _files(folder: Path) -> dict[Path, int]:
+    """Return every file of a folder with its time; what Python compiles for itself is nobody's."""
+    files = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return {path: path.stat().st_mtime_ns for path in files}
+
+
 @pytest.fixture
 def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Refused:
     """Demand that a request is refused in one line and leaves every file as it was."""
     monkeypatch.chdir(tmp_path)
 
     def run(code: int = USAGE, output: str = "run.jsonl.gz", **asked: Any) -> str:
-        before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+        before = _files(tmp_path)
         fields: dict[str, Any] = {"profile": "quick", **asked}
         assert running.run(Request(output=Path(output), **fields)) == code
         out, err = capsys.readouterr()
         assert not out
         assert err.startswith("kl-conformance run: ")
         assert err.count("\n") == 1
-        assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()} == before
+        assert _files(tmp_path) == before
         return err
 
     return run
