@@ -238,6 +238,7 @@ class Cell:
             column=self.subject.column.key,
             verdict=verdict,
         )
+        # `replace` cannot know that these keywords are fields of a Result.
         return replace(made, **rest)  # type: ignore[arg-type]
 
 
