@@ -11,11 +11,12 @@ import numpy as np
 from kl_cases.corpus import Case, cases_for
 from kl_cases.distributions import FAMILIES
 from kl_cases.pair import Pair
-from kl_cases.problems import PALETTE, Profile, Recipe, build
+from kl_cases.problems import Profile, Recipe, build
 from kl_conformance import judge
 from kl_conformance.diagnosis import diagnose
-from kl_conformance.expectation import Expectation, expected_of, question
-from kl_conformance.judge import Judgement
+from kl_conformance.expectation import Expectation, expected_of, permitted_to, question
+from kl_conformance.implementation import AbsentError
+from kl_conformance.judge import Grade, Judgement
 from kl_conformance.requirement import Requirement
 from kl_conformance.search import search, shrink
 from kl_conformance.subject import RefusedError, Subject
@@ -36,10 +37,15 @@ class Tally:
     closest: Judgement | None = None
     vacuous: str = ""
     deviations: dict[str, Expectation] = field(default_factory=dict[str, Expectation])
+    grade: Grade | None = None
+    excused: tuple[Pair, Judgement] | None = None
 
     def count(self, judgement: Judgement) -> None:
         """Take in one judgement that is not broken."""
         self.problems += 1
+        if judgement.grade is not None:
+            worst = judgement.grade if self.grade is None else max(self.grade, judgement.grade, key=_rank)
+            self.grade = worst
         if judgement.vacuous is not None:
             self.vacuous = judgement.vacuous
             return
@@ -66,23 +72,37 @@ class Cell:
     ----------
     requirement, subject
         What must hold, and who is asked.
-    profile, seed
-        How much is asked, and the seed of the search.
+    profile, seeds
+        How much is asked, and the seed of each search.
+    brief
+        Whether the verdict is all that is wanted: a broken pair is neither made small nor explained.
     """
 
-    def __init__(self, requirement: Requirement, subject: Subject, profile: Profile, seed: int) -> None:
+    def __init__(
+        self,
+        requirement: Requirement,
+        subject: Subject,
+        profile: Profile,
+        *seeds: int,
+        brief: bool = False,
+    ) -> None:
         self.requirement = requirement
         self.subject = subject
         self.profile = profile
-        self.seed = seed
+        self.seeds = seeds
+        self.brief = brief
         self.expected = expected_of(requirement.id, subject)
+        self.permitted = permitted_to(requirement.id, subject)
         self.tally = Tally()
         self.first = ("", "")
 
     def settle(self) -> Result:
         """Ask everything the profile holds and return the verdict."""
         began = time.monotonic()
-        result = self._settle()
+        try:
+            result = self._settle()
+        except AbsentError as absent:
+            result = self._result(Verdict.MISSING, detail=str(absent))
         return replace(result, problems=self.tally.problems, seconds=time.monotonic() - began)
 
     def _settle(self) -> Result:
@@ -102,17 +122,13 @@ class Cell:
         for pair, case in self._questions():
             if self._breaks(pair):
                 return self._broken(pair, case)
-        found = search(
-            self.requirement,
-            self.subject.dtype,
-            self._shapes(),
-            EXAMPLES[self.profile],
-            self.seed,
-            self._breaks,
-        )
-        if found is not None:
-            return self._broken(found, None)
-        return self._held() if replayed is None else self._deviates(replayed)
+        for seed in self.seeds:
+            found = self._search(seed)
+            if found is not None:
+                return self._broken(found, None)
+        if replayed is not None:
+            return self._deviates(replayed)
+        return self._held() if self.tally.excused is None else self._follows(*self.tally.excused)
 
     def _questions(self) -> Iterator[tuple[Pair, str | None]]:
         """Yield the fixed problems: corpus, then grid."""
@@ -126,6 +142,11 @@ class Cell:
                     for corner in corners or ((),):
                         yield build(Recipe(name, shape, self.subject.dtype, GRID_SEED, corner)), None
 
+    def _search(self, seed: int) -> Pair | None:
+        """Return a drawn pair that is broken, or None."""
+        examples = EXAMPLES[self.profile]
+        return search(self.requirement, self.subject.dtype, self._shapes(), examples, seed, self._breaks)
+
     def _affords(self, case: Case) -> bool:
         """Whether a case is asked here: where each new shape is compiled, only in the dtype it was met in."""
         if not self.subject.framework.compiles or self.profile is Profile.THOROUGH:
@@ -133,9 +154,9 @@ class Cell:
         return case.dtype in {None, self.subject.dtype}
 
     def _shapes(self) -> tuple[tuple[int, ...], ...]:
-        palette = PALETTE[self.profile]
+        palette = self.requirement.palette[self.profile]
         if self.subject.framework.compiles and self.profile is Profile.STANDARD:
-            palette = (*PALETTE[Profile.QUICK], LONG)
+            palette = (*self.requirement.palette[Profile.QUICK], LONG)
         return self.requirement.shapes or palette
 
     def _judgements(self, pair: Pair) -> Iterator[Judgement]:
@@ -152,7 +173,7 @@ class Cell:
         if not judgement.broken:
             return False
         left = judgement.bad
-        for entry in self.expected:
+        for entry in (*self.expected, *self.permitted):
             explained = entry.explains(judgement, self.subject)
             if (left & explained).any():
                 self.tally.deviations[entry.id] = entry
@@ -168,6 +189,7 @@ class Cell:
                 return True
             if judgement.broken:
                 self.tally.problems += 1
+                self.tally.excused = self.tally.excused or (pair, judgement)
             else:
                 self.tally.count(judgement)
         return False
@@ -189,16 +211,15 @@ class Cell:
         """Make the broken pair small, ask it once more from nothing, and say what was seen."""
         kind = self.first
         small = pair
-        if (
-            self.requirement.chapter != "errors"
-        ):  # there the shapes are the question, and nothing is to shrink
+        # In chapter errors the shapes are the question, and nothing is to shrink.
+        if not self.brief and self.requirement.chapter != "errors":
             small = shrink(pair, lambda candidate: self._breaking(candidate, kind) is not None)
         self.subject.forget()
         judgement = self._breaking(small, kind)
         if judgement is None:
             detail = f"Broken once on {pair.origin}, and right when asked again."
             return self._result(Verdict.NONDETERMINISTIC, detail=detail)
-        explanation = diagnose(judgement, small, self.subject)
+        explanation = "" if self.brief else diagnose(judgement, small, self.subject)
         detail = " ".join(part for part in (_sentence(judgement), explanation) if part)
         return self._result(
             Verdict.FAIL,
@@ -216,6 +237,7 @@ class Cell:
         closest = tally.closest
         return self._result(
             Verdict.PASS,
+            detail="" if tally.grade is None else tally.grade.sentence,
             headroom=None if closest is None else closest.headroom,
             budget=() if closest is None else closest.budget,
         )
@@ -231,6 +253,17 @@ class Cell:
             witness=witness(seen.judgement, seen.pair, case=seen.case, link=seen.entry.link),
         )
 
+    def _follows(self, pair: Pair, judgement: Judgement) -> Result:
+        """Say that only such faults were seen as the implementation it is like is recorded to have."""
+        entries = self.tally.deviations.values()
+        reasons = " ".join(entry.reason for entry in entries)
+        return self._result(
+            Verdict.EXPECTED,
+            detail=f"Permitted, as {self.subject.implementation.like} does the same. {reasons}",
+            deviation=", ".join(entry.id for entry in entries),
+            witness=witness(judgement, pair),
+        )
+
     def _result(self, verdict: Verdict, **rest: object) -> Result:
         made = Result(
             requirement=self.requirement.id,
@@ -240,6 +273,10 @@ class Cell:
         )
         # `replace` cannot know that these keywords are fields of a Result.
         return replace(made, **rest)  # type: ignore[arg-type]
+
+
+def _rank(grade: Grade) -> int:
+    return list(Grade).index(grade)
 
 
 def _kind(judgement: Judgement) -> tuple[str, str]:

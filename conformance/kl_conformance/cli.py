@@ -133,11 +133,17 @@ def explain(requirement: str) -> None:
 
 
 @cli.command()
-def doctor() -> None:
-    """Say which frameworks and devices can be asked here."""
+@click.argument("implementation", nargs=-1)
+def doctor(implementation: tuple[str, ...]) -> None:
+    """Say what can be asked here, and measure the arithmetic of IMPLEMENTATION (default: all known ones)."""
     from kl_conformance.doctor import examine
+    from kl_conformance.registry import UnknownNameError
 
-    text, well = examine()
+    try:
+        text, well = examine(implementation)
+    except UnknownNameError as error:
+        click.echo(str(error), err=True)
+        sys.exit(CANNOT)
     click.echo(text)
     sys.exit(0 if well else FINDINGS)
 

@@ -15,7 +15,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from kl_cases.corpus import Case
 from kl_cases.corpus import load as load_cases
 from kl_cases.pair import Measure, Pair
-from kl_conformance import judge
+from kl_conformance import judge, registry
 from kl_conformance.judge import Judgement, Mask
 from kl_conformance.predicate import Predicate
 from kl_conformance.subject import Subject, reference
@@ -318,3 +318,20 @@ def expected_of(requirement: str, subject: Subject) -> tuple[Expectation, ...]:
     """Return the recorded deviations that speak of one cell."""
     entries = recorded(subject.framework.name)
     return tuple(entry for entry in entries if entry.speaks_of(requirement, subject.column))
+
+
+def permitted_to(requirement: str, subject: Subject) -> tuple[Expectation, ...]:
+    """Return what a kernel may do because the implementation it is like is recorded to do it.
+
+    Whatever the version, device and mode it was recorded for: a kernel follows the documentation, not a release.
+    """
+    like = subject.implementation.like
+    if not like:
+        return ()
+    return tuple(
+        entry
+        for entry in recorded(registry.implementation(like).framework)
+        if requirement in entry.requirements
+        and like in entry.implementations
+        and (not entry.dtypes or subject.column.dtype in entry.dtypes)
+    )

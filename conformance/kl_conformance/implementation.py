@@ -10,12 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kl_reference.convention import Convention, Side, Space
+from kl_reference.convention import Convention, Reduction, Side, Space
 from kl_reference.dtype import Dtype
 from kl_reference.precision import Profile
 from kl_reference.problem import Operand
 
 ALL_DTYPES = tuple(Dtype)
+LARGE = 2**31  # elements: the last index a signed 32-bit number can hold is one less
+
+
+class AbsentError(Exception):
+    """What would be asked needs something this machine has not; the message says what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +28,9 @@ class Call:
     """One call as an implementation receives it.
 
     ``target`` and ``model`` are tensors of the framework; ``reduction`` is the implementation's own name for
-    the reduction and ``axis`` the class axis, each None where the default is to stand.
+    the reduction and ``axis`` the class axis, each None where the default is to stand. ``weights`` (one a row)
+    and ``mask`` (1 for the elements to include, else 0) are tensors where rows or elements are to be weighed;
+    ``options`` are further arguments by the implementation's own names.
     """
 
     target: Any
@@ -33,6 +40,9 @@ class Call:
     reduction: str | None
     axis: int | None
     dtype: Dtype
+    weights: Any = None
+    mask: Any = None
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def log_target(self) -> bool:
@@ -41,9 +51,39 @@ class Call:
 
     @property
     def keywords(self) -> dict[str, Any]:
-        """``reduction=…`` and ``axis=…`` where they are asked for."""
+        """``reduction=…`` and ``axis=…`` where they are asked for, and the options."""
         asked = {"reduction": self.reduction, "axis": self.axis}
-        return {name: value for name, value in asked.items() if value is not None}
+        return {name: value for name, value in asked.items() if value is not None} | dict(self.options)
+
+
+@dataclass(frozen=True, slots=True)
+class Spelling:
+    """An old way of asking for a reduction: the arguments, and what they are documented to mean."""
+
+    options: Mapping[str, Any]
+    reduction: Reduction
+
+
+@dataclass(frozen=True, slots=True)
+class Weighting:
+    """A reduction that takes one weight a row.
+
+    Parameters
+    ----------
+    reduction
+        The implementation's own name for it.
+    kind
+        What it is when every weight is 1.
+    by_weights
+        Whether a mean divides by the sum of the weights rather than by the number of rows.
+    versions
+        Versions that offer it (PEP 440); all where empty.
+    """
+
+    reduction: str
+    kind: Reduction
+    by_weights: bool = False
+    versions: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +118,17 @@ class Implementation:
         error rather than something to broadcast.
     needs_distributions
         Whether its documentation demands that P sums to 1: nothing is promised for measures then.
+    like
+        Name of a known implementation it promises to follow: what that one is recorded to do wrong is
+        permitted here, never required.
+    legacy
+        Old ways of asking for a reduction, documented as deprecated.
+    weightings
+        Reductions that take :attr:`Call.weights`.
+    masks
+        Versions that take a :attr:`Call.mask` (PEP 440, such as ``">=0.2.4"``); none where empty.
+    mistakes
+        Calls people make that give no divergence, by name: ``mistake(modules, call)`` must raise.
     """
 
     name: str
@@ -92,6 +143,13 @@ class Implementation:
     broadcasts: bool = True
     compares_distributions: bool = True
     needs_distributions: bool = False
+    like: str = ""
+    legacy: tuple[Spelling, ...] = ()
+    weightings: tuple[Weighting, ...] = ()
+    masks: str = ""
+    mistakes: Mapping[str, Callable[[Any, Call], Any]] = field(
+        default_factory=dict[str, Callable[[Any, Call], Any]]
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +206,29 @@ class Framework(ABC):
         """Hand an operand over, bit for bit."""
 
     @abstractmethod
+    def raw(self, modules: Modules, values: NDArray[Any], device: str) -> Any:
+        """Hand over a NumPy array in its own dtype, integers included."""
+
+    @abstractmethod
+    def led(self, modules: Modules, tensor: Any, rows: int, fill: float) -> Any:
+        """Return a tensor behind so many rows of one number, all made on the tensor's own device."""
+
+    def large(self, modules: Modules, operand: Operand, device: str) -> Any:
+        """Hand an operand over as the last rows of a tensor of more than 2^31 elements.
+
+        All rows before it say p = 1, in the operand's own space.
+
+        Raises
+        ------
+        AbsentError
+            The device is none of those whose memory is asked for so much.
+        """
+        if device != "cuda":
+            raise AbsentError(f"asked on CUDA only, where memory allows: tensors of more than {LARGE:,} elements")
+        tail = self.tensor(modules, operand, device, "contiguous")
+        return self.led(modules, tail, LARGE // operand.values[0].size + 1, ones(operand.space))
+
+    @abstractmethod
     def output(self, modules: Modules, tensor: Any) -> Output:
         """Take an answer back, bit for bit."""
 
@@ -179,3 +260,12 @@ class Framework(ABC):
     def entropy(self, modules: Modules, call: Call) -> Any:
         """Return −Σ p·log p for every row of the target by the library's own function."""
         raise NotImplementedError(f"{self.name} has no entropy")
+
+    def relative_entropy(self, modules: Modules, call: Call) -> Any:
+        """Return p·log(p/q) for every class of two tensors of probabilities by the library's own function."""
+        raise NotImplementedError(f"{self.name} has no relative entropy of probabilities")
+
+
+def ones(space: Space) -> float:
+    """Return the number that says p = 1."""
+    return 1.0 if space is Space.PROBABILITY else 0.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,21 @@ from kl_reference.precision import Profile, accepts_overflow, tolerance, vacuous
 from kl_reference.problem import Problem
 
 Mask = NDArray[np.bool_]
+
+
+class Grade(Enum):
+    """How accurate terms are, the best first: it shows where P and Q are close, and terms cancel."""
+
+    A = "a few roundings of the exact term"
+    B = "a few roundings of p·|log p| + p·|log q|"
+    C = "neither"
+
+    @property
+    def sentence(self) -> str:
+        """The grade in words."""
+        if self is Grade.C:
+            return f"Accuracy class C: not within {Grade.B.value}."
+        return f"Accuracy class {self.name}: within {self.value}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +60,8 @@ class Judgement:
         Where an error was due: whether one was raised; None elsewhere.
     side
         By which side this is a gradient; None where it is a value.
+    grade
+        The accuracy class of the worst term; None where nobody asked.
     """
 
     problem: Problem
@@ -59,6 +77,7 @@ class Judgement:
     vacuous: str | None = None
     raised: bool | None = None
     side: Side | None = None
+    grade: Grade | None = None
 
     @property
     def broken(self) -> bool:
@@ -96,6 +115,21 @@ def lies(asked: Evaluation, note: str = "", *, decisive: bool = True) -> Judgeme
         vacuous=vacuous(asked.enclosure, asked.tolerance) if decisive else None,
         side=asked.side,
     )
+
+
+def graded(asked: Evaluation) -> Judgement:
+    """Judge terms as :func:`lies` does, and say of which accuracy class they are.
+
+    Class A is the same tolerance with |t|, the exact term, in place of the condition p·(|log p| + |log q|).
+    """
+    judgement = lies(asked)
+    if judgement.broken or judgement.headroom is None:
+        return replace(judgement, grade=Grade.C)
+    enclosure = asked.enclosure
+    sharp = replace(enclosure, scale=replace(enclosure.scale, condition=np.abs(enclosure.value)))
+    allowed = tolerance(asked.problem, sharp, asked.profile).total
+    best = bool(np.all(_ratio(np.abs(enclosure.error(asked.got)), allowed) <= 1))
+    return replace(judgement, grade=Grade.A if best else Grade.B)
 
 
 def inside(asked: Evaluation, where: Mask) -> Judgement:

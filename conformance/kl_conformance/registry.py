@@ -123,6 +123,8 @@ def _faults(found: Any) -> Iterator[str]:
         yield "its call is not callable"
     if not found.dtypes or not all(isinstance(each, Dtype) for each in found.dtypes):
         yield f"its dtypes are {found.dtypes!r}, not a tuple of kl_reference.Dtype"
+    if found.like and found.like not in IMPLEMENTATIONS:
+        yield str(UnknownNameError("implementation", str(found.like), IMPLEMENTATIONS))
 
 
 def _module(place: str) -> Any:

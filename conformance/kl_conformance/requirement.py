@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 
+from kl_cases.family import Shape
 from kl_cases.pair import Pair
+from kl_cases.problems import PALETTE, Profile
 from kl_conformance.judge import Judgement
 from kl_conformance.sketch import Sketch
 from kl_conformance.subject import Subject
@@ -53,7 +55,9 @@ class Requirement:
     corners
         Corners injected into drawn problems.
     shapes
-        Shapes asked; the profile's palette where empty.
+        Shapes asked in every profile; the palette's where empty.
+    palette
+        Shapes asked in each profile.
     revision
         Raised whenever what is asked changes: cells of different revisions are never compared.
     """
@@ -69,7 +73,8 @@ class Requirement:
     families: tuple[str, ...]
     applies: Applies = always
     corners: tuple[str, ...] = ()
-    shapes: tuple[tuple[int, ...], ...] = ()
+    shapes: tuple[Shape, ...] = ()
+    palette: Mapping[Profile, tuple[Shape, ...]] = field(default_factory=lambda: PALETTE)
     revision: int = 1
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kl_conformance.implementation import Call, Implementation
+from kl_conformance.implementation import Call, Implementation, Spelling, Weighting
 from kl_reference.convention import Convention, Formula, Reduction, Side, Space
 from kl_reference.dtype import Dtype
 
@@ -99,12 +100,30 @@ def same_classes(target: Array, model: Array) -> tuple[Array, Array]:
     return target, model
 
 
+def spelt(options: Mapping[str, Any]) -> str:
+    """Return the reduction that ``reduce`` means, and warn that it is an old way of asking."""
+    name = "mean" if options["reduce"] else "none"
+    warnings.warn(f"reduce is deprecated, please use reduction={name!r}", DeprecationWarning, stacklevel=2)
+    return name
+
+
+def weigh(terms: Array, weights: Array) -> Array:
+    """Return each row of terms times its weight."""
+    return np.asarray(terms * weights[..., np.newaxis])
+
+
+def keep(terms: Array, mask: Array) -> Array:
+    """Return the terms to include, and 0 in place of the others, whatever they are."""
+    return np.where(mask != 0, terms, np.zeros_like(terms))
+
+
 NAMES: Mapping[str, Reduction] = {
     "none": Reduction.TERMS,
     "sum": Reduction.SUM,
     "mean": Reduction.MEAN,
     "batchmean": Reduction.BATCHMEAN,
 }
+LEGACY = (Spelling({"reduce": True}, Reduction.MEAN), Spelling({"reduce": False}, Reduction.TERMS))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +131,8 @@ class Sketch:
     """The parts of an implementation; replace one to make a miniature of a fault.
 
     ``by_model`` and ``by_target`` are the derivatives of one term; ``before`` sees both arrays first (and may
-    raise, or change them), ``after`` the answer last.
+    raise, or change them), ``after`` the answer last. ``spelt`` reads old arguments, ``weigh`` and ``keep``
+    apply weights and a mask to the terms.
     """
 
     term: Term = term
@@ -124,6 +144,9 @@ class Sketch:
     before: Callable[[Array, Array], tuple[Array, Array]] = same_classes
     after: Callable[[Array], Array] = unchanged
     upstream: Callable[[Array], Array] = unchanged
+    spelt: Callable[[Mapping[str, Any]], str] = spelt
+    weigh: Term = weigh
+    keep: Term = keep
     formula: Formula = Formula.PLAIN
     target: tuple[Space, ...] = (Space.PROBABILITY, Space.LOG)
     model: tuple[Space, ...] = (Space.LOG,)
@@ -140,9 +163,15 @@ class Sketch:
         target, model = self.before(call.target, call.model)
         np.broadcast_shapes(np.shape(target), np.shape(model))
         name = self.default if call.reduction is None else call.reduction
+        if call.options:
+            name = self.spelt(call.options)
         if name not in self.reductions:
             raise ValueError(f"unknown reduction {name!r}; known: {', '.join(self.reductions)}")
         terms = (self.log_term if call.log_target else self.term)(target, model)
+        if call.weights is not None:
+            terms = self.weigh(terms, call.weights)
+        if call.mask is not None:
+            terms = self.keep(terms, call.mask)
         return self.after(self.reduce(terms, self.reductions[name]))
 
     def gradient(self, modules: Any, call: Call, side: Side, upstream: Any) -> Any:
@@ -162,6 +191,8 @@ class Sketch:
     def implementation(self, name: str = "sketch") -> Implementation:
         """Return the sketch as an implementation on NumPy arrays."""
         keeps = Reduction.TERMS in self.reductions.values()
+        legacy = tuple(each for each in LEGACY if each.reduction in self.reductions.values())
+        weightings = tuple(Weighting(own, kind) for own, kind in self.reductions.items())
         return Implementation(
             name=name,
             framework="numpy",
@@ -177,4 +208,7 @@ class Sketch:
             call=self,
             dtypes=(Dtype.FLOAT64, Dtype.FLOAT32, Dtype.FLOAT16),
             gradient=self.gradient,
+            legacy=legacy,
+            weightings=weightings,
+            masks=">=0",
         )

@@ -207,7 +207,7 @@ class Subject:
         own = self.implementation.gradient
         if own is not None:
             return own(self.modules, call, side, upstream)
-        operand = self._tensor(problem.side(side), problem.layout)
+        operand = self._tensor(problem, side)
 
         def value(tensor: Any) -> Any:
             tensor = self._enter(tensor, problem.side(side).space, side)
@@ -219,8 +219,7 @@ class Subject:
         """Prepare the call that asks this problem, with logits led through log_softmax where need be."""
         name = reduction or self.convention.named(problem.reduction)
         sides = {
-            side: self._enter(self._tensor(operand, problem.layout), operand.space, side)
-            for side, operand in ((Side.TARGET, problem.target), (Side.MODEL, problem.model))
+            side: self._enter(self._tensor(problem, side), problem.side(side).space, side) for side in Side
         }
         unsaid = default or (reduction is None and len(self.convention.reductions) == 1)
         documented = self.convention.axis
@@ -234,15 +233,20 @@ class Subject:
             dtype=self.dtype,
         )
 
-    def ask(self, call: Call) -> Output:
-        """Make a call and take the answer back.
+    def ask(self, call: Call, last: int = 0) -> Output:
+        """Make a call and take the answer back; of an answer with axes only the ``last`` entries, where said.
 
         Raises
         ------
         RefusedError
             The implementation raised.
         """
-        return self._attempt(lambda: self.implementation.call(self.modules, call))
+
+        def given() -> Any:
+            answer = self.implementation.call(self.modules, call)
+            return answer[-last:] if last and answer.shape else answer
+
+        return self._attempt(given)
 
     def _attempt(self, make: Callable[[], Any]) -> Output:
         try:
@@ -269,8 +273,14 @@ class Subject:
         allowed = tolerance(problem, enclosure, self.profile)
         return Evaluation(problem, got.values, got.dtype, enclosure, allowed, self.profile, call, solve)
 
-    def _tensor(self, operand: Operand, layout: str) -> Any:
-        return self.framework.tensor(self.modules, operand, self.column.device, layout)
+    def _tensor(self, problem: Problem, side: Side) -> Any:
+        """Hand one side over as the problem's layout says: of ``offset/strided`` the model has the second."""
+        own, _, other = problem.layout.partition("/")
+        layout = other or own if side is Side.MODEL else own
+        operand, device = problem.side(side), self.column.device
+        if layout == "large":
+            return self.framework.large(self.modules, operand, device)
+        return self.framework.tensor(self.modules, operand, device, layout)
 
     def _accepted(self, space: Space, side: Side) -> Space:
         """Return the space in which the implementation receives an operand realised in ``space``."""

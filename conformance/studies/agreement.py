@@ -124,8 +124,6 @@ class Sample:
         """Put an answer beside what is right."""
         problem, enclosure = self.problems[judged], self.enclosures[judged]
         allowed = tolerance(problem, enclosure, self.profile)
-        # u·S underflows to 0 for the least terms of float64, and a budget cannot be counted in zeros.
-        allowed = replace(allowed, unit=np.maximum(allowed.unit, problem.target.dtype.least_subnormal))
         dtype, call = problem.target.dtype.label, f"{self.name}, {form}"
         return Evaluation(problem, got, dtype, enclosure, allowed, self.profile, call, answer)
 

@@ -21,7 +21,7 @@ Total = Callable[[Float32], Float32]
 BLOCK = 32
 """How many elements a kernel reads at a time; what is over is its tail."""
 
-LANES = (32,)
+LANES = (32, 256, 1024)
 """How many partial sums a kernel may keep side by side before it adds them in pairs."""
 
 

@@ -45,11 +45,20 @@ class Jax(Framework):
 
     def tensor(self, modules: Modules, operand: Operand, device: str, layout: str) -> Any:
         """Hand an operand over; JAX's arrays know no strides."""
-        jax = modules.jax
-        place = jax.devices("gpu" if device == "cuda" else "cpu")[0]
         # NumPy knows JAX's bfloat16 as an extension dtype, and converts without asking XLA to compile.
         values = operand.values.astype(modules.jnp.dtype(operand.dtype.label))
-        return jax.device_put(values, place)
+        return self.raw(modules, values, device)
+
+    def raw(self, modules: Modules, values: NDArray[Any], device: str) -> Any:
+        """Hand a NumPy array over in its own dtype."""
+        jax = modules.jax
+        return jax.device_put(values, jax.devices("gpu" if device == "cuda" else "cpu")[0])
+
+    def led(self, modules: Modules, tensor: Any, rows: int, fill: float) -> Any:
+        """Return an array behind so many rows of one number."""
+        shape = (rows + tensor.shape[0], *tensor.shape[1:])
+        whole = modules.jnp.full(shape, fill, tensor.dtype, device=tensor.sharding)
+        return whole.at[rows:].set(tensor)
 
     def output(self, modules: Modules, tensor: Any) -> Output:
         """Take an array back."""
@@ -82,6 +91,10 @@ class Jax(Framework):
         """Sum ``jax.scipy.special.entr``."""
         return modules.jax.scipy.special.entr(call.target).sum(-1)
 
+    def relative_entropy(self, modules: Modules, call: Call) -> Any:
+        """Ask ``jax.scipy.special.rel_entr``."""
+        return modules.jax.scipy.special.rel_entr(call.target, call.model)
+
 
 def _rel_entr(modules: Any, call: Call) -> Any:
     return modules.jax.scipy.special.rel_entr(call.target, call.model)
@@ -92,11 +105,16 @@ def _kl_div(modules: Any, call: Call) -> Any:
 
 
 def _optax(modules: Any, call: Call) -> Any:
-    return modules.optax.losses.kl_divergence(call.model, call.target)
+    return modules.optax.losses.kl_divergence(call.model, call.target, **_where(modules, call))
 
 
 def _optax_log(modules: Any, call: Call) -> Any:
-    return modules.optax.losses.kl_divergence_with_log_targets(call.model, call.target)
+    losses = modules.optax.losses
+    return losses.kl_divergence_with_log_targets(call.model, call.target, **_where(modules, call))
+
+
+def _where(modules: Any, call: Call) -> dict[str, Any]:
+    return {} if call.mask is None else {"where": modules.jnp.asarray(call.mask, bool)}
 
 
 def _pointwise(formula: Formula) -> Convention:
@@ -133,6 +151,7 @@ IMPLEMENTATIONS = (
         convention=_rows(Space.PROBABILITY),
         call=_optax,
         documentation=OPTAX_DOCS + "kl_divergence",
+        masks=">=0.2.4",
     ),
     Implementation(
         name="optax.losses.kl_divergence_with_log_targets",
@@ -141,5 +160,6 @@ IMPLEMENTATIONS = (
         convention=_rows(Space.LOG),
         call=_optax_log,
         documentation=OPTAX_DOCS + "kl_divergence_with_log_targets",
+        masks=">=0.2.4",
     ),
 )

@@ -36,6 +36,15 @@ class NumPy(Framework):
         """Hand over a view of that layout."""
         return LAYOUTS[layout](operand.values)
 
+    def raw(self, modules: Modules, values: NDArray[Any], device: str) -> Any:
+        """Hand over a copy."""
+        del modules, device
+        return np.array(values)
+
+    def led(self, modules: Modules, tensor: Any, rows: int, fill: float) -> Any:
+        """Return an array behind so many rows of one number."""
+        return np.concatenate([np.full((rows, *tensor.shape[1:]), fill, tensor.dtype), tensor])
+
     def output(self, modules: Modules, tensor: Any) -> Output:
         """Take an array back."""
         array = np.asarray(tensor)
@@ -63,3 +72,7 @@ class NumPy(Framework):
     def entropy(self, modules: Modules, call: Call) -> Any:
         """Sum ``scipy.special.entr``."""
         return modules.special.entr(call.target).sum(-1)
+
+    def relative_entropy(self, modules: Modules, call: Call) -> Any:
+        """Ask ``scipy.special.rel_entr``."""
+        return modules.special.rel_entr(call.target, call.model)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kl_conformance.implementation import Call, Framework, Implementation, Modules, Output
+from kl_conformance.implementation import Call, Framework, Implementation, Modules, Output, Weighting
 from kl_reference.convention import Convention, Formula, Reduction, Side, Space
 from kl_reference.dtype import Dtype
 from kl_reference.precision import Profile
@@ -47,9 +47,20 @@ class TensorFlow(Framework):
 
     def tensor(self, modules: Modules, operand: Operand, device: str, layout: str) -> Any:
         """Hand an operand over; TensorFlow's tensors know no strides."""
+        return modules.tf.cast(self.raw(modules, operand.values, device), operand.dtype.label)
+
+    def raw(self, modules: Modules, values: NDArray[Any], device: str) -> Any:
+        """Hand a NumPy array over in its own dtype."""
         tf = modules.tf
         with tf.device("GPU:0" if device == "cuda" else "CPU:0"):
-            return tf.cast(tf.constant(operand.values), operand.dtype.label)
+            return tf.constant(values)
+
+    def led(self, modules: Modules, tensor: Any, rows: int, fill: float) -> Any:
+        """Return a tensor behind so many rows of one number."""
+        tf = modules.tf
+        with tf.device(tensor.device):
+            shape = tf.constant([rows, *tensor.shape[1:]], tf.int64)
+            return tf.concat([tf.fill(shape, tf.constant(fill, tensor.dtype)), tensor], 0)
 
     def output(self, modules: Modules, tensor: Any) -> Output:
         """Take a tensor back."""
@@ -88,7 +99,7 @@ class TensorFlow(Framework):
 
 def _loss_class(modules: Any, call: Call) -> Any:
     loss = modules.keras.losses.KLDivergence(dtype=call.dtype.label, **call.keywords)
-    return loss(call.target, call.model)
+    return loss(call.target, call.model, sample_weight=call.weights)
 
 
 def _loss_function(modules: Any, call: Call) -> Any:
@@ -130,6 +141,12 @@ IMPLEMENTATIONS = (
         call=_loss_class,
         documentation=KERAS_DOCS + "#kldivergence-class",
         broadcasts=False,
+        weightings=(
+            Weighting("none", Reduction.ROWS),
+            Weighting("sum", Reduction.SUM),
+            Weighting("sum_over_batch_size", Reduction.ROWMEAN),
+            Weighting("mean_with_sample_weight", Reduction.ROWMEAN, by_weights=True, versions=">=3.7"),
+        ),
     ),
     Implementation(
         name="keras.losses.kl_divergence",

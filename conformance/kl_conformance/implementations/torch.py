@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kl_cases.layouts import LAYOUTS
-from kl_conformance.implementation import Call, Framework, Implementation, Modules, Output
+from kl_conformance.implementation import Call, Framework, Implementation, Modules, Output, Spelling
 from kl_reference.convention import Convention, Reduction, Space
 from kl_reference.dtype import Dtype
 from kl_reference.precision import Profile
@@ -55,6 +55,16 @@ class Torch(Framework):
             tensor = _like_strides(torch, tensor, torch.bfloat16)
         return tensor.to(device)
 
+    def raw(self, modules: Modules, values: NDArray[Any], device: str) -> Any:
+        """Hand a NumPy array over in its own dtype."""
+        return modules.torch.from_numpy(np.array(values)).to(device)
+
+    def led(self, modules: Modules, tensor: Any, rows: int, fill: float) -> Any:
+        """Return a tensor behind so many rows of one number."""
+        whole = tensor.new_full((rows + tensor.shape[0], *tensor.shape[1:]), fill)
+        whole[rows:] = tensor
+        return whole
+
     def output(self, modules: Modules, tensor: Any) -> Output:
         """Take a tensor back."""
         torch = modules.torch
@@ -92,6 +102,10 @@ class Torch(Framework):
         """Sum ``torch.special.entr``."""
         return modules.torch.special.entr(call.target).sum(-1)
 
+    def relative_entropy(self, modules: Modules, call: Call) -> Any:
+        """Ask ``torch.nn.functional.kl_div`` for its terms."""
+        return modules.torch.nn.functional.kl_div(call.model.log(), call.target, reduction="none")
+
 
 def _like_strides(torch: Any, tensor: Any, dtype: Any) -> Any:
     """Convert to another dtype, keeping the strides (``to`` alone makes gaps and expansions disappear)."""
@@ -117,6 +131,20 @@ def _module(modules: Any, call: Call) -> Any:
         return loss(call.model, call.target)
 
 
+def _data_as_arguments(modules: Any, call: Call) -> Any:
+    return modules.torch.nn.KLDivLoss(call.model, call.target)
+
+
+def _tensor_as_axis(modules: Any, call: Call) -> Any:
+    nn = modules.torch.nn
+    return nn.KLDivLoss()(nn.LogSoftmax(call.model), call.target)
+
+
+def _attribute_as_input(modules: Any, call: Call) -> Any:
+    nn = modules.torch.nn
+    return nn.KLDivLoss()(nn.LogSoftmax(dim=1).dim, call.target)
+
+
 def _categorical(modules: Any, call: Call) -> Any:
     distributions = modules.torch.distributions
     return distributions.kl_divergence(
@@ -136,6 +164,18 @@ POINTWISE = Convention(
     default="mean",
 )
 
+# Either of the two overrides `reduction`, and reduce=False makes size_average nothing.
+LEGACY = (
+    Spelling({"size_average": True}, Reduction.MEAN),
+    Spelling({"size_average": False}, Reduction.SUM),
+    Spelling({"reduce": True}, Reduction.MEAN),
+    Spelling({"reduce": False}, Reduction.TERMS),
+    Spelling({"size_average": True, "reduce": False}, Reduction.TERMS),
+    Spelling({"size_average": False, "reduce": True}, Reduction.SUM),
+    Spelling({"size_average": True, "reduction": "none"}, Reduction.MEAN),
+    Spelling({"size_average": False, "reduction": "batchmean"}, Reduction.SUM),
+)
+
 IMPLEMENTATIONS = (
     Implementation(
         name="torch.nn.functional.kl_div",
@@ -145,6 +185,7 @@ IMPLEMENTATIONS = (
         call=_functional,
         documentation=DOCS + "generated/torch.nn.functional.kl_div.html",
         compares_distributions=False,
+        legacy=LEGACY,
     ),
     Implementation(
         name="torch.nn.KLDivLoss",
@@ -154,6 +195,12 @@ IMPLEMENTATIONS = (
         call=_module,
         documentation=DOCS + "generated/torch.nn.KLDivLoss.html",
         compares_distributions=False,
+        legacy=LEGACY,
+        mistakes={
+            "KLDivLoss(DATA1, DATA2)": _data_as_arguments,
+            "LogSoftmax(x) for its answer": _tensor_as_axis,
+            "LogSoftmax(dim=1).dim for its answer": _attribute_as_input,
+        },
     ),
     Implementation(
         name="torch.distributions.kl_divergence",

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from kl_cases.family import Shape
 from kl_cases.pair import Measure, Pair
 from kl_conformance import judge
 from kl_conformance.judge import Judgement, Weighed
@@ -19,19 +20,42 @@ from kl_reference.convention import Reduction, Side, Space
 
 FAMILIES = ("dirichlet-flat", "power-law")
 SHAPES = ((3, 5), (8, 31))
+DIFFERENT = (
+    "contiguous/transposed",
+    "transposed/contiguous",
+    "contiguous/strided",
+    "offset/padded-rows",
+    "expanded/contiguous",
+)
 
 
-def laid(layout: str) -> Check:
-    """Ask with both operands lying in memory in a certain way, for every reduction."""
+def laid(*layouts: str) -> Check:
+    """Ask with the operands lying in memory in certain ways, for every reduction and for the gradient."""
 
     def check(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-        if layout == "expanded":
-            pair = pair.take_rows(np.zeros(pair.shape[0], dtype=np.intp))  # only equal rows can share memory
-        for problem in subject.problems(pair, *Reduction, layout=layout):
-            # Rows that are alike have one right answer, which a constant would be as well.
-            yield judge.lies(subject.evaluate(problem), decisive=layout != "expanded")
+        for layout in layouts:
+            if len(pair.shape) > 1 or "expanded" not in layout:
+                yield from _laid(subject, _sharing(pair, layout), layout)
 
     return check
+
+
+def _sharing(pair: Pair, layout: str) -> Pair:
+    """Return the pair with equal rows on each side that is to be expanded: only those can share memory."""
+    alike = pair.take_rows(np.zeros(pair.rows, dtype=np.intp))
+    own, _, other = layout.partition("/")
+    p = alike.p if own == "expanded" else pair.p
+    return replace(pair, p=p, q=alike.q if (other or own) == "expanded" else pair.q)
+
+
+def _laid(subject: Subject, pair: Pair, layout: str) -> Iterator[Judgement]:
+    # Rows that are alike have one right answer, which a constant would be as well.
+    decisive = layout != "expanded"
+    for problem in subject.problems(pair, *Reduction, layout=layout):
+        yield judge.lies(subject.evaluate(problem), decisive=decisive)
+    if Side.MODEL in subject.implementation.gradients:
+        for problem in subject.problems(pair, layout=layout):
+            yield judge.lies(subject.gradient(problem, Side.MODEL), "the gradient is wrong", decisive=decisive)
 
 
 def permutation(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -112,9 +136,17 @@ def _first_row_only(target: Array, model: Array) -> tuple[Array, Array]:
     return target * (alone[:, np.newaxis] if target.strides[0] == 0 else 1), model
 
 
-def _layout(slug: str, layout: str, sentence: str, reason: str) -> Requirement:
+def _as_the_target_lies(target: Array, model: Array) -> tuple[Array, Array]:
+    """Reads the model by the strides of the target."""
+    order = "F" if target.flags.f_contiguous and not target.flags.c_contiguous else "C"
+    return target, model.ravel("K").reshape(model.shape, order=order)
+
+
+def _layout(
+    layout: str, sentence: str, reason: str, shapes: tuple[Shape, ...] = SHAPES
+) -> Requirement:
     return Requirement(
-        id=f"layouts/{slug}",
+        id=f"layouts/{layout}",
         sentence=sentence,
         formula="f(view) = f(copy)",
         reason=reason,
@@ -122,7 +154,8 @@ def _layout(slug: str, layout: str, sentence: str, reason: str) -> Requirement:
         check=laid(layout),
         applies=scope.strided,
         families=FAMILIES,
-        shapes=SHAPES,
+        shapes=shapes,
+        revision=2,
         miniature=Sketch(before=_first_row_only if layout == "expanded" else _ReadsMemory()),
     )
 
@@ -130,33 +163,46 @@ def _layout(slug: str, layout: str, sentence: str, reason: str) -> Requirement:
 REQUIREMENTS = (
     _layout(
         "strided",
-        "strided",
         "Elements with gaps between them give the same answer.",
         "x[:, ::2] is a view; a kernel that ignores the stride reads what lies in the gaps.",
     ),
     _layout(
-        "transposed",
         "transposed",
         "Transposed tensors give the same answer.",
         "logits.T is a view; a kernel written for rows reads columns.",
     ),
     _layout(
         "offset",
-        "offset",
         "Tensors that begin inside a larger buffer give the same answer.",
         "A slice of a batch does not begin where its storage begins.",
     ),
     _layout(
-        "padded-rows",
         "padded-rows",
         "Rows with padding between them give the same answer.",
         "Vocabularies are padded to a multiple of 64; the padding is not data.",
     ),
     _layout(
         "expanded",
-        "expanded",
         "Expanded tensors (stride 0) give the same answer.",
         "One teacher row expanded over a batch has stride 0.",
+    ),
+    _layout(
+        "permuted-3d",
+        "Three axes in another order give the same answer.",
+        "x.transpose(1, 2) is a view; a kernel that takes any 3-D tensor for rows reads across them.",
+        ((2, 3, 5), (3, 8, 31)),
+    ),
+    Requirement(
+        id="layouts/different",
+        sentence="The two arguments need not lie alike.",
+        formula="f(view P, other view Q) = f(copy P, copy Q)",
+        reason="Logits come out of a transpose and the target out of a file: one stride does not fit both.",
+        link=KL_DIV_LOSS,
+        check=laid(*DIFFERENT),
+        applies=scope.strided,
+        families=FAMILIES,
+        shapes=SHAPES,
+        miniature=Sketch(before=_as_the_target_lies),
     ),
     Requirement(
         id="layouts/permutation",

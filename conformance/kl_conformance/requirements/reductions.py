@@ -10,11 +10,11 @@ import numpy as np
 from kl_cases.pair import Measure, Pair
 from kl_conformance import judge
 from kl_conformance.judge import Judgement, Weighed
-from kl_conformance.requirement import Requirement
+from kl_conformance.requirement import Level, Requirement
 from kl_conformance.requirements import scope
 from kl_conformance.requirements.values import KL_DIV_LOSS, lies
 from kl_conformance.sketch import Sketch, divisor, reduce
-from kl_conformance.subject import Subject
+from kl_conformance.subject import RefusedError, Subject
 from kl_reference.convention import Reduction
 
 FAMILIES = ("dirichlet-flat", "power-law")
@@ -23,12 +23,14 @@ SHAPES = ((4,), (1, 4), (3, 5), (2, 3, 5))
 
 
 def none(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Look at the shape and the dtype of the unreduced answer."""
-    for problem in subject.problems(pair):
-        asked = subject.evaluate(problem)
-        given = (asked.dtype, list(asked.got.shape))
-        due = (subject.dtype.label, list(asked.enclosure.value.shape))
-        yield judge.holds(asked, np.full(asked.got.shape, given == due), f"gave {given}, not {due}")
+    """Look at the shape and the dtype of the unreduced answer, of broadcast inputs as well."""
+    pairs = (pair, *_broadcast(pair)) if subject.implementation.broadcasts else (pair,)
+    for each in pairs:
+        for problem in subject.problems(each):
+            asked = subject.evaluate(problem)
+            given = (asked.dtype, list(asked.got.shape))
+            due = (subject.dtype.label, list(asked.enclosure.value.shape))
+            yield judge.holds(asked, np.full(asked.got.shape, given == due), f"gave {given}, not {due}")
 
 
 def total(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -40,14 +42,37 @@ def total(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         yield judge.balances(sides, '"sum" is not the sum of "none"')
 
 
-def broadcast(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Hand over one row for P, then one row for Q, against many rows of the other."""
+def _broadcast(pair: Pair) -> Iterator[Pair]:
+    """Yield one row for P, then one row for Q, against many rows of the other."""
     if pair.rows < 2:
         return
     rows = [Measure(m.values.reshape(-1, pair.classes)[0], m.space) for m in (pair.p, pair.q)]
     for p, q in ((rows[0], pair.q), (pair.p, rows[1])):
-        one = Pair(p, q, axis=pair.axis, origin=f"{pair.origin}, one row broadcast")
+        yield Pair(p, q, axis=pair.axis, origin=f"{pair.origin}, one row broadcast")
+
+
+def broadcast(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Hand over one row against many."""
+    for one in _broadcast(pair):
         yield from lies(*scope.SUMS)(subject, one)
+
+
+def empty(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Hand over no rows, then no classes: nothing adds up to 0, and has no mean."""
+    nothing = np.array([], dtype=np.intp)
+    batch, classes = pair.take_rows(nothing), pair.take(nothing)
+    pairs = (batch, classes) if pair.p.values.size and len(pair.shape) > 1 else (pair,)
+    for each in pairs:
+        for problem in subject.problems(each, *Reduction):
+            try:
+                asked = subject.evaluate(problem)
+            except RefusedError as refusal:
+                yield judge.passes(problem, subject.implementation.name, f"raised {refusal}")
+                continue
+            judgement = judge.lies(asked, "a sum of nothing is 0", decisive=False)
+            if np.isnan(asked.enclosure.value).any():
+                judgement = judge.holds(asked, ~(np.abs(asked.got) > 0), "a mean of nothing is NaN or 0")
+            yield judgement
 
 
 def default(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -74,13 +99,14 @@ def _knows_axis(subject: Subject) -> str | None:
 REQUIREMENTS = (
     Requirement(
         id="reductions/none",
-        sentence='"none" has the shape of its inputs, classes summed away where rows are kept, and their dtype.',
+        sentence='"none" has the broadcast shape, classes summed away where rows are kept, and the inputs\' dtype.',
         formula="shape(none) = broadcast(P, Q); dtype(none) = dtype(P)",
         reason="A silent upcast or a lost axis shows up far away, in memory or in a broadcast.",
         link=KL_DIV_LOSS,
         check=none,
         families=FAMILIES,
         shapes=SHAPES,
+        revision=2,
         miniature=Sketch(after=lambda answer: np.atleast_2d(answer)[..., :1]),
     ),
     Requirement(
@@ -177,5 +203,17 @@ REQUIREMENTS = (
             default="none",
             reduce=lambda terms, how: np.asarray(terms.sum(0)),
         ),
+    ),
+    Requirement(
+        id="reductions/empty",
+        level=Level.CONVENTION,
+        sentence="No rows, or no classes, add up to 0 and have no mean: NaN, 0 or an error.",
+        formula="Σ over nothing = 0; 0 ÷ 0 is undefined",
+        reason="The last batch of an epoch, or a step whose tokens are all filtered out, may be empty.",
+        link="https://github.com/pytorch/pytorch/issues/51910",
+        check=empty,
+        families=("dirichlet-flat",),
+        shapes=((3, 5),),
+        miniature=Sketch(reduce=lambda terms, how: np.asarray(terms.mean() * terms.size)),
     ),
 )

@@ -32,6 +32,12 @@ def lies(*reductions: Reduction, subnormals: bool = False) -> Check:
     return check
 
 
+def graded(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Ask for terms, and say of which accuracy class they are."""
+    for problem in subject.problems(pair, Reduction.TERMS):
+        yield judge.graded(subject.evaluate(problem))
+
+
 def exact_sum(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Ask for a sum whose every partial sum is exact, and allow no error at all."""
     for problem in subject.problems(pair, Reduction.SUM, Reduction.ROWS, target=(Space.PROBABILITY,)):
@@ -116,7 +122,7 @@ REQUIREMENTS = (
         sentence="For Q within 1e-3 … 1e-12 of P the term keeps the accuracy it has elsewhere.",
         formula="q = p·(1 + δ), 1e-12 ≤ |δ| ≤ 1e-3",
         reason="Late in training, and in policy optimisation, P and Q are nearly the same.",
-        check=lies(Reduction.TERMS),
+        check=graded,
         applies=scope.both(scope.terms, scope.formula(Formula.PLAIN), scope.wide),
         families=("near-equal",),
         miniature=Sketch(

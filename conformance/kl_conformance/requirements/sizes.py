@@ -1,0 +1,124 @@
+"""Sizes: the answer depends on the elements, however many there are and on however many axes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from kl_cases.pair import Measure, Pair
+from kl_cases.problems import ODD
+from kl_conformance import judge
+from kl_conformance.implementation import LARGE, AbsentError
+from kl_conformance.judge import Judgement
+from kl_conformance.requirement import Requirement
+from kl_conformance.requirements.values import KL_DIV_LOSS
+from kl_conformance.sketch import Array, Sketch, reduce
+from kl_conformance.subject import RefusedError, Subject
+from kl_reference.convention import Reduction, Space
+from kl_reference.problem import Problem
+
+FAMILIES = ("dirichlet-flat",)
+_FULL = ("out of memory", "outofmemory", "memoryerror", "resource_exhausted", "resourceexhausted")
+
+
+def odd(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Ask for every reduction of the pair, and of measures of which only the last element counts."""
+    probes = [_last_element(pair)]
+    if subject.finest is Reduction.ROWS:
+        probes.append(_last_class(pair))
+    for asked in (pair, *probes):
+        for problem in subject.problems(asked, *Reduction):
+            yield judge.lies(subject.evaluate(problem))
+
+
+def _last_element(pair: Pair) -> Pair:
+    """Return p = q = 1, which adds exactly 0, and at the very last element q = e^−2."""
+    log_q = np.zeros(pair.shape)
+    log_q.flat[-1] = -2.0
+    p, q = Measure(np.zeros(pair.shape), Space.LOG), Measure(log_q, Space.LOG)
+    return Pair(p, q, axis=pair.axis, origin=f"{pair.origin}, the last element alone")
+
+
+def _last_class(pair: Pair) -> Pair:
+    """Return rows with all of P on their last class, and Q the same everywhere."""
+    p = np.broadcast_to(np.arange(pair.classes) == pair.classes - 1, pair.shape).astype(np.float64)
+    q = np.full(pair.shape, 1.0 / pair.classes)
+    sides = (Measure(each, Space.PROBABILITY) for each in (p, q))
+    return Pair(*sides, axis=pair.axis, origin=f"{pair.origin}, the last class alone")
+
+
+def rank(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Ask for every reduction, whatever the number of axes; where classes have an axis, there is one."""
+    if pair.shape or subject.convention.axis is None:
+        for problem in subject.problems(pair, *Reduction):
+            yield judge.lies(subject.evaluate(problem))
+
+
+def large_index(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Ask for the last of more than 2^31 elements, and for the sum of all, the others adding exactly 0."""
+    if len(pair.shape) != 2:
+        return
+    for problem in subject.problems(pair, subject.finest, Reduction.SUM, layout="large"):
+        yield _at_the_end(subject, problem)
+
+
+def _at_the_end(subject: Subject, problem: Problem) -> Judgement:
+    """Judge the last rows of the answer, or its one number."""
+    rows = len(problem.target.values)
+    try:
+        call = subject.call(problem)
+        got = subject.ask(call, last=rows)
+    except Exception as error:  # every framework has an exception of its own for want of memory
+        said = f"{type(error).__name__}: {error}"
+        if isinstance(error, AbsentError) or not any(words in said.lower() for words in _FULL):
+            raise
+        raise AbsentError(f"no room for tensors of more than {LARGE:,} elements: {said[:200]}") from None
+    return judge.lies(subject.judged(problem, got, f"{subject.describe(call)}, last rows"))
+
+
+def _narrow(terms: Array) -> Array:
+    """Leave what lies beyond the last index of 8 bits as it was."""
+    return np.where(np.arange(terms.size).reshape(terms.shape) < 2**7, terms, 0)
+
+
+REQUIREMENTS = (
+    Requirement(
+        id="layouts/odd",
+        sentence="Sizes beside powers of two are right, for many rows of few classes and few rows of many.",
+        formula="f(P, Q) for 1, 2, 31, 33, 127, 129, 1023, 1025, 4097, 65535, 65537 classes or rows",
+        reason="A kernel works in blocks; the element after the last full block is the one it forgets.",
+        check=odd,
+        families=FAMILIES,
+        palette=ODD,
+        miniature=Sketch(
+            reduce=lambda terms, how: reduce(terms[..., : max(terms.shape[-1] // 2 * 2, 1)], how),
+        ),
+    ),
+    Requirement(
+        id="layouts/rank",
+        sentence="Any number of axes will do: 0-D where there is no class axis, 1-D, 2-D, 3-D, 4-D.",
+        formula="f(P, Q) for shapes (), (C), (N, C), (N, T, C), (N, T, H, C)",
+        reason="Sequences have three axes and attention four; what folds them wrongly divides wrongly.",
+        link=KL_DIV_LOSS,
+        check=rank,
+        families=(*FAMILIES, "power-law"),
+        shapes=((), (5,), (3, 5), (2, 3, 5), (2, 3, 4, 5)),
+        miniature=Sketch(
+            reduce=lambda terms, how: reduce(
+                terms.reshape(-1, terms.shape[-1]) if terms.ndim > 2 and how is Reduction.BATCHMEAN else terms,
+                how,
+            )
+        ),
+    ),
+    Requirement(
+        id="layouts/large-index",
+        sentence="Elements beyond the 2^31st are right, and count in the sum.",
+        formula="f(P, Q)[i] for i > 2^31 − 1; Σ over more than 2^31 elements",
+        reason="A batch of 16 × 4,096 tokens over a vocabulary of 32,768 is 2^31: 32-bit indices turn negative.",
+        check=large_index,
+        families=FAMILIES,
+        shapes=((3, 5),),
+        miniature=Sketch(after=lambda answer: _narrow(answer) if answer.ndim else answer),
+    ),
+)

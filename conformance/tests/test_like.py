@@ -1,0 +1,69 @@
+"""A kernel that is like a known implementation may do what that one is recorded to do wrong, and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kl_conformance import registry
+from kl_conformance.sketch import Array, Sketch, log_term, term
+from kl_conformance.subject import Subject
+from kl_reports.result import Verdict
+from kl_trials.asked import settled, subject
+
+MASKED = "support/zero-over-zero"
+TORCH = "torch.nn.functional.kl_div"
+
+
+def as_torch(p: Array, log_q: Array) -> Array:
+    """Return the term as torch computes it: 0·(−∞) is NaN."""
+    return np.where((p == 0) & (log_q == -np.inf), np.nan, term(p, log_q))
+
+
+def kernel(sketch: Sketch, like: str) -> Subject:
+    """Return a sketch that promises to follow what it is like."""
+    return subject(replace(sketch.implementation(), like=like), dtype="float32")
+
+
+def test_what_it_is_like_is_recorded_to_do_is_permitted() -> None:
+    """NaN for a masked class is EXPECTED of a kernel like torch's, with the recorded reason."""
+    found = settled(MASKED, kernel(Sketch(term=as_torch), TORCH))
+    assert found.verdict is Verdict.EXPECTED
+    assert found.deviation == "torch-masked-class-nan"
+    assert TORCH in found.detail
+    assert found.witness
+
+
+def test_without_a_likeness_nothing_is_permitted() -> None:
+    """The same kernel on its own is held to the definition."""
+    assert settled(MASKED, kernel(Sketch(term=as_torch), "")).verdict is Verdict.FAIL
+
+
+def test_what_is_permitted_is_not_required() -> None:
+    """A kernel like torch's that is right where torch is not has held the requirement."""
+    assert settled(MASKED, kernel(Sketch(), TORCH)).verdict is Verdict.PASS
+
+
+def test_another_fault_at_the_same_place_is_broken() -> None:
+    """Where torch gives NaN, a number is no likeness."""
+    wrong = Sketch(
+        term=lambda p, log_q: np.where(p == 0, 1.0, term(p, log_q)).astype(p.dtype),
+        log_term=lambda log_p, log_q: np.where(log_p == -np.inf, 1.0, log_term(log_p, log_q)).astype(
+            log_p.dtype
+        ),
+    )
+    assert settled(MASKED, kernel(wrong, TORCH)).verdict is Verdict.FAIL
+
+
+def test_a_likeness_with_nobody_is_refused(tmp_path: Path) -> None:
+    """An unknown name is given back with the names known."""
+    (tmp_path / "mine.py").write_text(
+        "from dataclasses import replace\n"
+        "from kl_conformance.sketch import Sketch\n"
+        "MINE = replace(Sketch().implementation(), like='torch.kl')\n"
+    )
+    with pytest.raises(ValueError, match=r"'torch\.kl'.*torch\.nn\.functional\.kl_div"):
+        registry.implementation(f"{tmp_path / 'mine.py'}:MINE")
