@@ -59,7 +59,9 @@ _LISTED = (
     Corner("nan-model", "q = NaN gives NaN where p > 0.", p=_constant(0.25), q=_constant(np.nan)),
     Corner("negative-target", "p < 0 gives NaN or an error.", p=_constant(-0.25)),
     Corner("infinite-target", "p = ∞ is no probability.", p=_constant(np.inf)),
-    Corner("infinite-model", "q = ∞ is no probability.", q=_constant(np.inf)),
+    Corner("infinite-model", "q = ∞ is no probability.", p=_constant(0.25), q=_constant(np.inf)),
+    Corner("minus-infinite-target", "p = −∞ is no probability.", p=_constant(-np.inf)),
+    Corner("minus-infinite-model", "q = −∞ is no probability.", p=_constant(0.25), q=_constant(-np.inf)),
     Corner(
         "masked-row", "A row of p = 0, q = 0 adds nothing.", p=_constant(0.0), q=_constant(0.0), whole=True
     ),

@@ -22,10 +22,21 @@ from kl_cases.pair import Measure, Pair
 from kl_reference.convention import Space
 from kl_reference.dtype import Dtype
 
-CHAPTERS = ("values", "support", "signs", "reductions", "identities", "gradients", "layouts", "errors")
+CHAPTERS = (
+    "values",
+    "support",
+    "signs",
+    "reductions",
+    "identities",
+    "gradients",
+    "layouts",
+    "state",
+    "modes",
+    "errors",
+)
 EXPECTATIONS = ("exact", "one-of", "unspecified", "error")
 _NEEDED = {"id", "sentence", "flags", "link", "requirements", "expectation"}
-_KNOWN = _NEEDED | {"target", "model", "axis", "shapes", "arguments", "printed", "accept"}
+_KNOWN = _NEEDED | {"target", "model", "axis", "tiled", "shapes", "arguments", "printed", "accept"}
 _SPACES = {"probability": Space.PROBABILITY, "log": Space.LOG, "logits": Space.LOGITS}
 
 
@@ -251,6 +262,9 @@ def _pair(fields: Mapping[str, Any]) -> tuple[Pair | None, Dtype | None]:
         pair = Pair(p, q, origin=f"case {fields['id']}")
     except ValueError as error:
         raise _FieldError("model", str(error)) from error
+    (times,) = _shapes([fields.get("tiled", ())], "tiled")
+    if times:
+        pair = pair.with_values(np.tile(p.values, times), np.tile(q.values, times))
     try:
         return replace(pair, axis=fields.get("axis", -1)), dtype
     except (ValueError, TypeError) as error:
@@ -268,11 +282,11 @@ def _measure(row: Any, side: str) -> tuple[Measure, Dtype]:
         raise _FieldError(side, str(error)) from error
 
 
-def _shapes(rows: Any) -> tuple[tuple[int, ...], ...]:
+def _shapes(rows: Any, name: str = "shapes") -> tuple[tuple[int, ...], ...]:
     try:
         return tuple(tuple(int(size) for size in shape) for shape in rows)
     except (TypeError, ValueError) as error:
-        raise _FieldError("shapes", f"{rows!r} are not lists of whole numbers") from error
+        raise _FieldError(name, f"{rows!r} are not lists of whole numbers") from error
 
 
 def _printed(number: Any) -> Printed:

@@ -75,6 +75,23 @@ def permuted_3d(values: Array) -> Array:
     return np.moveaxis(np.array(np.moveaxis(values, 1, -1), order="C"), -1, 1)
 
 
+def among_nan(values: Array) -> Array:
+    """In the midst of NaN: one element more at both ends of every axis."""
+    return _amid(values, POISON)
+
+
+def among_largest(values: Array) -> Array:
+    """In the midst of the largest finite numbers, which a factor 0 silences and NaN would not be."""
+    return _amid(values, float(np.finfo(values.dtype).max))
+
+
+def _amid(values: Array, poison: float) -> Array:
+    buffer = np.full([length + 2 for length in values.shape] or [3], poison, dtype=values.dtype)
+    view: Array = buffer[1:-1].reshape(()) if not values.ndim else buffer[(slice(1, -1),) * values.ndim]
+    view[...] = values
+    return view
+
+
 def _cut(values: Array, shape: tuple[int, ...], key: Any) -> Array:
     buffer = np.full(shape, POISON, dtype=values.dtype)
     view: Array = buffer[key]
@@ -90,4 +107,6 @@ LAYOUTS: Mapping[str, Layout] = {
     "padded-rows": padded_rows,
     "expanded": expanded,
     "permuted-3d": permuted_3d,
+    "among-nan": among_nan,
+    "among-largest": among_largest,
 }

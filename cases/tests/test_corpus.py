@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import numpy as np
@@ -115,6 +116,14 @@ def test_equal_logits_lie_in_the_budget_of_rounded_inputs() -> None:
         assert 0.0 < abs(_quantity(case, "mean")[0]) < budget
 
 
+def test_a_tiled_case_is_as_large_as_it_says() -> None:
+    """What only size brings out is written down once, and repeated along each axis."""
+    tiled = ALL["more-rows-than-half-can-count"].pair
+    assert tiled is not None
+    assert tiled.shape == (65537, 2)
+    assert (tiled.q.values == tiled.q.values[0]).all()
+
+
 def test_a_case_of_subnormals_keeps_them() -> None:
     """Where subnormal numbers are the question they are not lifted."""
     case = ALL["subnormal-probabilities"]
@@ -150,6 +159,25 @@ def test_ids_flags_and_chapters() -> None:
     assert {flag for case in ALL.values() for flag in case.flags} == set(FLAGS)
     assert all(len(load(chapter)) >= 3 for chapter in CHAPTERS)
     assert all(case.requirements and case.flags for case in ALL.values())
+
+
+def test_public_trackers_have_been_read() -> None:
+    """More than a hundred threads are cases, and some of every library that is asked."""
+    found = [
+        re.match(r"https://github\.com/([^/]+/[^/]+)/(issues|pull)/\d+$", case.link) for case in ALL.values()
+    ]
+    threads = [match for match in found if match]
+    assert len({match[0] for match in threads}) > 100
+    assert {match[1] for match in threads} >= {
+        "pytorch/pytorch",
+        "keras-team/keras",
+        "tensorflow/tensorflow",
+        "jax-ml/jax",
+        "google-deepmind/optax",
+        "scipy/scipy",
+        "Lightning-AI/torchmetrics",
+        "linkedin/Liger-Kernel",
+    }
 
 
 def test_cases_are_found_by_requirement() -> None:

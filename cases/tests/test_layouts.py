@@ -87,12 +87,21 @@ def test_permuted_3d_walks_axis_1_fastest() -> None:
     assert view.strides == (96, 8, 24)
 
 
-@pytest.mark.parametrize(("name", "poisoned"), [("strided", 15), ("offset", 6), ("padded-rows", 9)])
+@pytest.mark.parametrize(
+    ("name", "poisoned"), [("strided", 15), ("offset", 6), ("padded-rows", 9), ("among-nan", 20)]
+)
 def test_gaps_are_poisoned(name: str, poisoned: int) -> None:
     """Whatever lies between the elements is NaN, so that whoever reads it shows it."""
     view = LAYOUTS[name](np.ones((3, 5)))
     assert np.isnan(_buffer(view)).sum() == poisoned
     assert not np.isnan(view).any()
+
+
+def test_the_largest_numbers_lie_around() -> None:
+    """Before the first element and behind the last one, in every row, lies the largest finite number."""
+    view = LAYOUTS["among-largest"](np.ones((3, 5), np.float32))
+    assert (_buffer(view) == np.finfo(np.float32).max).sum() == 20
+    assert view.strides == (28, 4)
 
 
 def test_expanded_needs_equal_rows() -> None:

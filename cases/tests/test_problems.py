@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from kl_cases.corners import CORNERS
@@ -148,6 +150,7 @@ def test_profiles_grow() -> None:
     """Each profile asks what the smaller one asks, and more; the largest reaches a vocabulary."""
     quick, standard, thorough = (set(PALETTE[profile]) for profile in Profile)
     assert quick < standard < thorough
+    assert set(ODD[Profile.STANDARD]) < set(ODD[Profile.THOROUGH])
     assert max(shape[-1] for shape in thorough) == 131072
 
 
@@ -175,6 +178,26 @@ def test_what_the_search_draws_can_be_built(data: st.DataObject) -> None:
             assert operand.values.dtype == dtype.carrier
 
 
+def test_the_search_prefers_nothing() -> None:
+    """Families, shapes and corners are each drawn about as often as the others, and few recipes twice."""
+    families, shapes = ["uniform", "ladder", "measure"], [(4,), (3, 5), (64, 128)]
+    found: list[Recipe] = []
+
+    @settings(max_examples=300, deadline=None, database=None, derandomize=True, phases=[Phase.generate])
+    @given(recipes(families, Dtype.FLOAT32, shapes=shapes, corners=["zero-target", "equal"]))
+    def draws(recipe: Recipe) -> None:
+        found.append(recipe)
+
+    draws()
+    assert len(set(found)) > 250
+    for counts in (
+        Counter(recipe.family for recipe in found),
+        Counter(recipe.shape for recipe in found),
+        Counter(corner for recipe in found for corner in recipe.corners),
+    ):
+        assert min(counts.values()) > 0.5 * max(counts.values()), counts
+
+
 def test_the_search_shrinks_to_the_simplest() -> None:
     """The least recipe is the first family in the smallest shape, with seed 0 and no corner."""
     found: list[Recipe] = []
@@ -192,7 +215,7 @@ def test_the_search_shrinks_to_the_simplest() -> None:
 
 def test_odd_shapes_can_be_built() -> None:
     """Sizes beside powers of two, down to one class and up to 65,537 rows or classes."""
-    assert {size for shape in ODD for size in shape} >= {
+    assert {size for shape in ODD[Profile.STANDARD] for size in shape} >= {
         1,
         2,
         31,
@@ -205,5 +228,5 @@ def test_odd_shapes_can_be_built() -> None:
         65535,
         65537,
     }
-    for shape in ODD:
+    for shape in {*ODD[Profile.QUICK], *ODD[Profile.STANDARD], *ODD[Profile.THOROUGH]}:
         assert build(Recipe("uniform", shape, Dtype.FLOAT32, 0)).shape == shape

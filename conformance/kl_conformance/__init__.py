@@ -1,3 +1,27 @@
 """Who is asked, what must hold, who judges."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kl_conformance.implementation import Implementation
+    from kl_conformance.verification import Verification, assert_conforms, verify
+    from kl_reference.convention import Convention
+
 __version__ = "0.1.0"
+__all__ = ["Convention", "Implementation", "Verification", "assert_conforms", "verify"]
+
+_HOMES = {
+    "Convention": "kl_reference.convention",
+    "Implementation": "kl_conformance.implementation",
+    "Verification": "kl_conformance.verification",
+    "assert_conforms": "kl_conformance.verification",
+    "verify": "kl_conformance.verification",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for when it is: every pytest session and every --help imports this package."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

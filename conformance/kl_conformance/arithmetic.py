@@ -11,6 +11,7 @@ from kl_cases.pair import Measure, Pair
 from kl_conformance import judge
 from kl_conformance.judge import Grade
 from kl_conformance.subject import Evaluation, RefusedError, Subject
+from kl_reference.condition import ELEMENTARY
 from kl_reference.convention import Reduction, Space
 from kl_reference.dtype import Dtype
 from kl_reference.enclosure import Array
@@ -18,6 +19,7 @@ from kl_reference.precision import Profile, Summation, tolerance
 
 FINEST_FIRST = (Dtype.FLOAT64, Dtype.FLOAT32, Dtype.FLOAT16, Dtype.BFLOAT16)
 APART = 2.0  # two formats are told apart where one allows so many times what the other does
+SEEN = 5.0  # and fast logarithms, which seldom err as far as they may, where they are allowed so many times as much
 PAIRS = 512  # two-class rows that show the precision of one term
 SPREAD, PLACES = 64, 32  # three terms that cancel, scattered over so many places, so many times
 LONG = 1024  # terms whose order of summation is read
@@ -44,6 +46,8 @@ class Arithmetic:
         Whether subnormal numbers are read or written as 0.
     grade
         Accuracy class of terms where P and Q are close.
+    fast_math
+        Whether terms near p = 1 fit the logarithms of fast-math and no better ones.
     """
 
     declared: Profile
@@ -53,6 +57,7 @@ class Arithmetic:
     depth: int | None = None
     flush_to_zero: bool | None = None
     grade: Grade | None = None
+    fast_math: bool | None = None
 
     @property
     def summation(self) -> Summation | None:
@@ -74,6 +79,10 @@ class Arithmetic:
             found.append(f"sums {self.depth} deep, declared h = {declared.summation.value}")
         if self.flush_to_zero and not declared.flush_to_zero:
             found.append("flushes subnormals, declared to keep them")
+        if self.fast_math and not declared.near_one:
+            found.append("takes fast logarithms, declared accurate ones")
+        elif self.headroom is not None and self.headroom > 1.0:
+            found.append(f"errs in terms by {self.headroom:.2g} times what is declared")
         return tuple(found)
 
 
@@ -93,6 +102,7 @@ def measure(subject: Subject) -> Arithmetic:
         depth=depth,
         flush_to_zero=_flushes(subject),
         grade=_grade(subject, terms),
+        fast_math=_fast_math(terms, subject.profile),
     )
 
 
@@ -128,12 +138,22 @@ def _compute(asked: list[Evaluation], declared: Profile) -> Dtype | None:
     return profiles[0].compute if profiles else None
 
 
-def _told_apart(asked: Iterable[Evaluation], finer: Profile, coarser: Profile) -> bool:
+def _fast_math(asked: list[Evaluation], declared: Profile) -> bool | None:
+    """Return whether terms need the logarithms of fast-math; None where they cannot tell."""
+    fast = replace(Profile.fast(declared.storage), summation=declared.summation)
+    elementary = min(declared.elementary, ELEMENTARY)
+    careful = replace(declared, elementary=elementary, near_one=0.0, steepness=0.0, division=1.0)
+    if not _all_lie(asked, careful):
+        return True if _all_lie(asked, fast) else None
+    near_one = fast.near_one * fast.compute.roundoff / careful.compute.roundoff
+    return False if _told_apart(asked, careful, replace(careful, near_one=near_one), times=SEEN) else None
+
+
+def _told_apart(
+    asked: Iterable[Evaluation], finer: Profile, coarser: Profile, *, times: float = APART
+) -> bool:
     """Whether the answers asked for could tell one profile from the other."""
-    return any(
-        bool(np.any(_allowed(each, coarser) > APART * _allowed(each, finer)))
-        for each in asked
-    )
+    return any(bool(np.any(_allowed(each, coarser) > times * _allowed(each, finer))) for each in asked)
 
 
 def _allowed(asked: Evaluation, profile: Profile) -> Array:
@@ -183,7 +203,11 @@ def _depth(subject: Subject, accumulate: Dtype | None) -> int | None:
 
     Source: Xie, Gao, Li, Xu, "FPRev: Revealing floating-point summation order" (2024).
     """
-    if accumulate is None or accumulate is not subject.dtype or subject.dtype.roundoff > Dtype.FLOAT32.roundoff:
+    if (
+        accumulate is None
+        or accumulate is not subject.dtype
+        or subject.dtype.roundoff > Dtype.FLOAT32.roundoff
+    ):
         return None  # 16 bits hold neither so many ones nor what swallows them
     large = 2.0 ** (accumulate.value[1] + 12)
     deepest = 0
@@ -228,16 +252,16 @@ def _flushes(subject: Subject) -> bool | None:
     written = _pair(np.array([[least, 1.0]]), np.array([[1.5 * least, 1.0]]))
     verdicts: set[bool] = set()
     for each in _answers(subject, (read, written)):
-        kept = replace(each.profile, flush_to_zero=False)
-        flushing = replace(each.profile, flush_to_zero=True)
-        strict = tolerance(each.problem, each.enclosure, kept)
-        flushed = each.solve(each.problem.flushed()).value
-        lost = np.abs(each.enclosure.error(flushed)) > strict.total
-        if not lost.any():  # clipping or normalising hides what is so small
+        strict = _allowed(each, replace(each.profile, flush_to_zero=False))
+        exact = each.enclosure.value
+        # What is left of the answer where subnormal numbers are not read, and where they are not written.
+        flushed = (each.solve(each.problem.flushed()).value, np.where(np.abs(exact) < least, 0.0, exact))
+        others = [other for other in flushed if np.any(np.abs(other - exact) > strict)]
+        if not others:  # clipping or normalising hides what is so small
             continue
-        if not judge.lies(replace(each, profile=kept, tolerance=strict)).broken:
+        if np.all(np.abs(each.enclosure.error(each.got)) <= strict):
             verdicts.add(False)
-        elif _all_lie([each], flushing):
+        elif any(np.all(np.abs(each.got - other) <= strict) for other in others):
             verdicts.add(True)
     return True in verdicts if verdicts else None
 

@@ -7,12 +7,18 @@ from collections.abc import Mapping
 from kl_conformance.registry import UnknownName
 from kl_conformance.requirement import Requirement
 from kl_conformance.requirements import (
+    arguments,
+    companions,
+    derivatives,
     errors,
     gradients,
     identities,
     layouts,
+    memory,
+    modes,
     reductions,
     signs,
+    sizes,
     state,
     support,
     values,
@@ -22,11 +28,12 @@ CHAPTERS: Mapping[str, tuple[Requirement, ...]] = {
     "values": values.REQUIREMENTS,
     "support": support.REQUIREMENTS,
     "signs": signs.REQUIREMENTS,
-    "reductions": reductions.REQUIREMENTS,
-    "identities": identities.REQUIREMENTS,
-    "gradients": gradients.REQUIREMENTS,
-    "layouts": layouts.REQUIREMENTS,
-    "state": state.REQUIREMENTS,
+    "reductions": (*reductions.REQUIREMENTS, *arguments.REQUIREMENTS),
+    "identities": (*companions.REQUIREMENTS, *identities.REQUIREMENTS),
+    "gradients": (*gradients.REQUIREMENTS, *derivatives.REQUIREMENTS),
+    "layouts": (*layouts.REQUIREMENTS, *sizes.REQUIREMENTS),
+    "state": (*state.REQUIREMENTS, *memory.REQUIREMENTS),
+    "modes": modes.REQUIREMENTS,
     "errors": errors.REQUIREMENTS,
 }
 REQUIREMENTS: Mapping[str, Requirement] = {

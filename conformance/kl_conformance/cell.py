@@ -109,6 +109,9 @@ class Cell:
         why = self.requirement.applies(self.subject)
         if why is not None:
             return self._result(Verdict.UNSUPPORTED, detail=why)
+        why = self.requirement.spared(self.subject) if self.profile is Profile.QUICK else None
+        if why is not None:
+            return self._result(Verdict.MISSING, detail=why)
         replayed: Replay | None = None
         for entry in self.expected:
             seen = self._replay(entry)
@@ -296,6 +299,8 @@ def _sentence(judgement: Judgement) -> str:
         judgement.got[at],
         judgement.right[at] if judgement.right.shape == judgement.got.shape else np.nan,
     )
+    if np.isnan(got) and np.isnan(right) and judgement.note:  # not the number is what was judged
+        return f"{judgement.call}: {judgement.note}."
     place = f" at {list(at)}" if at else ""
     seen = f"{judgement.call} gave {got:.9g}{place} where {right:.9g} is right"
     return f"{seen}: {judgement.note}." if judgement.note else f"{seen}."

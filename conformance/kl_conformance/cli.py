@@ -87,6 +87,59 @@ def run(
     sys.exit(start(request))
 
 
+VERIFY = """\b
+Examples:
+  kl-conformance verify my_pkg.kernels:my_kl --like torch.nn.functional.kl_div
+  kl-conformance verify kernels.py:MyLoss --like torch.nn.KLDivLoss --dtype float16,bfloat16 --profile quick
+  kl-conformance verify kernels.py:c_kl --like scipy.special.rel_entr --report page.html"""
+
+
+@cli.command(epilog=VERIFY)
+@click.argument("kernel")
+@click.option("--like", required=True, help="The known implementation it promises to follow.")
+@click.option("--framework", default="", help="Whose tensors it takes, where not those of --like (numpy).")
+@click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
+@click.option("--dtype", default="", help="Formats, as in float16,bfloat16; all when not given.")
+@click.option("--profile", default="standard", show_default=True, help=f"One of {', '.join(PROFILES)}.")
+@click.option("--seed", type=int, default=None, help="A fresh one, printed, when not given.")
+@click.option("--strict", is_flag=True, help="It must be right also where --like is recorded to be wrong.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("kl-verify.jsonl.gz"),
+    show_default=True,
+    help="The run file.",
+)
+@click.option("--report", "page", type=click.Path(path_type=Path), default=None, help="Write a page as well.")
+def verify(
+    kernel: str,
+    like: str,
+    framework: str,
+    device: str,
+    dtype: str,
+    profile: str,
+    seed: int | None,
+    strict: bool,
+    output: Path,
+    page: Path | None,
+) -> None:
+    """Verify a kernel: a function, module or loss class at module:name or file.py:name.
+
+    It is asked in a process of its own all that the suite asks of --like. Exit codes: 0 it conforms, 1 something
+    is broken, 2 it could not be asked.
+    """
+    from kl_conformance.running import Request
+    from kl_conformance.verifying import verify as start
+
+    dtypes = tuple(filter(None, dtype.split(",")))
+    frameworks = (framework,) if framework else ()
+    request = Request(
+        (kernel,), frameworks, (device,), dtypes, (), profile, seed, "", output, like, strict, "verify"
+    )
+    sys.exit(start(request, page))
+
+
 @cli.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
 @click.option(
@@ -115,7 +168,7 @@ def merge(runs: tuple[Path, ...], output: Path) -> None:
 
 
 @cli.command("list")
-@click.argument("what", default="requirements", metavar="requirements|implementations|families|corpus")
+@click.argument("what", default="requirements", metavar="requirements|implementations|families|corpus|flags")
 def list_(what: str) -> None:
     """List what is known by name."""
     from kl_conformance.telling import tell_list

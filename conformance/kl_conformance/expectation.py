@@ -40,7 +40,7 @@ REGION_NAMES = frozenset(
 # What is given instead: the answer itself, and whether it is the right one under another reading.
 INSTEAD_NAMES = frozenset(
     {"got", "right", "allowed", "p", "offset", "roundoff", "least_subnormal"}
-    | {"no_error", "clipped", "divided_by_model"}
+    | {"no_error", "unhelpful_error", "clipped", "divided_by_batch", "divided_by_model"}
 )
 _NEEDED = {"id", "requirements", "implementations", "versions", "region", "instead", "witness", "reason"}
 _KNOWN = _NEEDED | {"link", "since", "review_by", "devices", "dtypes", "modes"}
@@ -67,9 +67,10 @@ class Expectation:
     region
         Where the requirement is broken: a predicate of each element's ``p``, ``q``, ``log_p``, ``log_q``.
     instead
-        What is given there: a predicate of ``got``, ``right``, ``no_error``, and of readings under which the
-        answer would be right: ``clipped`` (inputs clipped as the Convention says), ``divided_by_model`` (a
-        mean divided by the model's first axis instead of the result's).
+        What is given there: a predicate of ``got``, ``right``, ``no_error``, ``unhelpful_error`` (one that was
+        due, without the names it owes), and of readings under which the answer would be right: ``clipped``
+        (inputs clipped as the Convention says), ``divided_by_batch`` (divided by the result's first axis once
+        more), ``divided_by_model`` (a mean divided by the model's first axis instead of the result's).
     witnesses
         Ids of the corpus cases that show it; each cell spoken of must be shown by one.
     reason, link
@@ -212,6 +213,7 @@ def _answers(judgement: Judgement, subject: Subject, instead: Predicate) -> Mapp
         "got": judgement.got,
         "right": judgement.right,
         "no_error": judgement.raised is False,
+        "unhelpful_error": judgement.unhelpful,
     }
     dtype = subject.dtype
     named |= {
@@ -227,6 +229,9 @@ def _answers(judgement: Judgement, subject: Subject, instead: Predicate) -> Mapp
     if "clipped" in instead.text:
         clipped = problem if clip is None else replace(problem, clip=clip)
         named["clipped"] = judge.fits(judgement, clipped, profile)
+    if "divided_by_batch" in instead.text:
+        rescaled = replace(judgement, got=judgement.got * (problem.shape[0] if problem.shape else 1))
+        named["divided_by_batch"] = judge.fits(rescaled, problem, profile)
     if "divided_by_model" in instead.text:
         scale = _first(problem.model.values) / max(problem.shape[0], 1)
         rescaled = replace(judgement, got=judgement.got * scale)

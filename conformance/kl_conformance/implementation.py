@@ -5,11 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kl_conformance.transform import Transform, Transformer
 from kl_reference.convention import Convention, Reduction, Side, Space
 from kl_reference.dtype import Dtype
 from kl_reference.precision import Profile
@@ -86,6 +88,13 @@ class Weighting:
     versions: str = ""
 
 
+class Mixing(Enum):
+    """The dtype documented for the answer to operands of two dtypes."""
+
+    WIDER = "the wider of the two"
+    TOLD = "the one it is told"
+
+
 @dataclass(frozen=True, slots=True)
 class Implementation:
     """A callable under test, its Convention and its capabilities.
@@ -129,6 +138,18 @@ class Implementation:
         Versions that take a :attr:`Call.mask` (PEP 440, such as ``">=0.2.4"``); none where empty.
     mistakes
         Calls people make that give no divergence, by name: ``mistake(modules, call)`` must raise.
+    mixing
+        The dtype documented for the answer to operands of two dtypes; None where nothing is.
+    transforms
+        What it promises can be done with a call beside making it, as far as its framework can.
+    own
+        Transforms it brings itself where its framework has none: ``own(modules, call, …)``, followed by the side
+        and the direction, or the upstream gradient, where :class:`Transformer` takes them.
+    lacks
+        Transforms of its framework that are not promised for it, and why.
+    profile
+        The arithmetic it declares in a dtype, where that is not its framework's own: ``Profile.fused`` for one
+        kernel that computes in float32 whatever it reads, ``Profile.fast`` for one with fast-math.
     """
 
     name: str
@@ -150,6 +171,13 @@ class Implementation:
     mistakes: Mapping[str, Callable[[Any, Call], Any]] = field(
         default_factory=dict[str, Callable[[Any, Call], Any]]
     )
+    mixing: Mixing | None = None
+    transforms: frozenset[Transform] = frozenset({Transform.TOGETHER})
+    own: Mapping[Transform, Callable[..., Any]] = field(
+        default_factory=dict[Transform, Callable[..., Any]]
+    )
+    lacks: Mapping[Transform, str] = field(default_factory=dict[Transform, str])
+    profile: Callable[[Dtype], Profile] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +201,7 @@ class Modules:
             raise AttributeError(name) from None
 
 
-class Framework(ABC):
+class Framework(Transformer, ABC):
     """One array library: how numbers get in and out of it, and what it is known to do to them.
 
     The library itself is imported by :meth:`load` and nowhere else.
@@ -228,20 +256,19 @@ class Framework(ABC):
         tail = self.tensor(modules, operand, device, "contiguous")
         return self.led(modules, tail, LARGE // operand.values[0].size + 1, ones(operand.space))
 
+    def overwrite(self, modules: Modules, tensor: Any, other: Any) -> None:
+        """Write the numbers of another tensor into this one's own memory.
+
+        Raises
+        ------
+        NotImplementedError
+            The library's tensors cannot be written to.
+        """
+        raise NotImplementedError(f"tensors of {self.name} cannot be written to")
+
     @abstractmethod
     def output(self, modules: Modules, tensor: Any) -> Output:
         """Take an answer back, bit for bit."""
-
-    @abstractmethod
-    def differentiate(
-        self,
-        modules: Modules,
-        function: Callable[[Any], Any],
-        tensor: Any,
-        upstream: NDArray[np.float64] | None,
-        dtype: Dtype,
-    ) -> Any:
-        """Return the gradient of ``sum(function(tensor)·upstream)`` with respect to the tensor."""
 
     @abstractmethod
     def log_softmax(self, modules: Modules, tensor: Any) -> Any:

@@ -58,6 +58,8 @@ class Judgement:
         Why the problem proves nothing, or None.
     raised
         Where an error was due: whether one was raised; None elsewhere.
+    unhelpful
+        Whether an error that was due was raised, and did not say what it owes.
     side
         By which side this is a gradient; None where it is a value.
     grade
@@ -76,6 +78,7 @@ class Judgement:
     note: str = ""
     vacuous: str | None = None
     raised: bool | None = None
+    unhelpful: bool = False
     side: Side | None = None
     grade: Grade | None = None
 
@@ -151,6 +154,8 @@ def exactly(asked: Evaluation, note: str = "", where: Mask | None = None) -> Jud
 
 def holds(asked: Evaluation, fine: Mask, note: str) -> Judgement:
     """Judge by a yes or no for every element."""
+    if fine.ndim and fine.shape != asked.got.shape:
+        return _misshapen(asked)
     bad = np.broadcast_to(~fine, asked.got.shape)
     at = _worst(bad.astype(float))
     right = np.broadcast_to(asked.enclosure.value, asked.got.shape) if _alike(asked) else asked.got
@@ -166,10 +171,11 @@ def holds(asked: Evaluation, fine: Mask, note: str) -> Judgement:
     )
 
 
-def fails(problem: Problem, call: str, note: str, *, raised: bool | None = None) -> Judgement:
-    """Judge a call that gave no answer to measure, or gave one where an error was due."""
-    nothing = np.full((), np.nan)
-    return Judgement(problem, call, nothing, nothing, nothing, np.array(True), note=note, raised=raised)
+def fails(
+    problem: Problem, call: str, note: str, *, raised: bool | None = None, unhelpful: bool = False
+) -> Judgement:
+    """Judge a call that gave no answer to measure, or gave one where an error was due, or a poor one."""
+    return replace(passes(problem, call, note, raised=raised), bad=np.array(True), unhelpful=unhelpful)
 
 
 def passes(problem: Problem, call: str, note: str = "", *, raised: bool | None = None) -> Judgement:
@@ -221,6 +227,9 @@ def balances(sides: Sequence[Weighed], note: str, allowed: Array | None = None) 
     ``allowed`` replaces the sum of tolerances where the identity is sharper than its sides.
     The first side's problem is the one a witness shows.
     """
+    for side in sides:
+        if not _alike(side.asked):
+            return _misshapen(side.asked)
     with np.errstate(invalid="ignore", over="ignore"):
         got = sum((side.got for side in sides), np.zeros(()))
         exact = sum((side.exact for side in sides), np.zeros(()))
@@ -244,6 +253,27 @@ def balances(sides: Sequence[Weighed], note: str, allowed: Array | None = None) 
         at=at,
         note=note,
     )
+
+
+def agrees(first: Evaluation, second: Evaluation, note: str) -> Judgement:
+    """Judge that two answers to one question are the same bits, or differ by no more than both tolerances."""
+    if first.got.shape != second.got.shape:
+        return _misshapen(first)
+    same = (first.got == second.got) | (np.isnan(first.got) & np.isnan(second.got))
+    judgement = balances((Weighed(1.0, first), Weighed(-1.0, second)), note)
+    broken = judgement.bad & ~same
+    return replace(judgement, bad=broken, headroom=judgement.headroom if broken.any() else None)
+
+
+def between(sides: Sequence[Weighed], low: float, high: float, note: str) -> Judgement:
+    """Judge that Σ factor·answer lies between two numbers, give or take each side's tolerance.
+
+    What the inputs' own rounding moves the exact sum beyond them is not held against the answer.
+    """
+    judgement = balances(sides, note)
+    got, exact, allowed = judgement.got, judgement.right, judgement.allowed
+    fine = (got >= np.minimum(low, exact) - allowed) & (got <= np.maximum(high, exact) + allowed)
+    return replace(judgement, bad=~fine, headroom=None)
 
 
 def fits(judgement: Judgement, problem: Problem, profile: Profile) -> Mask:

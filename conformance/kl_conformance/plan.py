@@ -30,6 +30,11 @@ class Selection:
         Names.
     profile, seed
         How much is asked, and the seed of the search.
+    like
+        Known implementation whose way the callables a user brings are asked in; the one of ``frameworks``, where
+        it is named, then says whose tensors they take.
+    strict
+        Whether they must be right also where that one is recorded to be wrong.
     """
 
     implementations: tuple[str, ...] = ()
@@ -39,6 +44,8 @@ class Selection:
     modes: tuple[str, ...] = ()
     profile: Profile = Profile.STANDARD
     seed: int = 0
+    like: str = ""
+    strict: bool = False
 
     def check(self) -> None:
         """Refuse unknown names, without importing what a user brings.
@@ -55,6 +62,8 @@ class Selection:
         registry.check(
             "mode", self.modes, dict.fromkeys(mode for each in frameworks for mode in each.modes())
         )
+        if self.like:
+            registry.check("implementation", [self.like], registry.IMPLEMENTATIONS)
         for name in self.implementations:
             if not registry.is_brought(name):
                 registry.implementation(name)
@@ -68,7 +77,11 @@ class Selection:
             A name is unknown, what a user brings cannot be asked, or two implementations bear one name.
         """
         self.check()
-        asked = [registry.implementation(name) for name in dict.fromkeys(self.implementations)]
+        tensors = self.frameworks[0] if self.like and self.frameworks else ""
+        asked = [
+            registry.implementation(name, self.like, framework=tensors, strict=self.strict)
+            for name in dict.fromkeys(self.implementations)
+        ]
         found: dict[str, Implementation] = {}
         for each in asked or registry.IMPLEMENTATIONS.values():
             if found.setdefault(each.name, each) is not each:
@@ -77,7 +90,7 @@ class Selection:
 
     def columns(self) -> list[tuple[Implementation, Column]]:
         """Return every column to ask, in the order shown."""
-        return [(each, column) for each in self.chosen() for column in columns(each) if self._wants(column)]
+        return [(each, column) for each in self.chosen() for column in columns(each) if self.wants(column)]
 
     def vain(self) -> str:
         """Return, in words, what was asked for that nobody has."""
@@ -93,7 +106,8 @@ class Selection:
         dtypes = ", ".join(dict.fromkeys(each.dtype for each in there))
         return f"nothing to ask {asked}: {names} can be asked on {devices} in {dtypes}"
 
-    def _wants(self, column: Column) -> bool:
+    def wants(self, column: Column) -> bool:
+        """Whether a column is one of those asked for."""
         asked = ((self.devices, column.device), (self.dtypes, column.dtype), (self.modes, column.mode))
         return all(not names or own in names for names, own in asked)
 
@@ -126,9 +140,14 @@ def columns(implementation: Implementation) -> list[Column]:
 
 def cells(selection: Selection, *chapters: str) -> list[Planned]:
     """Return the cells of these chapters (of all when none is named), column by column."""
+    return planned(selection.columns(), *chapters)
+
+
+def planned(asked: Iterable[tuple[Implementation, Column]], *chapters: str) -> list[Planned]:
+    """Return a cell for every requirement of these chapters (of all when none is named) in every column."""
     return [
         Planned(requirement, implementation, column)
-        for implementation, column in selection.columns()
+        for implementation, column in asked
         for chapter in chapters or catalogue.CHAPTERS
         for requirement in catalogue.CHAPTERS[chapter]
     ]

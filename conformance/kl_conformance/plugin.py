@@ -29,6 +29,8 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         ("--mode", "ask in this mode (eager)"),
     ):
         group.addoption(name, action="append", default=[], help=f"{what}; {several}")
+    group.addoption("--like", default="", help="ask the callables brought in the way of this implementation")
+    group.addoption("--kl-strict", action="store_true", help="where that one is recorded to be wrong as well")
     group.addoption("--profile", default="standard", help="how much is asked: quick, standard or thorough")
     group.addoption("--kl-seed", type=int, default=0, help="seed of the search (the grid's is fixed)")
     group.addoption("--run-file", default=None, help="write every verdict to this run file (.jsonl.gz)")

@@ -61,7 +61,7 @@ def main(arguments: Sequence[str]) -> None:
     asked, said = arguments
     fields = json.loads(asked)
     names = {key: tuple(value) for key, value in fields.items() if isinstance(value, list)}
-    selection = Selection(**names, profile=Profile(fields["profile"]), seed=fields["seed"])
+    selection = Selection(**{**fields, **names, "profile": Profile(fields["profile"])})
     try:
         answer = encode_header(plan.header(selection, plan.cells(selection)))
     except ValueError as error:

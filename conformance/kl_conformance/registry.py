@@ -20,6 +20,7 @@ from kl_conformance.implementations.numpy import NumPy
 from kl_conformance.implementations.scipy import SciPy
 from kl_conformance.implementations.tensorflow import TensorFlow
 from kl_conformance.implementations.torch import Torch
+from kl_conformance.kernel import adapted
 from kl_reference.convention import Convention
 from kl_reference.dtype import Dtype
 
@@ -76,8 +77,19 @@ def is_brought(name: str) -> bool:
     return ":" in name
 
 
-def implementation(name: str) -> Implementation:
+def implementation(name: str, like: str = "", *, framework: str = "", strict: bool = False) -> Implementation:
     """Return the implementation of that name, or the one at ``module:attribute`` or ``file.py:attribute``.
+
+    Parameters
+    ----------
+    name
+        A known name, or a place.
+    like
+        Known implementation whose way a callable found at the place is asked in.
+    framework
+        Whose tensors that callable takes; those of ``like`` when empty.
+    strict
+        Whether it must be right also where ``like`` is recorded to be wrong.
 
     Raises
     ------
@@ -95,13 +107,17 @@ def implementation(name: str) -> Implementation:
     place, _, attribute = name.rpartition(":")
     module = _module(place)
     found = vars(module).get(attribute)
+    if like and attribute in vars(module):
+        found = adapted(found, implementation(like), attribute, framework=framework, strict=strict)
     if not isinstance(found, Implementation):
         own = [key for key, value in vars(module).items() if isinstance(value, Implementation)]
         what = (
             f"it is a {type(found).__name__}" if attribute in vars(module) else "nothing there bears the name"
         )
         others = (
-            f"those there: {', '.join(own)}" if own else "`kl-conformance run -h` shows how one is declared"
+            f"those there: {', '.join(own)}"
+            if own
+            else "say whom a callable follows by --like NAME, or declare it (`kl-conformance run -h` shows how)"
         )
         raise ValueError(f"{name!r} is no kl_conformance.implementation.Implementation: {what}; {others}")
     for fault in _faults(found):
@@ -121,6 +137,8 @@ def _faults(found: Any) -> Iterator[str]:
         yield "its convention is no kl_reference.Convention"
     if not callable(found.call):
         yield "its call is not callable"
+    if found.profile is not None and not callable(found.profile):
+        yield f"its profile is {found.profile!r}, not a function of a dtype such as Profile.fast"
     if not found.dtypes or not all(isinstance(each, Dtype) for each in found.dtypes):
         yield f"its dtypes are {found.dtypes!r}, not a tuple of kl_reference.Dtype"
     if found.like and found.like not in IMPLEMENTATIONS:

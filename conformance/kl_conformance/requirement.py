@@ -52,6 +52,8 @@ class Requirement:
         Names of the families of distributions that find its faults.
     applies
         Returns why a column cannot be held to it, or None where it can.
+    spared
+        Returns why the quick profile leaves a column out, or None where it is asked.
     corners
         Corners injected into drawn problems.
     shapes
@@ -72,6 +74,7 @@ class Requirement:
     miniature: Sketch
     families: tuple[str, ...]
     applies: Applies = always
+    spared: Applies = always
     corners: tuple[str, ...] = ()
     shapes: tuple[Shape, ...] = ()
     palette: Mapping[Profile, tuple[Shape, ...]] = field(default_factory=lambda: PALETTE)

@@ -7,7 +7,7 @@ import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +39,9 @@ class Request:
     seed: int | None = None
     keyword: str = ""
     output: Path = Path("kl-run.jsonl.gz")
+    like: str = ""
+    strict: bool = False
+    verb: str = "run"
 
     def selection(self) -> Selection:
         """Return the request as a selection, every name checked; without a seed it gets a fresh one.
@@ -57,26 +60,28 @@ class Request:
             self.modes,
             Profile(self.profile),
             secrets.randbelow(2**32) if self.seed is None else self.seed,
+            self.like,
+            self.strict,
         )
         asked.check()
         return asked
 
 
-def run(request: Request) -> int:
-    """Ask, merge, write, and say what was found; the exit code is pytest's."""
+def run(request: Request, tell: Callable[[Run], str] = summary) -> int:
+    """Ask, merge, write, and say what was found, as ``tell`` words it; the exit code is pytest's."""
     try:
         selection = request.selection()
         request.output.parent.mkdir(parents=True, exist_ok=True)
         check_writable(request.output)
         asked = shares(selection)
         if not asked:
-            return _refuse(selection.vain(), NOTHING)
+            return _refuse(selection.vain(), NOTHING, request.verb)
         # A folder of its own: another run into the same file may be under way.
         folder = Path(tempfile.mkdtemp(prefix=f"{request.output.name}.parts-", dir=request.output.parent))
     except OSError as error:
-        return _refuse(f"{request.output}: cannot be written: {error.strerror}", USAGE)
+        return _refuse(f"{request.output}: cannot be written: {error.strerror}", USAGE, request.verb)
     except (ValueError, RunFileError) as error:
-        return _refuse(str(error), USAGE)
+        return _refuse(str(error), USAGE, request.verb)
     optional = not (request.frameworks or request.implementations)
     workers = [
         Worker(share, request.keyword, optional, folder, position) for position, share in enumerate(asked, 1)
@@ -87,10 +92,17 @@ def run(request: Request) -> int:
     console.print(f"Asking {names}; {about}.", highlight=False, markup=False, soft_wrap=True)
     interrupted = watch(workers, console)
     with undisturbed():
-        return _conclude(request, workers, folder, interrupted=interrupted)
+        return _conclude(request, workers, folder, tell, interrupted=interrupted)
 
 
-def _conclude(request: Request, workers: Sequence[Worker], folder: Path, *, interrupted: bool) -> int:
+def _conclude(
+    request: Request,
+    workers: Sequence[Worker],
+    folder: Path,
+    tell: Callable[[Run], str],
+    *,
+    interrupted: bool,
+) -> int:
     """Write one run file of all workers' and say what is in it."""
     if all(worker.code == NOTHING for worker in workers):
         shutil.rmtree(folder, ignore_errors=True)
@@ -103,7 +115,7 @@ def _conclude(request: Request, workers: Sequence[Worker], folder: Path, *, inte
     mistakes = dict.fromkeys(worker.last_words() for worker in workers if worker.code == USAGE)
     if mistakes and not any(worker.judged for worker in workers):
         shutil.rmtree(folder, ignore_errors=True)
-        return _refuse("; ".join(mistakes), USAGE)
+        return _refuse("; ".join(mistakes), USAGE, request.verb)
     try:
         write(request.output, whole)
     except RunFileError as error:
@@ -113,7 +125,7 @@ def _conclude(request: Request, workers: Sequence[Worker], folder: Path, *, inte
     if code != HARNESS and not any(worker.died for worker in workers):
         shutil.rmtree(folder, ignore_errors=True)  # where something died, its last words are worth keeping
     if not mistakes:
-        print(summary(whole))
+        print(tell(whole))
     print(f"Run file: {request.output}")
     print(f"Next: kl-conformance report {shlex.quote(str(request.output))} -o kl-conformance.html")
     _explain(code, workers, whole, "; ".join(mistakes))
@@ -163,6 +175,6 @@ def _explain_harness(workers: Sequence[Worker], whole: Run) -> None:
             print(f"The worker of {worker.name} failed:{words} all it said: {worker.log}", file=sys.stderr)
 
 
-def _refuse(why: str, code: int) -> int:
-    print(f"kl-conformance run: {why}", file=sys.stderr)
+def _refuse(why: str, code: int, verb: str = "run") -> int:
+    print(f"kl-conformance {verb}: {why}", file=sys.stderr)
     return code

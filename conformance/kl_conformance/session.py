@@ -46,6 +46,8 @@ def selection_of(config: pytest.Config) -> Selection:
         modes=names("--mode"),
         profile=Profile(profile),
         seed=int(seed),
+        like=str(config.getoption("--like")),
+        strict=bool(config.getoption("--kl-strict")),
     )
 
 

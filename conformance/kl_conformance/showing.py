@@ -25,12 +25,21 @@ def report(files: Sequence[Path], output: Path) -> int:
     try:
         check_writable(output)
         run = _read(files)
-        write_page(run, output)
     except RunFileError as error:
         return _cannot("report", error)
     print(summary(run))
+    return write_report(run, output) or exit_code(run)
+
+
+def write_report(run: Run, output: Path) -> int:
+    """Write the page of a run and print its path; 0, or 2 when it cannot be written."""
+    try:
+        check_writable(output)
+        write_page(run, output)
+    except RunFileError as error:
+        return _cannot("report", error)
     print(f"Page: {output.resolve()}")
-    return exit_code(run)
+    return 0
 
 
 def merge(files: Sequence[Path], output: Path) -> int:

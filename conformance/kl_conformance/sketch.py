@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kl_conformance.implementation import Call, Implementation, Spelling, Weighting
+from kl_conformance.implementation import Call, Implementation, Mixing, Spelling, Weighting
+from kl_conformance.transform import Transform
 from kl_reference.convention import Convention, Formula, Reduction, Side, Space
 from kl_reference.dtype import Dtype
 
@@ -87,9 +88,25 @@ def by_target(p: Array, log_q: Array) -> Array:
     return np.where(p == 0, -np.inf, np.log(p) - log_q + 1)
 
 
+def bend_target(p: Array, log_q: Array) -> Array:
+    """Return the second derivative of a term by p, 1/p, and its limit ∞ where p = 0."""
+    return np.asarray(1 / p + np.zeros_like(log_q))
+
+
+def push(slope: Array, direction: Array) -> Array:
+    """Return slope × direction, 0 where nothing moves, however steep it is."""
+    return np.where(direction == 0, np.zeros_like(slope), slope * direction)
+
+
 def unchanged(array: Array) -> Array:
     """Return what is given."""
     return array
+
+
+def promoted(target: Array, model: Array) -> tuple[Array, Array]:
+    """Return both in the wider of their dtypes, before anything is computed."""
+    wider = np.result_type(target, model)
+    return target.astype(wider, copy=False), model.astype(wider, copy=False)
 
 
 def same_classes(target: Array, model: Array) -> tuple[Array, Array]:
@@ -132,7 +149,9 @@ class Sketch:
 
     ``by_model`` and ``by_target`` are the derivatives of one term; ``before`` sees both arrays first (and may
     raise, or change them), ``after`` the answer last. ``spelt`` reads old arguments, ``weigh`` and ``keep``
-    apply weights and a mask to the terms.
+    apply weights and a mask to the terms. ``bend_target`` is the second derivative by the target, ``push`` what a
+    tangent makes of a slope, ``promote`` what becomes of two dtypes, and ``ways`` what becomes of that which a
+    transform gave.
     """
 
     term: Term = term
@@ -144,6 +163,10 @@ class Sketch:
     before: Callable[[Array, Array], tuple[Array, Array]] = same_classes
     after: Callable[[Array], Array] = unchanged
     upstream: Callable[[Array], Array] = unchanged
+    bend_target: Term = bend_target
+    push: Term = push
+    promote: Callable[[Array, Array], tuple[Array, Array]] = promoted
+    ways: Mapping[Transform, Callable[..., Any]] = field(default_factory=dict[Transform, Callable[..., Any]])
     spelt: Callable[[Mapping[str, Any]], str] = spelt
     weigh: Term = weigh
     keep: Term = keep
@@ -160,7 +183,7 @@ class Sketch:
             return self._answer(call)
 
     def _answer(self, call: Call) -> Any:
-        target, model = self.before(call.target, call.model)
+        target, model = self.promote(*self.before(call.target, call.model))
         np.broadcast_shapes(np.shape(target), np.shape(model))
         name = self.default if call.reduction is None else call.reduction
         if call.options:
@@ -177,16 +200,72 @@ class Sketch:
     def gradient(self, modules: Any, call: Call, side: Side, upstream: Any) -> Any:
         """Differentiate one call."""
         del modules
-        p = np.exp(call.target) if call.log_target else call.target
-        reduction = self.reductions[self.default if call.reduction is None else call.reduction]
+        part = self._slope(call, side)
+        return (part * self._above(call, upstream) / self._divisor(call, part)).astype(call.target.dtype)
+
+    def _above(self, call: Call, upstream: Any) -> Array:
         seed = self.upstream(np.asarray(1.0 if upstream is None else upstream))
-        if reduction is Reduction.ROWS:
-            seed = seed[..., np.newaxis] if seed.ndim else seed
+        return seed[..., np.newaxis] if self._kind(call) is Reduction.ROWS and seed.ndim else seed
+
+    def _kind(self, call: Call) -> Reduction:
+        return self.reductions[self.default if call.reduction is None else call.reduction]
+
+    def _divisor(self, call: Call, part: Array) -> float:
+        return self.divisor(self._kind(call), part.shape)
+
+    def _slope(self, call: Call, side: Side) -> Array:
+        p = np.exp(call.target) if call.log_target else call.target
         with np.errstate(divide="ignore", invalid="ignore"):
             part = (self.by_model if side is Side.MODEL else self.by_target)(p, call.model)
             if side is Side.TARGET and call.log_target:
                 part = np.where(p == 0, 0.0, p * part)
-        return (part * seed / self.divisor(reduction, part.shape)).astype(call.target.dtype)
+        return part
+
+    def _together(self, modules: Any, call: Call, upstream: Any) -> Any:
+        return [self.gradient(modules, call, side, upstream) for side in (Side.TARGET, Side.MODEL)]
+
+    def _curvature(self, modules: Any, call: Call, side: Side, direction: Any, upstream: Any) -> Any:
+        del modules
+        if side is Side.MODEL:
+            return np.zeros_like(call.model)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            p = np.exp(call.target) if call.log_target else call.target
+            part = self.bend_target(p, call.model)
+            if call.log_target:
+                part = np.where(p == 0, 0.0, p * p * part + self._slope(call, side))
+        made = part * direction * self._above(call, upstream) / self._divisor(call, part)
+        return made.astype(call.target.dtype)
+
+    def _tangent(self, modules: Any, call: Call, side: Side, direction: Any) -> Any:
+        del modules
+        with np.errstate(invalid="ignore"):
+            terms = self.push(self._slope(call, side), direction)
+        return self.reduce(terms.astype(call.target.dtype), self._kind(call))
+
+    def _batched(self, modules: Any, call: Call) -> Any:
+        rows = zip(call.target, call.model, strict=True)
+        return np.stack([self(modules, replace(call, target=p, model=q)) for p, q in rows])
+
+    def _autocast(self, modules: Any, call: Call) -> Any:
+        due = np.promote_types(call.target.dtype, np.float32)
+        return self(modules, replace(call, target=call.target.astype(due), model=call.model.astype(due)))
+
+    def _own(self) -> Mapping[Transform, Callable[..., Any]]:
+        """Return every transform, and what ``ways`` makes of each."""
+        made: dict[Transform, Callable[..., Any]] = {
+            Transform.TOGETHER: self._together,
+            Transform.CURVATURE: self._curvature,
+            Transform.TANGENT: self._tangent,
+            Transform.COMPILED: self,
+            Transform.BATCHED: self._batched,
+            Transform.AUTOCAST: self._autocast,
+        }
+
+        def changed(transform: Transform) -> Callable[..., Any]:
+            way = self.ways[transform]
+            return lambda *given: way(made[transform](*given))
+
+        return made | {transform: changed(transform) for transform in self.ways}
 
     def implementation(self, name: str = "sketch") -> Implementation:
         """Return the sketch as an implementation on NumPy arrays."""
@@ -208,6 +287,8 @@ class Sketch:
             call=self,
             dtypes=(Dtype.FLOAT64, Dtype.FLOAT32, Dtype.FLOAT16),
             gradient=self.gradient,
+            mixing=Mixing.WIDER,
+            own=self._own(),
             legacy=legacy,
             weightings=weightings,
             masks=">=0",

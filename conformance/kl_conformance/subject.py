@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from kl_cases.pair import Pair
-from kl_conformance.implementation import Call, Framework, Implementation, Modules, Output
+from kl_conformance.implementation import AbsentError, Call, Framework, Implementation, Modules, Output
 from kl_reference.answer import answer
 from kl_reference.convention import Convention, Reduction, Side, Space
 from kl_reference.dtype import Dtype
@@ -50,7 +50,7 @@ class Memory(Generic[Value]):
     """The last few answers, so that a problem is answered once however many requirements judge it."""
 
     def __init__(self, size: int) -> None:
-        self._size = size
+        self.size = size
         self._kept: OrderedDict[tuple[Any, ...], Value] = OrderedDict()
 
     def get(self, key: tuple[Any, ...], make: Callable[[], Value]) -> Value:
@@ -59,7 +59,7 @@ class Memory(Generic[Value]):
             self._kept.move_to_end(key)
         else:
             self._kept[key] = make()
-            if len(self._kept) > self._size:
+            if len(self._kept) > self.size:
                 self._kept.popitem(last=False)
         return self._kept[key]
 
@@ -87,7 +87,9 @@ class Subject:
         self.modules = modules
         self.column = column
         self.dtype = Dtype.named(column.dtype)
-        self.profile = framework.profile(self.dtype, column.device)
+        declared = implementation.profile
+        self.profile = declared(self.dtype) if declared else framework.profile(self.dtype, column.device)
+        self.functions: Memory[Any] = Memory(64)  # compiled, which takes longer than to ask
         self._evaluations: Memory[Evaluation] = Memory(256)
 
     @property
@@ -168,6 +170,11 @@ class Subject:
                 if space in target and ordinary(problem) and self.in_domain(problem):
                     yield problem
 
+    def alike(self, problem: Problem, pair: Pair) -> Problem:
+        """Return the problem that another pair makes in the same spaces, with the same reduction and layout."""
+        target, model = problem.target.space, problem.model.space
+        return self.problem(pair, problem.reduction, target=target, model=model, layout=problem.layout)
+
     def in_domain(self, problem: Problem) -> bool:
         """Whether the implementation promises anything for a target of this mass."""
         if not self.implementation.needs_distributions or problem.target.space is not Space.PROBABILITY:
@@ -195,25 +202,43 @@ class Subject:
         got = self.ask(call)
         return self.judged(problem, got, self.describe(call))
 
-    def gradient(self, problem: Problem, side: Side, upstream: Array | None = None) -> Evaluation:
-        """Ask for the gradient with respect to one side, in the space that side is realised in."""
+    def gradient(
+        self, problem: Problem, side: Side, upstream: Array | None = None, layout: str = "contiguous"
+    ) -> Evaluation:
+        """Ask for the gradient with respect to one side, in the space that side is realised in.
+
+        ``upstream``, rounded to the column's dtype, arrives from above, lying in memory as ``layout`` says.
+        """
         call = self.call(problem)
-        got = self._attempt(lambda: self._differentiate(call, problem, side, upstream))
         text = f"gradient by the {side.value} of {self.describe(call)}"
-        asked = self.judged(problem, got, text, lambda other: gradient(other, side, upstream))
+        exact, above = (None, None) if upstream is None else self.handed(upstream, layout)
+        got = self.attempt(lambda: self._differentiate(call, problem, side, above))
+        asked = self.judged(problem, got, text, lambda other: slope(other, side, exact))
         return replace(asked, side=side)
 
-    def _differentiate(self, call: Call, problem: Problem, side: Side, upstream: Array | None) -> Any:
+    def _differentiate(self, call: Call, problem: Problem, side: Side, upstream: Any) -> Any:
         own = self.implementation.gradient
         if own is not None:
             return own(self.modules, call, side, upstream)
-        operand = self._tensor(problem, side)
+        value, (operand,) = self.function(call, problem, side)
+        return self.framework.differentiate(self.modules, value, operand, upstream)
 
-        def value(tensor: Any) -> Any:
-            tensor = self._enter(tensor, problem.side(side).space, side)
-            return self.implementation.call(self.modules, _with(call, side, tensor))
+    def handed(self, values: Array, layout: str = "contiguous") -> tuple[Array, Any]:
+        """Return numbers rounded to the column's dtype, and the same as a tensor lying in memory so."""
+        operand = Operand(self.dtype.round(values), Space.LOG, self.dtype)
+        tensor = self.framework.tensor(self.modules, operand, self.column.device, layout)
+        return operand.values.astype(np.float64), tensor
 
-        return self.framework.differentiate(self.modules, value, operand, upstream, self.dtype)
+    def function(self, call: Call, problem: Problem, *sides: Side) -> tuple[Callable[..., Any], list[Any]]:
+        """Return a problem's call as a function of some sides' tensors, logits led in as ever, and those tensors."""
+
+        def value(*tensors: Any) -> Any:
+            asked = call
+            for side, tensor in zip(sides, tensors, strict=True):
+                asked = _with(asked, side, self._enter(tensor, problem.side(side).space, side))
+            return self.implementation.call(self.modules, asked)
+
+        return value, [self._tensor(problem, side) for side in sides]
 
     def call(self, problem: Problem, *, default: bool = False, reduction: str | None = None) -> Call:
         """Prepare the call that asks this problem, with logits led through log_softmax where need be."""
@@ -244,13 +269,22 @@ class Subject:
 
         def given() -> Any:
             answer = self.implementation.call(self.modules, call)
-            return answer[-last:] if last and answer.shape else answer
+            return answer[-last:] if last and len(answer.shape) else answer
 
-        return self._attempt(given)
+        return self.attempt(given)
 
-    def _attempt(self, make: Callable[[], Any]) -> Output:
+    def attempt(self, make: Callable[[], Any]) -> Output:
+        """Take back the tensor that is made.
+
+        Raises
+        ------
+        RefusedError
+            The implementation raised.
+        """
         try:
             return self.framework.output(self.modules, make())
+        except AbsentError:  # the machine's lack is not the implementation's
+            raise
         except (
             Exception,
             SystemExit,
@@ -265,13 +299,21 @@ class Subject:
         return f"{self.implementation.name}({', '.join(arguments)})"
 
     def judged(
-        self, problem: Problem, got: Output, call: str, solve: Callable[[Problem], Enclosure] | None = None
+        self,
+        problem: Problem,
+        got: Output,
+        call: str,
+        solve: Callable[[Problem], Enclosure] | None = None,
+        profile: Profile | None = None,
     ) -> Evaluation:
-        """Put an answer beside what is right, by the reference's answer unless ``solve`` is given."""
-        solve = solve or reference
+        """Put an answer beside what is right, by the reference's answer unless ``solve`` is given.
+
+        ``profile`` is the arithmetic due, where it is not the column's own.
+        """
+        solve, profile = solve or reference, profile or self.profile
         enclosure = solve(problem)
-        allowed = tolerance(problem, enclosure, self.profile)
-        return Evaluation(problem, got.values, got.dtype, enclosure, allowed, self.profile, call, solve)
+        allowed = tolerance(problem, enclosure, profile)
+        return Evaluation(problem, got.values, got.dtype, enclosure, allowed, profile, call, solve)
 
     def _tensor(self, problem: Problem, side: Side) -> Any:
         """Hand one side over as the problem's layout says: of ``offset/strided`` the model has the second."""
@@ -314,3 +356,14 @@ def _with(call: Call, side: Side, tensor: Any) -> Call:
 def reference(problem: Problem) -> Enclosure:
     """Return the reference's answer, remembered across columns."""
     return _ANSWERS.get((problem.id,), lambda: answer(problem))
+
+
+def slope(problem: Problem, side: Side, upstream: Array | None) -> Enclosure:
+    """Return the reference's gradient by one side, remembered across columns."""
+    above = None if upstream is None else upstream.tobytes()
+    return _ANSWERS.get((problem.id, side, above), lambda: gradient(problem, side, upstream))
+
+
+def remember(count: int) -> None:
+    """Keep so many of the reference's answers, where many columns are asked the same."""
+    _ANSWERS.size = count

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import sys
 import textwrap
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
 from rich.cells import cell_len
 
-from kl_cases.corpus import cases, cases_for
+from kl_cases.corpus import Case, cases, cases_for
 from kl_cases.distributions import FAMILIES
+from kl_cases.flags import FLAGS
 from kl_conformance import catalogue, registry
 from kl_conformance.expectation import Expectation, recorded
 from kl_conformance.registry import UnknownNameError
 from kl_conformance.requirement import Level
 
-KINDS = ("requirements", "implementations", "families", "corpus")
+KINDS = ("requirements", "implementations", "families", "corpus", "flags")
 WIDTH = 100
 CANNOT = 2
 BINDING = {
@@ -55,7 +57,10 @@ def listed(what: str) -> str:
         case "families":
             rows = [(each.name, each.sentence) for each in FAMILIES.values()]
         case "corpus":
-            rows = [(f"{each.chapter}/{each.id}", each.sentence) for each in cases()]
+            rows = [(f"{each.chapter}/{each.id}", ", ".join(each.flags), _told(each)) for each in cases()]
+        case "flags":
+            counts = Counter(flag for each in cases() for flag in each.flags)
+            rows = [(flag, f"{counts[flag]:2} cases", sentence) for flag, sentence in FLAGS.items()]
         case _:
             raise UnknownNameError("kind of thing to list", what, KINDS)
     return table(rows)
@@ -82,6 +87,11 @@ def table(rows: Iterable[tuple[str, ...]]) -> str:
         )
         for row in rows
     )
+
+
+def _told(case: Case) -> str:
+    """Return a case's sentence, and the address where it was met."""
+    return case.sentence if case.link == "derived" else f"{case.sentence} {case.link}"
 
 
 def _page(name: str) -> Iterator[str]:

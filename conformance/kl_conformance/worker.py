@@ -91,6 +91,8 @@ class Worker:
         ):
             command += [f"{option}={name}" for name in names]
         command += [f"--profile={asked.profile.value}", f"--kl-seed={asked.seed}"]
+        command += [f"--like={asked.like}"] if asked.like else []
+        command += ["--kl-strict"] if asked.strict else []
         command += [f"--run-file={self.file}"]
         command += ["-k", self.keyword] if self.keyword else []
         command += ["--if-installed"] if self.optional else []

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from kl_cases.flags import FLAGS
 from kl_conformance import __version__, cli, host
 from kl_conformance.catalogue import REQUIREMENTS
 from kl_conformance.registry import IMPLEMENTATIONS
@@ -102,6 +103,14 @@ def test_lists_are_aligned_and_complete() -> None:
     assert [line.split()[0] for line in listed("requirements").splitlines()] == list(REQUIREMENTS)
     for kind in KINDS:
         assert listed(kind)
+
+
+def test_a_case_is_listed_with_its_flags_and_its_link() -> None:
+    """A line of the corpus names the case, the classes of bug it finds, and where it was met."""
+    line = next(each for each in listed("corpus").splitlines() if each.startswith("support/masked-logit "))
+    assert "masked-nan, inner-mask" in line
+    assert line.endswith("https://github.com/google-deepmind/optax/pull/1786")
+    assert [line.split()[0] for line in listed("flags").splitlines()] == list(FLAGS)
 
 
 @pytest.mark.parametrize("name", REQUIREMENTS)

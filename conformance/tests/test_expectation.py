@@ -259,5 +259,33 @@ def test_a_deviation_may_be_a_reading() -> None:
         assert bool(recorded.explains(judgement, asked).any()) is explains
 
 
+def test_a_sum_may_be_divided_by_the_batch() -> None:
+    """A sum divided by the rows is explained as that; a sum divided by the classes is not."""
+    recorded = entry(region='"result_length > 1"', instead='"divided_by_batch"')
+    question = pair(
+        [[0.5, 0.25, 0.25], [0.125, 0.75, 0.125]], [[-1.0, -2.0, -1.5], [-1.0, -2.0, -1.5]], Space.LOG
+    )
+    for divisor, explains in ((2.0, True), (3.0, False)):
+        asked = subject(Sketch(after=partial(_divided, by=divisor)))
+        judgement = judge.lies(asked.evaluate(asked.problem(question, Reduction.SUM)))
+        assert judgement.broken
+        assert bool(recorded.explains(judgement, asked).any()) is explains
+
+
+def test_a_poor_message_is_recorded_as_one() -> None:
+    """An error that was due and does not say what it owes is no missing error, and no answer."""
+    recorded = entry(region='"p >= 0"', instead='"unhelpful_error"')
+    asked = subject()
+    problem = asked.problem(pair([[0.5, 0.5]], [[-1.0, -1.0]], Space.LOG))
+    poor = judge.fails(problem, "call", "names nothing", unhelpful=True)
+    none = judge.fails(problem, "call", "accepted", raised=False)
+    crash = judge.fails(problem, "call", "raised", raised=True)
+    assert [bool(recorded.explains(each, asked).any()) for each in (poor, none, crash)] == [
+        True,
+        False,
+        False,
+    ]
+
+
 def _divided(answer: Array, by: float) -> Array:
     return answer / by

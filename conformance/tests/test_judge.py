@@ -171,8 +171,40 @@ def test_an_identity_catches_a_wrong_divisor() -> None:
     assert judge.balances(_sums(one, ROW), "sum = n·mean").broken
 
 
+def test_two_answers_agree_within_both_tolerances() -> None:
+    """Equal bits agree, whatever they are; else two answers may differ by what both may err, and no more."""
+    evaluation = asked()
+    lost = with_answer(evaluation, (0, 0), np.nan)
+    assert not judge.agrees(lost, lost, "").broken
+    assert judge.agrees(lost, evaluation, "").bad.sum() == 1
+    apart = judge.agrees(moved(evaluation, -0.9), moved(evaluation, 0.9), "")
+    assert not apart.broken
+    assert judge.agrees(moved(evaluation, -1.5), moved(evaluation, 0.9), "").bad.all()
+    row = replace(evaluation, got=evaluation.got[0])
+    assert judge.agrees(row, evaluation, "").broken
+
+
 def _by_rows(terms: Array, reduction: Reduction) -> Array:
     return reduce(terms, Reduction.ROWMEAN if reduction is Reduction.MEAN else reduction)
+
+
+def test_a_sum_between_two_numbers_may_touch_them() -> None:
+    """A bound is held with each side's tolerance beside it, and NaN lies between no two numbers."""
+    one = asked(reduction=Reduction.SUM)
+    exact, allowed = float(one.enclosure.value), float(one.tolerance.total)
+    for low, high in ((exact, 9.0), (-9.0, exact)):
+        for step, broken in ((-1.5, low == exact), (0.0, False), (1.5, high == exact)):
+            sides = [Weighed(1.0, replace(one, got=np.array(exact + step * allowed)))]
+            assert judge.between(sides, low, high, "beyond").broken is broken
+    assert judge.between([Weighed(1.0, replace(one, got=np.array(np.nan)))], -9.0, 9.0, "beyond").broken
+
+
+def test_rounded_inputs_may_lie_beyond_a_bound() -> None:
+    """An answer is not charged with an exact value that lies beyond the bound itself."""
+    one = asked(reduction=Reduction.SUM)
+    exact = float(one.enclosure.value)
+    sides = [Weighed(1.0, replace(one, got=np.array(exact)))]
+    assert not judge.between(sides, exact + 1.0, exact + 2.0, "beyond").broken
 
 
 def test_terms_are_added_without_error() -> None:

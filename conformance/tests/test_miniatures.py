@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from kl_cases.distributions import FAMILIES
 from kl_cases.problems import Profile
-from kl_conformance import registry
 from kl_conformance.catalogue import REQUIREMENTS
 from kl_conformance.cell import Cell
-from kl_conformance.implementation import Implementation
+from kl_conformance.implementation import Implementation, Modules, ones
+from kl_conformance.implementations.numpy import NumPy
 from kl_conformance.requirement import Requirement
 from kl_conformance.sketch import Sketch, by_logits, generalised, logits_term
 from kl_conformance.subject import Subject
 from kl_reference.convention import Formula, Space
+from kl_reference.problem import Operand
 from kl_reports.result import Column, Result, Verdict
 
-NUMPY = registry.framework("numpy")
-MODULES = NUMPY.load()
+
+class Desk(NumPy):
+    """NumPy where 256 rows are large: miniatures have indices of 8 bits."""
+
+    def large(self, modules: Modules, operand: Operand, device: str) -> Any:
+        """Hand an operand over as the last rows of a tensor that is large for a miniature."""
+        tail = self.tensor(modules, operand, device, "contiguous")
+        return self.led(modules, tail, 256, ones(operand.space))
+
+
+DESK = Desk()
+MODULES = DESK.load()
 ASKED = [
     pytest.param(requirement, dtype, id=f"{name}-{dtype}")
     for name, requirement in REQUIREMENTS.items()
@@ -30,7 +42,7 @@ ASKED = [
 def settled(requirement: Requirement, implementation: Implementation, dtype: str, seed: int = 0) -> Result:
     """Return the verdict on a sketch in one dtype, in the quick profile."""
     column = Column(implementation.name, "numpy", "1", "cpu", dtype, "eager")
-    subject = Subject(implementation, NUMPY, MODULES, column)
+    subject = Subject(implementation, DESK, MODULES, column)
     return Cell(requirement, subject, Profile.QUICK, seed).settle()
 
 

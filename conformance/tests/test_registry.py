@@ -11,6 +11,7 @@ import pytest
 from kl_conformance import __version__, catalogue, host, plan, registry
 from kl_conformance.plan import Selection
 from kl_conformance.registry import FRAMEWORKS, IMPLEMENTATIONS
+from kl_reference import Dtype, Profile
 from kl_trials.command import BROKEN, RIGHT
 
 ASKED = [
@@ -72,6 +73,23 @@ def test_a_user_s_file_hides_no_module(tmp_path: Path, monkeypatch: pytest.Monke
     assert registry.implementation(f"{tmp_path / 'torch.py'}:OWN").name == "mine"
     assert "torch" not in sys.modules
     assert sys.path[-1] == str(tmp_path)  # last: it hides nothing either
+
+
+def test_a_user_s_profile_is_a_function_of_a_dtype(tmp_path: Path) -> None:
+    """Who declares an arithmetic of his own gives a function such as ``Profile.fast``, no profile."""
+    lines = (
+        "from kl_conformance.implementation import Implementation",
+        "from kl_reference import Convention, Dtype, Profile",
+        "own = {'framework': 'numpy', 'package': 'numpy', 'convention': Convention(), 'call': print}",
+        "RIGHT = Implementation(name='right', profile=Profile.fast, **own)",
+        "WRONG = Implementation(name='wrong', profile=Profile.fast(Dtype.FLOAT32), **own)",
+    )
+    (tmp_path / "profiled.py").write_text("\n".join(lines), encoding="utf-8")
+    declared = registry.implementation(f"{tmp_path / 'profiled.py'}:RIGHT").profile
+    assert declared is not None
+    assert declared(Dtype.FLOAT32) == Profile.fast(Dtype.FLOAT32)
+    with pytest.raises(ValueError, match="not a function of a dtype"):
+        registry.implementation(f"{tmp_path / 'profiled.py'}:WRONG")
 
 
 def test_a_module_gives_its_implementations() -> None:

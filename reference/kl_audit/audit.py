@@ -12,6 +12,7 @@ import numpy as np
 from kl_audit import draw, oracle
 from kl_audit.draw import Array
 from kl_reference import (
+    Dtype,
     Enclosure,
     Formula,
     Operand,
@@ -27,6 +28,7 @@ from kl_reference import (
     softmax,
 )
 from kl_reference.ball import Ball
+from kl_reference.sheet import BLOCK
 
 Audit = Callable[[np.random.Generator, int], float]
 """Returns the largest error ÷ bound in about as many problems as asked for."""
@@ -34,6 +36,10 @@ Audit = Callable[[np.random.Generator, int], float]
 SPACES = tuple(itertools.product(Space, Space))
 ROWS = 5
 CLASSES = 3
+# One class less than so many blocks: no level of a tree of sums comes out even. In a narrow dtype the last is too
+# large for double-double.
+LONG = (12 * BLOCK - 1, 122 * BLOCK - 1, 257 * BLOCK - 1)
+DIFFERENT = 60
 
 
 def _pairs(rng: np.random.Generator, count: int) -> tuple[Array, Array]:
@@ -51,7 +57,8 @@ def _balls(rng: np.random.Generator, count: int) -> Ball:
 
 def _excess(result: Ball, truth: Any) -> float:
     zero = np.zeros(())
-    enclosure = Enclosure(result.high, result.low, result.error, Scale(zero, zero, zero, zero, zero, 1))
+    low, error = (np.broadcast_to(part, result.high.shape) for part in (result.low, result.error))
+    enclosure = Enclosure(result.high, low, error, Scale(zero, zero, zero, zero, zero, 1))
     return oracle.excess(enclosure, truth)
 
 
@@ -63,6 +70,11 @@ def _log(rng: np.random.Generator, count: int) -> float:
     values, _ = _pairs(rng, count)
     ones = np.ones_like(values)
     return _excess(ball.log_quotient(values, ones), oracle.log(oracle.exact(values)))
+
+
+def _log_of_single_number(rng: np.random.Generator, count: int) -> float:
+    values, _ = _pairs(rng, count)
+    return _excess(ball.log(Ball.exact(values)), oracle.log(oracle.exact(values)))
 
 
 def _log_quotient(rng: np.random.Generator, count: int) -> float:
@@ -105,6 +117,24 @@ def _arithmetic(rng: np.random.Generator, count: int) -> float:
     )
 
 
+def _single_numbers(rng: np.random.Generator, count: int) -> float:
+    """Arithmetic of numbers of two parts with numbers of one, which have ways of their own."""
+    a, b, c = _balls(rng, count), Ball.exact(rng.normal(size=count)), Ball.exact(rng.normal(size=count))
+    near = Ball.exact(-a.high)
+    x, y, z = _centre(a), oracle.exact(b.high), oracle.exact(c.high)
+    return max(
+        _excess(a + b, x + y),
+        _excess(a + near, oracle.exact(a.low)),
+        _excess(b - a, y - x),
+        _excess(b + c, y + z),
+        _excess(a * b, x * y),
+        _excess(b * a, x * y),
+        _excess(b * c, y * z),
+        _excess(a / b, x / y),
+        _excess(b / c, y / z),
+    )
+
+
 def _sum(rng: np.random.Generator, count: int) -> float:
     worst = 0.0
     for length in rng.integers(1, 40, max(count // 20, 1)):
@@ -134,6 +164,31 @@ def _problems(rng: np.random.Generator, count: int, reduction: Reduction) -> flo
 
 def _reducing(reduction: Reduction) -> Audit:
     return lambda rng, count: _problems(rng, count, reduction)
+
+
+def _long_rows(rng: np.random.Generator, count: int) -> float:
+    """Rows of up to two million classes, of which few differ, so that 70 digits remain affordable."""
+    worst = 0.0
+    for index in range(2 + count // 2000):
+        length = LONG[index % len(LONG)]
+        target, model = SPACES[int(rng.integers(len(SPACES)))]
+        formula = list(Formula)[int(rng.integers(len(Formula)))]
+        dtype, families = Dtype.FLOAT64, list(draw.FAMILIES)
+        if length == max(LONG):
+            # The others leave the range of a narrow dtype.
+            dtype, families = Dtype.FLOAT32, ["uniform", "near", "next to one", "float32"]
+        pair = draw.operands(rng, families[index % len(families)], (1, DIFFERENT), target, model)
+        few = [Operand.of(side.values, side.space, dtype) for side in pair]
+        place = rng.integers(DIFFERENT, size=length)
+        many = [Operand(side.values[:, place], side.space, dtype) for side in few]
+        rest = formula, Reduction.ROWS if rng.integers(2) else Reduction.SUM
+        normalise = bool(rng.integers(4) == 0)
+        truth = oracle.answer(
+            Problem(few[0], few[1], *rest, normalise=normalise), np.bincount(place, minlength=DIFFERENT)
+        )
+        result = answer(Problem(many[0], many[1], *rest, normalise=normalise))
+        worst = max(worst, oracle.excess(result, truth))
+    return worst
 
 
 def _softmax(rng: np.random.Generator, count: int) -> float:
@@ -192,13 +247,16 @@ def _precisely(audit: Audit) -> Audit:
 
 _BY_NAME: dict[str, Audit] = {
     "log": _log,
+    "log of a single number": _log_of_single_number,
     "log quotient": _log_quotient,
     "log of a sum": _log_sum,
     "exp": _exp,
     "arithmetic": _arithmetic,
+    "arithmetic with single numbers": _single_numbers,
     "sum": _sum,
     "softmax": _softmax,
     "gradient": _gradient,
     **{f"answer, {reduction.value}": _reducing(reduction) for reduction in Reduction},
+    "answer, long rows": _long_rows,
 }
 AUDITS: dict[str, Audit] = {name: _precisely(audit) for name, audit in _BY_NAME.items()}

@@ -47,6 +47,14 @@ def _careless_add(a: Pair, b: Pair) -> Pair:
     return dd.quick_two_sum(high, low)
 
 
+def _sum_without_the_only_low_part(a: Pair, b: Pair) -> Pair:
+    return dd.two_sum(a[0], b[0]) if a[1] is dd.NOTHING or b[1] is dd.NOTHING else _ADD(a, b)
+
+
+def _product_without_the_only_low_part(a: Pair, b: Pair) -> Pair:
+    return dd.two_prod(a[0], b[0]) if a[1] is dd.NOTHING or b[1] is dd.NOTHING else _MULTIPLY(a, b)
+
+
 def _product_without_one_cross_term(a: Pair, b: Pair) -> Pair:
     high, low = dd.two_prod(a[0], b[0])
     return dd.quick_two_sum(high, low + a[0] * b[1])
@@ -87,6 +95,12 @@ def _sum_of_exact_numbers(a: Ball, axis: int) -> Ball:
     return Ball(high, low, ball.E_ADD * np.sum(np.abs(a.high), axis=axis, keepdims=True))
 
 
+def _fold_without_odd_ones(a: Ball, few: int) -> Ball:
+    while (half := a.high.shape[1] // 2) >= few:
+        a = a.classes(0, half) + a.classes(half, 2 * half)
+    return a
+
+
 def _exp_of_exact_numbers(a: Ball) -> tuple[Ball, dd.Exponent]:
     return _EXP(Ball(a.high, a.low, np.zeros_like(a.high)))
 
@@ -95,7 +109,7 @@ def _not_scaled(a: Ball, exponent: Any) -> Ball:
     return a
 
 
-_TOTAL, _EXP = dd.total, ball.exp
+_ADD, _MULTIPLY, _TOTAL, _EXP = dd.add, dd.multiply, dd.total, ball.exp
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant("log 2 without its low part", tables, "LN2_LOW", 0.0),
@@ -129,6 +143,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("numbers are split in the wrong place", dd, "LOW_BITS", 20),
     Mutant("sums forget the low parts", dd, "add", _careless_add),
     Mutant("products forget a cross term", dd, "multiply", _product_without_one_cross_term),
+    Mutant("sums forget the only low part", dd, "add", _sum_without_the_only_low_part),
+    Mutant("products forget the only low part", dd, "multiply", _product_without_the_only_low_part),
     Mutant("quotients are not corrected", dd, "divide", _rounded_quotient),
     Mutant("quotients by float64 are not corrected", dd, "divide_single", _rounded_single_quotient),
     Mutant("an odd term is dropped", dd, "total", _sum_without_odd_ones),
@@ -140,6 +156,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("a quotient of neighbours is a difference of logs", ball, "log_quotient", _difference_of_logs),
     Mutant("products forget the errors of their factors", Ball, "__mul__", _product_of_exact_numbers),
     Mutant("sums forget the errors of their terms", Ball, "sum", _sum_of_exact_numbers),
+    Mutant("an odd class is dropped on the way to a sum", Ball, "folded", _fold_without_odd_ones),
     Mutant("exp forgets the error of its argument", ball, "exp", _exp_of_exact_numbers),
     Mutant("exponents are not brought together", Ball, "scaled", _not_scaled),
     Mutant("a sum's exponent is that of its smallest term", scaled, "_FAR", -(2**20)),

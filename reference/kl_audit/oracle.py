@@ -25,11 +25,15 @@ def _number(value: float) -> Any:
     return mpmath.mpf(value)
 
 
-def answer(problem: Problem) -> Exact:
-    """Return the answer to a problem of at least one axis, the classes last, without infinities or NaN."""
+def answer(problem: Problem, times: Any = 1) -> Exact:
+    """Return the answer to a problem of at least one axis, the classes last, without infinities or NaN.
+
+    ``times`` says how often each class stands in its row: long rows have exact answers too if few of their classes
+    differ.
+    """
     with mpmath.workdps(DIGITS):
-        terms = _terms(problem, *(exact(problem.side(side).values) for side in (Side.TARGET, Side.MODEL)))
-        return _reduced(problem.reduction, terms)
+        target, model = (exact(problem.side(side).values) for side in (Side.TARGET, Side.MODEL))
+        return _reduced(problem.reduction, _terms(problem, target, model, times), times)
 
 
 def derivative(problem: Problem, side: Side, place: tuple[int, ...], upstream: NDArray[Any]) -> Any:
@@ -54,7 +58,7 @@ def derivative(problem: Problem, side: Side, place: tuple[int, ...], upstream: N
 def log_softmax(values: NDArray[Any]) -> Exact:
     """Return log-softmax over the last axis."""
     with mpmath.workdps(DIGITS):
-        return _distribution(exact(values), Space.LOGITS, False)[1]
+        return _distribution(exact(values), Space.LOGITS, False, 1)[1]
 
 
 def excess(enclosure: Enclosure, truth: Exact) -> float:
@@ -77,37 +81,37 @@ def _excess(value: float, tail: float, radius: float, truth: Any) -> float:
     return float(error / mpmath.mpf(radius)) if radius > 0.0 else math.inf
 
 
-def _distribution(values: Exact, space: Space, normalise: bool) -> tuple[Exact, Exact]:
+def _distribution(values: Exact, space: Space, normalise: bool, times: Any) -> tuple[Exact, Exact]:
     """Return p and log p."""
     if space is Space.LOG:
         return exp(values), values
     if space is Space.LOGITS:
         shifted = values - np.max(values, axis=-1, keepdims=True)
-        logs = shifted - log(np.sum(exp(shifted), axis=-1, keepdims=True))
+        logs = shifted - log(np.sum(exp(shifted) * times, axis=-1, keepdims=True))
         return exp(logs), logs
     if normalise:
-        values = values / np.sum(values, axis=-1, keepdims=True)
+        values = values / np.sum(values * times, axis=-1, keepdims=True)
     return values, log(values)
 
 
-def _terms(problem: Problem, target: Exact, model: Exact) -> Exact:
-    p, log_p = _distribution(target, problem.target.space, problem.normalise)
-    q, log_q = _distribution(model, problem.model.space, problem.normalise)
+def _terms(problem: Problem, target: Exact, model: Exact, times: Any = 1) -> Exact:
+    p, log_p = _distribution(target, problem.target.space, problem.normalise, times)
+    q, log_q = _distribution(model, problem.model.space, problem.normalise, times)
     p, log_p, q, log_q = np.broadcast_arrays(p, log_p, q, log_q)
     difference = -log_q if problem.formula is Formula.CROSS_ENTROPY else log_p - log_q
     terms = np.where(p == 0, 0, p * difference)
     return terms - p + q if problem.formula is Formula.GENERALISED else terms
 
 
-def _reduced(reduction: Reduction, terms: Exact) -> Exact:
+def _reduced(reduction: Reduction, terms: Exact, times: Any = 1) -> Exact:
+    if reduction is Reduction.TERMS:
+        return terms
     divisors = {
         Reduction.SUM: 1,
-        Reduction.MEAN: terms.size,
+        Reduction.MEAN: int(np.sum(np.broadcast_to(times, terms.shape))),
         Reduction.BATCHMEAN: terms.shape[0],
         Reduction.ROWMEAN: terms.size // terms.shape[-1],
     }
-    if reduction is Reduction.TERMS:
-        return terms
     if reduction is Reduction.ROWS:
-        return np.asarray(np.sum(terms, axis=-1), dtype=object)
-    return np.asarray(np.sum(terms) / divisors[reduction], dtype=object)
+        return np.asarray(np.sum(terms * times, axis=-1), dtype=object)
+    return np.asarray(np.sum(terms * times) / divisors[reduction], dtype=object)

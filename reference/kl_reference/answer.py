@@ -11,7 +11,7 @@ from kl_reference.distribution import Distribution
 from kl_reference.enclosure import Enclosure
 from kl_reference.machine import require_ieee
 from kl_reference.problem import Problem
-from kl_reference.reduction import Terms, divisor, gathered, outer, restored, sheet_shape, summed_axes
+from kl_reference.reduction import Terms, divisor, gathered, kept, outer, restored, sheet_shape, summed_axes
 from kl_reference.sheet import BLOCK, Sheet, Summer, finely
 from kl_reference.term import term
 
@@ -45,39 +45,36 @@ def answer(problem: Problem) -> Enclosure:
     require_ieee()
     shape, axis, reduction = problem.shape, problem.class_axis, problem.reduction
     sheet = sheet_shape(shape, axis)
+    dtype, large = problem.target.dtype, coarse.suits(problem)
+    size, summer = (coarse.BLOCK, coarse.coarsely) if large else (BLOCK, finely)
+    make = fine = _finely(problem)
+    if large:
+        make = coarse.certified(fine, problem.formula, dtype, summed_axes(reduction))
     with np.errstate(all="ignore"):
-        summed = _summed(problem, sheet)
-        result = summed.divided(divisor(reduction, shape, axis))
-        match reduction:
-            case Reduction.TERMS:
-                return result.enclosure(lambda part: restored(part, sheet, axis, shape))
-            case Reduction.ROWS:
-                return result.enclosure(lambda part: part.reshape(outer(shape, axis)))
-            case _:
-                return result.enclosure(lambda part: part.reshape(()))
+        p, q = (sheet_of(problem, side, summer).broadcast(sheet) for side in (Side.TARGET, Side.MODEL))
+
+        def block(rows: slice, columns: slice) -> Terms:
+            return make(p.block(rows, columns), q.block(rows, columns))
+
+        if large and swift.suits(problem, p, q):
+            summed = swift.gathered(p, q, reduction, dtype, fine, make)
+        elif reduction is Reduction.TERMS:
+            return kept(sheet, block, size, lambda part: restored(part, sheet, axis, shape))
+        else:
+            summed = gathered(sheet, block, reduction, size)
+        own = outer(shape, axis) if reduction is Reduction.ROWS else ()
+        return summed.divided(divisor(reduction, shape, axis)).enclosure(lambda part: part.reshape(own))
 
 
-def _summed(problem: Problem, sheet: tuple[int, ...]) -> Terms:
-    """Return the terms, a sheet (*outer, classes) of them, summed as the reduction says but not yet divided."""
-    formula, reduction, dtype = problem.formula, problem.reduction, problem.target.dtype
-    large = coarse.suits(problem)
-    summer = coarse.coarsely if large else finely
-    p, q = (sheet_of(problem, side, summer).broadcast(sheet) for side in (Side.TARGET, Side.MODEL))
+def _finely(problem: Problem) -> coarse.Make:
+    """Return what makes a block of terms in double-double, not summed."""
+    formula, dtype = problem.formula, problem.target.dtype
 
-    def fine(p: Distribution, q: Distribution) -> Terms:
+    def make(p: Distribution, q: Distribution) -> Terms:
         value = term(formula, p, q)
         return Terms(value, term_scale(formula, p, q, np.abs(value.rough), dtype))
 
-    make: coarse.Make = fine
-    if large:
-        make = coarse.certified(fine, formula, dtype, summed_axes(reduction))
-        if swift.suits(problem, p, q):
-            return swift.gathered(p, q, reduction, dtype, fine, make)
-
-    def block(rows: slice, columns: slice) -> Terms:
-        return make(p.block(rows, columns), q.block(rows, columns))
-
-    return gathered(sheet, block, reduction, coarse.BLOCK if large else BLOCK)
+    return make
 
 
 def sheet_of(problem: Problem, side: Side, summer: Summer = finely) -> Sheet:

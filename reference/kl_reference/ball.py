@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kl_reference import double_double as dd
-from kl_reference.double_double import Exponent, Pair
+from kl_reference.double_double import NOTHING, Exponent, Pair, full
 from kl_reference.enclosure import Array
 
 # What each operation may add, relative to its result; each is larger than the bound proven for it.
@@ -26,13 +26,16 @@ E_UNDERFLOW: Final = 8.0 * 2.0**-1074
 INFLATION: Final = 1.0 + 2.0**-40
 # exp is asked for no more than this; beyond it the result is below, or above, every float64 squared.
 EXP_LIMIT: Final = 32768.0
+# Numbers below this can be cut in two and multiplied by a mantissa without overflow.
+HUGE: Final = 2.0**960
 
 
 @dataclass(frozen=True, slots=True)
 class Ball:
     """The exact number lies within ``high + low ± error``, element by element; all parts are finite.
 
-    ``error`` is what the bounds above add up to in float64, short by at most a factor ``INFLATION``.
+    ``error`` is what the bounds above add up to in float64, short by at most a factor ``INFLATION``. ``low`` and
+    ``error`` may be ``NOTHING``.
     """
 
     high: Array
@@ -40,30 +43,51 @@ class Ball:
     error: Array
 
     @classmethod
-    def exact(cls, high: Array, low: Array | None = None) -> Ball:
+    def exact(cls, high: Array, low: Array = NOTHING) -> Ball:
         """Return a ball of radius 0 around high + low."""
-        zero = np.zeros_like(high)
-        return cls(high, zero if low is None else low, zero)
+        return cls(high, low, NOTHING)
 
     @property
     def pair(self) -> Pair:
         """The centre."""
         return self.high, self.low
 
+    @property
+    def moderate(self) -> bool:
+        """Whether all numbers are below ``HUGE``."""
+        return bool(self.high.max(initial=0.0) < HUGE and self.high.min(initial=0.0) > -HUGE)
+
+    @property
+    def extent(self) -> Array:
+        """The largest absolute value in the ball."""
+        extent = np.abs(self.high)
+        if self.error is not NOTHING:
+            extent += self.error
+        return extent
+
     def __neg__(self) -> Ball:
-        return Ball(-self.high, -self.low, self.error)
+        return Ball(-self.high, minus(self.low), self.error)
 
     def __add__(self, other: Ball) -> Ball:
         high, low = dd.add(self.pair, other.pair)
-        return Ball(high, low, self.error + other.error + E_ADD * np.abs(high))
+        if self.low is NOTHING and other.low is NOTHING:
+            return Ball(high, low, plus(self.error, other.error))
+        return Ball(high, low, rounding(E_ADD, high, self.error, other.error))
 
     def __sub__(self, other: Ball) -> Ball:
         return self + -other
 
     def __mul__(self, other: Ball) -> Ball:
         high, low = dd.multiply(self.pair, other.pair)
-        mixed = np.abs(self.high) * other.error + self.error * (np.abs(other.high) + other.error)
-        return Ball(high, low, mixed + E_MULTIPLY * np.abs(high) + E_UNDERFLOW)
+        error = rounding(E_MULTIPLY, high, self._error_times(other), other._error_times(self))
+        error += E_UNDERFLOW
+        return Ball(high, low, error)
+
+    def _error_times(self, other: Ball) -> Array:
+        """Return how far a product is off because this factor is (or both are)."""
+        if self.error is NOTHING:
+            return NOTHING
+        return other.extent * self.error
 
     def __truediv__(self, other: Ball) -> Ball:
         """Return the quotient; the divisor's ball must keep well away from 0."""
@@ -75,42 +99,92 @@ class Ball:
         """Return the ball there, and exactly 0 elsewhere; mostly there is no elsewhere."""
         if np.all(where):
             return self
-        return Ball(*(np.where(where, part, 0.0) for part in (self.high, self.low, self.error)))
+        return self.each(lambda part: np.where(where, part, 0.0))
+
+    def each(self, change: Callable[[Array], Array]) -> Ball:
+        """Return balls with every array of theirs changed that is not ``NOTHING``."""
+        low, error = (part if part is NOTHING else change(part) for part in (self.low, self.error))
+        return Ball(change(self.high), low, error)
 
     def reshape(self, shape: tuple[int, ...]) -> Ball:
         """Return the same balls in another shape."""
-        return Ball(self.high.reshape(shape), self.low.reshape(shape), self.error.reshape(shape))
+        return self.each(lambda part: part.reshape(shape))
 
-    def scaled(self, exponent: NDArray[Any]) -> Ball:
+    def scaled(self, exponent: Exponent) -> Ball:
         """Return the ball times 2^exponent; bits that fall below the range go into the error."""
         if not np.any(exponent):
             return self
-        exponent = exponent.astype(np.intc)
-        high, low, error = (dd.shifted(part, exponent) for part in (self.high, self.low, self.error))
-        lossy = (exponent != 0) & ((self.high != 0.0) | (self.error != 0.0))
-        return Ball(high, low, error + np.where(lossy, E_UNDERFLOW, 0.0))
+        moved = self.each(lambda part: np.ldexp(part, exponent))
+        lost = np.full((), E_UNDERFLOW)
+        if self.error is NOTHING or not np.all(self.error):
+            lost = np.where((exponent != 0) & (self.extent > 0.0), lost, 0.0)
+        return Ball(moved.high, moved.low, moved.error + lost)
+
+    def folded(self, few: int) -> Ball:
+        """Return (rows, few or fewer classes) with the same sums, by the first levels of the tree of :meth:`sum`."""
+        ball = self
+        while (length := ball.high.shape[1]) > few:
+            half = length // 2
+            paired = ball.classes(0, half) + ball.classes(half, 2 * half)
+            ball = concatenate([paired, ball.classes(2 * half, length)], 1) if length % 2 else paired
+        return ball
+
+    def classes(self, start: int, stop: int) -> Ball:
+        """Return some columns of balls of two axes."""
+        return self.each(lambda part: part[:, start:stop])
 
     def sum(self, axis: int) -> Ball:
         """Return the sum over an axis, which is kept with length 1."""
-        (high, low), depth = dd.total(self.pair, axis)
+        (high, low), depth = dd.total((self.high, full(self.low, self.high)), axis)
         length = self.high.shape[axis]
-        rounding = (depth + 1) * E_ADD * np.abs(self.high)
-        error = np.sum(self.error + rounding, axis=axis, keepdims=True)
+        error = np.sum(rounding((depth + 1) * E_ADD, self.high, self.error), axis=axis, keepdims=True)
         return Ball(high, low, error * (1.0 + 2.0 * (length + 8) * 2.0**-53))
+
+
+def rounding(rate: float, size: Array, *errors: Array) -> Array:
+    """Return errors added up, and a rate times the size of the result on top."""
+    bound = np.abs(size)
+    bound *= rate
+    for error in errors:
+        if error is not NOTHING:
+            bound += error
+    return bound
+
+
+def plus(a: Array, b: Array) -> Array:
+    """Return a + b, where either may be ``NOTHING``."""
+    if a is NOTHING or b is NOTHING:
+        return b if a is NOTHING else a
+    return a + b
+
+
+def minus(a: Array) -> Array:
+    """Return −a, where a may be ``NOTHING``."""
+    return a if a is NOTHING else -a
 
 
 def concatenate(balls: Sequence[Ball], axis: int) -> Ball:
     """Join balls along an axis."""
-    high, low, error = (
-        np.concatenate([getattr(ball, part) for ball in balls], axis) for part in Ball.__slots__
+    low, error = (
+        joined([getattr(ball, part) for ball in balls], [ball.high for ball in balls], axis)
+        for part in ("low", "error")
     )
-    return Ball(high, low, error)
+    return Ball(np.concatenate([ball.high for ball in balls], axis), low, error)
+
+
+def joined(parts: Sequence[Array], like: Sequence[Array], axis: int) -> Array:
+    """Join arrays along an axis, some of which may be ``NOTHING``; other arrays of their shapes stand by."""
+    if all(part is NOTHING for part in parts):
+        return NOTHING
+    return np.concatenate([full(part, each) for part, each in zip(parts, like, strict=True)], axis)
 
 
 def difference(a: Array, b: Array) -> Ball:
     """Return a − b of exact numbers; of one that overflows nothing is known but that it is huge."""
     high, low = dd.two_sum(a, -b)
     known = np.isfinite(high)
+    if np.all(known):
+        return Ball(high, low, NOTHING)
     huge = np.copysign(np.finfo(np.float64).max, high)
     return Ball(np.where(known, high, huge), np.where(known, low, 0.0), np.where(known, 0.0, np.inf))
 
@@ -118,14 +192,19 @@ def difference(a: Array, b: Array) -> Ball:
 def log(a: Ball) -> Ball:
     """Return log a; the ball must keep well away from 0."""
     high, low = dd.log(a.pair)
-    spread = a.error / (a.high - 2.0 * a.error)
-    return Ball(high, low, spread + E_LOG * np.abs(high) + E_UNDERFLOW)
+    error = rounding(E_LOG, high)
+    if a.low is NOTHING and a.error is NOTHING:
+        # Of single numbers nothing but mantissas is worked on, and none of their products underflows.
+        return Ball(high, low, error)
+    error += a.error / (a.high - 2.0 * a.error)
+    error += E_UNDERFLOW
+    return Ball(high, low, error)
 
 
 def log_quotient(a: Array, b: Array) -> Ball:
     """Return log(a ÷ b) of exact positive numbers, without cancellation where they are neighbours."""
-    high, low = dd.log_quotient((a, np.zeros_like(a)), b)
-    return Ball(high, low, E_LOG * np.abs(high) + np.where(a == b, 0.0, E_UNDERFLOW))
+    high, low = dd.log_quotient((a, NOTHING), b)
+    return Ball(high, low, rounding(E_LOG, high))
 
 
 def exp(a: Ball) -> tuple[Ball, Exponent]:
@@ -135,10 +214,14 @@ def exp(a: Ball) -> tuple[Ball, Exponent]:
     so when it is multiplied by any float64.
     """
     beyond = np.abs(a.high) > EXP_LIMIT
-    high = np.clip(a.high, -EXP_LIMIT, EXP_LIMIT)
-    low, error = (np.where(beyond, 0.0, part) for part in (a.low, a.error))
-    (m_high, m_low), k = dd.exp((high, low))
-    # exp e − 1 ≤ e + e² for 0 ≤ e ≤ 1.
-    spread = np.where(error <= 1.0, error + error * error, np.inf)
-    rounding = np.where((high == 0.0) & (low == 0.0), 0.0, E_EXP)
-    return Ball(m_high, m_low, np.abs(m_high) * (spread + rounding)), k
+    if np.any(beyond):
+        limited = a.only(~beyond)
+        a = Ball(np.clip(a.high, -EXP_LIMIT, EXP_LIMIT), limited.low, limited.error)
+    (high, low), k = dd.exp(a.pair)
+    rate = np.full((), E_EXP)
+    if not np.all(a.high):
+        rate = np.where((a.high == 0.0) & (a.low == 0.0), 0.0, rate)
+    if a.error is not NOTHING:
+        # exp e − 1 ≤ e + e² for 0 ≤ e ≤ 1.
+        rate = rate + np.where(a.error <= 1.0, a.error + a.error * a.error, np.inf)
+    return Ball(high, low, high * rate), k

@@ -18,11 +18,12 @@ from kl_reference.ball import Ball
 from kl_reference.condition import term_scale
 from kl_reference.convention import Formula, Space
 from kl_reference.distribution import Distribution, masked
+from kl_reference.double_double import NOTHING
 from kl_reference.dtype import Dtype
 from kl_reference.enclosure import Array
 from kl_reference.problem import Problem
 from kl_reference.reduction import Terms
-from kl_reference.scaled import Scaled
+from kl_reference.scaled import UNSCALED, Scaled
 
 LARGE: Final = 2_000_000
 """Elements up to which everything is computed in double-double."""
@@ -88,7 +89,7 @@ def coarsely(block: Distribution) -> Ball:
     else:
         weight = block.rough
     total = np.sum(weight, axis=1, keepdims=True)
-    return Ball(total, np.zeros_like(total), total * (_total_error(block.normaliser.classes) * U))
+    return Ball(total, NOTHING, total * (_total_error(block.normaliser.classes) * U))
 
 
 def enclosed(formula: Formula, p: Distribution, q: Distribution) -> Ball:
@@ -108,14 +109,14 @@ def enclosed(formula: Formula, p: Distribution, q: Distribution) -> Ball:
         error = error + weight * (_weight_error(p, target) + 2.0) + other * (_weight_error(q, model) + 1.0)
         error = error + 2.0 * np.abs(value) + masked(q.ordinary, np.full_like(other, UNDERFLOW))
         value = (value - weight) + other
-    return Ball(value, np.zeros_like(value), error * (U * SECOND_ORDER))
+    return Ball(value, NOTHING, error * (U * SECOND_ORDER))
 
 
 def special(formula: Formula, p: Distribution, q: Distribution) -> Array:
     """Return the terms that are ±inf or NaN, as :func:`~kl_reference.term.term` does, and 0 elsewhere."""
     both = p.ordinary & q.ordinary
     if np.all(both):
-        return np.zeros(both.shape)
+        return NOTHING
     # For signs and infinities an ordinary probability is as good as 1.
     p_size, q_size = np.exp(p.extended), np.exp(q.extended)
     difference = -q.rough_log if formula is Formula.CROSS_ENTROPY else p.rough_log - q.rough_log
@@ -130,7 +131,8 @@ def certify(terms: Terms, fine: Terms) -> None:
     """Refuse to go on if double-double finds a term outside its bound."""
     exact, coarse = fine.value.ball.scaled(fine.value.exponent), terms.value.ball
     distance = np.abs((coarse.high - exact.high) - exact.low)
-    same = np.array_equal(terms.value.special, fine.value.special, equal_nan=True)
+    mine, other = terms.value.special, fine.value.special
+    same = np.all((mine == other) | (np.isnan(mine) & np.isnan(other)))
     if not (same and np.all(distance <= coarse.error + exact.error)):
         raise ArithmeticError(
             "NumPy's log or exp errs by more than 4 ulp here, or its float64 is not IEEE 754"
@@ -138,7 +140,7 @@ def certify(terms: Terms, fine: Terms) -> None:
 
 
 def _terms(formula: Formula, p: Distribution, q: Distribution, dtype: Dtype) -> Terms:
-    value = Scaled.of(enclosed(formula, p, q), special(formula, p, q))
+    value = Scaled.beside(enclosed(formula, p, q), UNSCALED, special(formula, p, q))
     return Terms(value, term_scale(formula, p, q, np.abs(value.ball.high), dtype))
 
 
@@ -153,10 +155,9 @@ def _summed(terms: Terms, axes: tuple[int, ...]) -> Terms:
     scale, ball = terms.scale.each(total), terms.value.ball
     high, count = total(ball.high), math.prod(ball.high.shape[axis] for axis in axes)
     error = (total(ball.error) + count * U * scale.magnitude) * SECOND_ORDER
-    value = Scaled(
-        Ball(high, np.zeros_like(high), error), np.zeros(high.shape, np.int64), total(terms.value.special)
-    )
-    return Terms(value, scale)
+    special = terms.value.special
+    special = special if special is NOTHING else total(special)
+    return Terms(Scaled.beside(Ball(high, NOTHING, error), UNSCALED, special), scale)
 
 
 def _log_error(side: Distribution, log_p: Array) -> Array:

@@ -31,34 +31,40 @@ def term_scale(formula: Formula, p: Distribution, q: Distribution, magnitude: Ar
     """Return the scales of a block of terms whose absolute values are ``magnitude``."""
     both = p.ordinary & q.ordinary
     log_p, log_q = (masked(both, side.rough_log) for side in (p, q))
-    weight = masked(both, p.rough)
-    ratio, sizes = np.abs(log_p - log_q), np.abs(log_p) + np.abs(log_q)
+    weight, model_size = masked(both, p.rough), np.abs(log_q)
+    ratio, sizes = np.abs(log_p - log_q), np.abs(log_p) + model_size
     if q.space is Space.PROBABILITY:
         # Both ways are open, log(p/q) and log p − log q: whichever errs more.
         sizes = np.maximum(sizes, 1.0 + ratio)
-    target, model = log_error(p), log_error(q)
-    logarithmic = p.space is not Space.PROBABILITY
     match formula:
         case Formula.PLAIN:
             condition = weight * sizes
-            fixed = weight * ((ratio + 1.0) * target + model)
         case Formula.CROSS_ENTROPY:
-            condition = weight * np.abs(log_q)
-            fixed = weight * (np.abs(log_q) * target + model)
+            condition = weight * model_size
         case Formula.GENERALISED:
             condition = weight * (sizes + 1.0) + q.rough
-            fixed = weight * ((ratio + 1.0) * target + model) + q.rough * model
         case _:
             assert_never(formula)
-    ones = both.astype(np.float64)
-    gradual = ones * (2.0 + (0.5 * (3.0 + sizes) if logarithmic else 0.0))
-    flushed = ones * (abs(math.log(dtype.least_subnormal)) + np.abs(log_q) + 4.0)
+    fixed = np.zeros(weight.shape)
+    if p.normaliser is not None or q.normaliser is not None:
+        target, model = log_error(p), log_error(q)
+        fixed = weight * ((model_size if formula is Formula.CROSS_ENTROPY else ratio + 1.0) * target + model)
+        if formula is Formula.GENERALISED:
+            fixed = fixed + q.rough * model
+    if p.space is not Space.PROBABILITY and q.space is Space.PROBABILITY:
+        # Both err, the exponential that p is and the logarithm of q; the condition counts one of them.
+        fixed = fixed + weight * ELEMENTARY * model_size
+    gradual = np.full(weight.shape, 2.0)
+    if p.space is not Space.PROBABILITY:
+        gradual = 0.5 * sizes + 3.5
+    flushed = model_size + (abs(math.log(dtype.least_subnormal)) + 4.0)
     if q.normaliser is not None and q.space is Space.PROBABILITY:
         # A probability divided by its sum may become subnormal: its logarithm then errs by log(1 ± SUB/2q), at
         # most log 2 while anything of q is left. As a multiple of u, since one of SUB would overflow.
         lost = np.minimum(0.5 * np.exp(math.log(dtype.least_subnormal) - log_q), 0.5)
-        fixed = fixed + ones * weight * (1.4 / dtype.roundoff) * lost
-        gradual = gradual + ones * 0.5 * (ratio + 1.0)
+        fixed = fixed + weight * (1.4 / dtype.roundoff) * masked(both, lost)
+        gradual = gradual + 0.5 * (ratio + 1.0)
+    gradual, flushed = masked(both, gradual), masked(both, flushed)
     if formula is Formula.GENERALISED:
         flushed = flushed + 2.0
     return Scale(condition, fixed, magnitude, gradual, flushed, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +12,11 @@ from numpy.typing import NDArray
 from kl_reference import ball
 from kl_reference.ball import Ball
 from kl_reference.convention import Space
-from kl_reference.double_double import Exponent
+from kl_reference.double_double import NOTHING, Exponent
 from kl_reference.enclosure import Array
 from kl_reference.scaled import Scaled
+
+_EVERYWHERE: Final = np.ones((), np.bool_)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +33,7 @@ class Normaliser:
 
     def each(self, change: Callable[[Array], Array]) -> Normaliser:
         """Return the normaliser with every one of its arrays changed."""
-        total = Ball(change(self.total.high), change(self.total.low), change(self.total.error))
-        return Normaliser(change(self.origin), total, self.classes)
+        return Normaliser(change(self.origin), self.total.each(change), self.classes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +45,9 @@ class Distribution:
     values
         What was received, (rows, classes); 1, or 0 for logarithms, where it is not ordinary.
     extended
-        log p where that is −inf, +inf or NaN; 0 where p is an ordinary positive number.
+        log p where that is −inf, +inf or NaN; 0 where p is an ordinary positive number; mostly ``NOTHING``.
     ordinary
-        Where p is a positive real number.
+        Where p is a positive real number; it broadcasts.
     rough_log
         log p to about float64, with the same −inf, +inf and NaN: for error scales, and for coarse answers.
     space
@@ -66,6 +68,8 @@ class Distribution:
         """Sort the ordinary numbers from the others, which stay out of all arithmetic."""
         probability = space is Space.PROBABILITY
         rough = np.log(received) if probability else received
+        if normaliser is None and np.all(np.isfinite(rough)):
+            return cls(received, NOTHING, _EVERYWHERE, rough, space, None)
         extended = np.where(np.isfinite(rough), 0.0, rough)
         if normaliser is not None:
             lost = np.isnan(normaliser.origin)
@@ -75,9 +79,10 @@ class Distribution:
             extended = np.where(lost, np.nan, extended)
             rough = distance - np.log(normaliser.total.high)
         ordinary = np.equal(extended, 0.0)
-        if not np.all(ordinary):
-            received = np.where(ordinary, received, 1.0 if probability else 0.0)
-            rough = np.where(ordinary, rough, extended)
+        if np.all(ordinary):
+            return cls(received, NOTHING, _EVERYWHERE, rough, space, normaliser)
+        received = np.where(ordinary, received, 1.0 if probability else 0.0)
+        rough = np.where(ordinary, rough, extended)
         return cls(received, extended, ordinary, rough, space, normaliser)
 
     @property
@@ -95,7 +100,7 @@ class Distribution:
         if self.normaliser is None:
             if self.space is Space.LOG:
                 return Ball.exact(self.values)
-            return ball.log_quotient(self.values, np.ones_like(self.values))
+            return ball.log(Ball.exact(self.values))
         origin = np.broadcast_to(self.normaliser.origin, self.values.shape)
         distance = ball.log_quotient if self.space is Space.PROBABILITY else ball.difference
         return distance(self.values, origin) - ball.log(self.normaliser.total)
@@ -105,10 +110,12 @@ class Distribution:
         if self.space is not Space.PROBABILITY:
             m, k = ball.exp(self.log())
         else:
-            high, exponent = np.frexp(self.values)
-            m, k = Ball.exact(high), exponent.astype(np.int64)
+            high, k = np.frexp(self.values)
+            m = Ball.exact(high)
             if self.normaliser is not None:
                 m, k = m / self.normaliser.total, k - binary_exponent(self.normaliser.origin)
+        if self.extended is NOTHING:
+            return Scaled(m, k, NOTHING)
         special = np.where(self.extended == -np.inf, 0.0, self.extended)
         # An exact 0 with a large exponent would be rounded on that exponent's scale later.
         return Scaled(m.only(self.ordinary), np.where(self.ordinary, k, 0), special)
@@ -128,4 +135,4 @@ def masked(where: NDArray[np.bool_], values: Array) -> Array:
 
 def binary_exponent(power: Array) -> Exponent:
     """Return k of 2^k."""
-    return np.frexp(power)[1].astype(np.int64) - 1
+    return np.frexp(power)[1] - 1

@@ -6,14 +6,15 @@ and far from overflow; whoever calls sees to that. Bounds are relative, in u = 2
 underflows.
 
 Source: Joldes, Muller, Popescu, "Tight and rigorous error bounds for basic building blocks of double-word
-arithmetic", ACM TOMS 44 (2017), algorithms 1, 2, 6, 9, 11, 15, 17; tables as in Tang, "Table-driven
-implementation of the logarithm function", ACM TOMS 16 (1990).
+arithmetic", ACM TOMS 44 (2017), algorithms 1, 2, 4, 6, 7, 8, 10, 15, 17, of which the tenth has a better bound in
+Muller, Rideau, "Formalization of double-word arithmetic, and comments on …", ACM TOMS 48 (2022); tables as in
+Tang, "Table-driven implementation of the logarithm function", ACM TOMS 16 (1990).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,12 +23,26 @@ from kl_reference import tables
 from kl_reference.enclosure import Array
 
 Pair = tuple[Array, Array]
-Exponent = NDArray[np.int64]
+Exponent = NDArray[np.intc]
+"""C ints, by which NumPy's ldexp is a dozen times as fast as by longs."""
 
 SQRT_HALF: Final = 0.7071067811865476
 LOW_BITS: Final = 27
 LOG_TAIL: Final = tuple((-1.0) ** (n - 1) / n for n in range(11, 2, -1))
 EXP_TAIL: Final = tuple(1.0 / n for n in (3628800, 362880, 40320, 5040, 720, 120, 24, 6))
+
+NOTHING: Final = np.zeros(())
+"""Zeros of any shape, and known to be zeros: where an array is this very one, no work is done on it."""
+NOTHING.flags.writeable = False
+
+# Added to f, leaves the nearest multiple of 1/128 in the last bits; as an integer, with what stands for f = 0.
+_ROUNDER: Final = np.full((), 1.5 * 2.0**45)
+_ROUNDED_ZERO: Final = int(_ROUNDER.view(np.int64))
+
+
+def full(a: Array, like: Array) -> Array:
+    """Return ``a`` itself, or if it is ``NOTHING`` as many zeros as the other array has elements."""
+    return np.zeros(like.shape) if a is NOTHING else a
 
 
 def two_sum(a: Array, b: Array) -> Pair:
@@ -65,23 +80,33 @@ def two_prod(a: Array, b: Array) -> Pair:
     rest -= p
     part = a_head * b_rest
     rest += part
-    rest += np.multiply(a_rest, b_head, out=part)
+    rest += part if b is a else np.multiply(a_rest, b_head, out=part)
     rest += np.multiply(a_rest, b_rest, out=part)
     return p, rest
 
 
 def add(a: Pair, b: Pair) -> Pair:
-    """Return a + b to 3u²."""
+    """Return a + b to 3u²; of two single numbers exactly."""
     high, rest = two_sum(a[0], b[0])
+    if a[1] is NOTHING or b[1] is NOTHING:
+        low = b[1] if a[1] is NOTHING else a[1]
+        return (high, rest) if low is NOTHING else quick_two_sum(high, np.add(rest, low, out=rest))
     low, dust = two_sum(a[1], b[1])
-    high, rest = quick_two_sum(high, rest + low)
-    return quick_two_sum(high, dust + rest)
+    high, rest = quick_two_sum(high, np.add(rest, low, out=rest))
+    return quick_two_sum(high, np.add(dust, rest, out=dust))
 
 
 def multiply(a: Pair, b: Pair) -> Pair:
-    """Return a × b to 5u²."""
+    """Return a × b to 5u²; of two single numbers exactly."""
     high, low = two_prod(a[0], b[0])
-    return quick_two_sum(high, low + (a[0] * b[1] + a[1] * b[0]))
+    if a[1] is NOTHING and b[1] is NOTHING:
+        return high + low, low  # 0 for −0
+    if a[1] is NOTHING or b[1] is NOTHING:
+        cross = a[0] * b[1] if a[1] is NOTHING else a[1] * b[0]
+    else:
+        cross = a[0] * b[1]
+        cross += a[1] * b[0]
+    return quick_two_sum(high, np.add(low, cross, out=cross))
 
 
 def divide(a: Pair, b: Pair) -> Pair:
@@ -117,35 +142,54 @@ def total(a: Pair, axis: int) -> tuple[Pair, int]:
     return (np.moveaxis(high, 0, axis), np.moveaxis(low, 0, axis)), depth
 
 
+def log(a: Pair) -> Pair:
+    """Return log a to 2^-66, for positive a of any size.
+
+    With a = 2^k·f, f in [√½, √2], and a table's c ≈ 1/f: log a = k·log 2 − log c + log(1 + r), where
+    r = c·f − 1 is small and comes without cancellation, so that numbers next to 1 lose nothing either.
+    """
+    m, exponent = np.frexp(a[0])
+    doubled = (m <= SQRT_HALF).astype(np.intc)
+    f, k = np.ldexp(m, doubled), np.subtract(exponent, doubled, out=exponent)
+    cell = _cell(f)
+    c = tables.RECIPROCAL[cell]
+    # c has 16 bits and f's pieces 26: both products are exact, and so is the difference of near neighbours.
+    head, rest = split(f)
+    head *= c
+    head -= 1.0
+    rest *= c
+    # Where the second were the larger of the two, both would be small, and their sum exact.
+    r = quick_two_sum(head, rest)
+    if a[1] is not NOTHING:
+        r = two_sum(r[0], r[1] + c * np.ldexp(a[1], -k))
+    return _plus_series(_table_log(k, cell), r, -0.5, LOG_TAIL)
+
+
 def log_quotient(a: Pair, b: Array) -> Pair:
     """Return log(a ÷ b) to 2^-66, for positive a and b of any size.
 
-    With a/b = 2^k·f, f in [√½, √2], and a table's c ≈ 1/f: log(a/b) = k·log 2 − log c + log(1 + r), where
-    r = c·f − 1 is small and comes without cancellation, so that quotients next to 1 lose nothing either.
+    As in ``log``, with f the quotient of two numbers m and b between ½ and 2, and r = (c·m − b)/b, so that
+    neighbours lose nothing.
     """
     b, b_exponent = np.frexp(b)
-    m, exponent = np.frexp(a[0])
-    low = np.ldexp(a[1], -exponent)
+    m, k = np.frexp(a[0])
     f = m / b
     # One halving or doubling centres f, so that all quotients near 1 share the cell with c = 1, k = 0.
-    step = (f > 2.0 * SQRT_HALF).astype(np.intc) - (f < SQRT_HALF).astype(np.intc)
-    m, low, f = (np.ldexp(part, -step) for part in (m, low, f))
-    k = (exponent - b_exponent + step).astype(np.float64)
-    cell = np.rint(f * 128.0).astype(np.intp) - tables.FIRST_CELL
+    step = (f < SQRT_HALF).astype(np.intc) - (f > 2.0 * SQRT_HALF).astype(np.intc)
+    m, f = np.ldexp(m, step), np.ldexp(f, step)
+    k -= step
+    cell = _cell(f)
     c = tables.RECIPROCAL[cell]
-    # c has 16 bits and m's pieces 26: both products are exact, and so is the difference of near neighbours.
     head, rest = split(m)
-    high, rest = two_sum(c * head - b, c * rest)
-    r = divide_single(two_sum(high, rest + c * low), b)
-    # Both are multiples of 2^-41 below 2^11: exact.
-    high = k * tables.LN2_HIGH + tables.MINUS_LOG_HIGH[cell]
-    low = k * tables.LN2_LOW + tables.MINUS_LOG_LOW[cell]
-    return _plus_series((high, low), r, -0.5, LOG_TAIL)
-
-
-def log(a: Pair) -> Pair:
-    """Return log a to 2^-66, for positive a of any size."""
-    return log_quotient(a, np.ones_like(a[0]))
+    head *= c
+    head -= b
+    rest *= c
+    r = quick_two_sum(head, rest)
+    if a[1] is not NOTHING:
+        r = two_sum(r[0], r[1] + c * np.ldexp(a[1], -k))
+    k -= b_exponent
+    r = divide_single(r, b)
+    return _plus_series(_table_log(k, cell), r, -0.5, LOG_TAIL)
 
 
 def exp(a: Pair) -> tuple[Pair, Exponent]:
@@ -153,35 +197,63 @@ def exp(a: Pair) -> tuple[Pair, Exponent]:
 
     With n the nearest integer to a·64/log 2, j = n mod 64: exp a = 2^(n div 64)·2^(j/64)·exp r.
     """
-    n = np.rint(a[0] * tables.STEPS_PER_UNIT)
-    # n has 22 bits and each of the first two pieces of the step 31: both products are exact.
-    high, rest_1 = two_sum(a[0], -n * tables.STEP_1)
-    high, rest_2 = two_sum(high, -n * tables.STEP_2)
-    r = two_sum(high, rest_1 + rest_2 + (a[1] - n * tables.STEP_3))
-    whole = n.astype(np.int64)
+    n = a[0] * tables.STEPS_PER_UNIT
+    n = np.rint(n, out=n)
+    # n has 22 bits and each of the first two pieces of the step 31: both products are exact. So is the first
+    # difference, of neighbours; and the second unless its first number is the larger.
+    high, rest = quick_two_sum(a[0] - n * tables.STEP_1, n * -tables.STEP_2)
+    low = n * -tables.STEP_3
+    if a[1] is not NOTHING:
+        low += a[1]
+    r = two_sum(high, np.add(rest, low, out=rest))
+    whole = n.astype(np.intc)
     cell = whole & 63
-    one = np.ones_like(n), np.zeros_like(n)
     power = tables.POWER_HIGH[cell], tables.POWER_LOW[cell]
-    return multiply(power, _plus_series(one, r, 0.5, EXP_TAIL)), whole >> 6
+    m = multiply(power, _plus_series((np.ones(()), NOTHING), r, 0.5, EXP_TAIL))
+    return m, np.right_shift(whole, 6, out=whole)
+
+
+def _cell(f: Array) -> NDArray[np.int64]:
+    """Return the place in log's tables of the nearest multiple of 1/128 (to even between two)."""
+    cell: NDArray[np.int64] = (f + _ROUNDER).view(np.int64)
+    cell -= _ROUNDED_ZERO + tables.FIRST_CELL
+    return cell
+
+
+def _table_log(k: Exponent, cell: NDArray[np.int64]) -> Pair:
+    """Return k·log 2 − log c."""
+    power = k.astype(np.float64)
+    # Both are multiples of 2^-41 below 2^11: exact.
+    high = power * tables.LN2_HIGH
+    high += tables.MINUS_LOG_HIGH[cell]
+    power *= tables.LN2_LOW
+    power += tables.MINUS_LOG_LOW[cell]
+    return high, power
 
 
 def _plus_series(start: Pair, r: Pair, half: float, tail: Sequence[float]) -> Pair:
-    """Return start + r + half·r² + r³·tail(r): the first three in full, the rest in float64."""
+    """Return start + r + half·r² + r³·tail(r): the first three in full, the rest in float64.
+
+    The start is 0 or larger than r, and the sum of both larger than r²/2 (or 0).
+    """
     square = two_prod(r[0], r[0])
-    series = np.full_like(r[0], tail[0])
-    for coefficient in tail[1:]:
+    series = r[0] * tail[0]
+    series += tail[1]
+    for coefficient in tail[2:]:
         series *= r[0]
         series += coefficient
-    series *= square[0] * r[0]
-    high, rest_1 = two_sum(start[0], r[0])
-    high, rest_2 = two_sum(high, half * square[0])
-    low = r[1] + half * (square[1] + 2.0 * r[0] * r[1]) + start[1]
-    return quick_two_sum(high, rest_1 + rest_2 + low + series)
-
-
-def shifted(a: Array, exponent: NDArray[Any]) -> Array:
-    """Return a·2^exponent (exact unless it leaves the range), for |exponent| < 2^31.
-
-    NumPy's ldexp by C ints is a dozen times as fast as that by longs.
-    """
-    return np.ldexp(a, exponent.astype(np.intc, copy=False))
+    high, rest = quick_two_sum(start[0], r[0])
+    low = r[0] * 2.0
+    low *= r[1]
+    low += square[1]
+    low *= half
+    low += r[1]
+    if start[1] is not NOTHING:
+        low += start[1]
+    high, more = quick_two_sum(high, half * square[0])
+    rest += more
+    rest += low
+    cube = np.multiply(square[0], r[0], out=more)
+    series *= cube
+    rest += series
+    return quick_two_sum(high, rest)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from kl_reference.convention import Side
 
 Array = NDArray[np.float64]
 
@@ -49,19 +52,34 @@ class Scale:
             self.count,
         )
 
+    @property
+    def arrays(self) -> tuple[Array, ...]:
+        """All arrays."""
+        return self.condition, self.fixed, self.magnitude, self.gradual, self.flushed
+
+
+@dataclass(frozen=True, slots=True)
+class Slope:
+    """Which gradient is enclosed: by a side, with what arrives from above (None: 1)."""
+
+    side: Side
+    upstream: NDArray[Any] | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class Enclosure:
     """The exact answer lies within ``value + tail ± radius``, element by element.
 
     ``value`` is the exact answer rounded to float64, ``tail`` what that rounding left over, both of the
-    answer's shape. An infinite or NaN value is exact: its tail and radius are 0.
+    answer's shape. An infinite or NaN value is exact: its tail and radius are 0. ``slope`` is set where a
+    gradient is enclosed and not an answer.
     """
 
     value: Array
     tail: Array
     radius: Array
     scale: Scale
+    slope: Slope | None = None
 
     def error(self, got: Array) -> Array:
         """Return ``got − (value + tail)``, the signed error of an answer, rounded once.
@@ -75,3 +93,14 @@ class Enclosure:
         plain = np.isfinite(got) & np.isfinite(self.value)
         mismatch = np.where(same, 0.0, np.inf)
         return np.where(plain, difference, mismatch)
+
+    def each(self, change: Callable[[Array], Array]) -> Enclosure:
+        """Return the enclosure with every one of its arrays changed."""
+        value, tail, radius = change(self.value), change(self.tail), change(self.radius)
+        return replace(self, value=value, tail=tail, radius=radius, scale=self.scale.each(change))
+
+    def put(self, part: Enclosure, rows: slice, columns: slice) -> None:
+        """Write another enclosure over that in a place of two axes."""
+        mine, theirs = ((each.value, each.tail, each.radius, *each.scale.arrays) for each in (self, part))
+        for array, other in zip(mine, theirs, strict=True):
+            array[rows, columns] = other

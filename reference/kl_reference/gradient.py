@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from kl_reference.answer import sheet_of
 from kl_reference.condition import blocked, log_error, slope_scale
 from kl_reference.convention import Reduction, Side, Space
 from kl_reference.distribution import binary_exponent
-from kl_reference.enclosure import Array, Enclosure, Scale
+from kl_reference.double_double import NOTHING
+from kl_reference.enclosure import Array, Enclosure, Scale, Slope
 from kl_reference.machine import require_ieee
 from kl_reference.problem import Operand, Problem
 from kl_reference.reduction import Terms, divisor, gathered, outer, restored, sheet_shape
@@ -83,7 +85,8 @@ def gradient(problem: Problem, side: Side, upstream: NDArray[Any] | None = None)
         terms = _inside_clip(problem, operand, terms)
         terms = Terms(terms.value.divided(count), terms.scale)
         sheet, shape = own.values.shape, operand.values.shape
-        return terms.enclosure(lambda part: restored(part, sheet, axis, shape))
+        enclosure = terms.enclosure(lambda part: restored(part, sheet, axis, shape))
+        return replace(enclosure, slope=Slope(side, upstream))
 
 
 def _incoming(problem: Problem, upstream: NDArray[Any] | None) -> Array:
@@ -168,7 +171,7 @@ def _through_normalisation(own: Sheet, by_probability: Terms, by_log: Terms) -> 
     assert block.normaliser is not None
     origin, sums, classes = block.normaliser.origin, block.normaliser.total, block.normaliser.classes
     h, total = by_probability.reshape(block.values.shape), by_log.reshape(block.values.shape).sum(1)
-    divisor = Scaled(sums, binary_exponent(origin), np.zeros_like(origin))
+    divisor = Scaled(sums, binary_exponent(origin), NOTHING)
     value = (h.value + -total.value) / divisor
     size = h.scale.magnitude + total.scale.magnitude
     scale = Scale(

@@ -9,11 +9,14 @@ from typing import Final, assert_never
 
 import numpy as np
 
-from kl_reference.condition import blocked
+from kl_reference import fast
+from kl_reference.condition import ELEMENTARY, blocked
 from kl_reference.convention import Reduction
 from kl_reference.dtype import Dtype
 from kl_reference.enclosure import Array, Enclosure
 from kl_reference.problem import Problem
+
+Mask = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 
 _MEANS: Final = (Reduction.MEAN, Reduction.BATCHMEAN, Reduction.ROWMEAN)
 _HALF: Final = (Dtype.FLOAT16, Dtype.BFLOAT16)
@@ -54,6 +57,13 @@ class Profile:
         a, the relative error of log and exp in u of ``compute``.
     summation
         The order of sums.
+    near_one
+        Absolute error of log x for x in [1/2, 2], in u of ``compute``, where that is more: fast logarithms have
+        one, however near 1 x is.
+    steepness
+        What a grows by in exp x for every unit of |x|: fast exponentials round x·log₂ e.
+    division
+        Relative error of a division in u of ``compute``.
     """
 
     storage: Dtype
@@ -62,6 +72,9 @@ class Profile:
     flush_to_zero: bool = False
     elementary: float = 4.0
     summation: Summation = Summation.BLOCKED
+    near_one: float = 0.0
+    steepness: float = 0.0
+    division: float = 1.0
 
     @classmethod
     def of(cls, dtype: Dtype) -> Profile:
@@ -79,6 +92,31 @@ class Profile:
         """Return what one kernel does that reads and writes ``dtype`` and computes in float32 or better."""
         inside = Dtype.FLOAT32 if dtype in _HALF else dtype
         return cls(dtype, inside, inside)
+
+    @classmethod
+    def fast(cls, dtype: Dtype) -> Profile:
+        """Return what one kernel does that computes in float32 as ``nvcc --use_fast_math`` lets GPUs compute.
+
+        __logf errs by at most 2^-21.41 for x in [1/2, 2] and by 3 ulp elsewhere, __expf by 2 + ⌊1.173·|x|⌋ ulp,
+        a division by 2 ulp; subnormal numbers of float32 are 0. (Those of float16 are not: float32 holds them
+        as normal ones.) float64 has no fast functions.
+
+        Source: CUDA C++ programming guide, mathematical functions, intrinsic functions,
+        https://docs.nvidia.com/cuda/cuda-c-programming-guide/#intrinsic-functions
+        """
+        if dtype is Dtype.FLOAT64:
+            return cls.of(dtype)
+        inside = Dtype.FLOAT32
+        return cls(
+            dtype,
+            inside,
+            inside,
+            flush_to_zero=dtype is not Dtype.FLOAT16,
+            elementary=6.0,  # 3 ulp, of 2 u each at most
+            near_one=2.0**-21.4 / inside.roundoff,  # with room for roundings of the error itself
+            steepness=2.0 * 1.173,
+            division=4.0,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +164,8 @@ def tolerance(problem: Problem, enclosure: Enclosure, profile: Profile) -> Toler
 
     (a + 2)·u·S + u·(pipeline) + h(n)·u_acc·T + u_out·|v| + underflow + radius, with S, T, n and the rest from
     ``enclosure.scale``; it is 0 wherever the answer is infinite or NaN. For a gradient pass the enclosure of
-    the gradient. Source: NUMERICS 2.2.
+    the gradient. Source: NUMERICS 2.2. Profiles whose log and exp are worse than the scales assume have up to
+    three items more, from :mod:`~kl_reference.fast`.
     """
     with np.errstate(all="ignore"):
         return _tolerance(problem, enclosure, profile)
@@ -140,6 +179,7 @@ def _tolerance(problem: Problem, enclosure: Enclosure, profile: Profile) -> Tole
     output, output_sentence = store.roundoff * size, "the result is rounded once"
     if problem.reduction in _MEANS:
         output, output_sentence = 3.0 * output, "the result is divided, scaled and rounded"
+        output = output + (profile.division - 1.0) * compute.roundoff * size
         if store in _HALF:
             output = output + store.roundoff * scale.magnitude
             output_sentence += ", and sums of rows may be stored on the way"
@@ -149,6 +189,7 @@ def _tolerance(problem: Problem, enclosure: Enclosure, profile: Profile) -> Tole
             (a + 2.0) * compute.roundoff * scale.condition,
             f"log and exp to {a:g} u, and two roundings more",
         ),
+        *_careless(problem, enclosure, profile),
         Allowance("pipeline", compute.roundoff * scale.fixed, "what softmax, normalisation or gradient adds"),
         Allowance(
             "summation",
@@ -166,9 +207,31 @@ def _tolerance(problem: Problem, enclosure: Enclosure, profile: Profile) -> Tole
     return Tolerance(allowances, unit, sentence)
 
 
-def accepts_overflow(
-    enclosure: Enclosure, tolerance: Tolerance, dtype: Dtype
-) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+def _careless(problem: Problem, enclosure: Enclosure, profile: Profile) -> tuple[Allowance, ...]:
+    """Return what is allowed for log, exp and division that are worse than the scales assume; mostly nothing."""
+    relative = max(profile.elementary - ELEMENTARY, 0.0)
+    sizes = relative, profile.near_one, profile.steepness, profile.division - 1.0
+    if not any(sizes):
+        return ()
+    excess, slope = fast.Excess.apart(*sizes), enclosure.slope
+    errors = fast.of_answer(problem, excess) if slope is None else fast.of_gradient(problem, slope, excess)
+    if errors.shape[1:] != enclosure.value.shape:  # a second derivative, of which nothing is known here
+        return ()
+    names = (
+        ("pipeline's log and exp", f"{relative:g} u more of either in softmax or gradient"),
+        ("logarithm near 1", f"log x to {profile.near_one:.3g} u where x is in [1/2, 2], however small"),
+        ("steep exp", f"exp x to {profile.steepness:.3g}·|x| u more"),
+        ("division", f"a division to {profile.division:g} u, in normalisation or gradient"),
+    )
+    errs = _may_err(enclosure)
+    return tuple(
+        Allowance(name, np.where(errs, profile.compute.roundoff * _unless_nan(error), 0.0), sentence)
+        for size, error, (name, sentence) in zip(sizes, errors, names, strict=True)
+        if size > 0.0
+    )
+
+
+def accepts_overflow(enclosure: Enclosure, tolerance: Tolerance, dtype: Dtype) -> Mask:
     """Return where an infinity is as right as a number: |value| + tolerance ≥ MAX·(1 − u)."""
     return np.abs(enclosure.value) + tolerance.total >= dtype.largest * (1.0 - dtype.roundoff)
 
@@ -202,8 +265,17 @@ def _underflow(enclosure: Enclosure, profile: Profile) -> Array:
     floor = scale.gradual * compute.least_subnormal + store.least_subnormal
     if profile.flush_to_zero:
         floor = floor + scale.flushed * compute.least_normal + store.least_normal
-    # Where no term can underflow, because every p is 0, the answer is exact.
-    return np.where(scale.gradual + scale.flushed > 0.0, floor, 0.0)
+    return np.where(_may_err(enclosure), floor, 0.0)
+
+
+def _may_err(enclosure: Enclosure) -> Mask:
+    """Return where an answer is not exact: where no term can underflow, because every p is 0, it is."""
+    return np.asarray(enclosure.scale.gradual + enclosure.scale.flushed > 0.0)
+
+
+def _unless_nan(error: Array) -> Array:
+    """Return an error, infinite where it is the product of 0 and an infinity."""
+    return np.where(np.isnan(error), np.inf, error)
 
 
 def _underflow_sentence(profile: Profile) -> str:

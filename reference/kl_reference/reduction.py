@@ -5,17 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, assert_never
+from itertools import islice
+from typing import Any, Final, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kl_reference import scaled
-from kl_reference.ball import INFLATION
+from kl_reference.ball import INFLATION, Ball
 from kl_reference.convention import Reduction
+from kl_reference.double_double import NOTHING, full
 from kl_reference.enclosure import Array, Enclosure, Scale
 from kl_reference.scaled import Scaled
 from kl_reference.sheet import BLOCK, blocks
+
+# Sums of a block stop at so many numbers; those of so many bands, a block again, are added to the end together.
+_FEW: Final = 256
+_BANDS: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +31,26 @@ class Terms:
     value: Scaled
     scale: Scale
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(rows, classes)."""
+        return self.value.ball.high.shape
+
     def sum(self, axis: int) -> Terms:
         """Return the sum over an axis, which is kept with length 1."""
-        if self.value.special.shape[axis] == 1:
+        if self.shape[axis] == 1:
             return self
+        return Terms(self.value.sum(axis), self._summed_scale(axis))
+
+    def folded(self, few: int) -> Terms:
+        """Return few or fewer classes with the same sums over them, and scales that are summed already."""
+        if self.shape[1] == 1:
+            return self
+        return Terms(self.value.folded(few), self._summed_scale(1))
+
+    def _summed_scale(self, axis: int) -> Scale:
         summed = self.scale.each(lambda part: np.sum(part, axis=axis, keepdims=True))
-        scale = replace(summed, count=self.scale.count * self.value.special.shape[axis])
-        return Terms(self.value.sum(axis), scale)
+        return replace(summed, count=self.scale.count * self.shape[axis])
 
     def divided(self, count: int) -> Terms:
         """Return everything divided by a count; what is divided by 0 is NaN."""
@@ -53,27 +72,60 @@ class Terms:
     def _arrays(self) -> tuple[NDArray[Any], ...]:
         value, scale = self.value, self.scale
         numbers = value.ball.high, value.ball.low, value.ball.error, value.exponent, value.special
-        return *numbers, scale.condition, scale.fixed, scale.magnitude, scale.gradual, scale.flushed
+        return *numbers, *scale.arrays
 
-    def enclosure(self, shaped: Callable[[Array], Array]) -> Enclosure:
+    def enclosure(self, shaped: Callable[[Array], Array] = np.asarray) -> Enclosure:
         """Return the terms rounded to float64, every array in the shape that ``shaped`` gives it."""
         number, special = self.value.ball.scaled(self.value.exponent), self.value.special
-        # A centre that overflowed has the sign of the exact number; one lost to inf − inf tells nothing.
-        lost = np.isnan(number.high)
-        value = np.where(special == 0.0, np.where(lost, 0.0, number.high), special)
+        value, tail = number.high, full(number.low, number.high)
+        radius = full(number.error, number.high) * INFLATION
         finite = np.isfinite(value)
+        ordinary = special is NOTHING and np.all(finite) and np.all(np.isfinite(tail))
+        if not ordinary:
+            # A centre that overflowed has the sign of the exact number; one lost to inf − inf tells nothing.
+            lost = np.isnan(value)
+            value = np.where(special == 0.0, np.where(lost, 0.0, value), special)
+            finite = np.isfinite(value)
+            tail = np.where(finite & np.isfinite(tail), tail, 0.0)
+            radius = np.where(lost, np.inf, radius)
 
         def bounded(part: Array) -> Array:
-            return shaped(np.where(finite, np.where(np.isnan(part), np.inf, part), 0.0))
+            known = not np.isnan(np.max(part, initial=0.0))
+            return shaped(part if ordinary and known else np.where(finite, _unless_nan(part), 0.0))
 
-        tail = np.where(finite & np.isfinite(number.low), number.low, 0.0)
-        radius = np.where(lost, np.inf, number.error * INFLATION)
         return Enclosure(shaped(value), shaped(tail), bounded(radius), self.scale.each(bounded))
+
+
+def _unless_nan(part: Array) -> Array:
+    return np.where(np.isnan(part), np.inf, part)
 
 
 def summed_axes(reduction: Reduction) -> tuple[int, ...]:
     """Return the axes of a sheet, (rows, classes), that a reduction sums over, the classes first."""
     return {Reduction.TERMS: (), Reduction.ROWS: (1,)}.get(reduction, (1, 0))
+
+
+def kept(
+    shape: tuple[int, ...],
+    make: Callable[[slice, slice], Terms],
+    size: int = BLOCK,
+    shaped: Callable[[Array], Array] = np.asarray,
+) -> Enclosure:
+    """Make a sheet of terms, (*outer, classes), block by block, and round each to float64 while it is at hand.
+
+    Parameters
+    ----------
+    shape, make, size
+        As for :func:`gathered`.
+    shaped
+        Gives every array, (rows, classes), its shape.
+    """
+    value, tail, radius, *scale = (np.empty(_sheet(shape)) for _ in range(8))
+    whole = Enclosure(value, tail, radius, Scale(scale[0], scale[1], scale[2], scale[3], scale[4], 1))
+    for rows, columns in blocks(shape, size):
+        for part in columns:
+            whole.put(make(rows, part).enclosure(), rows, part)
+    return whole.each(shaped)
 
 
 def gathered(
@@ -95,22 +147,41 @@ def gathered(
     size
         Number of terms in a block.
     """
-    axes = summed_axes(reduction)
+    axes, sheet = summed_axes(reduction), _sheet(shape)
     if math.prod(shape) == 0:
-        return _summed(nothing(*_sheet(shape)), axes)
-    bands = [
-        _summed(concatenate([_summed(make(rows, part), axes) for part in columns], 1), axes)
-        for rows, columns in blocks(shape, size)
+        return _summed(nothing(*sheet), axes)
+    if not axes:
+        whole = nothing(*sheet)
+        for rows, columns in blocks(shape, size):
+            for part in columns:
+                whole.put(make(rows, part), rows, part)
+        return whole
+    bands = blocks(shape, size)
+    sums = [
+        _summed(_row_sums(some, make), axes[1:]) for some in iter(lambda: list(islice(bands, _BANDS)), [])
     ]
-    whole = _summed(concatenate(bands, 0), axes[1:])
+    total = _summed(concatenate(sums, 0), axes[1:])
     # Sums of sums: only here is it known how many terms went into each.
-    return Terms(whole.value, replace(whole.scale, count=math.prod(_sheet(shape)[axis] for axis in axes)))
+    return Terms(total.value, replace(total.scale, count=math.prod(sheet[axis] for axis in axes)))
+
+
+def _row_sums(bands: list[tuple[slice, list[slice]]], make: Callable[[slice, slice], Terms]) -> Terms:
+    """Return the sums over classes of a few bands of rows.
+
+    Every block is summed while it is at hand, but for the last levels of the tree: too short to be worth a call
+    each, they wait for those of the other bands.
+    """
+    rows, columns = bands[0]
+    few = max(1, _FEW // (rows.stop - rows.start))
+    parts = [concatenate([make(rows, part).folded(few) for rows, _ in bands], 0).sum(1) for part in columns]
+    return concatenate(parts, 1).sum(1)
 
 
 def nothing(rows: int, classes: int) -> Terms:
-    """Return a sheet of zeros."""
-    zero = np.zeros((rows, classes))
-    return Terms(Scaled.exact(zero), Scale(zero, zero, zero, zero, zero, 1))
+    """Return a sheet of zeros, to be written to."""
+    high, low, error, special, *scale = (np.zeros((rows, classes)) for _ in range(9))
+    value = Scaled(Ball(high, low, error), np.zeros((rows, classes), np.intc), special)
+    return Terms(value, Scale(scale[0], scale[1], scale[2], scale[3], scale[4], 1))
 
 
 def concatenate(sheets: Sequence[Terms], axis: int) -> Terms:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -32,11 +32,15 @@ def finely(block: Distribution) -> Ball:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """An operand with its classes last, (*outer, classes), and what normalises its rows."""
+    """An operand with its classes last, (*outer, classes), what normalises its rows, and to what it is clipped.
+
+    ``values`` are as received: they are clipped only block by block, lest a copy of them all be made.
+    """
 
     values: NDArray[Any]
     space: Space
     normaliser: Normaliser | None
+    clip: tuple[Any, Any] | None = None
 
     @classmethod
     def of(
@@ -48,27 +52,31 @@ class Sheet:
         summer: Summer = finely,
     ) -> Sheet:
         """Clip an operand, move its class axis (counted from the end) last, and normalise its rows."""
-        values = operand.values
+        received = cls(classes_last(operand.values, axis), operand.space, None)
         if clip is not None and operand.space is Space.PROBABILITY:
-            values = np.clip(values, *operand.dtype.round(np.array(clip)))
-        values = classes_last(values, axis)
+            low, high = operand.dtype.round(np.array(clip))
+            received = replace(received, clip=(low, high))
         if operand.space is Space.LOG or (operand.space is Space.PROBABILITY and not normalise):
-            return cls(values, operand.space, None)
-        return cls(values, operand.space, _normaliser(values, operand.space, summer))
+            return received
+        return replace(received, normaliser=_normaliser(received, summer))
 
     def broadcast(self, shape: tuple[int, ...]) -> Sheet:
         """Return the same sheet read as if it had the shape (*outer, classes)."""
         values, normaliser = np.broadcast_to(self.values, shape), self.normaliser
         if normaliser is not None:
             normaliser = normaliser.each(lambda part: np.broadcast_to(part, (*shape[:-1], 1)))
-        return Sheet(values, self.space, normaliser)
+        return replace(self, values=values, normaliser=normaliser)
+
+    def clipped(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Return some of the numbers as they are after clipping."""
+        return values if self.clip is None else np.clip(values, *self.clip)
 
     def block(self, rows: slice, columns: slice) -> Distribution:
         """Return the rows (of all outer axes, flattened) and columns asked for."""
         normaliser = self.normaliser
         if normaliser is not None:
             normaliser = normaliser.each(lambda part: cut(part, rows, slice(0, 1)))
-        return Distribution.of(cut(self.values, rows, columns), self.space, normaliser)
+        return Distribution.of(self.clipped(cut(self.values, rows, columns)), self.space, normaliser)
 
     def whole(self) -> Distribution:
         """Return everything as one block."""
@@ -102,14 +110,14 @@ def blocks(shape: tuple[int, ...], size: int = BLOCK) -> Iterator[tuple[slice, l
         yield slice(start, min(start + height, rows)), columns
 
 
-def _normaliser(values: NDArray[Any], space: Space, summer: Summer) -> Normaliser:
-    """Return what normalises the rows (*outer, classes) of an operand."""
-    origin = _origin(values, space)
+def _normaliser(received: Sheet, summer: Summer) -> Normaliser:
+    """Return what normalises the rows of a sheet."""
+    origin, values = _origin(received), received.values
     one = Ball.exact(np.ones(origin.shape))
     unscaled = Normaliser(origin, one, values.shape[-1])
     if values.size == 0:
         return unscaled
-    sheet = Sheet(values, space, unscaled)
+    sheet = replace(received, normaliser=unscaled)
     sums = [
         ball.concatenate([summer(sheet.block(rows, part)) for part in columns], 1).sum(1)
         for rows, columns in blocks(values.shape)
@@ -119,11 +127,12 @@ def _normaliser(values: NDArray[Any], space: Space, summer: Summer) -> Normalise
     return Normaliser(origin, Ball(high, total.low, total.error), values.shape[-1])
 
 
-def _origin(values: NDArray[Any], space: Space) -> Array:
+def _origin(sheet: Sheet) -> Array:
     """Return the largest logit, or the power of two below the largest probability; NaN for a lost row."""
-    largest = np.max(values, axis=-1, keepdims=True, initial=-np.inf).astype(np.float64)
-    if space is Space.LOGITS:
+    values = sheet.values
+    largest = sheet.clipped(np.max(values, axis=-1, keepdims=True, initial=-np.inf)).astype(np.float64)
+    if sheet.space is Space.LOGITS:
         return np.where(np.isfinite(largest), largest, np.nan)
-    lost = ~(np.isfinite(largest) & (largest > 0.0))
-    lost |= np.any(values < 0.0, axis=-1, keepdims=True)
+    least = sheet.clipped(np.min(values, axis=-1, keepdims=True, initial=np.inf))
+    lost = ~(np.isfinite(largest) & (largest > 0.0) & (least >= 0.0))
     return np.where(lost, np.nan, np.ldexp(0.5, np.frexp(largest)[1]))

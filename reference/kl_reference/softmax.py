@@ -7,12 +7,12 @@ from collections.abc import Callable
 import numpy as np
 
 from kl_reference.condition import ELEMENTARY, log_error
-from kl_reference.convention import Reduction, Space
+from kl_reference.convention import Space
 from kl_reference.distribution import Distribution
 from kl_reference.enclosure import Array, Enclosure, Scale
 from kl_reference.machine import require_ieee
 from kl_reference.problem import Operand, class_axis
-from kl_reference.reduction import Terms, gathered, restored
+from kl_reference.reduction import Terms, kept, restored
 from kl_reference.scaled import Scaled
 from kl_reference.sheet import Sheet
 
@@ -75,8 +75,11 @@ def _each(logits: Operand, axis: int, function: Callable[[Distribution], Terms])
     with np.errstate(all="ignore"):
         sheet = Sheet.of(logits, axis)
         whole = sheet.values.shape
-        terms = gathered(whole, lambda rows, columns: function(sheet.block(rows, columns)), Reduction.TERMS)
-        return terms.enclosure(lambda part: restored(part, whole, axis, shape))
+        return kept(
+            whole,
+            lambda rows, columns: function(sheet.block(rows, columns)),
+            shaped=lambda part: restored(part, whole, axis, shape),
+        )
 
 
 def _log(block: Distribution) -> Terms:

@@ -98,7 +98,7 @@ class Place:
 
     def cut(self, side: Sheet) -> NDArray[Any]:
         """Return what a sheet holds there."""
-        return side.values[self.rows, self.columns]
+        return side.clipped(side.values[self.rows, self.columns])
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ class Sums:
         error = erring + (self.present + 2.0) * size + UNDERFLOW * (ratio + self.present)
         zero = np.zeros_like(value)
         ball = Ball(value, zero.copy(), error * (U * SECOND_ORDER))
-        return Terms(Scaled(ball, np.zeros(zero.shape, np.int64), zero), scale)
+        return Terms(Scaled(ball, np.zeros(zero.shape, np.intc), zero), scale)
 
 
 def _places(shape: tuple[int, ...]) -> Iterator[Place]:

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kl_reference import ball
+from kl_reference.ball import minus, plus
 from kl_reference.convention import Formula, Side
 from kl_reference.distribution import Distribution
-from kl_reference.scaled import Scaled
+from kl_reference.scaled import UNSCALED, Scaled
 
 
 def term(formula: Formula, p: Distribution, q: Distribution) -> Scaled:
@@ -43,16 +44,19 @@ def slope(formula: Formula, side: Side, logarithmic: bool, p: Distribution, q: D
         return q.weight() + -weight if formula is Formula.GENERALISED else -weight
     quotient = (weight / q.weight()).replaced(_vanishing(p, q), 0.0)
     if formula is Formula.GENERALISED:
-        return Scaled.exact(np.ones_like(p.values)) + -quotient
+        return Scaled.exact(np.ones(p.values.shape)) + -quotient
     return -quotient
 
 
 def log_ratio(p: Distribution, q: Distribution) -> Scaled:
     """Return log(p/q): of neighbours too to full relative accuracy, where both are exact probabilities."""
-    special = p.extended - q.extended
     if p.exact is not None and q.exact is not None:
-        return Scaled.of(ball.log_quotient(p.exact, q.exact), special)
-    return Scaled.of(p.log() - q.log(), special)
+        return Scaled.of(ball.log_quotient(p.exact, q.exact), plus(p.extended, minus(q.extended)))
+    log_p, log_q = p.log(), q.log()
+    difference = log_p - log_q
+    if difference.moderate:
+        return Scaled.beside(difference, UNSCALED, plus(p.extended, minus(q.extended)))
+    return Scaled.of(log_p, p.extended) + -Scaled.of(log_q, q.extended)
 
 
 def _target_slope(formula: Formula, p: Distribution, q: Distribution) -> Scaled:

@@ -136,6 +136,16 @@ def test_only_large_problems_of_narrow_dtypes_are_coarse() -> None:
     assert not coarse.suits(of(2001, Dtype.FLOAT64))
 
 
+def extra_memory(problem: Problem) -> int:
+    """Return how many bytes more are in use at a time while a problem is answered and its tolerance told."""
+    tracemalloc.start()
+    try:
+        tolerance(problem, answer(problem), Profile.of(Dtype.FLOAT32))
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
 @pytest.mark.parametrize("contiguous", [False, True])
 def test_memory_is_bounded_by_the_block(contiguous: bool) -> None:
     """A reduction of five million terms needs a few megabytes beside its operands."""
@@ -148,10 +158,29 @@ def test_memory_is_bounded_by_the_block(contiguous: bool) -> None:
         Operand(q, Space.LOG, Dtype.FLOAT32),
         reduction=Reduction.SUM,
     )
-    tracemalloc.start()
-    try:
-        answer(problem)
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert peak < 12e6
+    assert extra_memory(problem) < 12e6
+
+
+@pytest.mark.parametrize(
+    ("spaces", "rest"),
+    [
+        ((Space.PROBABILITY, Space.LOG), {"clip": (0.1, 1.0)}),
+        ((Space.PROBABILITY, Space.PROBABILITY), {"clip": (0.1, 1.0), "normalise": True}),
+        ((Space.LOGITS, Space.LOGITS), {"formula": Formula.GENERALISED}),
+    ],
+)
+def test_memory_does_not_grow_with_the_rows(
+    monkeypatch: pytest.MonkeyPatch, spaces: tuple[Space, Space], rest: dict[str, Any]
+) -> None:
+    """Eight rows more of 131,072 classes, 8 MiB in float32, add at most a sixteenth of it to what judging needs."""
+    monkeypatch.setattr(coarse, "LARGE", -1)
+
+    def extra(rows: int) -> int:
+        p, q = np.random.default_rng(6).uniform(0.05, 1.0, (2, rows, 131_072)).astype(np.float32)
+        operands = (
+            Operand(p, spaces[0], Dtype.FLOAT32),
+            Operand(np.log(q) if spaces[1] is not Space.PROBABILITY else q, spaces[1], Dtype.FLOAT32),
+        )
+        return extra_memory(Problem(*operands, reduction=Reduction.ROWS, **rest))
+
+    assert extra(12) - extra(4) < 2**19

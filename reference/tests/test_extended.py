@@ -173,8 +173,32 @@ def test_clipping_comes_first() -> None:
     np.testing.assert_allclose(answer(problem).value, expected, rtol=1e-14)
 
 
-def test_unknown_is_admitted() -> None:
-    """A difference of logarithms that overflows has an infinite radius, and claims nothing."""
-    far = np.finfo(np.float64).max
-    result = answer(Problem(Operand.of(np.array([-far]), Space.LOG), Operand.of(np.array([far]), Space.LOG)))
-    assert result.radius[0] == INF
+FAR = np.finfo(np.float64).max
+
+
+@pytest.mark.parametrize("formula", [PLAIN, CROSS_ENTROPY])
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+@pytest.mark.parametrize("p", [1.0, 0.75, 0.3, 1e-300])
+@pytest.mark.parametrize("space", GIVEN)
+def test_logarithms_at_the_end_of_the_range(formula: Formula, sign: float, p: float, space: Space) -> None:
+    """With log q = ±MAX nothing overflows on the way to p·MAX, which float64 holds."""
+    log_p = math.log(p)
+    target = Operand.of(np.array([p if space is Space.PROBABILITY else log_p]), space)
+    result = answer(Problem(target, Operand.of(np.array([-sign * FAR]), Space.LOG), formula))
+    # Beside MAX, log p is nothing; as p it is known to 2 ulp of its logarithm.
+    slack = 0.0 if space is Space.PROBABILITY else 2.0**-52 * abs(log_p)
+    assert abs(result.value[0] / FAR - sign * p) <= p * (slack + 2.0**-53)
+    assert result.radius[0] <= 1e-20 * p * FAR
+    if p == 1.0:
+        assert (result.value[0], result.tail[0]) == (sign * FAR, 0.0)
+
+
+def test_differences_of_logarithms_beyond_the_range() -> None:
+    """Where log p − log q overflows, the term does too, or p is so small that nothing is left of it."""
+    log_p, log_q = np.array([[-FAR, FAR, -FAR]]), np.array([[FAR, -FAR, -FAR]])
+    result = answer(Problem(Operand.of(log_p, Space.LOG), Operand.of(log_q, Space.LOG)))
+    np.testing.assert_array_equal(result.value, [[0.0, INF, 0.0]])
+    assert np.all(result.radius <= 1e-320)
+    row = Problem(Operand.of(log_p[:, :1] * 0.0, Space.LOG), Operand.of(log_q[:, :2], Space.LOG))
+    total = answer(Problem(row.target, row.model, reduction=Reduction.ROWS))
+    assert abs(total.value[0]) <= total.radius[0] <= 1e-25 * FAR

@@ -126,6 +126,16 @@ def test_logits_have_a_pipeline() -> None:
     assert 10.0 * U32 < amounts[0] < amounts[1] < 1000.0 * U32
 
 
+def test_an_exponential_and_a_logarithm_both_err() -> None:
+    """Where P is received as log p and Q as q, one function errs for each."""
+    p, q = Operand.of(np.array([-1.5]), Space.LOG), Operand.of(np.array([0.01]), Space.PROBABILITY)
+    for formula in Formula:
+        problem = Problem(p, q, formula)
+        amounts = tolerance(problem, answer(problem), Profile.of(Dtype.FLOAT64)).allowances
+        expected = 4.0 * 2.0**-53 * math.exp(-1.5) * math.log(100.0)
+        assert {item.name: float(item.amount[0]) for item in amounts}["pipeline"] == pytest.approx(expected)
+
+
 def test_wide_rows_have_a_tolerance() -> None:
     """Normalising a row whose probabilities lie the whole range apart leaves every scale finite."""
     p = Operand.of(np.array([[1e300, 1.0, 1e-300, 5e-324]]), Space.PROBABILITY)

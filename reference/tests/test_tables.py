@@ -62,5 +62,16 @@ def test_tables_are_their_definition() -> None:
     assert json.loads(TABLES.read_text(encoding="utf-8")) == tables()
 
 
+def test_series_start_larger_than_they_go_on() -> None:
+    """In every cell but that of 1, log c outweighs r, and their sum r²/2: quick sums of them are exact."""
+    with mpmath.workdps(60):
+        half = mpmath.mpf(1) / 256
+        for j, c in enumerate(map(float.fromhex, tables()["log"]["reciprocal"]), start=91):
+            for f in (mpmath.mpf(j) / 128 - half, mpmath.mpf(j) / 128 + half):
+                start, r = -mpmath.log(c), c * f - 1
+                assert j == 128 or (abs(start) > abs(r) and abs(start + r) > r * r / 2), j
+                assert abs(r) < mpmath.mpf(2) ** -7.4, j
+
+
 if __name__ == "__main__":
     TABLES.write_text(json.dumps(tables(), indent=1) + "\n", encoding="utf-8")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kl_conformance.implementation import Call, Framework, Implementation, Modules, Output
+from kl_conformance.implementation import Call, Framework, Implementation, Mixing, Modules, Output
+from kl_conformance.transform import Function, Transform
 from kl_reference.convention import Convention, Formula, Reduction, Side, Space
 from kl_reference.dtype import Dtype
 from kl_reference.precision import Profile
@@ -26,6 +27,8 @@ class Jax(Framework):
     name = "jax"
     devices = ("cpu", "cuda")
     compiles = True
+    transforms = frozenset(Transform) - {Transform.AUTOCAST}
+    compilers = ("jax.jit",)
 
     def load(self) -> Modules:
         """Import JAX and optax, and enable float64."""
@@ -65,19 +68,40 @@ class Jax(Framework):
         values = np.asarray(tensor)
         return Output(values.astype(np.float64), str(values.dtype))
 
-    def differentiate(
-        self,
-        modules: Modules,
-        function: Callable[[Any], Any],
-        tensor: Any,
-        upstream: NDArray[np.float64] | None,
-        dtype: Dtype,
+    def together(
+        self, modules: Modules, function: Function, tensors: Sequence[Any], upstream: Any
+    ) -> Sequence[Any]:
+        """Differentiate by reverse mode, by every argument."""
+        result, pull = modules.jax.vjp(function, *tensors)
+        # Made and converted by NumPy, which compiles nothing.
+        seed = np.ones(result.shape) if upstream is None else np.asarray(upstream)
+        found: Sequence[Any] = pull(modules.jnp.asarray(seed.astype(result.dtype)))
+        return found
+
+    def curvature(
+        self, modules: Modules, function: Function, tensor: Any, direction: Any, upstream: Any
     ) -> Any:
-        """Differentiate by reverse mode (``jax.vjp``)."""
-        result, pull = modules.jax.vjp(function, tensor)
-        seed = np.ones(result.shape) if upstream is None else upstream
-        (gradient,) = pull(modules.jnp.asarray(seed.astype(result.dtype)))
-        return gradient
+        """Differentiate reverse mode by reverse mode."""
+
+        def gradient(inner: Any) -> Any:
+            return self.differentiate(modules, function, inner, upstream)
+
+        return self.differentiate(modules, gradient, tensor, direction)
+
+    def tangent(self, modules: Modules, function: Function, tensor: Any, direction: Any) -> Any:
+        """Ask ``jax.jvp``."""
+        _, tangent = modules.jax.jvp(function, (tensor,), (direction,))
+        return tangent
+
+    def compiled(self, modules: Modules, compiler: str, function: Function) -> Function:
+        """Compile by ``jax.jit``."""
+        made: Function = modules.jax.jit(function)
+        return made
+
+    def batched(self, modules: Modules, function: Function) -> Function:
+        """Ask ``jax.vmap``."""
+        made: Function = modules.jax.vmap(function)
+        return made
 
     def log_softmax(self, modules: Modules, tensor: Any) -> Any:
         """Ask ``jax.nn.log_softmax``."""
@@ -132,8 +156,10 @@ IMPLEMENTATIONS = (
         package="jax",
         convention=_pointwise(Formula.PLAIN),
         call=_rel_entr,
+        transforms=frozenset(Transform),
         documentation=JAX_DOCS + "rel_entr.html",
         compares_distributions=False,
+        mixing=Mixing.WIDER,
     ),
     Implementation(
         name="jax.scipy.special.kl_div",
@@ -141,8 +167,10 @@ IMPLEMENTATIONS = (
         package="jax",
         convention=_pointwise(Formula.GENERALISED),
         call=_kl_div,
+        transforms=frozenset(Transform),
         documentation=JAX_DOCS + "kl_div.html",
         compares_distributions=False,
+        mixing=Mixing.WIDER,
     ),
     Implementation(
         name="optax.losses.kl_divergence",
@@ -150,7 +178,9 @@ IMPLEMENTATIONS = (
         package="optax",
         convention=_rows(Space.PROBABILITY),
         call=_optax,
+        transforms=frozenset(Transform),
         documentation=OPTAX_DOCS + "kl_divergence",
+        mixing=Mixing.WIDER,
         masks=">=0.2.4",
     ),
     Implementation(
@@ -159,7 +189,9 @@ IMPLEMENTATIONS = (
         package="optax",
         convention=_rows(Space.LOG),
         call=_optax_log,
+        transforms=frozenset(Transform),
         documentation=OPTAX_DOCS + "kl_divergence_with_log_targets",
+        mixing=Mixing.WIDER,
         masks=">=0.2.4",
     ),
 )

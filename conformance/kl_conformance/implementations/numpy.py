@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from kl_cases.layouts import LAYOUTS
 from kl_conformance.implementation import Call, Framework, Modules, Output
+from kl_conformance.transform import Function
 from kl_reference.dtype import Dtype
 from kl_reference.precision import Profile
 from kl_reference.problem import Operand
@@ -45,19 +45,16 @@ class NumPy(Framework):
         """Return an array behind so many rows of one number."""
         return np.concatenate([np.full((rows, *tensor.shape[1:]), fill, tensor.dtype), tensor])
 
+    def overwrite(self, modules: Modules, tensor: Any, other: Any) -> None:
+        """Write in place."""
+        tensor[...] = other
+
     def output(self, modules: Modules, tensor: Any) -> Output:
         """Take an array back."""
         array = np.asarray(tensor)
         return Output(array.astype(np.float64), str(array.dtype))
 
-    def differentiate(
-        self,
-        modules: Modules,
-        function: Callable[[Any], Any],
-        tensor: Any,
-        upstream: NDArray[np.float64] | None,
-        dtype: Dtype,
-    ) -> Any:
+    def differentiate(self, modules: Modules, function: Function, tensor: Any, upstream: Any) -> Any:
         """Refuse: NumPy cannot differentiate."""
         raise NotImplementedError("NumPy cannot differentiate; give the implementation a `gradient`")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kl_conformance.implementation import Call, Implementation
+from kl_conformance.implementation import Call, Implementation, Mixing
 from kl_conformance.implementations.numpy import NumPy
 from kl_reference.convention import Convention, Formula, Reduction, Side, Space
 from kl_reference.dtype import Dtype
@@ -44,6 +44,7 @@ IMPLEMENTATIONS = (
         convention=_pointwise(Formula.PLAIN),
         call=_rel_entr,
         documentation=DOCS + "special.rel_entr.html",
+        mixing=Mixing.WIDER,
         dtypes=DTYPES,
         gradients=frozenset(),
         compares_distributions=False,
@@ -55,6 +56,7 @@ IMPLEMENTATIONS = (
         convention=_pointwise(Formula.GENERALISED),
         call=_kl_div,
         documentation=DOCS + "special.kl_div.html",
+        mixing=Mixing.WIDER,
         dtypes=DTYPES,
         gradients=frozenset(),
         compares_distributions=False,

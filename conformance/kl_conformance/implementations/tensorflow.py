@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kl_conformance.implementation import Call, Framework, Implementation, Modules, Output, Weighting
+from kl_conformance.implementation import (
+    Call,
+    Framework,
+    Implementation,
+    Mixing,
+    Modules,
+    Output,
+    Weighting,
+)
+from kl_conformance.transform import Function, Transform
 from kl_reference.convention import Convention, Formula, Reduction, Side, Space
 from kl_reference.dtype import Dtype
 from kl_reference.precision import Profile
@@ -25,6 +34,8 @@ class TensorFlow(Framework):
 
     name = "tensorflow"
     devices = ("cpu", "cuda")
+    transforms = frozenset(Transform) - {Transform.AUTOCAST}
+    compilers = ("tf.function", "XLA")
 
     def load(self) -> Modules:
         """Import TensorFlow and Keras, without TensorFlow's start-up chatter on stderr."""
@@ -67,21 +78,53 @@ class TensorFlow(Framework):
         values = modules.tf.cast(tensor, "float64").numpy()
         return Output(np.asarray(values, dtype=np.float64), str(tensor.dtype.name))
 
-    def differentiate(
-        self,
-        modules: Modules,
-        function: Callable[[Any], Any],
-        tensor: Any,
-        upstream: NDArray[np.float64] | None,
-        dtype: Dtype,
+    def together(
+        self, modules: Modules, function: Function, tensors: Sequence[Any], upstream: Any
+    ) -> Sequence[Any]:
+        """Differentiate by a gradient tape that watches every tensor."""
+        tf = modules.tf
+        with tf.GradientTape() as tape:
+            for tensor in tensors:
+                tape.watch(tensor)
+            result = function(*tensors)
+        seed = None if upstream is None else tf.cast(upstream, result.dtype)
+        found: Sequence[Any] = tape.gradient(result, list(tensors), output_gradients=seed)
+        return found
+
+    def curvature(
+        self, modules: Modules, function: Function, tensor: Any, direction: Any, upstream: Any
     ) -> Any:
-        """Differentiate by a gradient tape."""
+        """Differentiate by a tape within a tape; a gradient that no longer hangs on the tensor has none."""
         tf = modules.tf
         with tf.GradientTape() as tape:
             tape.watch(tensor)
+            (first,) = self.together(modules, function, (tensor,), upstream)
+        zero = tf.UnconnectedGradients.ZERO
+        return tape.gradient(first, tensor, output_gradients=direction, unconnected_gradients=zero)
+
+    def tangent(self, modules: Modules, function: Function, tensor: Any, direction: Any) -> Any:
+        """Ask ``tf.autodiff.ForwardAccumulator``."""
+        with modules.tf.autodiff.ForwardAccumulator(tensor, direction) as accumulator:
             result = function(tensor)
-        seed = None if upstream is None else tf.cast(tf.constant(upstream), result.dtype)
-        return tape.gradient(result, tensor, output_gradients=seed)
+        return accumulator.jvp(result)
+
+    def compiled(self, modules: Modules, compiler: str, function: Function) -> Function:
+        """Compile by ``tf.function``, whose graph XLA compiles further if asked."""
+        made: Function = modules.tf.function(function, jit_compile=compiler == "XLA", autograph=False)
+        return made
+
+    def batched(self, modules: Modules, function: Function) -> Function:
+        """Ask ``tf.vectorized_map``, in a graph that is traced once for a shape."""
+        tf = modules.tf
+
+        def one(row: Sequence[Any]) -> Any:
+            return function(*row)
+
+        def batch(*tensors: Any) -> Any:
+            return tf.vectorized_map(one, tensors)
+
+        made: Function = tf.function(batch, autograph=False)
+        return made
 
     def log_softmax(self, modules: Modules, tensor: Any) -> Any:
         """Ask ``tf.nn.log_softmax``."""
@@ -139,8 +182,10 @@ IMPLEMENTATIONS = (
             clip=CLIPPED.clip,
         ),
         call=_loss_class,
+        transforms=frozenset(Transform),
         documentation=KERAS_DOCS + "#kldivergence-class",
         broadcasts=False,
+        mixing=Mixing.TOLD,
         weightings=(
             Weighting("none", Reduction.ROWS),
             Weighting("sum", Reduction.SUM),
@@ -154,6 +199,7 @@ IMPLEMENTATIONS = (
         package="keras",
         convention=CLIPPED,
         call=_loss_function,
+        transforms=frozenset(Transform),
         documentation=KERAS_DOCS + "#kl_divergence-function",
         broadcasts=False,
     ),
@@ -170,6 +216,7 @@ IMPLEMENTATIONS = (
             order=(Side.TARGET, Side.MODEL),
         ),
         call=_cross_entropy,
+        transforms=frozenset(Transform),
         documentation="https://www.tensorflow.org/api_docs/python/tf/nn/softmax_cross_entropy_with_logits",
         broadcasts=False,
         needs_distributions=True,

@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 import warnings
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Generator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from types import FunctionType
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kl_cases.layouts import LAYOUTS
-from kl_conformance.implementation import Call, Framework, Implementation, Modules, Output, Spelling
+from kl_conformance.implementation import (
+    AbsentError,
+    Call,
+    Framework,
+    Implementation,
+    Mixing,
+    Modules,
+    Output,
+    Spelling,
+)
+from kl_conformance.transform import Function, Transform
 from kl_reference.convention import Convention, Reduction, Space
 from kl_reference.dtype import Dtype
 from kl_reference.precision import Profile
 from kl_reference.problem import Operand
 
 DOCS = "https://docs.pytorch.org/docs/stable/"
+ADVICE = "reduction: 'mean' divides"  # a warning about the documented Convention, which is what is asked here
 
 
 class Torch(Framework):
@@ -26,6 +40,9 @@ class Torch(Framework):
     name = "torch"
     devices = ("cpu", "cuda")
     strided = True
+    transforms = frozenset(Transform)
+    compilers = ("torch.compile",)
+    unhurried = frozenset({Transform.COMPILED})
 
     def load(self) -> Modules:
         """Import torch."""
@@ -71,23 +88,59 @@ class Torch(Framework):
         values = tensor.detach().to("cpu").to(torch.float64).numpy()
         return Output(np.asarray(values, dtype=np.float64), str(tensor.dtype).removeprefix("torch."))
 
-    def differentiate(
-        self,
-        modules: Modules,
-        function: Callable[[Any], Any],
-        tensor: Any,
-        upstream: NDArray[np.float64] | None,
-        dtype: Dtype,
+    def overwrite(self, modules: Modules, tensor: Any, other: Any) -> None:
+        """Copy the numbers in place."""
+        tensor.copy_(other)
+
+    def together(
+        self, modules: Modules, function: Function, tensors: Sequence[Any], upstream: Any
+    ) -> Sequence[Any]:
+        """Differentiate by autograd, every tensor a leaf of its own."""
+        torch = modules.torch
+        leaves = [tensor.detach().requires_grad_(True) for tensor in tensors]
+        result = function(*leaves)
+        found: Sequence[Any] = torch.autograd.grad(result, leaves, _seed(torch, result, upstream))
+        return found
+
+    def curvature(
+        self, modules: Modules, function: Function, tensor: Any, direction: Any, upstream: Any
     ) -> Any:
-        """Differentiate by autograd."""
+        """Differentiate twice by autograd; a gradient that no longer hangs on the tensor has none."""
         torch = modules.torch
         leaf = tensor.detach().requires_grad_(True)
         result = function(leaf)
-        seed = torch.ones_like(result)
-        if upstream is not None:
-            seed = torch.from_numpy(upstream).to(result.dtype).to(result.device)
-        (gradient,) = torch.autograd.grad(result, leaf, seed)
-        return gradient
+        (first,) = torch.autograd.grad(result, leaf, _seed(torch, result, upstream), create_graph=True)
+        if not first.requires_grad:
+            return torch.zeros_like(leaf)
+        (second,) = torch.autograd.grad(first, leaf, direction.to(first.dtype), allow_unused=True)
+        return torch.zeros_like(leaf) if second is None else second
+
+    def tangent(self, modules: Modules, function: Function, tensor: Any, direction: Any) -> Any:
+        """Ask ``torch.func.jvp``."""
+        _, tangent = _since_2(modules.torch, "func").jvp(function, (tensor,), (direction,))
+        return tangent
+
+    def compiled(self, modules: Modules, compiler: str, function: Function) -> Function:
+        """Compile by TorchDynamo and Inductor, whose kernels for the CPU are C++, and never fall back to eager.
+
+        Dynamo counts what it compiled by code object, and gives up at a limit: this function has its own.
+        """
+        if not any(shutil.which(name) for name in ("c++", "g++", "clang++", "cl")):
+            raise AbsentError("torch.compile needs a C++ compiler, and none is found on this machine")
+        plain = cast(FunctionType, function)
+        code, name = plain.__code__.replace(), plain.__name__
+        own = FunctionType(code, plain.__globals__, name, plain.__defaults__, plain.__closure__)
+        made: Function = _since_2(modules.torch, "compile")(own, dynamic=False, fullgraph=True)
+        return _quietly(made, ADVICE)
+
+    def batched(self, modules: Modules, function: Function) -> Function:
+        """Ask ``torch.func.vmap``, which may be slow without saying so again."""
+        return _quietly(_since_2(modules.torch, "func").vmap(function), "There is a performance drop")
+
+    def autocast(self, modules: Modules, device: str) -> AbstractContextManager[Any]:
+        """Ask ``torch.autocast`` with bfloat16, which every device knows."""
+        region: AbstractContextManager[Any] = modules.torch.autocast(device, modules.torch.bfloat16)
+        return region
 
     def log_softmax(self, modules: Modules, tensor: Any) -> Any:
         """Ask ``torch.log_softmax``."""
@@ -107,28 +160,61 @@ class Torch(Framework):
         return modules.torch.nn.functional.kl_div(call.model.log(), call.target, reduction="none")
 
 
+def _since_2(torch: Any, name: str) -> Any:
+    if not hasattr(torch, name):
+        raise AbsentError(f"torch {torch.__version__} has no torch.{name}, which came with 2.0")
+    return getattr(torch, name)
+
+
+def _seed(torch: Any, result: Any, upstream: Any) -> Any:
+    """Return what arrives from above, in the result's dtype and as it lies in memory."""
+    return torch.ones_like(result) if upstream is None else _as(torch, upstream, result.dtype)
+
+
+def _as(torch: Any, tensor: Any, dtype: Any) -> Any:
+    return tensor if tensor.dtype == dtype else _like_strides(torch, tensor, dtype)
+
+
 def _like_strides(torch: Any, tensor: Any, dtype: Any) -> Any:
-    """Convert to another dtype, keeping the strides (``to`` alone makes gaps and expansions disappear)."""
-    if 0 in tensor.stride() and tensor.numel():
-        return tensor[:1].to(dtype).expand(tensor.shape)
-    result = torch.empty_strided(tensor.shape, tensor.stride(), dtype=dtype)
-    return result.copy_(tensor)
+    """Convert to another dtype where everything lies: gaps, and what lies in them, and expansions stay."""
+    steps = zip(tensor.shape, tensor.stride(), strict=True)
+    length = 1 + sum((size - 1) * stride for size, stride in steps) if tensor.numel() else 0
+    whole = tensor.as_strided((length,), (1,)).to(dtype)
+    return whole.as_strided(tensor.shape, tensor.stride())
 
 
 def _functional(modules: Any, call: Call) -> Any:
-    with warnings.catch_warnings():
-        # torch warns that "mean" does not divide by the batch; that is the documented Convention asked here.
-        warnings.filterwarnings("ignore", message="reduction: 'mean' divides", category=UserWarning)
+    with _unadvised(modules.torch):
         return modules.torch.nn.functional.kl_div(
             call.model, call.target, log_target=call.log_target, **call.keywords
         )
 
 
 def _module(modules: Any, call: Call) -> Any:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="reduction: 'mean' divides", category=UserWarning)
+    with _unadvised(modules.torch):
         loss = modules.torch.nn.KLDivLoss(log_target=call.log_target, **call.keywords)
         return loss(call.model, call.target)
+
+
+def _unadvised(torch: Any) -> AbstractContextManager[None]:
+    """Silence torch's advice; while a call is compiled, filters of warnings cannot be traced."""
+    compiling = getattr(getattr(torch, "compiler", None), "is_compiling", None)
+    return nullcontext() if compiling is not None and compiling() else _silence(ADVICE)
+
+
+@contextmanager
+def _silence(message: str) -> Generator[None]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=message, category=UserWarning)
+        yield
+
+
+def _quietly(function: Function, message: str) -> Function:
+    def quiet(*tensors: Any) -> Any:
+        with _silence(message):
+            return function(*tensors)
+
+    return quiet
 
 
 def _data_as_arguments(modules: Any, call: Call) -> Any:
@@ -183,9 +269,11 @@ IMPLEMENTATIONS = (
         package="torch",
         convention=POINTWISE,
         call=_functional,
+        transforms=frozenset(Transform),
         documentation=DOCS + "generated/torch.nn.functional.kl_div.html",
         compares_distributions=False,
         legacy=LEGACY,
+        mixing=Mixing.WIDER,
     ),
     Implementation(
         name="torch.nn.KLDivLoss",
@@ -193,9 +281,11 @@ IMPLEMENTATIONS = (
         package="torch",
         convention=POINTWISE,
         call=_module,
+        transforms=frozenset(Transform),
         documentation=DOCS + "generated/torch.nn.KLDivLoss.html",
         compares_distributions=False,
         legacy=LEGACY,
+        mixing=Mixing.WIDER,
         mistakes={
             "KLDivLoss(DATA1, DATA2)": _data_as_arguments,
             "LogSoftmax(x) for its answer": _tensor_as_axis,
@@ -210,6 +300,12 @@ IMPLEMENTATIONS = (
             target=(Space.LOGITS,), model=(Space.LOGITS,), reductions={"none": Reduction.ROWS}, axis=-1
         ),
         call=_categorical,
+        transforms=frozenset(Transform),
         documentation=DOCS + "distributions.html#torch.distributions.kl.kl_divergence",
+        lacks={
+            # https://docs.pytorch.org/docs/stable/func.ux_limitations.html
+            Transform.BATCHED: "writes through a mask of values, which torch.func.vmap is documented not to batch",
+            Transform.AUTOCAST: "is made of operations that torch.autocast does not list",
+        },
     ),
 )

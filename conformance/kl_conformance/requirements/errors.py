@@ -11,6 +11,7 @@ import numpy as np
 
 from kl_cases.pair import Measure, Pair
 from kl_conformance import judge
+from kl_conformance.implementation import Call
 from kl_conformance.judge import Judgement
 from kl_conformance.requirement import Level, Requirement
 from kl_conformance.requirements import scope
@@ -30,13 +31,18 @@ def _must_raise(
     note: str,
     alter: Callable[[Any], Any] | None = None,
     reduction: str | None = None,
+    names: tuple[str, ...] = (),
 ) -> Judgement:
-    """Make a call that cannot be answered and judge that it raises."""
+    """Make a call that cannot be answered and judge that it raises, and that the message has the names."""
     call = subject.call(problem, reduction=reduction)
     text = subject.describe(call)
     try:
         got = subject.ask(alter(call) if alter else call)
     except RefusedError as refusal:
+        unsaid = [name for name in names if name not in str(refusal)]
+        if unsaid:
+            note = f"raised {refusal}, which does not name {', '.join(unsaid)}"
+            return judge.fails(problem, text, note, unhelpful=True)
         return judge.passes(problem, text, f"raised {refusal}", raised=True)
     given = np.array2string(got.values, threshold=4)
     return judge.fails(problem, text, f"{note}: gave {given} and no error", raised=False)
@@ -65,10 +71,10 @@ def shape_mismatch(subject: Subject, pair: Pair) -> Iterator[Judgement]:
 
 def class_mismatch(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Hand over one class against many: a broadcast, but no divergence."""
-    if len(pair.shape) != 2 or pair.classes < 2:
+    if len(pair.shape) not in {1, 2} or pair.classes < 2:
         return
     good = subject.problem(pair)
-    shape = (pair.shape[0], 1)
+    shape = (pair.shape[0], 1)  # one row of C classes meets C rows of one class
     other = subject.problem(Pair(_cut(pair.p, shape), _cut(pair.q, shape), origin=pair.origin))
     for target, model in ((good.target, other.model), (other.target, good.model)):
         mixed = Problem(target, model, formula=good.formula, reduction=good.reduction, axis=good.axis)
@@ -77,18 +83,56 @@ def class_mismatch(subject: Subject, pair: Pair) -> Iterator[Judgement]:
 
 
 def unknown_reduction(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Ask for a reduction nobody offers."""
-    yield _must_raise(
-        subject, subject.problem(pair), "an unknown reduction was accepted", reduction="no-such-reduction"
-    )
+    """Ask for a reduction nobody offers, for a misspelt one and for another library's."""
+    known = tuple(subject.convention.reductions)
+    for name in ("no-such-reduction", "batch_mean", "batchmean", "sum_over_batch_size"):
+        if name not in known:
+            note = f"the reduction {name!r} was accepted"
+            yield _must_raise(subject, subject.problem(pair), note, reduction=name, names=known)
 
 
 def wrong_type(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Hand over strings and None where tensors belong."""
+    """Hand over strings and None where tensors belong, integers, and whatever else people mistake for the call."""
     problem = subject.problem(pair)
-    for thing in ("three fifths", None):
-        note = f"target={thing!r} was accepted"
-        yield _must_raise(subject, problem, note, partial(replace, target=thing))
+    # None for the model is an entropy to some, as documented.
+    for side, thing in (("target", "three fifths"), ("target", None), ("model", "three fifths")):
+        note = f"{side}={thing!r} was accepted"
+        yield _must_raise(subject, problem, note, partial(replace, **{side: thing}))
+    for name, mistake in subject.implementation.mistakes.items():
+        yield _mistaken(subject, problem, name, mistake)
+    if Space.PROBABILITY in subject.convention.target:
+        yield _of_integers(subject, pair)
+
+
+def _mistaken(
+    subject: Subject, problem: Problem, name: str, mistake: Callable[[Any, Call], Any]
+) -> Judgement:
+    """Make a call that is none of a divergence; whatever the framework raises will do."""
+    call = subject.call(problem)
+    try:
+        mistake(subject.modules, call)
+    except Exception as error:
+        return judge.passes(problem, name, f"raised {type(error).__name__}: {error}", raised=True)
+    return judge.fails(problem, name, f"{name} was accepted", raised=False)
+
+
+def _of_integers(subject: Subject, pair: Pair) -> Judgement:
+    """Hand over one-hot integers as target: an error, or the answer for the same numbers."""
+    counts = np.zeros(pair.shape, dtype=np.int64)
+    counts[..., 0] = 1
+    q = pair.q.expressed(Space.PROBABILITY, pair.axis)
+    hot = Measure(counts.astype(np.float64), Space.PROBABILITY)
+    problem = subject.problem(
+        Pair(hot, Measure(q, Space.PROBABILITY), axis=pair.axis), target=Space.PROBABILITY
+    )
+    target = subject.framework.raw(subject.modules, counts, subject.column.device)
+    call = replace(subject.call(problem), target=target)
+    text = f"{subject.describe(call)} of integers"
+    try:
+        got = subject.ask(call)
+    except RefusedError as refusal:
+        return judge.passes(problem, text, f"raised {refusal}", raised=True)
+    return judge.lies(subject.judged(problem, got, text), "integers were not converted")
 
 
 def misuse(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -147,11 +191,12 @@ REQUIREMENTS = (
         ),
         families=FAMILIES,
         shapes=SHAPES,
+        revision=2,
         miniature=Sketch(before=lambda target, model: (target, model)),
     ),
     Requirement(
         id="errors/unknown-reduction",
-        sentence="An unknown reduction raises.",
+        sentence="An unknown reduction raises, and the message names the known ones.",
         formula="reduction ∈ offered reductions",
         reason='A typo in "batchmean" must not become a sum.',
         link=KL_DIV_LOSS,
@@ -159,16 +204,18 @@ REQUIREMENTS = (
         applies=_named_reductions,
         families=FAMILIES,
         shapes=SHAPES,
+        revision=2,
         miniature=Sketch(reductions=_Forgiving(NAMES)),
     ),
     Requirement(
         id="errors/wrong-type",
-        sentence="Strings and None where tensors belong raise.",
+        sentence="Strings and None where tensors belong raise; integers do, or are the numbers they say.",
         formula="P, Q are arrays of numbers",
         reason="KLDivLoss(a, b) builds a loss out of data and fails somewhere else.",
         check=wrong_type,
         families=FAMILIES,
         shapes=SHAPES,
+        revision=2,
         miniature=Sketch(before=_anything),
     ),
     Requirement(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -9,17 +10,17 @@ import numpy as np
 from kl_cases.pair import Measure, Pair
 from kl_conformance import judge
 from kl_conformance.judge import Judgement
-from kl_conformance.requirement import Check, Requirement
+from kl_conformance.requirement import Applies, Check, Requirement
 from kl_conformance.requirements import scope
 from kl_conformance.requirements.support import probabilities
 from kl_conformance.requirements.values import KL_DIV_LOSS
 from kl_conformance.sketch import Sketch, divisor
-from kl_conformance.subject import Subject
+from kl_conformance.subject import Subject, ordinary
 from kl_reference.convention import Formula, Reduction, Side, Space
 from kl_reference.enclosure import Array
 from kl_reference.problem import Problem
 
-FAMILIES = ("dirichlet-flat", "dirichlet-dense", "power-law")
+FAMILIES = ("dirichlet-flat", "dirichlet-dense", "power-law", "dirichlet-sparse")
 SHAPES = ((4,), (3, 5), (8, 31))
 
 
@@ -34,28 +35,59 @@ def by(side: Side) -> Check:
     return check
 
 
-def _upstream(problem: Problem) -> Array:
-    """Return an upstream gradient of the answer's shape: not 1, not uniform, both signs, a fixed pattern."""
-    shape = problem.shape
-    if problem.reduction is Reduction.ROWS:
-        shape = tuple(np.delete(np.array(shape, dtype=int), problem.axis).tolist())
-    elif problem.reduction is not Reduction.TERMS:
-        shape = ()
-    count = int(np.prod(shape))
-    # Multiples of 1/4, exact in every dtype.
-    return ((np.arange(count) % 7 - 3) / 4 + 1 / 8).reshape(shape)
+def pattern(shape: tuple[int, ...]) -> Array:
+    """Return numbers of a shape: not 1, not uniform, of both signs, never 0, and exact in every dtype."""
+    return ((np.arange(math.prod(shape)) % 7 - 3) / 4 + 1 / 8).reshape(shape)
+
+
+def upstream_of(problem: Problem) -> Array:
+    """Return an upstream gradient of the answer's shape."""
+    match problem.reduction:
+        case Reduction.TERMS:
+            return pattern(problem.shape)
+        case Reduction.ROWS:
+            return pattern(tuple(np.delete(np.array(problem.shape, dtype=int), problem.axis).tolist()))
+        case _:
+            return pattern(())
 
 
 def upstream(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Differentiate with an upstream gradient that is not 1."""
+    """Differentiate by each side with an upstream gradient that is not 1, in every way it may come."""
     for problem in subject.problems(pair, *Reduction):
-        yield judge.lies(subject.gradient(problem, Side.MODEL, _upstream(problem)))
+        for side in Side:
+            if side in subject.implementation.gradients and (
+                side is Side.MODEL or probabilities(problem)[0].all()
+            ):
+                yield from _from_above(subject, problem, side)
+
+
+def _from_above(subject: Subject, problem: Problem, side: Side) -> Iterator[Judgement]:
+    above = upstream_of(problem)
+    yield judge.lies(subject.gradient(problem, side, above))
+    # Half-way up the range: what casts it to a narrower dtype on the way loses it.
+    huge = 2.0 ** np.floor(np.log2(subject.dtype.largest) / 2)
+    yield judge.lies(subject.gradient(problem, side, above * huge), "the upstream gradient is huge")
+    silent = subject.gradient(problem, side, np.zeros_like(above))
+    yield judge.exactly(silent, "the upstream gradient is 0, and its answer is not")
+    if not subject.framework.strided or not above.ndim:
+        return
+    for layout in ("transposed", "strided"):
+        note = f"the upstream gradient lies {layout}"
+        yield judge.lies(subject.gradient(problem, side, above, layout), note)
+    alike = np.broadcast_to(above[:1], above.shape)
+    expanded = subject.gradient(problem, side, alike, "expanded")
+    yield judge.lies(expanded, "the upstream gradient is one row expanded", decisive=False)
 
 
 def logits(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Differentiate the pipeline log_softmax → KL by the logits."""
+    """Differentiate the pipeline log_softmax → KL by the logits of each side."""
     for problem in subject.problems(pair, *Reduction, model=Space.LOGITS):
         yield judge.lies(subject.gradient(problem, Side.MODEL))
+    if Side.TARGET in subject.implementation.gradients and _led(Side.TARGET)(subject) is None:
+        for reduction in subject.offers():
+            problem = subject.problem(pair, reduction, target=Space.LOGITS, model=Space.LOGITS)
+            if ordinary(problem):
+                yield judge.lies(subject.gradient(problem, Side.TARGET))
 
 
 def small(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -65,7 +97,7 @@ def small(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     tiny = Pair(
         Measure(p * scale, Space.PROBABILITY), pair.q, axis=pair.axis, origin=f"{pair.origin}, P scaled down"
     )
-    for problem in subject.problems(tiny):
+    for problem in subject.problems(tiny, *Reduction):
         yield judge.lies(subject.gradient(problem, Side.MODEL))
 
 
@@ -94,8 +126,16 @@ def _mean_is_sum(reduction: Reduction, shape: tuple[int, ...]) -> float:
     return divisor(Reduction.BATCHMEAN if reduction is Reduction.MEAN else reduction, shape)
 
 
-def _takes_logits(subject: Subject) -> str | None:
-    return scope.takes(Side.MODEL, Space.LOG, Space.LOGITS)(subject)
+def _led(side: Side) -> Applies:
+    """Apply where a side's logits can be led in and the gradient back to them."""
+
+    def applies(subject: Subject) -> str | None:
+        taken = subject.convention.target if side is Side.TARGET else subject.convention.model
+        if subject.implementation.gradient is not None and Space.LOGITS not in taken:
+            return f"brings a gradient of its own, which ends at the {taken[0].value}"
+        return scope.takes(side, Space.LOG, Space.LOGITS)(subject)
+
+    return applies
 
 
 REQUIREMENTS = (
@@ -125,24 +165,26 @@ REQUIREMENTS = (
     ),
     Requirement(
         id="gradients/upstream",
-        sentence="Upstream gradients that are not 1 and not uniform are carried through.",
-        formula="∂L/∂log q = −p · factor · upstream",
+        sentence="Upstream gradients are carried through: not uniform, 0, huge, expanded or not contiguous.",
+        formula="∂L/∂log q = −p · factor · upstream; ∂L/∂p = (log p − log q + 1) · factor · upstream",
         reason="A kernel that writes its gradient in the forward pass often forgets what comes from above.",
         check=upstream,
-        applies=scope.differentiable(Side.MODEL),
+        applies=scope.differentiable(*Side),
         families=FAMILIES,
-        shapes=SHAPES,
+        shapes=((4,), (3, 5)),
+        revision=2,
         miniature=Sketch(upstream=lambda upstream: np.ones_like(upstream)),
     ),
     Requirement(
         id="gradients/logits",
-        sentence="Through log_softmax, the gradient by the logits is softmax·Σp − p, times the factor.",
+        sentence="Through log_softmax, the gradient by either side's logits is right: by Q's, softmax·Σp − p.",
         formula="∂/∂x = (softmax(x)·Σp − p) · factor",
         reason="The pair of kernels people fuse.",
         check=logits,
-        applies=scope.both(scope.differentiable(Side.MODEL), _takes_logits),
+        applies=scope.both(scope.differentiable(Side.MODEL), _led(Side.MODEL)),
         families=("flat-logits", "peaked-logits"),
         shapes=SHAPES,
+        revision=2,
         miniature=Sketch(
             target=(Space.PROBABILITY,),
             model=(Space.LOGITS,),
@@ -156,6 +198,7 @@ REQUIREMENTS = (
         formula="|got + p| ≤ 3·u·p, also for p ~ 1e-30",
         reason="allclose calls every gradient below 1e-8 right, zero included.",
         check=small,
+        revision=2,
         # The generalised form's gradient is 1 − p/q: nothing of it is small.
         applies=scope.both(
             scope.differentiable(Side.MODEL),
@@ -173,7 +216,7 @@ REQUIREMENTS = (
         formula="x_i = −∞, p_i = 0 ⇒ ∂/∂x_i = 0",
         reason="One masked class that gives NaN here stops a training run.",
         check=masked,
-        applies=scope.both(scope.differentiable(Side.MODEL), _takes_logits),
+        applies=scope.both(scope.differentiable(Side.MODEL), _led(Side.MODEL)),
         families=("masked",),
         shapes=SHAPES,
         miniature=Sketch(

@@ -2,57 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 
+from kl_cases.family import probabilities
 from kl_cases.pair import Measure, Pair
 from kl_cases.pair import product as product_of
 from kl_conformance import judge
-from kl_conformance.implementation import Call
 from kl_conformance.judge import Judgement, Weighed
-from kl_conformance.requirement import Requirement
+from kl_conformance.requirement import Level, Requirement
 from kl_conformance.requirements import scope
+from kl_conformance.requirements.companions import CROSS_ENTROPY
 from kl_conformance.requirements.values import EVERYDAY, KL_DIV_LOSS
-from kl_conformance.sketch import Sketch, log_term, reduce, term
-from kl_conformance.subject import Evaluation, Subject, ordinary
+from kl_conformance.sketch import Sketch, log_term, term
+from kl_conformance.subject import Subject, ordinary
 from kl_reference.convention import Formula, Reduction, Side, Space
-from kl_reference.problem import Problem
+from kl_reference.enclosure import Array
 
-CROSS_ENTROPY = "https://docs.pytorch.org/docs/stable/generated/torch.nn.CrossEntropyLoss.html"
 SHIFT = 3.0
 POWER = 20
-
-
-def companion(subject: Subject, pair: Pair, *, entropy: bool) -> Evaluation:
-    """Ask the framework's own cross-entropy of the pair, or the entropy of its target, row by row."""
-    logits = Space.LOG if entropy else Space.LOGITS
-    p, q = pair.realise(Space.PROBABILITY, logits, subject.dtype)
-    if entropy:
-        # H(P) = −Σ p·log p: the cross-entropy of P with itself, and no second argument to round.
-        q = p
-    problem = Problem(p, q, formula=Formula.CROSS_ENTROPY, reduction=Reduction.ROWS, axis=pair.axis)
-    framework, modules = subject.framework, subject.modules
-    target, model = (framework.tensor(modules, each, subject.column.device, "contiguous") for each in (p, q))
-    call = Call(target, model, Space.PROBABILITY, logits, None, None, subject.dtype)
-    ask = framework.entropy if entropy else framework.cross_entropy
-    got = framework.output(modules, ask(modules, call))
-    name = f"{framework.name}'s own {'entropy' if entropy else 'cross-entropy'}"
-    return subject.judged(problem, got, name)
-
-
-def ce_minus_h(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Compare KL with the framework's cross-entropy less its entropy."""
-    if len(pair.shape) != 2 or pair.p.values.shape != pair.q.values.shape:
-        return
-    sides = (
-        Weighed(-1.0, companion(subject, pair, entropy=False), summed=True),
-        Weighed(1.0, companion(subject, pair, entropy=True), summed=True),
-    )
-    for problem in subject.problems(pair):
-        divergence = Weighed(1.0, subject.evaluate(problem), summed=True)
-        yield judge.balances((divergence, *sides), "KL is not CE − H")
 
 
 def one_hot(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -61,17 +33,6 @@ def one_hot(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     if set(np.unique(p)) <= {0.0, 1.0} and np.all(p.sum(pair.axis) == 1):
         for problem in subject.problems(pair):
             yield judge.lies(subject.evaluate(problem), "KL is not −log q of the true class")
-
-
-def mean_factor(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Compare mean × classes with batchmean for [N, C]."""
-    if len(pair.shape) != 2:
-        return
-    for problem in subject.problems(pair, Reduction.MEAN):
-        mean = subject.evaluate(problem)
-        batch = subject.evaluate(replace(problem, reduction=Reduction.BATCHMEAN))
-        sides = (Weighed(float(pair.classes), mean), Weighed(-1.0, batch))
-        yield judge.balances(sides, "mean × classes is not batchmean")
 
 
 def log_target(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -145,30 +106,32 @@ def product(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         yield judge.lies(subject.evaluate(problem))
 
 
-def _has_companions(subject: Subject) -> str | None:
-    for name in ("cross_entropy", "entropy"):
-        own = getattr(type(subject.framework), name)
-        if own.__qualname__.startswith("Framework."):
-            return f"{subject.framework.name} has no {name.replace('_', '-')} with probabilities as targets"
-    return None
+def jensen_shannon(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Ask for KL(P‖M) and KL(Q‖M), then for both at once, Q first: bounds, and the same number."""
+    if not pair.shape or pair.p.values.shape != pair.q.values.shape:
+        return
+    p, q = (side.expressed(Space.PROBABILITY, pair.axis) for side in (pair.p, pair.q))
+    middle = (p + q) / 2
+    halves = [_against(pair, each, middle) for each in (p, q)]
+    both = _against(pair, np.stack([q, p]), np.stack([middle, middle]))
+    for target, reduction in itertools.product(
+        subject.convention.target, subject.offers(Reduction.ROWS, Reduction.SUM) or (subject.finest,)
+    ):
+        problems = [subject.problem(each, reduction, target=target) for each in (*halves, both)]
+        if not all(ordinary(each) and subject.in_domain(each) for each in problems):
+            continue
+        first, second, swapped = (subject.evaluate(each) for each in problems)
+        sides = (Weighed(0.5, first, summed=True), Weighed(0.5, second, summed=True))
+        yield judge.between(sides, 0.0, math.log(2.0) * math.fsum(middle.ravel()), "JS is not in [0, ln 2]")
+        yield judge.balances((*sides, Weighed(-0.5, swapped, summed=True)), "JS(P, Q) is not JS(Q, P)")
+
+
+def _against(pair: Pair, p: Array, middle: Array) -> Pair:
+    """Return a side of a pair and the middle as a pair."""
+    return replace(probabilities(p, middle), axis=pair.axis, origin=f"{pair.origin}, against (P + Q)/2")
 
 
 REQUIREMENTS = (
-    Requirement(
-        id="identities/ce-minus-h",
-        sentence="KL = CE − H, with the framework's own cross-entropy and entropy.",
-        formula="KL(P‖Q) = CE(P, Q) − H(P)",
-        reason="The check people make first; it fails by a factor of classes when reductions are mixed.",
-        link=CROSS_ENTROPY,
-        check=ce_minus_h,
-        applies=scope.both(scope.divergence, scope.formula(Formula.PLAIN), _has_companions),
-        families=("dirichlet-flat", "dirichlet-dense", "flat-logits"),
-        shapes=((1, 4), (3, 5), (8, 31)),
-        miniature=Sketch(
-            term=lambda p, lq: term(p, lq) / np.log(2.0),
-            log_term=lambda lp, lq: log_term(lp, lq) / np.log(2.0),
-        ),
-    ),
     Requirement(
         id="identities/one-hot",
         sentence="For one-hot P the divergence is −log q of the true class: KL = CE.",
@@ -179,20 +142,6 @@ REQUIREMENTS = (
         applies=scope.takes(Side.TARGET, Space.PROBABILITY),
         families=("one-hot",),
         miniature=Sketch(term=lambda p, lq: term(np.maximum(p, 1e-7), lq)),
-    ),
-    Requirement(
-        id="identities/mean-factor",
-        sentence='For [N, C], "mean" × C = "batchmean".',
-        formula="C · mean = batchmean = (CE − H) / N",
-        reason="The factor of classes between the default and the divergence, stated as an equation.",
-        link=KL_DIV_LOSS,
-        check=mean_factor,
-        applies=scope.both(scope.offers(Reduction.MEAN), scope.offers(Reduction.BATCHMEAN)),
-        families=("dirichlet-flat", "power-law"),
-        shapes=((1, 4), (3, 5), (8, 31)),
-        miniature=Sketch(
-            reduce=lambda terms, how: reduce(terms, Reduction.BATCHMEAN if how is Reduction.MEAN else how)
-        ),
     ),
     Requirement(
         id="identities/log-target",
@@ -260,5 +209,21 @@ REQUIREMENTS = (
         families=("dirichlet-flat", "dirichlet-dense"),
         shapes=((3, 5), (8, 31)),
         miniature=Sketch(term=lambda p, lq: term(p, lq) + p * p),
+    ),
+    Requirement(
+        id="identities/jensen-shannon",
+        level=Level.SHOULD,
+        sentence="The Jensen-Shannon divergence of two KLs lies between 0 and ln 2, and is symmetric.",
+        formula="M = (P + Q)/2: 0 ≤ JS = ½·KL(P‖M) + ½·KL(Q‖M) ≤ ln 2; JS(P, Q) = JS(Q, P)",
+        reason="A JS above ln 2 was computed in another base, or from something that is not (P + Q)/2.",
+        link="https://en.wikipedia.org/wiki/Jensen%E2%80%93Shannon_divergence",
+        check=jensen_shannon,
+        applies=scope.divergence,
+        families=("one-hot", "dirichlet-sparse", "dirichlet-flat"),
+        shapes=((4,), (3, 5), (8, 31)),
+        miniature=Sketch(
+            term=lambda p, lq: term(p, lq) / np.log(2.0),
+            log_term=lambda lp, lq: log_term(lp, lq) / np.log(2.0),
+        ),
     ),
 )

@@ -214,6 +214,6 @@ REQUIREMENTS = (
         check=empty,
         families=("dirichlet-flat",),
         shapes=((3, 5),),
-        miniature=Sketch(reduce=lambda terms, how: np.asarray(terms.mean() * terms.size)),
+        miniature=Sketch(reduce=lambda terms, how: reduce(terms, how) * (np.float64(terms.size) / terms.size)),
     ),
 )

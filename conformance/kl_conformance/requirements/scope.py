@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kl_conformance.requirement import Applies
 from kl_conformance.subject import Subject
+from kl_conformance.transform import Transform
 from kl_reference.convention import Formula, Reduction, Side, Space
 from kl_reference.dtype import Dtype
 
@@ -110,5 +111,32 @@ def differentiable(*sides: Side) -> Applies:
         if any(side in subject.implementation.gradients for side in sides):
             return None
         return f"offers no gradient by the {' or '.join(side.value for side in sides)}"
+
+    return applies
+
+
+def able(transform: Transform) -> Applies:
+    """Apply where the implementation brings a transform, or promises one that its framework has."""
+
+    def applies(subject: Subject) -> str | None:
+        mine = subject.implementation
+        if transform in mine.lacks:
+            return mine.lacks[transform]
+        if transform in mine.own:
+            return None
+        if transform not in subject.framework.transforms:
+            return f"{subject.framework.name} cannot {transform.value}"
+        return None if transform in mine.transforms else f"promises no way to {transform.value}"
+
+    return applies
+
+
+def hurried(transform: Transform) -> Applies:
+    """Spare the quick profile what takes seconds a shape."""
+
+    def applies(subject: Subject) -> str | None:
+        if transform in subject.implementation.own or transform not in subject.framework.unhurried:
+            return None
+        return f"to {transform.value} takes seconds a shape: asked in the profiles standard and thorough"
 
     return applies

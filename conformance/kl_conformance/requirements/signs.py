@@ -68,10 +68,13 @@ def itself(subject: Subject, pair: Pair) -> Iterator[Judgement]:
 
 
 def never_negative(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Ask for generalised terms, none of which is negative."""
+    """Ask for generalised terms: none is negative, and 0 is only what may be 0."""
     for problem in subject.problems(pair):
         asked = subject.evaluate(problem)
-        yield judge.holds(asked, ~(asked.got < -asked.tolerance.total), "a generalised term is negative")
+        allowed = asked.tolerance.total
+        yield judge.holds(asked, ~(asked.got < -allowed), "a generalised term is negative")
+        apart = asked.enclosure.value > allowed
+        yield judge.holds(asked, ~(apart & (asked.got <= 0)), "a generalised term is 0 though p and q differ")
 
 
 REQUIREMENTS = (
@@ -111,13 +114,14 @@ REQUIREMENTS = (
     ),
     Requirement(
         id="signs/generalised",
-        sentence="A generalised term is never negative, whatever p and q.",
-        formula="p·log(p/q) − p + q ≥ 0",
+        sentence="A generalised term is never negative, and 0 only for p = q.",
+        formula="p·log(p/q) − p + q ≥ 0, = 0 for p = q alone",
         reason="This form is used where P and Q are measures; a negative term means cancellation went wrong.",
         link="https://docs.scipy.org/doc/scipy/reference/generated/scipy.special.kl_div.html",
         check=never_negative,
         applies=scope.formula(Formula.GENERALISED),
         families=("measure", "dirichlet-flat", "near-equal"),
+        revision=2,
         miniature=Sketch(
             term=lambda p, q: generalised(p, q) - 2 * q,
             formula=Formula.GENERALISED,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
+from kl_cases.family import probabilities
 from kl_cases.pair import Measure, Pair
 from kl_cases.problems import ODD
 from kl_conformance import judge
@@ -14,7 +16,7 @@ from kl_conformance.judge import Judgement
 from kl_conformance.requirement import Requirement
 from kl_conformance.requirements.values import KL_DIV_LOSS
 from kl_conformance.sketch import Array, Sketch, reduce
-from kl_conformance.subject import RefusedError, Subject
+from kl_conformance.subject import Subject
 from kl_reference.convention import Reduction, Space
 from kl_reference.problem import Problem
 
@@ -43,9 +45,8 @@ def _last_element(pair: Pair) -> Pair:
 def _last_class(pair: Pair) -> Pair:
     """Return rows with all of P on their last class, and Q the same everywhere."""
     p = np.broadcast_to(np.arange(pair.classes) == pair.classes - 1, pair.shape).astype(np.float64)
-    q = np.full(pair.shape, 1.0 / pair.classes)
-    sides = (Measure(each, Space.PROBABILITY) for each in (p, q))
-    return Pair(*sides, axis=pair.axis, origin=f"{pair.origin}, the last class alone")
+    whole = probabilities(p, np.full(pair.shape, 1.0 / pair.classes))
+    return replace(whole, axis=pair.axis, origin=f"{pair.origin}, the last class alone")
 
 
 def rank(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -106,7 +107,9 @@ REQUIREMENTS = (
         shapes=((), (5,), (3, 5), (2, 3, 5), (2, 3, 4, 5)),
         miniature=Sketch(
             reduce=lambda terms, how: reduce(
-                terms.reshape(-1, terms.shape[-1]) if terms.ndim > 2 and how is Reduction.BATCHMEAN else terms,
+                terms.reshape(-1, terms.shape[-1])
+                if terms.ndim > 2 and how is Reduction.BATCHMEAN
+                else terms,
                 how,
             )
         ),

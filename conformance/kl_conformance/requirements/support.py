@@ -9,10 +9,10 @@ import numpy as np
 from kl_cases.pair import Pair
 from kl_conformance import judge
 from kl_conformance.judge import Judgement, Mask
-from kl_conformance.requirement import Check, Requirement
+from kl_conformance.requirement import Check, Level, Requirement
 from kl_conformance.requirements import scope
 from kl_conformance.sketch import Array, Sketch, log_term, term
-from kl_conformance.subject import RefusedError, Subject
+from kl_conformance.subject import RefusedError, Subject, reference
 from kl_reference.convention import Reduction, Side, Space
 from kl_reference.problem import Problem
 
@@ -36,17 +36,14 @@ def probabilities(problem: Problem) -> tuple[Array, Array]:
 
 
 def mathematically(where: Where, *, spaces: tuple[Space, ...] = tuple(Space), exact: bool = False) -> Check:
-    """Hold the finest answer against the definition on problems that have such an element.
+    """Hold every reduction against the definition on problems that have such an element.
 
     ``where(p, q)`` finds the elements in question; ``exact`` demands the exact term there. The Convention's
     clip is left out of the answer: these sentences are about the divergence itself.
     """
 
     def check(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-        for target, model in subject.forms:
-            if target not in spaces:
-                continue
-            problem = subject.problem(pair, target=target, model=model, mathematical=True)
+        for problem in _defined(subject, pair, spaces):
             found = where(*probabilities(problem))
             if not found.any():
                 continue
@@ -56,6 +53,55 @@ def mathematically(where: Where, *, spaces: tuple[Space, ...] = tuple(Space), ex
                 yield judge.exactly(asked, "must contribute exactly its limit", found)
 
     return check
+
+
+def _defined(subject: Subject, pair: Pair, spaces: tuple[Space, ...] = tuple(Space)) -> Iterator[Problem]:
+    """Yield the problems of every form and reduction, as the definition has them."""
+    for target, model in subject.forms:
+        for reduction in subject.offers() if target in spaces else ():
+            yield subject.problem(pair, reduction, target=target, model=model, mathematical=True)
+
+
+def whole_row_masked(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Ask about rows in which every class is masked: they add 0, and the others are right.
+
+    What softmax, or a sum to divide by, makes of such a row is undefined: anything will do there, or an error.
+    """
+    for problem in _defined(subject, pair):
+        p, q = probabilities(problem)
+        dead = ((p == 0) & (q == 0)).all(problem.axis)
+        if not dead.any() or dead.all():
+            continue
+        try:
+            asked = subject.evaluate(problem)
+        except RefusedError as refusal:
+            if not np.isnan(reference(problem).value).any():
+                raise
+            yield judge.passes(problem, subject.implementation.name, f"raised {refusal}")
+            continue
+        yield judge.inside(asked, ~np.isnan(asked.enclosure.value))
+
+
+def infinite(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Hand over an infinite probability: an infinity, NaN or an error, and other rows untouched."""
+    for target, model in subject.forms:
+        problem = subject.problem(pair, target=target, model=model)
+        p, q = probabilities(problem)
+        endless = np.isinf(p) | np.isinf(q)
+        # 0·(log 0 − log ∞) is 0 by the limit, and NaN to some.
+        asked_of = endless & ~((p == 0) & np.isinf(q))
+        if not asked_of.any():
+            continue
+        try:
+            asked = subject.evaluate(problem)
+        except RefusedError as refusal:
+            yield judge.passes(problem, subject.implementation.name, f"raised {refusal}")
+            continue
+        if problem.reduction is Reduction.ROWS:
+            endless, asked_of = (np.asarray(each.any(problem.axis)) for each in (endless, asked_of))
+        fine = ~asked_of | ~np.isfinite(asked.got)
+        yield judge.holds(asked, fine, "an infinite probability gave a plausible number")
+        yield judge.inside(asked, ~endless)
 
 
 def nan(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -83,8 +129,9 @@ def negative_target(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     except RefusedError as refusal:
         yield judge.passes(problem, subject.implementation.name, f"raised {refusal}")
         return
-    if problem.reduction is Reduction.ROWS:
-        negative = np.asarray(negative.any(problem.axis))
+    if problem.reduction is not Reduction.TERMS:
+        axis = problem.axis if problem.reduction is Reduction.ROWS else None
+        negative = np.asarray(negative.any(axis))
     yield judge.holds(
         asked, ~negative | ~np.isfinite(asked.got), "a negative probability gave a plausible number"
     )
@@ -114,6 +161,8 @@ REQUIREMENTS = (
         check=mathematically(lambda p, q: (p == 0) & (q > 0), spaces=(Space.PROBABILITY,), exact=True),
         applies=scope.takes(Side.TARGET, Space.PROBABILITY),
         families=("sparse", "one-hot"),
+        corners=("zero-target", "negative-zero-target"),
+        revision=2,
         miniature=Sketch(term=_nan_at_zero),
     ),
     Requirement(
@@ -125,6 +174,7 @@ REQUIREMENTS = (
         check=mathematically(lambda p, q: (p == 0) & (q == 0), spaces=(Space.PROBABILITY,), exact=True),
         applies=scope.takes(Side.TARGET, Space.PROBABILITY),
         families=("masked",),
+        revision=2,
         miniature=Sketch(term=_nan_at_masked),
     ),
     Requirement(
@@ -136,7 +186,23 @@ REQUIREMENTS = (
         applies=scope.divergence,
         families=("masked",),
         shapes=((2, 1025), (3, 257)),
+        revision=2,
         miniature=Sketch(term=_nan_at_masked, log_term=lambda lp, lq: np.exp(lp) * (lp - lq)),
+    ),
+    Requirement(
+        id="support/whole-row-masked",
+        sentence="A row in which every class is masked adds 0, and leaves the other rows right.",
+        formula="p = q = 0 on a row: Σ over the other rows",
+        reason="Padded sequences end in rows of nothing; NaN there is the NaN of the whole batch.",
+        check=whole_row_masked,
+        applies=scope.divergence,
+        families=("dirichlet-flat",),
+        corners=("masked-row",),
+        shapes=((3, 5), (8, 31), (2, 3, 5)),
+        miniature=Sketch(
+            term=lambda p, lq: term(p, lq) + 0 * lq.max(-1, keepdims=True),
+            log_term=lambda lp, lq: log_term(lp, lq) + 0 * lq.max(-1, keepdims=True),
+        ),
     ),
     Requirement(
         id="support/log-zero-target",
@@ -146,6 +212,7 @@ REQUIREMENTS = (
         check=mathematically(lambda p, q: p == 0, spaces=(Space.LOG, Space.LOGITS), exact=True),
         applies=scope.takes(Side.TARGET, Space.LOG, Space.LOGITS),
         families=("masked", "sparse"),
+        revision=2,
         miniature=Sketch(log_term=lambda lp, lq: np.exp(lp) * (lp - lq)),
     ),
     Requirement(
@@ -157,6 +224,7 @@ REQUIREMENTS = (
         check=mathematically(lambda p, q: (p > 0) & (q == 0)),
         families=("dirichlet-flat",),
         corners=("zero-model",),
+        revision=2,
         miniature=Sketch(term=_clamped, log_term=lambda lp, lq: log_term(lp, np.maximum(lq, -50.0))),
     ),
     Requirement(
@@ -167,6 +235,7 @@ REQUIREMENTS = (
         check=mathematically(lambda p, q: (p > 0) & (q > 0) & (q < 1e-4)),
         families=("dirichlet-flat", "peaked-logits"),
         corners=("tiny-model",),
+        revision=2,
         miniature=Sketch(term=lambda p, lq: term(p, np.log(np.exp(lq) + 1e-7))),
     ),
     Requirement(
@@ -189,5 +258,18 @@ REQUIREMENTS = (
         families=("dirichlet-flat",),
         corners=("negative-target",),
         miniature=Sketch(term=lambda p, lq: term(np.abs(p), lq)),
+    ),
+    Requirement(
+        id="support/infinite",
+        level=Level.CONVENTION,
+        sentence="An infinite probability gives an infinity, NaN or an error, and leaves the other rows alone.",
+        formula="p = ±∞ or q = ±∞ is no probability",
+        reason="exp(89) is ∞ in float32: what comes of it should look like what it is.",
+        link="https://github.com/jax-ml/jax/issues/38239",
+        check=infinite,
+        applies=scope.divergence,
+        families=("dirichlet-flat",),
+        corners=("infinite-target", "infinite-model", "minus-infinite-target", "minus-infinite-model"),
+        miniature=Sketch(after=lambda answer: np.nan_to_num(answer, posinf=1.0, neginf=-1.0, nan=0.0)),
     ),
 )

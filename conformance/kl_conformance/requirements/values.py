@@ -9,8 +9,9 @@ import numpy as np
 from kl_cases.pair import Pair
 from kl_conformance import judge
 from kl_conformance.judge import Judgement
-from kl_conformance.requirement import Check, Requirement
+from kl_conformance.requirement import Check, Level, Requirement
 from kl_conformance.requirements import scope
+from kl_conformance.requirements.support import probabilities
 from kl_conformance.sketch import Array, Sketch, log_term, reduce, term
 from kl_conformance.subject import Subject
 from kl_reference.convention import Formula, Reduction, Side, Space
@@ -48,6 +49,19 @@ def from_logits(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Ask through log_softmax, or directly where logits are taken."""
     for problem in subject.problems(pair, model=Space.LOGITS):
         yield judge.lies(subject.evaluate(problem))
+
+
+def dtype_range(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Ask about numbers near the largest; sums whose terms leave the range on the way may do so as well."""
+    for problem in subject.problems(pair):
+        if np.max(probabilities(problem)) > subject.dtype.largest:  # in logarithms more can be said
+            continue
+        asked = subject.evaluate(problem)
+        within = asked.enclosure.scale.magnitude < subject.dtype.largest
+        if problem.reduction is Reduction.TERMS:
+            yield judge.lies(asked)
+        elif within.any():
+            yield judge.inside(asked, within)
 
 
 def _naive_logits(p: Array, logits: Array) -> Array:
@@ -136,7 +150,8 @@ REQUIREMENTS = (
         formula="p·(log p − log q) for every finite p ≥ 0 and log q, or q > 0",
         reason="The ratio form p·log(p/q) overflows where the difference of logarithms does not.",
         check=lies(subnormals=True),
-        families=("extreme",),
+        families=("extreme", "distant-logs"),
+        revision=2,
         miniature=Sketch(term=lambda p, lq: term(p, np.log(np.maximum(np.exp(lq), 1e-300)))),
     ),
     Requirement(
@@ -159,7 +174,20 @@ REQUIREMENTS = (
         link="https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.log_softmax.html",
         check=from_logits,
         applies=scope.takes(Side.MODEL, Space.LOG, Space.LOGITS),
-        families=("peaked-logits", "flat-logits"),
+        families=("peaked-logits", "flat-logits", "masked-finite"),
+        revision=2,
         miniature=Sketch(term=_naive_logits, target=(Space.PROBABILITY,), model=(Space.LOGITS,)),
+    ),
+    Requirement(
+        id="values/dtype-range",
+        level=Level.SHOULD,
+        sentence="Near the largest finite number the answer is the formula's, infinite only beyond the range.",
+        formula="p, q from √MAX to MAX: p·(log p − log q) wherever it is at most MAX",
+        reason="p·log p overflows where p·(log p − log q) does not, and ∞ − ∞ is NaN.",
+        link="https://github.com/pytorch/pytorch/issues/51910",
+        check=dtype_range,
+        applies=scope.both(scope.unclipped, scope.unnormalised),
+        families=("largest",),
+        miniature=Sketch(term=lambda p, lq: p * np.log(p) - p * lq),
     ),
 )

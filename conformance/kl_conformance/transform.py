@@ -1,0 +1,70 @@
+"""What can be done with a call beside making it: differentiated otherwise, compiled, batched, autocast."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from enum import Enum
+from typing import Any
+
+Function = Callable[..., Any]
+"""A function of tensors."""
+
+
+class Transform(Enum):
+    """Something that can be done with a call; the value completes "… cannot"."""
+
+    TOGETHER = "differentiate by both sides at once"
+    CURVATURE = "differentiate a gradient"
+    TANGENT = "differentiate forwards"
+    COMPILED = "compile a call"
+    BATCHED = "batch a call"
+    AUTOCAST = "choose dtypes by itself"
+
+
+class Transformer:
+    """What a library can do with functions of its tensors; ``transforms`` says what it can."""
+
+    transforms: frozenset[Transform] = frozenset()
+    compilers: tuple[str, ...] = ()
+    unhurried: frozenset[Transform] = frozenset()  # what takes seconds a shape: not for the quick profile
+
+    def together(
+        self, modules: Any, function: Function, tensors: Sequence[Any], upstream: Any
+    ) -> Sequence[Any]:
+        """Return the gradients of ``sum(function(*tensors)·upstream)`` by every tensor, asked for at once.
+
+        ``upstream`` is a tensor, or None for ones; so it is everywhere here.
+
+        Raises
+        ------
+        NotImplementedError
+            The library cannot; so does every other method.
+        AbsentError
+            This version of it, or this machine, lacks what is needed; so does every other method.
+        """
+        raise NotImplementedError(Transform.TOGETHER.value)
+
+    def differentiate(self, modules: Any, function: Function, tensor: Any, upstream: Any) -> Any:
+        """Return the gradient of ``sum(function(tensor)·upstream)`` by the tensor."""
+        return self.together(modules, function, (tensor,), upstream)[0]
+
+    def curvature(self, modules: Any, function: Function, tensor: Any, direction: Any, upstream: Any) -> Any:
+        """Return the gradient of ``sum(gradient·direction)``, the gradient being that of ``function·upstream``."""
+        raise NotImplementedError(Transform.CURVATURE.value)
+
+    def tangent(self, modules: Any, function: Function, tensor: Any, direction: Any) -> Any:
+        """Return the derivative of ``function(tensor)`` along a direction, in forward mode."""
+        raise NotImplementedError(Transform.TANGENT.value)
+
+    def compiled(self, modules: Any, compiler: str, function: Function) -> Function:
+        """Return the function compiled by one of ``compilers``."""
+        raise NotImplementedError(Transform.COMPILED.value)
+
+    def batched(self, modules: Any, function: Function) -> Function:
+        """Return the function of one row as a function of many, along the first axis of every argument."""
+        raise NotImplementedError(Transform.BATCHED.value)
+
+    def autocast(self, modules: Any, device: str) -> AbstractContextManager[Any]:
+        """Return the region in which the library chooses dtypes by itself."""
+        raise NotImplementedError(Transform.AUTOCAST.value)

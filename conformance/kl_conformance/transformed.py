@@ -1,0 +1,156 @@
+"""Calls asked in another way: by both sides at once, along a direction, compiled, batched, under autocast."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from kl_conformance.implementation import Call, Output
+from kl_conformance.subject import Evaluation, Subject
+from kl_conformance.transform import Transform
+from kl_reference.convention import Reduction, Side
+from kl_reference.curvature import curvature, tangent
+from kl_reference.dtype import Dtype
+from kl_reference.enclosure import Array
+from kl_reference.gradient import gradient
+from kl_reference.problem import Problem
+
+BOTH = (Side.TARGET, Side.MODEL)
+HALVES = frozenset({Dtype.FLOAT16, Dtype.BFLOAT16})
+
+
+def together(subject: Subject, problem: Problem) -> tuple[Evaluation, Evaluation]:
+    """Ask for the gradients by the target and by the model at once."""
+    call = subject.call(problem)
+    kept: list[Any] = []
+
+    def ask() -> Any:
+        own = subject.implementation.own.get(Transform.TOGETHER)
+        if own is not None:
+            kept[:] = own(subject.modules, call, None)
+        else:
+            function, tensors = subject.function(call, problem, *BOTH)
+            kept[:] = subject.framework.together(subject.modules, function, tensors, None)
+        return kept[0]
+
+    first = subject.attempt(ask)
+    second = subject.attempt(lambda: kept[1])
+    target, model = (
+        _gradient(subject, problem, side, got) for side, got in zip(BOTH, (first, second), strict=True)
+    )
+    return target, model
+
+
+def _gradient(subject: Subject, problem: Problem, side: Side, got: Output) -> Evaluation:
+    text = f"gradients by both sides of {subject.describe(subject.call(problem))}, that by the {side.value}"
+    return replace(subject.judged(problem, got, text, lambda other: gradient(other, side)), side=side)
+
+
+def along(subject: Subject, problem: Problem, side: Side, direction: Array) -> Evaluation:
+    """Ask what the answer does, in forward mode, when one side moves along a direction."""
+    call, (exact, way) = subject.call(problem), subject.handed(direction)
+
+    def ask() -> Any:
+        own = subject.implementation.own.get(Transform.TANGENT)
+        if own is not None:
+            return own(subject.modules, call, side, way)
+        function, (tensor,) = subject.function(call, problem, side)
+        return subject.framework.tangent(subject.modules, function, tensor, way)
+
+    text = f"tangent by the {side.value} of {subject.describe(call)}"
+    asked = subject.judged(problem, subject.attempt(ask), text, lambda other: tangent(other, side, exact))
+    return replace(asked, side=side)
+
+
+def bent(subject: Subject, problem: Problem, side: Side, direction: Array, upstream: Array) -> Evaluation:
+    """Ask what the gradient by one side does when that side moves along a direction."""
+    call, (exact, way), (known, above) = (
+        subject.call(problem),
+        subject.handed(direction),
+        subject.handed(upstream),
+    )
+
+    def ask() -> Any:
+        own = subject.implementation.own.get(Transform.CURVATURE)
+        if own is not None:
+            return own(subject.modules, call, side, way, above)
+        function, (tensor,) = subject.function(call, problem, side)
+        return subject.framework.curvature(subject.modules, function, tensor, way, above)
+
+    text = f"second derivative by the {side.value} of {subject.describe(call)}"
+    got = subject.attempt(ask)
+    asked = subject.judged(problem, got, text, lambda other: curvature(other, side, exact, known))
+    return replace(asked, side=side)
+
+
+def compilers(subject: Subject) -> tuple[str, ...]:
+    """Return the names of the compilers a call can be put through."""
+    return ("its own",) if Transform.COMPILED in subject.implementation.own else subject.framework.compilers
+
+
+def compiled(subject: Subject, problem: Problem, compiler: str) -> Evaluation:
+    """Ask the same call, compiled."""
+    call = subject.call(problem)
+    own = subject.implementation.own.get(Transform.COMPILED)
+    if own is not None:
+        return _made(subject, problem, compiler, lambda: own(subject.modules, call))
+    function = subject.functions.get(
+        ("compiled", compiler, _form(call)),
+        lambda: subject.framework.compiled(subject.modules, compiler, _function(subject, call)),
+    )
+    return _made(subject, problem, compiler, lambda: function(call.target, call.model))
+
+
+def batched(subject: Subject, problem: Problem) -> Evaluation:
+    """Ask every row by itself, all of them batched; a sum of a row stands for ``ROWS``."""
+    call = subject.call(problem)
+    due = replace(problem, reduction=Reduction.ROWS) if problem.reduction is Reduction.SUM else problem
+    own = subject.implementation.own.get(Transform.BATCHED)
+
+    def ask() -> Any:
+        if own is not None:
+            return own(subject.modules, call)
+        function = subject.functions.get(
+            ("batched", _form(call)),
+            lambda: subject.framework.batched(subject.modules, _function(subject, call)),
+        )
+        return function(call.target, call.model)
+
+    return _made(subject, due, "batched", ask)
+
+
+def autocast(subject: Subject, problem: Problem) -> Evaluation:
+    """Ask where the library chooses dtypes by itself: 16-bit operands are to be computed in float32."""
+    call = subject.call(problem)
+    own = subject.implementation.own.get(Transform.AUTOCAST)
+
+    def ask() -> Any:
+        if own is not None:
+            return own(subject.modules, call)
+        with subject.framework.autocast(subject.modules, subject.column.device):
+            return subject.implementation.call(subject.modules, call)
+
+    due = Dtype.FLOAT32 if subject.dtype in HALVES else subject.dtype
+    profile = subject.framework.profile(due, subject.column.device)
+    text = f"{subject.describe(call)} under autocast"
+    return subject.judged(problem, subject.attempt(ask), text, profile=profile)
+
+
+def _made(subject: Subject, problem: Problem, how: str, make: Callable[[], Any]) -> Evaluation:
+    call = subject.describe(subject.call(problem))
+    return subject.judged(problem, subject.attempt(make), f"{call}, {how}")
+
+
+def _form(call: Call) -> tuple[Any, ...]:
+    """Return what is compiled anew, beside shapes."""
+    return call.target_space, call.model_space, call.reduction, call.axis
+
+
+def _function(subject: Subject, call: Call) -> Callable[..., Any]:
+    """Return a call as a function of the two tensors it receives."""
+
+    def function(target: Any, model: Any) -> Any:
+        return subject.implementation.call(subject.modules, replace(call, target=target, model=model))
+
+    return function

@@ -1,0 +1,162 @@
+"""Verify a kernel: one call, one honest answer."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from kl_cases.problems import Profile
+from kl_conformance import plan, registry
+from kl_conformance.implementation import Implementation
+from kl_conformance.kernel import adapted
+from kl_conformance.plan import Selection
+from kl_conformance.session import Session
+from kl_reports.result import Column, Run
+from kl_reports.screen import broken, screen
+from kl_reports.witness import Witness, show
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A broken requirement.
+
+    Parameters
+    ----------
+    requirement, sentence
+        Its id, and what must hold.
+    column
+        Where it was seen.
+    detail
+        What was seen, in words.
+    witness
+        The smallest problem found that shows it; empty fields where there is none.
+    """
+
+    requirement: str
+    sentence: str
+    column: Column
+    detail: str
+    witness: Witness | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What came of verifying a kernel; printed, it is one screen of text."""
+
+    run: Run
+
+    @property
+    def conforms(self) -> bool:
+        """Whether something was judged, and nothing new is broken."""
+        return (
+            bool(self.run.results)
+            and not broken(self.run)
+            and any(each.problems for each in self.run.results)
+        )
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Every broken cell, requirement by requirement."""
+        return tuple(self._found())
+
+    def _found(self) -> Iterator[Finding]:
+        header = self.run.header
+        for requirement, results in broken(self.run).items():
+            for result in results:
+                yield Finding(
+                    requirement,
+                    str(header.requirements[requirement]["sentence"]),
+                    header.columns[result.column],
+                    result.detail,
+                    None if result.witness is None else show(result.witness),
+                )
+
+    def __str__(self) -> str:
+        return screen(self.run)
+
+
+def verify(
+    kernel: Any,
+    like: str = "",
+    *,
+    device: str = "cpu",
+    dtype: str | Sequence[str] = (),
+    profile: str = "standard",
+    seed: int | None = None,
+    strict: bool = False,
+    framework: str = "",
+    name: str = "",
+) -> Verification:
+    """Ask a kernel, in this process, everything the suite asks of what it is like.
+
+    Parameters
+    ----------
+    kernel
+        A function, module, class of modules or losses, or an Implementation.
+    like
+        Name of the known implementation whose Convention it promises to follow (see ``kl-conformance list
+        implementations``). May be left out for an Implementation.
+    device, dtype
+        Where and in which formats; all the formats ``like`` takes when empty.
+    profile, seed
+        ``"quick"``, ``"standard"`` or ``"thorough"``; a fresh seed when None, and kept in ``run.header``.
+    strict
+        Whether it must be right also where ``like`` is recorded to be wrong.
+    framework
+        Whose tensors it takes (``"numpy"`` for a NumPy or C function); those of ``like`` when empty.
+    name
+        What to call it; its own name when empty.
+
+    Raises
+    ------
+    ValueError
+        A name is unknown, or the kernel cannot be called in the way of ``like``.
+    RuntimeError
+        The framework is not there, or not on that device.
+    """
+    dtypes = (dtype,) if isinstance(dtype, str) else tuple(dtype)
+    registry.check("profile", [profile], [each.value for each in Profile])
+    chosen = secrets.randbelow(2**32) if seed is None else seed
+    selection = Selection(devices=(device,), dtypes=dtypes, profile=Profile(profile), seed=chosen)
+    selection.check()
+    implementation = _implementation(kernel, like, name, framework, strict=strict)
+    columns = [each for each in plan.columns(implementation) if selection.wants(each)]
+    planned = plan.planned((implementation, column) for column in columns)
+    if not planned:
+        raise ValueError(
+            f"nothing to ask {implementation.name!r} on {device} in {', '.join(dtypes) or 'any dtype'}"
+        )
+    _check_there(implementation, device)
+    header = plan.header(selection, planned)
+    session = Session(selection)
+    results = [session.settle(each) for each in planned]
+    return Verification(Run(header, tuple(results), datetime.now(UTC).isoformat(timespec="seconds")))
+
+
+def assert_conforms(kernel: Any, like: str = "", **asked: Any) -> None:
+    """Raise an AssertionError with the verdict's screen unless a kernel conforms; asks as :func:`verify` does."""
+    __tracebackhide__ = True
+    found = verify(kernel, like, **asked)
+    if not found.conforms:
+        raise AssertionError(f"\n{found}")
+
+
+def _implementation(kernel: Any, like: str, name: str, framework: str, *, strict: bool) -> Implementation:
+    if isinstance(kernel, Implementation) and not like:
+        return kernel
+    if isinstance(kernel, str):
+        return registry.implementation(kernel, like, framework=framework, strict=strict)
+    registry.check("implementation", [like], registry.IMPLEMENTATIONS)
+    if framework:
+        registry.check("framework", [framework], registry.FRAMEWORKS)
+    return adapted(kernel, registry.implementation(like), name, framework=framework, strict=strict)
+
+
+def _check_there(implementation: Implementation, device: str) -> None:
+    framework = registry.framework(implementation.framework)
+    why = framework.absent(framework.load(), device)
+    if why is not None:
+        raise RuntimeError(f"{implementation.name} cannot be asked: {why}")

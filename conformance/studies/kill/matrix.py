@@ -1,0 +1,118 @@
+"""Which requirement stops which fault: every wrong kernel and every right one, tried.
+
+Run ``python conformance/studies/kill/matrix.py`` (needs torch, JAX and optax), or ``tox -e kill``. The table is
+printed and, where nobody is left out, kept in ``kill_matrix.md`` beside this folder; exit code 1 says that a wrong
+kernel survived or a right one was accused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.extend(
+    str(Path(__file__).resolve().parents[3] / house)
+    for house in ("conformance", "cases", "reports", "reference")
+)
+
+from rich.console import Console
+from rich.progress import Progress
+
+from kl_cases.problems import Profile
+from kl_conformance import host
+from kl_reference.dtype import Dtype
+from studies.kill import everyone
+from studies.kill.court import Plan, rulings
+from studies.kill.kernel import Right, Wrong
+from studies.kill.page import Matrix, page, record
+
+TABLE = Path(__file__).resolve().parents[1] / "kill_matrix.md"
+DTYPES = ("float32", "float16", "float64", "bfloat16")
+
+
+def chosen(names: Sequence[str], like: Sequence[str]) -> list[Wrong | Right]:
+    """Return the kernels of these names, and like these implementations; all where nothing is named."""
+    asked = [everyone.kernel(name) for name in names] or [
+        *everyone.wrong().values(),
+        *everyone.right().values(),
+    ]
+    return [kernel for kernel in asked if not like or kernel.like in like]
+
+
+def tried(kernels: Sequence[Wrong | Right], plan: Plan, command: str, console: Console) -> Matrix:
+    """Try the kernels, showing how far they are."""
+    began = time.monotonic()
+    found = {}
+    with Progress(console=console, auto_refresh=False, disable=not console.is_terminal) as progress:
+        task = progress.add_task("tried", total=len(kernels))
+        for ruling in rulings(kernels, plan):
+            kernel, stops = ruling.kernel, len(ruling.stops)
+            found[kernel.name] = ruling
+            progress.advance(task)
+            progress.refresh()
+            if (stops == 0) is isinstance(kernel, Wrong):
+                said = (
+                    "survived" if isinstance(kernel, Wrong) else f"was accused by {', '.join(ruling.stops)}"
+                )
+            else:
+                said = f"stopped by {stops}" if stops else "held"
+            text = f"{len(found)}/{len(kernels)} {kernel.name} {said} ({ruling.seconds:.0f} s)"
+            console.print(text, highlight=False, markup=False, soft_wrap=True)
+    ordered = tuple(found[kernel.name] for kernel in kernels)
+    return Matrix(command, plan, ordered, time.monotonic() - began)
+
+
+def main() -> int:
+    """Print the matrix; 1 where a wrong kernel survived or a right one was accused."""
+    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
+    profiles = [each.value for each in Profile]
+    parser.add_argument(
+        "--profile", choices=profiles, default="standard", help="how much is asked (%(default)s)"
+    )
+    parser.add_argument("--seeds", type=int, default=5, help="searches that right kernels meet (%(default)s)")
+    parser.add_argument("--dtype", nargs="+", choices=[each.label for each in Dtype], default=DTYPES)
+    parser.add_argument("--only", nargs="+", default=[], metavar="KERNEL", help="try these; keep no table")
+    parser.add_argument(
+        "--like", nargs="+", default=[], metavar="NAME", help="try those like these; keep no table"
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, help="kernels at a time (%(default)s)"
+    )
+    parser.add_argument("-o", "--output", type=Path, help="where to write the matrix as JSON")
+    given = parser.parse_args()
+    try:
+        kernels = chosen(given.only, given.like)
+    except ValueError as error:
+        parser.error(str(error))
+    os.environ.update(host.threads())
+    with tempfile.TemporaryDirectory() as cache:
+        # JAX compiles each operation for each shape: once, and not again for every kernel.
+        os.environ.update(
+            JAX_COMPILATION_CACHE_DIR=cache,
+            JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0",
+            JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES="-1",
+        )
+        return _main(given, kernels)
+
+
+def _main(given: argparse.Namespace, kernels: Sequence[Wrong | Right]) -> int:
+    plan = Plan(Profile(given.profile), tuple(range(given.seeds)), tuple(given.dtype), given.jobs)
+    command = " ".join(["python", "conformance/studies/kill/matrix.py", *sys.argv[1:]])
+    matrix = tried(kernels, plan, command, Console(stderr=True))
+    text = page(matrix)
+    print(text)
+    if given.output:
+        given.output.write_text(json.dumps(record(matrix), indent=1, ensure_ascii=False), encoding="utf-8")
+    if not given.only and not given.like:
+        TABLE.write_text(text, encoding="utf-8")
+    return 1 if matrix.survivors or matrix.alarms or matrix.mistakes else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

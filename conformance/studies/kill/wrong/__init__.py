@@ -1,0 +1,1 @@
+"""Wrong kernels, each proven wrong by a witness of its own."""

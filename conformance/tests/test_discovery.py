@@ -1,0 +1,89 @@
+"""The search finds every class of bug as soon as the study says."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from kl_cases.corpus import cases
+from kl_cases.flags import FLAGS
+from kl_cases.problems import Profile
+from kl_conformance import catalogue
+from kl_conformance.cell import EXAMPLES
+from kl_conformance.sketch import Sketch
+from kl_trials.asked import subject
+from studies import discovery
+from studies.discovery import SEEDS, Discovery, discover, stated, study, table
+from studies.discovery_faults import FAULTS, Fault
+
+FEWER = 20
+ENOUGH = 17  # where 95 of 100 seeds hit, fewer than 17 of 20 do so once in 60 times
+STATED = stated()
+each_fault = pytest.mark.parametrize("fault", FAULTS, ids=[fault.flag for fault in FAULTS])
+
+
+def test_every_flag_of_the_corpus_has_a_fault_and_a_figure() -> None:
+    """No class of bug is met in a case that the search has not been tried on."""
+    flags = [fault.flag for fault in FAULTS]
+    assert flags == sorted(FLAGS)
+    assert {flag for case in cases() for flag in case.flags} <= set(flags)
+    assert STATED.keys() == set(flags)
+
+
+@each_fault
+def test_a_fault_is_found_within_the_examples_stated(fault: Fault) -> None:
+    """As many examples as the table says suffice for 95 of 100 seeds, and for their share of fewer."""
+    found = discover(fault, range(FEWER), STATED[fault.flag])
+    assert sum(first is not None for first in found.first) >= ENOUGH, found.first
+
+
+def test_the_standard_profile_draws_enough() -> None:
+    """Every class of bug is found within the examples of the standard profile, without corpus or grid."""
+    assert max(STATED.values()) <= EXAMPLES[Profile.STANDARD]
+
+
+@each_fault
+def test_a_fault_is_asked_where_its_requirement_applies(fault: Fault) -> None:
+    """A requirement that does not apply to a sketch would find nothing in it."""
+    assert catalogue.requirement(fault.requirement).applies(subject(fault.sketch, fault.dtype)) is None
+
+
+@pytest.mark.parametrize(
+    ("first", "within"),
+    [
+        ([1] * SEEDS, 1),
+        ([1] * 95 + [9] * 5, 1),
+        ([9] * 6 + [1] * 94, 9),
+        ([None] * 5 + [3] * 95, 3),
+        ([None] * 6 + [3] * 94, None),
+        ([2] * 18 + [7, None], 7),
+    ],
+)
+def test_the_figure_is_what_95_of_100_seeds_need(first: list[int | None], within: int | None) -> None:
+    """Seeds beyond the 95th of 100 do not count; where too many never hit, there is no figure."""
+    assert Discovery(FAULTS[0], tuple(first)).within == within
+
+
+def test_a_right_sketch_is_never_hit() -> None:
+    """What has no fault is not found, however many examples are drawn."""
+    right = Fault("textbook", "nothing wrong", "values/sum", Sketch())
+    assert discover(right, range(3), 10).first == (None, None, None)
+
+
+def test_the_page_shows_every_flag(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A row holds the flag, its sentence, the fault, the requirement and the figure; a small study keeps nothing."""
+    few = FAULTS[:2]
+    monkeypatch.setattr(discovery, "FAULTS", few)
+    page = table(list(study(2)))
+    for fault in few:
+        assert f"| {fault.flag} | {FLAGS[fault.flag]} |" in page
+        assert fault.requirement in page
+    assert "within which 2 of 2 seeds" in page
+    before = discovery.TABLE.read_bytes()
+    monkeypatch.setattr(sys, "argv", ["discovery", "--seeds", "2"])
+    discovery.main()
+    assert capsys.readouterr().out == page
+    assert discovery.TABLE.read_bytes() == before

@@ -1,0 +1,180 @@
+"""A kernel is verified by what it is like, and what it has no argument for is not asked of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import kl_conformance
+from kl_conformance import registry
+from kl_conformance.kernel import UncallableError, adapted
+from kl_conformance.verification import Verification, assert_conforms, verify
+from kl_reference.convention import Reduction, Space
+from kl_trials import command
+
+KL_DIV = registry.implementation("torch.nn.functional.kl_div")
+REL_ENTR = "scipy.special.rel_entr"
+
+
+def right(p: Any, q: Any) -> Any:
+    """Return p·log(p/q), 0 where p = 0."""
+    with np.errstate(all="ignore"):
+        term = p * (np.log(p) - np.log(q))
+    return np.where((p == 0) & (q >= 0), 0 * term.dtype.type(0), np.where(p < 0, np.inf, term)).astype(
+        term.dtype
+    )
+
+
+def shifted(p: Any, q: Any) -> Any:
+    """Return the same with 1e-10 inside the logarithm."""
+    with np.errstate(all="ignore"):
+        return p * (np.log(p + p.dtype.type(1e-10)) - np.log(q))
+
+
+def asked(kernel: Any, **how: Any) -> Verification:
+    """Verify a NumPy kernel like SciPy's in float32, quickly."""
+    return verify(kernel, REL_ENTR, dtype="float32", profile="quick", seed=1, **how)
+
+
+def test_a_wrong_kernel_is_told_apart_with_a_small_witness() -> None:
+    """An epsilon inside the logarithm is found, on at most four numbers a side."""
+    found = asked(shifted)
+    assert not found.conforms
+    pointwise = next(each for each in found.findings if each.requirement == "values/pointwise")
+    assert pointwise.column.dtype == "float32"
+    assert pointwise.witness is not None
+    assert pointwise.witness.target is not None
+    assert pointwise.witness.target.total <= 4
+    assert pointwise.sentence in str(found)
+    assert "✗ shifted" in str(found)
+
+
+def test_a_right_kernel_conforms() -> None:
+    """Nothing is found in the plain formula, and one screen says so."""
+    found = asked(right)
+    assert found.conforms, str(found)
+    assert not found.findings
+    assert str(found).startswith("✓ right")
+    assert_conforms(right, REL_ENTR, dtype="float32", profile="quick", seed=1)
+
+
+def test_an_assertion_carries_the_whole_verdict() -> None:
+    """In somebody's own tests the failure message is the screen."""
+    with pytest.raises(AssertionError, match="values/pointwise"):
+        assert_conforms(shifted, REL_ENTR, dtype="float32", profile="quick", seed=1)
+
+
+def test_a_signature_says_what_is_asked() -> None:
+    """Without a reduction argument only the default is asked, without log_target no log-targets."""
+
+    def plain(model: Any, target: Any) -> Any:
+        return model, target
+
+    def rich(model: Any, target: Any, reduction: str = "mean", log_target: bool = False) -> Any:
+        return model, target, reduction, log_target
+
+    narrow, wide = (adapted(each, KL_DIV) for each in (plain, rich))
+    assert narrow.convention.reductions == {"mean": Reduction.MEAN}
+    assert narrow.convention.target == (Space.PROBABILITY,)
+    assert wide.convention.reductions == KL_DIV.convention.reductions
+    assert wide.convention.target == KL_DIV.convention.target
+    assert not narrow.legacy
+    assert narrow.like == KL_DIV.name
+    assert not adapted(plain, KL_DIV, strict=True).like
+
+
+class _Module:
+    """What a module looks like from outside: any argument, handed on to ``forward``."""
+
+    def __init__(self, reduction: str = "mean") -> None:
+        self.reduction = reduction
+
+    def __call__(self, *tensors: Any, **keywords: Any) -> Any:
+        return self.forward(*tensors, **keywords)
+
+    def forward(self, model: Any, target: Any) -> Any:
+        """Return what was handed over."""
+        return self.reduction, model, target
+
+
+def test_a_module_keeps_the_reduction_it_was_made_with() -> None:
+    """An object is asked for its own reduction, a class for every one it can be made with."""
+    made = adapted(_Module("sum"), KL_DIV)
+    assert made.convention.reductions == {"sum": Reduction.SUM}
+    assert adapted(_Module, KL_DIV).convention.reductions == KL_DIV.convention.reductions
+
+
+@pytest.mark.parametrize(
+    ("kernel", "words"),
+    [
+        (3, "is of type int, and cannot be called"),
+        (lambda only: only, "does not take two tensors in a row (model, target)"),
+        (lambda model, target, temperature: (model, target, temperature), "also demands temperature"),
+    ],
+)
+def test_what_cannot_be_called_alike_is_refused_in_a_sentence(kernel: Any, words: str) -> None:
+    """The message says what the kernel takes, and what would be handed over."""
+    with pytest.raises(UncallableError) as refused:
+        adapted(kernel, KL_DIV, "mine")
+    assert words in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ({"like": "scipy.rel_entr"}, "'scipy.rel_entr'"),
+        ({"profile": "fast"}, "'fast'"),
+        ({"dtype": "float8"}, "'float8'"),
+        ({"device": "tpu"}, "'tpu'"),
+        ({"framework": "cupy"}, "'cupy'"),
+    ],
+)
+def test_an_unknown_name_is_given_back_with_the_known_ones(how: dict[str, Any], words: str) -> None:
+    """Every argument that is a name is checked before anything is asked."""
+    with pytest.raises(ValueError, match="known") as refused:
+        verify(right, **({"like": REL_ENTR, "profile": "quick"} | how))
+    assert words in str(refused.value)
+
+
+KERNELS = """
+import numpy as np
+def right(p, q):
+    with np.errstate(all="ignore"):
+        term = p * (np.log(p) - np.log(q))
+    zero = term.dtype.type(0)
+    return np.where((p == 0) & (q >= 0), zero, np.where(p < 0, term.dtype.type(np.inf), term))
+def halved(p, q):
+    return right(p, q) / 2
+def three(p, q, r):
+    return p
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "words"),
+    [
+        ("right", 0, "✓ right"),
+        ("halved", 1, "✗ values/pointwise"),
+        ("three", 2, "also demands r"),
+        ("four", 2, "nothing there bears the name"),
+    ],
+)
+def test_the_command_ends_with_its_verdict(tmp_path: Path, name: str, code: int, words: str) -> None:
+    """0 it conforms, 1 something is broken, 2 it could not be asked; never a traceback of ours."""
+    (tmp_path / "mine.py").write_text(KERNELS)
+    line = f"verify mine.py:{name} --like {REL_ENTR} --dtype float32 --profile quick --seed 1"
+    done = command.ask(*line.split(), at=tmp_path)
+    assert done.code == code, done.all
+    assert words in done.all
+    assert "Traceback" not in done.all
+
+
+def test_the_package_s_face_is_its_api() -> None:
+    """What users import comes from the package itself, and only when it is asked for."""
+    for name in kl_conformance.__all__:
+        assert getattr(kl_conformance, name).__name__ == name
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = kl_conformance.nonsense

@@ -1,0 +1,274 @@
+"""What an answer, and its gradient, do along a direction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kl_reference.answer import sheet_of
+from kl_reference.condition import ELEMENTARY, blocked, slope_scale, weight_error
+from kl_reference.convention import Formula, Reduction, Side, Space
+from kl_reference.distribution import Distribution
+from kl_reference.enclosure import Array, Enclosure, Scale
+from kl_reference.machine import require_ieee
+from kl_reference.problem import Problem
+from kl_reference.reduction import Terms, divisor, outer, restored, sheet_shape, summed_axes
+from kl_reference.scaled import Scaled
+from kl_reference.sheet import classes_last
+from kl_reference.term import slope
+
+RULES: Final = 32.0
+"""Roundings of a second derivative by p or q, worked out rule by rule: three products of nine, and their sums."""
+ROUTES: Final = 2.0
+"""What a second normalisation, of what is normalised already, may make of the errors."""
+
+
+def tangent(problem: Problem, side: Side, direction: NDArray[Any]) -> Enclosure:
+    """Return the derivative of a problem's answer along a direction in which one operand moves.
+
+    With s the slope of the term (:func:`~kl_reference.term.slope`), the answer's terms are s·v, reduced as the
+    answer is; for logits v is v − Σ softmax·v.
+
+    Parameters
+    ----------
+    problem
+        Both operands of one shape, probabilities not to be normalised.
+    side
+        The operand that moves.
+    direction
+        v, of the operand's shape, in the operand's space.
+
+    Returns
+    -------
+    Enclosure
+        Of the answer's shape. Whatever the slope, a class that does not move adds 0, and so does a probability
+        outside the clip range.
+
+    Raises
+    ------
+    ValueError
+        The shapes differ, or probabilities are to be normalised.
+    FloatingPointError
+        The thread's arithmetic does not round to nearest or flushes subnormal numbers.
+    """
+    require_ieee()
+    shape, axis, reduction = problem.shape, problem.class_axis, problem.reduction
+    with np.errstate(all="ignore"):
+        place = _Place.of(problem, side)
+        way = _way(problem, place, direction)
+        terms = _times(place.slopes(problem), way)
+        for each in summed_axes(reduction):
+            terms = terms.sum(each)
+        terms = terms.divided(divisor(reduction, shape, axis))
+        if reduction is Reduction.TERMS:
+            return terms.enclosure(lambda part: restored(part, sheet_shape(shape, axis), axis, shape))
+        return terms.enclosure(
+            lambda part: part.reshape(outer(shape, axis) if reduction is Reduction.ROWS else ())
+        )
+
+
+def curvature(
+    problem: Problem, side: Side, direction: NDArray[Any], upstream: NDArray[Any] | None = None
+) -> Enclosure:
+    """Return the derivative, along a direction, of a problem's gradient: the Hessian times that direction.
+
+    With t the term, v the direction and g the upstream gradient over the reduction's divisor:
+
+    ==================  ========================  ======================  ==================
+    with respect to     ``PLAIN``                 ``GENERALISED``         ``CROSS_ENTROPY``
+    ==================  ========================  ======================  ==================
+    p                   v/p·g                     v/p·g                   0
+    log p               p·(log p − log q + 2)·vg  p·(log p − log q + 1)·vg  −p·log q·vg
+    q                   p/q²·vg                   p/q²·vg                 p/q²·vg
+    log q               0                         q·vg                    0
+    ==================  ========================  ======================  ==================
+
+    By logits, with s their softmax, w = v − Σ sv, and G and D the first and second derivatives by the
+    logarithm, times g: D·w − s·Σ Dw − s·w·ΣG. For Q and ``PLAIN`` that is (diag s − s sᵀ)·Σpg·v.
+
+    Parameters
+    ----------
+    problem, side, direction
+        As for :func:`tangent`.
+    upstream
+        Gradient that arrives from above, of the answer's shape or one that broadcasts to it; 1 when None.
+
+    Returns
+    -------
+    Enclosure
+        Of the operand's shape. At p = 0 the limit from the right, +inf by p. An upstream gradient of 0, and a
+        direction of 0, give 0.
+
+    Raises
+    ------
+    ValueError
+        The shapes differ, or probabilities are to be normalised.
+    FloatingPointError
+        The thread's arithmetic does not round to nearest or flushes subnormal numbers.
+    """
+    require_ieee()
+    shape, axis = problem.shape, problem.class_axis
+    with np.errstate(all="ignore"):
+        place = _Place.of(problem, side)
+        way = _way(problem, place, direction)
+        incoming, count = _incoming(problem, upstream), divisor(problem.reduction, shape, axis)
+        size = np.abs(incoming) / count
+        above = _Way(Scaled.exact(incoming).divided(count), size, 2.0 * size)
+        bends = _times(place.bends(problem), above)
+        terms = _times(bends, way)
+        if place.own.space is Space.LOGITS:
+            terms = _through_softmax(place.own, terms, way, _times(place.slopes(problem), above))
+        return terms.enclosure(lambda part: restored(part, sheet_shape(shape, axis), axis, shape))
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where derivatives are taken: P, Q and the side that moves, (rows, classes) each."""
+
+    p: Distribution
+    q: Distribution
+    side: Side
+
+    @classmethod
+    def of(cls, problem: Problem, side: Side) -> _Place:
+        if problem.target.values.shape != problem.model.values.shape:
+            sides = f"{problem.target.values.shape} and {problem.model.values.shape}"
+            raise ValueError(f"along a direction both operands have one shape, not {sides}")
+        if problem.normalise and problem.side(side).space is Space.PROBABILITY:
+            raise ValueError("probabilities that are normalised first are not moved along a direction")
+        p, q = (sheet_of(problem, each).whole() for each in (Side.TARGET, Side.MODEL))
+        return cls(p, q, side)
+
+    @property
+    def own(self) -> Distribution:
+        return self.p if self.side is Side.TARGET else self.q
+
+    @property
+    def logarithmic(self) -> bool:
+        return self.own.space is not Space.PROBABILITY
+
+    def slopes(self, problem: Problem) -> Terms:
+        """Return the first derivative of every term, by the logarithm where that is what moves."""
+        value = slope(problem.formula, self.side, self.logarithmic, self.p, self.q)
+        return Terms(value, self._scale(problem))
+
+    def bends(self, problem: Problem) -> Terms:
+        """Return the second derivative of every term."""
+        formula, unit = problem.formula, self._scale(problem)
+        first, weight = self.slopes(problem), self.own.weight()
+        if self.side is Side.TARGET and self.logarithmic:
+            value = first.value if formula is Formula.CROSS_ENTROPY else first.value + weight
+            more = 2.0 * unit.magnitude + self.p.rough * (weight_error(self.p) + ELEMENTARY)
+            size = unit.magnitude + self.p.rough
+            return Terms(value, _bounded(unit.fixed + more, size, unit.gradual + 2.0, unit.flushed + 2.0))
+        if self.logarithmic:
+            if formula is not Formula.GENERALISED:
+                return self._nothing()
+            size = self.q.rough
+            return Terms(
+                weight, _bounded(size * (3.0 + weight_error(self.q)), size, unit.gradual, unit.flushed)
+            )
+        if self.side is Side.TARGET and formula is Formula.CROSS_ENTROPY:
+            return self._nothing()
+        upper = Scaled.exact(np.ones_like(self.p.values))
+        if self.side is Side.MODEL:
+            upper = -slope(Formula.PLAIN, Side.MODEL, False, self.p, self.q)
+        value = upper / weight
+        if self.side is Side.MODEL:  # p = 0 adds nothing, wherever q is
+            value = value.replaced((self.p.extended == -np.inf) & ~np.isnan(self.q.extended), 0.0)
+        size, inverse = np.abs(value.rough), 1.0 / np.where(self.own.ordinary, self.own.rough, 1.0)
+        error = size * (RULES + weight_error(self.p) + weight_error(self.q))
+        steep = np.maximum(inverse, 1.0)
+        return Terms(value, _bounded(error, size, steep * unit.gradual, steep * unit.flushed))
+
+    def _nothing(self) -> Terms:
+        zero = np.zeros_like(self.p.values)
+        return Terms(Scaled.exact(zero), _bounded(zero, zero, zero, zero))
+
+    def _scale(self, problem: Problem) -> Scale:
+        dtype = problem.target.dtype
+        return slope_scale(problem.formula, self.side, self.logarithmic, self.p, self.q, dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """What slopes are multiplied by: its value, a bound of its size, and its error in u."""
+
+    value: Scaled
+    size: Array
+    error: Array
+
+
+def _way(problem: Problem, place: _Place, direction: NDArray[Any]) -> _Way:
+    """Return how the operand, or the logarithm that its logits make, moves: v, or v − Σ softmax·v."""
+    own, shape = place.own, problem.shape
+    given = np.broadcast_to(np.asarray(direction, dtype=np.float64), shape)
+    v = classes_last(given, problem.class_axis).reshape(own.values.shape)
+    if problem.clip is not None and own.space is Space.PROBABILITY:
+        low, high = problem.side(place.side).dtype.round(np.array(problem.clip))
+        received = classes_last(problem.side(place.side).values, problem.class_axis).reshape(v.shape)
+        v = np.where((received < low) | (received > high), 0.0, v)
+    value, size = Scaled.exact(v), np.abs(v)
+    if own.space is not Space.LOGITS:
+        return _Way(value, size, np.zeros_like(size))
+    weight = own.weight()
+    mean = (weight * value).sum(1)
+    parts = own.rough * size
+    slack = weight_error(own) + blocked(own.values.shape[1]) + 2.0
+    far = size + np.sum(parts, axis=1, keepdims=True)
+    return _Way(value + -mean, far, np.sum(parts * slack, axis=1, keepdims=True) + far)
+
+
+def _incoming(problem: Problem, upstream: NDArray[Any] | None) -> Array:
+    """Return the upstream gradient as rows × classes."""
+    shape, axis = problem.shape, problem.class_axis
+    given = np.ones(()) if upstream is None else np.asarray(upstream, dtype=np.float64)
+    match problem.reduction:
+        case Reduction.TERMS:
+            wide = classes_last(np.broadcast_to(given, shape), axis)
+        case Reduction.ROWS:
+            rows = np.broadcast_to(given, outer(shape, axis))[..., np.newaxis]
+            wide = np.broadcast_to(rows, sheet_shape(shape, axis))
+        case _:
+            wide = np.broadcast_to(np.broadcast_to(given, ()), sheet_shape(shape, axis))
+    return np.asarray(wide).reshape(-1, sheet_shape(shape, axis)[-1])
+
+
+def _times(terms: Terms, way: _Way) -> Terms:
+    """Return terms times a way; what does not move counts for nothing, however steep it is."""
+    still = (way.value.extended == 0.0) & ~np.isnan(terms.value.special)
+    value, scale = (terms.value * way.value).replaced(still, 0.0), terms.scale
+    moves = np.where(still, 0.0, 1.0)
+    fixed = scale.fixed * way.size + scale.magnitude * (way.error + way.size)
+    return Terms(
+        value,
+        _bounded(
+            moves * fixed,
+            moves * scale.magnitude * way.size,
+            moves * (scale.gradual * way.size + scale.magnitude + 1.0),
+            moves * (scale.flushed * way.size + scale.magnitude + 1.0),
+        ),
+    )
+
+
+def _through_softmax(own: Distribution, bent: Terms, way: _Way, slopes: Terms) -> Terms:
+    """Return Dw − s·Σ Dw − s·w·ΣG, given Dw and G."""
+    weight, growth = own.weight(), blocked(own.values.shape[1])
+    drawn, pull = bent.sum(1), slopes.sum(1)
+    value = bent.value + -(weight * (drawn.value + way.value * pull.value))
+    s, slack = own.rough, weight_error(own) + growth + 3.0
+    sums = drawn.scale.magnitude + way.size * pull.scale.magnitude
+    fixed = bent.scale.fixed + s * (
+        drawn.scale.fixed + way.size * pull.scale.fixed + way.error * pull.scale.magnitude + slack * sums
+    )
+    gradual = bent.scale.gradual + s * (drawn.scale.gradual + way.size * pull.scale.gradual) + sums + 2.0
+    flushed = bent.scale.flushed + s * (drawn.scale.flushed + way.size * pull.scale.flushed) + sums + 2.0
+    return Terms(value, _bounded(ROUTES * fixed, bent.scale.magnitude + s * sums, gradual, flushed))
+
+
+def _bounded(fixed: Array, magnitude: Array, gradual: Array, flushed: Array) -> Scale:
+    """Return a scale of one summand whose whole error is a multiple of u."""
+    return Scale(np.zeros_like(magnitude), fixed, magnitude, gradual, flushed, 1)
