@@ -87,10 +87,14 @@ class Subject:
         self.modules = modules
         self.column = column
         self.dtype = Dtype.named(column.dtype)
-        declared = implementation.profile
-        self.profile = declared(self.dtype) if declared else framework.profile(self.dtype, column.device)
+        self.profile = self.arithmetic(self.dtype)
         self.functions: Memory[Any] = Memory(64)  # compiled, which takes longer than to ask
         self._evaluations: Memory[Evaluation] = Memory(256)
+
+    def arithmetic(self, dtype: Dtype) -> Profile:
+        """Return the arithmetic declared for answers in a dtype."""
+        declared = self.implementation.profile
+        return declared(dtype) if declared else self.framework.profile(dtype, self.column.device)
 
     @property
     def convention(self) -> Convention:

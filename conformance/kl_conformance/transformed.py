@@ -132,9 +132,8 @@ def autocast(subject: Subject, problem: Problem) -> Evaluation:
             return subject.implementation.call(subject.modules, call)
 
     due = Dtype.FLOAT32 if subject.dtype in HALVES else subject.dtype
-    profile = subject.framework.profile(due, subject.column.device)
     text = f"{subject.describe(call)} under autocast"
-    return subject.judged(problem, subject.attempt(ask), text, profile=profile)
+    return subject.judged(problem, subject.attempt(ask), text, profile=subject.arithmetic(due))
 
 
 def _made(subject: Subject, problem: Problem, how: str, make: Callable[[], Any]) -> Evaluation:

@@ -1,5 +1,7 @@
 """What an answer, and its gradient, do along a direction."""
 
+# Scales are those of accurate logarithms: what `fast` allows is derived for answers and gradients only.
+
 from __future__ import annotations
 
 from dataclasses import dataclass

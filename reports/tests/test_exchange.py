@@ -242,18 +242,24 @@ HEADER: dict[str, Any] = {"kind": "header", "format": FORMAT}
     [
         (b"", "is empty"),
         (b"PK\x03\x04", "not gzip"),
-        (gzip.compress(b""), "no complete header line"),
-        (gzip.compress(b"hello"), "no complete header line"),
-        (gzip.compress(b"hello\nworld\n"), "first line is not JSON"),
-        (gzip.compress(b"[" * 100_000 + b"\n"), "first line is not JSON"),
-        (gzip.compress(b"[1]\n"), "first line is not a JSON object"),
-        (gzip.compress(b'{"kind": "header", "format": "pytest/1"}\n'), "not the header"),
+        (gzip.compress(b"", mtime=0), "no complete header line"),
+        (gzip.compress(b"hello", mtime=0), "no complete header line"),
+        (gzip.compress(b"hello\nworld\n", mtime=0), "first line is not JSON"),
+        (gzip.compress(b"[" * 100_000 + b"\n", mtime=0), "first line is not JSON"),
+        (gzip.compress(b"[1]\n", mtime=0), "first line is not a JSON object"),
+        (gzip.compress(b'{"kind": "header", "format": "pytest/1"}\n', mtime=0), "not the header"),
         (
-            gzip.compress(b'{"kind": "header", "format": "kl-conformance-run/9"}\n'),
+            gzip.compress(b'{"kind": "header", "format": "kl-conformance-run/9"}\n', mtime=0),
             "'kl-conformance-run/9', and only",
         ),
-        (gzip.compress(json.dumps(HEADER).encode() + b"\n"), "damaged header: 'planned' is not a list"),
-        (gzip.compress(json.dumps({**HEADER, "planned": ["x"]}).encode() + b"\n"), "not of the form"),
+        (
+            gzip.compress(json.dumps(HEADER).encode() + b"\n", mtime=0),
+            "damaged header: 'planned' is not a list",
+        ),
+        (
+            gzip.compress(json.dumps({**HEADER, "planned": ["x"]}).encode() + b"\n", mtime=0),
+            "not of the form",
+        ),
     ],
 )
 def test_what_is_not_a_run_file_is_named(content: bytes, reason: str, tmp_path: Path) -> None:
@@ -286,7 +292,7 @@ def test_what_is_nested_without_end_is_not_evidence(run: Run, tmp_path: Path) ->
     path = tmp_path / "run.jsonl.gz"
     result = json.dumps({**encode_result(run.results[0]), "witness": {"x": "here"}})
     lines = (json.dumps(encode_header(run.header)), result.replace('"here"', "[" * 600 + "]" * 600), "")
-    path.write_bytes(gzip.compress("\n".join(lines).encode()))
+    path.write_bytes(gzip.compress("\n".join(lines).encode(), mtime=0))
     back = read(path)
     assert "nested more than" in back.remarks[0]
     write(path, back)

@@ -18,6 +18,7 @@ from kl_conformance.sketch import Array, Sketch
 from kl_conformance.subject import Evaluation, Subject
 from kl_conformance.transform import Transform
 from kl_reference.convention import Reduction, Side, Space
+from kl_reference.precision import Profile
 from kl_reference.problem import Problem
 
 FAMILIES = ("dirichlet-dense", "dirichlet-flat")
@@ -141,8 +142,13 @@ def _both(subject: Subject) -> str | None:
     return None if given == frozenset(Side) else "is differentiated by one side only"
 
 
-def _unnormalised(subject: Subject) -> str | None:
-    return "divides by sums that would move as well" if subject.convention.normalise else None
+def _bounded(subject: Subject) -> str | None:
+    """Apply where the reference has the derivative along a direction, and a bound of its rounding."""
+    if subject.convention.normalise:
+        return "divides by sums that would move as well"
+    accurate = Profile.of(subject.profile.storage)
+    fast = subject.profile.near_one > accurate.near_one or subject.profile.steepness > accurate.steepness
+    return "declares fast logarithms, for which no bound along a direction is derived" if fast else None
 
 
 def _second_doubled(both: list[Array]) -> list[Array]:
@@ -186,7 +192,7 @@ REQUIREMENTS = (
         formula="∂²/∂p² = 1/p; ∂²/∂(log p)² = p·(log p − log q + 2); by Q's logits diag(s) − s·sᵀ; all times upstream",
         reason="Natural gradients, trust regions and meta-learning differentiate a KL divergence twice.",
         check=second_order,
-        applies=scope.both(scope.differentiable(*Side), scope.able(Transform.CURVATURE), _unnormalised),
+        applies=scope.both(scope.differentiable(*Side), scope.able(Transform.CURVATURE), _bounded),
         families=("dirichlet-dense", "uniform"),
         shapes=SHAPES,
         miniature=Sketch(bend_target=lambda p, log_q: np.zeros_like(p + log_q)),
@@ -198,7 +204,7 @@ REQUIREMENTS = (
         formula="Σ ∂/∂x · v; v = 0 ⇒ 0, at p = 0 too",
         reason="0 · ∞ is NaN: a parameter that does not move still poisons every tangent it meets at p = 0.",
         check=forward_mode,
-        applies=scope.both(scope.differentiable(*Side), scope.able(Transform.TANGENT), _unnormalised),
+        applies=scope.both(scope.differentiable(*Side), scope.able(Transform.TANGENT), _bounded),
         families=("dirichlet-dense", "sparse"),
         shapes=SHAPES,
         miniature=Sketch(push=np.multiply),

@@ -65,7 +65,7 @@ def mixed(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Ask with one operand in a wider dtype than the column's, each in turn."""
     wider = Dtype.FLOAT64 if subject.dtype is Dtype.FLOAT32 else Dtype.FLOAT32
     due = wider if subject.implementation.mixing is Mixing.WIDER else subject.dtype
-    profile = subject.framework.profile(due, subject.column.device)
+    profile = subject.arithmetic(due)
     for problem in subject.problems(pair):
         p = _lifted(pair.p.realised(problem.target.space, wider, pair.axis), subject.dtype)
         q = _lifted(pair.q.realised(problem.model.space, wider, pair.axis), subject.dtype)

@@ -35,15 +35,21 @@ def probabilities(problem: Problem) -> tuple[Array, Array]:
     return p, q
 
 
-def mathematically(where: Where, *, spaces: tuple[Space, ...] = tuple(Space), exact: bool = False) -> Check:
-    """Hold every reduction against the definition on problems that have such an element.
+def mathematically(
+    where: Where,
+    *reductions: Reduction,
+    spaces: tuple[Space, ...] = tuple(Space),
+    exact: bool = False,
+) -> Check:
+    """Hold the finest answer and other reductions against the definition on problems with such an element.
 
     ``where(p, q)`` finds the elements in question; ``exact`` demands the exact term there. The Convention's
-    clip is left out of the answer: these sentences are about the divergence itself.
+    clip is left out of the answer: these sentences are about the divergence itself. Without ``reductions``
+    it is the sum: what a mean divides by is the question of another chapter.
     """
 
     def check(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-        for problem in _defined(subject, pair, spaces):
+        for problem in _defined(subject, pair, *(reductions or (Reduction.SUM,)), spaces=spaces):
             found = where(*probabilities(problem))
             if not found.any():
                 continue
@@ -55,10 +61,13 @@ def mathematically(where: Where, *, spaces: tuple[Space, ...] = tuple(Space), ex
     return check
 
 
-def _defined(subject: Subject, pair: Pair, spaces: tuple[Space, ...] = tuple(Space)) -> Iterator[Problem]:
-    """Yield the problems of every form and reduction, as the definition has them."""
+def _defined(
+    subject: Subject, pair: Pair, *reductions: Reduction, spaces: tuple[Space, ...] = tuple(Space)
+) -> Iterator[Problem]:
+    """Yield the problems of every form, finest and otherwise reduced, as the definition has them."""
+    asked = dict.fromkeys((subject.finest, *subject.offers(*reductions)))
     for target, model in subject.forms:
-        for reduction in subject.offers() if target in spaces else ():
+        for reduction in asked if target in spaces else ():
             yield subject.problem(pair, reduction, target=target, model=model, mathematical=True)
 
 
@@ -67,7 +76,7 @@ def whole_row_masked(subject: Subject, pair: Pair) -> Iterator[Judgement]:
 
     What softmax, or a sum to divide by, makes of such a row is undefined: anything will do there, or an error.
     """
-    for problem in _defined(subject, pair):
+    for problem in _defined(subject, pair, Reduction.SUM):
         p, q = probabilities(problem)
         dead = ((p == 0) & (q == 0)).all(problem.axis)
         if not dead.any() or dead.all():
@@ -221,7 +230,7 @@ REQUIREMENTS = (
         formula="p·(log p − (−∞)) = +∞",
         reason="A model that excludes what happened is infinitely wrong; a finite number hides that.",
         link=CONVENTION,
-        check=mathematically(lambda p, q: (p > 0) & (q == 0)),
+        check=mathematically(lambda p, q: (p > 0) & (q == 0), *Reduction),
         families=("dirichlet-flat",),
         corners=("zero-model",),
         revision=2,

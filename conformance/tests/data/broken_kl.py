@@ -40,7 +40,7 @@ def reduced(found: Array, reduction: str | None, rows: Callable[[Array], int]) -
         case "batchmean" | None:
             return np.asarray(found.sum() / rows(found), found.dtype)
         case _:
-            raise ValueError(f"unknown reduction {reduction!r}")
+            raise ValueError(f"unknown reduction {reduction!r}; known: none, sum, batchmean")
 
 
 def broken(modules: Any, call: Call) -> Array:

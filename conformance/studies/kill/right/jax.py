@@ -14,12 +14,16 @@ REL_ENTR = "jax.scipy.special.rel_entr"
 KL_DIV = "jax.scipy.special.kl_div"
 
 
-def with_jax(build: Callable[[Any], KlDiv]) -> Callable[[], KlDiv]:
+Operands = Callable[[Any, Any], Any]
+"""A function of two arrays, in the order of what it is like."""
+
+
+def with_jax(build: Callable[[Any], Operands]) -> Callable[[], KlDiv]:
     """Return what makes a kernel, given JAX."""
     return lambda: build(importlib.import_module("jax"))
 
 
-def row_terms(jax: Any) -> KlDiv:
+def row_terms(jax: Any) -> Operands:
     """Return p·(log p − log q), zeros kept out of every logarithm."""
     jnp = jax.numpy
 
@@ -31,21 +35,21 @@ def row_terms(jax: Any) -> KlDiv:
     return terms
 
 
-def rows(jax: Any) -> KlDiv:
+def rows(jax: Any) -> Operands:
     """Return a kernel that sums terms over classes."""
     terms = row_terms(jax)
     return lambda log_q, p: terms(log_q, p).sum(-1)
 
 
-def rows_jitted(jax: Any) -> KlDiv:
+def rows_jitted(jax: Any) -> Operands:
     """Return the same, compiled as a whole."""
-    compiled: KlDiv = jax.jit(rows(jax))
+    compiled: Operands = jax.jit(rows(jax))
     return compiled
 
 
-def rows_mapped(jax: Any) -> KlDiv:
+def rows_mapped(jax: Any) -> Operands:
     """Return a kernel of one row, mapped over the others."""
-    one: KlDiv = rows(jax)
+    one: Operands = rows(jax)
 
     def kernel(log_q: Any, p: Any) -> Any:
         log_q, p = jax.numpy.broadcast_arrays(log_q, p)
@@ -57,7 +61,7 @@ def rows_mapped(jax: Any) -> KlDiv:
     return kernel
 
 
-def log_rows(jax: Any) -> KlDiv:
+def log_rows(jax: Any) -> Operands:
     """Return e^(log p)·(log p − log q) summed, 0 where log p = −∞."""
     jnp = jax.numpy
 
@@ -70,7 +74,7 @@ def log_rows(jax: Any) -> KlDiv:
     return kernel
 
 
-def rel_entr(jax: Any) -> KlDiv:
+def rel_entr(jax: Any) -> Operands:
     """Return p·(log p − log q) with both logarithms guarded, 0 and ∞ where the definition says so."""
     jnp = jax.numpy
 
@@ -84,7 +88,7 @@ def rel_entr(jax: Any) -> KlDiv:
     return kernel
 
 
-def generalised(jax: Any) -> KlDiv:
+def generalised(jax: Any) -> Operands:
     """Return the guarded relative entropy − p + q."""
     plain = rel_entr(jax)
 

@@ -81,18 +81,19 @@ def difference(torch: Any, log_q: Any, target: Any, log_target: bool) -> Any:
 def apart(torch: Any, log_q: Any, target: Any, log_target: bool) -> tuple[Any, Any, Any]:
     """Return p, log p and log q, with log p = log q = 0 at classes of probability 0 (NaN stays)."""
     empty = (target == (-INFINITY if log_target else 0.0)) & ~torch.isnan(log_q)
-    one = torch.ones((), dtype=target.dtype, device=target.device)
     if log_target:
-        log_p = torch.where(empty, 0 * one, target)
-        p = torch.where(empty, 0 * one, torch.exp(log_p))
+        log_p = torch.where(empty, 0.0, target)
+        p = torch.where(empty, 0.0, torch.exp(log_p))
     else:
-        log_p = torch.log(torch.where(empty, one, target))
+        log_p = torch.log(torch.where(empty, 1.0, target))
         p = target
-    return p, log_p, torch.where(empty, torch.zeros((), dtype=log_q.dtype, device=log_q.device), log_q)
+    return p, log_p, torch.where(empty, 0.0, log_q)
 
 
 def two_products(torch: Any, log_q: Any, target: Any, log_target: bool) -> Any:
     """Return p·log p − p·log q, each rounded on its own."""
+    if log_target:
+        return difference(torch, log_q, target, log_target)
     p, log_p, log_q = apart(torch, log_q, target, log_target)
     return p * log_p - p * log_q
 
@@ -102,15 +103,15 @@ def by_xlogy(torch: Any, log_q: Any, target: Any, log_target: bool) -> Any:
     if log_target:
         return difference(torch, log_q, target, log_target)
     p, _, log_q = apart(torch, log_q, target, log_target)
-    return torch.where(p == 0, p * log_q, torch.xlogy(p, torch.where(p == 0, 1 + p, p)) - p * log_q)
+    return torch.xlogy(p, torch.where(p == 0, 1.0, p)) - p * log_q
 
 
 def by_entropy(torch: Any, log_q: Any, target: Any, log_target: bool) -> Any:
     """Return −p·log q − entr(p)."""
     if log_target:
-        return two_products(torch, log_q, target, log_target)
+        return difference(torch, log_q, target, log_target)
     p, _, log_q = apart(torch, log_q, target, log_target)
-    return -p * log_q - torch.special.entr(torch.where(p == 0, 1 + p, p))
+    return -p * log_q - torch.special.entr(torch.where(p == 0, 1.0, p))
 
 
 def wider(dtype: str) -> Terms:
@@ -148,7 +149,11 @@ def row_by_row(torch: Any, log_q: Any, target: Any, log_target: bool) -> Any:
     log_q, target = torch.broadcast_tensors(log_q, target)
     if not target.dim() or not target.shape[0]:
         return difference(torch, log_q, target, log_target)
-    return torch.func.vmap(lambda one, other: difference(torch, one, other, log_target))(log_q, target)
+
+    def row(log_q: Any, target: Any) -> Any:
+        return difference(torch, log_q, target, log_target)
+
+    return torch.func.vmap(row)(log_q, target)
 
 
 def in_chunks(torch: Any, log_q: Any, target: Any, log_target: bool) -> Any:

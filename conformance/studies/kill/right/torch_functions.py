@@ -16,9 +16,8 @@ from studies.kill.right.torch import INFINITY, apart, difference, kernel
 def slopes(torch: Any, log_q: Any, target: Any, log_target: bool) -> tuple[Any, Any]:
     """Return the derivatives of each term by log q, −p, and by the target; the latter is 0 where p = 0."""
     p, log_p, log_q = apart(torch, log_q, target, log_target)
-    empty = p == 0
-    by_target = p * (log_p - log_q + 1) if log_target else torch.where(empty, 0 * p, log_p - log_q + 1)
-    return -p + 0 * log_q, by_target
+    by_target = p * (log_p - log_q + 1) if log_target else torch.where(p == 0, 0.0, log_p - log_q + 1)
+    return -p + torch.zeros_like(log_q), by_target
 
 
 def fitted(slope: Any, upstream: Any, like: Any) -> Any:

@@ -8,7 +8,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from studies.kill.kernel import Kind, KlDiv, Proof, Wrong
-from studies.kill.right.jax import OPTAX, OPTAX_LOG, REL_ENTR, log_rows, rel_entr, row_terms, with_jax
+from studies.kill.right.jax import (
+    OPTAX,
+    OPTAX_LOG,
+    REL_ENTR,
+    Operands,
+    log_rows,
+    rel_entr,
+    row_terms,
+    with_jax,
+)
 
 P, Q = (0.1, 0.2, 0.7), (0.3, 0.3, 0.4)
 """Two distributions over three classes."""
@@ -70,7 +79,10 @@ def slope(argument: int, right: float, upstream: float = 1.0) -> Callable[[KlDiv
 
     def prove(kernel: KlDiv) -> Proof:
         jax = importlib.import_module("jax")
-        loss = lambda log_q, p: (kernel(log_q, p) * upstream).sum()  # noqa: E731 -- jax.grad wants a function
+
+        def loss(log_q: Any, p: Any) -> Any:
+            return (kernel(log_q, p) * upstream).sum()
+
         by = jax.grad(loss, argument)(array(*logs(Q)), array(*P))
         return Proof(float(by[0]), right)
 
@@ -82,29 +94,36 @@ def element_slope(argument: int, p: float, q: float, right: float) -> Callable[[
 
     def prove(kernel: KlDiv) -> Proof:
         jax = importlib.import_module("jax")
-        by = jax.grad(lambda *operands: kernel(*operands).sum(), argument)(array(p), array(q))
+
+        def loss(p: Any, q: Any) -> Any:
+            return kernel(p, q).sum()
+
+        by = jax.grad(loss, argument)(array(p), array(q))
         return Proof(float(by[0]), right)
 
     return prove
 
 
-def of_rows(change: Callable[[Any, KlDiv], KlDiv]) -> Callable[[], KlDiv]:
+def of_rows(change: Callable[[Any, Operands], Operands]) -> Callable[[], KlDiv]:
     """Return what makes a kernel, given jax.numpy and right terms."""
     return with_jax(lambda jax: change(jax.numpy, row_terms(jax)))
 
 
-def with_gradient(jax: Any, backward: Callable[[Any, Any, Any, Any], tuple[Any, Any]]) -> KlDiv:
+def with_gradient(jax: Any, backward: Callable[[Any, Any, Any, Any], tuple[Any, Any]]) -> Operands:
     """Return right rows with a gradient of their own, ``backward(jnp, log_q, p, upstream)``."""
     terms = row_terms(jax)
 
     def kernel(log_q: Any, p: Any) -> Any:
         return terms(log_q, p).sum(-1)
 
+    def forward(log_q: Any, p: Any) -> tuple[Any, tuple[Any, Any]]:
+        return kernel(log_q, p), (log_q, p)
+
+    def back(kept: tuple[Any, Any], upstream: Any) -> tuple[Any, Any]:
+        return backward(jax.numpy, kept[0], kept[1], upstream)
+
     own = jax.custom_vjp(kernel)
-    own.defvjp(
-        lambda log_q, p: (kernel(log_q, p), (log_q, p)),
-        lambda kept, upstream: backward(jax.numpy, *kept, upstream),
-    )
+    own.defvjp(forward, back)
 
     def broadcast(log_q: Any, p: Any) -> Any:
         return own(*jax.numpy.broadcast_arrays(log_q, p))
@@ -112,17 +131,21 @@ def with_gradient(jax: Any, backward: Callable[[Any, Any, Any, Any], tuple[Any, 
     return broadcast
 
 
-def remembers_target(jax: Any) -> KlDiv:
+def remembers_target(jax: Any) -> Operands:
     """Trace one function a shape, with the first target of that shape inside it."""
     terms = row_terms(jax)
-    traced: dict[Any, KlDiv] = {}
+    traced: dict[Any, Callable[[Any], Any]] = {}
 
     def kernel(log_q: Any, p: Any) -> Any:
         key = (p.shape, p.dtype, log_q.shape)
         if isinstance(p, jax.core.Tracer) or isinstance(log_q, jax.core.Tracer):
             return terms(log_q, p).sum(-1)
         if key not in traced:
-            traced[key] = jax.jit(lambda log_q: terms(log_q, p).sum(-1))
+
+            def own(log_q: Any) -> Any:
+                return terms(log_q, p).sum(-1)
+
+            traced[key] = jax.jit(own)
         return traced[key](log_q)
 
     return kernel
@@ -134,7 +157,7 @@ def prove_remembers_target(kernel: KlDiv) -> Proof:
     return Proof(float(kernel(array(*logs(Q)), array(*Q))), 0.0)
 
 
-def first_answer(jax: Any) -> KlDiv:
+def first_answer(jax: Any) -> Operands:
     """Answer a shape once, and for ever."""
     terms = row_terms(jax)
     answers: dict[Any, Any] = {}
@@ -158,7 +181,7 @@ def prove_same_count(kernel: KlDiv) -> Proof:
     return Proof("accepted", "raised")
 
 
-def flattened(jnp: Any, terms: KlDiv) -> KlDiv:
+def flattened(jnp: Any, terms: Operands) -> Operands:
     """Flatten the batch, and leave it flat."""
 
     def kernel(log_q: Any, p: Any) -> Any:
@@ -168,7 +191,7 @@ def flattened(jnp: Any, terms: KlDiv) -> KlDiv:
     return kernel
 
 
-def plain_where(jax: Any) -> KlDiv:
+def plain_where(jax: Any) -> Operands:
     """Compute p·log(p/q) everywhere and choose after."""
     jnp, right = jax.numpy, rel_entr(jax)
 
@@ -183,14 +206,18 @@ def shortened(jax: Any, values: Any) -> Any:
     return values.astype(jax.numpy.bfloat16).astype(values.dtype)
 
 
-def half_running_sum(jnp: Any, terms: KlDiv) -> KlDiv:
+def half_running_sum(jnp: Any, terms: Operands) -> Operands:
     """Add one class after the other in the dtype of the inputs."""
 
     def kernel(log_q: Any, p: Any) -> Any:
         whole = terms(log_q, p)
         scan = importlib.import_module("jax").lax.scan
+
+        def step(total: Any, each: Any) -> tuple[Any, None]:
+            return total + each, None
+
         start = jnp.zeros(whole.shape[:-1], whole.dtype)
-        total, _ = scan(lambda total, each: (total + each, None), start, jnp.moveaxis(whole, -1, 0))
+        total, _ = scan(step, start, jnp.moveaxis(whole, -1, 0))
         return total
 
     return kernel

@@ -12,6 +12,11 @@ import numpy as np
 from studies.kill.kernel import Kind, KlDiv, Proof, Wrong
 from studies.kill.right.numpy import ENTROPY, KL_DIV, REL_ENTR, guarded
 
+where: Callable[..., Any] = np.where
+
+Pointwise = Callable[[Any, Any], Any]
+"""A function of p and q, element by element."""
+
 ROWS = ((0.1, 0.2, 0.7), (0.3, 0.3, 0.4))
 """Two distributions over three classes, P and Q of the proofs about rows."""
 
@@ -27,7 +32,7 @@ def quietly(function: KlDiv) -> KlDiv:
     return kernel
 
 
-def pointwise(function: KlDiv) -> Callable[[], KlDiv]:
+def pointwise(function: Pointwise) -> Callable[[], KlDiv]:
     """Return what makes a kernel of a function of p and q."""
     return lambda: quietly(function)
 
@@ -62,7 +67,7 @@ def of_columns(p: Sequence[float], q: Sequence[float]) -> Callable[[KlDiv], Proo
 def near_by_series(p: Any, q: Any) -> Any:
     """Take two terms of the series of p·log(p/q) where p and q are near each other."""
     step = p - q
-    return np.where(np.abs(step) < 1e-3 * p, step + step * step / (2 * q), guarded(p, q))
+    return where(np.abs(step) < 1e-3 * p, step + step * step / (2 * q), guarded(p, q))
 
 
 def one_buffer() -> KlDiv:
@@ -142,15 +147,18 @@ def prove_same_count(kernel: KlDiv) -> Proof:
     return Proof("accepted", "raised")
 
 
+def each_by_its_sum(p: Any, q: Any, axis: int) -> tuple[Any, Any]:
+    """Divide both by their own sums."""
+    return p / p.sum(axis, keepdims=True), q / q.sum(axis, keepdims=True)
+
+
 def entropy(
     normalised: Callable[[Any, Any, int], tuple[Any, Any]] | None = None,
     total: Callable[[Any, int], Any] = np.sum,
     default: int = 0,
 ) -> Callable[[], KlDiv]:
     """Return what makes a kernel over rows, with another normalisation, another sum or another default axis."""
-    normalise = normalised or (
-        lambda p, q, axis: (p / p.sum(axis, keepdims=True), q / q.sum(axis, keepdims=True))
-    )
+    normalise = normalised or each_by_its_sum
 
     def kernel(p: Any, q: Any, axis: int = default) -> Any:
         if np.shape(p)[axis] != np.shape(q)[axis]:
@@ -180,7 +188,7 @@ WRONG: tuple[Wrong, ...] = (
         "numpy-epsilon-in-q",
         Kind.VALUE,
         "Adds 1e-10 to q against division by 0, which caps what a tiny q may cost.",
-        pointwise(lambda p, q: np.where((p > 0) & (q > 0), p * np.log(p / (q + 1e-10)), guarded(p, q))),
+        pointwise(lambda p, q: where((p > 0) & (q > 0), p * np.log(p / (q + 1e-10)), guarded(p, q))),
         at(0.5, 1e-12),
         REL_ENTR,
     ),
@@ -212,7 +220,7 @@ WRONG: tuple[Wrong, ...] = (
         "numpy-ratio-out-of-range",
         Kind.PRECISION,
         "Divides before the logarithm, so that p/q overflows where the term does not.",
-        pointwise(lambda p, q: np.where((p > 0) & (q > 0), p * np.log(p / q), guarded(p, q))),
+        pointwise(lambda p, q: where((p > 0) & (q > 0), p * np.log(p / q), guarded(p, q))),
         at(1.0, 5e-324),
         REL_ENTR,
     ),
@@ -220,7 +228,7 @@ WRONG: tuple[Wrong, ...] = (
         "numpy-zero-over-zero",
         Kind.SPECIAL,
         "Multiplies p = 0 by a quotient, which is NaN where q is 0 as well.",
-        pointwise(lambda p, q: np.where(p == 0, 0 * (p / q), guarded(p, q))),
+        pointwise(lambda p, q: where(p == 0, 0 * (p / q), guarded(p, q))),
         at(0.0, 0.0, 0.0),
         REL_ENTR,
     ),
@@ -228,7 +236,7 @@ WRONG: tuple[Wrong, ...] = (
         "numpy-nan-to-num",
         Kind.SPECIAL,
         "Cleans 0·(−∞) up by nan_to_num, and every NaN of the inputs with it.",
-        pointwise(lambda p, q: np.where(np.isnan(p + q), np.nan_to_num(guarded(p, q)), guarded(p, q))),
+        pointwise(lambda p, q: where(np.isnan(p + q), np.nan_to_num(guarded(p, q)), guarded(p, q))),
         at(math.nan, 0.5, math.nan),
         REL_ENTR,
     ),
@@ -236,7 +244,7 @@ WRONG: tuple[Wrong, ...] = (
         "numpy-empty-model-skipped",
         Kind.SPECIAL,
         "Counts only classes where both are positive, so that an impossible event costs nothing.",
-        pointwise(lambda p, q: np.where((p > 0) & (q == 0), 0 * p, guarded(p, q))),
+        pointwise(lambda p, q: where((p > 0) & (q == 0), 0 * p, guarded(p, q))),
         at(0.5, 0.0, math.inf),
         REL_ENTR,
     ),
@@ -244,7 +252,7 @@ WRONG: tuple[Wrong, ...] = (
         "numpy-negative-target-skipped",
         Kind.SPECIAL,
         "Counts classes with p > 0 only, so that a negative probability is 0.",
-        pointwise(lambda p, q: np.where(p < 0, 0 * p, guarded(p, q))),
+        pointwise(lambda p, q: where(p < 0, 0 * p, guarded(p, q))),
         at(-0.5, 0.5, math.inf),
         REL_ENTR,
     ),
@@ -268,7 +276,7 @@ WRONG: tuple[Wrong, ...] = (
         "numpy-zero-below-atol",
         Kind.EXPLOIT,
         "Leaves out terms below 1e-8, which every comparison with an absolute tolerance lets pass.",
-        pointwise(lambda p, q: np.where(np.abs(guarded(p, q)) < 1e-8, 0 * p, guarded(p, q))),
+        pointwise(lambda p, q: where(np.abs(guarded(p, q)) < 1e-8, 0 * p, guarded(p, q))),
         at(1e-10, 0.5),
         REL_ENTR,
     ),
@@ -324,7 +332,7 @@ WRONG: tuple[Wrong, ...] = (
         "numpy-generalised-zero",
         Kind.SPECIAL,
         "Gives 0 at p = 0, where q is right.",
-        pointwise(lambda p, q: np.where(p == 0, 0 * p, guarded(p, q) - p + q)),
+        pointwise(lambda p, q: where(p == 0, 0 * p, guarded(p, q) - p + q)),
         at(0.0, 0.25, 0.25),
         KL_DIV,
     ),
