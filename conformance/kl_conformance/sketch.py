@@ -42,7 +42,9 @@ def generalised(p: Array, q: Array) -> Array:
 def logits_term(p: Array, logits: Array) -> Array:
     """Return p·(log p − log softmax(x)) by the stable formula."""
     shifted = logits - logits.max(-1, keepdims=True)
-    return term(p, shifted - np.log(np.exp(shifted).sum(-1, keepdims=True)))
+    # As many classes as a vocabulary has add up to more than float16 can hold.
+    total = np.exp(shifted).sum(-1, keepdims=True, dtype=np.promote_types(logits.dtype, np.float32))
+    return term(p, shifted - np.log(total).astype(logits.dtype))
 
 
 def by_logits(p: Array, logits: Array) -> Array:
