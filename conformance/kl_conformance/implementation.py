@@ -173,9 +173,7 @@ class Implementation:
     )
     mixing: Mixing | None = None
     transforms: frozenset[Transform] = frozenset({Transform.TOGETHER})
-    own: Mapping[Transform, Callable[..., Any]] = field(
-        default_factory=dict[Transform, Callable[..., Any]]
-    )
+    own: Mapping[Transform, Callable[..., Any]] = field(default_factory=dict[Transform, Callable[..., Any]])
     lacks: Mapping[Transform, str] = field(default_factory=dict[Transform, str])
     profile: Callable[[Dtype], Profile] | None = None
 
@@ -252,7 +250,9 @@ class Framework(Transformer, ABC):
             The device is none of those whose memory is asked for so much.
         """
         if device != "cuda":
-            raise AbsentError(f"asked on CUDA only, where memory allows: tensors of more than {LARGE:,} elements")
+            raise AbsentError(
+                f"asked on CUDA only, where memory allows: tensors of more than {LARGE:,} elements"
+            )
         tail = self.tensor(modules, operand, device, "contiguous")
         return self.led(modules, tail, LARGE // operand.values[0].size + 1, ones(operand.space))
 

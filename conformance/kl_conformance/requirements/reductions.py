@@ -214,6 +214,8 @@ REQUIREMENTS = (
         check=empty,
         families=("dirichlet-flat",),
         shapes=((3, 5),),
-        miniature=Sketch(reduce=lambda terms, how: reduce(terms, how) * (np.float64(terms.size) / terms.size)),
+        miniature=Sketch(
+            reduce=lambda terms, how: reduce(terms, how) * (np.float64(terms.size) / terms.size)
+        ),
     ),
 )

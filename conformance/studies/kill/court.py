@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import multiprocessing
 import time
+import warnings
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -177,7 +178,9 @@ def prepare(kernels: Sequence[Wrong | Right], plan: Plan) -> None:
         # A sketch has the Convention of torch's kl_div, and so the same problems.
         charge = charged(Right("sketch", "", Sketch, TORCH), plan)
         sketch = replace(Sketch().implementation("sketch"), like=TORCH)
-        deque(asked(sketch, charge), maxlen=0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            deque(asked(sketch, charge), maxlen=0)
 
 
 def trial(kernel: Wrong | Right, plan: Plan) -> Trial:

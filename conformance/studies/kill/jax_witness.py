@@ -62,3 +62,33 @@ def shape(right: tuple[int, ...], *given: int) -> Callable[[KlDiv], Proof]:
         return Proof(str(kernel(jnp.log(operand), operand).shape), str(right))
 
     return prove
+
+
+def slope(argument: int, right: float, upstream: float = 1.0) -> Callable[[KlDiv], Proof]:
+    """Return a proof by the derivative at the first class, P and Q given as model and target."""
+
+    def prove(kernel: KlDiv) -> Proof:
+        jax = importlib.import_module("jax")
+
+        def loss(log_q: Any, p: Any) -> Any:
+            return (kernel(log_q, p) * upstream).sum()
+
+        by = jax.grad(loss, argument)(array(*logs(Q)), array(*P))
+        return Proof(float(by[0]), right)
+
+    return prove
+
+
+def element_slope(argument: int, p: float, q: float, right: float) -> Callable[[KlDiv], Proof]:
+    """Return a proof by the derivative of one element."""
+
+    def prove(kernel: KlDiv) -> Proof:
+        jax = importlib.import_module("jax")
+
+        def loss(p: Any, q: Any) -> Any:
+            return kernel(p, q).sum()
+
+        by = jax.grad(loss, argument)(array(p), array(q))
+        return Proof(float(by[0]), right)
+
+    return prove

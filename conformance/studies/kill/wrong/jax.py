@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from studies.kill.jax_witness import P, Q, array, element, log_row, logs, row, shape
+from studies.kill.jax_witness import P, Q, array, element, element_slope, log_row, logs, row, shape
 from studies.kill.kernel import Kind, KlDiv, Proof, Wrong
 from studies.kill.right.jax import (
     OPTAX,

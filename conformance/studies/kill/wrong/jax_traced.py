@@ -2,44 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 from collections.abc import Callable
 from typing import Any
 
-from studies.kill.jax_witness import P, Q, array, logs
+from studies.kill.jax_witness import P, Q, array, element_slope, logs, slope
 from studies.kill.kernel import Kind, KlDiv, Proof, Wrong
 from studies.kill.right.jax import OPTAX, REL_ENTR, Operands, rel_entr, row_terms, with_jax
-
-
-def slope(argument: int, right: float, upstream: float = 1.0) -> Callable[[KlDiv], Proof]:
-    """Return a proof by the derivative at the first class, P and Q given as model and target."""
-
-    def prove(kernel: KlDiv) -> Proof:
-        jax = importlib.import_module("jax")
-
-        def loss(log_q: Any, p: Any) -> Any:
-            return (kernel(log_q, p) * upstream).sum()
-
-        by = jax.grad(loss, argument)(array(*logs(Q)), array(*P))
-        return Proof(float(by[0]), right)
-
-    return prove
-
-
-def element_slope(argument: int, p: float, q: float, right: float) -> Callable[[KlDiv], Proof]:
-    """Return a proof by the derivative of one element."""
-
-    def prove(kernel: KlDiv) -> Proof:
-        jax = importlib.import_module("jax")
-
-        def loss(p: Any, q: Any) -> Any:
-            return kernel(p, q).sum()
-
-        by = jax.grad(loss, argument)(array(p), array(q))
-        return Proof(float(by[0]), right)
-
-    return prove
 
 
 def with_gradient(jax: Any, backward: Callable[[Any, Any, Any, Any], tuple[Any, Any]]) -> Operands:
