@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from kl_cases.problems import Profile
 from kl_conformance import host, plan
@@ -59,9 +60,10 @@ def probe(selection: Selection) -> Header:
 def main(arguments: Sequence[str]) -> None:
     """Write what a selection sets out to ask, or why it cannot, into a file."""
     asked, said = arguments
-    fields = json.loads(asked)
-    names = {key: tuple(value) for key, value in fields.items() if isinstance(value, list)}
-    selection = Selection(**{**fields, **names, "profile": Profile(fields["profile"])})
+    fields: dict[str, Any] = json.loads(asked)
+    fields = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
+    fields["profile"] = Profile(fields["profile"])
+    selection = Selection(**fields)
     try:
         answer = encode_header(plan.header(selection, plan.cells(selection)))
     except ValueError as error:

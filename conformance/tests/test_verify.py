@@ -107,12 +107,22 @@ def test_a_module_keeps_the_reduction_it_was_made_with() -> None:
     assert adapted(_Module, KL_DIV).convention.reductions == KL_DIV.convention.reductions
 
 
+def one(only: Any) -> Any:
+    """Take one tensor."""
+    return only
+
+
+def warm(model: Any, target: Any, temperature: float) -> Any:
+    """Demand more than two tensors."""
+    return model, target, temperature
+
+
 @pytest.mark.parametrize(
     ("kernel", "words"),
     [
         (3, "is of type int, and cannot be called"),
-        (lambda only: only, "does not take two tensors in a row (model, target)"),
-        (lambda model, target, temperature: (model, target, temperature), "also demands temperature"),
+        (one, "does not take two tensors in a row (model, target)"),
+        (warm, "also demands temperature"),
     ],
 )
 def test_what_cannot_be_called_alike_is_refused_in_a_sentence(kernel: Any, words: str) -> None:
@@ -134,8 +144,9 @@ def test_what_cannot_be_called_alike_is_refused_in_a_sentence(kernel: Any, words
 )
 def test_an_unknown_name_is_given_back_with_the_known_ones(how: dict[str, Any], words: str) -> None:
     """Every argument that is a name is checked before anything is asked."""
+    given: dict[str, Any] = {"like": REL_ENTR, "profile": "quick"}
     with pytest.raises(ValueError, match="known") as refused:
-        verify(right, **({"like": REL_ENTR, "profile": "quick"} | how))
+        verify(right, **(given | how))
     assert words in str(refused.value)
 
 
