@@ -106,8 +106,7 @@ def infinite(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         except RefusedError as refusal:
             yield judge.passes(problem, subject.implementation.name, f"raised {refusal}")
             continue
-        if problem.reduction is Reduction.ROWS:
-            endless, asked_of = (np.asarray(each.any(problem.axis)) for each in (endless, asked_of))
+        endless, asked_of = (_folded(each, problem) for each in (endless, asked_of))
         fine = ~asked_of | ~np.isfinite(asked.got)
         yield judge.holds(asked, fine, "an infinite probability gave a plausible number")
         yield judge.inside(asked, ~endless)
@@ -138,12 +137,15 @@ def negative_target(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     except RefusedError as refusal:
         yield judge.passes(problem, subject.implementation.name, f"raised {refusal}")
         return
-    if problem.reduction is not Reduction.TERMS:
-        axis = problem.axis if problem.reduction is Reduction.ROWS else None
-        negative = np.asarray(negative.any(axis))
-    yield judge.holds(
-        asked, ~negative | ~np.isfinite(asked.got), "a negative probability gave a plausible number"
-    )
+    fine = ~_folded(negative, problem) | ~np.isfinite(asked.got)
+    yield judge.holds(asked, fine, "a negative probability gave a plausible number")
+
+
+def _folded(elements: judge.Mask, problem: Problem) -> judge.Mask:
+    """Return, for each element of the answer, whether any that it is made of is meant."""
+    if problem.reduction is Reduction.TERMS:
+        return elements
+    return np.asarray(elements.any(problem.axis if problem.reduction is Reduction.ROWS else None))
 
 
 def _clamped(p: Array, log_q: Array) -> Array:

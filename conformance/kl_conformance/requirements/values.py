@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from kl_conformance.requirement import Check, Level, Requirement
 from kl_conformance.requirements import scope
 from kl_conformance.requirements.support import probabilities
 from kl_conformance.sketch import Array, Sketch, log_term, reduce, term
-from kl_conformance.subject import Subject
+from kl_conformance.subject import Subject, reference
 from kl_reference.convention import Formula, Reduction, Side, Space
 
 EVERYDAY = ("dirichlet-flat", "dirichlet-sparse", "dirichlet-dense", "power-law", "peaked-logits")
@@ -57,7 +58,11 @@ def dtype_range(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         if np.max(probabilities(problem)) > subject.dtype.largest:  # in logarithms more can be said
             continue
         asked = subject.evaluate(problem)
-        within = asked.enclosure.scale.magnitude < subject.dtype.largest
+        scale = asked.enclosure.scale
+        if problem.reduction in scope.SUMS and problem.reduction is not Reduction.ROWS:
+            # A mean is divided only when everything has been added up.
+            scale = reference(replace(problem, reduction=Reduction.SUM)).scale
+        within = np.broadcast_to(scale.magnitude < subject.dtype.largest, asked.got.shape)
         if problem.reduction is Reduction.TERMS:
             yield judge.lies(asked)
         elif within.any():
