@@ -23,7 +23,7 @@ from kl_conformance.subject import RefusedError, Subject
 from kl_conformance.witness import witness
 from kl_reports.result import Result, Verdict
 
-EXAMPLES = {Profile.QUICK: 5, Profile.STANDARD: 20, Profile.THOROUGH: 200}
+EXAMPLES = {Profile.QUICK: 2, Profile.STANDARD: 20, Profile.THOROUGH: 200}
 LONG = (2, 1025)  # the one long shape of the standard profile where every new shape is compiled
 GRID_SEED = 0  # the grid is the same on every run, so that two runs answer the same questions
 

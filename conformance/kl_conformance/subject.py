@@ -358,14 +358,19 @@ def _with(call: Call, side: Side, tensor: Any) -> Call:
 
 
 def reference(problem: Problem) -> Enclosure:
-    """Return the reference's answer, remembered across columns."""
-    return _ANSWERS.get((problem.id,), lambda: answer(problem))
+    """Return the reference's answer, remembered across columns and layouts."""
+    return _ANSWERS.get((_question(problem),), lambda: answer(problem))
 
 
 def slope(problem: Problem, side: Side, upstream: Array | None) -> Enclosure:
-    """Return the reference's gradient by one side, remembered across columns."""
+    """Return the reference's gradient by one side, remembered across columns and layouts."""
     above = None if upstream is None else upstream.tobytes()
-    return _ANSWERS.get((problem.id, side, above), lambda: gradient(problem, side, upstream))
+    return _ANSWERS.get((_question(problem), side, above), lambda: gradient(problem, side, upstream))
+
+
+def _question(problem: Problem) -> str:
+    """Return the id of what is asked, wherever it lies in memory."""
+    return replace(problem, layout="contiguous").id
 
 
 def remember(count: int) -> None:

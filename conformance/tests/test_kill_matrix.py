@@ -123,7 +123,7 @@ def ruling(kernel: Wrong | Right, *stopping: str) -> Ruling:
         )
         for name in catalogue.REQUIREMENTS
     )
-    return Ruling(kernel, answers)
+    return Ruling(kernel, answers, Profile.QUICK)
 
 
 def test_the_page_names_survivors_and_false_alarms() -> None:

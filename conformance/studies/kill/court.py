@@ -23,6 +23,7 @@ from studies.kill.trial import BINDING, Answer, Charge, Question, asked, column,
 
 PATIENCE = 120.0  # seconds of silence after which a kernel hangs: one cell may compile for many shapes
 TORCH = "torch.nn.functional.kl_div"
+LOADED = ("torch", "torch.fx.experimental.symbolic_shapes")  # the latter by the first gradient
 ENDS = 3  # processes that a kernel may bring down before it is asked no more
 ENOUGH = 2  # requirements that make further dtypes needless
 MANY = 8  # kernels alike that make it worth while to compute the reference's answers before they are tried
@@ -36,10 +37,11 @@ class Plan:
     Parameters
     ----------
     profile, seeds
-        How much is asked; a wrong kernel meets the first seed's search, a right one each.
+        How much is asked; a wrong kernel meets the first seed's search, a right one each. A wrong kernel is asked
+        ``quick`` first, and no more where that stops it.
     dtypes
-        Names; those a kernel does not take are left out, and those after the one in which two requirements
-        have stopped a wrong kernel.
+        Names; those a kernel does not take are left out, those after the one in which two requirements
+        have stopped a wrong kernel, and those after the second where one has.
     jobs
         How many kernels are tried at a time.
     """
@@ -62,12 +64,15 @@ class Ruling:
         Every cell that was settled.
     small
         The first cell that stopped it, its witness made small; None where nothing did.
+    profile
+        What was asked last.
     seconds
         Time it took.
     """
 
     kernel: Wrong | Right
     answers: tuple[Answer, ...]
+    profile: Profile
     small: Answer | None = None
     seconds: float = 0.0
 
@@ -176,7 +181,7 @@ def prepare(kernels: Sequence[Wrong | Right], plan: Plan) -> None:
     remember(KEPT)
     if sum(kernel.like == TORCH for kernel in kernels) >= MANY:
         # A sketch has the Convention of torch's kl_div, and so the same problems.
-        charge = charged(Right("sketch", "", Sketch, TORCH), plan)
+        charge = charged(Right("sketch", "", Sketch, TORCH), plan, Profile.QUICK)
         sketch = replace(Sketch().implementation("sketch"), like=TORCH)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -187,17 +192,15 @@ def trial(kernel: Wrong | Right, plan: Plan) -> Trial:
     """Ask a kernel everything, and then for a small witness of what stopped it first."""
     began = time.monotonic()
     if _in_torch(kernel):
-        importlib.import_module("torch")  # once, for all of them: nothing is asked of it here
-    charge = charged(kernel, plan)
-    left, answers = tuple(charge.questions), list[Answer]()
-    for _ in range(ENDS):
-        hearing = Hearing(replace(charge, questions=left), kernel)
-        yield hearing
-        answers += hearing.answers
-        left = left[left.index(answers[-1].question) + 1 :] if answers else ()
-        if not (hearing.broken and left):
+        for name in LOADED:  # once, for all of them: nothing is asked of torch here
+            importlib.import_module(name)
+    first = Profile.QUICK if isinstance(kernel, Wrong) else plan.profile
+    for profile in dict.fromkeys((first, plan.profile)):
+        charge = charged(kernel, plan, profile)
+        answers = yield from _heard(kernel, charge)
+        ruling = Ruling(kernel, tuple(answers), profile)
+        if ruling.stops:
             break
-    ruling = Ruling(kernel, tuple(answers))
     # In chapter errors the shapes are the question, and no witness is small.
     telling = sorted(ruling.stops.values(), key=lambda stop: stop.question.requirement.startswith("errors/"))
     small = None
@@ -208,7 +211,20 @@ def trial(kernel: Wrong | Right, plan: Plan) -> Trial:
     return replace(ruling, small=small, seconds=time.monotonic() - began)
 
 
-def charged(kernel: Wrong | Right, plan: Plan) -> Charge:
+def _heard(kernel: Wrong | Right, charge: Charge) -> Generator[Hearing, None, list[Answer]]:
+    """Ask everything of a charge, in a new process where the kernel has brought one down."""
+    left, answers = tuple(charge.questions), list[Answer]()
+    for _ in range(ENDS):
+        hearing = Hearing(replace(charge, questions=left), kernel)
+        yield hearing
+        answers += hearing.answers
+        left = left[left.index(answers[-1].question) + 1 :] if answers else ()
+        if not (hearing.broken and left):
+            break
+    return answers
+
+
+def charged(kernel: Wrong | Right, plan: Plan, profile: Profile) -> Charge:
     """Return what a kernel may be asked: every requirement in every dtype it takes."""
     wrong = isinstance(kernel, Wrong)
     taken = registry.implementation(kernel.like).dtypes
@@ -219,7 +235,7 @@ def charged(kernel: Wrong | Right, plan: Plan) -> Charge:
         for requirement in catalogue.REQUIREMENTS
     )
     seeds = plan.seeds[:1] if wrong else plan.seeds
-    return Charge(kernel.name, questions, plan.profile, seeds, enough=ENOUGH if wrong else 0)
+    return Charge(kernel.name, questions, profile, seeds, enough=ENOUGH if wrong else 0)
 
 
 def _in_torch(kernel: Wrong | Right) -> bool:

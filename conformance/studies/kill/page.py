@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from kl_cases.problems import Profile
 from kl_conformance import catalogue, registry
 from kl_conformance.registry import installed_version
 from kl_reports.result import Verdict
@@ -97,6 +98,7 @@ def _described(ruling: Ruling) -> dict[str, Any]:
         "like": kernel.like,
         "kind": kernel.kind.value if isinstance(kernel, Wrong) else None,
         "sentence": kernel.sentence,
+        "profile": ruling.profile.value,
         "asked": len(ruling.answers),
         "seconds": round(ruling.seconds, 1),
         "stops": {
@@ -118,6 +120,7 @@ def _head(matrix: Matrix) -> str:
     sizes = [ruling.numbers for _, ruling in wrong if ruling.numbers is not None]
     versions = ", ".join(f"{name} {installed_version(name)}" for name in ("numpy", "torch", "jax"))
     stopped = len(wrong) - len(matrix.survivors)
+    at_once = sum(bool(ruling.stops) and ruling.profile is Profile.QUICK for _, ruling in wrong)
     lines = [
         "# The kill matrix: what stops a wrong kernel",
         "",
@@ -131,6 +134,8 @@ def _head(matrix: Matrix) -> str:
         "",
         f"- Stopped: **{stopped} of {len(wrong)}**{_share(stopped, len(wrong))}, "
         f"{twice} of them by two requirements or more. Survivors: {_listed(matrix.survivors)}.",
+        f"- Stopped by profile quick: {at_once} of {len(wrong)}{_share(at_once, len(wrong))}; only the others are "
+        f"asked again, in profile {plan.profile.value}.",
         f"- False alarms: {_listed(matrix.alarms)}.",
     ]
     if matrix.mistakes:

@@ -54,8 +54,8 @@ class Charge:
     brief
         Whether a broken pair is left as it was found.
     enough
-        So many requirements that have stopped the kernel make the dtypes that are left needless; before that,
-        none is asked again that has stopped it. 0 asks everything.
+        So many requirements that have stopped the kernel make the dtypes that are left needless, and after two
+        dtypes one does; before that, none is asked again that has stopped it. 0 asks everything.
     """
 
     kernel: str
@@ -83,7 +83,8 @@ def asked(own: Implementation, charge: Charge) -> Iterator[Question | Answer]:
     stopped: set[str] = set()
     for question in charge.questions:
         new = question.dtype not in subjects
-        if charge.enough and (question.requirement in stopped or (new and len(stopped) >= charge.enough)):
+        satisfied = len(stopped) >= (1 if len(subjects) >= 2 else charge.enough)
+        if charge.enough and (question.requirement in stopped or (new and satisfied)):
             continue
         yield question
         if new:
