@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from kl_conformance import catalogue
-from kl_conformance.sketch import Sketch
+from kl_conformance.sketch import Sketch, term
 from kl_conformance.subject import Subject
 from kl_reference.convention import Reduction, Space
 from kl_reports.result import Verdict
 from kl_trials.asked import settled, subject
 
+RIGHT = Sketch()
 NARROW = {
     "mean alone": ({"mean": Reduction.MEAN}, (Space.PROBABILITY,)),
     "sum alone": ({"sum": Reduction.SUM}, (Space.PROBABILITY,)),
@@ -20,12 +24,11 @@ NARROW = {
 }
 
 
-def narrow(name: str) -> Subject:
-    """Return a right sketch of that narrow Convention."""
+def narrow(name: str, sketch: Sketch = RIGHT) -> Subject:
+    """Return a sketch, a right one unless another is given, of that narrow Convention."""
     reductions, target = NARROW[name]
-    return subject(
-        Sketch(target=target, reductions=reductions, default=next(iter(reductions))), dtype="float32"
-    )
+    own = replace(sketch, target=target, reductions=reductions, default=next(iter(reductions)))
+    return subject(own, dtype="float32")
 
 
 @pytest.mark.parametrize("name", NARROW)
@@ -37,3 +40,11 @@ def test_no_requirement_stumbles_over_a_narrow_convention(requirement: str, name
         found.detail
     )
     assert found.verdict is Verdict.PASS or found.detail
+
+
+@pytest.mark.parametrize("name", [name for name, (_, target) in NARROW.items() if Space.LOG not in target])
+def test_an_epsilon_shows_where_no_terms_are_given(name: str) -> None:
+    """log(p + 1e-10) is found by sums of one term each, though it vanishes in any longer sum."""
+    shifted = Sketch(term=lambda p, log_q: term(p, log_q) + p * np.log1p(p.dtype.type(1e-10) / p))
+    found = settled("values/pointwise", narrow(name, shifted))
+    assert found.verdict is Verdict.FAIL

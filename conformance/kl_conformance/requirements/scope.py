@@ -26,6 +26,15 @@ def both(*tests: Applies) -> Applies:
     return applies
 
 
+def either(first: Applies, second: Applies) -> Applies:
+    """Apply where one of two tests does; where neither, for the second's reason."""
+
+    def applies(subject: Subject) -> str | None:
+        return None if first(subject) is None else second(subject)
+
+    return applies
+
+
 def offers(*reductions: Reduction) -> Applies:
     """Apply where at least one of the reductions is offered."""
 

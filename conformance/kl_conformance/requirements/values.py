@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from kl_cases.pair import Pair
+from kl_cases.pair import Measure, Pair
 from kl_conformance import judge
 from kl_conformance.judge import Judgement
 from kl_conformance.requirement import Check, Level, Requirement
@@ -17,6 +17,7 @@ from kl_conformance.sketch import Array, Sketch, log_term, reduce, term
 from kl_conformance.subject import Subject, reference
 from kl_reference.convention import Formula, Reduction, Side, Space
 
+SINGLES = 8  # terms of a pair that are asked one call each
 EVERYDAY = ("dirichlet-flat", "dirichlet-sparse", "dirichlet-dense", "power-law", "peaked-logits")
 KL_DIV_LOSS = "https://docs.pytorch.org/docs/stable/generated/torch.nn.KLDivLoss.html"
 
@@ -32,6 +33,24 @@ def lies(*reductions: Reduction, subnormals: bool = False) -> Check:
             yield judge.lies(subject.evaluate(problem))
 
     return check
+
+
+def pointwise(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Ask for terms; of who gives none, for the sums of one term each, which are as good."""
+    if subject.offers(Reduction.TERMS):
+        yield from lies(Reduction.TERMS)(subject, pair)
+        return
+    p, q = (
+        np.broadcast_to(each.expressed(Space.LOG, pair.axis), pair.shape).ravel() for each in (pair.p, pair.q)
+    )
+    rows = bool(subject.offers(Reduction.ROWS))
+    # As rows of one class, one call gives all of them; else a few are asked, one call each, from the smallest p on.
+    few = np.argsort(p)[np.unique(np.linspace(0, p.size - 1, SINGLES, dtype=int))]
+    for some in [np.arange(p.size)] if rows else few[:, np.newaxis]:
+        terms = [Measure(values[some][:, np.newaxis], Space.LOG) for values in (p, q)]
+        origin = f"terms one by one of {pair.origin}"
+        for problem in subject.problems(Pair(terms[0], terms[1], origin=origin)):
+            yield judge.lies(subject.evaluate(problem))
 
 
 def graded(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -78,13 +97,18 @@ def _naive_logits(p: Array, logits: Array) -> Array:
 REQUIREMENTS = (
     Requirement(
         id="values/pointwise",
-        sentence="Each unreduced term lies in the tolerance of its own rounding, over the whole normal range.",
+        sentence="Each term, unreduced or a sum of its own, lies in the tolerance of its own rounding, over the whole normal range.",
         formula="|got − p·(log p − log q)| ≤ k·u·p·(|log p| + |log q|)",
         reason="A fault such as log(p + 1e-10) vanishes in any sum over a vocabulary, and shows in a term.",
         link=KL_DIV_LOSS,
-        check=lies(Reduction.TERMS),
-        applies=scope.terms,
+        check=pointwise,
+        # Of normalised operands a row of one class says nothing.
+        applies=scope.either(
+            scope.terms,
+            scope.both(scope.sums, scope.unnormalised, scope.takes(Side.MODEL, Space.PROBABILITY, Space.LOG)),
+        ),
         families=("ladder", *EVERYDAY, "measure"),
+        revision=2,
         miniature=Sketch(term=lambda p, lq: p * (np.log(p + 1e-10) - lq)),
     ),
     Requirement(
