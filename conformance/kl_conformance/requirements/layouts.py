@@ -16,7 +16,7 @@ from kl_conformance.requirement import Check, Requirement
 from kl_conformance.requirements import scope
 from kl_conformance.requirements.values import KL_DIV_LOSS
 from kl_conformance.sketch import Array, Sketch, term
-from kl_conformance.subject import RefusedError, Subject
+from kl_conformance.subject import RefusedError, Subject, ordinary
 from kl_reference.convention import Reduction, Side, Space
 
 FAMILIES = ("dirichlet-flat", "power-law")
@@ -58,6 +58,21 @@ def _laid(subject: Subject, pair: Pair, layout: str) -> Iterator[Judgement]:
             yield judge.lies(
                 subject.gradient(problem, Side.MODEL), "the gradient is wrong", decisive=decisive
             )
+
+
+def one_tensor(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Give the target for the model as well: one tensor, read by each argument in its own way."""
+    for target, model in subject.forms:
+        if target is Space.LOGITS or model is Space.LOGITS:
+            continue
+        problem = subject.problem(pair, target=target, model=model)
+        twin = replace(problem, model=replace(problem.target, space=model))
+        if ordinary(twin) and subject.in_domain(twin):
+            call = subject.call(twin)
+            got = subject.ask(replace(call, model=call.target))
+            asked = subject.judged(twin, got, f"{subject.describe(call)}, one tensor for both")
+            # As two equal distributions it has the divergence 0, which proves little.
+            yield judge.lies(asked, decisive=target is not model)
 
 
 def permutation(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -144,6 +159,11 @@ def _first_row_only(target: Array, model: Array) -> tuple[Array, Array]:
     return target * (alone[:, np.newaxis] if target.strides[0] == 0 else 1), model
 
 
+def _nothing_to_itself(target: Array, model: Array) -> tuple[Array, Array]:
+    """Takes one tensor for one distribution."""
+    return (target * 0, model) if target is model else (target, model)
+
+
 def _as_the_target_lies(target: Array, model: Array) -> tuple[Array, Array]:
     """Reads the model by the strides of the target."""
     memory = model.ravel("K")
@@ -210,6 +230,18 @@ REQUIREMENTS = (
         families=("dirichlet-flat",),
         shapes=SHAPES,
         miniature=Sketch(before=_as_the_target_lies),
+    ),
+    Requirement(
+        id="layouts/one-tensor",
+        sentence="Both arguments may be one tensor, which is read as each argument says.",
+        formula="f(x, x) = f(x, copy of x)",
+        reason="A shortcut for P = Q that compares addresses takes probabilities for logarithms.",
+        check=one_tensor,
+        # Read as probabilities and as their logarithms, no tensor is two distributions.
+        applies=scope.both(scope.unnormalised, scope.takes(Side.MODEL, Space.PROBABILITY, Space.LOG)),
+        families=FAMILIES,
+        shapes=SHAPES,
+        miniature=Sketch(before=_nothing_to_itself),
     ),
     Requirement(
         id="layouts/permutation",

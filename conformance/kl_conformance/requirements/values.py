@@ -97,7 +97,7 @@ def _naive_logits(p: Array, logits: Array) -> Array:
 REQUIREMENTS = (
     Requirement(
         id="values/pointwise",
-        sentence="Each term, unreduced or a sum of its own, lies in the tolerance of its own rounding, over the whole normal range.",
+        sentence="Each term, unreduced or a sum of its own, lies in the tolerance of its own rounding, at every size.",
         formula="|got − p·(log p − log q)| ≤ k·u·p·(|log p| + |log q|)",
         reason="A fault such as log(p + 1e-10) vanishes in any sum over a vocabulary, and shows in a term.",
         link=KL_DIV_LOSS,
