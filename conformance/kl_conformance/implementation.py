@@ -142,6 +142,8 @@ class Implementation:
         The dtype documented for the answer to operands of two dtypes; None where nothing is.
     transforms
         What it promises can be done with a call beside making it, as far as its framework can.
+    refuses
+        Of these, what it may also refuse by raising: then it has no such answer, and none that is wrong.
     own
         Transforms it brings itself where its framework has none: ``own(modules, call, …)``, followed by the side
         and the direction, or the upstream gradient, where :class:`Transformer` takes them.
@@ -173,6 +175,7 @@ class Implementation:
     )
     mixing: Mixing | None = None
     transforms: frozenset[Transform] = frozenset({Transform.TOGETHER})
+    refuses: frozenset[Transform] = frozenset()
     own: Mapping[Transform, Callable[..., Any]] = field(default_factory=dict[Transform, Callable[..., Any]])
     lacks: Mapping[Transform, str] = field(default_factory=dict[Transform, str])
     profile: Callable[[Dtype], Profile] | None = None

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from kl_conformance.implementation import Call, Implementation
+from kl_conformance.transform import Transform
 from kl_reference.convention import Convention, Space
 
 UNDIFFERENTIABLE = {"numpy", "scipy"}
@@ -65,6 +66,8 @@ def adapted(
         needs_distributions=like.needs_distributions,
         legacy=legacy,
         like=permission,
+        transforms=like.transforms & {Transform.TOGETHER, Transform.CURVATURE},
+        refuses=frozenset({Transform.CURVATURE}),  # as torch's once_differentiable does
     )
 
 

@@ -145,11 +145,19 @@ NAMES: Mapping[str, Reduction] = {
 LEGACY = (Spelling({"reduce": True}, Reduction.MEAN), Spelling({"reduce": False}, Reduction.TERMS))
 
 
+def gathered(slope: Array, shape: tuple[int, ...]) -> Array:
+    """Return the gradient of an argument of that shape, summed over its copies."""
+    slope = slope.sum(tuple(range(slope.ndim - len(shape))))
+    copied = tuple(axis for axis, length in enumerate(shape) if length != slope.shape[axis])
+    return np.asarray(slope.sum(copied, keepdims=True))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sketch:
     """The parts of an implementation; replace one to make a miniature of a fault.
 
-    ``by_model`` and ``by_target`` are the derivatives of one term; ``before`` sees both arrays first (and may
+    ``by_model`` and ``by_target`` are the derivatives of one term, ``gathered`` what becomes of those of an
+    argument that was broadcast; ``before`` sees both arrays first (and may
     raise, or change them), ``after`` the answer last. ``spelt`` reads old arguments, ``weigh`` and ``keep``
     apply weights and a mask to the terms. ``bend_target`` is the second derivative by the target, ``push`` what a
     tangent makes of a slope, ``promote`` what becomes of two dtypes, and ``ways`` what becomes of that which a
@@ -162,6 +170,7 @@ class Sketch:
     divisor: Callable[[Reduction, tuple[int, ...]], float] = divisor
     by_model: Term = by_model
     by_target: Term = by_target
+    gathered: Callable[[Array, tuple[int, ...]], Array] = gathered
     before: Callable[[Array, Array], tuple[Array, Array]] = same_classes
     after: Callable[[Array], Array] = unchanged
     upstream: Callable[[Array], Array] = unchanged
@@ -202,8 +211,11 @@ class Sketch:
     def gradient(self, modules: Any, call: Call, side: Side, upstream: Any) -> Any:
         """Differentiate one call."""
         del modules
-        part = self._slope(call, side)
-        return (part * self._above(call, upstream) / self._divisor(call, part)).astype(call.target.dtype)
+        whole = np.broadcast_shapes(np.shape(call.target), np.shape(call.model))
+        part = np.broadcast_to(self._slope(call, side), whole)
+        slope = part * self._above(call, upstream) / self._divisor(call, part)
+        own = np.shape(call.model if side is Side.MODEL else call.target)
+        return self.gathered(slope, own).astype(call.target.dtype)
 
     def _above(self, call: Call, upstream: Any) -> Array:
         seed = self.upstream(np.asarray(1.0 if upstream is None else upstream))

@@ -60,17 +60,18 @@ class Torch(Framework):
         return Profile.of(dtype)
 
     def tensor(self, modules: Modules, operand: Operand, device: str, layout: str) -> Any:
-        """Hand an operand over without copying, so that its strides arrive as they are."""
+        """Hand an operand over with all the memory it is a view of: strides and offset arrive as they are."""
         torch = modules.torch
         view = LAYOUTS[layout](operand.values)
-        if not view.flags.writeable:  # torch warns about read-only memory, which an expanded view is
-            base = torch.from_numpy(np.ascontiguousarray(view[:1]))
-            tensor = base.expand(view.shape)
-        else:
-            tensor = torch.from_numpy(view)
-        if operand.dtype is Dtype.BFLOAT16:
-            tensor = _like_strides(torch, tensor, torch.bfloat16)
-        return tensor.to(device)
+        whole = view
+        while isinstance(whole.base, np.ndarray):
+            whole = whole.base
+        if not whole.flags.writeable:  # torch warns about memory that is read-only
+            view = whole = view.copy()
+        dtype = torch.bfloat16 if operand.dtype is Dtype.BFLOAT16 else None
+        storage = torch.from_numpy(whole.reshape(-1, order="A")).to(device, dtype)
+        offset = (view.ctypes.data - whole.ctypes.data) // view.itemsize
+        return storage.as_strided(view.shape, [step // view.itemsize for step in view.strides], offset)
 
     def raw(self, modules: Modules, values: NDArray[Any], device: str) -> Any:
         """Hand a NumPy array over in its own dtype."""

@@ -12,6 +12,7 @@ from kl_conformance import judge
 from kl_conformance.judge import Judgement
 from kl_conformance.requirement import Applies, Check, Requirement
 from kl_conformance.requirements import scope
+from kl_conformance.requirements.reductions import spread
 from kl_conformance.requirements.support import probabilities
 from kl_conformance.requirements.values import KL_DIV_LOSS
 from kl_conformance.sketch import Sketch, divisor
@@ -125,6 +126,24 @@ def target_at_zero(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         yield judge.inside(asked, p > 0)
 
 
+def broadcast(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Differentiate by each side where one of them is broadcast."""
+    for one in spread(subject, pair):
+        for problem in subject.problems(one, subject.finest, Reduction.MEAN):  # divisors: chapter reductions
+            for side in Side:
+                if side in subject.implementation.gradients and (
+                    side is Side.MODEL or probabilities(problem)[0].all()
+                ):
+                    yield judge.lies(subject.gradient(problem, side, upstream_of(problem)))
+
+
+def _first_copy(gradient: Array, shape: tuple[int, ...]) -> Array:
+    """Return the gradient of the first of an argument's copies."""
+    while gradient.ndim > len(shape):
+        gradient = gradient[0]
+    return gradient[tuple(slice(length) for length in shape)]
+
+
 def _mean_is_sum(reduction: Reduction, shape: tuple[int, ...]) -> float:
     return divisor(Reduction.BATCHMEAN if reduction is Reduction.MEAN else reduction, shape)
 
@@ -179,6 +198,18 @@ REQUIREMENTS = (
         shapes=((4,), (3, 5)),
         revision=2,
         miniature=Sketch(upstream=lambda upstream: np.ones_like(upstream)),
+    ),
+    Requirement(
+        id="gradients/broadcast",
+        sentence="An argument that is broadcast gets the sum of its copies' gradients, in its own shape.",
+        formula="∂L/∂x = Σ over copies of x; shape(∂L/∂x) = shape(x)",
+        reason="One teacher row for a whole batch: a backward pass written element by element keeps one copy's share.",
+        check=broadcast,
+        applies=scope.both(scope.broadcasts, scope.differentiable(*Side)),
+        families=FAMILIES[:1],
+        shapes=((3, 5),),
+        link=KL_DIV_LOSS,
+        miniature=Sketch(gathered=_first_copy),
     ),
     Requirement(
         id="gradients/logits",

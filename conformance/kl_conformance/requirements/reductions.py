@@ -24,7 +24,7 @@ SHAPES = ((4,), (1, 4), (3, 5), (2, 3, 5))
 
 def none(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Look at the shape and the dtype of the unreduced answer, of broadcast inputs as well."""
-    pairs = (pair, *_broadcast(pair)) if subject.implementation.broadcasts else (pair,)
+    pairs = (pair, *spread(subject, pair)) if subject.implementation.broadcasts else (pair,)
     for each in pairs:
         for problem in subject.problems(each):
             asked = subject.evaluate(problem)
@@ -42,18 +42,22 @@ def total(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         yield judge.balances(sides, '"sum" is not the sum of "none"')
 
 
-def _broadcast(pair: Pair) -> Iterator[Pair]:
-    """Yield one row for P, then one row for Q, against many rows of the other."""
+def spread(subject: Subject, pair: Pair) -> Iterator[Pair]:
+    """Yield one row for P, then one for Q, against many of the other; likewise one class, where that is promised."""
     if pair.rows < 2:
         return
     rows = [Measure(m.values.reshape(-1, pair.classes)[0], m.space) for m in (pair.p, pair.q)]
     for p, q in ((rows[0], pair.q), (pair.p, rows[1])):
         yield Pair(p, q, axis=pair.axis, origin=f"{pair.origin}, one row broadcast")
+    if not subject.implementation.compares_distributions:
+        classes = [Measure(m.values[..., :1], m.space) for m in (pair.p, pair.q)]
+        for p, q in ((classes[0], pair.q), (pair.p, classes[1])):
+            yield Pair(p, q, axis=pair.axis, origin=f"{pair.origin}, one class broadcast")
 
 
 def broadcast(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Hand over one row against many."""
-    for one in _broadcast(pair):
+    """Hand over one row against many, and one class."""
+    for one in spread(subject, pair):
         yield from lies(*scope.SUMS)(subject, one)
 
 

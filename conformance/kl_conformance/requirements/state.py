@@ -10,9 +10,13 @@ from kl_cases.pair import Pair
 from kl_conformance import judge
 from kl_conformance.judge import Judgement
 from kl_conformance.requirement import Requirement
+from kl_conformance.requirements import scope
+from kl_conformance.requirements.gradients import upstream_of
+from kl_conformance.requirements.support import probabilities
 from kl_conformance.requirements.values import KL_DIV_LOSS
 from kl_conformance.sketch import Array, Sketch
 from kl_conformance.subject import Subject
+from kl_reference.convention import Side
 
 FAMILIES = ("dirichlet-flat", "power-law")
 SHAPES = ((3, 5), (8, 31))
@@ -45,6 +49,21 @@ def repeatable(subject: Subject, pair: Pair) -> Iterator[Judgement]:
             yield judge.holds(first, fine, "the same call gave other bits")
 
 
+def upstream_untouched(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Look at the upstream gradient, bit by bit, after the backward pass."""
+    for problem in subject.problems(pair):
+        for side in (side for side in Side if side in subject.implementation.gradients):
+            if side is Side.TARGET and not probabilities(problem)[0].all():
+                continue
+            asked, after = subject.spent(problem, side, upstream_of(problem))
+            fine = after == asked
+            text = f"gradient by the {side.value} of {subject.describe(subject.call(problem))}"
+            if fine.all():
+                yield judge.passes(problem, text)
+            else:
+                yield judge.fails(problem, text, "the upstream gradient was written to")
+
+
 class _Scribbler:
     """Writes into its model to save a buffer."""
 
@@ -63,6 +82,17 @@ class _Forgetful:
     def __call__(self, answer: Array) -> Array:
         self.calls += 1
         return answer if self.calls % 10 else answer * 2
+
+
+def _writable(subject: Subject) -> str | None:
+    return None if subject.framework.strided else f"arrays of {subject.framework.name} cannot be written to"
+
+
+def _halved(upstream: Array) -> Array:
+    """Uses the upstream gradient as a buffer."""
+    seed = np.array(upstream)
+    upstream *= 0.5
+    return seed
 
 
 REQUIREMENTS = (
@@ -86,5 +116,17 @@ REQUIREMENTS = (
         families=FAMILIES,
         shapes=SHAPES,
         miniature=Sketch(after=_Forgetful()),
+    ),
+    Requirement(
+        id="state/upstream-untouched",
+        sentence="The upstream gradient is bitwise unchanged after the backward pass.",
+        formula="∂L/∂f before = ∂L/∂f after",
+        reason="Autograd hands one tensor to every branch of a graph: who scales it in place scales the others' share.",
+        link="https://docs.pytorch.org/docs/stable/notes/extending.html",
+        check=upstream_untouched,
+        applies=scope.both(scope.differentiable(*Side), _writable),
+        families=FAMILIES,
+        shapes=SHAPES,
+        miniature=Sketch(upstream=_halved),
     ),
 )
