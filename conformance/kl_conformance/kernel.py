@@ -66,7 +66,7 @@ def adapted(
         needs_distributions=like.needs_distributions,
         legacy=legacy,
         like=permission,
-        transforms=like.transforms & {Transform.TOGETHER, Transform.CURVATURE},
+        transforms=like.transforms & {Transform.TOGETHER, Transform.CURVATURE, Transform.INFERENCE},
         refuses=frozenset({Transform.CURVATURE}),  # as torch's once_differentiable does
     )
 

@@ -271,6 +271,7 @@ class Sketch:
             Transform.CURVATURE: self._curvature,
             Transform.TANGENT: self._tangent,
             Transform.COMPILED: self,
+            Transform.INFERENCE: self,
             Transform.BATCHED: self._batched,
             Transform.AUTOCAST: self._autocast,
         }

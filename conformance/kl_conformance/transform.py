@@ -1,4 +1,4 @@
-"""What can be done with a call beside making it: differentiated otherwise, compiled, batched, autocast."""
+"""What can be done with a call beside making it: differentiated otherwise or not at all, compiled, batched, autocast."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ class Transform(Enum):
     COMPILED = "compile a call"
     BATCHED = "batch a call"
     AUTOCAST = "choose dtypes by itself"
+    INFERENCE = "switch gradients off"
 
 
 class Transformer:
@@ -68,3 +69,7 @@ class Transformer:
     def autocast(self, modules: Any, device: str) -> AbstractContextManager[Any]:
         """Return the region in which the library chooses dtypes by itself."""
         raise NotImplementedError(Transform.AUTOCAST.value)
+
+    def inference(self, modules: Any) -> AbstractContextManager[Any]:
+        """Return the region in which nothing is remembered for gradients."""
+        raise NotImplementedError(Transform.INFERENCE.value)

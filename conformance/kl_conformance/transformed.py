@@ -1,4 +1,4 @@
-"""Calls asked in another way: by both sides at once, along a direction, compiled, batched, under autocast."""
+"""Calls asked in another way: by both sides at once, along a direction, compiled, batched, under autocast, for inference."""
 
 from __future__ import annotations
 
@@ -134,6 +134,20 @@ def autocast(subject: Subject, problem: Problem) -> Evaluation:
     due = Dtype.FLOAT32 if subject.dtype in HALVES else subject.dtype
     text = f"{subject.describe(call)} under autocast"
     return subject.judged(problem, subject.attempt(ask), text, profile=subject.arithmetic(due))
+
+
+def inferred(subject: Subject, problem: Problem) -> Evaluation:
+    """Ask the same call where gradients are switched off."""
+    call = subject.call(problem)
+    own = subject.implementation.own.get(Transform.INFERENCE)
+
+    def ask() -> Any:
+        if own is not None:
+            return own(subject.modules, call)
+        with subject.framework.inference(subject.modules):
+            return subject.implementation.call(subject.modules, call)
+
+    return _made(subject, problem, "gradients switched off", ask)
 
 
 def _made(subject: Subject, problem: Problem, how: str, make: Callable[[], Any]) -> Evaluation:

@@ -27,7 +27,7 @@ class Jax(Framework):
     name = "jax"
     devices = ("cpu", "cuda")
     compiles = True
-    transforms = frozenset(Transform) - {Transform.AUTOCAST}
+    transforms = frozenset(Transform) - {Transform.AUTOCAST, Transform.INFERENCE}
     compilers = ("jax.jit",)
 
     def load(self) -> Modules:

@@ -34,7 +34,7 @@ class TensorFlow(Framework):
 
     name = "tensorflow"
     devices = ("cpu", "cuda")
-    transforms = frozenset(Transform) - {Transform.AUTOCAST}
+    transforms = frozenset(Transform) - {Transform.AUTOCAST, Transform.INFERENCE}
     compilers = ("tf.function", "XLA")
 
     def load(self) -> Modules:

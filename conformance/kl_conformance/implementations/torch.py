@@ -110,11 +110,15 @@ class Torch(Framework):
         torch = modules.torch
         leaf = tensor.detach().requires_grad_(True)
         result = function(leaf)
-        (first,) = torch.autograd.grad(result, leaf, _seed(torch, result, upstream), create_graph=True)
+        # A backward marked once_differentiable refuses only where what arrives from above can be differentiated too.
+        seed = _seed(torch, result, upstream).detach().requires_grad_(True)
+        (first,) = torch.autograd.grad(result, leaf, seed, create_graph=True)
         if not first.requires_grad:
             return torch.zeros_like(leaf)
-        (second,) = torch.autograd.grad(first, leaf, direction.to(first.dtype), allow_unused=True)
-        return torch.zeros_like(leaf) if second is None else second
+        first.backward(
+            direction.to(first.dtype)
+        )  # autograd.grad would go past the refusal, which hangs on no tensor
+        return torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
 
     def tangent(self, modules: Modules, function: Function, tensor: Any, direction: Any) -> Any:
         """Ask ``torch.func.jvp``."""
@@ -141,6 +145,11 @@ class Torch(Framework):
     def autocast(self, modules: Modules, device: str) -> AbstractContextManager[Any]:
         """Ask ``torch.autocast`` with bfloat16, which every device knows."""
         region: AbstractContextManager[Any] = modules.torch.autocast(device, modules.torch.bfloat16)
+        return region
+
+    def inference(self, modules: Modules) -> AbstractContextManager[Any]:
+        """Ask ``torch.inference_mode``."""
+        region: AbstractContextManager[Any] = modules.torch.inference_mode()
         return region
 
     def log_softmax(self, modules: Modules, tensor: Any) -> Any:

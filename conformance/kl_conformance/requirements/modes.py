@@ -1,4 +1,4 @@
-"""Modes: compiled, batched, of two dtypes or under autocast, a call is still the same call."""
+"""Modes: compiled, batched, of two dtypes, under autocast or for inference, a call is still the same call."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from kl_reference.problem import Operand, Problem
 
 FAMILIES = ("dirichlet-flat", "power-law", "flat-logits")
 SHAPES = ((3, 5),)
+BENCHMARKS = ((2, 4096), (1, 8192), (1, 16384), (1, 32000))
 KEPT = (Reduction.TERMS, Reduction.ROWS)
 
 
@@ -90,6 +91,12 @@ def _lifted(operand: Operand, dtype: Dtype) -> Operand:
 
 def _to(operand: Operand, dtype: Dtype) -> Operand:
     return Operand.of(operand.values, operand.space, dtype)
+
+
+def inferred(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Ask for every reduction with gradients switched off."""
+    for problem in subject.problems(pair, *Reduction):
+        yield judge.lies(transformed.inferred(subject, problem))
 
 
 def autocast(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -178,5 +185,17 @@ REQUIREMENTS = (
         families=FAMILIES,
         shapes=SHAPES,
         miniature=Sketch(ways={Transform.AUTOCAST: _through_half}),
+    ),
+    Requirement(
+        id="modes/inference",
+        sentence="With gradients switched off a call is right, at the sizes that benchmarks have, too.",
+        formula="inference: f(P, Q)",
+        reason="A kernel is timed for inference, at well-known sizes: where it takes another road, it is by these signs.",
+        link="https://docs.pytorch.org/docs/stable/notes/autograd.html",
+        check=inferred,
+        applies=scope.able(Transform.INFERENCE),
+        families=("dirichlet-flat", "power-law"),
+        shapes=(*SHAPES, *BENCHMARKS),
+        miniature=Sketch(ways={Transform.INFERENCE: _through_half}),
     ),
 )
