@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kl_conformance.surroundings import Source
 from kl_conformance.transform import Transform, Transformer
 from kl_reference.convention import Convention, Reduction, Side, Space
 from kl_reference.dtype import Dtype
@@ -272,6 +273,14 @@ class Framework(Transformer, ABC):
     @abstractmethod
     def output(self, modules: Modules, tensor: Any) -> Output:
         """Take an answer back, bit for bit."""
+
+    def settings(self, modules: Modules) -> Mapping[str, Any]:
+        """Return what the library keeps for the whole process, by name."""
+        return {}
+
+    def sources(self, modules: Modules) -> Mapping[str, Source]:
+        """Return the random generators the library shares among everybody, by name."""
+        return {}
 
     @abstractmethod
     def log_softmax(self, modules: Modules, tensor: Any) -> Any:

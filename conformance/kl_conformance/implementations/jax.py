@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -45,6 +45,15 @@ class Jax(Framework):
     def profile(self, dtype: Dtype, device: str) -> Profile:
         """Return the default profile; XLA's CPU threads flush subnormals, float16 computes in float32."""
         return replace(Profile.of(dtype), flush_to_zero=device == "cpu" and dtype is not Dtype.FLOAT16)
+
+    def settings(self, modules: Modules) -> Mapping[str, Any]:
+        """Return whether float64 is enabled, and what else a call could set for everybody."""
+        config = modules.jax.config
+        return {
+            "whether JAX has float64": config.jax_enable_x64,
+            "whether JAX looks for NaN": config.jax_debug_nans,
+            "the precision of JAX's products": config.jax_default_matmul_precision,
+        }
 
     def tensor(self, modules: Modules, operand: Operand, device: str, layout: str) -> Any:
         """Hand an operand over; JAX's arrays know no strides."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -55,6 +55,15 @@ class TensorFlow(Framework):
     def profile(self, dtype: Dtype, device: str) -> Profile:
         """Return the default profile; TensorFlow's CPU threads flush subnormals, float16 computes in float32."""
         return replace(Profile.of(dtype), flush_to_zero=device == "cpu" and dtype is not Dtype.FLOAT16)
+
+    def settings(self, modules: Modules) -> Mapping[str, Any]:
+        """Return Keras's default dtype and fuzz factor, and whether functions run eagerly."""
+        config = modules.keras.config
+        return {
+            "Keras's default dtype": config.floatx(),
+            "Keras's epsilon": config.epsilon(),
+            "whether tf.functions run eagerly": modules.tf.config.functions_run_eagerly(),
+        }
 
     def tensor(self, modules: Modules, operand: Operand, device: str, layout: str) -> Any:
         """Hand an operand over; TensorFlow's tensors know no strides."""

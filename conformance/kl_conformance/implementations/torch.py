@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import shutil
 import warnings
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import FunctionType
 from typing import Any, cast
@@ -24,6 +24,7 @@ from kl_conformance.implementation import (
     Output,
     Spelling,
 )
+from kl_conformance.surroundings import Source
 from kl_conformance.transform import Function, Transform
 from kl_reference.convention import Convention, Reduction, Space
 from kl_reference.dtype import Dtype
@@ -146,6 +147,31 @@ class Torch(Framework):
         """Ask ``torch.autocast`` with bfloat16, which every device knows."""
         region: AbstractContextManager[Any] = modules.torch.autocast(device, modules.torch.bfloat16)
         return region
+
+    def settings(self, modules: Modules) -> Mapping[str, Any]:
+        """Return the default dtype and device, the modes of autograd and determinism, and the number of threads."""
+        torch = modules.torch
+        return {
+            "torch's default dtype": torch.get_default_dtype(),
+            "torch's default device": str(torch.empty(0).device),
+            "whether gradients are on": torch.is_grad_enabled(),
+            "whether torch is in inference mode": torch.is_inference_mode_enabled(),
+            "whether torch is to be deterministic": torch.are_deterministic_algorithms_enabled(),
+            "torch's number of threads": torch.get_num_threads(),
+            "whether torch may use TF32": torch.backends.cuda.matmul.allow_tf32,
+        }
+
+    def sources(self, modules: Modules) -> Mapping[str, Source]:
+        """Return the generator of the CPU, and where there is a GPU its own."""
+        torch = modules.torch
+
+        def shared(device: str, state: Callable[[], Any]) -> Source:
+            return Source(lambda: torch.rand((), device=device), lambda: state().cpu().numpy().tobytes())
+
+        found = {"torch's random generator": shared("cpu", torch.get_rng_state)}
+        if torch.cuda.is_available():
+            found["torch's random generator on CUDA"] = shared("cuda", torch.cuda.get_rng_state)
+        return found
 
     def inference(self, modules: Modules) -> AbstractContextManager[Any]:
         """Ask ``torch.inference_mode``."""

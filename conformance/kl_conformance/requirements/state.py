@@ -16,6 +16,7 @@ from kl_conformance.requirements.support import probabilities
 from kl_conformance.requirements.values import KL_DIV_LOSS
 from kl_conformance.sketch import Array, Sketch
 from kl_conformance.subject import Subject
+from kl_conformance.surroundings import changed, sources
 from kl_reference.convention import Side
 
 FAMILIES = ("dirichlet-flat", "power-law")
@@ -64,6 +65,27 @@ def upstream_untouched(subject: Subject, pair: Pair) -> Iterator[Judgement]:
                 yield judge.fails(problem, text, "the upstream gradient was written to")
 
 
+def surrounded(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Look at random generators and settings of the process after a call and its gradients."""
+    for problem in subject.problems(pair):
+        call = subject.call(problem)
+        shared = {**sources(), **subject.framework.sources(subject.modules)}
+        for each in shared.values():  # so that a seed that is set again shows
+            each.draw()
+        before = {name: each.state() for name, each in shared.items()}
+        subject.ask(call)
+        if probabilities(problem)[0].all():
+            for side in (side for side in Side if side in subject.implementation.gradients):
+                subject.gradient(problem, side)
+        after = {name: each.state() for name, each in shared.items()}
+        found = [*changed(before, after), *changed(subject.surroundings, subject.surrounding())]
+        if found:
+            note = f"not as it was before the call: {', '.join(found)}"
+            yield judge.fails(problem, subject.describe(call), note)
+        else:
+            yield judge.passes(problem, subject.describe(call))
+
+
 class _Scribbler:
     """Writes into its model to save a buffer."""
 
@@ -82,6 +104,12 @@ class _Forgetful:
     def __call__(self, answer: Array) -> Array:
         self.calls += 1
         return answer if self.calls % 10 else answer * 2
+
+
+def _drawn(answer: Array) -> Array:
+    """Draws a number from the generator everybody draws from."""
+    np.random.random()
+    return answer
 
 
 def _writable(subject: Subject) -> str | None:
@@ -128,5 +156,16 @@ REQUIREMENTS = (
         families=FAMILIES,
         shapes=SHAPES,
         miniature=Sketch(upstream=_halved),
+    ),
+    Requirement(
+        id="state/surroundings",
+        sentence="Random generators, default dtype and device, modes and environment are as they were before the call.",
+        formula="settings and random state before = after",
+        reason="A seed set for a reproducible kernel makes every dropout mask of a training run the same.",
+        link="https://docs.pytorch.org/docs/stable/notes/randomness.html",
+        check=surrounded,
+        families=FAMILIES[:1],
+        shapes=SHAPES[:1],
+        miniature=Sketch(after=_drawn),
     ),
 )
