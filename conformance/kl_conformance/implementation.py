@@ -175,7 +175,7 @@ class Implementation:
         default_factory=dict[str, Callable[[Any, Call], Any]]
     )
     mixing: Mixing | None = None
-    transforms: frozenset[Transform] = frozenset({Transform.TOGETHER})
+    transforms: frozenset[Transform] = frozenset({Transform.TOGETHER, Transform.LATER})
     refuses: frozenset[Transform] = frozenset()
     own: Mapping[Transform, Callable[..., Any]] = field(default_factory=dict[Transform, Callable[..., Any]])
     lacks: Mapping[Transform, str] = field(default_factory=dict[Transform, str])

@@ -11,6 +11,8 @@ from kl_conformance.implementation import Call, Implementation
 from kl_conformance.transform import Transform
 from kl_reference.convention import Convention, Space
 
+# What anything that can be called can be asked; the rest of what its like promises a kernel must promise itself.
+EXPECTED = {Transform.TOGETHER, Transform.LATER, Transform.CURVATURE, Transform.INFERENCE}
 UNDIFFERENTIABLE = {"numpy", "scipy"}
 
 
@@ -66,7 +68,7 @@ def adapted(
         needs_distributions=like.needs_distributions,
         legacy=legacy,
         like=permission,
-        transforms=like.transforms & {Transform.TOGETHER, Transform.CURVATURE, Transform.INFERENCE},
+        transforms=like.transforms & EXPECTED,
         refuses=frozenset({Transform.CURVATURE}),  # as torch's once_differentiable does
     )
 

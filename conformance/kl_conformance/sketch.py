@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kl_conformance.implementation import Call, Implementation, Mixing, Spelling, Weighting
-from kl_conformance.transform import Transform
+from kl_conformance.transform import Pullback, Transform
 from kl_reference.convention import Convention, Formula, Reduction, Side, Space
 from kl_reference.dtype import Dtype
 
@@ -238,6 +238,9 @@ class Sketch:
     def _together(self, modules: Any, call: Call, upstream: Any) -> Any:
         return [self.gradient(modules, call, side, upstream) for side in (Side.TARGET, Side.MODEL)]
 
+    def _later(self, modules: Any, call: Call, side: Side) -> Pullback:
+        return lambda upstream: [self.gradient(modules, call, side, upstream)]
+
     def _curvature(self, modules: Any, call: Call, side: Side, direction: Any, upstream: Any) -> Any:
         del modules
         if side is Side.MODEL:
@@ -268,6 +271,7 @@ class Sketch:
         """Return every transform, and what ``ways`` makes of each."""
         made: dict[Transform, Callable[..., Any]] = {
             Transform.TOGETHER: self._together,
+            Transform.LATER: self._later,
             Transform.CURVATURE: self._curvature,
             Transform.TANGENT: self._tangent,
             Transform.COMPILED: self,

@@ -1,4 +1,4 @@
-"""What can be done with a call beside making it: differentiated otherwise or not at all, compiled, batched, autocast."""
+"""What can be done with a call beside making it: compiled, batched, differentiated otherwise, or not at all."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from typing import Any
 
 Function = Callable[..., Any]
 """A function of tensors."""
+Pullback = Callable[[Any], Sequence[Any]]
+"""A function of an upstream gradient that returns gradients."""
 
 
 class Transform(Enum):
     """Something that can be done with a call; the value completes "… cannot"."""
 
     TOGETHER = "differentiate by both sides at once"
+    LATER = "differentiate later, and once more"
     CURVATURE = "differentiate a gradient"
     TANGENT = "differentiate forwards"
     COMPILED = "compile a call"
@@ -30,12 +33,11 @@ class Transformer:
     compilers: tuple[str, ...] = ()
     unhurried: frozenset[Transform] = frozenset()  # what takes seconds a shape: not for the quick profile
 
-    def together(
-        self, modules: Any, function: Function, tensors: Sequence[Any], upstream: Any
-    ) -> Sequence[Any]:
-        """Return the gradients of ``sum(function(*tensors)·upstream)`` by every tensor, asked for at once.
+    def pullback(self, modules: Any, function: Function, tensors: Sequence[Any]) -> Pullback:
+        """Ask ``function(*tensors)`` now, and return what gives the gradients by every tensor, whenever it is called.
 
-        ``upstream`` is a tensor, or None for ones; so it is everywhere here.
+        Those are of ``sum(function(*tensors)·upstream)``; ``upstream`` is a tensor, or None for ones; so it is
+        everywhere here.
 
         Raises
         ------
@@ -44,7 +46,13 @@ class Transformer:
         AbsentError
             This version of it, or this machine, lacks what is needed; so does every other method.
         """
-        raise NotImplementedError(Transform.TOGETHER.value)
+        raise NotImplementedError(Transform.LATER.value)
+
+    def together(
+        self, modules: Any, function: Function, tensors: Sequence[Any], upstream: Any
+    ) -> Sequence[Any]:
+        """Return the gradients of ``sum(function(*tensors)·upstream)`` by every tensor, asked for at once."""
+        return self.pullback(modules, function, tensors)(upstream)
 
     def differentiate(self, modules: Any, function: Function, tensor: Any, upstream: Any) -> Any:
         """Return the gradient of ``sum(function(tensor)·upstream)`` by the tensor."""

@@ -1,4 +1,4 @@
-"""Calls asked in another way: by both sides at once, along a direction, compiled, batched, under autocast, for inference."""
+"""Calls asked in another way: by both sides at once, later, along a direction, compiled, batched, for inference."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from kl_conformance.implementation import Call, Output
 from kl_conformance.subject import Evaluation, Subject
-from kl_conformance.transform import Transform
+from kl_conformance.transform import Pullback, Transform
 from kl_reference.convention import Reduction, Side
 from kl_reference.curvature import curvature, tangent
 from kl_reference.dtype import Dtype
@@ -45,6 +45,32 @@ def together(subject: Subject, problem: Problem) -> tuple[Evaluation, Evaluation
 def _gradient(subject: Subject, problem: Problem, side: Side, got: Output) -> Evaluation:
     text = f"gradients by both sides of {subject.describe(subject.call(problem))}, that by the {side.value}"
     return replace(subject.judged(problem, got, text, lambda other: gradient(other, side)), side=side)
+
+
+def later(subject: Subject, problem: Problem, side: Side) -> Callable[[Array], Evaluation]:
+    """Ask now, and return what asks for the gradient by a side, given an upstream one, whenever it is called."""
+    call = subject.call(problem)
+    function, tensors = subject.function(call, problem, side)
+    own = subject.implementation.own.get(Transform.LATER)
+    kept: list[Pullback] = []
+
+    def ask() -> Any:
+        if own is not None:
+            kept.append(own(subject.modules, call, side))
+        else:
+            kept.append(subject.framework.pullback(subject.modules, function, tensors))
+        return tensors[0]
+
+    subject.attempt(ask)
+
+    def backward(upstream: Array) -> Evaluation:
+        exact, above = subject.handed(upstream)
+        got = subject.attempt(lambda: kept[0](above)[0])
+        text = f"gradient by the {side.value} of {subject.describe(call)}, asked for later"
+        asked = subject.judged(problem, got, text, lambda other: gradient(other, side, exact))
+        return replace(asked, side=side)
+
+    return backward
 
 
 def along(subject: Subject, problem: Problem, side: Side, direction: Array) -> Evaluation:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kl_conformance.implementation import Call, Framework, Implementation, Mixing, Modules, Output
-from kl_conformance.transform import Function, Transform
+from kl_conformance.transform import Function, Pullback, Transform
 from kl_reference.convention import Convention, Formula, Reduction, Side, Space
 from kl_reference.dtype import Dtype
 from kl_reference.precision import Profile
@@ -77,15 +77,17 @@ class Jax(Framework):
         values = np.asarray(tensor)
         return Output(values.astype(np.float64), str(values.dtype))
 
-    def together(
-        self, modules: Modules, function: Function, tensors: Sequence[Any], upstream: Any
-    ) -> Sequence[Any]:
+    def pullback(self, modules: Modules, function: Function, tensors: Sequence[Any]) -> Pullback:
         """Differentiate by reverse mode, by every argument."""
         result, pull = modules.jax.vjp(function, *tensors)
-        # Made and converted by NumPy, which compiles nothing.
-        seed = np.ones(result.shape) if upstream is None else np.asarray(upstream)
-        found: Sequence[Any] = pull(modules.jnp.asarray(seed.astype(result.dtype)))
-        return found
+
+        def backward(upstream: Any) -> Sequence[Any]:
+            # Made and converted by NumPy, which compiles nothing.
+            seed = np.ones(result.shape) if upstream is None else np.asarray(upstream)
+            found: Sequence[Any] = pull(modules.jnp.asarray(seed.astype(result.dtype)))
+            return found
+
+        return backward
 
     def curvature(
         self, modules: Modules, function: Function, tensor: Any, direction: Any, upstream: Any

@@ -20,7 +20,7 @@ from kl_conformance.implementation import (
     Output,
     Weighting,
 )
-from kl_conformance.transform import Function, Transform
+from kl_conformance.transform import Function, Pullback, Transform
 from kl_reference.convention import Convention, Formula, Reduction, Side, Space
 from kl_reference.dtype import Dtype
 from kl_reference.precision import Profile
@@ -87,18 +87,20 @@ class TensorFlow(Framework):
         values = modules.tf.cast(tensor, "float64").numpy()
         return Output(np.asarray(values, dtype=np.float64), str(tensor.dtype.name))
 
-    def together(
-        self, modules: Modules, function: Function, tensors: Sequence[Any], upstream: Any
-    ) -> Sequence[Any]:
+    def pullback(self, modules: Modules, function: Function, tensors: Sequence[Any]) -> Pullback:
         """Differentiate by a gradient tape that watches every tensor."""
         tf = modules.tf
-        with tf.GradientTape() as tape:
+        with tf.GradientTape(persistent=True) as tape:
             for tensor in tensors:
                 tape.watch(tensor)
             result = function(*tensors)
-        seed = None if upstream is None else tf.cast(upstream, result.dtype)
-        found: Sequence[Any] = tape.gradient(result, list(tensors), output_gradients=seed)
-        return found
+
+        def backward(upstream: Any) -> Sequence[Any]:
+            seed = None if upstream is None else tf.cast(upstream, result.dtype)
+            found: Sequence[Any] = tape.gradient(result, list(tensors), output_gradients=seed)
+            return found
+
+        return backward
 
     def curvature(
         self, modules: Modules, function: Function, tensor: Any, direction: Any, upstream: Any

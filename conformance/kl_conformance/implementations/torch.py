@@ -25,7 +25,7 @@ from kl_conformance.implementation import (
     Spelling,
 )
 from kl_conformance.surroundings import Source
-from kl_conformance.transform import Function, Transform
+from kl_conformance.transform import Function, Pullback, Transform
 from kl_reference.convention import Convention, Reduction, Space
 from kl_reference.dtype import Dtype
 from kl_reference.precision import Profile
@@ -94,15 +94,18 @@ class Torch(Framework):
         """Copy the numbers in place."""
         tensor.copy_(other)
 
-    def together(
-        self, modules: Modules, function: Function, tensors: Sequence[Any], upstream: Any
-    ) -> Sequence[Any]:
+    def pullback(self, modules: Modules, function: Function, tensors: Sequence[Any]) -> Pullback:
         """Differentiate by autograd, every tensor a leaf of its own."""
         torch = modules.torch
         leaves = [tensor.detach().requires_grad_(True) for tensor in tensors]
         result = function(*leaves)
-        found: Sequence[Any] = torch.autograd.grad(result, leaves, _seed(torch, result, upstream))
-        return found
+
+        def backward(upstream: Any) -> Sequence[Any]:
+            seed = _seed(torch, result, upstream)
+            found: Sequence[Any] = torch.autograd.grad(result, leaves, seed, retain_graph=True)
+            return found
+
+        return backward
 
     def curvature(
         self, modules: Modules, function: Function, tensor: Any, direction: Any, upstream: Any
@@ -116,9 +119,8 @@ class Torch(Framework):
         (first,) = torch.autograd.grad(result, leaf, seed, create_graph=True)
         if not first.requires_grad:
             return torch.zeros_like(leaf)
-        first.backward(
-            direction.to(first.dtype)
-        )  # autograd.grad would go past the refusal, which hangs on no tensor
+        # Not autograd.grad, which goes past a refusal: none of its tensors hangs on the leaf.
+        first.backward(direction.to(first.dtype))
         return torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
 
     def tangent(self, modules: Modules, function: Function, tensor: Any, direction: Any) -> Any:

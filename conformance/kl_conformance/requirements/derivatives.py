@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from kl_conformance.requirements.gradients import pattern, upstream_of
 from kl_conformance.requirements.support import probabilities
 from kl_conformance.sketch import Array, Sketch
 from kl_conformance.subject import Evaluation, RefusedError, Subject
-from kl_conformance.transform import Transform
+from kl_conformance.transform import Pullback, Transform
 from kl_reference.convention import Reduction, Side, Space
 from kl_reference.precision import Profile
 from kl_reference.problem import Problem
@@ -84,6 +85,22 @@ def independent(subject: Subject, pair: Pair) -> Iterator[Judgement]:
                 assert asked.side is not None
                 alone = subject.gradient(problem, asked.side)
                 yield judge.agrees(asked, alone, "asked for beside the other side's, the gradient is another")
+
+
+def late(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Ask twice, of two pairs and reductions, and only then differentiate: the second, the first, the first again."""
+    turned = pair.take(np.roll(np.arange(pair.classes), 1))
+    offered = subject.offers()
+    for problem in subject.problems(pair, *Reduction):
+        if not probabilities(problem)[0].all():
+            continue
+        following = offered[(offered.index(problem.reduction) + 1) % len(offered)]
+        other = replace(subject.alike(problem, turned), reduction=following)
+        for side in _sides(subject):
+            first, second = (transformed.later(subject, each, side) for each in (problem, other))
+            yield judge.lies(second(upstream_of(other)))
+            yield judge.lies(first(upstream_of(problem)), "another call came before the backward pass")
+            yield judge.lies(first(upstream_of(problem)), "the same backward pass, once more")
 
 
 def second_order(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -157,6 +174,17 @@ def _bounded(subject: Subject) -> str | None:
     return "declares fast logarithms, for which no bound along a direction is derived" if fast else None
 
 
+def _spent(pull: Pullback) -> Pullback:
+    """Lets go of what it has saved: a second backward pass gives 0."""
+    given: list[Any] = []
+
+    def backward(upstream: Any) -> list[Any]:
+        given.append(pull(upstream)[0])
+        return [given[0] * (len(given) == 1)]
+
+    return backward
+
+
 def _second_doubled(both: list[Array]) -> list[Array]:
     return [both[0], 2 * both[1]]
 
@@ -190,6 +218,18 @@ REQUIREMENTS = (
         families=FAMILIES,
         shapes=SHAPES,
         miniature=Sketch(ways={Transform.TOGETHER: _second_doubled}),
+    ),
+    Requirement(
+        id="gradients/late",
+        sentence="A backward pass gives its own call's gradient, however late it comes, and the same a second time.",
+        formula="pull₁(g) after f(P₂, Q₂) = pull₁(g); pull₁(g) again = pull₁(g)",
+        reason="What is saved in the module, or in one buffer, is the latest call's: two losses in one step show it.",
+        link="https://docs.pytorch.org/docs/stable/notes/autograd.html",
+        check=late,
+        applies=scope.both(scope.differentiable(*Side), scope.able(Transform.LATER)),
+        families=("dirichlet-dense",),
+        shapes=SHAPES,
+        miniature=Sketch(ways={Transform.LATER: _spent}),
     ),
     Requirement(
         id="gradients/second-order",
