@@ -103,6 +103,8 @@ class Cell:
             result = self._settle()
         except AbsentError as absent:
             result = self._result(Verdict.MISSING, detail=str(absent))
+        except FloatingPointError as changed:  # the reference's own: the arithmetic is not as it was
+            result = self._result(Verdict.FAIL, detail=f"Nothing can be judged after a call: {changed}.")
         return replace(result, problems=self.tally.problems, seconds=time.monotonic() - began)
 
     def _settle(self) -> Result:
@@ -164,12 +166,16 @@ class Cell:
 
     def _judgements(self, pair: Pair) -> Iterator[Judgement]:
         """Yield what the requirement says of a pair; an implementation that raises has not held it."""
+        subject, name = self.subject, self.subject.implementation.name
+        subject.misshapen = ""
         try:
-            yield from self.requirement.check(self.subject, pair)
+            yield from self.requirement.check(subject, pair)
         except RefusedError as refusal:
-            problem = self.subject.problem(pair)
-            name = self.subject.implementation.name
-            yield judge.fails(problem, name, f"raised {refusal}", raised=True)
+            yield judge.fails(subject.problem(pair), name, f"raised {refusal}", raised=True)
+        except (IndexError, TypeError, ValueError):
+            if not subject.misshapen:
+                raise
+            yield judge.fails(subject.problem(pair), name, subject.misshapen)
 
     def _news(self, judgement: Judgement) -> bool:
         """Whether a judgement is broken beyond what is recorded."""

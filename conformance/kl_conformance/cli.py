@@ -11,6 +11,7 @@ import click
 from kl_conformance import __version__
 
 PROFILES = ("quick", "standard", "thorough")
+FORMS = ("text", "json", "github", "junit")
 FINDINGS, CANNOT = 1, 2  # exit codes of every verb but `run`, which passes pytest's through
 
 
@@ -91,7 +92,8 @@ VERIFY = """\b
 Examples:
   kl-conformance verify my_pkg.kernels:my_kl --like torch.nn.functional.kl_div
   kl-conformance verify kernels.py:MyLoss --like torch.nn.KLDivLoss --dtype float16,bfloat16 --profile quick
-  kl-conformance verify kernels.py:c_kl --like scipy.special.rel_entr --report page.html"""
+  kl-conformance verify kernels.py:c_kl --like scipy.special.rel_entr --report page.html
+  kl-conformance verify kernels.py:my_kl --like torch.nn.functional.kl_div --format junit > kl.xml"""
 
 
 @cli.command(epilog=VERIFY)
@@ -112,6 +114,14 @@ Examples:
     help="The run file.",
 )
 @click.option("--report", "page", type=click.Path(path_type=Path), default=None, help="Write a page as well.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMS),
+    default=FORMS[0],
+    show_default=True,
+    help="How the verdict is printed: a screen, one JSON object, workflow commands of GitHub, or JUnit XML.",
+)
 def verify(
     kernel: str,
     like: str,
@@ -123,11 +133,12 @@ def verify(
     strict: bool,
     output: Path,
     page: Path | None,
+    form: str,
 ) -> None:
     """Verify a kernel: a function, module or loss class at module:name or file.py:name.
 
     It is asked in a process of its own all that the suite asks of --like. Exit codes: 0 it conforms, 1 something
-    is broken, 2 it could not be asked.
+    is broken, 2 it could not be asked. The verdict is all that standard output gets.
     """
     from kl_conformance.running import Request
     from kl_conformance.verifying import verify as start
@@ -137,7 +148,7 @@ def verify(
     request = Request(
         (kernel,), frameworks, (device,), dtypes, (), profile, seed, "", output, like, strict, "verify"
     )
-    sys.exit(start(request, page))
+    sys.exit(start(request, page, form))
 
 
 @cli.command()

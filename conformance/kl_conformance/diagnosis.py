@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -10,19 +11,31 @@ import numpy as np
 from kl_cases.pair import Pair
 from kl_conformance import judge
 from kl_conformance.judge import Judgement
-from kl_conformance.subject import Subject
+from kl_conformance.subject import Subject, reference
 from kl_reference.convention import Formula, Reduction, Space
 from kl_reference.problem import Operand, Problem
+
+EXPLAINED = "This is the right answer to another question: "
+DIVIDED = {
+    Reduction.TERMS: "every term",
+    Reduction.ROWS: "the sum of each row",
+    Reduction.SUM: "the sum itself",
+    Reduction.MEAN: "the sum divided by the number of elements",
+    Reduction.BATCHMEAN: "the sum divided by the size of axis 0",
+    Reduction.ROWMEAN: "the sum divided by the number of rows",
+}
 
 
 def diagnose(judgement: Judgement, pair: Pair, subject: Subject) -> str:
     """Return a sentence naming the mistake that gives exactly this answer, or an empty string."""
     if judgement.got.ndim == 0 and np.isnan(judgement.got):
         return ""
+    if not np.array_equal(judgement.right, reference(judgement.problem).value, equal_nan=True):
+        return ""  # not the answer to this one problem was judged
     for problem, sentence in _readings(judgement.problem, pair, subject):
         try:
             if judge.fits(judgement, problem, subject.profile).all():
-                return f"This is the right answer to another question: {sentence}."
+                return f"{EXPLAINED}{sentence}."
         except ValueError:  # a reading that makes no problem explains nothing
             continue
     return ""
@@ -30,11 +43,14 @@ def diagnose(judgement: Judgement, pair: Pair, subject: Subject) -> str:
 
 def _readings(problem: Problem, pair: Pair, subject: Subject) -> Iterator[tuple[Problem, str]]:
     """Yield the problems people confuse with this one."""
+    classes = problem.shape[problem.axis] if problem.shape else 1
+    also = " (here also that of classes)" if math.prod(problem.shape) == classes else ""
     swapped = subject.problem(Pair(pair.q, pair.p, axis=pair.axis), problem.reduction)
     yield replace(swapped, clip=problem.clip), "KL(Q‖P), the two arguments exchanged"
     for reduction in Reduction:
         if reduction is not problem.reduction:
-            yield replace(problem, reduction=reduction), f"reduced otherwise ({reduction.value})"
+            given = DIVIDED[reduction] + (also if reduction is Reduction.MEAN else "")
+            yield replace(problem, reduction=reduction), f"{given}, not {DIVIDED[problem.reduction]}"
     for formula in Formula:
         if formula is not problem.formula:
             yield replace(problem, formula=formula), f"of the formula {formula.value}"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
+import sys
 import sysconfig
 from pathlib import Path
 
@@ -11,6 +13,8 @@ import kl_cases
 import kl_conformance
 import kl_reference
 import kl_reports
+
+_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of <linux/prctl.h>
 
 
 def environment() -> dict[str, str]:
@@ -47,3 +51,30 @@ def ending(code: int) -> str:
     except ValueError:
         name = "no name"
     return f"was ended by signal {-code} ({name})"
+
+
+def die_with_parent() -> None:
+    """Let this process end when the one that started it is killed; Linux alone can be told so."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+
+
+def memory() -> int | None:
+    """Return the bytes of memory processes may use here, a container's limit heeded; None where nobody says."""
+    try:
+        found = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return None
+    try:
+        return min(found, int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
+    except (OSError, ValueError):  # no container, or "max": no limit
+        return found
+
+
+def resident(process: int) -> int | None:
+    """Return the bytes of memory a process has; None where nobody says (only Linux does) or it is gone."""
+    try:
+        pages = int(Path(f"/proc/{process}/statm").read_text(encoding="ascii").split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
+    return pages * os.sysconf("SC_PAGE_SIZE")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from typing import Any
 
 import pytest
@@ -39,6 +40,9 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         action="store_true",
         help="a framework that cannot be imported is MISSING, not an error of use",
     )
+    # Between `kl-conformance run` and its workers: a page for the call being made, and cells settled already.
+    group.addoption("--kl-note", default="", help=argparse.SUPPRESS)
+    group.addoption("--kl-settled", default="", help=argparse.SUPPRESS)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shlex
 import shutil
@@ -14,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 
 from kl_cases.problems import Profile
-from kl_conformance import registry
+from kl_conformance import host, registry
 from kl_conformance.output import check_writable
 from kl_conformance.plan import Selection
 from kl_conformance.share import shares
@@ -50,8 +51,13 @@ class Request:
         ------
         UnknownNameError
             The message gives the name and the known ones.
+        ValueError
+            A file is named, and nothing in it.
         """
         registry.check("profile", [self.profile], [each.value for each in Profile])
+        for name in self.implementations:
+            if name.endswith(".py"):
+                raise ValueError(f"{name!r} is a file: say what in it is to be asked, as in {name}:NAME")
         asked = Selection(
             self.implementations,
             self.frameworks,
@@ -83,8 +89,12 @@ def run(request: Request, tell: Callable[[Run], str] = summary) -> int:
     except (ValueError, RunFileError) as error:
         return _refuse(str(error), USAGE, request.verb)
     optional = not (request.frameworks or request.implementations)
+    memory = host.memory()
+    at_once = min(len(asked), os.cpu_count() or 1)
+    each = None if memory is None else memory // (at_once + 1)  # as much for each, and for everybody else
     workers = [
-        Worker(share, request.keyword, optional, folder, position) for position, share in enumerate(asked, 1)
+        Worker(share, request.keyword, optional, folder, position, each)
+        for position, share in enumerate(asked, 1)
     ]
     console = Console(stderr=True)
     names = ", ".join(worker.name for worker in workers)
@@ -154,7 +164,9 @@ def _explain(code: int, workers: Sequence[Worker], whole: Run, mistakes: str) ->
             print(f"All the worker of {worker.name} said: {worker.log}", file=sys.stderr)
     match code:
         case _ if code == INTERRUPTED:
-            print("Interrupted: what was judged until then is in the run file.", file=sys.stderr)
+            own = [worker.name for worker in workers if worker.code == INTERRUPTED and not worker.stopped]
+            by = f" by what was asked itself ({', '.join(own)})" if own else ""
+            print(f"Interrupted{by}: what was judged until then is in the run file.", file=sys.stderr)
         case _ if code == USAGE:
             _refuse(f"{mistakes}; the others were stopped, what they judged is in the run file", USAGE)
         case _ if code == HARNESS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from kl_cases.problems import Profile
@@ -105,16 +106,18 @@ class Session:
         """Return the verdict of one cell; MISSING, with the reason, where nobody is there to be asked."""
         modules = self.load(planned.implementation.framework)
         if isinstance(modules, str):
-            return self._missing(planned, modules)
+            return self._result(planned, Verdict.MISSING, modules)
         framework = registry.framework(planned.implementation.framework)
         absent = framework.absent(modules, planned.column.device)
         if absent is not None:
-            return self._missing(planned, absent)
+            return self._result(planned, Verdict.MISSING, absent)
         key = planned.column.key
         if key not in self._subjects:
             self._subjects[key] = Subject(planned.implementation, framework, modules, planned.column)
-        cell = Cell(planned.requirement, self._subjects[key], self._selection.profile, self._selection.seed)
-        return cell.settle()
+        subject = self._subjects[key]
+        cell = Cell(planned.requirement, subject, self._selection.profile, self._selection.seed)
+        with np.errstate():  # as it was, whatever a call does to it
+            return cell.settle()
 
     def load(self, name: str) -> Modules | str:
         """Return a framework's modules, or why it cannot be imported; it is tried once."""
@@ -123,6 +126,6 @@ class Session:
         return self._modules[name]
 
     @staticmethod
-    def _missing(planned: Planned, why: str) -> Result:
+    def _result(planned: Planned, verdict: Verdict, why: str) -> Result:
         requirement = planned.requirement
-        return Result(requirement.id, requirement.revision, planned.column.key, Verdict.MISSING, why)
+        return Result(requirement.id, requirement.revision, planned.column.key, verdict, why)

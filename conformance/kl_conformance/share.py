@@ -1,4 +1,4 @@
-"""What each worker of a run is to ask: frameworks never share a process, and a user's kernel has one of its own."""
+"""What each worker of a run is to ask: frameworks never share a process, and a user's kernel has its own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kl_conformance.plan import Selection
 from kl_conformance.probe import probe
 from kl_reports.result import Header
 
-WORTH_DIVIDING = 400  # cells: with fewer, a second process spends its time on importing
+WORTH_DIVIDING = 200  # cells: with fewer, a second process spends its time on importing
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Share:
 def shares(selection: Selection) -> list[Share]:
     """Divide a selection: a share for each framework, and for each implementation a user brings.
 
-    One framework asked alone is divided by dtype, a share for each core.
+    One of these asked alone is divided by dtype, a share for each core.
 
     Raises
     ------
@@ -50,11 +50,8 @@ def shares(selection: Selection) -> list[Share]:
         header = probe(part) if brought else plan.header(part, plan.cells(part))
         if header.planned:
             found.append(Share(name, part, header))
-    alone = [share for share in found if len(share.header.planned) >= WORTH_DIVIDING]
-    if len(found) == len(alone) == 1 and not any(
-        map(registry.is_brought, alone[0].selection.implementations)
-    ):
-        return _divided(alone[0], os.cpu_count() or 1)
+    if len(found) == 1 and len(found[0].header.planned) >= WORTH_DIVIDING:
+        return _divided(found[0], os.cpu_count() or 1)
     names = [name for share in found for name in share.header.implementations]
     for name in names:
         if names.count(name) > 1:
@@ -69,11 +66,23 @@ def _divided(share: Share, cores: int) -> list[Share]:
     """
     dtypes = list(dict.fromkeys(column.dtype for column in share.header.columns.values()))
     piles = [tuple(dtypes[first::cores]) for first in range(min(cores, len(dtypes)))]
-    parts = [replace(share.selection, dtypes=pile) for pile in piles]
+    if len(piles) == 1:
+        return [share]
     return [
-        Share(f"{share.name} {place}/{len(parts)}", part, plan.header(part, plan.cells(part)))
-        for place, part in enumerate(parts, start=1)
+        Share(
+            f"{share.name} {place}/{len(piles)}",
+            replace(share.selection, dtypes=pile),
+            _part(share.header, pile),
+        )
+        for place, pile in enumerate(piles, start=1)
     ]
+
+
+def _part(header: Header, dtypes: tuple[str, ...]) -> Header:
+    """Return what a header says of the columns in some dtypes."""
+    columns = {key: column for key, column in header.columns.items() if column.dtype in dtypes}
+    planned = tuple(cell for cell in header.planned if cell.partition("@")[2] in columns)
+    return replace(header, columns=columns, planned=planned)
 
 
 def _parts(selection: Selection) -> Iterator[tuple[str, Selection]]:

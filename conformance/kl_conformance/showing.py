@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kl_conformance.output import check_writable
+from kl_conformance.proving import scripted
 from kl_reports.exchange import RunFileError, read, write
 from kl_reports.merge import merge as join
 from kl_reports.page import write_page
@@ -24,7 +25,7 @@ def report(files: Sequence[Path], output: Path) -> int:
     """
     try:
         check_writable(output)
-        run = _read(files)
+        run = scripted(_read(files))
     except RunFileError as error:
         return _cannot("report", error)
     print(summary(run))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from kl_cases.pair import Pair
+from kl_conformance import note, surroundings
 from kl_conformance.implementation import AbsentError, Call, Framework, Implementation, Modules, Output
+from kl_conformance.transform import Transform
 from kl_reference.answer import answer
 from kl_reference.convention import Convention, Reduction, Side, Space
 from kl_reference.dtype import Dtype
@@ -88,13 +90,22 @@ class Subject:
         self.column = column
         self.dtype = Dtype.named(column.dtype)
         self.profile = self.arithmetic(self.dtype)
+        self.surroundings: Mapping[str, Any] = {}  # as they were before anything was asked
         self.functions: Memory[Any] = Memory(64)  # compiled, which takes longer than to ask
         self._evaluations: Memory[Evaluation] = Memory(256)
+        compiles = framework.compiles or Transform.COMPILED in implementation.transforms
+        self._state = note.State.COMPILING if compiles else note.State.ASKING
+        self._layout = ""  # of the problem last prepared
+        self.misshapen = ""  # in words, an answer of another shape than was due
 
     def arithmetic(self, dtype: Dtype) -> Profile:
         """Return the arithmetic declared for answers in a dtype."""
         declared = self.implementation.profile
         return declared(dtype) if declared else self.framework.profile(dtype, self.column.device)
+
+    def surrounding(self) -> Mapping[str, Any]:
+        """Return what the process and the library keep for everybody, by name."""
+        return {**surroundings.settings(), **self.framework.settings(self.modules)}
 
     @property
     def convention(self) -> Convention:
@@ -195,7 +206,11 @@ class Subject:
         RefusedError
             The implementation raised.
         """
-        return self._evaluations.get(("value", problem.id, default), lambda: self._evaluate(problem, default))
+        asked = self._evaluations.get(
+            ("value", problem.id, default), lambda: self._evaluate(problem, default)
+        )
+        self._look(asked)
+        return asked
 
     def forget(self) -> None:
         """Forget every answer, so that the next question is asked anew."""
@@ -216,9 +231,17 @@ class Subject:
         call = self.call(problem)
         text = f"gradient by the {side.value} of {self.describe(call)}"
         exact, above = (None, None) if upstream is None else self.handed(upstream, layout)
+        note.say(lambda: f"gradient by the {side.value} of {self._words(call)}")
         got = self.attempt(lambda: self._differentiate(call, problem, side, above))
         asked = self.judged(problem, got, text, lambda other: slope(other, side, exact))
         return replace(asked, side=side)
+
+    def spent(self, problem: Problem, side: Side, upstream: Array) -> tuple[Array, Array]:
+        """Return an upstream gradient as it was handed over, and as it is after it has been carried through."""
+        call = self.call(problem)
+        exact, above = self.handed(upstream)
+        self.attempt(lambda: self._differentiate(call, problem, side, above))
+        return exact, self.framework.output(self.modules, above).values
 
     def _differentiate(self, call: Call, problem: Problem, side: Side, upstream: Any) -> Any:
         own = self.implementation.gradient
@@ -252,7 +275,7 @@ class Subject:
         }
         unsaid = default or (reduction is None and len(self.convention.reductions) == 1)
         documented = self.convention.axis
-        return Call(
+        call = Call(
             target=sides[Side.TARGET],
             model=sides[Side.MODEL],
             target_space=self._accepted(problem.target.space, Side.TARGET),
@@ -261,6 +284,9 @@ class Subject:
             axis=None if documented in {None, problem.axis} else problem.axis,
             dtype=self.dtype,
         )
+        self._layout = problem.layout
+        note.say(lambda: self._words(call))
+        return call
 
     def ask(self, call: Call, last: int = 0) -> Output:
         """Make a call and take the answer back; of an answer with axes only the ``last`` entries, where said.
@@ -275,6 +301,7 @@ class Subject:
             answer = self.implementation.call(self.modules, call)
             return answer[-last:] if last and len(answer.shape) else answer
 
+        note.say(lambda: self._words(call))
         return self.attempt(given)
 
     def attempt(self, make: Callable[[], Any]) -> Output:
@@ -285,22 +312,29 @@ class Subject:
         RefusedError
             The implementation raised.
         """
+        self.surroundings = self.surroundings or self.surrounding()
         try:
-            return self.framework.output(self.modules, make())
+            with note.asking(self._state):
+                return self.framework.output(self.modules, make())
         except AbsentError:  # the machine's lack is not the implementation's
             raise
         except (
             Exception,
             SystemExit,
         ) as error:  # an implementation may raise anything; the verdict says what
-            message = " ".join(str(error).split())[:200]
-            raise RefusedError(f"{type(error).__name__}: {message}") from error
+            raise RefusedError(f"{type(error).__name__}: {_message(error)}") from error
 
     def describe(self, call: Call) -> str:
         """Return a call as one line of text."""
         arguments = [f"target={call.target_space.value}", f"model={call.model_space.value}"]
         arguments += [f"{name}={value!r}" for name, value in call.keywords.items()]
         return f"{self.implementation.name}({', '.join(arguments)})"
+
+    def _words(self, call: Call) -> str:
+        """Return a call and the shapes handed over as one line of text, for whoever finds this process dead."""
+        shapes = (str([*getattr(each, "shape", ())]) for each in (call.target, call.model))
+        layout = "" if self._layout == "contiguous" else f", {self._layout}"
+        return f"{self.describe(call)} of shapes {' and '.join(shapes)} in {call.dtype.label}{layout}"
 
     def judged(
         self,
@@ -317,7 +351,14 @@ class Subject:
         solve, profile = solve or reference, profile or self.profile
         enclosure = solve(problem)
         allowed = tolerance(problem, enclosure, profile)
-        return Evaluation(problem, got.values, got.dtype, enclosure, allowed, profile, call, solve)
+        asked = Evaluation(problem, got.values, got.dtype, enclosure, allowed, profile, call, solve)
+        self._look(asked)
+        return asked
+
+    def _look(self, asked: Evaluation) -> None:
+        due = asked.enclosure.value.shape
+        if asked.got.shape != due:
+            self.misshapen = f"{asked.call} gave shape {asked.got.shape} where {due} is due"
 
     def _tensor(self, problem: Problem, side: Side) -> Any:
         """Hand one side over as the problem's layout says: of ``offset/strided`` the model has the second."""
@@ -338,6 +379,14 @@ class Subject:
         if self._accepted(space, side) is space:
             return tensor
         return self.framework.log_softmax(self.modules, tensor)
+
+
+def _message(error: BaseException) -> str:
+    """Return what an error says, on one line."""
+    try:
+        return " ".join(str(error).split())[:200]
+    except Exception:  # even the words of an error are code of whoever is asked
+        return "(it cannot be put into words)"
 
 
 def ordinary(problem: Problem) -> bool:

@@ -92,6 +92,9 @@ def verify(
 ) -> Verification:
     """Ask a kernel, in this process, everything the suite asks of what it is like.
 
+    A kernel that crashes takes the process with it, and one that never answers keeps it; ``kl-conformance verify``
+    asks in a process of its own, names the call, and goes on.
+
     Parameters
     ----------
     kernel

@@ -38,7 +38,6 @@ def watch(workers: Sequence[Worker], console: Console) -> bool:
                 time.sleep(PAUSE)
                 for worker in list(running):
                     if not worker.poll():
-                        worker.poll()
                         running.remove(worker)
                         _farewell(worker, console)
                         if worker.code == USAGE:
@@ -69,7 +68,7 @@ def _farewell(worker: Worker, console: Console) -> None:
 def _progress(worker: Worker) -> str:
     missing = f", {worker.missing} missing" if worker.missing else ""
     news = f", {worker.news} with news" if worker.news else ""
-    return f"{worker.name}: {worker.judged} of {worker.planned} cells judged{missing}{news}"
+    return f"{worker.name}: {worker.judged} of {len(worker.planned)} cells judged{missing}{news}"
 
 
 @contextmanager
@@ -105,17 +104,17 @@ class _Show:
         elif time.monotonic() - self._spoke > SILENCE:
             self._spoke = time.monotonic()
             for worker, _ in self._tasks:
-                if worker.planned and worker.judged + worker.missing < worker.planned:
+                if worker.planned and worker.judged + worker.missing < len(worker.planned):
                     self._console.print(
                         f"  {_progress(worker)} so far", highlight=False, markup=False, soft_wrap=True
                     )
 
     def _bar(self, worker: Worker, task: TaskID) -> None:
-        if worker.process is not None and not self._progress.tasks[task].started:
+        if worker.started and not self._progress.tasks[task].started:
             self._progress.start_task(task)
         news = f"[red]{worker.news} with news" if worker.news else ""
         done = worker.judged + worker.missing
-        self._progress.update(task, total=worker.planned or None, completed=done, news=news)
+        self._progress.update(task, total=len(worker.planned) or None, completed=done, news=news)
         if worker.code is not None:
             self._progress.stop_task(task)
 

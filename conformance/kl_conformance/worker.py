@@ -1,29 +1,35 @@
-"""One process that asks one framework's implementations, watched through the run file it writes."""
+"""What one framework's implementations are asked, in one process after another where one dies of it."""
 
 from __future__ import annotations
 
 import re
-import signal
-import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from kl_conformance import host
+from kl_conformance.life import Death, Life
 from kl_conformance.share import Share
-from kl_reports.exchange import Follower, RunFileError, read
+from kl_reports.exchange import RunFileError, read
+from kl_reports.merge import merge
 from kl_reports.result import Result, Run, Verdict
 
 SUITE = Path(__file__).parent / "suite"
 OK, BROKEN, INTERRUPTED, HARNESS, USAGE, NOTHING = 0, 1, 2, 3, 4, 5  # pytest's exit codes
 HARNESS_FAILED = "The harness failed, not the implementation"  # how a worker words that of a cell
-PATIENCE = 5.0  # seconds a worker has to close its file when it is interrupted
+# Deaths in one column after which the rest of it is MISSING, so that what always dies costs little; one by a call
+# that never ends has cost more, and counts twice.
+DEATHS = 6
 
 
 @dataclass(slots=True)
 class Worker:
-    """One process, its share of the run and its files.
+    """A share of the run, and the processes that ask it, one at a time.
+
+    A process that dies, hangs or takes too much memory costs the cell it was asking; the next one asks the rest.
 
     Parameters
     ----------
@@ -35,6 +41,8 @@ class Worker:
         Whether a framework that is not there is MISSING rather than an error of use.
     folder, position
         Where its files lie, and a number that tells them from other workers'.
+    memory
+        Bytes each process may grow to; None for any number.
     """
 
     share: Share
@@ -42,17 +50,10 @@ class Worker:
     optional: bool
     folder: Path
     position: int
-    process: subprocess.Popen[bytes] | None = None
-    follower: Follower = field(init=False)
-    planned: int = 0
-    judged: int = 0
-    missing: int = 0
-    news: int = 0
+    memory: int | None = None
+    lives: list[Life] = field(default_factory=list[Life])
+    deaths: dict[str, Death] = field(default_factory=dict[str, Death])
     stopped: bool = False
-
-    def __post_init__(self) -> None:
-        """Follow the run file the worker will write."""
-        self.follower = Follower(self.file)
 
     @property
     def name(self) -> str:
@@ -60,27 +61,48 @@ class Worker:
         return self.share.name
 
     @property
-    def file(self) -> Path:
-        """Its run file."""
-        return self.folder / f"{self._stem}.jsonl.gz"
-
-    @property
-    def log(self) -> Path:
-        """What it printed."""
-        return self.folder / f"{self._stem}.log"
-
-    @property
-    def _stem(self) -> str:
+    def stem(self) -> str:
+        """What the files of its first process are called, but for the ending."""
         stem = re.sub(r"[^\w.]+", "-", self.name).strip("-")[-80:]
         return f"{stem}-{self.position}" if ":" in self.name else stem
 
-    def start(self) -> None:
-        """Start the process, in the caller's folder but under the suite's own pytest configuration.
+    @property
+    def started(self) -> bool:
+        """Whether a process of its own was ever started."""
+        return bool(self.lives)
 
-        It leads a process group of its own: a terminal's Ctrl-C is for the run to pass on, once.
-        """
+    @property
+    def planned(self) -> tuple[str, ...]:
+        """The cells its first process set out to judge; none before that is known."""
+        return self.lives[0].planned if self.lives else ()
+
+    @property
+    def judged(self) -> int:
+        """How many cells have a verdict other than MISSING."""
+        return sum(verdict is not Verdict.MISSING for verdict in self._verdicts())
+
+    @property
+    def missing(self) -> int:
+        """How many cells are MISSING."""
+        return sum(verdict is Verdict.MISSING for verdict in self._verdicts())
+
+    @property
+    def news(self) -> int:
+        """How many verdicts are news."""
+        return sum(verdict.is_news for verdict in self._verdicts())
+
+    def _verdicts(self) -> Iterator[Verdict]:
+        for life in self.lives:
+            yield from life.verdicts.values()
+        for death in self.deaths.values():
+            yield death.verdict
+
+    def start(self) -> None:
+        """Start a process, under the suite's own pytest configuration, for what is not yet settled."""
         command = [sys.executable, "-P", "-m", "pytest", "--pyargs", "kl_conformance.suite"]
         command += ["-c", str(SUITE / "pytest.ini"), "-p", "kl_conformance.plugin", "-q", "--tb=short"]
+        # What threads and finalisers raise is the implementation's: nobody here collects it.
+        command += ["-p", "no:threadexception", "-p", "no:unraisableexception"]
         asked = self.share.selection
         for option, names in (
             ("--implementation", asked.implementations),
@@ -93,71 +115,108 @@ class Worker:
         command += [f"--profile={asked.profile.value}", f"--kl-seed={asked.seed}"]
         command += [f"--like={asked.like}"] if asked.like else []
         command += ["--kl-strict"] if asked.strict else []
-        command += [f"--run-file={self.file}"]
         command += ["-k", self.keyword] if self.keyword else []
         command += ["--if-installed"] if self.optional else []
-        home = {"HYPOTHESIS_STORAGE_DIRECTORY": str(self.folder / "hypothesis")}
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=host.environment() | host.threads() | home,
-                start_new_session=True,
-            )
+        stem = f"{self.stem}.after-{len(self.lives)}" if self.lives else self.stem
+        left = set(self._left())
+        settled = [cell for cell in self.planned if cell not in left]
+        self.lives.append(Life(command, self.folder / stem, settled, self.memory))
+        self.lives[-1].start()
 
     def poll(self) -> bool:
-        """Take in what the worker wrote; whether it is still at work."""
-        running = self.process is not None and self.process.poll() is None
-        for kind, data in self.follower.poll():
-            if kind == "header":
-                self.planned = len(data["planned"])
-            verdict = Verdict.__members__.get(str(data.get("verdict"))) if kind == "result" else None
-            if verdict is Verdict.MISSING:
-                self.missing += 1
-            elif verdict is not None:
-                self.judged += 1
-                self.news += verdict.is_news
-        return running
+        """Take in what was written, and start another process where one died; whether there is one at work."""
+        if not self.lives or self.lives[-1].poll():
+            return bool(self.lives)
+        death = self.lives[-1].death
+        if self.stopped or death is None or death.cell in self.deaths:
+            return False
+        self.deaths[death.cell] = death
+        if self._left():
+            self.start()
+            return True
+        return False
+
+    def _left(self) -> list[str]:
+        """Return the cells still to be asked."""
+        known = {cell for life in self.lives for cell in life.verdicts} | self.deaths.keys()
+        hopeless = self._hopeless()
+        return [cell for cell in self.planned if cell not in known and _column(cell) not in hopeless]
+
+    def _hopeless(self) -> set[str]:
+        """Return the columns in which too many processes have died."""
+        counts = Counter[str]()
+        for death in self.deaths.values():
+            counts[_column(death.cell)] += 2 if death.verdict is Verdict.TIMED_OUT else 1
+        return {column for column, count in counts.items() if count >= DEATHS}
 
     def interrupt(self) -> None:
-        """Ask the worker to close its file and end."""
+        """Ask the process at work to close its file and end."""
         self.stopped = True
-        if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
+        if self.lives:
+            self.lives[-1].interrupt()
 
     def end(self) -> None:
-        """Wait for an interrupted worker; a deaf one is killed."""
-        if self.process is not None:
-            try:
-                self.process.wait(timeout=PATIENCE)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+        """Wait for an interrupted process; a deaf one is killed."""
+        if self.lives:
+            self.lives[-1].end()
 
     @property
     def code(self) -> int | None:
-        """Return pytest's exit code, minus the signal that ended the worker, or None where it never started."""
-        return None if self.process is None else self.process.returncode
+        """Pytest's exit code of the last process, minus the signal that ended it, or None where none started."""
+        if not self.lives:
+            return None
+        return BROKEN if self.lives[-1].death is not None and not self.stopped else self.lives[-1].code
 
     @property
     def died(self) -> bool:
-        """Whether the process was ended by somebody else."""
-        return self.code is not None and self.code < 0 and not self.stopped
+        """Whether a process came to an end nobody here wished for."""
+        return bool(self.deaths) or (self.code is not None and self.code < 0 and not self.stopped)
+
+    @property
+    def log(self) -> Path:
+        """All that was printed by the first process that died, or else by the last."""
+        dead = [life for life in self.lives if life.death is not None]
+        return [*dead, *self.lives[-1:]][0].log
+
+    def last_words(self) -> str:
+        """Return the last error the last process printed, or else its last line."""
+        return self.lives[-1].last_words() if self.lives else "it was never started"
 
     def run(self) -> Run:
-        """Read the worker's run file back; where it left none, every cell it set out to judge is MISSING."""
-        try:
-            found = read(self.file)
-        except RunFileError:
+        """Read the run files back as one; where there is none, every cell it set out to judge is MISSING."""
+        parts = list(self._parts())
+        if not parts:
             return self._nothing()
-        if self.stopped:
-            return replace(found, results=tuple(_excused(result) for result in found.results))
-        if self.died:
-            remark = f"the worker of {self.name} {host.ending(self.code or 0)}"
-            return replace(found, remarks=(*found.remarks, remark))
-        return found
+        remarks = tuple(f"the worker of {self.name} {death.how}" for death in self.deaths.values())
+        last, whole = parts[-1], merge(parts)
+        if self.deaths:
+            over = not self.stopped and not self._left()
+            finished = datetime.now(UTC).isoformat(timespec="seconds") if over else None
+            known = last.remarks if last.finished or not over else ()
+            whole = replace(whole, finished=last.finished or finished, remarks=known)
+        elif self.died:
+            remarks = (f"the worker of {self.name} {host.ending(self.code or 0)}",)
+        results = tuple(map(self._final, whole.results))
+        return replace(whole, results=results, remarks=(*whole.remarks, *dict.fromkeys(remarks)))
+
+    def _parts(self) -> Iterator[Run]:
+        for life in self.lives:
+            try:
+                yield read(life.file)
+            except RunFileError:
+                continue
+
+    def _final(self, result: Result) -> Result:
+        """Return a result as this process, which saw the others die, knows it."""
+        death = self.deaths.get(result.cell)
+        if death is not None:
+            return replace(result, verdict=death.verdict, detail=death.sentence)
+        if self.stopped and result.verdict is Verdict.CRASHED:  # we ended it
+            return replace(result, verdict=Verdict.MISSING, detail="interrupted before it was judged")
+        if result.verdict is Verdict.MISSING and result.column in self._hopeless():
+            count = sum(_column(cell) == result.column for cell in self.deaths)
+            return replace(result, detail=f"not asked: {count} processes had ended in this column before")
+        return result
 
     def _nothing(self) -> Run:
         if self.stopped:
@@ -176,21 +235,6 @@ class Worker:
             revision = self.share.header.requirements[requirement]["revision"]
             yield Result(requirement, revision, column, Verdict.MISSING, why)
 
-    def last_words(self) -> str:
-        """Return the last error the worker printed, or else its last line."""
-        try:
-            lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
-        except OSError:
-            return "it printed nothing"
-        errors = [line for line in lines if line.startswith(("ERROR: ", "Exit: ", "INTERNALERROR> ", "E  "))]
-        said = [line.strip() for line in errors or lines if line.strip()]
-        return (
-            re.sub(r"^(ERROR: |Exit: |INTERNALERROR> |E +)+", "", said[-1]) if said else "it printed nothing"
-        )
 
-
-def _excused(result: Result) -> Result:
-    """Return the result of a cell that was being asked when we ended its worker as what it is: not judged."""
-    if result.verdict is not Verdict.CRASHED:
-        return result
-    return replace(result, verdict=Verdict.MISSING, detail="interrupted before it was judged")
+def _column(cell: str) -> str:
+    return cell.partition("@")[2]

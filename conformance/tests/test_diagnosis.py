@@ -48,8 +48,16 @@ def by_batch(terms: Array, how: Reduction) -> Array:
     [
         (Sketch(term=swapped), Reduction.TERMS, "KL(Q‖P), the two arguments exchanged"),
         (Sketch(term=swapped), Reduction.SUM, "KL(Q‖P), the two arguments exchanged"),
-        (Sketch(reduce=by_elements), Reduction.BATCHMEAN, "reduced otherwise (sum ÷ number of elements)"),
-        (Sketch(reduce=by_batch), Reduction.MEAN, "reduced otherwise (sum ÷ size of axis 0"),
+        (
+            Sketch(reduce=by_elements),
+            Reduction.BATCHMEAN,
+            "the sum divided by the number of elements, not the sum divided by the size of axis 0",
+        ),
+        (
+            Sketch(reduce=by_batch),
+            Reduction.MEAN,
+            "the sum divided by the size of axis 0, not the sum divided by the number of elements",
+        ),
         (
             Sketch(term=lambda p, lq: generalised(p, np.exp(lq))),
             Reduction.TERMS,
@@ -84,6 +92,17 @@ def test_a_fault_nobody_makes_is_not_explained() -> None:
     assert said(Sketch(after=lambda answer: answer * 1.01)) == ""
     assert said(Sketch(after=lambda answer: answer + np.nan), Reduction.SUM) == ""
     assert said(Sketch(log_term=log_term, after=lambda answer: answer * -1.0)) == ""
+
+
+def test_an_identity_is_no_answer_to_a_question() -> None:
+    """A number made of two answers is explained by neither's other readings."""
+    asked = subject(Sketch(reduce=by_elements))
+    batch, mean = (asked.evaluate(asked.problem(ROWS, how)) for how in (Reduction.BATCHMEAN, Reduction.MEAN))
+    judgement = judge.balances(
+        (judge.Weighed(3.0, mean), judge.Weighed(-1.0, batch)), "mean × 3 is batchmean"
+    )
+    assert judgement.broken
+    assert diagnose(judgement, ROWS, asked) == ""
 
 
 def test_a_diagnosis_reaches_the_verdict() -> None:

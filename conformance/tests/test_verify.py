@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import pytest
 import kl_conformance
 from kl_conformance import registry
 from kl_conformance.kernel import UncallableError, adapted
+from kl_conformance.replay import Seen, replay
 from kl_conformance.verification import Verification, assert_conforms, verify
 from kl_reference.convention import Reduction, Space
 from kl_trials import command
@@ -48,7 +51,7 @@ def test_a_wrong_kernel_is_told_apart_with_a_small_witness() -> None:
     assert pointwise.witness is not None
     assert pointwise.witness.target is not None
     assert pointwise.witness.target.total <= 4
-    assert pointwise.sentence in str(found)
+    assert pointwise.sentence in " ".join(str(found).split())
     assert "✗ shifted" in str(found)
 
 
@@ -181,6 +184,41 @@ def test_the_command_ends_with_its_verdict(tmp_path: Path, name: str, code: int,
     assert done.code == code, done.all
     assert words in done.all
     assert "Traceback" not in done.all
+
+
+def test_every_form_is_all_of_standard_output(tmp_path: Path) -> None:
+    """JSON and JUnit XML can be piped on as they are, and a script in them shows the failure by itself."""
+    (tmp_path / "mine.py").write_text(KERNELS)
+    line = f"verify mine.py:halved --like {REL_ENTR} --dtype float32 --profile quick --seed 1 --format"
+    done = command.ask(*line.split(), "json", at=tmp_path)
+    assert done.code == 1, done.all
+    told = json.loads(done.out)
+    assert (told["kernel"], told["conforms"], told["asked"]["seed"]) == ("halved", False, 1)
+    scripts = [each["reproducer"] for each in told["findings"] if each["reproducer"]]
+    assert scripts
+    assert all(replay(each) is Seen.FAILURE for each in scripts[:2])
+    assert "cells judged" in done.err
+    done = command.ask(*line.split(), "junit", at=tmp_path)
+    assert done.code == 1, done.all
+    assert ElementTree.fromstring(done.out.encode()).attrib["failures"] != "0"
+
+
+@pytest.mark.parametrize(("name", "code", "words"), [("right", 0, "::notice "), ("halved", 1, "::error ")])
+def test_github_gets_workflow_commands(tmp_path: Path, name: str, code: int, words: str) -> None:
+    """Each line of standard output is a workflow command that names the kernel's file."""
+    (tmp_path / "mine.py").write_text(KERNELS)
+    line = f"verify mine.py:{name} --like {REL_ENTR} --dtype float32 --profile quick --seed 1 --format github"
+    done = command.ask(*line.split(), at=tmp_path)
+    assert done.code == code, done.all
+    assert done.out
+    assert all(each.startswith(f"{words}file=mine.py,title=") for each in done.out.splitlines())
+
+
+def test_an_unknown_form_is_refused(tmp_path: Path) -> None:
+    """Who asks for a form there is not gets the known ones, and exit code 2."""
+    done = command.ask("verify", "mine.py:right", "--like", REL_ENTR, "--format", "yaml", at=tmp_path)
+    assert done.code == 2
+    assert "'text', 'json', 'github', 'junit'" in done.err
 
 
 def test_the_package_s_face_is_its_api() -> None:

@@ -2,21 +2,65 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from kl_reports.result import Result, Run, Verdict
 from kl_reports.tally import column_of, completeness, level_of, packages
 from kl_reports.witness import Values, show
-from kl_reports.wording import LOOKS, count, listed, one_line, short_dtype
+from kl_reports.wording import LOOKS, count, listed, one_line, short_dtype, visible
 
-TOLD = 6  # broken requirements told in full: what one screen holds
+WIDTH = 110
+TOLD = 4  # broken requirements told in full: what one screen holds
 BINDING = ("MUST", "SHOULD")
+_HELD = {Verdict.PASS, Verdict.EXPECTED}
 
 
-def screen(run: Run) -> str:
-    """Return who was asked, what held and broke by chapter, and the worst in full; plain text, many lines."""
-    blocks = (_verdict(run), _asked(run), _chapters(run), _broken(run))
-    return "\n\n".join("\n".join(block) for block in map(list, blocks) if block) + "\n"
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """How one chapter's requirements fared: how many were asked and held, and which are broken."""
+
+    name: str
+    asked: int
+    broken: tuple[str, ...]
+
+    @property
+    def held(self) -> int:
+        """How many were asked and are not broken."""
+        return self.asked - len(self.broken)
+
+
+def screen(run: Run, cause: str = "") -> str:
+    """Return who was asked, what held and broke by chapter, and the worst in full; plain text, many lines.
+
+    ``cause`` is the likely cause of what is broken, a sentence; empty where none is known.
+    """
+    blocks = (_verdict(run, cause), _asked(run), _chapters(run), *_findings(run), _rest(run))
+    words = ["\n".join(map(_folded, block)) for block in map(list, blocks) if block]
+    return "\n\n".join([*words, *_script(run)]) + "\n"
+
+
+def judged(run: Run) -> bool:
+    """Whether anything at all was held against the kernel."""
+    return bool(broken(run)) or any(each.verdict in _HELD for each in run.results)
+
+
+def chapters(run: Run) -> list[Chapter]:
+    """Return the chapters of which anything was asked, in the order they were asked."""
+    found, asked = broken(run), dict[str, dict[str, None]]()
+    for result in run.results:
+        if result.verdict not in {Verdict.UNSUPPORTED, Verdict.MISSING}:
+            asked.setdefault(result.requirement.partition("/")[0], {})[result.requirement] = None
+    return [
+        Chapter(name, len(requirements), tuple(each for each in requirements if each in found))
+        for name, requirements in asked.items()
+    ]
+
+
+def smallest(results: Sequence[Result]) -> Result:
+    """Return the result with the smallest witness."""
+    return min(results, key=_numbers)
 
 
 def broken(run: Run) -> dict[str, list[Result]]:
@@ -29,16 +73,23 @@ def broken(run: Run) -> dict[str, list[Result]]:
     return found
 
 
-def _verdict(run: Run) -> Iterator[str]:
+def headline(run: Run) -> str:
+    """Return the verdict in one line."""
     names = one_line(listed(list(run.header.implementations)))
-    asked = {each.requirement for each in run.results if each.verdict in {Verdict.PASS, Verdict.EXPECTED}}
+    asked = {each.requirement for each in run.results if each.verdict in _HELD}
     found = broken(run)
     if found:
-        yield f"✗ {names}: {len(found)} of {count(len(asked | found.keys()), 'requirement')} broken."
-    elif not asked:
-        yield f"? {names}: nothing was judged."
-    else:
-        yield f"✓ {names}: {count(len(asked), 'requirement')} held, none broken."
+        return f"✗ {names}: {len(found)} of {count(len(asked | found.keys()), 'requirement')} broken."
+    if not asked:
+        return f"? {names}: nothing was judged."
+    return f"✓ {names}: {count(len(asked), 'requirement')} held, none broken."
+
+
+def _verdict(run: Run, cause: str) -> Iterator[str]:
+    found = broken(run)
+    yield headline(run)
+    if cause:
+        yield f"  {one_line(cause)}"
     done = completeness(run)
     if done.cut_off or done.missing:
         yield f"  {done.sentence}"
@@ -68,54 +119,79 @@ def _asked(run: Run) -> Iterator[str]:
 
 
 def _chapters(run: Run) -> Iterator[str]:
-    held: dict[str, set[str]] = {}
-    for result in run.results:
-        own = held.setdefault(result.requirement.partition("/")[0], set())
-        if result.verdict not in {Verdict.UNSUPPORTED, Verdict.MISSING}:
-            own.add(result.requirement)
-    found = broken(run)
-    for chapter, requirements in held.items():
-        if requirements:
-            bad = [each for each in requirements if each in found]
-            glyph = LOOKS[Verdict.FAIL if bad else Verdict.PASS].glyph
-            names = one_line(listed(sorted(each.partition("/")[2] for each in bad), 6))
-            yield (
-                f"  {glyph} {one_line(chapter):11} {len(requirements) - len(bad)}/{len(requirements)} held"
-                + (f"; broken: {names}" if bad else "")
-            )
+    for chapter in chapters(run):
+        glyph = LOOKS[Verdict.FAIL if chapter.broken else Verdict.PASS].glyph
+        names = one_line(listed([each.partition("/")[2] for each in chapter.broken], 6))
+        yield (
+            f"  {glyph} {one_line(chapter.name):11} {chapter.held}/{chapter.asked} held"
+            + (f"; broken: {names}" if chapter.broken else "")
+        )
 
 
-def _broken(run: Run) -> Iterator[str]:
-    found = broken(run)
-    for requirement, results in list(found.items())[:TOLD]:
-        yield from _told(run, requirement, results)
-        yield ""
-    if len(found) > TOLD:
-        yield f"… and {count(len(found) - TOLD, 'more requirement')}, in the run file and on the page."
+def _findings(run: Run) -> Iterator[Iterator[str]]:
+    """Yield the first findings in full, those with an input to look at before the others."""
+    found = sorted(broken(run).items(), key=lambda each: smallest(each[1]).witness is None)
+    for requirement, results in found[:TOLD]:
+        yield _finding(run, requirement, results)
 
 
-def _told(run: Run, requirement: str, results: Sequence[Result]) -> Iterator[str]:
-    """Tell a broken requirement by the cell with the smallest witness."""
-    result = min(results, key=_numbers)
-    about = run.header.requirements.get(requirement, {})
-    glyph, level, sentence = (
-        LOOKS[result.verdict].glyph,
-        level_of(run, requirement),
-        about.get("sentence", ""),
-    )
-    yield f"{glyph} {one_line(requirement)} ({one_line(level)}): {one_line(str(sentence))}"
-    if result.detail:
-        yield f"    {one_line(result.detail, 500)}"
+def _finding(run: Run, requirement: str, results: Sequence[Result]) -> Iterator[str]:
+    result = smallest(results)
+    dtypes = dict.fromkeys(short_dtype(column_of(run, each.column).dtype) for each in results)
+    about = one_line(", ".join((level_of(run, requirement), *dtypes)))
+    first, *rest = told(run, requirement, result)
+    yield f"{LOOKS[result.verdict].glyph} {one_line(requirement)} ({about}): {first}"
+    yield from (f"    {line}" for line in rest)
+
+
+def _rest(run: Run) -> Iterator[str]:
+    more = len(broken(run)) - TOLD
+    if more > 0:
+        yield f"… and {count(more, 'more requirement')}, in the run file and on the page."
+
+
+def _script(run: Run) -> Iterator[str]:
+    """Yield how to see the first finding that has a short script."""
+    for requirement, results in broken(run).items():
+        script = show(smallest(results).witness or {}).reproducer
+        if script:
+            yield f"To see {one_line(requirement)} broken without this suite:"
+            yield "\n".join(f"    {visible(line)}" for line in script.splitlines())
+            return
+
+
+def _folded(line: str) -> str:
+    """Return a line as lines no wider than a screen, each as far in as what it goes on with."""
+    inner = line.lstrip(" ")
+    left = " " * (len(line) - len(inner) + (2 if line[:1] == " " else 4))
+    return textwrap.fill(line, WIDTH, subsequent_indent=left, break_long_words=False, break_on_hyphens=False)
+
+
+def told(run: Run, requirement: str, result: Result) -> list[str]:
+    """Return lines that tell one result: what must hold, what was seen, and the smallest input."""
+    lines = [one_line(str(run.header.requirements.get(requirement, {}).get("sentence", "")))]
+    lines += [one_line(result.detail, 500)] if result.detail else []
     if result.witness is not None:
         witness = show(result.witness)
         for name, values in (("P", witness.target), ("Q", witness.model)):
-            if values is not None:
-                yield f"    {name} = {_values(values)}"
-        got, right, allowed = witness.answer()
-        if right:
-            yield f"    got {one_line(got)}, right {one_line(right)}, allowed error {one_line(allowed)}"
-    dtypes = [short_dtype(column_of(run, each.column).dtype) for each in results]
-    yield f"    seen in {', '.join(dict.fromkeys(dtypes))}"
+            lines += [] if values is None else [f"{name} = {_values(values)}"]
+        if witness.layout not in {"", "contiguous"}:
+            lines.append(f"lying in memory: {one_line(witness.layout)}")
+        got, right, allowed = witness.measured()
+        limit = f"allowed error {_rough(allowed)}" if allowed else ""
+        if " is right" in result.detail:  # which has the numbers
+            lines += [limit] if limit else []
+        elif right:
+            lines.append(", ".join(filter(None, (f"got {one_line(got)}, right {one_line(right)}", limit))))
+    return lines
+
+
+def _rough(number: str) -> str:
+    """Return a decimal in two digits: of an error allowed, more say nothing."""
+    try:
+        return f"{float(number):.2g}"
+    except ValueError:
+        return one_line(number)
 
 
 def _values(values: Values) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -54,6 +55,7 @@ class Witness:
     formula: str
     reduction: str
     dtype: str
+    layout: str
     call: str
     note: str
     reproducer: str
@@ -65,6 +67,13 @@ class Witness:
     got: Values | None
     right: Values | None
     allowed: Values | None
+
+    def measured(self) -> tuple[str, str, str]:
+        """Return :meth:`answer`, or nothing at all where not a number was judged but a yes or no."""
+        got, right, allowed = (re.sub(r"(minus )?NaN \(.*\)", "NaN", each) for each in self.answer())
+        if not right or got == right == "NaN":
+            return "", "", ""
+        return got, right, "" if allowed in {"0.0", "NaN"} else allowed
 
     def answer(self) -> tuple[str, str, str]:
         """Return got, right and allowed at the worst element as decimals, empty where unknown."""
@@ -87,6 +96,7 @@ def show(witness: Mapping[str, Any]) -> Witness:
         formula=_text(witness.get("formula")),
         reduction=_text(witness.get("reduction")),
         dtype=_text(witness.get("dtype")),
+        layout=_text(witness.get("layout")),
         call=_text(witness.get("call")),
         note=_text(witness.get("note")),
         reproducer=_text(witness.get("reproducer")),

@@ -37,6 +37,8 @@ def log_sum_bound(problem: Problem) -> Array:
     if problem.normalise or problem.target.space is Space.LOGITS:
         return np.zeros(())
     p, q = probabilities(problem)
+    if problem.model.space is Space.LOGITS:  # a softmax sums to 1; only its sum counts here
+        q = np.full(q.shape, 1 / q.shape[problem.axis])
     if problem.clip is not None:
         p, q = np.clip(p, *problem.clip), np.clip(q, *problem.clip)
     if problem.reduction is Reduction.ROWS:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import assert_never
 
 import pytest
 
-from kl_conformance import plan
+from kl_conformance import host, note, plan
 from kl_conformance.plan import Planned
 from kl_conformance.recorder import PROPERTY
 from kl_conformance.session import Session, selection_of
@@ -18,7 +20,11 @@ SESSION = pytest.StashKey[Session]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make room for the subjects asked in this process."""
+    """Make room for the subjects asked in this process; a worker keeps a note for the process it works for."""
+    page = str(config.getoption("--kl-note", default=""))
+    if page:
+        host.die_with_parent()
+        note.keep(Path(page))
     config.stash[SESSION] = Session(selection_of(config))
 
 
@@ -31,7 +37,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Ask in the order of the plan: column by column, so that a column's answers are still remembered."""
+    """Ask in the order of the plan: column by column, so that a column's answers are still remembered.
+
+    What an earlier process of the same worker has settled is not asked again.
+    """
+    settled = str(config.getoption("--kl-settled"))
+    known = set(Path(settled).read_text(encoding="utf-8").splitlines()) if settled else set[str]()
+    items[:] = [item for item in items if (cell := _cell(item)) is None or cell.key not in known]
     order = {cell.key: place for place, cell in enumerate(plan.cells(selection_of(config)))}
     items.sort(key=lambda item: -1 if (cell := _cell(item)) is None else order[cell.key])
     for item in items:
@@ -53,6 +65,8 @@ def settle(request: pytest.FixtureRequest) -> Callable[[Planned], None]:
     session = request.config.stash[SESSION]
 
     def ask(cell: Planned) -> None:
+        # Pytest's own, and another in every item: no part of the surroundings that a call is to leave as they are.
+        os.environ.pop("PYTEST_CURRENT_TEST", None)
         result = session.settle(cell)
         request.node.user_properties.append((PROPERTY, encode_result(result)))
         _end(cell, result)

@@ -39,6 +39,8 @@ class Plan:
     profile, seeds
         How much is asked; a wrong kernel meets the first seed's search, a right one each. A wrong kernel is asked
         ``quick`` first, and no more where that stops it.
+    right
+        The profile that right kernels are asked in; ``profile`` where None.
     dtypes
         Names; those a kernel does not take are left out, those after the one in which two requirements
         have stopped a wrong kernel, and those after the second where one has.
@@ -50,6 +52,7 @@ class Plan:
     seeds: tuple[int, ...]
     dtypes: tuple[str, ...]
     jobs: int = 2
+    right: Profile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +197,8 @@ def trial(kernel: Wrong | Right, plan: Plan) -> Trial:
     if _in_torch(kernel):
         for name in LOADED:  # once, for all of them: nothing is asked of torch here
             importlib.import_module(name)
-    first = Profile.QUICK if isinstance(kernel, Wrong) else plan.profile
-    for profile in dict.fromkeys((first, plan.profile)):
+    wrong = isinstance(kernel, Wrong)
+    for profile in dict.fromkeys((Profile.QUICK, plan.profile)) if wrong else (plan.right or plan.profile,):
         charge = charged(kernel, plan, profile)
         answers = yield from _heard(kernel, charge)
         ruling = Ruling(kernel, tuple(answers), profile)

@@ -76,6 +76,7 @@ def main() -> int:
         "--profile", choices=profiles, default="standard", help="how much is asked (%(default)s)"
     )
     parser.add_argument("--seeds", type=int, default=5, help="searches that right kernels meet (%(default)s)")
+    parser.add_argument("--right", choices=profiles, help="how much right kernels are asked, if not as much")
     parser.add_argument("--dtype", nargs="+", choices=[each.label for each in Dtype], default=DTYPES)
     parser.add_argument("--only", nargs="+", default=[], metavar="KERNEL", help="try these; keep no table")
     parser.add_argument(
@@ -102,7 +103,8 @@ def main() -> int:
 
 
 def _main(given: argparse.Namespace, kernels: Sequence[Wrong | Right]) -> int:
-    plan = Plan(Profile(given.profile), tuple(range(given.seeds)), tuple(given.dtype), given.jobs)
+    right = Profile(given.right) if given.right else None
+    plan = Plan(Profile(given.profile), tuple(range(given.seeds)), tuple(given.dtype), given.jobs, right)
     command = " ".join(["python", "conformance/studies/kill/matrix.py", *sys.argv[1:]])
     matrix = tried(kernels, plan, command, Console(stderr=True))
     text = page(matrix)

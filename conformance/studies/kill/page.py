@@ -110,7 +110,7 @@ def _described(ruling: Ruling) -> dict[str, Any]:
             for name, stop in ruling.stops.items()
         },
         "mistakes": [one.mistake for one in ruling.mistakes],
-        "small": None if ruling.small is None else dict(ruling.small.result.witness or {}),
+        "numbers": ruling.numbers,
     }
 
 
@@ -129,7 +129,8 @@ def _head(matrix: Matrix) -> str:
         "",
         f"{len(wrong)} wrong kernels, each proven wrong by a witness of its own, and {len(right)} right ones, "
         f"asked {len(catalogue.REQUIREMENTS)} requirements in {', '.join(plan.dtypes)}, "
-        f"profile {plan.profile.value}; right ones at {len(plan.seeds)} seeds. Dtypes are asked in this order, and "
+        f"profile {plan.profile.value}; right ones in profile {(plan.right or plan.profile).value} at "
+        f"{len(plan.seeds)} seeds. Dtypes are asked in this order, and "
         f"no further ones when {ENOUGH} requirements have stopped a wrong kernel.",
         "",
         f"- Stopped: **{stopped} of {len(wrong)}**{_share(stopped, len(wrong))}, "

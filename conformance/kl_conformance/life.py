@@ -1,0 +1,220 @@
+"""One process of a worker, from its start to its end: what it judged, whether it is well, and what it died of."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kl_conformance import host, note
+from kl_conformance.note import Note, State
+from kl_reports.exchange import Follower
+from kl_reports.result import Verdict
+
+PATIENCE = 5.0  # seconds a process has to close its file when it is interrupted, and to end when it has
+# Seconds one call may take. What compiles nothing answers the largest problem within a few; where the suite
+# compiles, a compiler's first start on a busy machine takes tens.
+SECONDS = {State.ASKING: 60.0, State.COMPILING: 300.0}
+OTHERWISE = (
+    "KL_CONFORMANCE_SECONDS"  # environment variable: another limit, for kernels tuned at their first call
+)
+LEAST = 2 << 30  # bytes of memory every process may take: frameworks need as much for themselves
+_GIB = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """A process that ended in the middle of a cell: which one, with what verdict, how, and the same in a sentence."""
+
+    cell: str
+    verdict: Verdict
+    how: str
+    sentence: str
+
+
+class Life:
+    """A process of a worker, followed through the run file and the note it writes.
+
+    Parameters
+    ----------
+    command
+        What to start; the options that name its files are added.
+    stem
+        What its files are called, and where they lie, but for the ending.
+    settled
+        Cells it is not to ask.
+    memory
+        Bytes it may grow to; None where it may not be known.
+    """
+
+    def __init__(
+        self, command: Sequence[str], stem: Path, settled: Sequence[str] = (), memory: int | None = None
+    ) -> None:
+        self.file, self.log, self._note, self._settled = (
+            stem.with_name(f"{stem.name}{ending}") for ending in (".jsonl.gz", ".log", ".note", ".settled")
+        )
+        self._command = [*command, f"--run-file={self.file}", f"--kl-note={self._note}"]
+        if settled:
+            self._settled.write_text("\n".join(settled), encoding="utf-8")
+            self._command.append(f"--kl-settled={self._settled}")
+        self._memory = memory
+        self._follower = Follower(self.file)
+        self.process: subprocess.Popen[bytes] | None = None
+        self.planned: tuple[str, ...] = ()
+        self.verdicts: dict[str, Verdict] = {}
+        self._at_hand = ""
+        self._closed = False
+        self._killed = False
+        self._beat = (0, 0.0)  # the last sign of life, and when it was seen
+        self._first: int | None = None  # bytes before the first call
+        self._ended: tuple[Verdict, str] | None = None
+
+    def start(self) -> None:
+        """Start the process, in the caller's folder.
+
+        It leads a process group of its own: a terminal's Ctrl-C is for the run to pass on, once.
+        """
+        note.lay(self._note)
+        home = {"HYPOTHESIS_STORAGE_DIRECTORY": str(self.file.parent / "hypothesis")}
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=host.environment() | host.threads() | home,
+                start_new_session=True,
+            )
+        self._beat = (0, time.monotonic())
+
+    def poll(self) -> bool:
+        """Take in what the process wrote, and end it where it is past hope; whether it is still at work."""
+        running = self.process is not None and self.process.poll() is None
+        for kind, data in self._follower.poll():
+            self._take(kind, data)
+        if running and self._past_hope():
+            self._kill()
+        return running
+
+    def _take(self, kind: str, data: Mapping[str, Any]) -> None:
+        match kind:
+            case "header":
+                self.planned = tuple(data["planned"])
+            case "started":
+                self._at_hand = str(data["cell"])
+            case "result":
+                self._at_hand = ""
+                verdict = Verdict.__members__.get(str(data.get("verdict")))
+                if verdict is not None:
+                    self.verdicts[f"{data['requirement']}@{data['column']}"] = verdict
+            case "footer":
+                self._closed = True
+                self._beat = (self._beat[0], time.monotonic())
+            case _:
+                pass
+
+    def _past_hope(self) -> bool:
+        """Whether the process hangs, or takes too much memory; what will be said of it is kept."""
+        said, now = note.read(self._note), time.monotonic()
+        if self._closed:  # a thread nobody joins, or a stop nobody heeds
+            return now - self._beat[1] > PATIENCE
+        if said.beat != self._beat[0]:
+            self._beat = (said.beat, now)
+        allowed = _seconds(said.state)
+        if allowed is not None and now - self._beat[1] > allowed:
+            words = f"gave no answer within {allowed:g} s ({OTHERWISE} sets another limit)"
+            self._ended = (Verdict.TIMED_OUT, words)
+        taken = host.resident(self.process.pid) if self.process is not None and self._memory else None
+        if taken is not None and self._memory is not None:
+            if self._first is None or not said.beat:
+                self._first = taken
+            if taken > max(self._memory, LEAST):
+                grown = f"grew from {self._first / _GIB:.1f} to {taken / _GIB:.1f} GiB of memory"
+                limit = f"{max(self._memory, LEAST) / _GIB:.1f} GiB are allowed here"
+                self._ended = (Verdict.CRASHED, f"{grown}, and was ended: {limit}")
+        return self._ended is not None and bool(self._at_hand)  # between two cells it is at nobody's door
+
+    def _kill(self) -> None:
+        """End the process and whatever it has started."""
+        if self.process is not None and self.process.poll() is None:
+            self._killed = True
+            with suppress(OSError):  # it has just ended by itself
+                os.killpg(self.process.pid, signal.SIGKILL) if os.name == "posix" else self.process.kill()
+
+    def interrupt(self) -> None:
+        """Ask the process to close its file and end."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+
+    def end(self) -> None:
+        """Wait for an interrupted process; a deaf one is killed, and one that even so does not end is left behind."""
+        if self.process is not None:
+            try:
+                self.process.wait(timeout=PATIENCE)
+            except subprocess.TimeoutExpired:
+                self._kill()
+                with suppress(subprocess.TimeoutExpired):
+                    self.process.wait(timeout=PATIENCE)
+
+    @property
+    def code(self) -> int | None:
+        """Pytest's exit code, minus the signal that ended the process, or None where it never started.
+
+        A process that was ended only because it did not go when its file was closed did what it was to do.
+        """
+        if self.process is None:
+            return None
+        if self._closed and self._killed:
+            return int(any(verdict.is_news for verdict in self.verdicts.values()))
+        return self.process.returncode
+
+    @property
+    def death(self) -> Death | None:
+        """What a process that has ended died of, or None where it ended as it should or between two cells."""
+        said = note.read(self._note)
+        code = self.process.returncode if self.process is not None else None
+        if self._closed or not self._at_hand or code is None:
+            return None
+        if self._ended is not None:
+            verdict, how = self._ended
+        elif code < 0 or said.state is not State.AT_HOME:  # else pytest itself gave up: a full disk
+            verdict, how = Verdict.CRASHED, host.ending(code)
+        else:
+            return None
+        return Death(self._at_hand, verdict, how, f"Its process {how}; {_when(said)}.")
+
+    def last_words(self) -> str:
+        """Return the last error the process printed, or else its last line."""
+        try:
+            lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            return "it printed nothing"
+        errors = [line for line in lines if line.startswith(("ERROR: ", "Exit: ", "INTERNALERROR> ", "E  "))]
+        said = [line.strip() for line in errors or lines if line.strip()]
+        return (
+            re.sub(r"^(ERROR: |Exit: |INTERNALERROR> |E +)+", "", said[-1]) if said else "it printed nothing"
+        )
+
+
+def _seconds(state: State) -> float | None:
+    """Return how long a process may be in a state; None where it may for ever."""
+    if state is State.AT_HOME:
+        return None
+    try:
+        return float(os.environ[OTHERWISE])
+    except (KeyError, ValueError):
+        return SECONDS[state]
+
+
+def _when(said: Note) -> str:
+    """Return what the process was doing, in words."""
+    if not said.call:
+        return "it had been asked nothing yet"
+    return f"{'the last call was' if said.state is State.AT_HOME else 'it was asked'} {said.call}"

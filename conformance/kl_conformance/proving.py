@@ -1,0 +1,87 @@
+"""Findings given the scripts that show them, executed where somebody waits for the verdict."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import assert_never
+
+from kl_conformance.brought import Brought
+from kl_conformance.registry import IMPLEMENTATIONS
+from kl_conformance.replay import Seen, replay
+from kl_conformance.reproducer import reproducer
+from kl_reports.result import Result, Run
+from kl_reports.screen import broken, smallest
+
+MOST = 12  # findings whose scripts are executed: more than anybody reads at once
+ALONE = "Alone, in a process of its own, the same call gives the right answer: what was asked before matters."
+
+
+def scripted(run: Run) -> Run:
+    """Return a run whose witnesses have reproducers, as far as known implementations are concerned."""
+    return replace(run, results=tuple(_scripted(run, result) for result in run.results))
+
+
+def proven(run: Run, brought: Brought | None) -> Run:
+    """Return a run whose findings have reproducers that were seen to fail in a process of their own.
+
+    The smallest witness of each broken requirement is tried, of 12 at most. Where the script gives the right
+    answer instead, the finding says so.
+
+    Parameters
+    ----------
+    run
+        The run of one kernel.
+    brought
+        Where the kernel lies, if it is a user's.
+    """
+    tried = list(_smallest(run, brought))[:MOST]
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        seen = pool.map(replay, [script for _, script in tried])
+        found = {
+            result.cell: _after(one, result, script)
+            for (result, script), one in zip(tried, seen, strict=True)
+        }
+    return replace(run, results=tuple(found.get(result.cell, result) for result in run.results))
+
+
+def _smallest(run: Run, brought: Brought | None) -> Iterator[tuple[Result, str]]:
+    for results in broken(run).values():
+        result = smallest(results)
+        script = _script(run, result, brought)
+        if script:
+            yield result, script
+
+
+def _after(seen: Seen, result: Result, script: str) -> Result:
+    """Return a finding with what its script showed."""
+    match seen:
+        case Seen.FAILURE:
+            return _with(result, script)
+        case Seen.RIGHT:
+            return replace(result, detail=f"{result.detail} {ALONE}")
+        case Seen.NOTHING:
+            return result
+        case _:
+            assert_never(seen)
+
+
+def _scripted(run: Run, result: Result) -> Result:
+    column = run.header.columns.get(result.column)
+    known = column is not None and column.implementation in IMPLEMENTATIONS
+    script = _script(run, result, None) if known else ""
+    return _with(result, script) if script else result
+
+
+def _script(run: Run, result: Result, brought: Brought | None) -> str:
+    column = run.header.columns.get(result.column)
+    own = {} if column is None else run.header.implementations.get(column.implementation, {})
+    if column is None or result.witness is None:
+        return ""
+    return reproducer(result.requirement, column, own, result.witness, brought)
+
+
+def _with(result: Result, script: str) -> Result:
+    return replace(result, witness={**(result.witness or {}), "reproducer": script})

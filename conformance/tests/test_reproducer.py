@@ -1,0 +1,230 @@
+"""A reproducer imports nothing of ours, has 15 lines at most, and shows in a clean process what it claims."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kl_conformance import plan, registry
+from kl_conformance.brought import FUNCTION, MADE, brought
+from kl_conformance.proving import ALONE, proven, scripted
+from kl_conformance.replay import Seen, replay
+from kl_conformance.reproducer import LINES, reproducer
+from kl_conformance.subject import Subject
+from kl_conformance.writing import LIBRARIES, NUMPY_LAYOUTS, runs
+from kl_reference.dtype import Dtype
+from kl_reports.result import Result, Run, Verdict
+from kl_trials.asked import MODULES, settled, subject
+
+REL_ENTR = "scipy.special.rel_entr"
+KERNELS = """
+import numpy as np
+
+def right(p, q):
+    with np.errstate(all="ignore"):
+        term = p * (np.log(p) - np.log(q))
+    zero = term.dtype.type(0)
+    return np.where((p == 0) & (q >= 0), zero, np.where(p < 0, term.dtype.type(np.inf), term))
+
+def halved(p, q):
+    return right(p, q) / 2
+
+def nan_at_zero(p, q):
+    with np.errstate(all="ignore"):
+        return p * (np.log(p) - np.log(q))
+
+def in_one_axis(p, q):
+    return right(p, q).ravel()
+
+def as_if_dense(p, q):
+    def dense(x):
+        base = x
+        while isinstance(base.base, np.ndarray):
+            base = base.base
+        return base.ravel()[: x.size].reshape(x.shape)
+    return right(dense(p), dense(q))
+
+seen = []
+def later_wrong(p, q):
+    seen.append(p)
+    return right(p, q) * (2 if len(seen) > 3 else 1)
+
+class Made:
+    def __call__(self, p, q):
+        return halved(p, q)
+
+made = Made()
+nameless = lambda p, q: halved(p, q)
+MINE = Implementation = len
+declared = Implementation("x")
+"""
+
+
+@pytest.fixture
+def kernels(tmp_path: Path) -> Path:
+    """A folder with NumPy kernels in a file."""
+    (tmp_path / "mine.py").write_text(KERNELS, encoding="utf-8")
+    return tmp_path
+
+
+def told(
+    kernels: Path, name: str, requirement: str, dtype: str = "float32"
+) -> tuple[Result, Callable[[], str], Run]:
+    """Return the verdict on a kernel of the file, what makes its script, and a run of that one cell."""
+    place = f"{kernels / 'mine.py'}:{name}"
+    own = registry.implementation(place, REL_ENTR, framework="numpy")
+    asked = subject(own, dtype)
+    result = settled(requirement, asked)
+    words = plan.convention(own)
+
+    def script() -> str:
+        return reproducer(requirement, asked.column, words, result.witness or {}, brought(place, kernels))
+
+    planned = plan.cells(plan.Selection(implementations=(REL_ENTR,), dtypes=("float32",)))
+    head = replace(
+        plan.header(plan.Selection(), planned),
+        columns={asked.column.key: asked.column},
+        implementations={own.name: words},
+        planned=(result.cell,),
+    )
+    return result, script, Run(head, (result,), "2026-01-01T00:00:00+00:00")
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
+@pytest.mark.parametrize(
+    ("name", "requirement"),
+    [
+        ("halved", "values/pointwise"),
+        ("nan_at_zero", "support/zero-target"),
+        ("in_one_axis", "values/pointwise"),
+        ("as_if_dense", "layouts/strided"),
+        ("made", "values/pointwise"),
+        ("nameless", "values/pointwise"),
+    ],
+)
+def test_a_reproducer_shows_the_failure(kernels: Path, name: str, requirement: str, dtype: str) -> None:
+    """A wrong number, a NaN, a wrong shape and a misread layout are seen again without the suite."""
+    result, script, _ = told(kernels, name, requirement, dtype)
+    assert result.verdict is Verdict.FAIL
+    text = script()
+    assert text.count("\n") <= LINES
+    assert "kl_" not in text
+    assert replay(text) is Seen.FAILURE
+
+
+def test_a_right_kernel_passes_the_same_script(kernels: Path) -> None:
+    """The script accuses the kernel, not the question: with another kernel in its place it ends well."""
+    _, script, _ = told(kernels, "halved", "values/pointwise")
+    text = script()
+    assert replay(text.replace('["halved"]', '["right"]')) is Seen.RIGHT
+
+
+def test_a_finding_that_does_not_show_alone_is_said_to_be_so(kernels: Path) -> None:
+    """A kernel that is wrong only after other calls gets no script, and a sentence instead."""
+    result, script, run = told(kernels, "later_wrong", "values/pointwise")
+    assert result.verdict is Verdict.FAIL
+    assert script()
+    (seen,) = proven(run, brought(f"{kernels / 'mine.py'}:later_wrong", kernels)).results
+    assert seen.detail.endswith(ALONE)
+    assert "reproducer" not in (seen.witness or {})
+
+
+def test_a_finding_keeps_the_script_that_was_seen_to_fail(kernels: Path) -> None:
+    """What a run file holds was executed."""
+    _, script, run = told(kernels, "halved", "values/pointwise")
+    (seen,) = proven(run, brought(f"{kernels / 'mine.py'}:halved", kernels)).results
+    assert (seen.witness or {})["reproducer"] == script()
+
+
+def test_what_has_no_short_script_has_none(kernels: Path) -> None:
+    """State, damaged witnesses and unknown frameworks give an empty string, never a guess."""
+    result, _, run = told(kernels, "halved", "values/pointwise")
+    (column,) = run.header.columns.values()
+    (own,) = run.header.implementations.values()
+    witness = dict(result.witness or {})
+    assert reproducer("values/pointwise", column, own, witness)
+    assert not reproducer("state/threads", column, own, witness)
+    assert not reproducer("values/pointwise", column, {**own, "framework": "abacus"}, witness)
+    for damage in ({"call": "twice(this)"}, {"right": ["f64:0"]}, {"target": None}, {"at": ["x"]}):
+        assert not reproducer("values/pointwise", column, own, {**witness, **damage})
+    right = {**witness, "got": witness["right"]}
+    assert not reproducer("values/pointwise", column, own, right)
+
+
+@pytest.mark.parametrize(
+    ("name", "requirement"),
+    [
+        ("scipy.special.kl_div", "values/extreme"),
+        ("scipy.special.kl_div", "signs/generalised"),
+        ("scipy.stats.entropy", "errors/class-mismatch"),
+        ("scipy.stats.entropy", "values/extreme"),
+    ],
+)
+def test_recorded_deviations_of_scipy_are_seen_without_the_suite(name: str, requirement: str) -> None:
+    """What SciPy is recorded to do wrong, a short script shows to anybody."""
+    own = registry.implementation(name)
+    selection = plan.Selection(implementations=(name,), dtypes=("float64",))
+    planned = [each for each in plan.cells(selection) if each.requirement.id == requirement]
+    (column,) = (each.column for each in planned)
+    result = settled(requirement, Subject(own, registry.framework("scipy"), MODULES, column))
+    assert result.verdict is Verdict.EXPECTED
+    (seen,) = scripted(Run(plan.header(selection, planned), (result,), None)).results
+    assert replay(str((seen.witness or {})["reproducer"])) is Seen.FAILURE
+
+
+@pytest.mark.parametrize(
+    ("place", "call"),
+    [
+        ("mine.py:right", FUNCTION),
+        ("mine.py:Made", MADE),
+        ("mine.py:made", FUNCTION),
+        ("mine:nameless", FUNCTION),
+        ("mine.py:declared", None),
+        ("mine.py:np", None),
+        ("mine.py:absent", None),
+        ("absent.py:right", None),
+        ("absent.module:right", None),
+    ],
+)
+def test_a_kernel_is_found_without_running_its_file(kernels: Path, place: str, call: str | None) -> None:
+    """The file says whether it is a function, a class or an object; what it does not say is not guessed."""
+    bomb = f"{KERNELS}\nraise SystemExit('was run')\n"
+    (kernels / "mine.py").write_text(bomb, encoding="utf-8")
+    found = brought(place, kernels)
+    assert (None if found is None else found.call) == call
+
+
+@given(st.lists(st.sampled_from([0.0, -0.0, 0.1, float("inf"), 5e-324]), max_size=40))
+def test_runs_come_back_bit_for_bit(numbers: list[float]) -> None:
+    """A list written with products of lists is the same list, the sign of zero included."""
+    back = eval(runs(numbers), {"inf": float("inf")})
+    assert [float(each).hex() for each in back] == [each.hex() for each in numbers]
+
+
+@pytest.mark.parametrize("layout", NUMPY_LAYOUTS)
+def test_a_layout_keeps_every_number(layout: str) -> None:
+    """What is written for a layout moves no number."""
+    values = np.arange(24.0, dtype=np.float32).reshape(2, 3, 4)
+    x = np.repeat(values[:1], 2, 0) if layout == "expanded" else values
+    laid = eval(LIBRARIES["numpy"].laid("x", layout), {"x": x, "np": np, "nan": float("nan")})
+    assert np.array_equal(laid, x)
+    assert laid.dtype == x.dtype
+    assert laid.strides != x.strides or layout in {"offset"}
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("dtype", Dtype)
+def test_every_library_writes_every_format(library: str, dtype: Dtype) -> None:
+    """A tensor of many numbers is one expression that names its format and shape."""
+    text = LIBRARIES[library].array(np.full((4, 9), 0.25), dtype, "cpu")
+    compile(text, library, "eval")
+    assert "[0.25] * 36" in text
+    assert "(4, 9)" in text
+    assert re.search(r"\b(float64|float32|float16|bfloat16)\b", text)

@@ -1,0 +1,105 @@
+"""Liger-Kernel's divergences as shipped, declared with what its documentation promises."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import Any
+
+from liger_kernel.transformers import LigerJSD, LigerKLDIVLoss
+
+from kl_conformance.implementation import Call, Implementation
+from kl_reference.convention import Convention, Reduction, Side, Space
+from kl_reference.dtype import Dtype
+
+URL = "https://github.com/linkedin/Liger-Kernel/blob/main/src/liger_kernel/"
+DTYPES = (Dtype.FLOAT32, Dtype.FLOAT16, Dtype.BFLOAT16)  # every kernel here loads as float32
+# Triton's interpreter patches triton.language while a kernel runs: there, one thread at a time.
+TURN = Lock()
+
+
+def rows(tensor: Any) -> Any:
+    """Return a tensor as (BT, V), the shape that is documented."""
+    return tensor.reshape(-1, tensor.shape[-1] if tensor.dim() else 1)
+
+
+class Scalar(float):
+    """A number that a kernel may convert: Triton's interpreter hands over numbers without ``to``."""
+
+    def to(self, dtype: Any) -> Scalar:
+        """Return itself: the interpreter's tensors convert it."""
+        del dtype
+        return self
+
+
+def kl_div(modules: Any, call: Call) -> Any:
+    """Ask LigerKLDIVLoss, with the default eps."""
+    del modules
+    eps = 1e-10 if call.model.is_cuda else Scalar(1e-10)
+    loss = LigerKLDIVLoss(eps, log_target=call.log_target, **call.keywords)
+    with TURN:
+        found = loss(rows(call.model), rows(call.target))
+    return found.reshape(call.model.shape) if found.dim() else found
+
+
+def forward_kl(modules: Any, call: Call) -> Any:
+    """Ask LigerJSD for KL(P‖Q), the teacher being P."""
+    del modules
+    with TURN:
+        return LigerJSD(beta=0.0)(rows(call.model), rows(call.target))
+
+
+def reverse_kl(modules: Any, call: Call) -> Any:
+    """Ask LigerJSD for KL(P‖Q), the student being P."""
+    del modules
+    with TURN:
+        return LigerJSD(beta=1.0)(rows(call.target), rows(call.model))
+
+
+KL_DIV = Implementation(
+    name="liger_kernel.transformers.LigerKLDIVLoss",
+    framework="torch",
+    package="liger-kernel",
+    convention=Convention(
+        target=(Space.PROBABILITY, Space.LOG),
+        reductions={
+            "none": Reduction.TERMS,
+            "sum": Reduction.SUM,
+            "mean": Reduction.MEAN,
+            "batchmean": Reduction.ROWMEAN,
+        },
+        default="mean",
+    ),
+    call=kl_div,
+    documentation=URL + "ops/kl_div.py",
+    dtypes=DTYPES,
+    gradients=frozenset({Side.MODEL}),
+    broadcasts=False,
+)
+
+FORWARD_KL = Implementation(
+    name="liger_kernel.transformers.LigerJSD(beta=0)",
+    framework="torch",
+    package="liger-kernel",
+    convention=Convention(
+        target=(Space.LOG,), reductions={"batchmean": Reduction.ROWMEAN}, default="batchmean"
+    ),
+    call=forward_kl,
+    documentation=URL + "transformers/jsd.py",
+    dtypes=DTYPES,
+    gradients=frozenset({Side.MODEL}),
+    broadcasts=False,
+)
+
+REVERSE_KL = Implementation(
+    name="liger_kernel.transformers.LigerJSD(beta=1)",
+    framework="torch",
+    package="liger-kernel",
+    convention=Convention(
+        target=(Space.LOG,), reductions={"batchmean": Reduction.ROWMEAN}, default="batchmean"
+    ),
+    call=reverse_kl,
+    documentation=URL + "transformers/jsd.py",
+    dtypes=DTYPES,
+    gradients=frozenset({Side.TARGET}),
+    broadcasts=False,
+)

@@ -1,0 +1,49 @@
+"""One kernel's verdict as workflow commands of GitHub Actions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kl_reports.result import Run
+from kl_reports.screen import broken, headline, judged, smallest, told
+from kl_reports.wording import one_line, visible
+
+
+def workflow(run: Run, cause: str = "", file: str = "") -> str:
+    """Return an ``::error`` for each broken requirement; else one ``::notice``, or ``::warning`` if nothing was judged.
+
+    Source: https://docs.github.com/actions/reference/workflow-commands-for-github-actions, and for the escapes
+    ``packages/core/src/command.ts`` of https://github.com/actions/toolkit.
+
+    Parameters
+    ----------
+    run
+        The run.
+    cause
+        The likely cause of it all, a sentence; empty where none is known.
+    file
+        The kernel's file, so that the annotation is shown there; empty where it has none.
+    """
+    return "\n".join(_lines(run, cause, file)) + "\n"
+
+
+def _lines(run: Run, cause: str, file: str) -> Iterator[str]:
+    found = broken(run)
+    if not found:
+        yield _command("notice" if judged(run) else "warning", "kl-conformance", file, headline(run))
+    for requirement, results in found.items():
+        words = [*told(run, requirement, smallest(results)), *([cause] if cause else [])]
+        yield _command("error", f"kl-conformance: {one_line(requirement)}", file, "\n".join(words))
+
+
+def _command(command: str, title: str, file: str, message: str) -> str:
+    where = f"file={_property(file)}," if file else ""
+    return f"::{command} {where}title={_property(title)}::{_data(message)}"
+
+
+def _data(text: str) -> str:
+    return visible(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
