@@ -6,14 +6,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kl_conformance.implementation import Implementation
     from kl_conformance.verification import Verification, assert_conforms, verify
-    from kl_reference.convention import Convention
+    from kl_reference.convention import Convention, Reduction, Space
 
 __version__ = "0.1.0"
-__all__ = ["Convention", "Implementation", "Verification", "assert_conforms", "verify"]
+__all__ = [
+    "Convention",
+    "Implementation",
+    "Reduction",
+    "Space",
+    "Verification",
+    "assert_conforms",
+    "verify",
+]
 
 _HOMES = {
     "Convention": "kl_reference.convention",
     "Implementation": "kl_conformance.implementation",
+    "Reduction": "kl_reference.convention",
+    "Space": "kl_reference.convention",
     "Verification": "kl_conformance.verification",
     "assert_conforms": "kl_conformance.verification",
     "verify": "kl_conformance.verification",

@@ -243,20 +243,15 @@ class Framework(Transformer, ABC):
     def led(self, modules: Modules, tensor: Any, rows: int, fill: float) -> Any:
         """Return a tensor behind so many rows of one number, all made on the tensor's own device."""
 
+    def roomy(self, device: str) -> bool:
+        """Whether a device's memory is asked for tensors of more than 2^31 elements."""
+        return device == "cuda"
+
     def large(self, modules: Modules, operand: Operand, device: str) -> Any:
         """Hand an operand over as the last rows of a tensor of more than 2^31 elements.
 
         All rows before it say p = 1, in the operand's own space.
-
-        Raises
-        ------
-        AbsentError
-            The device is none of those whose memory is asked for so much.
         """
-        if device != "cuda":
-            raise AbsentError(
-                f"asked on CUDA only, where memory allows: tensors of more than {LARGE:,} elements"
-            )
         tail = self.tensor(modules, operand, device, "contiguous")
         return self.led(modules, tail, LARGE // operand.values[0].size + 1, ones(operand.space))
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from kl_cases.problems import Profile
 from kl_conformance import plan, registry
+from kl_conformance.brought import Brought, brought
+from kl_conformance.causes import likely_cause
 from kl_conformance.implementation import Implementation
 from kl_conformance.kernel import adapted
 from kl_conformance.plan import Selection
+from kl_conformance.proving import proven
 from kl_conformance.session import Session
 from kl_reports.result import Column, Run
 from kl_reports.screen import broken, screen
@@ -32,7 +37,10 @@ class Finding:
     detail
         What was seen, in words.
     witness
-        The smallest problem found that shows it; empty fields where there is none.
+        The smallest problem found that shows it, with what was got, what is right and what is allowed; None
+        where no problem does.
+    reproducer
+        A script that shows it with nothing of ours, seen to fail; empty where there is none.
     """
 
     requirement: str
@@ -40,6 +48,7 @@ class Finding:
     column: Column
     detail: str
     witness: Witness | None
+    reproducer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +75,23 @@ class Verification:
         header = self.run.header
         for requirement, results in broken(self.run).items():
             for result in results:
+                witness = None if result.witness is None else show(result.witness)
                 yield Finding(
                     requirement,
                     str(header.requirements[requirement]["sentence"]),
                     header.columns[result.column],
                     result.detail,
-                    None if result.witness is None else show(result.witness),
+                    witness,
+                    "" if witness is None else witness.reproducer,
                 )
 
+    @property
+    def cause(self) -> str:
+        """The likely cause of all findings as a sentence; empty where nothing clearly fits."""
+        return likely_cause(self.run)
+
     def __str__(self) -> str:
-        return screen(self.run)
+        return screen(self.run, self.cause)
 
 
 def verify(
@@ -136,7 +152,9 @@ def verify(
     header = plan.header(selection, planned)
     session = Session(selection)
     results = [session.settle(each) for each in planned]
-    return Verification(Run(header, tuple(results), datetime.now(UTC).isoformat(timespec="seconds")))
+    run = Run(header, tuple(results), datetime.now(UTC).isoformat(timespec="seconds"))
+    place = _place(kernel)
+    return Verification(run if place is None else proven(run, place))
 
 
 def assert_conforms(kernel: Any, like: str = "", **asked: Any) -> None:
@@ -156,6 +174,18 @@ def _implementation(kernel: Any, like: str, name: str, framework: str, *, strict
     if framework:
         registry.check("framework", [framework], registry.FRAMEWORKS)
     return adapted(kernel, registry.implementation(like), name, framework=framework, strict=strict)
+
+
+def _place(kernel: Any) -> Brought | None:
+    """Return how a script gets hold of a kernel, if it is written out in a file."""
+    if isinstance(kernel, str):
+        return brought(kernel, Path.cwd()) if registry.is_brought(kernel) else None
+    name = str(getattr(kernel, "__qualname__", ""))
+    try:
+        file = inspect.getsourcefile(kernel)
+    except TypeError:  # an object, or written in C
+        return None
+    return None if file is None else brought(f"{file}:{name}", Path.cwd())
 
 
 def _check_there(implementation: Implementation, device: str) -> None:

@@ -52,6 +52,7 @@ def test_a_wrong_kernel_is_told_apart_with_a_small_witness() -> None:
     assert pointwise.witness.target is not None
     assert pointwise.witness.target.total <= 4
     assert pointwise.sentence in " ".join(str(found).split())
+    assert '["shifted"]' in pointwise.reproducer
     assert "✗ shifted" in str(found)
 
 

@@ -78,6 +78,13 @@ def _at_the_end(subject: Subject, problem: Problem) -> Judgement:
     return judge.lies(subject.judged(problem, got, f"{subject.describe(call)}, last rows"))
 
 
+def _roomy(subject: Subject) -> str | None:
+    """Apply where so much memory is asked for."""
+    if subject.framework.roomy(subject.column.device):
+        return None
+    return f"asked on CUDA only, where memory allows: tensors of more than {LARGE:,} elements"
+
+
 def _narrow(terms: Array) -> Array:
     """Leave what lies beyond the last index of 8 bits as it was."""
     return np.where(np.arange(terms.size).reshape(terms.shape) < 2**7, terms, 0)
@@ -120,6 +127,7 @@ REQUIREMENTS = (
         formula="f(P, Q)[i] for i > 2^31 − 1; Σ over more than 2^31 elements",
         reason="A batch of 16 × 4,096 tokens over a vocabulary of 32,768 is 2^31: 32-bit indices turn negative.",
         check=large_index,
+        applies=_roomy,
         families=FAMILIES,
         shapes=((3, 5),),
         miniature=Sketch(after=lambda answer: _narrow(answer) if answer.ndim else answer),

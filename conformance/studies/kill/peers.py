@@ -1,7 +1,7 @@
 """What the criteria of others stop: PyTorch's own samples, Liger-Kernel's test and KernelBench's trials, written anew.
 
-Run ``python -m studies.kill.peers`` with the four houses on ``PYTHONPATH``; ``--ours FILE`` puts the matrix beside
-it. Read from their sources, on the CPU, in their tolerances:
+Run ``python conformance/studies/kill/peers.py`` (needs torch); ``--ours FILE`` puts the matrix beside it, and the
+table is kept in ``kill_peers.md`` beside this folder. Read from their sources, on the CPU, in their tolerances:
 
 - PyTorch 2.13, ``sample_inputs_kl_div`` and ``OpInfo("nn.functional.kl_div")`` in
   ``torch/testing/_internal/common_methods_invocations.py``: log_softmax and softmax of shapes (2,) and (2, 3), every
@@ -30,10 +30,16 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+sys.path.extend(
+    str(Path(__file__).resolve().parents[3] / house)
+    for house in ("conformance", "cases", "reports", "reference")
+)
+
 from studies.kill import everyone
 from studies.kill.kernel import KlDiv, Right, Wrong
 from studies.kill.parts import same, torch
 
+TABLE = Path(__file__).resolve().parents[1] / "kill_peers.md"
 REDUCTIONS = ("none", "mean", "batchmean", "sum")
 PATIENCE = 120.0  # seconds after which a kernel that has not answered hangs
 LIGER = {"bfloat16": (1e-8, 5e-2), "float32": (1e-8, 1e-6), "float16": (1e-3, 1e-3)}
@@ -233,23 +239,44 @@ def table(found: Mapping[str, Mapping[str, bool]], ours: Mapping[str, bool]) -> 
     yield f"\nRight kernels accused by a peer: {', '.join(accused) or 'none'}."
 
 
+def page(found: Mapping[str, Mapping[str, bool]], ours: Mapping[str, bool]) -> str:
+    """Return the table with what it is about, as Markdown."""
+    about = (__doc__ or "").partition("Read from their sources,")[2].strip()
+    head = [
+        "# What the criteria of others stop",
+        "",
+        "Made by `python conformance/studies/kill/peers.py`; do not edit. The wrong kernels of the "
+        "[kill matrix](kill_matrix.md) that follow `torch.nn.functional.kl_div`, under the criteria of others, "
+        f"written anew from their sources, {about}",
+        "",
+    ]
+    return "\n".join([*head, *table(found, ours)]) + "\n"
+
+
 def main(given: Sequence[str] | None = None) -> int:
     """Print what the peers stop."""
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("--only", nargs="+", default=[], metavar="KERNEL", help="try these")
     parser.add_argument("--ours", type=Path, metavar="FILE", help="the JSON of matrix.py, to be shown beside")
+    parser.add_argument("--found", type=Path, metavar="FILE", help="what -o wrote, in place of trying again")
     parser.add_argument("-o", "--output", type=Path, help="where to write what was found as JSON")
     asked = parser.parse_args(given)
     try:
         kernels = [everyone.kernel(name) for name in asked.only]
     except ValueError as error:
         parser.error(str(error))
-    torch()  # imported once, for every process that is forked
     everybody: list[Wrong | Right] = kernels or [*everyone.wrong().values(), *everyone.right().values()]
-    found = {each.name: tried(each) for each in everybody if each.like.startswith("torch.")}
+    if asked.found:
+        found = json.loads(asked.found.read_text(encoding="utf-8"))
+    else:
+        torch()  # imported once, for every process that is forked
+        found = {each.name: tried(each) for each in everybody if each.like.startswith("torch.")}
     if asked.output:
         asked.output.write_text(json.dumps(found, indent=1), encoding="utf-8")
-    print("\n".join(table(found, _ours(asked.ours))))
+    text = page(found, _ours(asked.ours))
+    print(text)
+    if not asked.only:
+        TABLE.write_text(text, encoding="utf-8")
     return 0
 
 
