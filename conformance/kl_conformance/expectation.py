@@ -18,7 +18,8 @@ from kl_cases.pair import Measure, Pair
 from kl_conformance import judge, registry
 from kl_conformance.judge import Judgement, Mask
 from kl_conformance.predicate import Predicate
-from kl_conformance.subject import Subject, reference
+from kl_conformance.remembered import reference
+from kl_conformance.subject import Subject
 from kl_reference.convention import Reduction, Space
 from kl_reference.problem import Operand, Problem
 from kl_reports.result import Column

@@ -10,7 +10,8 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
-from kl_conformance.subject import Evaluation, reference
+from kl_conformance.remembered import reference
+from kl_conformance.subject import Evaluation
 from kl_reference.convention import Side
 from kl_reference.enclosure import Array
 from kl_reference.precision import Profile, accepts_overflow, tolerance, vacuous

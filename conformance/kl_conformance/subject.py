@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import numpy as np
 
 from kl_cases.pair import Pair
 from kl_conformance import note, surroundings
 from kl_conformance.implementation import AbsentError, Call, Framework, Implementation, Modules, Output
+from kl_conformance.remembered import Memory, reference, slope
 from kl_conformance.transform import Transform
-from kl_reference.answer import answer
 from kl_reference.convention import Convention, Reduction, Side, Space
 from kl_reference.dtype import Dtype
 from kl_reference.enclosure import Array, Enclosure
-from kl_reference.gradient import gradient
 from kl_reference.precision import Profile, Tolerance, tolerance
-from kl_reference.problem import Operand, Problem
+from kl_reference.problem import Operand, Problem, class_axis
 from kl_reports.result import Column
-
-Value = TypeVar("Value")
 
 
 class RefusedError(Exception):
@@ -46,28 +42,6 @@ class Evaluation:
     call: str
     solve: Callable[[Problem], Enclosure]
     side: Side | None = None
-
-
-class Memory(Generic[Value]):
-    """The last few answers, so that a problem is answered once however many requirements judge it."""
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self._kept: OrderedDict[tuple[Any, ...], Value] = OrderedDict()
-
-    def get(self, key: tuple[Any, ...], make: Callable[[], Value]) -> Value:
-        """Return the value kept under the key, making it first where there is none."""
-        if key in self._kept:
-            self._kept.move_to_end(key)
-        else:
-            self._kept[key] = make()
-            if len(self._kept) > self.size:
-                self._kept.popitem(last=False)
-        return self._kept[key]
-
-
-# The reference's answers serve every column of a process: two implementations are asked the same problems.
-_ANSWERS: Memory[Enclosure] = Memory(512)
 
 
 class Subject:
@@ -275,13 +249,14 @@ class Subject:
         }
         unsaid = default or (reduction is None and len(self.convention.reductions) == 1)
         documented = self.convention.axis
+        usual = documented is not None and class_axis(documented, problem.shape) == problem.class_axis
         call = Call(
             target=sides[Side.TARGET],
             model=sides[Side.MODEL],
             target_space=self._accepted(problem.target.space, Side.TARGET),
             model_space=self._accepted(problem.model.space, Side.MODEL),
             reduction=None if unsaid else name,
-            axis=None if documented in {None, problem.axis} else problem.axis,
+            axis=None if documented is None or usual else problem.axis,
             dtype=self.dtype,
         )
         self._layout = problem.layout
@@ -404,24 +379,3 @@ def ordinary(problem: Problem) -> bool:
 def _with(call: Call, side: Side, tensor: Any) -> Call:
     """Return the call with one side's tensor replaced."""
     return replace(call, target=tensor) if side is Side.TARGET else replace(call, model=tensor)
-
-
-def reference(problem: Problem) -> Enclosure:
-    """Return the reference's answer, remembered across columns and layouts."""
-    return _ANSWERS.get((_question(problem),), lambda: answer(problem))
-
-
-def slope(problem: Problem, side: Side, upstream: Array | None) -> Enclosure:
-    """Return the reference's gradient by one side, remembered across columns and layouts."""
-    above = None if upstream is None else upstream.tobytes()
-    return _ANSWERS.get((_question(problem), side, above), lambda: gradient(problem, side, upstream))
-
-
-def _question(problem: Problem) -> str:
-    """Return the id of what is asked, wherever it lies in memory."""
-    return replace(problem, layout="contiguous").id
-
-
-def remember(count: int) -> None:
-    """Keep so many of the reference's answers, where many columns are asked the same."""
-    _ANSWERS.size = count

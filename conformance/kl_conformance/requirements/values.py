@@ -10,11 +10,12 @@ import numpy as np
 from kl_cases.pair import Measure, Pair
 from kl_conformance import judge
 from kl_conformance.judge import Judgement
+from kl_conformance.remembered import reference
 from kl_conformance.requirement import Check, Level, Requirement
 from kl_conformance.requirements import scope
 from kl_conformance.requirements.support import probabilities
 from kl_conformance.sketch import Array, Sketch, log_term, reduce, term
-from kl_conformance.subject import Subject, reference
+from kl_conformance.subject import Subject
 from kl_reference.convention import Formula, Reduction, Side, Space
 
 SINGLES = 8  # terms of a pair that are asked one call each

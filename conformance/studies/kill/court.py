@@ -14,8 +14,8 @@ from multiprocessing.connection import wait
 from kl_cases.problems import Profile
 from kl_conformance import catalogue, registry
 from kl_conformance.host import ending
+from kl_conformance.remembered import remember
 from kl_conformance.sketch import Sketch
-from kl_conformance.subject import remember
 from kl_reference.dtype import Dtype
 from kl_reports.result import Result, Verdict
 from studies.kill.kernel import Right, Wrong
@@ -197,25 +197,25 @@ def trial(kernel: Wrong | Right, plan: Plan) -> Trial:
     if _in_torch(kernel):
         for name in LOADED:  # once, for all of them: nothing is asked of torch here
             importlib.import_module(name)
-    wrong = isinstance(kernel, Wrong)
-    for profile in dict.fromkeys((Profile.QUICK, plan.profile)) if wrong else (plan.right or plan.profile,):
-        charge = charged(kernel, plan, profile)
-        answers = yield from _heard(kernel, charge)
-        ruling = Ruling(kernel, tuple(answers), profile)
-        if ruling.stops:
-            break
+    last = plan.profile if isinstance(kernel, Wrong) else plan.right or plan.profile
+    first = Profile.QUICK if isinstance(kernel, Wrong) else last
+    ruling = yield from _ruled(kernel, plan, first)
+    if not ruling.stops and first is not last:
+        ruling = yield from _ruled(kernel, plan, last)
     # In chapter errors the shapes are the question, and no witness is small.
     telling = sorted(ruling.stops.values(), key=lambda stop: stop.question.requirement.startswith("errors/"))
     small = None
     if telling:
+        charge = charged(kernel, plan, ruling.profile)
         hearing = Hearing(replace(charge, questions=(telling[0].question,), brief=False), kernel)
         yield hearing
         small = hearing.answers[0]
     return replace(ruling, small=small, seconds=time.monotonic() - began)
 
 
-def _heard(kernel: Wrong | Right, charge: Charge) -> Generator[Hearing, None, list[Answer]]:
-    """Ask everything of a charge, in a new process where the kernel has brought one down."""
+def _ruled(kernel: Wrong | Right, plan: Plan, profile: Profile) -> Trial:
+    """Ask everything a profile holds, in a new process where the kernel has brought one down."""
+    charge = charged(kernel, plan, profile)
     left, answers = tuple(charge.questions), list[Answer]()
     for _ in range(ENDS):
         hearing = Hearing(replace(charge, questions=left), kernel)
@@ -224,7 +224,7 @@ def _heard(kernel: Wrong | Right, charge: Charge) -> Generator[Hearing, None, li
         left = left[left.index(answers[-1].question) + 1 :] if answers else ()
         if not (hearing.broken and left):
             break
-    return answers
+    return Ruling(kernel, tuple(answers), profile)
 
 
 def charged(kernel: Wrong | Right, plan: Plan, profile: Profile) -> Charge:
