@@ -17,7 +17,7 @@ from kl_reference.convention import Convention, Reduction, Side, Space
 from kl_reference.dtype import Dtype
 from kl_reference.enclosure import Array, Enclosure
 from kl_reference.precision import Profile, Tolerance, tolerance
-from kl_reference.problem import Operand, Problem, class_axis
+from kl_reference.problem import Operand, Problem
 from kl_reports.result import Column
 
 
@@ -249,7 +249,8 @@ class Subject:
         }
         unsaid = default or (reduction is None and len(self.convention.reductions) == 1)
         documented = self.convention.axis
-        usual = documented is not None and class_axis(documented, problem.shape) == problem.class_axis
+        rank = max(problem.target.values.ndim, problem.model.values.ndim, 1)
+        usual = documented is not None and (documented - problem.axis) % rank == 0
         call = Call(
             target=sides[Side.TARGET],
             model=sides[Side.MODEL],
