@@ -125,7 +125,9 @@ def compiled(subject: Subject, problem: Problem, compiler: str) -> Evaluation:
         ("compiled", compiler, _form(call)),
         lambda: subject.framework.compiled(subject.modules, compiler, _function(subject, call)),
     )
-    return _made(subject, problem, compiler, lambda: function(call.target, call.model))
+    asked = _made(subject, problem, compiler, lambda: function(call.target, call.model))
+    subject.surroundings = subject.surrounding()  # compilers leave notes in the environment
+    return asked
 
 
 def batched(subject: Subject, problem: Problem) -> Evaluation:
