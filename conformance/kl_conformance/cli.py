@@ -33,10 +33,15 @@ def cli() -> None:
     """Tell, with evidence, whether an implementation of the Kullback-Leibler divergence is right."""
 
 
+def several(context: click.Context, option: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    """Take names one by one or with commas between, as in float16,bfloat16."""
+    del context, option
+    return tuple(name for each in given for name in each.split(",") if name)
+
+
 EXAMPLE = """\b
 A kernel of your own is declared in Python, with what it computes:
-  from kl_conformance.implementation import Implementation
-  from kl_reference import Convention, Reduction, Space
+  from kl_conformance import Convention, Implementation, Reduction, Space
   def call(modules, call):  # modules.torch is torch; call.target and call.model are tensors
       return my_kl(call.model, call.target, **call.keywords)
   MINE = Implementation(name="my_kl", framework="torch", package="torch", call=call,
@@ -47,10 +52,12 @@ and asked by: kl-conformance run my_kernels.py:MINE"""
 
 @cli.command(epilog=EXAMPLE)
 @click.argument("implementations", nargs=-1, metavar="[IMPLEMENTATION]...")
-@click.option("--framework", "frameworks", multiple=True, help="Ask this framework's implementations.")
-@click.option("--device", "devices", multiple=True, help="cpu or cuda.")
-@click.option("--dtype", "dtypes", multiple=True, help="float64, float32, float16 or bfloat16.")
-@click.option("--mode", "modes", multiple=True, help="eager.")
+@click.option(
+    "--framework", "frameworks", multiple=True, callback=several, help="Ask this framework's implementations."
+)
+@click.option("--device", "devices", multiple=True, callback=several, help="cpu or cuda.")
+@click.option("--dtype", "dtypes", multiple=True, callback=several, help="Formats, as in float16,bfloat16.")
+@click.option("--mode", "modes", multiple=True, callback=several, help="eager.")
 @click.option("--profile", default="standard", show_default=True, help=f"One of {', '.join(PROFILES)}.")
 @click.option(
     "--seed", type=int, default=None, help="Seed of the search; a fresh one, printed, when not given."
