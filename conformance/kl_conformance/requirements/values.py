@@ -82,8 +82,10 @@ def dtype_range(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         if problem.reduction in scope.SUMS and problem.reduction is not Reduction.ROWS:
             # A mean is divided only when everything has been added up.
             scale = reference(replace(problem, reduction=Reduction.SUM)).scale
+        if problem.formula is Formula.GENERALISED:  # p·log(p/q) may leave the range before p brings it back
+            scale = reference(replace(problem, formula=Formula.PLAIN)).scale
         within = np.broadcast_to(scale.magnitude < subject.dtype.largest, asked.got.shape)
-        if problem.reduction is Reduction.TERMS:
+        if problem.reduction is Reduction.TERMS and problem.formula is not Formula.GENERALISED:
             yield judge.lies(asked)
         elif within.any():
             yield judge.inside(asked, within)
