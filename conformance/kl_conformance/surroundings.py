@@ -31,10 +31,17 @@ def sources() -> Mapping[str, Source]:
     }
 
 
-def settings() -> Mapping[str, Any]:
-    """Return what the process itself keeps for everybody, by name."""
-    return {
-        "the environment variables": dict(os.environ),
+def settings(owned: tuple[str, ...] = ()) -> Mapping[str, Any]:
+    """Return what the process itself keeps for everybody, by name.
+
+    Environment variables that begin with one of ``owned`` are the library's, which sets them when it likes.
+    """
+    variables = {
+        f"the environment variable {name}": value
+        for name, value in os.environ.items()
+        if not name.startswith(owned)
+    }
+    return variables | {
         "NumPy's handling of floating-point errors": np.geterr(),
         "the handling of subnormal numbers": bool(np.float64(5e-324) * np.float64(1.0)),
         "the working directory": str(Path.cwd()),
@@ -44,6 +51,6 @@ def settings() -> Mapping[str, Any]:
 
 def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
     """Yield the names whose values are no longer what they were."""
-    for name, value in before.items():
-        if after[name] != value:
+    for name in sorted({*before, *after}):
+        if before.get(name) != after.get(name):
             yield name

@@ -125,9 +125,7 @@ def compiled(subject: Subject, problem: Problem, compiler: str) -> Evaluation:
         ("compiled", compiler, _form(call)),
         lambda: subject.framework.compiled(subject.modules, compiler, _function(subject, call)),
     )
-    asked = _made(subject, problem, compiler, lambda: function(call.target, call.model))
-    subject.surroundings = subject.surrounding()  # compilers leave notes in the environment
-    return asked
+    return _made(subject, problem, compiler, lambda: function(call.target, call.model))
 
 
 def batched(subject: Subject, problem: Problem) -> Evaluation:

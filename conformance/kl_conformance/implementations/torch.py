@@ -41,6 +41,7 @@ class Torch(Framework):
     name = "torch"
     devices = ("cpu", "cuda")
     strided = True
+    variables = ("TORCH", "TRITON_")
     transforms = frozenset(Transform)
     compilers = ("torch.compile",)
     unhurried = frozenset({Transform.COMPILED})
