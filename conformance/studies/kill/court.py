@@ -181,6 +181,8 @@ def rulings(kernels: Sequence[Wrong | Right], plan: Plan) -> Iterator[Ruling]:
 
 def prepare(kernels: Sequence[Wrong | Right], plan: Plan) -> None:
     """Compute the reference's answers that many kernels will be held against."""
+    if not kernels:
+        return
     remember(KEPT)
     if sum(kernel.like == TORCH for kernel in kernels) >= MANY:
         # A sketch has the Convention of torch's kl_div, and so the same problems.

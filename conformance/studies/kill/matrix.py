@@ -12,7 +12,6 @@ import json
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from kl_conformance import host
 from kl_reference.dtype import Dtype
 from studies.kill import everyone
 from studies.kill.court import Plan, rulings
+from studies.kill.kept import Kept
 from studies.kill.kernel import Right, Wrong
 from studies.kill.page import Matrix, page, record
 
@@ -45,15 +45,15 @@ def chosen(names: Sequence[str], like: Sequence[str]) -> list[Wrong | Right]:
     return [kernel for kernel in asked if not like or kernel.like in like]
 
 
-def tried(kernels: Sequence[Wrong | Right], plan: Plan, command: str, console: Console) -> Matrix:
-    """Try the kernels, showing how far they are."""
-    began = time.monotonic()
-    found = {}
+def tried(kernels: Sequence[Wrong | Right], plan: Plan, command: str, console: Console, kept: Kept) -> Matrix:
+    """Try the kernels of which no ruling is kept, showing how far they are."""
+    found = {kernel.name: kept.rulings[kernel.name] for kernel in kernels if kernel.name in kept.rulings}
     with Progress(console=console, auto_refresh=False, disable=not console.is_terminal) as progress:
         task = progress.add_task("tried", total=len(kernels))
-        for ruling in rulings(kernels, plan):
+        for ruling in rulings([kernel for kernel in kernels if kernel.name not in found], plan):
             kernel, stops = ruling.kernel, len(ruling.stops)
             found[kernel.name] = ruling
+            kept.keep(ruling)
             progress.advance(task)
             progress.refresh()
             if (stops == 0) is isinstance(kernel, Wrong):
@@ -65,7 +65,7 @@ def tried(kernels: Sequence[Wrong | Right], plan: Plan, command: str, console: C
             text = f"{len(found)}/{len(kernels)} {kernel.name} {said} ({ruling.seconds:.0f} s)"
             console.print(text, highlight=False, markup=False, soft_wrap=True)
     ordered = tuple(found[kernel.name] for kernel in kernels)
-    return Matrix(command, plan, ordered, time.monotonic() - began)
+    return Matrix(command, plan, ordered, sum(ruling.seconds for ruling in ordered) / plan.jobs)
 
 
 def main() -> int:
@@ -84,6 +84,9 @@ def main() -> int:
     )
     parser.add_argument(
         "--jobs", type=int, default=os.cpu_count() or 1, help="kernels at a time (%(default)s)"
+    )
+    parser.add_argument(
+        "--resume", type=Path, metavar="FILE", help="keep rulings there, and take those that are there"
     )
     parser.add_argument("-o", "--output", type=Path, help="where to write the matrix as JSON")
     given = parser.parse_args()
@@ -106,7 +109,7 @@ def _main(given: argparse.Namespace, kernels: Sequence[Wrong | Right]) -> int:
     right = Profile(given.right) if given.right else None
     plan = Plan(Profile(given.profile), tuple(range(given.seeds)), tuple(given.dtype), given.jobs, right)
     command = " ".join(["python", "conformance/studies/kill/matrix.py", *sys.argv[1:]])
-    matrix = tried(kernels, plan, command, Console(stderr=True))
+    matrix = tried(kernels, plan, command, Console(stderr=True), Kept(given.resume, plan))
     text = page(matrix)
     print(text)
     if given.output:
