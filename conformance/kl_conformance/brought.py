@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import sys
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
@@ -60,6 +61,7 @@ def _module(name: str, folder: Path) -> Path | None:
     parts = name.split(".")
     places: list[str] = [*sys.path, str(folder)]
     origin = None
+    importlib.invalidate_caches()  # the file may be younger than the last look into its folder
     for depth in range(len(parts)):
         spec = PathFinder.find_spec(".".join(parts[: depth + 1]), places)
         if spec is None:
