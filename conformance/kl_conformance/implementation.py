@@ -212,7 +212,6 @@ class Framework(Transformer, ABC):
     name: str
     devices: tuple[str, ...] = ("cpu",)
     strided: bool = False  # whether a tensor can lie in memory otherwise than row after row
-    variables: tuple[str, ...] = ()  # how the environment variables begin that it sets for itself
     compiles: bool = False  # whether every operation compiles anew for every new shape, even when eager
 
     @abstractmethod

@@ -79,8 +79,7 @@ class Subject:
 
     def surrounding(self) -> Mapping[str, Any]:
         """Return what the process and the library keep for everybody, by name."""
-        own = self.framework.variables
-        return {**surroundings.settings(own), **self.framework.settings(self.modules)}
+        return {**surroundings.settings(), **self.framework.settings(self.modules)}
 
     @property
     def convention(self) -> Convention:

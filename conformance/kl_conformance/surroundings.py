@@ -31,16 +31,9 @@ def sources() -> Mapping[str, Source]:
     }
 
 
-def settings(owned: tuple[str, ...] = ()) -> Mapping[str, Any]:
-    """Return what the process itself keeps for everybody, by name.
-
-    Environment variables that begin with one of ``owned`` are the library's, which sets them when it likes.
-    """
-    variables = {
-        f"the environment variable {name}": value
-        for name, value in os.environ.items()
-        if not name.startswith(owned)
-    }
+def settings() -> Mapping[str, Any]:
+    """Return what the process itself keeps for everybody, by name."""
+    variables = {f"the environment variable {name}": value for name, value in os.environ.items()}
     return variables | {
         "NumPy's handling of floating-point errors": np.geterr(),
         "the handling of subnormal numbers": bool(np.float64(5e-324) * np.float64(1.0)),
@@ -50,7 +43,10 @@ def settings(owned: tuple[str, ...] = ()) -> Mapping[str, Any]:
 
 
 def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the names whose values are no longer what they were."""
-    for name in sorted({*before, *after}):
-        if before.get(name) != after.get(name):
+    """Yield the names whose values are no longer what they were.
+
+    What is new is nobody's: libraries set environment variables for themselves when they are first used.
+    """
+    for name, value in before.items():
+        if after.get(name) != value:
             yield name

@@ -27,7 +27,6 @@ class Jax(Framework):
     name = "jax"
     devices = ("cpu", "cuda")
     compiles = True
-    variables = ("JAX_", "XLA_")
     transforms = frozenset(Transform) - {Transform.AUTOCAST, Transform.INFERENCE}
     compilers = ("jax.jit",)
 

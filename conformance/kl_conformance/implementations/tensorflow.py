@@ -34,7 +34,6 @@ class TensorFlow(Framework):
 
     name = "tensorflow"
     devices = ("cpu", "cuda")
-    variables = ("TF_", "XLA_")
     transforms = frozenset(Transform) - {Transform.AUTOCAST, Transform.INFERENCE}
     compilers = ("tf.function", "XLA")
 

@@ -41,7 +41,6 @@ class Torch(Framework):
     name = "torch"
     devices = ("cpu", "cuda")
     strided = True
-    variables = ("TORCH", "TRITON_")
     transforms = frozenset(Transform)
     compilers = ("torch.compile",)
     unhurried = frozenset({Transform.COMPILED})
