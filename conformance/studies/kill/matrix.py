@@ -88,6 +88,7 @@ def main() -> int:
     parser.add_argument(
         "--resume", type=Path, metavar="FILE", help="keep rulings there, and take those that are there"
     )
+    parser.add_argument("--no-more", action="store_true", help="try nobody: the table of what --resume holds")
     parser.add_argument("-o", "--output", type=Path, help="where to write the matrix as JSON")
     given = parser.parse_args()
     try:
@@ -108,8 +109,14 @@ def main() -> int:
 def _main(given: argparse.Namespace, kernels: Sequence[Wrong | Right]) -> int:
     right = Profile(given.right) if given.right else None
     plan = Plan(Profile(given.profile), tuple(range(given.seeds)), tuple(given.dtype), given.jobs, right)
-    command = " ".join(["python", "conformance/studies/kill/matrix.py", *sys.argv[1:]])
-    matrix = tried(kernels, plan, command, Console(stderr=True), Kept(given.resume, plan))
+    # Files are somebody's own.
+    own = {str(given.resume), str(given.output), "--resume", "-o", "--output"}
+    asked = [each for each in sys.argv[1:] if each not in own]
+    command = " ".join(["python", "conformance/studies/kill/matrix.py", *asked])
+    kept = Kept(given.resume, plan)
+    if given.no_more:
+        kernels = [kernel for kernel in kernels if kernel.name in kept.rulings]
+    matrix = tried(kernels, plan, command, Console(stderr=True), kept)
     text = page(matrix)
     print(text)
     if given.output:

@@ -13,6 +13,7 @@ from kl_cases.problems import Profile
 from kl_conformance import catalogue, registry
 from kl_conformance.registry import installed_version
 from kl_reports.result import Verdict
+from studies.kill import everyone
 from studies.kill.court import ENOUGH, Plan, Ruling
 from studies.kill.kernel import Kind, Right, Wrong
 
@@ -139,6 +140,10 @@ def _head(matrix: Matrix) -> str:
         f"asked again, in profile {plan.profile.value}.",
         f"- False alarms: {_listed(matrix.alarms)}.",
     ]
+    tried = {ruling.kernel.name for ruling in matrix.rulings}
+    untried = [name for name in (*everyone.wrong(), *everyone.right()) if name not in tried]
+    if untried:
+        lines.append(f"- Not tried: {_listed(untried)}.")
     if matrix.mistakes:
         lines.append(f"- Mistakes of the suite itself: {_listed(matrix.mistakes)}.")
     if sizes:
