@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -193,8 +194,12 @@ def test_recorded_deviations_of_scipy_are_seen_without_the_suite(name: str, requ
         ("absent.module:right", None),
     ],
 )
-def test_a_kernel_is_found_without_running_its_file(kernels: Path, place: str, call: str | None) -> None:
+def test_a_kernel_is_found_without_running_its_file(
+    kernels: Path, place: str, call: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The file says whether it is a function, a class or an object; what it does not say is not guessed."""
+    # Other tests have brought modules of this name, and left their folders to be searched.
+    monkeypatch.setattr(sys, "path", [each for each in sys.path if not (Path(each) / "mine.py").exists()])
     bomb = f"{KERNELS}\nraise SystemExit('was run')\n"
     (kernels / "mine.py").write_text(bomb, encoding="utf-8")
     found = brought(place, kernels)
