@@ -69,7 +69,8 @@ def adapted(
         legacy=legacy,
         like=permission,
         transforms=like.transforms & EXPECTED,
-        refuses=frozenset({Transform.CURVATURE}),  # as torch's once_differentiable does
+        # As torch's once_differentiable does, and torch.compile where a graph is to be kept.
+        refuses=frozenset({Transform.CURVATURE, Transform.LATER}),
     )
 
 

@@ -107,6 +107,16 @@ class Torch(Framework):
 
         return backward
 
+    def together(
+        self, modules: Modules, function: Function, tensors: Sequence[Any], upstream: Any
+    ) -> Sequence[Any]:
+        """Differentiate at once: torch.compile gives up its buffers, and refuses where a graph is to be kept."""
+        torch = modules.torch
+        leaves = [tensor.detach().requires_grad_(True) for tensor in tensors]
+        result = function(*leaves)
+        found: Sequence[Any] = torch.autograd.grad(result, leaves, _seed(torch, result, upstream))
+        return found
+
     def curvature(
         self, modules: Modules, function: Function, tensor: Any, direction: Any, upstream: Any
     ) -> Any:
