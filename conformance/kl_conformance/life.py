@@ -18,7 +18,7 @@ from kl_conformance.note import Note, State
 from kl_reports.exchange import Follower
 from kl_reports.result import Verdict
 
-PATIENCE = 5.0  # seconds a process has to close its file when it is interrupted, and to end when it has
+PATIENCE = 5.0  # seconds a process has to end when its file is closed, or when it is killed
 # Seconds one call may take. What compiles nothing answers the largest problem within a few; where the suite
 # compiles, a compiler's first start on a busy machine takes tens.
 SECONDS = {State.ASKING: 60.0, State.COMPILING: 300.0}
@@ -149,19 +149,18 @@ class Life:
                 os.killpg(self.process.pid, signal.SIGKILL) if os.name == "posix" else self.process.kill()
 
     def interrupt(self) -> None:
-        """Ask the process to close its file and end."""
-        if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
+        """End the process where it is; what it judged is in its file.
+
+        It is not asked to: an exception raised in the middle of anything is now and then lost, or breaks what
+        was to report it.
+        """
+        self._kill()
 
     def end(self) -> None:
-        """Wait for an interrupted process; a deaf one is killed, and one that even so does not end is left behind."""
+        """Wait for an interrupted process; one that even so does not end is left behind."""
         if self.process is not None:
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 self.process.wait(timeout=PATIENCE)
-            except subprocess.TimeoutExpired:
-                self._kill()
-                with suppress(subprocess.TimeoutExpired):
-                    self.process.wait(timeout=PATIENCE)
 
     @property
     def code(self) -> int | None:

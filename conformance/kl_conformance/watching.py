@@ -19,7 +19,7 @@ Handler = Callable[[int, FrameType | None], None] | signal.Handlers
 
 PAUSE = 0.1  # seconds between two looks
 SILENCE = 30.0  # seconds between two lines where there is no terminal
-_STOPPING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+_STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 def watch(workers: Sequence[Worker], console: Console) -> bool:
@@ -28,26 +28,23 @@ def watch(workers: Sequence[Worker], console: Console) -> bool:
     When one of them finds that it cannot be asked at all, the others are stopped as well.
     """
     waiting, running = list(workers), list[Worker]()
-    try:
-        with _stoppable(), _shown(workers, console) as show:
-            while waiting or running:
-                while waiting and len(running) < (os.cpu_count() or 1):
-                    running.append(waiting.pop(0))
-                    running[-1].start()
-                show()
-                time.sleep(PAUSE)
-                for worker in list(running):
-                    if not worker.poll():
-                        running.remove(worker)
-                        _farewell(worker, console)
-                        if worker.code == USAGE:
-                            _stop([*running, *waiting])
-                            return False
-    except KeyboardInterrupt:
-        console.print("Interrupted: closing the run files …", highlight=False, markup=False, soft_wrap=True)
-        with undisturbed():
-            _stop([*running, *waiting])
-        return True
+    with _stoppable() as signals, _shown(workers, console) as show:
+        while waiting or running:
+            while waiting and len(running) < (os.cpu_count() or 1):
+                running.append(waiting.pop(0))
+                running[-1].start()
+            show()
+            time.sleep(PAUSE)
+            if signals:
+                _stop([*running, *waiting])
+                return True
+            for worker in list(running):
+                if not worker.poll():
+                    running.remove(worker)
+                    _farewell(worker, console)
+                    if worker.code == USAGE:
+                        _stop([*running, *waiting])
+                        return False
     return False
 
 
@@ -120,23 +117,29 @@ class _Show:
 
 
 @contextmanager
-def _stoppable() -> Generator[None]:
-    """Let whoever ends this process politely (a CI system, a closed terminal) interrupt it as Ctrl-C does."""
+def _stoppable() -> Generator[Sequence[int]]:
+    """Gather the signals of whoever ends this process politely: Ctrl-C, a CI system, a closed terminal.
+
+    They are looked at between two steps: an exception raised anywhere would now and then be lost, in a
+    callback of the garbage collector for one.
+    """
+    signals: list[int] = []
 
     def stop(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        raise KeyboardInterrupt
+        del frame
+        signals.append(number)
 
     # What the surroundings ignore (nohup) stays ignored.
-    polite = [number for number in _STOPPING if signal.getsignal(number) is signal.SIG_DFL]
+    usual = (signal.SIG_DFL, signal.default_int_handler)
+    polite = [number for number in _STOPPING if signal.getsignal(number) in usual]
     with _handling(dict.fromkeys(polite, stop)):
-        yield
+        yield signals
 
 
 @contextmanager
 def undisturbed() -> Generator[None]:
     """Let an impatient second Ctrl-C cost nothing where only seconds are left as it is."""
-    with _handling(dict.fromkeys([signal.SIGINT, *_STOPPING], signal.SIG_IGN)):
+    with _handling(dict.fromkeys(_STOPPING, signal.SIG_IGN)):
         yield
 
 

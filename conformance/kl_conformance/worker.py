@@ -150,13 +150,13 @@ class Worker:
         return {column for column, count in counts.items() if count >= DEATHS}
 
     def interrupt(self) -> None:
-        """Ask the process at work to close its file and end."""
+        """End the process at work; no other is started."""
         self.stopped = True
         if self.lives:
             self.lives[-1].interrupt()
 
     def end(self) -> None:
-        """Wait for an interrupted process; a deaf one is killed."""
+        """Wait for an interrupted process."""
         if self.lives:
             self.lives[-1].end()
 
@@ -211,7 +211,7 @@ class Worker:
         death = self.deaths.get(result.cell)
         if death is not None:
             return replace(result, verdict=death.verdict, detail=death.sentence)
-        if self.stopped and result.verdict is Verdict.CRASHED:  # we ended it
+        if self.stopped and all(result.cell not in life.verdicts for life in self.lives):
             return replace(result, verdict=Verdict.MISSING, detail="interrupted before it was judged")
         if result.verdict is Verdict.MISSING and result.column in self._hopeless():
             count = sum(_column(cell) == result.column for cell in self.deaths)
