@@ -15,7 +15,7 @@ from kl_conformance.diagnosis import EXPLAINED
 from kl_reports.result import Run, Verdict
 from kl_reports.screen import broken
 
-# Chosen by what `python -m kl_conformance.learning` measures, each fault left out in turn.
+# Chosen by what `conformance/studies/kill/learning.py` measures, each fault left out in turn.
 ALIKE = 0.7  # similarity from which a fault is named
 APART = 0.05  # within so much of the best, faults cannot be told apart
 MOST = 3  # so many that cannot be told apart are still worth naming

@@ -123,25 +123,14 @@ def _row(column: Column, seen: Arithmetic) -> tuple[str, ...]:
 def _asked(share: tuple[str, ...]) -> tuple[Rows, Rows]:
     """Look at a framework in a child process: frameworks never share one."""
     name = share[0] or share[1]
-    command = [sys.executable, "-P", "-m", "kl_conformance.doctor", *share]
     try:
-        done = subprocess.run(
-            command,
-            env=host.environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=SECONDS,
-            check=False,
-        )
+        done = host.python("-m", "kl_conformance.doctor", *share, seconds=SECONDS)
     except subprocess.TimeoutExpired:
         return [(name, "-", f"gave no answer within {SECONDS} s")], []
     try:
         devices, arithmetic = json.loads(done.stdout.splitlines()[-1])
     except (ValueError, IndexError):
-        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1].strip()
-        why = f"cannot be asked: its process {host.ending(done.returncode)} ({last})"
+        why = f"cannot be asked: its process {host.ending(done.returncode)} ({host.last_line(done)})"
         return [(name, "-", why)], []
     return [tuple(row) for row in devices], [tuple(row) for row in arithmetic]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import subprocess
 import sys
 import sysconfig
 from pathlib import Path
@@ -31,6 +32,34 @@ def environment() -> dict[str, str]:
     if path:
         child["PYTHONPATH"] = os.pathsep.join(path)
     return child
+
+
+def python(
+    *arguments: str, seconds: float, interpreter: str = sys.executable, folder: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run Python with this very code to its end, one thread a library, and keep what it prints.
+
+    Raises
+    ------
+    subprocess.TimeoutExpired
+        It did not end within so many seconds.
+    """
+    return subprocess.run(
+        [interpreter, "-P", *arguments],
+        env=environment() | threads(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=seconds,
+        check=False,
+        cwd=folder,
+    )
+
+
+def last_line(done: subprocess.CompletedProcess[str]) -> str:
+    """Return the last line a process printed to standard error."""
+    return (done.stderr.strip().splitlines() or ["it said nothing"])[-1].strip()
 
 
 def threads() -> dict[str, str]:

@@ -32,26 +32,15 @@ def probe(selection: Selection) -> Header:
     with tempfile.TemporaryDirectory() as folder:
         said = Path(folder) / "said.json"
         asked = json.dumps(asdict(selection) | {"profile": selection.profile.value})
-        command = [sys.executable, "-P", "-m", "kl_conformance.probe", asked, str(said)]
         try:
-            done = subprocess.run(
-                command,
-                env=host.environment(),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=SECONDS,
-                check=False,
-            )
+            done = host.python("-m", "kl_conformance.probe", asked, str(said), seconds=SECONDS)
         except subprocess.TimeoutExpired:
             raise ValueError(f"{name!r} cannot be imported: no end of it after {SECONDS} s") from None
         try:
             answer = json.loads(said.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1].strip()
-            how = host.ending(done.returncode)
-            raise ValueError(f"{name!r} cannot be imported: its process {how} ({last})") from None
+            how = f"{host.ending(done.returncode)} ({host.last_line(done)})"
+            raise ValueError(f"{name!r} cannot be imported: its process {how}") from None
     if "error" in answer:
         raise ValueError(answer["error"])
     return decode_header(answer)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import assert_never
+from pathlib import Path
+from typing import Any, assert_never
 
-from kl_conformance.brought import Brought
-from kl_conformance.registry import IMPLEMENTATIONS
+from kl_conformance.brought import Brought, brought
+from kl_conformance.registry import IMPLEMENTATIONS, is_brought
 from kl_conformance.replay import Seen, replay
 from kl_conformance.reproducer import reproducer
 from kl_reports.result import Result, Run
@@ -24,20 +26,23 @@ def scripted(run: Run) -> Run:
     return replace(run, results=tuple(_scripted(run, result) for result in run.results))
 
 
-def proven(run: Run, brought: Brought | None) -> Run:
+def proven(run: Run, kernel: Any) -> Run:
     """Return a run whose findings have reproducers that were seen to fail in a process of their own.
 
     The smallest witness of each broken requirement is tried, of 12 at most. Where the script gives the right
-    answer instead, the finding says so.
+    answer instead, the finding says so. Of a kernel that no script can get hold of the run stays as it is.
 
     Parameters
     ----------
     run
         The run of one kernel.
-    brought
-        Where the kernel lies, if it is a user's.
+    kernel
+        The kernel, or the name it was asked for by.
     """
-    tried = list(_smallest(run, brought))[:MOST]
+    place = located(kernel)
+    if place is None and not (isinstance(kernel, str) and kernel in IMPLEMENTATIONS):
+        return run
+    tried = list(_smallest(run, place))[:MOST]
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         seen = pool.map(replay, [script for _, script in tried])
         found = {
@@ -47,10 +52,22 @@ def proven(run: Run, brought: Brought | None) -> Run:
     return replace(run, results=tuple(found.get(result.cell, result) for result in run.results))
 
 
-def _smallest(run: Run, brought: Brought | None) -> Iterator[tuple[Result, str]]:
+def located(kernel: Any) -> Brought | None:
+    """Return how a script gets hold of a user's kernel, or of one named by place; None where it cannot."""
+    if isinstance(kernel, str):
+        return brought(kernel, Path.cwd()) if is_brought(kernel) else None
+    name = str(getattr(kernel, "__qualname__", ""))
+    try:
+        file = inspect.getsourcefile(kernel)
+    except TypeError:  # an object, or written in C
+        return None
+    return None if file is None else brought(f"{file}:{name}", Path.cwd())
+
+
+def _smallest(run: Run, place: Brought | None) -> Iterator[tuple[Result, str]]:
     for results in broken(run).values():
         result = smallest(results)
-        script = _script(run, result, brought)
+        script = _script(run, result, place)
         if script:
             yield result, script
 
@@ -75,12 +92,12 @@ def _scripted(run: Run, result: Result) -> Result:
     return _with(result, script) if script else result
 
 
-def _script(run: Run, result: Result, brought: Brought | None) -> str:
+def _script(run: Run, result: Result, place: Brought | None) -> str:
     column = run.header.columns.get(result.column)
     own = {} if column is None else run.header.implementations.get(column.implementation, {})
     if column is None or result.witness is None:
         return ""
-    return reproducer(result.requirement, column, own, result.witness, brought)
+    return reproducer(result.requirement, column, own, result.witness, place)
 
 
 def _with(result: Result, script: str) -> Result:

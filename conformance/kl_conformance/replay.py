@@ -35,20 +35,9 @@ def replay(script: str, python: str = sys.executable) -> Seen:
         file = Path(folder) / "reproducer.py"
         file.write_text(script, encoding="utf-8")
         try:
-            done = subprocess.run(
-                [python, "-P", str(file)],
-                env=host.environment() | host.threads(),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=SECONDS,
-                check=False,
-                cwd=folder,
-            )
+            done = host.python(str(file), seconds=SECONDS, interpreter=python, folder=Path(folder))
         except subprocess.TimeoutExpired:
             return Seen.NOTHING
     if done.returncode == 0:
         return Seen.RIGHT
-    last = (done.stderr.strip().splitlines() or [""])[-1]
-    return Seen.FAILURE if last.startswith("AssertionError") else Seen.NOTHING
+    return Seen.FAILURE if host.last_line(done).startswith("AssertionError") else Seen.NOTHING

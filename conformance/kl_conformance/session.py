@@ -106,11 +106,11 @@ class Session:
         """Return the verdict of one cell; MISSING, with the reason, where nobody is there to be asked."""
         modules = self.load(planned.implementation.framework)
         if isinstance(modules, str):
-            return self._result(planned, Verdict.MISSING, modules)
+            return _missing(planned, modules)
         framework = registry.framework(planned.implementation.framework)
         absent = framework.absent(modules, planned.column.device)
         if absent is not None:
-            return self._result(planned, Verdict.MISSING, absent)
+            return _missing(planned, absent)
         key = planned.column.key
         if key not in self._subjects:
             self._subjects[key] = Subject(planned.implementation, framework, modules, planned.column)
@@ -125,7 +125,7 @@ class Session:
             self._modules[name] = load(name)
         return self._modules[name]
 
-    @staticmethod
-    def _result(planned: Planned, verdict: Verdict, why: str) -> Result:
-        requirement = planned.requirement
-        return Result(requirement.id, requirement.revision, planned.column.key, verdict, why)
+
+def _missing(planned: Planned, why: str) -> Result:
+    requirement = planned.requirement
+    return Result(requirement.id, requirement.revision, planned.column.key, Verdict.MISSING, why)

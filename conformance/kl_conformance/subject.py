@@ -91,6 +91,11 @@ class Subject:
         """Every combination of target space and model space the implementation takes."""
         return tuple((t, m) for t in self.convention.target for m in self.convention.model)
 
+    @property
+    def sides(self) -> tuple[Side, ...]:
+        """The sides it can be differentiated by."""
+        return tuple(side for side in Side if side in self.implementation.gradients)
+
     def offers(self, *reductions: Reduction) -> tuple[Reduction, ...]:
         """Return those of the given reductions (of all when none is given) that the implementation offers."""
         offered = tuple(self.convention.reductions.values())

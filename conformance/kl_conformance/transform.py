@@ -33,11 +33,14 @@ class Transformer:
     compilers: tuple[str, ...] = ()
     unhurried: frozenset[Transform] = frozenset()  # what takes seconds a shape: not for the quick profile
 
-    def pullback(self, modules: Any, function: Function, tensors: Sequence[Any]) -> Pullback:
+    def pullback(
+        self, modules: Any, function: Function, tensors: Sequence[Any], *, again: bool = False
+    ) -> Pullback:
         """Ask ``function(*tensors)`` now, and return what gives the gradients by every tensor, whenever it is called.
 
         Those are of ``sum(function(*tensors)·upstream)``; ``upstream`` is a tensor, or None for ones; so it is
-        everywhere here.
+        everywhere here. What is saved for the gradients is kept beyond the first call only where they are asked
+        for ``again``.
 
         Raises
         ------

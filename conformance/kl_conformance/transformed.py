@@ -47,8 +47,13 @@ def _gradient(subject: Subject, problem: Problem, side: Side, got: Output) -> Ev
     return replace(subject.judged(problem, got, text, lambda other: gradient(other, side)), side=side)
 
 
-def later(subject: Subject, problem: Problem, side: Side) -> Callable[[Array], Evaluation]:
-    """Ask now, and return what asks for the gradient by a side, given an upstream one, whenever it is called."""
+def later(
+    subject: Subject, problem: Problem, side: Side, *, again: bool = False
+) -> Callable[[Array], Evaluation]:
+    """Ask now, and return what asks for the gradient by a side, given an upstream one, whenever it is called.
+
+    It may be called more than once where it is asked for ``again``.
+    """
     call = subject.call(problem)
     function, tensors = subject.function(call, problem, side)
     own = subject.implementation.own.get(Transform.LATER)
@@ -58,7 +63,7 @@ def later(subject: Subject, problem: Problem, side: Side) -> Callable[[Array], E
         if own is not None:
             kept.append(own(subject.modules, call, side))
         else:
-            kept.append(subject.framework.pullback(subject.modules, function, tensors))
+            kept.append(subject.framework.pullback(subject.modules, function, tensors, again=again))
         return tensors[0]
 
     subject.attempt(ask)

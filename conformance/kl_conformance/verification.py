@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from kl_cases.problems import Profile
 from kl_conformance import plan, registry
-from kl_conformance.brought import Brought, brought
 from kl_conformance.causes import likely_cause
 from kl_conformance.implementation import Implementation
 from kl_conformance.kernel import adapted
 from kl_conformance.plan import Selection
 from kl_conformance.proving import proven
 from kl_conformance.session import Session
+from kl_reference.machine import require_ieee
 from kl_reports.result import Column, Run
 from kl_reports.screen import broken, screen
 from kl_reports.witness import Witness, show
@@ -135,7 +133,10 @@ def verify(
         A name is unknown, or the kernel cannot be called in the way of ``like``.
     RuntimeError
         The framework is not there, or not on that device.
+    FloatingPointError
+        This thread's arithmetic is not IEEE 754's (it flushes subnormal numbers, say): nobody could be judged in it.
     """
+    require_ieee()
     dtypes = (dtype,) if isinstance(dtype, str) else tuple(dtype)
     registry.check("profile", [profile], [each.value for each in Profile])
     chosen = secrets.randbelow(2**32) if seed is None else seed
@@ -153,8 +154,7 @@ def verify(
     session = Session(selection)
     results = [session.settle(each) for each in planned]
     run = Run(header, tuple(results), datetime.now(UTC).isoformat(timespec="seconds"))
-    place = _place(kernel)
-    return Verification(run if place is None else proven(run, place))
+    return Verification(proven(run, kernel))
 
 
 def assert_conforms(kernel: Any, like: str = "", **asked: Any) -> None:
@@ -174,18 +174,6 @@ def _implementation(kernel: Any, like: str, name: str, framework: str, *, strict
     if framework:
         registry.check("framework", [framework], registry.FRAMEWORKS)
     return adapted(kernel, registry.implementation(like), name, framework=framework, strict=strict)
-
-
-def _place(kernel: Any) -> Brought | None:
-    """Return how a script gets hold of a kernel, if it is written out in a file."""
-    if isinstance(kernel, str):
-        return brought(kernel, Path.cwd()) if registry.is_brought(kernel) else None
-    name = str(getattr(kernel, "__qualname__", ""))
-    try:
-        file = inspect.getsourcefile(kernel)
-    except TypeError:  # an object, or written in C
-        return None
-    return None if file is None else brought(f"{file}:{name}", Path.cwd())
 
 
 def _check_there(implementation: Implementation, device: str) -> None:

@@ -6,10 +6,8 @@ import sys
 from contextlib import redirect_stdout
 from pathlib import Path
 
-from kl_conformance.brought import Brought, brought
 from kl_conformance.causes import likely_cause
 from kl_conformance.proving import proven
-from kl_conformance.registry import is_brought
 from kl_conformance.running import Request, run
 from kl_conformance.showing import write_report
 from kl_conformance.worker import BROKEN, OK
@@ -72,14 +70,9 @@ def _proven(request: Request) -> Run:
     """Return the run, its findings with scripts that show them, and keep those in the run file."""
     found = read(request.output)
     (name,) = request.implementations
-    place: Brought | None = None
-    if is_brought(name):
-        place = brought(name, Path.cwd())
-        if place is None:  # no script can get hold of it
-            return found
     if broken(found):
         print("Asking again what was found, each in a process of its own …")
-    found = proven(found, place)
+    found = proven(found, name)
     write(request.output, found)
     return found
 

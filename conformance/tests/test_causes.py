@@ -9,9 +9,9 @@ import pytest
 from kl_conformance import catalogue, causes
 from kl_conformance.causes import Fault, clear, known, likely_cause, matches
 from kl_conformance.diagnosis import EXPLAINED
-from kl_conformance.learning import learned, measured
 from kl_conformance.plan import Selection, cells, header
 from kl_reports.result import Result, Run, Verdict
+from studies.kill.learning import learned, measured
 
 SELECTION = Selection(implementations=("scipy.special.rel_entr",), dtypes=("float32",))
 HALVED = Fault("halved", "value", "Halves every term.", frozenset({"values/pointwise", "values/sum"}))

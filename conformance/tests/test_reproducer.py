@@ -132,7 +132,7 @@ def test_a_finding_that_does_not_show_alone_is_said_to_be_so(kernels: Path) -> N
     result, script, run = told(kernels, "later_wrong", "values/pointwise")
     assert result.verdict is Verdict.FAIL
     assert script()
-    (seen,) = proven(run, brought(f"{kernels / 'mine.py'}:later_wrong", kernels)).results
+    (seen,) = proven(run, f"{kernels / 'mine.py'}:later_wrong").results
     assert seen.detail.endswith(ALONE)
     assert "reproducer" not in (seen.witness or {})
 
@@ -140,7 +140,7 @@ def test_a_finding_that_does_not_show_alone_is_said_to_be_so(kernels: Path) -> N
 def test_a_finding_keeps_the_script_that_was_seen_to_fail(kernels: Path) -> None:
     """What a run file holds was executed."""
     _, script, run = told(kernels, "halved", "values/pointwise")
-    (seen,) = proven(run, brought(f"{kernels / 'mine.py'}:halved", kernels)).results
+    (seen,) = proven(run, f"{kernels / 'mine.py'}:halved").results
     assert (seen.witness or {})["reproducer"] == script()
 
 

@@ -42,6 +42,20 @@ def asked(kernel: Any, **how: Any) -> Verification:
     return verify(kernel, REL_ENTR, dtype="float32", profile="quick", seed=1, **how)
 
 
+def test_arithmetic_that_would_accuse_the_innocent_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the caller's thread flushes subnormal numbers, nothing is asked of anybody."""
+
+    def refuse() -> None:
+        raise FloatingPointError("this thread flushes subnormal numbers")
+
+    def called(*given: Any) -> Any:
+        raise AssertionError(f"was asked {given}")
+
+    monkeypatch.setattr("kl_conformance.verification.require_ieee", refuse)
+    with pytest.raises(FloatingPointError, match="flushes subnormal numbers"):
+        asked(called)
+
+
 def test_a_wrong_kernel_is_told_apart_with_a_small_witness() -> None:
     """An epsilon inside the logarithm is found, on at most four numbers a side."""
     found = asked(shifted)

@@ -45,6 +45,7 @@ class Near:
 
     requirement: str
     where: str
+    dtype: str
     ratio: str
     style: str
     href: str
@@ -68,7 +69,7 @@ class Deviation:
     name: str
     reason: str
     link: str
-    requirement: str
+    requirements: tuple[str, ...]
     places: tuple[Place, ...]
     cells: int
     fixed: bool
@@ -87,7 +88,7 @@ class Places:
         for result in results:
             dtypes, _ = places.setdefault(self.names[result.column], ({}, links.get(result.cell, "")))
             dtypes[short_dtype(column_of(self._run, result.column).dtype)] = None
-        return tuple(Place(name, _ordered(dtypes), href) for name, (dtypes, href) in places.items())
+        return tuple(Place(name, ordered(dtypes), href) for name, (dtypes, href) in places.items())
 
 
 def fragment(name: str) -> str:
@@ -137,7 +138,8 @@ def nearest(run: Run, places: Places, links: Mapping[str, str], most: int) -> It
         seen.add(place)
         yield Near(
             requirement=result.requirement,
-            where=f"{places.names[result.column]} {short_dtype(column.dtype)}",
+            where=places.names[result.column],
+            dtype=short_dtype(column.dtype),
             ratio=ratio(result.headroom),
             style=f"p h{min(int(10 * result.headroom), 9)}",
             href=links.get(result.cell, ""),
@@ -173,24 +175,23 @@ def reasons(run: Run, places: Places) -> tuple[tuple[Reason, ...], dict[str, str
 
 
 def deviations(run: Run, places: Places, links: Mapping[str, str]) -> tuple[Deviation, ...]:
-    """Return the recorded deviations this run met, still there or right now."""
-    gathered: dict[tuple[str, str, Verdict], list[Result]] = {}
+    """Return the recorded deviations this run met, still there or right now, those that must go first."""
+    gathered: dict[tuple[str, Verdict], list[Result]] = {}
     for result in run.results:
         if result.verdict in {Verdict.EXPECTED, Verdict.FIXED}:
-            gathered.setdefault((result.deviation or "", result.requirement, result.verdict), []).append(
-                result
-            )
+            gathered.setdefault((result.deviation or "", result.verdict), []).append(result)
+    ordered = sorted(gathered.items(), key=lambda entry: entry[0][1] is not Verdict.FIXED)
     return tuple(
         Deviation(
             name=name or "not named",
             reason=results[0].detail,
             link=next(filter(None, (web((result.witness or {}).get("link")) for result in results)), ""),
-            requirement=requirement,
+            requirements=tuple(dict.fromkeys(result.requirement for result in results)),
             places=places.of(results, links),
             cells=len(results),
             fixed=verdict is Verdict.FIXED,
         )
-        for (name, requirement, verdict), results in gathered.items()
+        for (name, verdict), results in ordered
     )
 
 
@@ -213,6 +214,7 @@ def elsewhere(result: Result, same: Iterable[Result], places: Places) -> list[tu
     return [(requirement, places.of(cells, {})) for requirement, cells in others.items()]
 
 
-def _ordered(dtypes: Iterable[str]) -> tuple[str, ...]:
+def ordered(dtypes: Iterable[str]) -> tuple[str, ...]:
+    """Return the short names of dtypes, the widest first."""
     known = ("f64", "f32", "f16", "bf16")
     return tuple(sorted(dtypes, key=lambda dtype: known.index(dtype) if dtype in known else len(known)))

@@ -75,7 +75,7 @@ def page(run: Run) -> str:
         scores=scores(run),
         matrix=matrix(run, links),
         findings=finding.findings(run, places, links),
-        nearest=list(finding.nearest(run, places, links, 6)),
+        nearest=list(finding.nearest(run, places, links, 10)),
         reasons=reasons,
         deviations=finding.deviations(run, places, links),
         sections=_sections(run, told),
@@ -196,7 +196,7 @@ def _asked(run: Run) -> dict[str, list[str]]:
     return {
         "packages": packages(run, columns),
         "devices": list(dict.fromkeys(column.device for column in columns)),
-        "dtypes": list(dict.fromkeys(short_dtype(column.dtype) for column in columns)),
+        "dtypes": list(finding.ordered(dict.fromkeys(short_dtype(column.dtype) for column in columns))),
         "modes": list(dict.fromkeys(column.mode for column in columns)),
     }
 

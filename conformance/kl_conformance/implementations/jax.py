@@ -77,8 +77,11 @@ class Jax(Framework):
         values = np.asarray(tensor)
         return Output(values.astype(np.float64), str(values.dtype))
 
-    def pullback(self, modules: Modules, function: Function, tensors: Sequence[Any]) -> Pullback:
-        """Differentiate by reverse mode, by every argument."""
+    def pullback(
+        self, modules: Modules, function: Function, tensors: Sequence[Any], *, again: bool = False
+    ) -> Pullback:
+        """Differentiate by reverse mode, by every argument; what is saved is kept as long as the function is."""
+        del again
         result, pull = modules.jax.vjp(function, *tensors)
 
         def backward(upstream: Any) -> Sequence[Any]:

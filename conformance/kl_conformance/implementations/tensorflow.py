@@ -87,10 +87,12 @@ class TensorFlow(Framework):
         values = modules.tf.cast(tensor, "float64").numpy()
         return Output(np.asarray(values, dtype=np.float64), str(tensor.dtype.name))
 
-    def pullback(self, modules: Modules, function: Function, tensors: Sequence[Any]) -> Pullback:
+    def pullback(
+        self, modules: Modules, function: Function, tensors: Sequence[Any], *, again: bool = False
+    ) -> Pullback:
         """Differentiate by a gradient tape that watches every tensor."""
         tf = modules.tf
-        with tf.GradientTape(persistent=True) as tape:
+        with tf.GradientTape(persistent=again) as tape:
             for tensor in tensors:
                 tape.watch(tensor)
             result = function(*tensors)

@@ -94,28 +94,23 @@ class Torch(Framework):
         """Copy the numbers in place."""
         tensor.copy_(other)
 
-    def pullback(self, modules: Modules, function: Function, tensors: Sequence[Any]) -> Pullback:
-        """Differentiate by autograd, every tensor a leaf of its own."""
+    def pullback(
+        self, modules: Modules, function: Function, tensors: Sequence[Any], *, again: bool = False
+    ) -> Pullback:
+        """Differentiate by autograd, every tensor a leaf of its own.
+
+        A graph is kept only where need be: what torch.compile made gives up its buffers, and refuses to keep them.
+        """
         torch = modules.torch
         leaves = [tensor.detach().requires_grad_(True) for tensor in tensors]
         result = function(*leaves)
 
         def backward(upstream: Any) -> Sequence[Any]:
             seed = _seed(torch, result, upstream)
-            found: Sequence[Any] = torch.autograd.grad(result, leaves, seed, retain_graph=True)
+            found: Sequence[Any] = torch.autograd.grad(result, leaves, seed, retain_graph=again)
             return found
 
         return backward
-
-    def together(
-        self, modules: Modules, function: Function, tensors: Sequence[Any], upstream: Any
-    ) -> Sequence[Any]:
-        """Differentiate at once: torch.compile gives up its buffers, and refuses where a graph is to be kept."""
-        torch = modules.torch
-        leaves = [tensor.detach().requires_grad_(True) for tensor in tensors]
-        result = function(*leaves)
-        found: Sequence[Any] = torch.autograd.grad(result, leaves, _seed(torch, result, upstream))
-        return found
 
     def curvature(
         self, modules: Modules, function: Function, tensor: Any, direction: Any, upstream: Any

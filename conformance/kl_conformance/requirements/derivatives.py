@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ def boundary(subject: Subject, pair: Pair) -> Iterator[Judgement]:
                 continue
             p, q = probabilities(problem)
             edge = (q == 1) | (q == 0) | (p == q) | _at_limits(problem, p) | _at_limits(problem, q)
-            for side in sorted(subject.implementation.gradients, key=lambda side: side.value):
+            for side in subject.sides:
                 # The target's own edge, p = 0 in a row, is the question of gradients/target-at-zero.
                 where = edge & _smooth(problem) if side is Side.TARGET else edge
                 if where.any():
@@ -88,7 +89,7 @@ def independent(subject: Subject, pair: Pair) -> Iterator[Judgement]:
 
 
 def late(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Ask twice, of two pairs and reductions, and only then differentiate: the second, the first, the first again."""
+    """Ask twice, of two pairs and reductions, then differentiate: the second, the first; and then one twice."""
     turned = pair.take(np.roll(np.arange(pair.classes), 1))
     offered = subject.offers()
     for problem in subject.problems(pair, *Reduction):
@@ -96,34 +97,32 @@ def late(subject: Subject, pair: Pair) -> Iterator[Judgement]:
             continue
         following = offered[(offered.index(problem.reduction) + 1) % len(offered)]
         other = replace(subject.alike(problem, turned), reduction=following)
-        for side in _sides(subject):
+        for side in subject.sides:
             first, second = (transformed.later(subject, each, side) for each in (problem, other))
-            try:
-                asked = second(upstream_of(other))
-            except RefusedError as refusal:
-                if Transform.LATER not in subject.implementation.refuses:
-                    raise
-                yield judge.passes(other, subject.implementation.name, f"raised {refusal}")
-                continue
-            yield judge.lies(asked)
+            yield judge.lies(second(upstream_of(other)))
             yield judge.lies(first(upstream_of(problem)), "another call came before the backward pass")
-            yield judge.lies(first(upstream_of(problem)), "the same backward pass, once more")
+            once_more = partial(_once_more, subject, problem, side)
+            yield _unless_refused(subject, problem, Transform.LATER, once_more)
+
+
+def _once_more(subject: Subject, problem: Problem, side: Side) -> Judgement:
+    backward = transformed.later(subject, problem, side, again=True)
+    backward(upstream_of(problem))
+    return judge.lies(backward(upstream_of(problem)), "the same backward pass, once more")
 
 
 def second_order(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Differentiate the gradient by each side, once more along a direction, under an upstream gradient."""
     kinds = (Reduction.TERMS, Reduction.ROWS, Reduction.MEAN)
     for problem, side in _differentiable(subject, pair, Transform.CURVATURE, *kinds):
-        upstream, direction = upstream_of(problem), pattern(problem.shape)
-        try:
-            asked = transformed.bent(subject, problem, side, direction, upstream)
-        except RefusedError as refusal:
-            if Transform.CURVATURE not in subject.implementation.refuses:
-                raise
-            yield judge.passes(problem, subject.implementation.name, f"raised {refusal}")
-            continue
-        # By log q the second derivative is 0, and 0 is what must be given.
-        yield judge.lies(asked, decisive=bool(np.any(asked.enclosure.value)))
+        bent = partial(_bent, subject, problem, side)
+        yield _unless_refused(subject, problem, Transform.CURVATURE, bent)
+
+
+def _bent(subject: Subject, problem: Problem, side: Side) -> Judgement:
+    asked = transformed.bent(subject, problem, side, pattern(problem.shape), upstream_of(problem))
+    # By log q the second derivative is 0, and 0 is what must be given.
+    return judge.lies(asked, decisive=bool(np.any(asked.enclosure.value)))
 
 
 def forward_mode(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -135,7 +134,7 @@ def forward_mode(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         p, q = probabilities(problem)
         # What p = 0 makes of q = 0 is the question of chapter support.
         if (p >= 0).all() and (q > 0).all() and problem.target.values.shape == problem.model.values.shape:
-            for side in _sides(subject):
+            for side in subject.sides:
                 asked = transformed.along(subject, problem, side, np.zeros(problem.side(side).values.shape))
                 yield judge.holds(asked, asked.got == 0, "nothing moves, and the answer does")
 
@@ -159,17 +158,24 @@ def _differentiable(
     for model in models:
         for problem in subject.problems(pair, *reductions, model=model):
             if probabilities(problem)[0].all():
-                for side in _sides(subject) if model is None else (Side.MODEL,):
+                for side in subject.sides if model is None else (Side.MODEL,):
                     yield problem, side
 
 
-def _sides(subject: Subject) -> tuple[Side, ...]:
-    return tuple(side for side in Side if side in subject.implementation.gradients)
+def _unless_refused(
+    subject: Subject, problem: Problem, transform: Transform, ask: Callable[[], Judgement]
+) -> Judgement:
+    """Judge what is asked for; to raise instead is as good where the implementation may refuse it."""
+    try:
+        return ask()
+    except RefusedError as refusal:
+        if transform not in subject.implementation.refuses:
+            raise
+        return judge.passes(problem, subject.implementation.name, f"raised {refusal}")
 
 
 def _both(subject: Subject) -> str | None:
-    given = subject.implementation.gradients
-    return None if given == frozenset(Side) else "is differentiated by one side only"
+    return None if subject.sides == tuple(Side) else "is differentiated by one side only"
 
 
 def _bounded(subject: Subject) -> str | None:

@@ -36,6 +36,12 @@ def by(side: Side) -> Check:
     return check
 
 
+def sides(subject: Subject, problem: Problem) -> tuple[Side, ...]:
+    """Return the sides to differentiate by: the target only where all of it is positive."""
+    positive = bool(probabilities(problem)[0].all())
+    return tuple(side for side in subject.sides if side is Side.MODEL or positive)
+
+
 def pattern(shape: tuple[int, ...]) -> Array:
     """Return numbers of a shape: not 1, not uniform, of both signs, never 0, and exact in every dtype."""
     return ((np.arange(math.prod(shape)) % 7 - 3) / 4 + 1 / 8).reshape(shape)
@@ -55,11 +61,8 @@ def upstream_of(problem: Problem) -> Array:
 def upstream(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Differentiate by each side with an upstream gradient that is not 1, in every way it may come."""
     for problem in subject.problems(pair, *Reduction):
-        for side in Side:
-            if side in subject.implementation.gradients and (
-                side is Side.MODEL or probabilities(problem)[0].all()
-            ):
-                yield from _from_above(subject, problem, side)
+        for side in sides(subject, problem):
+            yield from _from_above(subject, problem, side)
 
 
 def _from_above(subject: Subject, problem: Problem, side: Side) -> Iterator[Judgement]:
@@ -86,7 +89,7 @@ def logits(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Differentiate the pipeline log_softmax → KL by the logits of each side."""
     for problem in subject.problems(pair, *Reduction, model=Space.LOGITS):
         yield judge.lies(subject.gradient(problem, Side.MODEL))
-    if Side.TARGET in subject.implementation.gradients and _led(Side.TARGET)(subject) is None:
+    if Side.TARGET in subject.sides and _led(Side.TARGET)(subject) is None:
         for reduction in subject.offers():
             problem = subject.problem(pair, reduction, target=Space.LOGITS, model=Space.LOGITS)
             if ordinary(problem):
@@ -126,22 +129,18 @@ def target_at_zero(subject: Subject, pair: Pair) -> Iterator[Judgement]:
 
 
 def odd(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Differentiate by each side, unreduced or by rows, where every p is positive."""
+    """Differentiate by each side, unreduced or by rows."""
     for problem in subject.problems(pair):
-        if probabilities(problem)[0].all():
-            for side in (side for side in Side if side in subject.implementation.gradients):
-                yield judge.lies(subject.gradient(problem, side))
+        for side in sides(subject, problem):
+            yield judge.lies(subject.gradient(problem, side))
 
 
 def broadcast(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Differentiate by each side where one of them is broadcast."""
     for one in spread(subject, pair):
         for problem in subject.problems(one, subject.finest, Reduction.MEAN):  # divisors: chapter reductions
-            for side in Side:
-                if side in subject.implementation.gradients and (
-                    side is Side.MODEL or probabilities(problem)[0].all()
-                ):
-                    yield judge.lies(subject.gradient(problem, side, upstream_of(problem)))
+            for side in sides(subject, problem):
+                yield judge.lies(subject.gradient(problem, side, upstream_of(problem)))
 
 
 def _first_copy(gradient: Array, shape: tuple[int, ...]) -> Array:

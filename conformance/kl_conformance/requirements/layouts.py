@@ -53,7 +53,7 @@ def _laid(subject: Subject, pair: Pair, layout: str) -> Iterator[Judgement]:
     decisive = layout != "expanded"
     for problem in subject.problems(pair, *Reduction, layout=layout):
         yield judge.lies(subject.evaluate(problem), decisive=decisive)
-    if Side.MODEL in subject.implementation.gradients:
+    if Side.MODEL in subject.sides:
         for problem in subject.problems(pair, layout=layout):
             yield judge.lies(
                 subject.gradient(problem, Side.MODEL), "the gradient is wrong", decisive=decisive

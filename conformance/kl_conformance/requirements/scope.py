@@ -117,7 +117,7 @@ def differentiable(*sides: Side) -> Applies:
     """Apply where the implementation can be differentiated by one of the sides."""
 
     def applies(subject: Subject) -> str | None:
-        if any(side in subject.implementation.gradients for side in sides):
+        if any(side in subject.sides for side in sides):
             return None
         return f"offers no gradient by the {' or '.join(side.value for side in sides)}"
 

@@ -11,8 +11,7 @@ from kl_conformance import judge
 from kl_conformance.judge import Judgement
 from kl_conformance.requirement import Requirement
 from kl_conformance.requirements import scope
-from kl_conformance.requirements.gradients import upstream_of
-from kl_conformance.requirements.support import probabilities
+from kl_conformance.requirements.gradients import sides, upstream_of
 from kl_conformance.requirements.values import KL_DIV_LOSS
 from kl_conformance.sketch import Array, Sketch
 from kl_conformance.subject import Subject
@@ -53,9 +52,7 @@ def repeatable(subject: Subject, pair: Pair) -> Iterator[Judgement]:
 def upstream_untouched(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Look at the upstream gradient, bit by bit, after the backward pass."""
     for problem in subject.problems(pair):
-        for side in (side for side in Side if side in subject.implementation.gradients):
-            if side is Side.TARGET and not probabilities(problem)[0].all():
-                continue
+        for side in sides(subject, problem):
             asked, after = subject.spent(problem, side, upstream_of(problem))
             fine = after == asked
             text = f"gradient by the {side.value} of {subject.describe(subject.call(problem))}"
@@ -74,9 +71,8 @@ def surrounded(subject: Subject, pair: Pair) -> Iterator[Judgement]:
             each.draw()
         before = {name: each.state() for name, each in shared.items()}
         subject.ask(call)
-        if probabilities(problem)[0].all():
-            for side in (side for side in Side if side in subject.implementation.gradients):
-                subject.gradient(problem, side)
+        for side in sides(subject, problem):
+            subject.gradient(problem, side)
         after = {name: each.state() for name, each in shared.items()}
         found = [*changed(before, after), *changed(subject.surroundings, subject.surrounding())]
         if found:

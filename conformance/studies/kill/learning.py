@@ -1,7 +1,7 @@
 """The kill matrix boiled down to what `verify` knows of causes, and how often it would be right.
 
-``python conformance/studies/kill/matrix.py … -o matrix.json`` makes the matrix, and
-``python -m kl_conformance.learning matrix.json`` writes ``causes.json`` beside this file.
+``python conformance/studies/kill/matrix.py -o matrix.json`` makes the matrix, and
+``python conformance/studies/kill/learning.py matrix.json`` writes ``kl_conformance/causes.json``.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from kl_conformance import causes
 from kl_conformance.causes import Fault, clear, matches
 
 DTYPE = "float32"  # asked first and in full; other formats only where this one stops nothing
-CAUSES = Path(__file__).parent / "causes.json"
+CAUSES = Path(causes.__file__).with_suffix(".json")
 
 
 def learned(matrix: Mapping[str, Any]) -> list[Fault]:
