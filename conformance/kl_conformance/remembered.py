@@ -7,11 +7,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
-from kl_reference.answer import answer
-from kl_reference.convention import Side
+from kl_reference.answer import answer, divided, totalled
+from kl_reference.convention import Reduction, Side
 from kl_reference.enclosure import Array, Enclosure
 from kl_reference.gradient import gradient
 from kl_reference.problem import Problem
+from kl_reference.reduction import Terms
 
 Value = TypeVar("Value")
 
@@ -36,11 +37,23 @@ class Memory(Generic[Value]):
 
 # The reference's answers serve every column of a process: two implementations are asked the same problems.
 _ANSWERS: Memory[Enclosure] = Memory(512)
+_TOTALS: Memory[Terms | Enclosure] = Memory(64)  # of one pair at a time
+_SINGLE = {Reduction.SUM, Reduction.MEAN, Reduction.BATCHMEAN, Reduction.ROWMEAN}
 
 
 def reference(problem: Problem) -> Enclosure:
     """Return the reference's answer, remembered across columns and layouts."""
-    return _ANSWERS.get((_question(problem),), lambda: answer(problem))
+    return _ANSWERS.get((_question(problem),), lambda: _answer(problem))
+
+
+def _answer(problem: Problem) -> Enclosure:
+    """Return the reference's answer; what is summed for one reduction to a number serves the others."""
+    if problem.reduction not in _SINGLE:
+        return answer(problem)
+    summed = replace(problem, reduction=Reduction.SUM)
+    total = _TOTALS.get((_question(summed),), lambda: totalled(summed))
+    assert not isinstance(total, Enclosure)
+    return divided(total, problem)
 
 
 def slope(problem: Problem, side: Side, upstream: Array | None) -> Enclosure:
@@ -51,7 +64,8 @@ def slope(problem: Problem, side: Side, upstream: Array | None) -> Enclosure:
 
 def _question(problem: Problem) -> str:
     """Return the id of what is asked, wherever it lies in memory."""
-    return replace(problem, layout="contiguous").id
+    usual = "contiguous"
+    return problem.id if problem.layout == usual else replace(problem, layout=usual).id
 
 
 def remember(count: int) -> None:

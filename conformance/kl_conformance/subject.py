@@ -67,6 +67,7 @@ class Subject:
         self.surroundings: Mapping[str, Any] = {}  # as they were before anything was asked
         self.functions: Memory[Any] = Memory(64)  # compiled, which takes longer than to ask
         self._evaluations: Memory[Evaluation] = Memory(256)
+        self._realised: Memory[tuple[Pair, tuple[Operand, Operand]]] = Memory(32)
         compiles = framework.compiles or Transform.COMPILED in implementation.transforms
         self._state = note.State.COMPILING if compiles else note.State.ASKING
         self._layout = ""  # of the problem last prepared
@@ -123,11 +124,11 @@ class Subject:
         ``mathematical`` leaves the Convention's clip out of the answer: the definition is what must hold.
         """
         convention = self.convention
-        p, q = pair.realise(
-            target or convention.target[0],
-            model or convention.model[0],
-            self.dtype,
-            subnormals=subnormals,
+        spaces = target or convention.target[0], model or convention.model[0]
+        # The pair is kept beside its operands: as long as it lives, no other has its identity.
+        _, (p, q) = self._realised.get(
+            (id(pair), spaces, subnormals),
+            lambda: (pair, pair.realise(*spaces, self.dtype, subnormals=subnormals)),
         )
         return Problem(
             p,

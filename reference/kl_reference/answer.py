@@ -42,6 +42,28 @@ def answer(problem: Problem) -> Enclosure:
     FloatingPointError
         The thread's arithmetic does not round to nearest or flushes subnormal numbers.
     """
+    whole = totalled(problem)
+    return whole if isinstance(whole, Enclosure) else divided(whole, problem)
+
+
+def divided(total: Terms, problem: Problem) -> Enclosure:
+    """Return the answer to a problem whose terms are summed; see :func:`totalled`."""
+    shape, axis, reduction = problem.shape, problem.class_axis, problem.reduction
+    own = outer(shape, axis) if reduction is Reduction.ROWS else ()
+    with np.errstate(all="ignore"):
+        return total.divided(divisor(reduction, shape, axis)).enclosure(lambda part: part.reshape(own))
+
+
+def totalled(problem: Problem) -> Terms | Enclosure:
+    """Return a problem's terms summed as far as its reduction sums, not yet divided; of ``TERMS`` the answer.
+
+    All reductions to one number have one total: :func:`divided` gives the answer to each.
+
+    Raises
+    ------
+    ValueError, FloatingPointError
+        As :func:`answer` does.
+    """
     require_ieee()
     shape, axis, reduction = problem.shape, problem.class_axis, problem.reduction
     sheet = sheet_shape(shape, axis)
@@ -57,13 +79,10 @@ def answer(problem: Problem) -> Enclosure:
             return make(p.block(rows, columns), q.block(rows, columns))
 
         if large and swift.suits(problem, p, q):
-            summed = swift.gathered(p, q, reduction, dtype, fine, make)
-        elif reduction is Reduction.TERMS:
+            return swift.gathered(p, q, reduction, dtype, fine, make)
+        if reduction is Reduction.TERMS:
             return kept(sheet, block, size, lambda part: restored(part, sheet, axis, shape))
-        else:
-            summed = gathered(sheet, block, reduction, size)
-        own = outer(shape, axis) if reduction is Reduction.ROWS else ()
-        return summed.divided(divisor(reduction, shape, axis)).enclosure(lambda part: part.reshape(own))
+        return gathered(sheet, block, reduction, size)
 
 
 def _finely(problem: Problem) -> coarse.Make:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -69,6 +69,7 @@ class Problem:
     clip: tuple[float, float] | None = None
     normalise: bool = False
     layout: str = "contiguous"
+    _id: list[str] = field(default_factory=list[str], init=False, repr=False)  # once it was asked for
 
     def side(self, side: Side) -> Operand:
         """Return the operand of that side."""
@@ -97,6 +98,11 @@ class Problem:
     @property
     def id(self) -> str:
         """A hash of the canonical content: the same question has the same id everywhere."""
+        if not self._id:
+            self._id.append(self._hashed())
+        return self._id[0]
+
+    def _hashed(self) -> str:
         digest = hashlib.blake2b(digest_size=8)
         for operand in (self.target, self.model):
             little = operand.values.astype(operand.values.dtype.newbyteorder("<"), copy=False)

@@ -1,0 +1,69 @@
+"""What is remembered is what would be answered anew."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+
+from kl_conformance import remembered
+from kl_conformance.remembered import Memory, reference
+from kl_reference import Operand, Problem, Reduction, Space, answer
+from kl_reference.answer import totalled
+from kl_reference.enclosure import Enclosure
+
+
+def asked(classes: int, reduction: Reduction, seed: int = 0) -> Problem:
+    """Return a problem of three rows."""
+    p, q = np.random.default_rng(seed).dirichlet(np.ones(classes), (2, 3))
+    return Problem(
+        Operand.of(p.astype(np.float32), Space.PROBABILITY),
+        Operand.of(np.log(q).astype(np.float32), Space.LOG),
+        reduction=reduction,
+    )
+
+
+def bits(enclosure: Enclosure) -> list[bytes]:
+    """Return all that an answer holds."""
+    numbers = (getattr(enclosure, field.name) for field in fields(enclosure) if field.name != "scale")
+    return [np.asarray(each).tobytes() for each in (*numbers, *enclosure.scale.arrays)]
+
+
+@pytest.mark.parametrize("classes", [5, 700_000])
+def test_one_total_serves_every_reduction_bit_for_bit(classes: int) -> None:
+    """Which reduction is asked first changes no bit, in either tier of the reference."""
+    for reduction in (*Reduction, *reversed(Reduction)):
+        problem = asked(classes, reduction)
+        assert bits(reference(problem)) == bits(answer(problem))
+
+
+def test_a_pair_is_summed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mean of what was summed costs no second sum; other numbers do."""
+    sums: list[str] = []
+
+    def counting(problem: Problem) -> object:
+        sums.append(problem.id)
+        return totalled(problem)
+
+    monkeypatch.setattr(remembered, "totalled", counting)
+    for reduction in (Reduction.SUM, Reduction.MEAN, Reduction.BATCHMEAN, Reduction.ROWMEAN):
+        reference(asked(6, reduction, seed=1))
+    assert len(sums) == 1
+    reference(asked(6, Reduction.MEAN, seed=2))
+    assert len(sums) == 2
+
+
+def test_where_numbers_lie_is_no_part_of_the_question() -> None:
+    """A problem in another layout gets the answer that is there."""
+    problem = asked(7, Reduction.SUM, seed=3)
+    assert reference(replace(problem, layout="strided")) is reference(problem)
+
+
+def test_the_oldest_is_forgotten() -> None:
+    """A memory keeps so many values, those asked for last."""
+    memory: Memory[int] = Memory(2)
+    for key in "abac":
+        memory.get((key,), lambda: 1)
+    assert memory.get(("a",), lambda: 2) == 1
+    assert memory.get(("b",), lambda: 2) == 2
