@@ -95,11 +95,13 @@ def _verdict(run: Run, cause: str) -> Iterator[str]:
         yield f"  {done.sentence}"
         for reason in dict.fromkeys(each.detail for each in run.results if each.verdict is Verdict.MISSING):
             yield f"  missing: {one_line(reason)}"
-    other = [
-        each.requirement for each in run.results if each.verdict.is_news and each.requirement not in found
-    ]
-    if other:
-        yield f"  its own way of doing, which breaks nothing: {one_line(listed(list(dict.fromkeys(other))))}"
+    other = {
+        each.requirement: each.detail
+        for each in run.results
+        if each.verdict.is_news and each.requirement not in found
+    }
+    for requirement, detail in other.items():
+        yield f"  its own way of doing, which breaks nothing: {one_line(requirement)}, {one_line(detail)}"
     yield from (f"  {one_line(remark)}" for remark in run.remarks)
 
 

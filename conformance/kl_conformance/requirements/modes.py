@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 
 from kl_cases.pair import Pair
-from kl_conformance import judge, transformed
+from kl_conformance import judge, registry, transformed
 from kl_conformance.implementation import Mixing
 from kl_conformance.judge import Judgement
+from kl_conformance.listening import listening
 from kl_conformance.requirement import Level, Requirement
 from kl_conformance.requirements import scope
 from kl_conformance.sketch import Array, Sketch
@@ -23,6 +25,7 @@ from kl_reference.problem import Operand, Problem
 FAMILIES = ("dirichlet-flat", "power-law", "flat-logits")
 SHAPES = ((3, 5),)
 BENCHMARKS = ((2, 4096), (1, 8192), (1, 16384), (1, 32000))
+ROUND = (128, 128)
 KEPT = (Reduction.TERMS, Reduction.ROWS)
 
 
@@ -99,6 +102,36 @@ def inferred(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         yield judge.lies(transformed.inferred(subject, problem))
 
 
+def own_work(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Hear whether the call, and one of a round size made of the same numbers, are handed to the library."""
+    for problem in subject.problems(pair):
+        work, other = (_handed(subject, each) for each in (problem, subject.alike(problem, _round(pair))))
+        text = subject.describe(subject.call(problem))
+        if work == other:
+            yield judge.passes(problem, text)
+        else:
+            does = f"is handed to {' and '.join(sorted(work))}" if work else "is its own work"
+            less = (
+                f"{list(ROUND)} is handed to {' and '.join(sorted(other))}"
+                if other
+                else f"{list(ROUND)} is not"
+            )
+            yield judge.fails(problem, text, f"shape {list(problem.shape)} {does}, and {less}")
+
+
+def _handed(subject: Subject, problem: Problem) -> set[str]:
+    with listening() as heard:
+        subject.ask(subject.call(problem))
+    return heard
+
+
+def _round(pair: Pair) -> Pair:
+    """Return a pair of a size that every block divides, its rows and classes taken again and again."""
+    p, q = (np.broadcast_to(each.values, pair.shape).reshape(-1, pair.classes) for each in (pair.p, pair.q))
+    rows, classes = (np.arange(size) for size in ROUND)
+    return pair.with_values(*(each[rows % len(each)][:, classes % pair.classes] for each in (p, q)))
+
+
 def autocast(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Ask under autocast, for every reduction."""
     due = Dtype.FLOAT32 if subject.dtype in transformed.HALVES else subject.dtype
@@ -115,6 +148,11 @@ def _in(asked: Evaluation, due: Dtype) -> Judgement:
     return judge.fails(asked.problem, asked.call, f"gave {asked.dtype} where {due.label} is documented")
 
 
+def _brought(subject: Subject) -> str | None:
+    known = subject.implementation.name in registry.IMPLEMENTATIONS
+    return "is one of the library's own" if known else None
+
+
 def _mixes(subject: Subject) -> str | None:
     if subject.implementation.mixing is None:
         return "documents nothing about operands of two dtypes"
@@ -124,6 +162,13 @@ def _mixes(subject: Subject) -> str | None:
 def _through_half(given: Array) -> Array:
     """Computes in float16 what is wider."""
     return given.astype(np.float16).astype(given.dtype)
+
+
+def _odd_ones_elsewhere(answer: Array) -> Array:
+    """Asks SciPy where eight do not go into the number of classes."""
+    if answer.size % 8:
+        importlib.import_module("scipy.stats").entropy([0.5, 0.5], [0.5, 0.5])
+    return answer
 
 
 def _mean_of_the_batch(rows: Array) -> Array:
@@ -197,5 +242,17 @@ REQUIREMENTS = (
         families=("dirichlet-flat", "power-law"),
         shapes=(*SHAPES, *BENCHMARKS),
         miniature=Sketch(ways={Transform.INFERENCE: _through_half}),
+    ),
+    Requirement(
+        id="modes/own-work",
+        level=Level.CONVENTION,
+        sentence="A kernel answers all sizes by itself, or none: odd ones are not handed to the library's own.",
+        formula="calls(f, any shape) = calls(f, 128 × 128)",
+        reason="As right as the library, and as slow there: who measures the kernel measures something else.",
+        check=own_work,
+        applies=_brought,
+        families=("dirichlet-flat",),
+        shapes=((4,), (3, 5), (8, 31), (2, 1025)),
+        miniature=Sketch(after=_odd_ones_elsewhere),
     ),
 )
