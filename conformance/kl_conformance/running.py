@@ -19,7 +19,7 @@ from kl_conformance import host, registry
 from kl_conformance.output import check_writable
 from kl_conformance.plan import Selection
 from kl_conformance.share import shares
-from kl_conformance.watching import undisturbed, watch
+from kl_conformance.watching import by_chapter, by_worker, undisturbed, watch
 from kl_conformance.worker import BROKEN, HARNESS, HARNESS_FAILED, INTERRUPTED, NOTHING, OK, USAGE, Worker
 from kl_reports.exchange import RunFileError, write
 from kl_reports.merge import merge
@@ -100,7 +100,7 @@ def run(request: Request, tell: Callable[[Run], str] = summary) -> int:
     names = ", ".join(worker.name for worker in workers)
     about = f"profile {request.profile}, seed {selection.seed}"
     console.print(f"Asking {names}; {about}.", highlight=False, markup=False, soft_wrap=True)
-    interrupted = watch(workers, console)
+    interrupted = watch(workers, console, by_chapter if request.verb == "verify" else by_worker)
     with undisturbed():
         return _conclude(request, workers, folder, tell, interrupted=interrupted)
 

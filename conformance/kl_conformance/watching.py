@@ -6,29 +6,92 @@ import os
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from kl_conformance.worker import USAGE, Worker
+from kl_reports.result import Verdict
 
 Handler = Callable[[int, FrameType | None], None] | signal.Handlers
+Grouped = Callable[[Sequence[Worker]], Sequence["Group"]]
 
 PAUSE = 0.1  # seconds between two looks
 SILENCE = 30.0  # seconds between two lines where there is no terminal
 _STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
-def watch(workers: Sequence[Worker], console: Console) -> bool:
-    """Run the workers to their end; whether they were interrupted.
+@dataclass(frozen=True, slots=True)
+class Group:
+    """How far a number of cells are.
+
+    Parameters
+    ----------
+    name
+        What people see.
+    planned
+        How many cells there are; 0 while nobody knows.
+    verdicts
+        Of those that have one.
+    over
+        Whether there will be no more.
+    """
+
+    name: str
+    planned: int
+    verdicts: Sequence[Verdict]
+    over: bool
+
+    @property
+    def news(self) -> int:
+        """How many verdicts are news."""
+        return sum(verdict.is_news for verdict in self.verdicts)
+
+    def __str__(self) -> str:
+        missing = sum(verdict is Verdict.MISSING for verdict in self.verdicts)
+        said = f"{self.name}: {len(self.verdicts) - missing} of {self.planned} cells judged"
+        said += f", {missing} missing" if missing else ""
+        return said + (f", {self.news} with news" if self.news else "")
+
+
+def by_worker(workers: Sequence[Worker]) -> list[Group]:
+    """Return a group for each worker."""
+    return [
+        Group(each.name, len(each.planned), list(each.verdicts().values()), each.over) for each in workers
+    ]
+
+
+def by_chapter(workers: Sequence[Worker]) -> list[Group]:
+    """Return a group for each chapter of the requirements, once every worker has said what it is to ask."""
+    if not all(worker.planned or worker.over for worker in workers):
+        return []
+    planned = Counter(_chapter(cell) for worker in workers for cell in worker.planned)
+    found: dict[str, list[Verdict]] = {chapter: [] for chapter in planned}
+    for worker in workers:
+        for cell, verdict in worker.verdicts().items():
+            found[_chapter(cell)].append(verdict)
+    over = all(worker.over for worker in workers)
+    return [
+        Group(name, planned[name], some, over or len(some) == planned[name]) for name, some in found.items()
+    ]
+
+
+def _chapter(cell: str) -> str:
+    return cell.partition("/")[0]
+
+
+def watch(workers: Sequence[Worker], console: Console, grouped: Grouped = by_worker) -> bool:
+    """Run the workers to their end, showing how far the groups are; whether they were interrupted.
 
     When one of them finds that it cannot be asked at all, the others are stopped as well.
     """
     waiting, running = list(workers), list[Worker]()
-    with _stoppable() as signals, _shown(workers, console) as show:
+    with _stoppable() as signals, _shown(workers, console, grouped) as show:
         while waiting or running:
             while waiting and len(running) < (os.cpu_count() or 1):
                 running.append(waiting.pop(0))
@@ -41,10 +104,11 @@ def watch(workers: Sequence[Worker], console: Console) -> bool:
             for worker in list(running):
                 if not worker.poll():
                     running.remove(worker)
-                    _farewell(worker, console)
+                    worker.over = True
                     if worker.code == USAGE:
                         _stop([*running, *waiting])
                         return False
+        show()
     return False
 
 
@@ -56,21 +120,9 @@ def _stop(workers: Sequence[Worker]) -> None:
         worker.poll()
 
 
-def _farewell(worker: Worker, console: Console) -> None:
-    """Say, where no bar does, that a worker has ended."""
-    if not console.is_terminal and worker.planned:
-        console.print(f"  {_progress(worker)}", highlight=False, markup=False, soft_wrap=True)
-
-
-def _progress(worker: Worker) -> str:
-    missing = f", {worker.missing} missing" if worker.missing else ""
-    news = f", {worker.news} with news" if worker.news else ""
-    return f"{worker.name}: {worker.judged} of {len(worker.planned)} cells judged{missing}{news}"
-
-
 @contextmanager
-def _shown(workers: Sequence[Worker], console: Console) -> Generator[_Show]:
-    """Show a bar per worker on a terminal; elsewhere, now and then, a line."""
+def _shown(workers: Sequence[Worker], console: Console, grouped: Grouped) -> Generator[Callable[[], None]]:
+    """Show a bar for each group on a terminal; elsewhere a line when one is over, and now and then of all others."""
     columns = (
         TextColumn("  {task.description}"),
         BarColumn(),
@@ -79,41 +131,53 @@ def _shown(workers: Sequence[Worker], console: Console) -> Generator[_Show]:
         TextColumn("{task.fields[news]}"),
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        tasks = [progress.add_task(worker.name, total=None, start=False, news="") for worker in workers]
-        yield _Show(workers, console, progress, tasks)
+        show = _Bars(progress) if console.is_terminal else _Lines(console)
+        yield lambda: show(grouped(workers))
 
 
-class _Show:
-    """Brings what is shown up to date."""
+class _Bars:
+    """Brings the bars of a terminal up to date."""
 
-    def __init__(
-        self, workers: Sequence[Worker], console: Console, progress: Progress, tasks: Sequence[TaskID]
-    ) -> None:
-        self._tasks = list(zip(workers, tasks, strict=True))
-        self._console = console
+    def __init__(self, progress: Progress) -> None:
         self._progress = progress
+        self._tasks: dict[str, TaskID] = {}
+
+    def __call__(self, groups: Sequence[Group]) -> None:
+        for group in groups:
+            if group.name not in self._tasks:
+                self._tasks[group.name] = self._progress.add_task(
+                    group.name, total=None, start=False, news=""
+                )
+            task, news = self._tasks[group.name], f"[red]{group.news} with news" if group.news else ""
+            if group.planned and not self._progress.tasks[task].started:
+                self._progress.start_task(task)
+            done = len(group.verdicts)
+            self._progress.update(task, total=group.planned or None, completed=done, news=news)
+            if group.over:
+                self._progress.stop_task(task)
+
+
+class _Lines:
+    """Says of each group how far it is."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
         self._spoke = time.monotonic()
+        self._told = set[str]()
 
-    def __call__(self) -> None:
-        if self._console.is_terminal:
-            for worker, task in self._tasks:
-                self._bar(worker, task)
-        elif time.monotonic() - self._spoke > SILENCE:
-            self._spoke = time.monotonic()
-            for worker, _ in self._tasks:
-                if worker.planned and worker.judged + worker.missing < len(worker.planned):
-                    self._console.print(
-                        f"  {_progress(worker)} so far", highlight=False, markup=False, soft_wrap=True
-                    )
+    def __call__(self, groups: Sequence[Group]) -> None:
+        for group in groups:
+            if group.over and group.planned and group.name not in self._told:
+                self._told.add(group.name)
+                self._say(f"  {group}")
+        if time.monotonic() - self._spoke > SILENCE:
+            for group in groups:
+                if group.planned and not group.over:
+                    self._say(f"  {group} so far")
 
-    def _bar(self, worker: Worker, task: TaskID) -> None:
-        if worker.started and not self._progress.tasks[task].started:
-            self._progress.start_task(task)
-        news = f"[red]{worker.news} with news" if worker.news else ""
-        done = worker.judged + worker.missing
-        self._progress.update(task, total=len(worker.planned) or None, completed=done, news=news)
-        if worker.code is not None:
-            self._progress.stop_task(task)
+    def _say(self, line: str) -> None:
+        self._spoke = time.monotonic()
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 @contextmanager

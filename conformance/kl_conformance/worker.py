@@ -54,6 +54,7 @@ class Worker:
     lives: list[Life] = field(default_factory=list[Life])
     deaths: dict[str, Death] = field(default_factory=dict[str, Death])
     stopped: bool = False
+    over: bool = False  # whether whoever watches it has seen its end
 
     @property
     def name(self) -> str:
@@ -79,23 +80,12 @@ class Worker:
     @property
     def judged(self) -> int:
         """How many cells have a verdict other than MISSING."""
-        return sum(verdict is not Verdict.MISSING for verdict in self._verdicts())
+        return sum(verdict is not Verdict.MISSING for verdict in self.verdicts().values())
 
-    @property
-    def missing(self) -> int:
-        """How many cells are MISSING."""
-        return sum(verdict is Verdict.MISSING for verdict in self._verdicts())
-
-    @property
-    def news(self) -> int:
-        """How many verdicts are news."""
-        return sum(verdict.is_news for verdict in self._verdicts())
-
-    def _verdicts(self) -> Iterator[Verdict]:
-        for life in self.lives:
-            yield from life.verdicts.values()
-        for death in self.deaths.values():
-            yield death.verdict
+    def verdicts(self) -> dict[str, Verdict]:
+        """Return the verdicts so far, by cell."""
+        found = {cell: verdict for life in self.lives for cell, verdict in life.verdicts.items()}
+        return found | {cell: death.verdict for cell, death in self.deaths.items()}
 
     def start(self) -> None:
         """Start a process, under the suite's own pytest configuration, for what is not yet settled."""
