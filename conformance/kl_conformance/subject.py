@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from kl_cases.pair import Pair
 from kl_conformance import note, surroundings
 from kl_conformance.implementation import AbsentError, Call, Framework, Implementation, Modules, Output
+from kl_conformance.posing import Poser
 from kl_conformance.remembered import Memory, reference, slope
 from kl_conformance.transform import Transform
-from kl_reference.convention import Convention, Reduction, Side, Space
+from kl_reference.convention import Side, Space
 from kl_reference.dtype import Dtype
 from kl_reference.enclosure import Array, Enclosure
 from kl_reference.precision import Profile, Tolerance, tolerance
@@ -44,7 +44,7 @@ class Evaluation:
     side: Side | None = None
 
 
-class Subject:
+class Subject(Poser):
     """An implementation on one device in one dtype, with its framework loaded.
 
     Parameters
@@ -58,16 +58,14 @@ class Subject:
     def __init__(
         self, implementation: Implementation, framework: Framework, modules: Modules, column: Column
     ) -> None:
-        self.implementation = implementation
+        super().__init__(implementation, Dtype.named(column.dtype))
         self.framework = framework
         self.modules = modules
         self.column = column
-        self.dtype = Dtype.named(column.dtype)
         self.profile = self.arithmetic(self.dtype)
         self.surroundings: Mapping[str, Any] = {}  # as they were before anything was asked
         self.functions: Memory[Any] = Memory(64)  # compiled, which takes longer than to ask
         self._evaluations: Memory[Evaluation] = Memory(256)
-        self._realised: Memory[tuple[Pair, tuple[Operand, Operand]]] = Memory(32)
         compiles = framework.compiles or Transform.COMPILED in implementation.transforms
         self._state = note.State.COMPILING if compiles else note.State.ASKING
         self._layout = ""  # of the problem last prepared
@@ -81,102 +79,6 @@ class Subject:
     def surrounding(self) -> Mapping[str, Any]:
         """Return what the process and the library keep for everybody, by name."""
         return {**surroundings.settings(), **self.framework.settings(self.modules)}
-
-    @property
-    def convention(self) -> Convention:
-        """What the implementation says it computes."""
-        return self.implementation.convention
-
-    @property
-    def forms(self) -> tuple[tuple[Space, Space], ...]:
-        """Every combination of target space and model space the implementation takes."""
-        return tuple((t, m) for t in self.convention.target for m in self.convention.model)
-
-    @property
-    def sides(self) -> tuple[Side, ...]:
-        """The sides it can be differentiated by."""
-        return tuple(side for side in Side if side in self.implementation.gradients)
-
-    def offers(self, *reductions: Reduction) -> tuple[Reduction, ...]:
-        """Return those of the given reductions (of all when none is given) that the implementation offers."""
-        offered = tuple(self.convention.reductions.values())
-        return tuple(each for each in offered if each in reductions) if reductions else offered
-
-    @property
-    def finest(self) -> Reduction:
-        """The reduction that keeps the most: terms, else rows, else one number."""
-        order = list(Reduction)
-        return min(self.offers(), key=order.index)
-
-    def problem(
-        self,
-        pair: Pair,
-        reduction: Reduction | None = None,
-        *,
-        target: Space | None = None,
-        model: Space | None = None,
-        subnormals: bool = False,
-        layout: str = "contiguous",
-        mathematical: bool = False,
-    ) -> Problem:
-        """Realise a pair in this column's Convention and dtype.
-
-        ``mathematical`` leaves the Convention's clip out of the answer: the definition is what must hold.
-        """
-        convention = self.convention
-        spaces = target or convention.target[0], model or convention.model[0]
-        # The pair is kept beside its operands: as long as it lives, no other has its identity.
-        _, (p, q) = self._realised.get(
-            (id(pair), spaces, subnormals),
-            lambda: (pair, pair.realise(*spaces, self.dtype, subnormals=subnormals)),
-        )
-        return Problem(
-            p,
-            q,
-            formula=convention.formula,
-            reduction=reduction or self.finest,
-            axis=pair.axis,
-            clip=None if mathematical else convention.clip,
-            normalise=convention.normalise,
-            layout=layout,
-        )
-
-    def problems(
-        self,
-        pair: Pair,
-        *reductions: Reduction,
-        target: tuple[Space, ...] = tuple(Space),
-        model: Space | None = None,
-        subnormals: bool = False,
-        layout: str = "contiguous",
-    ) -> Iterator[Problem]:
-        """Yield the ordinary problems a pair makes: every target space taken × every reduction offered.
-
-        ``reductions`` narrows the reductions (to the finest when none is given), ``target`` the spaces of P;
-        ``model`` asks for a space of Q other than the Convention's own. Problems with a masked class, a NaN
-        or an infinity are left to the chapters that are about them, so that one fault is one row of the
-        matrix.
-        """
-        for space in self.convention.target:
-            for reduction in self.offers(*reductions) if reductions else (self.finest,):
-                problem = self.problem(
-                    pair, reduction, target=space, model=model, subnormals=subnormals, layout=layout
-                )
-                if space in target and ordinary(problem) and self.in_domain(problem):
-                    yield problem
-
-    def alike(self, problem: Problem, pair: Pair) -> Problem:
-        """Return the problem that another pair makes in the same spaces, with the same reduction and layout."""
-        target, model = problem.target.space, problem.model.space
-        return self.problem(pair, problem.reduction, target=target, model=model, layout=problem.layout)
-
-    def in_domain(self, problem: Problem) -> bool:
-        """Whether the implementation promises anything for a target of this mass."""
-        if not self.implementation.needs_distributions or problem.target.space is not Space.PROBABILITY:
-            return True
-        mass = problem.target.values.astype(np.float64).sum(problem.axis)
-        # Rounding each of n probabilities moves their sum by at most n·u.
-        return bool(np.all(np.abs(mass - 1.0) <= problem.target.values.shape[-1] * self.dtype.roundoff))
 
     def evaluate(self, problem: Problem, *, default: bool = False) -> Evaluation:
         """Ask one problem; ``default`` leaves the reduction unsaid.
@@ -369,18 +271,6 @@ def _message(error: BaseException) -> str:
         return " ".join(str(error).split())[:200]
     except Exception:  # even the words of an error are code of whoever is asked
         return "(it cannot be put into words)"
-
-
-def ordinary(problem: Problem) -> bool:
-    """Whether every p ≥ 0 and q > 0 is finite, and every logarithm and logit."""
-
-    def fine(operand: Operand, least: float) -> bool:
-        values = operand.values
-        if not np.isfinite(values).all():
-            return False
-        return operand.space is not Space.PROBABILITY or bool((values >= least).all())
-
-    return fine(problem.target, 0.0) and fine(problem.model, problem.model.dtype.least_subnormal)
 
 
 def _with(call: Call, side: Side, tensor: Any) -> Call:

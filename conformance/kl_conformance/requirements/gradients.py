@@ -10,13 +10,14 @@ import numpy as np
 from kl_cases.pair import Measure, Pair
 from kl_conformance import judge
 from kl_conformance.judge import Judgement
+from kl_conformance.posing import ordinary
 from kl_conformance.requirement import Applies, Check, Requirement
 from kl_conformance.requirements import scope
 from kl_conformance.requirements.reductions import spread
 from kl_conformance.requirements.support import probabilities
 from kl_conformance.requirements.values import KL_DIV_LOSS
 from kl_conformance.sketch import Sketch, divisor
-from kl_conformance.subject import Subject, ordinary
+from kl_conformance.subject import Subject
 from kl_reference.convention import Formula, Reduction, Side, Space
 from kl_reference.enclosure import Array
 from kl_reference.problem import Problem

@@ -14,12 +14,13 @@ from kl_cases.pair import Measure, Pair
 from kl_cases.pair import product as product_of
 from kl_conformance import judge
 from kl_conformance.judge import Judgement, Weighed
+from kl_conformance.posing import ordinary
 from kl_conformance.requirement import Level, Requirement
 from kl_conformance.requirements import scope
 from kl_conformance.requirements.companions import CROSS_ENTROPY
 from kl_conformance.requirements.values import EVERYDAY, KL_DIV_LOSS
 from kl_conformance.sketch import Sketch, log_term, term
-from kl_conformance.subject import Subject, ordinary
+from kl_conformance.subject import Subject
 from kl_reference.convention import Formula, Reduction, Side, Space
 from kl_reference.enclosure import Array
 

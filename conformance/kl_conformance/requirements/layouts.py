@@ -12,11 +12,12 @@ from kl_cases.family import Shape
 from kl_cases.pair import Measure, Pair
 from kl_conformance import judge
 from kl_conformance.judge import Judgement, Weighed
+from kl_conformance.posing import ordinary
 from kl_conformance.requirement import Check, Requirement
 from kl_conformance.requirements import scope
 from kl_conformance.requirements.values import KL_DIV_LOSS
 from kl_conformance.sketch import Array, Sketch, term
-from kl_conformance.subject import RefusedError, Subject, ordinary
+from kl_conformance.subject import RefusedError, Subject
 from kl_reference.convention import Reduction, Side, Space
 
 FAMILIES = ("dirichlet-flat", "power-law")
