@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
+from importlib import resources
 from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -12,6 +16,7 @@ from kl_conformance import showing
 from kl_conformance.plan import Selection, cells, header
 from kl_reports.exchange import Writer, read, write
 from kl_reports.result import Result, Run, Verdict
+from kl_trials import command
 
 SELECTION = Selection(frameworks=("scipy",), dtypes=("float32",))
 
@@ -124,3 +129,45 @@ def test_an_output_that_cannot_be_written_is_refused_first(
     err = capsys.readouterr().err
     assert err.startswith(f"kl-conformance {verb}: {output}: cannot be written: ")
     assert err.count("\n") == 1
+
+
+def test_what_is_asked_for_beside_the_page_is_written(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Markdown, JUnit XML, JSON Lines and badges are of the same run; GitHub's annotations are all that is printed."""
+    write(here / "run.jsonl.gz", made_up(Verdict.FAIL))
+    beside = showing.Beside(here / "a.md", here / "a.xml", here / "a.jsonl", here / "badges")
+    assert showing.report([Path("run.jsonl.gz")], Path("page.html"), beside, "github") == 1
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].startswith("::error title=kl-conformance")
+    assert printed[-1].startswith("Page: ")
+    run = read(here / "run.jsonl.gz")
+    assert (here / "a.md").read_text(encoding="utf-8").startswith("# New or broken")
+    assert ElementTree.parse(here / "a.xml").getroot().get("tests") == str(len(run.results))
+    lines = [json.loads(line) for line in (here / "a.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert len(lines) == len(run.results) + 2
+    assert lines[0]["columns"].keys() == run.header.columns.keys()
+    names = {each.implementation for each in run.header.columns.values()}
+    assert len(list((here / "badges").iterdir())) == len(names)
+
+
+@pytest.mark.parametrize("name", ["markdown", "junit", "jsonl", "badges"])
+def test_what_cannot_be_written_beside_the_page_is_named(
+    here: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    """Before anything is written, one line says which file it is."""
+    beside = showing.Beside(**{name: here / "none" / "file"})
+    assert showing.report([Path("good.jsonl.gz")], Path("page.html"), beside) == 2
+    assert str(here / "none" / "file") in capsys.readouterr().err
+    assert not (here / "page.html").exists()
+
+
+def test_a_real_run_is_as_the_published_schema_says(here: Path) -> None:
+    """Every line that a run writes is valid, and the schema knows every kind of line that a run writes."""
+    jsonschema: Any = pytest.importorskip("jsonschema")
+    asked = ("scipy.special.kl_div", "--profile", "quick", "--seed", "1", "-k", "values or boundary")
+    command.ask("run", *asked, "-o", "real.jsonl.gz", at=here)
+    schema = json.loads(resources.files("kl_reports").joinpath("run-file.schema.json").read_text("utf-8"))
+    validator = jsonschema.Draft202012Validator(schema)
+    lines = [json.loads(line) for line in gzip.decompress((here / "real.jsonl.gz").read_bytes()).splitlines()]
+    assert [line for line in lines if not validator.is_valid(line)] == []
+    assert {"header", "result", "footer"} <= {line["kind"] for line in lines}
+    assert {"guide", "spread", "witness"} <= {key for line in lines for key in line}

@@ -22,9 +22,11 @@ from kl_reports.line import (
     encode_header,
     encode_line,
     encode_result,
+    encode_run,
     parse,
 )
 from kl_reports.result import FORMAT, Header, Result, Run, Verdict
+from kl_reports.tally import CUT
 
 _OURS = FORMAT.partition("/")[0] + "/"
 
@@ -70,19 +72,19 @@ class Writer:
 
     def header(self, header: Header) -> None:
         """Write what was asked of whom; the first line of the file."""
-        self._write(encode_header(header))
+        self.write(encode_header(header))
 
     def started(self, cell: str) -> None:
         """Say that a cell is about to be judged, so that a death in between can be laid at its door."""
-        self._write({"kind": "started", "cell": cell})
+        self.write({"kind": "started", "cell": cell})
 
     def result(self, result: Result) -> None:
         """Write one cell's result."""
-        self._write(encode_result(result))
+        self.write(encode_result(result))
 
     def remark(self, sentence: str) -> None:
         """Write one sentence about the run itself."""
-        self._write({"kind": "remark", "sentence": sentence})
+        self.write({"kind": "remark", "sentence": sentence})
 
     def footer(self) -> None:
         """Say that the run came to its own end, now."""
@@ -90,7 +92,7 @@ class Writer:
 
     def end(self, finished: str | None) -> None:
         """Write the last line, with the time the run came to its own end, or None when it never did."""
-        self._write({"kind": "footer", "finished": finished})
+        self.write({"kind": "footer", "finished": finished})
 
     def close(self) -> None:
         """Close the file; without a footer it reads as cut off."""
@@ -98,7 +100,8 @@ class Writer:
             with self._file:
                 self._put(self._deflater.flush(zlib.Z_FINISH))
 
-    def _write(self, data: Mapping[str, Any]) -> None:
+    def write(self, data: Mapping[str, Any]) -> None:
+        """Write one line."""
         line = encode_line(data)
         self._put(self._deflater.compress(line) + self._deflater.flush(zlib.Z_SYNC_FLUSH))
 
@@ -119,12 +122,23 @@ def write(path: Path, run: Run) -> None:
         When the file cannot be written.
     """
     with replacing(path) as temporary, Writer(temporary) as writer:
-        writer.header(run.header)
-        for sentence in run.remarks:
-            writer.remark(sentence)
-        for result in run.results:
-            writer.result(result)
-        writer.end(run.finished)
+        for data in encode_run(run):
+            writer.write(data)
+
+
+def put(path: Path, text: str) -> None:
+    """Write a text at once, in UTF-8; the file appears complete or not at all.
+
+    Raises
+    ------
+    RunFileError
+        When the file cannot be written.
+    """
+    with replacing(path) as temporary:
+        try:
+            temporary.write_text(text, encoding="utf-8", newline="\n")
+        except OSError as error:
+            raise RunFileError(path, f"cannot be written: {error.strerror}") from error
 
 
 @contextmanager
@@ -209,7 +223,7 @@ class _Reading:
             more = f", and {len(self._lost) - 1} more" if len(self._lost) > 1 else ""
             self._remarks.append(f"{self._name} is damaged: {self._lost[0]}{more}")
         if not self._ended:
-            self._remarks.append(f"{self._name} was cut off after {judged} of {len(planned)} cells")
+            self._remarks.append(f"{self._name}{CUT}{judged} of {len(planned)} cells")
         known = set(planned)
         unplanned = [result for cell, result in self._results.items() if cell not in known]
         if unplanned:

@@ -195,6 +195,16 @@ def deviations(run: Run, places: Places, links: Mapping[str, str]) -> tuple[Devi
     )
 
 
+def differences(run: Run) -> tuple[tuple[str, ...], dict[str, dict[str, str]]]:
+    """Return the runs merged here by their labels, and each entry of the environment in which they differ."""
+    found: dict[str, dict[str, str]] = {}
+    for key, value in run.header.environment.items():
+        name, _, label = key.removesuffix("]").rpartition(" [")
+        if name and key.endswith("]"):
+            found.setdefault(name, {})[label] = value
+    return tuple(dict.fromkeys(label for values in found.values() for label in values)), found
+
+
 def by_pair(run: Run) -> dict[str, list[Result]]:
     """Return, for each pair of distributions a witness was made of, the cells it is a witness in."""
     pairs: dict[str, list[Result]] = {}

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any, cast
 
 from kl_reports import number
-from kl_reports.result import Column, Header, Result, Verdict
+from kl_reports.result import Column, Header, Result, Run, Verdict
+from kl_reports.spread import Spread
 
 GZIP = 31  # zlib's name for "gzip container, largest window"
 MAGIC = b"\x1f\x8b"  # how every gzip file begins
@@ -85,6 +87,7 @@ def encode_header(header: Header) -> dict[str, Any]:
             for key, column in header.columns.items()
         },
         "planned": list(header.planned),
+        **({"guide": plain(header.guide)} if header.guide else {}),
     }
 
 
@@ -120,6 +123,7 @@ def decode_header(data: Mapping[str, Any]) -> Header:
             for key, entry in _object(data, "columns").items()
         },
         planned=planned,
+        guide=_object(data, "guide") if "guide" in data else {},
         format=_text(data, "format"),
     )
 
@@ -144,7 +148,22 @@ def encode_result(result: Result) -> dict[str, Any]:
     data.update({key: value for key, value in optional.items() if value or value == ""})
     if result.witness is not None:
         data["witness"] = plain(result.witness)
+    if result.spread is not None:
+        data["spread"] = {
+            each.name: {str(place): number for place, number in getattr(result.spread, each.name).items()}
+            for each in fields(Spread)
+        }
     return data
+
+
+def encode_run(run: Run) -> Iterator[dict[str, Any]]:
+    """Give every line of a whole run as a JSON object."""
+    yield encode_header(run.header)
+    for sentence in run.remarks:
+        yield {"kind": "remark", "sentence": sentence}
+    for result in run.results:
+        yield encode_result(result)
+    yield {"kind": "footer", "finished": run.finished}
 
 
 def decode_result(data: Mapping[str, Any]) -> Result:
@@ -170,7 +189,24 @@ def decode_result(data: Mapping[str, Any]) -> Result:
         witness=_object(data, "witness") if data.get("witness") is not None else None,
         deviation=_text(data, "deviation") if data.get("deviation") is not None else None,
         seconds=_real(data, "seconds") if "seconds" in data else 0.0,
+        spread=_spread(_object(data, "spread")) if data.get("spread") is not None else None,
     )
+
+
+def _spread(data: Mapping[str, Any]) -> Spread:
+    return Spread(
+        **{
+            each.name: {_number(key): _whole(entries, key) for key in entries}
+            for each in fields(Spread)
+            for entries in [_object(data, each.name)]
+        }
+    )
+
+
+def _number(key: str) -> int:
+    if not re.fullmatch(r"-?[0-9]{1,18}", key):
+        raise LineError(f"{key[:40]!r} is not a whole number")
+    return int(key)
 
 
 def plain(value: Any) -> Any:

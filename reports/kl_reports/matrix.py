@@ -6,6 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from markupsafe import Markup
+
+from kl_reports.chart import spark
 from kl_reports.result import Result, Run, Verdict
 from kl_reports.tally import column_of, level_of, package_of
 from kl_reports.wording import LOOKS, count, listed, one_line, outcome, ratio, short_dtype
@@ -88,6 +91,7 @@ class Row:
     sentence: str
     squares: tuple[tuple[Chip, ...], ...]
     broken: int
+    spark: Markup
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +237,13 @@ def _row(run: Run, requirement: str, groups: Sequence[Group], drawing: _Drawing)
         sentence=str(run.header.requirements.get(requirement, {}).get("sentence", "")),
         squares=tuple(drawing.square(requirement, group) for group in groups),
         broken=sum(result is not None and result.verdict.is_news for result in results),
+        spark=spark(
+            [
+                result.headroom
+                for result in results
+                if result is not None and result.verdict is Verdict.PASS and result.headroom is not None
+            ]
+        ),
     )
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from kl_reports.result import Header, Result, Run, Verdict
 
+_LONGEST = 60  # characters of a run's name
+_MACHINE = ("platform", "processor", "python", "threads")  # what tells machines apart, beside versions
 _NAMED = 5  # so many cells are named one by one in the remarks; the rest are counted
 
 
@@ -36,6 +38,50 @@ def merge(runs: Sequence[Run]) -> Run:
         remarks=tuple(dict.fromkeys(sentence for run in runs for sentence in run.remarks))
         + differences
         + remarks,
+    )
+
+
+def apart(runs: Sequence[Run]) -> list[Run]:
+    """Return runs of which those that asked the same columns on different machines have columns of their own.
+
+    Their device then names what differs, such as ``cpu, processor x``; runs of one machine stay as they are.
+    """
+    own = [{name: run.header.environment.get(name, "") for name in _MACHINE} for run in runs]
+    told: list[Run] = []
+    for run, machine in zip(runs, own, strict=True):
+        others = [
+            other
+            for each, other in zip(runs, own, strict=True)
+            if other != machine and each.header.columns.keys() & run.header.columns.keys()
+        ]
+        differing = [name for name in _MACHINE if any(other[name] != machine[name] for other in others)]
+        words = ", ".join(f"{name} {machine[name] or 'not said'}" for name in differing)
+        told.append(_placed(run, words) if words else run)
+    return told
+
+
+def _placed(run: Run, words: str) -> Run:
+    """Return a run whose every column says on what machine it was asked."""
+    header = run.header
+    columns = {
+        key: replace(column, device=f"{column.device}, {words}") for key, column in header.columns.items()
+    }
+    renamed = {key: column.key for key, column in columns.items()}
+
+    def moved(cell: str) -> str:
+        requirement, _, key = cell.partition("@")
+        return f"{requirement}@{renamed.get(key, key)}"
+
+    return replace(
+        run,
+        header=replace(
+            header,
+            columns={column.key: column for column in columns.values()},
+            planned=tuple(map(moved, header.planned)),
+        ),
+        results=tuple(
+            replace(result, column=renamed.get(result.column, result.column)) for result in run.results
+        ),
     )
 
 
@@ -78,6 +124,7 @@ def _header(runs: Sequence[Run]) -> tuple[Header, tuple[str, ...]]:
         requirements=requirements,
         implementations=implementations,
         columns=columns,
+        guide=next((header.guide for header in reversed(headers) if header.guide), {}),
         planned=tuple(dict.fromkeys(cell for header in headers for cell in header.planned)),
     )
     return united, tuple(remarks)
@@ -96,11 +143,7 @@ def _union(parts: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], list[str
 
 
 def _environment(headers: Sequence[Header]) -> dict[str, str]:
-    labels = [
-        "+".join(dict.fromkeys(column.framework for column in header.columns.values())) for header in headers
-    ]
-    if len(set(labels)) < len(labels) or "" in labels:
-        labels = [f"run {position}" for position in range(1, len(headers) + 1)]
+    labels = _labels(headers)
     own = [{**header.environment, "seed": str(header.seed)} for header in headers]
     united: dict[str, str] = {}
     for key in dict.fromkeys(key for entries in own for key in entries):
@@ -111,3 +154,19 @@ def _environment(headers: Sequence[Header]) -> dict[str, str]:
         else:
             united.update({f"{key} [{label}]": value for label, value in values.items()})
     return united
+
+
+def _labels(headers: Sequence[Header]) -> list[str]:
+    """Return the shortest names that tell runs apart: by framework, version, day, or else by their order."""
+    columns = [list(header.columns.values()) for header in headers]
+    for labels in (
+        ["+".join(dict.fromkeys(column.framework for column in own)) for own in columns],
+        [
+            "+".join(dict.fromkeys(f"{column.framework} {column.version}" for column in own))
+            for own in columns
+        ],
+        [header.started for header in headers],
+    ):
+        if len(set(labels)) == len(labels) and all(labels) and max(map(len, labels)) <= _LONGEST:
+            return labels
+    return [f"run {position}" for position in range(1, len(headers) + 1)]

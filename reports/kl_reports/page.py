@@ -15,10 +15,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from kl_reports import finding
-from kl_reports.exchange import RunFileError, replacing
+from kl_reports.chart import Chart, charts
+from kl_reports.evidence import Evidence
+from kl_reports.exchange import put
+from kl_reports.issue import issue
 from kl_reports.matrix import matrix, severity
 from kl_reports.result import Result, Run, Verdict
-from kl_reports.tally import LEVELS, column_of, completeness, level_of, packages, scores
+from kl_reports.spread import Spread, together
+from kl_reports.tally import LEVELS, column_of, completeness, headline, level_of, packages, scores
 from kl_reports.witness import show
 from kl_reports.wording import (
     LOOKS,
@@ -30,13 +34,16 @@ from kl_reports.wording import (
     ratio,
     short_dtype,
     shorten,
+    used,
     visible,
 )
+from kl_reports.worked import summed, worked
 
 # Drill-downs are written worst first until they fill so many characters; the run file has the rest. A page of
 # 20,000 cells stays under 1.5 MB, one of fewer has more room.
-_ROOM, _LEAST_ROOM, _CELL = 1_200_000, 250_000, 60
-_HELD_ROOM = 80_000
+_ROOM, _LEAST_ROOM, _CELL = 1_000_000, 130_000, 60
+_HELD_ROOM = 60_000
+_CHART_ROOM, _LEAST_CHART_ROOM, _CHART = 400_000, 80_000, 20
 
 _TOLD_ELSEWHERE = frozenset({Verdict.PASS, Verdict.UNDECIDED, Verdict.UNSUPPORTED, Verdict.MISSING})
 
@@ -51,6 +58,7 @@ class Section:
     details: tuple[Markup, ...]
     counts: str
     left: int
+    charts: tuple[Chart, ...]
 
 
 def page(run: Run) -> str:
@@ -63,6 +71,7 @@ def page(run: Run) -> str:
     for result in run.results:
         if result.verdict not in _TOLD_ELSEWHERE:
             links.setdefault(result.cell, finding.fragment(result.requirement))
+    evidence = Evidence(run, links)
     style, script = (Markup(_asset(name)) for name in ("page.css", "page.js"))
     return environment.get_template("page.html.jinja").render(
         run=run,
@@ -71,6 +80,7 @@ def page(run: Run) -> str:
         script=script,
         style_hash=_hash(style),
         script_hash=_hash(script),
+        headline=headline(run),
         completeness=completeness(run),
         scores=scores(run),
         matrix=matrix(run, links),
@@ -80,7 +90,10 @@ def page(run: Run) -> str:
         deviations=finding.deviations(run, places, links),
         sections=_sections(run, told),
         asked=_asked(run),
-        properties=_properties(run),
+        differences=finding.differences(run),
+        questions=list(evidence.questions()),
+        properties=evidence.properties(),
+        described=list(evidence.described()),
     )
 
 
@@ -92,12 +105,7 @@ def write_page(run: Run, path: Path) -> None:
     RunFileError
         When the file cannot be written.
     """
-    text = page(run)
-    with replacing(path) as temporary:
-        try:
-            temporary.write_text(text, encoding="utf-8", newline="\n")
-        except OSError as error:
-            raise RunFileError(path, f"cannot be written: {error.strerror}") from error
+    put(path, page(run))
 
 
 def _environment() -> Environment:
@@ -112,7 +120,7 @@ def _environment() -> Environment:
     names: dict[str, Any] = {"levels": LEVELS, "looks": LOOKS, "verdicts": tuple(Verdict)}
     names.update(anchor=anchor, fragment=finding.fragment)
     filters: dict[str, Any] = {"count": count, "moment": moment, "shorten": shorten}
-    filters.update(breakable=_breakable, web=finding.web)
+    filters.update(breakable=_breakable, parts=_parts, web=finding.web)
     environment.globals.update(names)
     environment.filters.update(filters)
     return environment
@@ -128,19 +136,32 @@ def _breakable(text: str) -> Markup:
     return Markup(re.sub(r"([._])(?=.)", r"\1<wbr>", str(escape(visible(text)))))
 
 
+def _parts(requirement: str) -> Markup:
+    """Return a requirement's id as HTML that may break after its slash and hyphens."""
+    return Markup(re.sub(r"([/-])(?=.)", r"\1<wbr>", str(escape(visible(requirement)))))
+
+
 def _told(run: Run, environment: Environment, places: finding.Places) -> dict[str, Markup]:
     """Return the drill-down of every cell there is room for, by cell."""
     template = environment.get_template("cell.html.jinja")
     pairs = finding.by_pair(run)
     broken = [result for result in run.results if result.verdict not in _TOLD_ELSEWHERE]
     told: dict[str, Markup] = {}
+    issued: set[tuple[str, Verdict, str]] = set()  # one issue for each finding and implementation
     room = max(_LEAST_ROOM, _ROOM - _CELL * len(run.results))
     for results, left in ((sorted(broken, key=severity), room), (finding.passes(run), _HELD_ROOM)):
         for result in results:
-            text = template.render(**_cell(run, result, pairs, places))
+            place = (result.requirement, result.verdict, column_of(run, result.column).implementation)
+            first = result.verdict.is_news and place not in issued
+            text = template.render(
+                **_cell(run, result, pairs, places),
+                number=len(told) + 1,
+                issue=issue(run, result) if first and result.witness else "",
+            )
             left -= len(text)
             if left < 0:
                 break
+            issued.add(place)
             told[result.cell] = Markup(text)
     return told
 
@@ -157,11 +178,39 @@ def _cell(
         "outcome": outcome(result),
         "where": column_words(column_of(run, result.column)),
         "witness": witness,
+        "worked": "" if witness is None else worked(witness),
+        "allowance": summed(result.budget),
+        "used": ""
+        if result.headroom is None or result.headroom != result.headroom
+        else used(result.headroom),
         "elsewhere": finding.elsewhere(result, same, places),
+        "charts": () if result.spread is None else charts({"": result.spread}),
     }
 
 
+def _drawn(run: Run) -> dict[str, tuple[Chart, ...]]:
+    """Return the charts of every requirement there is room for, those closest to the limit first."""
+    series: dict[str, dict[str, list[Spread]]] = {}
+    used: dict[str, float] = {}
+    for result in run.results:
+        if result.spread is not None:
+            dtype = short_dtype(column_of(run, result.column).dtype)
+            series.setdefault(result.requirement, {}).setdefault(dtype, []).append(result.spread)
+            used[result.requirement] = max(used.get(result.requirement, 0), result.headroom or 0)
+    left = max(_LEAST_CHART_ROOM, _CHART_ROOM - _CHART * len(run.results))
+    drawn: dict[str, tuple[Chart, ...]] = {}
+    for requirement in sorted(series, key=lambda name: -used[name]):
+        own = series[requirement]
+        found = charts({dtype: together(own[dtype]) for dtype in finding.ordered(own)})
+        left -= sum(chart.size for chart in found)
+        if left < 0:
+            break
+        drawn[requirement] = found
+    return drawn
+
+
 def _sections(run: Run, told: Mapping[str, Markup]) -> list[Section]:
+    drawn = _drawn(run)
     cells: dict[str, list[Result]] = {}
     for result in run.results:
         cells.setdefault(result.requirement, []).append(result)
@@ -182,6 +231,7 @@ def _sections(run: Run, told: Mapping[str, Markup]) -> list[Section]:
                 left=sum(
                     result.verdict not in _TOLD_ELSEWHERE and result.cell not in told for result in results
                 ),
+                charts=drawn.get(requirement, ()),
             )
         )
     return sections
@@ -199,12 +249,6 @@ def _asked(run: Run) -> dict[str, list[str]]:
         "dtypes": list(finding.ordered(dict.fromkeys(short_dtype(column.dtype) for column in columns))),
         "modes": list(dict.fromkeys(column.mode for column in columns)),
     }
-
-
-def _properties(run: Run) -> list[str]:
-    """Return the properties the implementations are described by, in order."""
-    known = dict.fromkeys(name for entry in run.header.implementations.values() for name in entry)
-    return [name for name in known if name not in {"framework", "package", "documentation"}]
 
 
 def _asset(name: str) -> str:

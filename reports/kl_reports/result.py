@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from kl_reports.spread import Spread
+
 FORMAT = "kl-conformance-run/1"
 
 
@@ -81,6 +83,8 @@ class Result:
         Id of the recorded deviation behind EXPECTED or FIXED.
     seconds
         Time the cell took.
+    spread
+        How the errors lie within what is allowed; None where nothing was measured, and in files of an earlier day.
     """
 
     requirement: str
@@ -94,6 +98,7 @@ class Result:
     witness: Mapping[str, Any] | None = None
     deviation: str | None = None
     seconds: float = 0.0
+    spread: Spread | None = None
 
     @property
     def cell(self) -> str:
@@ -123,6 +128,10 @@ class Header:
         Every column by key.
     planned
         Every cell (``requirement@column``) this run set out to judge.
+    guide
+        What people ask of a page, as plain data: ``questions``, each with ``asked``, ``answer``, the ``property``
+        of implementations it turns on and the ``requirements`` whose cells answer it; and ``evidence``, the
+        requirements that measure each property. Empty in files of an earlier day.
     """
 
     started: str
@@ -134,6 +143,7 @@ class Header:
     implementations: Mapping[str, Mapping[str, str]]
     columns: Mapping[str, Column]
     planned: tuple[str, ...]
+    guide: Mapping[str, Any] = field(default_factory=dict[str, Any])
     format: str = FORMAT
 
 

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from kl_reports.result import Column, Result, Run, Verdict
-from kl_reports.wording import count, one_line
+from kl_reports.wording import count, listed, one_line
 
 LEVELS = ("MUST", "SHOULD", "CONVENTION")
 
+CUT = " was cut off after "  # how a remark says it of a run file
 _BROKEN = frozenset({Verdict.FAIL, Verdict.NONDETERMINISTIC})
 _SILENT = frozenset({Verdict.CRASHED, Verdict.TIMED_OUT})
 _HELD = frozenset({Verdict.PASS, Verdict.EXPECTED, Verdict.FIXED})
@@ -158,6 +159,24 @@ def completeness(run: Run) -> Completeness:
     """Count the cells of a run by verdict."""
     counts = Counter(result.verdict for result in run.results)
     return Completeness(len(run.results), counts, run.finished is None)
+
+
+def headline(run: Run) -> tuple[str, bool]:
+    """Return a run's verdict in a few words, and whether it is a bad one."""
+    broken = [
+        result for result in run.results if result.verdict.is_news and result.verdict is not Verdict.FIXED
+    ]
+    if broken:
+        requirements = {result.requirement for result in broken}
+        words = f"New or broken: {count(len(broken), 'cell')} of {count(len(requirements), 'requirement')}"
+    elif any(result.verdict is Verdict.FIXED for result in run.results):
+        words = "Recorded deviations are gone: their records must go"
+    else:
+        words = f"Nothing {'' if completeness(run).complete else 'that ran '}is newly broken"
+    cut = run.finished is None
+    names = [one_line(sentence.partition(CUT)[0], 60) for sentence in run.remarks if CUT in sentence]
+    start = f"Cut off: {listed(names)}. " if names else "Cut off. " if cut else ""
+    return f"{start}{words}", bool(broken) or cut
 
 
 def scores(run: Run) -> tuple[Score, ...]:

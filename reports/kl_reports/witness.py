@@ -47,7 +47,10 @@ class Values:
 
 @dataclass(frozen=True, slots=True)
 class Witness:
-    """The smallest problem found that breaks a requirement, for a person; empty where nothing is known."""
+    """The smallest problem found that breaks a requirement, for a person; empty where nothing is known.
+
+    ``plain`` says that the formula takes the operands as they are, neither clipped nor normalised.
+    """
 
     problem: str
     pair: str
@@ -62,6 +65,7 @@ class Witness:
     link: str
     at: str
     worst: int | None
+    plain: bool
     target: Values | None
     model: Values | None
     got: Values | None
@@ -103,6 +107,7 @@ def show(witness: Mapping[str, Any]) -> Witness:
         link=_text(witness.get("link")),
         at=", ".join(map(str, place[:8])),
         worst=_flat(place, witness),
+        plain=not witness.get("clip") and not witness.get("normalise"),
         target=target,
         model=model,
         got=_array(witness.get("got")),

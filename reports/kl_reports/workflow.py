@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from kl_reports.result import Run
+from kl_reports.finding import Places
+from kl_reports.result import Result, Run
 from kl_reports.screen import broken, headline, judged, smallest, told
-from kl_reports.wording import one_line, visible
+from kl_reports.wording import listed, one_line, visible
 
 
 def workflow(run: Run, cause: str = "", file: str = "") -> str:
@@ -32,8 +33,19 @@ def _lines(run: Run, cause: str, file: str) -> Iterator[str]:
     if not found:
         yield _command("notice" if judged(run) else "warning", "kl-conformance", file, headline(run))
     for requirement, results in found.items():
-        words = [*told(run, requirement, smallest(results)), *([cause] if cause else [])]
+        words = [
+            *told(run, requirement, smallest(results)),
+            *_where(run, results),
+            *([cause] if cause else []),
+        ]
         yield _command("error", f"kl-conformance: {one_line(requirement)}", file, "\n".join(words))
+
+
+def _where(run: Run, results: Sequence[Result]) -> Iterator[str]:
+    """Yield who breaks it, where more than one kernel was asked."""
+    if len(run.header.implementations) > 1:
+        names = [" ".join((each.name, *each.dtypes)) for each in Places(run).of(results, {})]
+        yield f"On {one_line(listed(names), 500)}."
 
 
 def _command(command: str, title: str, file: str, message: str) -> str:

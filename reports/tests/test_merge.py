@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from kl_browsing.tree import tree
 from kl_reports.exchange import read, write
-from kl_reports.merge import merge
+from kl_reports.merge import apart, merge
 from kl_reports.result import Header, Result, Run, Verdict
 
 
@@ -128,3 +129,53 @@ def test_an_unplanned_cell_is_kept(run: Run) -> None:
     extra = Result("values/other", 1, run.results[0].column, Verdict.FAIL)
     whole = merge([replace(run, results=(*run.results, extra)), run])
     assert whole.results[-1] == extra
+
+
+def of_version(run: Run, version: str) -> Run:
+    """Return torch's part of a run as if another version had been asked."""
+    run = part(run, "torch", torch=version)
+    columns = {key: replace(column, version=version) for key, column in run.header.columns.items()}
+    renamed = {key: column.key for key, column in columns.items()}
+    planned = tuple(
+        f"{cell.partition('@')[0]}@{renamed[cell.partition('@')[2]]}" for cell in run.header.planned
+    )
+    header = replace(run.header, columns={each.key: each for each in columns.values()}, planned=planned)
+    results = tuple(replace(cell, column=renamed[cell.column]) for cell in run.results)
+    return replace(run, header=header, results=results)
+
+
+def test_two_versions_are_columns_beside_each_other(run: Run) -> None:
+    """Each version has columns of its own, and the page begins with what differs between the two runs."""
+    older, newer = of_version(run, "2.12.0"), of_version(run, "2.13.0")
+    page = tree(merge(apart([older, newer])))
+    bands = page.one("table", id="cells").one("tr", _class="bands").words
+    assert "torch 2.12.0 cpu eager" in bands
+    assert "torch 2.13.0 cpu eager" in bands
+    first = next(page.one("main").all("section"))
+    assert first.words.startswith("What differs between the runs shown together")
+    assert [cell.words for cell in first.all("th", scope="col")] == ["torch 2.12.0", "torch 2.13.0"]
+    assert [cell.words for cell in first.one("tbody").all("td")] == ["2.12.0", "2.13.0"]
+
+
+def test_two_machines_are_columns_beside_each_other(run: Run) -> None:
+    """Who was asked the same on two machines is judged on both; on one machine the later judgement wins."""
+    here, there = part(run, "scipy", processor="one"), part(run, "scipy", processor="another")
+    both = merge(apart([here, there]))
+    assert len(both.results) == 2 * len(here.results)
+    assert {column.device.partition(", ")[2] for column in both.header.columns.values()} == {
+        "processor one",
+        "processor another",
+    }
+    assert [cell.verdict for cell in both.results] == [
+        cell.verdict for cell in (*here.results, *there.results)
+    ]
+    assert {cell.column for cell in both.results} == both.header.columns.keys()
+    assert len(merge(apart([here, here])).results) == len(here.results)
+    assert apart([part(run, "torch", processor="one"), there])[1] is there
+
+
+def test_runs_cut_off_are_named_in_the_headline(run: Run) -> None:
+    """The first line of the page says which run files are not whole."""
+    cut = replace(part(run, "jax"), finished=None, remarks=("jax.jsonl.gz was cut off after 3 of 9 cells",))
+    page = tree(merge([part(run, "torch"), cut]))
+    assert page.one("h1").words.startswith("Cut off: jax.jsonl.gz. New or broken: ")

@@ -1,0 +1,81 @@
+"""A page as a tree of elements, to look things up in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+
+from kl_reports.page import page
+from kl_reports.result import Run
+
+VOID = {"meta", "link", "br", "wbr", "input", "rect", "path"}
+
+
+@dataclass
+class Node:
+    """An element of the page."""
+
+    tag: str
+    attributes: dict[str, str]
+    children: list[Node | str] = field(default_factory=list)
+
+    def all(self, tag: str = "", **wanted: str) -> Iterator[Node]:
+        """Give every element below this one with that tag and those attributes (``_class`` for class)."""
+        for child in self.children:
+            if isinstance(child, Node):
+                if tag in ("", child.tag) and all(
+                    value in child.attributes.get(key.strip("_"), "").split() for key, value in wanted.items()
+                ):
+                    yield child
+                yield from child.all(tag, **wanted)
+
+    def one(self, tag: str = "", **wanted: str) -> Node:
+        """Return the only such element."""
+        found = list(self.all(tag, **wanted))
+        assert len(found) == 1, f"{len(found)} elements {tag} {wanted}"
+        return found[0]
+
+    @property
+    def text(self) -> str:
+        """The text of this element."""
+        return "".join(child if isinstance(child, str) else child.text for child in self.children)
+
+    @property
+    def words(self) -> str:
+        """The text with its white space made plain."""
+        return " ".join(self.text.split())
+
+
+class Tree(HTMLParser):
+    """Builds the tree of a page, and insists that every element is closed where it should be."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.root = Node("", {})
+        self._open = [self.root]
+        self.feed(text)
+        self.close()
+        assert [node.tag for node in self._open] == [""]
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Open an element."""
+        assert len(dict(attrs)) == len(attrs)
+        node = Node(tag, {key: value or "" for key, value in attrs})
+        self._open[-1].children.append(node)
+        if tag not in VOID:
+            self._open.append(node)
+
+    def handle_endtag(self, tag: str) -> None:
+        """Close an element."""
+        if tag not in VOID:
+            assert self._open.pop().tag == tag
+
+    def handle_data(self, data: str) -> None:
+        """Take text."""
+        self._open[-1].children.append(data)
+
+
+def tree(run: Run) -> Node:
+    """Return the parsed page of a run."""
+    return Tree(page(run)).root
