@@ -56,6 +56,22 @@ def brought(name: str, folder: Path) -> Brought | None:
     return Brought(("import sys", f"sys.path.append({str(folder)!r})", taken), call)
 
 
+def defined(name: str, folder: Path) -> bool:
+    """Whether a file plainly defines a function or class at ``module:attribute`` or ``file.py:attribute``."""
+    place, _, attribute = name.rpartition(":")
+    path = (folder / place).resolve() if place.endswith(".py") else _module(place, folder)
+    last = None
+    for statement in _body(path) if path is not None else ():
+        match statement:
+            case ast.FunctionDef(name=given) | ast.ClassDef(name=given) if given == attribute:
+                last = statement
+            case ast.Assign(targets=[ast.Name(id=given)]) if given == attribute:
+                last = None
+            case _:
+                pass
+    return last is not None
+
+
 def _module(name: str, folder: Path) -> Path | None:
     """Return the file of a module, whose packages are not imported to find it."""
     parts = name.split(".")
@@ -72,12 +88,8 @@ def _module(name: str, folder: Path) -> Path | None:
 
 def _called(path: Path, attribute: str) -> str | None:
     """Return how what bears that name in a file is called; None where the file does not say what it is."""
-    try:
-        body = ast.parse(path.read_text(encoding="utf-8")).body
-    except (OSError, SyntaxError, ValueError):
-        return None
     found = None
-    for statement in body:
+    for statement in _body(path):
         match statement:
             case ast.FunctionDef(name=name) if name == attribute:
                 found = FUNCTION
@@ -91,3 +103,11 @@ def _called(path: Path, attribute: str) -> str | None:
             case _:
                 pass
     return found
+
+
+def _body(path: Path) -> list[ast.stmt]:
+    """Return the statements of a file; none where it is no Python that can be read."""
+    try:
+        return ast.parse(path.read_text(encoding="utf-8")).body
+    except (OSError, SyntaxError, ValueError):
+        return []

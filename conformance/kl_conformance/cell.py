@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from kl_conformance.implementation import AbsentError
 from kl_conformance.judge import Grade, Judgement
 from kl_conformance.requirement import Requirement
 from kl_conformance.search import search, shrink
+from kl_conformance.spreading import Spreading
 from kl_conformance.subject import RefusedError, Subject
 from kl_conformance.witness import witness
 from kl_reports.result import Result, Verdict
@@ -39,6 +41,7 @@ class Tally:
     deviations: dict[str, Expectation] = field(default_factory=dict[str, Expectation])
     grade: Grade | None = None
     excused: tuple[Pair, Judgement] | None = None
+    spreading: Spreading = field(default_factory=Spreading)
 
     def count(self, judgement: Judgement) -> None:
         """Take in one judgement that is not broken."""
@@ -50,6 +53,7 @@ class Tally:
             self.vacuous = judgement.vacuous
             return
         self.decisive += 1
+        self.spreading.take(judgement)
         best = -1.0 if self.closest is None else (self.closest.headroom or 0.0)
         if judgement.headroom is not None and judgement.headroom > best:
             self.closest = judgement
@@ -105,7 +109,9 @@ class Cell:
             result = self._result(Verdict.MISSING, detail=str(absent))
         except FloatingPointError as changed:  # the reference's own: the arithmetic is not as it was
             result = self._result(Verdict.FAIL, detail=f"Nothing can be judged after a call: {changed}.")
-        return replace(result, problems=self.tally.problems, seconds=time.monotonic() - began)
+        seconds = time.monotonic() - began
+        spread = self.tally.spreading.spread()
+        return replace(result, problems=self.tally.problems, seconds=seconds, spread=spread)
 
     def _settle(self) -> Result:
         why = self.requirement.applies(self.subject)
@@ -116,7 +122,7 @@ class Cell:
             return self._result(Verdict.MISSING, detail=why)
         replayed: Replay | None = None
         for entry in self.expected:
-            seen = self._replay(entry)
+            seen = self.replay(entry)
             if seen is None:
                 witnesses = ", ".join(entry.witnesses)
                 detail = (
@@ -124,15 +130,15 @@ class Cell:
                 )
                 return self._result(Verdict.FIXED, detail=detail, deviation=entry.id)
             replayed = replayed or seen
-        for pair, case in self._questions():
+        for pair, case in islice(self._questions(), 1 if self.requirement.once else None):
             if self._breaks(pair):
                 return self._broken(pair, case)
-        for seed in self.seeds:
+        for seed in () if self.requirement.once else self.seeds:
             found = self._search(seed)
             if found is not None:
                 return self._broken(found, None)
         if replayed is not None:
-            return self._deviates(replayed)
+            return self.deviates(replayed)
         return self._held() if self.tally.excused is None else self._follows(*self.tally.excused)
 
     def _questions(self) -> Iterator[tuple[Pair, str | None]]:
@@ -154,13 +160,13 @@ class Cell:
 
     def _affords(self, case: Case) -> bool:
         """Whether a case is asked here: where each new shape is compiled, only in the dtype it was met in."""
-        if not self.subject.framework.compiles or self.profile is Profile.THOROUGH:
+        if not self.subject.compiles or self.profile is Profile.THOROUGH:
             return True
         return case.dtype in {None, self.subject.dtype}
 
     def _shapes(self) -> tuple[tuple[int, ...], ...]:
         palette = self.requirement.palette[self.profile]
-        if self.subject.framework.compiles and self.profile is Profile.STANDARD:
+        if self.subject.compiles and self.profile is Profile.STANDARD:
             palette = (*self.requirement.palette[Profile.QUICK], LONG)
         return self.requirement.shapes or palette
 
@@ -208,7 +214,7 @@ class Cell:
         found = (each for each in self._judgements(pair) if self._news(each) and _kind(each) == kind)
         return next(found, None)
 
-    def _replay(self, entry: Expectation) -> Replay | None:
+    def replay(self, entry: Expectation) -> Replay | None:
         """Ask a recorded deviation's witnesses; the first that still shows it, or None where all is right now."""
         for name, pair in entry.shown():
             for judgement in self._judgements(pair):
@@ -221,7 +227,7 @@ class Cell:
         kind = self.first
         small = pair
         # In chapter errors the shapes are the question, and nothing is to shrink.
-        if not self.brief and self.requirement.chapter != "errors":
+        if not (self.brief or self.requirement.once or self.requirement.chapter == "errors"):
             small = shrink(pair, lambda candidate: self._breaking(candidate, kind) is not None)
         self.subject.forget()
         judgement = self._breaking(small, kind)
@@ -251,7 +257,8 @@ class Cell:
             budget=() if closest is None else closest.budget,
         )
 
-    def _deviates(self, seen: Replay) -> Result:
+    def deviates(self, seen: Replay) -> Result:
+        """Return the verdict of a recorded deviation that was seen again."""
         names = ", ".join(dict.fromkeys((seen.entry.id, *self.tally.deviations)))
         return self._result(
             Verdict.EXPECTED,

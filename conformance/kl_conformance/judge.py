@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from kl_conformance.remembered import reference
@@ -65,6 +66,8 @@ class Judgement:
         By which side this is a gradient; None where it is a value.
     grade
         The accuracy class of the worst term; None where nobody asked.
+    condition
+        The condition number S ÷ |answer| of NUMERICS at that element; None where there is none.
     """
 
     problem: Problem
@@ -82,6 +85,13 @@ class Judgement:
     unhelpful: bool = False
     side: Side | None = None
     grade: Grade | None = None
+    condition: float | None = None
+
+    @property
+    def classes(self) -> int:
+        """The number of classes of the problem."""
+        shape = self.problem.shape
+        return shape[self.problem.class_axis] if shape else 1
 
     @property
     def broken(self) -> bool:
@@ -118,7 +128,58 @@ def lies(asked: Evaluation, note: str = "", *, decisive: bool = True) -> Judgeme
         note=note,
         vacuous=vacuous(asked.enclosure, asked.tolerance) if decisive else None,
         side=asked.side,
+        condition=_condition(asked, at),
     )
+
+
+def windowed(asked: Evaluation, pieces: Iterable[tuple[int, Array]], note: str) -> Judgement:
+    """Judge a sheet of terms whose every row is a window of one vector, the next one element further on.
+
+    Parameters
+    ----------
+    asked
+        Of the vector; ``got`` is what stands in for its elements.
+    pieces
+        Rows of the sheet with the number of their first, as they were given.
+    note
+        What the sheet is.
+    """
+    right, allowed = asked.enclosure.value, asked.tolerance.total
+    low, high = right - allowed, right + allowed
+    got = right.copy()
+    for first, piece in pieces:
+        shape = piece.shape
+        below, above = (_windows(each[first:], shape) for each in (low, high))
+        outside = ~((piece >= below) & (piece <= above))
+        # Every element of the vector stands in some row's first or last place.
+        got[first : first + shape[0]] = piece[:, 0]
+        got[first + shape[1] - 1 : first + sum(shape) - 1] = piece[:, -1]
+        if outside.any():
+            far = np.where(outside, np.abs(piece - _windows(right[first:], shape)), -1.0)
+            row, column = _worst(far)
+            alone = _alone(asked, first + row + column, float(piece[row, column]))
+            judgement = lies(alone, f"row {first + row:,}, class {column:,} of {note}")
+            if judgement.broken:
+                return judgement
+    return lies(replace(asked, got=got), note)
+
+
+def _alone(asked: Evaluation, place: int, got: float) -> Evaluation:
+    """Return one element of a vector as an evaluation of its own, with what was given for it."""
+    problem = asked.problem
+    target, model = (
+        replace(side, values=side.values[place : place + 1]) for side in (problem.target, problem.model)
+    )
+    one = replace(problem, target=target, model=model)
+    enclosure = asked.solve(one)
+    allowed = tolerance(one, enclosure, asked.profile)
+    return replace(asked, problem=one, got=np.array([got]), enclosure=enclosure, tolerance=allowed)
+
+
+def _windows(vector: Array, shape: tuple[int, ...]) -> Array:
+    """Return rows that are windows of a vector, each one element further on than the one before."""
+    (step,) = vector.strides
+    return as_strided(vector, shape, (step, step), writeable=False)
 
 
 def graded(asked: Evaluation) -> Judgement:
@@ -311,6 +372,17 @@ def _worst(ratio: Array) -> tuple[int, ...]:
     if not ratio.size:
         return ()
     return tuple(int(i) for i in np.unravel_index(int(np.argmax(ratio)), ratio.shape))
+
+
+def _condition(asked: Evaluation, at: tuple[int, ...]) -> float | None:
+    """Return S ÷ |answer| of one element, infinite where S is lost in an answer of 0; None where there is none."""
+    scale, value = asked.enclosure.scale.condition, asked.enclosure.value
+    if not value.size or scale.shape != value.shape:
+        return None
+    total, answer = float(scale[at]), abs(float(value[at]))
+    if not (math.isfinite(total) and math.isfinite(answer)) or total == 0:
+        return None
+    return total / answer if answer > total * 1e-300 else math.inf
 
 
 def _alike(asked: Evaluation) -> bool:

@@ -32,6 +32,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         group.addoption(name, action="append", default=[], help=f"{what}; {several}")
     group.addoption("--like", default="", help="ask the callables brought in the way of this implementation")
     group.addoption("--kl-strict", action="store_true", help="where that one is recorded to be wrong as well")
+    group.addoption("--shape", default="", help="ask at this size as well, ROWSxCLASSES")
     group.addoption("--profile", default="standard", help="how much is asked: quick, standard or thorough")
     group.addoption("--kl-seed", type=int, default=0, help="seed of the search (the grid's is fixed)")
     group.addoption("--run-file", default=None, help="write every verdict to this run file (.jsonl.gz)")

@@ -60,6 +60,8 @@ class Requirement:
         Shapes asked in every profile; the palette's where empty.
     palette
         Shapes asked in each profile.
+    once
+        Whether the first problem alone is asked, and not made smaller: each costs seconds, or much memory.
     revision
         Raised whenever what is asked changes: cells of different revisions are never compared.
     """
@@ -78,6 +80,7 @@ class Requirement:
     corners: tuple[str, ...] = ()
     shapes: tuple[Shape, ...] = ()
     palette: Mapping[Profile, tuple[Shape, ...]] = field(default_factory=lambda: PALETTE)
+    once: bool = False
     revision: int = 1
 
     @property

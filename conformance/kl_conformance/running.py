@@ -17,7 +17,9 @@ from rich.console import Console
 from kl_cases.problems import Profile
 from kl_conformance import host, registry
 from kl_conformance.output import check_writable
-from kl_conformance.plan import Selection
+from kl_conformance.plan import Selection, shape
+from kl_conformance.probe import probe
+from kl_conformance.registry import is_brought
 from kl_conformance.share import shares
 from kl_conformance.watching import by_chapter, by_worker, undisturbed, watch
 from kl_conformance.worker import BROKEN, HARNESS, HARNESS_FAILED, INTERRUPTED, NOTHING, OK, USAGE, Worker
@@ -43,6 +45,7 @@ class Request:
     like: str = ""
     strict: bool = False
     verb: str = "run"
+    shape: str = ""
 
     def selection(self) -> Selection:
         """Return the request as a selection, every name checked; without a seed it gets a fresh one.
@@ -52,7 +55,7 @@ class Request:
         UnknownNameError
             The message gives the name and the known ones.
         ValueError
-            A file is named, and nothing in it.
+            A file is named, and nothing in it, or the shape is none.
         """
         registry.check("profile", [self.profile], [each.value for each in Profile])
         for name in self.implementations:
@@ -68,6 +71,7 @@ class Request:
             secrets.randbelow(2**32) if self.seed is None else self.seed,
             self.like,
             self.strict,
+            shape(self.shape),
         )
         asked.check()
         return asked
@@ -121,6 +125,10 @@ def _conclude(
             "requirement@implementation-version-device-dtype-mode (see kl-conformance list requirements)",
             NOTHING,
         )
+    why = "" if interrupted else _unimportable(workers)
+    if why:
+        shutil.rmtree(folder, ignore_errors=True)
+        return _refuse(why, USAGE, request.verb)
     whole = merge([worker.run() for worker in workers if worker.code != NOTHING])
     mistakes = dict.fromkeys(worker.last_words() for worker in workers if worker.code == USAGE)
     if mistakes and not any(worker.judged for worker in workers):
@@ -140,6 +148,18 @@ def _conclude(
     print(f"Next: kl-conformance report {shlex.quote(str(request.output))} -o kl-conformance.html")
     _explain(code, workers, whole, "; ".join(mistakes))
     return code
+
+
+def _unimportable(workers: Sequence[Worker]) -> str:
+    """Return why a user's kernel took its process with it before it was asked anything; empty where none did."""
+    for worker in workers:
+        lost = worker.started and not worker.planned and worker.code not in {USAGE, NOTHING, HARNESS}
+        if lost and any(map(is_brought, worker.share.selection.implementations)):
+            try:
+                probe(worker.share.selection)
+            except ValueError as error:
+                return str(error)
+    return ""
 
 
 def _code(workers: Sequence[Worker], whole: Run, *, interrupted: bool) -> int:

@@ -10,8 +10,9 @@ import pytest
 from kl_cases.problems import Profile
 from kl_conformance import registry
 from kl_conformance.cell import Cell
-from kl_conformance.implementation import Modules
-from kl_conformance.plan import Planned, Selection
+from kl_conformance.implementation import AbsentError, Implementation, Modules, unimportable
+from kl_conformance.mode import ran, spared
+from kl_conformance.plan import Planned, Selection, shape
 from kl_conformance.subject import Subject
 from kl_reports.result import Result, Verdict
 
@@ -32,7 +33,8 @@ def selection_of(config: pytest.Config) -> Selection:
     profile = str(config.getoption("--profile"))
     try:
         registry.check("profile", [profile], [each.value for each in Profile])
-    except registry.UnknownNameError as error:
+        size = shape(str(config.getoption("--shape")))
+    except ValueError as error:
         raise pytest.UsageError(str(error)) from None
 
     def names(option: str) -> tuple[str, ...]:
@@ -49,6 +51,7 @@ def selection_of(config: pytest.Config) -> Selection:
         seed=int(seed),
         like=str(config.getoption("--like")),
         strict=bool(config.getoption("--kl-strict")),
+        shape=size,
     )
 
 
@@ -78,20 +81,26 @@ def check(selection: Selection) -> None:
 
 def load(name: str) -> Modules | str:
     """Return a framework's modules, or why it cannot be imported and what to do."""
-    install = f"pip install 'kl-conformance[{name}]'"
     try:
         return registry.framework(name).load()
-    except ModuleNotFoundError as error:
-        what = "is not installed" if error.name == name else "fails to import"
-        return f"{name} {what} ({error.msg}); install it with {install}"
     except (
         Exception,
         SystemExit,
     ) as error:  # an import may fail in any way; the reason goes into the verdict
-        said = " ".join(f"{type(error).__name__}: {error}".split())
-        return (
-            f"{name} fails to import ({said}); see that `import {name}` works, or install it with {install}"
-        )
+        return unimportable(name, error, f"pip install 'kl-conformance[{name}]'")
+
+
+def absent(implementation: Implementation, modules: Modules, device: str) -> str | None:
+    """Return why an implementation cannot be asked on a device here, or None where it can."""
+    why = registry.framework(implementation.framework).absent(modules, device)
+    if why is not None:
+        return why
+    try:
+        for name in implementation.needs:
+            modules.bring(name, implementation.package)
+    except AbsentError as missing:
+        return str(missing)
+    return None
 
 
 class Session:
@@ -106,14 +115,18 @@ class Session:
         """Return the verdict of one cell; MISSING, with the reason, where nobody is there to be asked."""
         modules = self.load(planned.implementation.framework)
         if isinstance(modules, str):
-            return _missing(planned, modules)
+            return _without(planned, Verdict.MISSING, modules)
+        why = absent(planned.implementation, modules, planned.column.device)
+        if why is not None:
+            return _without(planned, Verdict.MISSING, why)
+        why = spared(planned.requirement, planned.column.mode)
+        if why is not None:
+            return _without(planned, Verdict.UNSUPPORTED, why)
         framework = registry.framework(planned.implementation.framework)
-        absent = framework.absent(modules, planned.column.device)
-        if absent is not None:
-            return _missing(planned, absent)
         key = planned.column.key
         if key not in self._subjects:
-            self._subjects[key] = Subject(planned.implementation, framework, modules, planned.column)
+            own = ran(planned.implementation, framework, modules, planned.column.mode)
+            self._subjects[key] = Subject(own, framework, modules, planned.column)
         subject = self._subjects[key]
         cell = Cell(planned.requirement, subject, self._selection.profile, self._selection.seed)
         with np.errstate():  # as it was, whatever a call does to it
@@ -126,6 +139,7 @@ class Session:
         return self._modules[name]
 
 
-def _missing(planned: Planned, why: str) -> Result:
+def _without(planned: Planned, verdict: Verdict, why: str) -> Result:
+    """Return the verdict of a cell that nobody is asked for."""
     requirement = planned.requirement
-    return Result(requirement.id, requirement.revision, planned.column.key, Verdict.MISSING, why)
+    return Result(requirement.id, requirement.revision, planned.column.key, verdict, why)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kl_conformance import plan, registry
+from kl_conformance.brought import defined
 from kl_conformance.plan import Selection
 from kl_conformance.probe import probe
 from kl_reports.result import Header
@@ -46,8 +47,7 @@ def shares(selection: Selection) -> list[Share]:
     """
     found: list[Share] = []
     for name, part in _parts(selection):
-        brought = any(registry.is_brought(each) for each in part.implementations)
-        header = probe(part) if brought else plan.header(part, plan.cells(part))
+        header = _header(part)
         if header.planned:
             found.append(Share(name, part, header))
     if len(found) == 1 and len(found[0].header.planned) >= WORTH_DIVIDING:
@@ -57,6 +57,24 @@ def shares(selection: Selection) -> list[Share]:
         if names.count(name) > 1:
             raise ValueError(f"two implementations are named {name!r}; give one another name")
     return found
+
+
+def _header(part: Selection) -> Header:
+    """Return what a share sets out to judge.
+
+    Of a user's kernel that is what it is like promises, where it is plainly a function or class, and nothing is
+    imported to know it: its worker, which imports it, has the last word.
+    """
+    brought = next(filter(registry.is_brought, part.implementations), "")
+    if not brought:
+        return plan.header(part, plan.cells(part))
+    if not part.like or not defined(brought, Path.cwd()):
+        return probe(part)
+    like = registry.implementation(part.like)
+    framework = part.frameworks[0] if part.frameworks else like.framework
+    promised = replace(like, name=brought.rpartition(":")[2], framework=framework)
+    wanted = [each for each in plan.columns(promised) if part.wants(each)]
+    return plan.header(part, plan.planned((promised, each) for each in wanted))
 
 
 def _divided(share: Share, cores: int) -> list[Share]:

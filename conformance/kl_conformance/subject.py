@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -66,8 +67,9 @@ class Subject(Poser):
         self.surroundings: Mapping[str, Any] = {}  # as they were before anything was asked
         self.functions: Memory[Any] = Memory(64)  # compiled, which takes longer than to ask
         self._evaluations: Memory[Evaluation] = Memory(256)
-        compiles = framework.compiles or Transform.COMPILED in implementation.transforms
-        self._state = note.State.COMPILING if compiles else note.State.ASKING
+        self.compiles = framework.compiles or column.mode in framework.compiled_modes  # for every new shape
+        patient = self.compiles or Transform.COMPILED in implementation.transforms
+        self._state = note.State.COMPILING if patient else note.State.ASKING
         self._layout = ""  # of the problem last prepared
         self.misshapen = ""  # in words, an answer of another shape than was due
 
@@ -187,6 +189,25 @@ class Subject(Poser):
 
         note.say(lambda: self._words(call))
         return self.attempt(given)
+
+    def pieces(self, call: Call, rows: int) -> Iterator[tuple[int, Array]]:
+        """Make a call, and take the answer back so many rows at a time, each piece with the number of its first.
+
+        Raises
+        ------
+        RefusedError
+            The implementation raised.
+        """
+        kept: list[Any] = []
+
+        def first() -> Any:
+            kept.append(self.implementation.call(self.modules, call))
+            return kept[0][:rows]
+
+        note.say(lambda: self._words(call))
+        yield 0, self.attempt(first).values
+        for start in range(rows, len(kept[0]), rows):
+            yield start, self.attempt(partial(kept[0].__getitem__, slice(start, start + rows))).values
 
     def attempt(self, make: Callable[[], Any]) -> Output:
         """Take back the tensor that is made.

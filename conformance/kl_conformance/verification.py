@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -101,6 +101,7 @@ def verify(
     profile: str = "standard",
     seed: int | None = None,
     strict: bool = False,
+    shape: tuple[int, int] | None = None,
     framework: str = "",
     name: str = "",
 ) -> Verification:
@@ -122,6 +123,8 @@ def verify(
         ``"quick"``, ``"standard"`` or ``"thorough"``; a fresh seed when None, and kept in ``run.header``.
     strict
         Whether it must be right also where ``like`` is recorded to be wrong.
+    shape
+        Rows and classes it is used at, to be asked as well.
     framework
         Whose tensors it takes (``"numpy"`` for a NumPy or C function); those of ``like`` when empty.
     name
@@ -143,6 +146,8 @@ def verify(
     selection = Selection(devices=(device,), dtypes=dtypes, profile=Profile(profile), seed=chosen)
     selection.check()
     implementation = _implementation(kernel, like, name, framework, strict=strict)
+    if shape is not None:
+        implementation = replace(implementation, used_at=shape)
     columns = [each for each in plan.columns(implementation) if selection.wants(each)]
     planned = plan.planned((implementation, column) for column in columns)
     if not planned:

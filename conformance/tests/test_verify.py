@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 from xml.etree import ElementTree
 
@@ -12,6 +13,7 @@ import pytest
 
 import kl_conformance
 from kl_conformance import registry
+from kl_conformance.brought import defined
 from kl_conformance.kernel import UncallableError, adapted
 from kl_conformance.replay import Seen, replay
 from kl_conformance.verification import Verification, assert_conforms, verify
@@ -242,3 +244,44 @@ def test_the_package_s_face_is_its_api() -> None:
         assert getattr(kl_conformance, name).__name__ == name
     with pytest.raises(AttributeError, match="nonsense"):
         _ = kl_conformance.nonsense
+
+
+@pytest.mark.parametrize(
+    ("attribute", "known"),
+    [("plain", True), ("Made", True), ("assigned", False), ("redefined", False), ("nobody", False)],
+)
+def test_what_a_file_plainly_defines_is_known_without_importing_it(
+    tmp_path: Path, attribute: str, *, known: bool
+) -> None:
+    """A function or a class is; what is assigned may be anything, and the file may do anything when imported."""
+    text = """
+        raise SystemExit("imported")
+        def plain(p, q): ...
+        class Made: ...
+        assigned = make()
+        def redefined(p, q): ...
+        redefined = make(redefined)
+    """
+    (tmp_path / "some_kernels.py").write_text(dedent(text), encoding="utf-8")
+    assert defined(f"some_kernels.py:{attribute}", tmp_path) is known
+    assert defined(f"some_kernels:{attribute}", tmp_path) is known
+    assert not defined(f"no_such_file.py:{attribute}", tmp_path)
+
+
+def test_a_kernel_is_imported_by_its_worker_alone(tmp_path: Path) -> None:
+    """Importing a framework takes seconds: it is done once for each process that asks."""
+    text = """
+        from pathlib import Path
+        from scipy.special import rel_entr
+
+        with Path("imported").open("a") as log:
+            log.write("once\\n")
+
+        def kl(p, q):
+            return rel_entr(p, q)
+    """
+    (tmp_path / "mine.py").write_text(dedent(text), encoding="utf-8")
+    asked = ("--like", REL_ENTR, "--dtype", "float64", "--profile", "quick", "--seed", "1")
+    done = command.ask("verify", "mine.py:kl", *asked, at=tmp_path)
+    assert done.code == 0, done.all
+    assert (tmp_path / "imported").read_text(encoding="utf-8") == "once\n"

@@ -6,21 +6,26 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from kl_cases.family import probabilities
 from kl_cases.pair import Measure, Pair
 from kl_cases.problems import ODD
 from kl_conformance import judge
-from kl_conformance.implementation import LARGE, AbsentError
+from kl_conformance.implementation import LARGE, AbsentError, Output
 from kl_conformance.judge import Judgement
+from kl_conformance.remembered import reference
 from kl_conformance.requirement import Requirement
+from kl_conformance.requirements import scope
 from kl_conformance.requirements.values import KL_DIV_LOSS
 from kl_conformance.sketch import Array, Sketch, reduce
 from kl_conformance.subject import Subject
+from kl_reference.answer import answer
 from kl_reference.convention import Reduction, Space
 from kl_reference.problem import Problem
 
 FAMILIES = ("dirichlet-flat",)
+PIECE = 64  # rows judged at a time: of 131,072 classes 64 MiB
 _FULL = ("out of memory", "outofmemory", "memoryerror", "resource_exhausted", "resourceexhausted")
 
 
@@ -62,6 +67,47 @@ def large_index(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         return
     for problem in subject.problems(pair, subject.finest, Reduction.SUM, layout="large"):
         yield _at_the_end(subject, problem)
+
+
+def used(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Ask at the size the implementation is used at: every term, and every row's sum or the one of all.
+
+    Row i holds the elements of one long vector from the i-th on, so that no two rows are alike.
+    """
+    size = subject.implementation.used_at
+    assert size is not None
+    text = f"{size[0]:,} × {size[1]:,}"
+    vector, sheet = sheets(subject, pair, size)
+    call = subject.call(sheet)
+    words = f"{subject.describe(call)} of {text}"
+    if subject.finest is Reduction.TERMS:
+        stand_in = Output(reference(vector).value, subject.dtype.label)
+        asked = subject.judged(vector, stand_in, words)
+        yield judge.windowed(asked, subject.pieces(call, PIECE), text)
+    for reduction in subject.offers(*scope.SUMS)[:1]:
+        summed = replace(sheet, reduction=reduction)
+        if reduction is not subject.finest:  # of the same tensors
+            call = replace(call, reduction=subject.convention.named(reduction))
+        asked = subject.judged(summed, subject.ask(call), f"{subject.describe(call)} of {text}", answer)
+        # What people are shown is the pair, not all that is made of it.
+        yield replace(judge.lies(asked, text), problem=subject.problem(pair, reduction))
+
+
+def sheets(subject: Subject, pair: Pair, size: tuple[int, int]) -> tuple[Problem, Problem]:
+    """Return one long vector, the pair's elements again and again, and the sheet whose rows are its windows."""
+    numbers = (np.resize(each.values.ravel(), sum(size) - 1) for each in (pair.p, pair.q))
+    vector = subject.problem(pair.with_values(*numbers))
+    target, model = (
+        replace(each, values=sliding_window_view(each.values, size[1]))
+        for each in (vector.target, vector.model)
+    )
+    return vector, replace(vector, target=target, model=model)
+
+
+def _used(subject: Subject) -> str | None:
+    if subject.implementation.used_at is None:
+        return "names no size it is used at (`kl-conformance verify --shape ROWSxCLASSES`)"
+    return "is documented for distributions only" if subject.implementation.needs_distributions else None
 
 
 def _at_the_end(subject: Subject, problem: Problem) -> Judgement:
@@ -120,6 +166,18 @@ REQUIREMENTS = (
                 how,
             )
         ),
+    ),
+    Requirement(
+        id="layouts/used-at",
+        sentence="At the size it is used at, every element and the sums are right.",
+        formula="f(P, Q) for rows × classes as in production",
+        reason="Grids, 32-bit offsets and accumulators give way at the real size, and at no other.",
+        check=used,
+        applies=_used,
+        once=True,
+        families=FAMILIES,
+        shapes=((4099,),),  # a prime: no power of two takes an element for another of its value
+        miniature=Sketch(after=lambda answer: _narrow(answer) if answer.ndim else answer),
     ),
     Requirement(
         id="layouts/large-index",
