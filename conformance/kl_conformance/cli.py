@@ -57,7 +57,13 @@ and asked by: kl-conformance run my_kernels.py:MINE"""
 )
 @click.option("--device", "devices", multiple=True, callback=several, help="cpu or cuda.")
 @click.option("--dtype", "dtypes", multiple=True, callback=several, help="Formats, as in float16,bfloat16.")
-@click.option("--mode", "modes", multiple=True, callback=several, help="eager.")
+@click.option(
+    "--mode",
+    "modes",
+    multiple=True,
+    callback=several,
+    help="eager (if not said), jit, graph, xla or compile.",
+)
 @click.option("--profile", default="standard", show_default=True, help=f"One of {', '.join(PROFILES)}.")
 @click.option(
     "--seed", type=int, default=None, help="Seed of the search; a fresh one, printed, when not given."
@@ -109,6 +115,7 @@ Examples:
 @click.option("--framework", default="", help="Whose tensors it takes, where not those of --like (numpy).")
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
 @click.option("--dtype", default="", help="Formats, as in float16,bfloat16; all when not given.")
+@click.option("--shape", default="", help="Ask at this size as well, as in 2048x131072 (rows x classes).")
 @click.option("--profile", default="standard", show_default=True, help=f"One of {', '.join(PROFILES)}.")
 @click.option("--seed", type=int, default=None, help="A fresh one, printed, when not given.")
 @click.option("--strict", is_flag=True, help="It must be right also where --like is recorded to be wrong.")
@@ -135,6 +142,7 @@ def verify(
     framework: str,
     device: str,
     dtype: str,
+    shape: str,
     profile: str,
     seed: int | None,
     strict: bool,
@@ -153,7 +161,7 @@ def verify(
     dtypes = tuple(filter(None, dtype.split(",")))
     frameworks = (framework,) if framework else ()
     request = Request(
-        (kernel,), frameworks, (device,), dtypes, (), profile, seed, "", output, like, strict, "verify"
+        (kernel,), frameworks, (device,), dtypes, (), profile, seed, "", output, like, strict, "verify", shape
     )
     sys.exit(start(request, page, form))
 
@@ -168,11 +176,34 @@ def verify(
     show_default=True,
     help="The page.",
 )
-def report(runs: tuple[Path, ...], output: Path) -> None:
+@click.option("--markdown", type=click.Path(path_type=Path), help="A summary for a CI job, as well.")
+@click.option("--junit", type=click.Path(path_type=Path), help="JUnit XML, as well.")
+@click.option("--jsonl", type=click.Path(path_type=Path), help="The runs merged, as JSON Lines, as well.")
+@click.option(
+    "--badges", type=click.Path(path_type=Path), help="A folder for a badge of each implementation."
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(("text", "github")),
+    default="text",
+    show_default=True,
+    help="What is printed: a summary, or workflow commands of GitHub.",
+)
+def report(
+    runs: tuple[Path, ...],
+    output: Path,
+    markdown: Path | None,
+    junit: Path | None,
+    jsonl: Path | None,
+    badges: Path | None,
+    form: str,
+) -> None:
     """Show one or more run files as one HTML page, with a summary here; exit 1 when something new is broken."""
+    from kl_conformance.showing import Beside
     from kl_conformance.showing import report as show
 
-    sys.exit(show(runs, output))
+    sys.exit(show(runs, output, Beside(markdown, junit, jsonl, badges), form))
 
 
 @cli.command()
@@ -217,6 +248,61 @@ def doctor(implementation: tuple[str, ...]) -> None:
         sys.exit(CANNOT)
     click.echo(text)
     sys.exit(0 if well else FINDINGS)
+
+
+@cli.group(cls=Verbs)
+def expect() -> None:
+    """Recorded deviations: ask them again, add one, remove what is gone, write them up."""
+
+
+@expect.command()
+@click.option("--framework", "frameworks", multiple=True, callback=several, help="Only of this framework.")
+@click.option("--id", "ids", multiple=True, callback=several, help="Only this deviation.")
+@click.option("--keep", is_flag=True, help="Keep what is seen, for `expect findings`.")
+def check(frameworks: tuple[str, ...], ids: tuple[str, ...], keep: bool) -> None:
+    """See that every recorded deviation is still there; exit 1 where a witness shows one no longer."""
+    from kl_conformance.expecting import check as start
+
+    sys.exit(start(frameworks, ids, keep=keep))
+
+
+@expect.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("cell", metavar="REQUIREMENT@COLUMN")
+@click.option("--id", "name", required=True, help="A name of its own.")
+@click.option("--region", required=True, help="Where it is broken, as in 'p == 0 and log_q == -inf'.")
+@click.option("--instead", required=True, help="What is given there, as in 'isnan(got)'.")
+@click.option("--reason", default="", help="Why it is the implementation that is wrong, and not the suite.")
+@click.option("--link", default="none found", show_default=True, help="The upstream issue.")
+@click.option("--witness", default="", help="A corpus case, chapter/id, where the finding's is none.")
+def add(
+    run: Path, cell: str, name: str, region: str, instead: str, reason: str, link: str, witness: str
+) -> None:
+    """Record a broken cell of a run file, if its witness shows it on the installed version."""
+    from kl_conformance.expecting import Finding
+    from kl_conformance.expecting import add as start
+
+    sys.exit(start(Finding(run, cell, name, region, instead, reason, link, witness)))
+
+
+@expect.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+def prune(runs: tuple[Path, ...]) -> None:
+    """Remove the deviations that run files show to be FIXED wherever they were asked."""
+    from kl_conformance.expecting import prune as start
+
+    sys.exit(start(runs))
+
+
+@expect.command()
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), default=Path("FINDINGS.md"), show_default=True
+)
+def findings(output: Path) -> None:
+    """Write all recorded deviations up, with what was last seen of each and a reproducer."""
+    from kl_conformance.expecting import write_findings
+
+    sys.exit(write_findings(output))
 
 
 def main() -> None:

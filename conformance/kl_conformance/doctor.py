@@ -13,7 +13,8 @@ from functools import partial
 
 from kl_conformance import __version__, host, plan, registry
 from kl_conformance.arithmetic import LONG, Arithmetic, measure
-from kl_conformance.session import load
+from kl_conformance.mode import EAGER
+from kl_conformance.session import absent, load
 from kl_conformance.subject import Subject
 from kl_conformance.telling import table
 from kl_reference.machine import require_ieee
@@ -91,14 +92,16 @@ def look(framework: str, names: Sequence[str]) -> tuple[Rows, Rows]:
         return [(framework, "-", modules)], []
     packages = dict.fromkeys(each.package for each in asked)
     versions = ", ".join(f"{each} {registry.installed_version(each)}" for each in packages)
-    absent = partial(registry.framework(framework).absent, modules)
+    reason = partial(registry.framework(framework).absent, modules)
     devices = registry.framework(framework).devices
-    rows: Rows = [(framework, each, absent(each) or f"can be asked ({versions})") for each in devices]
+    rows: Rows = [(framework, each, reason(each) or f"can be asked ({versions})") for each in devices]
+    lacking = {each.name: why for each in asked if (why := absent(each, modules, "cpu")) is not None}
+    rows += [(name, "cpu", why) for name, why in lacking.items()]
     measured = [
         _row(column, measure(Subject(implementation, registry.framework(framework), modules, column)))
         for implementation in asked
         for column in plan.columns(implementation)
-        if absent(column.device) is None
+        if column.mode == EAGER and implementation.name not in lacking and reason(column.device) is None
     ]
     return rows, measured
 

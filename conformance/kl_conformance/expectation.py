@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,7 @@ INSTEAD_NAMES = frozenset(
     {"got", "right", "allowed", "p", "offset", "roundoff", "least_subnormal"}
     | {"no_error", "unhelpful_error", "clipped", "divided_by_batch", "divided_by_model"}
 )
+FOLDER = Path(__file__).parent / "expectations"
 _NEEDED = {"id", "requirements", "implementations", "versions", "region", "instead", "witness", "reason"}
 _KNOWN = _NEEDED | {"link", "since", "review_by", "devices", "dtypes", "modes"}
 
@@ -315,9 +316,11 @@ def _names(entry: Mapping[str, Any], field: str) -> tuple[str, ...]:
 
 @cache
 def recorded(framework: str) -> tuple[Expectation, ...]:
-    """Return the deviations recorded for a framework; none where it has no file."""
-    path = files("kl_conformance") / "expectations" / f"{framework}.toml"
-    return load(path.read_text(encoding="utf-8"), path.name) if path.is_file() else ()
+    """Return the deviations recorded for a framework, in a file of its own or of a package; none where it has none."""
+    own = (each.package for each in registry.IMPLEMENTATIONS.values() if each.framework == framework)
+    paths = [FOLDER / f"{name}.toml" for name in dict.fromkeys((framework, *own))]
+    read = (load(path.read_text(encoding="utf-8"), path.name) for path in paths if path.is_file())
+    return tuple(entry for entries in read for entry in entries)
 
 
 def expected_of(requirement: str, subject: Subject) -> tuple[Expectation, ...]:

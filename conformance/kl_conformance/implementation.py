@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from importlib import import_module
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -108,6 +111,8 @@ class Implementation:
         Name of the :class:`Framework` whose tensors it takes.
     package
         Distribution whose version the column bears.
+    needs
+        Modules it needs beside its framework's own, such as ``optax``; without them its cells alone are MISSING.
     convention
         What it says it computes.
     call
@@ -137,6 +142,8 @@ class Implementation:
         Reductions that take :attr:`Call.weights`.
     masks
         Versions that take a :attr:`Call.mask` (PEP 440, such as ``">=0.2.4"``); none where empty.
+    used_at
+        Rows and classes of the size it is used at, to be asked as well; None where none is named.
     mistakes
         Calls people make that give no divergence, by name: ``mistake(modules, call)`` must raise.
     mixing
@@ -160,6 +167,7 @@ class Implementation:
     package: str
     convention: Convention
     call: Callable[[Any, Call], Any]
+    needs: tuple[str, ...] = ()
     documentation: str = ""
     dtypes: tuple[Dtype, ...] = ALL_DTYPES
     gradients: frozenset[Side] = frozenset({Side.TARGET, Side.MODEL})
@@ -171,6 +179,7 @@ class Implementation:
     legacy: tuple[Spelling, ...] = ()
     weightings: tuple[Weighting, ...] = ()
     masks: str = ""
+    used_at: tuple[int, int] | None = None
     mistakes: Mapping[str, Callable[[Any, Call], Any]] = field(
         default_factory=dict[str, Callable[[Any, Call], Any]]
     )
@@ -194,13 +203,52 @@ class Output:
 class Modules:
     """The imported modules of a framework, as attributes."""
 
-    by_name: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    by_name: dict[str, Any] = field(default_factory=dict[str, Any])
+    _absent: dict[str, str] = field(default_factory=dict[str, str])
 
     def __getattr__(self, name: str) -> Any:
         try:
             return self.by_name[name]
         except KeyError:
             raise AttributeError(name) from None
+
+    def bring(self, name: str, package: str = "") -> Any:
+        """Return a package beside the framework's own, an attribute from now on; it is tried once.
+
+        Parameters
+        ----------
+        name
+            The module to import; of ``a.b`` the attribute is ``a``.
+        package
+            The distribution it comes with, where that has another name.
+
+        Raises
+        ------
+        AbsentError
+            It cannot be imported; the message says why, and what to do.
+        """
+        if name in self._absent:
+            raise AbsentError(self._absent[name])
+        top = name.partition(".")[0]
+        try:
+            import_module(name)
+        except (
+            Exception,
+            SystemExit,
+        ) as error:  # an import may fail in any way; the reason goes into the verdict
+            self._absent[name] = unimportable(name, error, f"pip install {package or top}")
+            raise AbsentError(self._absent[name]) from error
+        self.by_name[top] = sys.modules[top]
+        return self.by_name[top]
+
+
+def unimportable(name: str, error: BaseException, install: str) -> str:
+    """Return why a module cannot be imported, and the command that may help."""
+    if isinstance(error, ModuleNotFoundError):
+        what = "is not installed" if error.name in {name, name.partition(".")[0]} else "fails to import"
+        return f"{name} {what} ({error.msg}); install it with {install}"
+    said = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"{name} fails to import ({said}); see that `import {name}` works, or install it with {install}"
 
 
 class Framework(Transformer, ABC):
@@ -213,6 +261,9 @@ class Framework(Transformer, ABC):
     devices: tuple[str, ...] = ("cpu",)
     strided: bool = False  # whether a tensor can lie in memory otherwise than row after row
     compiles: bool = False  # whether every operation compiles anew for every new shape, even when eager
+    compiled_modes: Mapping[str, str] = MappingProxyType(
+        {}
+    )  # columns whose calls are compiled, and by which compiler
 
     @abstractmethod
     def load(self) -> Modules:
@@ -222,10 +273,6 @@ class Framework(Transformer, ABC):
         """Return why a device cannot be asked here, or None where it can."""
         del modules
         return None if device in self.devices else f"{self.name} columns know no device {device!r}"
-
-    def modes(self) -> tuple[str, ...]:
-        """Return the ways of running a call that make columns of their own."""
-        return ("eager",)
 
     @abstractmethod
     def profile(self, dtype: Dtype, device: str) -> Profile:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from kl_cases.problems import Profile
 from kl_conformance import __version__, catalogue, registry
+from kl_conformance.guide import guide
 from kl_conformance.implementation import Implementation
+from kl_conformance.mode import EAGER, modes
 from kl_conformance.requirement import Requirement
 from kl_reference.dtype import Dtype
 from kl_reports.result import Column, Header
@@ -27,7 +29,7 @@ class Selection:
     implementations
         Names, ``module:attribute`` or ``file.py:attribute``.
     frameworks, devices, dtypes, modes
-        Names.
+        Names; without modes, ``eager``.
     profile, seed
         How much is asked, and the seed of the search.
     like
@@ -35,6 +37,8 @@ class Selection:
         it is named, then says whose tensors they take.
     strict
         Whether they must be right also where that one is recorded to be wrong.
+    shape
+        Rows and classes at which all are asked as well, whatever they say they are used at.
     """
 
     implementations: tuple[str, ...] = ()
@@ -46,6 +50,7 @@ class Selection:
     seed: int = 0
     like: str = ""
     strict: bool = False
+    shape: tuple[int, int] | None = None
 
     def check(self) -> None:
         """Refuse unknown names, without importing what a user brings.
@@ -60,7 +65,9 @@ class Selection:
         registry.check("device", self.devices, dict.fromkeys(d for each in frameworks for d in each.devices))
         registry.check("dtype", self.dtypes, [dtype.label for dtype in Dtype])
         registry.check(
-            "mode", self.modes, dict.fromkeys(mode for each in frameworks for mode in each.modes())
+            "mode",
+            self.modes,
+            dict.fromkeys((EAGER, *(mode for each in frameworks for mode in each.compiled_modes))),
         )
         if self.like:
             registry.check("implementation", [self.like], registry.IMPLEMENTATIONS)
@@ -86,7 +93,11 @@ class Selection:
         for each in asked or registry.IMPLEMENTATIONS.values():
             if found.setdefault(each.name, each) is not each:
                 raise ValueError(f"two implementations are named {each.name!r}; give one another name")
-        return [each for each in found.values() if not self.frameworks or each.framework in self.frameworks]
+        return [
+            replace(each, used_at=self.shape) if self.shape else each
+            for each in found.values()
+            if not self.frameworks or each.framework in self.frameworks
+        ]
 
     def columns(self) -> list[tuple[Implementation, Column]]:
         """Return every column to ask, in the order shown."""
@@ -108,8 +119,28 @@ class Selection:
 
     def wants(self, column: Column) -> bool:
         """Whether a column is one of those asked for."""
-        asked = ((self.devices, column.device), (self.dtypes, column.dtype), (self.modes, column.mode))
+        modes = self.modes or (EAGER,)  # compiled ones take their time, and are asked where they are named
+        asked = ((self.devices, column.device), (self.dtypes, column.dtype), (modes, column.mode))
         return all(not names or own in names for names, own in asked)
+
+
+def shape(text: str) -> tuple[int, int] | None:
+    """Return rows and classes written ``2048x131072``; None where nothing is written.
+
+    Raises
+    ------
+    ValueError
+        The message gives what is written instead.
+    """
+    if not text:
+        return None
+    try:
+        rows, classes = (int(part) for part in text.split("x"))
+    except ValueError:
+        rows = classes = 0
+    if min(rows, classes) < 1:
+        raise ValueError(f"the shape {text!r} is not ROWSxCLASSES, such as 2048x131072")
+    return rows, classes
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +164,7 @@ def columns(implementation: Implementation) -> list[Column]:
     return [
         Column(implementation.name, implementation.framework, version, device, dtype.label, mode)
         for device in framework.devices
-        for mode in framework.modes()
+        for mode in modes(implementation, framework)
         for dtype in implementation.dtypes
     ]
 
@@ -169,6 +200,7 @@ def header(selection: Selection, planned: Sequence[Planned]) -> Header:
         implementations={name: convention(each) for name, each in implementations.items()},
         columns={each.column.key: each.column for each in planned},
         planned=tuple(each.key for each in planned),
+        guide=guide(),
     )
 
 

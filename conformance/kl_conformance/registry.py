@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from hashlib import blake2b
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 
+from kl_conformance import implementations
+from kl_conformance.frameworks.jax import Jax
+from kl_conformance.frameworks.numpy import NumPy
+from kl_conformance.frameworks.scipy import SciPy
+from kl_conformance.frameworks.tensorflow import TensorFlow
+from kl_conformance.frameworks.torch import Torch
 from kl_conformance.implementation import Framework, Implementation
-from kl_conformance.implementations import jax, scipy, tensorflow, torch
-from kl_conformance.implementations.jax import Jax
-from kl_conformance.implementations.numpy import NumPy
-from kl_conformance.implementations.scipy import SciPy
-from kl_conformance.implementations.tensorflow import TensorFlow
-from kl_conformance.implementations.torch import Torch
 from kl_conformance.kernel import adapted
 from kl_reference.convention import Convention
 from kl_reference.dtype import Dtype
@@ -27,11 +28,18 @@ from kl_reference.dtype import Dtype
 FRAMEWORKS: dict[str, Framework] = {
     framework.name: framework for framework in (Torch(), TensorFlow(), Jax(), SciPy(), NumPy())
 }
-IMPLEMENTATIONS: dict[str, Implementation] = {
-    implementation.name: implementation
-    for module in (torch, tensorflow, jax, scipy)
-    for implementation in module.IMPLEMENTATIONS
-}
+
+
+def declared() -> list[Implementation]:
+    """Return what every module of ``implementations`` declares, framework by framework, package by package."""
+    package = implementations.__name__
+    found: list[Implementation] = []
+    for module in sorted(each.name for each in iter_modules(implementations.__path__)):
+        found += import_module(f"{package}.{module}").IMPLEMENTATIONS
+    return sorted(found, key=lambda each: list(FRAMEWORKS).index(each.framework))
+
+
+IMPLEMENTATIONS: dict[str, Implementation] = {each.name: each for each in declared()}
 
 
 class UnknownNameError(ValueError):
@@ -106,23 +114,38 @@ def implementation(name: str, like: str = "", *, framework: str = "", strict: bo
         return IMPLEMENTATIONS[name]
     place, _, attribute = name.rpartition(":")
     module = _module(place)
-    found = vars(module).get(attribute)
-    if like and attribute in vars(module):
+    if attribute not in vars(module):
+        there = ", ".join(_own(module)) or "none"
+        raise ValueError(
+            f"{name!r} cannot be asked: nothing there bears the name; what can be asked there: {there}"
+        )
+    found = vars(module)[attribute]
+    if like:
         found = adapted(found, implementation(like), attribute, framework=framework, strict=strict)
     if not isinstance(found, Implementation):
-        own = [key for key, value in vars(module).items() if isinstance(value, Implementation)]
-        what = (
-            f"it is a {type(found).__name__}" if attribute in vars(module) else "nothing there bears the name"
+        own = [key for key in _own(module) if isinstance(vars(module)[key], Implementation)]
+        others = f"those there: {', '.join(own)}; or " if own else ""
+        raise ValueError(
+            f"{name!r} is no kl_conformance.implementation.Implementation: it is a {type(found).__name__}; {others}"
+            "say whom a callable follows by --like NAME, or declare it (`kl-conformance run -h` shows how)"
         )
-        others = (
-            f"those there: {', '.join(own)}"
-            if own
-            else "say whom a callable follows by --like NAME, or declare it (`kl-conformance run -h` shows how)"
-        )
-        raise ValueError(f"{name!r} is no kl_conformance.implementation.Implementation: {what}; {others}")
     for fault in _faults(found):
         raise ValueError(f"{name!r} cannot be asked: {fault}")
     return found
+
+
+def _own(module: Any) -> list[str]:
+    """Return the names of what a module itself has to be asked: Implementations, and what can be called."""
+    return [
+        name
+        for name, value in vars(module).items()
+        if isinstance(value, Implementation)
+        or (
+            callable(value)
+            and not name.startswith("_")
+            and getattr(value, "__module__", "") == module.__name__
+        )
+    ]
 
 
 def _faults(found: Any) -> Iterator[str]:
@@ -152,7 +175,7 @@ def _module(place: str) -> Any:
         raise ValueError(f"{place!r} cannot be imported: there is no such file in {Path.cwd()}")
     try:
         _reach(Path.cwd() if path is None else path.parent)
-        return importlib.import_module(place) if path is None else _file(path)
+        return import_module(place) if path is None else _file(path)
     except (Exception, SystemExit) as error:  # whatever a user's module raises at import is theirs to read
         lines = [
             frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)

@@ -311,4 +311,5 @@ class Sketch:
             legacy=legacy,
             weightings=weightings,
             masks=">=0",
+            used_at=(40, 9),
         )

@@ -111,7 +111,7 @@ def runs(numbers: list[float]) -> str:
     return " + ".join(parts) or "[]"
 
 
-IMPORTS = {"keras": "import keras", "optax": "import optax"}
+IMPORTS = {name: f"import {name}" for name in ("keras", "optax", "torchmetrics", "numpyro")}
 
 TORCH_LAYOUTS = {
     "transposed": "{x}.permute(*range({x}.ndim)[::-1]).contiguous().permute(*range({x}.ndim)[::-1])",
@@ -193,14 +193,43 @@ LIBRARIES: Mapping[str, Writing] = {
     "numpy": _NUMPY,
 }
 
-# Known implementations that are not written name(first, second, keywords).
+# Known implementations that are written name(first, second, keywords); of the others those in CALLS have a script.
+PLAIN = {
+    "torch.nn.functional.kl_div",
+    "torch.nn.functional.cross_entropy",
+    "keras.losses.kl_divergence",
+    "jax.scipy.special.rel_entr",
+    "jax.scipy.special.kl_div",
+    "optax.losses.kl_divergence",
+    "optax.losses.kl_divergence_with_log_targets",
+    "optax.losses.generalized_kl_divergence",
+    "scipy.special.rel_entr",
+    "scipy.special.kl_div",
+    "scipy.stats.entropy",
+}
+_TORCHMETRICS = "torchmetrics.functional.regression.kl_divergence"
+_ROWS = "*(x.reshape(-1, x.shape[-1]) for x in ({target}, {model}))"  # it takes shape (N, d) and no other
+CLASSES_SECOND = {"torch.nn.functional.cross_entropy", "torch.nn.CrossEntropyLoss"}  # the axis is no argument
 CALLS = {
+    "torch.nn.CrossEntropyLoss": "torch.nn.CrossEntropyLoss({keywords})({model}, {target})",
+    "torch.distributions.kl_divergence(probs)": (
+        "torch.distributions.kl_divergence(*map(lambda x: torch.distributions.Categorical(probs=x), "
+        "({target}, {model})))"
+    ),
     "torch.nn.KLDivLoss": "torch.nn.KLDivLoss({keywords})({model}, {target})",
     "torch.distributions.kl_divergence": (
         "torch.distributions.kl_divergence(*map(lambda x: torch.distributions.Categorical(logits=x), "
         "({target}, {model})))"
     ),
+    _TORCHMETRICS: f"{_TORCHMETRICS}({_ROWS}, {{keywords}})",
+    f"{_TORCHMETRICS}(log_prob)": f"{_TORCHMETRICS}({_ROWS}, log_prob=True, {{keywords}})",
+    "torchmetrics.regression.KLDivergence": f"torchmetrics.regression.KLDivergence({{keywords}})({_ROWS})",
+    "numpyro.distributions.kl_divergence": (
+        "numpyro.distributions.kl_divergence(*(numpyro.distributions.Categorical(probs=x, validate_args=False) "
+        "for x in ({target}, {model})))"
+    ),
     "keras.losses.KLDivergence": "keras.losses.KLDivergence({keywords})({target}, {model})",
+    "keras.metrics.KLDivergence": "keras.metrics.KLDivergence({keywords})({target}, {model})",
     "tf.nn.softmax_cross_entropy_with_logits": (
         "tf.nn.softmax_cross_entropy_with_logits(labels={target}, logits={model})"
     ),
@@ -229,18 +258,27 @@ def call_of(
         The spaces in which the sides are received.
     brought
         Where it lies, if it is a user's.
+
+    Raises
+    ------
+    UnwritableError
+        Nobody has written down how this implementation is called.
     """
     said = dict(keywords)
     if " or " in own.get("target (P)", ""):  # who takes both spaces is told which
         said["log_target"] = str(accepted[Side.TARGET] is Space.LOG)
-    if column.implementation == "keras.losses.KLDivergence":
+    if column.implementation in {"keras.losses.KLDivergence", "keras.metrics.KLDivergence"}:
         said["dtype"] = repr(column.dtype)
     order = [Side(word) for word in own["argument order"].split(", ")]
     first, second = (operands[side] for side in order)
     spelt = ", ".join(f"{key}={value}" for key, value in said.items())
     if brought is not None:
         return brought.call.format(tensors=f"{first}, {second}", keywords=spelt).replace(", )", ")")
+    if column.implementation in CLASSES_SECOND and "axis" in said:
+        raise UnwritableError("an axis that is not the second")
     if column.implementation in CALLS:
         text = CALLS[column.implementation]
         return text.format(keywords=spelt, target=operands[Side.TARGET], model=operands[Side.MODEL])
+    if column.implementation not in PLAIN:
+        raise UnwritableError(column.implementation)
     return f"{column.implementation}({', '.join(filter(None, (first, second, spelt)))})"

@@ -216,13 +216,14 @@ CHILD = """
 import json, sys
 from kl_conformance import plan, registry
 from kl_conformance.arithmetic import measure
-from kl_conformance.session import load
+from kl_conformance.session import absent, load
 from kl_conformance.subject import Subject
 framework, modules = registry.framework("torch"), load("torch")
 print(json.dumps({
     column.key: measure(Subject(each, framework, modules, column)).worse
-    for each in registry.IMPLEMENTATIONS.values() if each.framework == "torch"
-    for column in plan.columns(each) if column.device == "cpu"
+    for each in registry.IMPLEMENTATIONS.values()
+    if each.framework == "torch" and absent(each, modules, "cpu") is None
+    for column in plan.columns(each) if column.device == "cpu" and column.mode == "eager"
 }))
 """
 

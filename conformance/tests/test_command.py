@@ -36,7 +36,7 @@ def test_help_is_light() -> None:
     """Whoever asks for help loads neither NumPy nor anything else that takes its time."""
     code = (
         "import sys; from kl_conformance.cli import cli\n"
-        "for verb in ('', 'run', 'report', 'merge', 'list', 'explain', 'doctor'):\n"
+        "for verb in ('', 'run', 'report', 'merge', 'list', 'explain', 'doctor', 'expect'):\n"
         "    cli(([verb] if verb else []) + ['--help'], standalone_mode=False)\n"
         f"print('LOADED', sorted(set({HEAVY!r}) & set(sys.modules)))"
     )

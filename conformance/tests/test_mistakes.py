@@ -69,7 +69,7 @@ def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pyt
         ("frameworks", "torc", FRAMEWORKS),
         ("devices", "tpu", ("cpu", "cuda")),
         ("dtypes", "float8", ("float64", "float32", "float16", "bfloat16")),
-        ("modes", "jit", ("eager",)),
+        ("modes", "jot", ("eager", "compile", "graph", "xla", "jit")),
         ("implementations", "torch.kl_div", IMPLEMENTATIONS),
     ],
 )

@@ -145,12 +145,14 @@ def test_a_finding_keeps_the_script_that_was_seen_to_fail(kernels: Path) -> None
 
 
 def test_what_has_no_short_script_has_none(kernels: Path) -> None:
-    """State, damaged witnesses and unknown frameworks give an empty string, never a guess."""
+    """State, damaged witnesses, unknown frameworks and unknown calls give an empty string, never a guess."""
     result, _, run = told(kernels, "halved", "values/pointwise")
-    (column,) = run.header.columns.values()
+    (theirs,) = run.header.columns.values()
+    column = replace(theirs, implementation=REL_ENTR)
     (own,) = run.header.implementations.values()
     witness = dict(result.witness or {})
     assert reproducer("values/pointwise", column, own, witness)
+    assert not reproducer("values/pointwise", theirs, own, witness)
     assert not reproducer("state/threads", column, own, witness)
     assert not reproducer("values/pointwise", column, {**own, "framework": "abacus"}, witness)
     for damage in ({"call": "twice(this)"}, {"right": ["f64:0"]}, {"target": None}, {"at": ["x"]}):

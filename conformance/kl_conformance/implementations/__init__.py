@@ -1,1 +1,1 @@
-"""One file a framework: how to hand numbers over, and which implementations it has."""
+"""One file a package: which implementations it has, and what they say they compute."""

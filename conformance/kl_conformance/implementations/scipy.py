@@ -5,19 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from kl_conformance.implementation import Call, Implementation, Mixing
-from kl_conformance.implementations.numpy import NumPy
 from kl_reference.convention import Convention, Formula, Reduction, Side, Space
 from kl_reference.dtype import Dtype
 
 DOCS = "https://docs.scipy.org/doc/scipy/reference/generated/scipy."
 # SciPy has loops for these two; half types are converted before its functions see them.
 DTYPES = (Dtype.FLOAT64, Dtype.FLOAT32)
-
-
-class SciPy(NumPy):
-    """SciPy's functions on NumPy arrays."""
-
-    name = "scipy"
 
 
 def _rel_entr(modules: Any, call: Call) -> Any:

@@ -91,7 +91,8 @@ def axis(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     documented = subject.convention.axis
     if documented is None:
         return
-    moved = pair.moved(documented)
+    # Without rows there is one axis, and it has the classes: cross_entropy documents (C), and axis 1 of (N, C, …).
+    moved = pair.moved(documented if documented < len(pair.shape) else -1)
     for problem in subject.problems(moved):
         yield judge.lies(subject.evaluate(problem))
 

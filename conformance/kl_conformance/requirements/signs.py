@@ -33,7 +33,7 @@ def pointwise(subject: Subject, pair: Pair) -> Iterator[Judgement]:
 
 
 def log_sum_bound(problem: Problem) -> Array:
-    """Return P·log(P/Q) for the actual sums P and Q of what each answer element sums over."""
+    """Return P·log(P/Q) for the actual sums P and Q of what each answer element sums over; − P + Q if generalised."""
     if problem.normalise or problem.target.space is Space.LOGITS:
         return np.zeros(())
     p, q = probabilities(problem)
@@ -45,8 +45,9 @@ def log_sum_bound(problem: Problem) -> Array:
         totals = (p.sum(problem.axis), q.sum(problem.axis))
     else:
         totals = (np.array(math.fsum(p.ravel())), np.array(math.fsum(q.ravel())))
+    more = totals[1] - totals[0] if problem.formula is Formula.GENERALISED else 0.0
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(totals[0] > 0, totals[0] * np.log(totals[0] / totals[1]), 0.0)
+        return np.where(totals[0] > 0, totals[0] * np.log(totals[0] / totals[1]), 0.0) + more
 
 
 def gibbs(subject: Subject, pair: Pair) -> Iterator[Judgement]:

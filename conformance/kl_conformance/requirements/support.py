@@ -13,7 +13,7 @@ from kl_conformance.remembered import reference
 from kl_conformance.requirement import Check, Level, Requirement
 from kl_conformance.requirements import scope
 from kl_conformance.sketch import Array, Sketch, log_term, term
-from kl_conformance.subject import RefusedError, Subject
+from kl_conformance.subject import Evaluation, RefusedError, Subject
 from kl_reference.convention import Reduction, Side, Space
 from kl_reference.problem import Problem
 
@@ -54,7 +54,10 @@ def mathematically(
             found = where(*probabilities(problem))
             if not found.any():
                 continue
-            asked = subject.evaluate(problem)
+            asked = _answered(subject, problem)
+            if isinstance(asked, Judgement):
+                yield asked
+                continue
             yield judge.lies(asked)
             if exact and problem.reduction is Reduction.TERMS:
                 yield judge.exactly(asked, "must contribute exactly its limit", found)
@@ -82,14 +85,21 @@ def whole_row_masked(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         dead = ((p == 0) & (q == 0)).all(problem.axis)
         if not dead.any() or dead.all():
             continue
-        try:
-            asked = subject.evaluate(problem)
-        except RefusedError as refusal:
-            if not np.isnan(reference(problem).value).any():
-                raise
-            yield judge.passes(problem, subject.implementation.name, f"raised {refusal}")
-            continue
-        yield judge.inside(asked, ~np.isnan(asked.enclosure.value))
+        asked = _answered(subject, problem)
+        if isinstance(asked, Judgement):
+            yield asked
+        else:
+            yield judge.inside(asked, ~np.isnan(asked.enclosure.value))
+
+
+def _answered(subject: Subject, problem: Problem) -> Evaluation | Judgement:
+    """Return the answer, or that an error was given where nothing is defined: a row of zeros to be normalised."""
+    try:
+        return subject.evaluate(problem)
+    except RefusedError as refusal:
+        if not np.isnan(reference(problem).value).any():
+            raise
+        return judge.passes(problem, subject.implementation.name, f"raised {refusal}")
 
 
 def infinite(subject: Subject, pair: Pair) -> Iterator[Judgement]:

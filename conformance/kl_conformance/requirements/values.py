@@ -154,6 +154,7 @@ REQUIREMENTS = (
         reason="No row tolerance at vocabulary size notices one dropped element; an exact probe does.",
         check=exact_sum,
         applies=scope.both(
+            scope.formula(Formula.PLAIN, Formula.CROSS_ENTROPY),  # + q brings in e^(log q), which is rounded
             scope.offers(Reduction.SUM, Reduction.ROWS),
             scope.takes(Side.TARGET, Space.PROBABILITY),
             scope.takes(Side.MODEL, Space.LOG),

@@ -1,0 +1,93 @@
+"""Keras: its KL losses and its KL metric."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from kl_conformance.implementation import Call, Implementation, Mixing, Weighting
+from kl_conformance.transform import Transform
+from kl_reference.convention import Convention, Reduction, Side, Space
+
+DOCS = "https://keras.io/api/losses/probabilistic_losses/"
+
+
+def _loss_class(modules: Any, call: Call) -> Any:
+    loss = modules.keras.losses.KLDivergence(dtype=call.dtype.label, **call.keywords)
+    return loss(call.target, call.model, sample_weight=call.weights)
+
+
+def _loss_function(modules: Any, call: Call) -> Any:
+    return modules.keras.losses.kl_divergence(call.target, call.model)
+
+
+def _metric(modules: Any, call: Call) -> Any:
+    metric = modules.keras.metrics.KLDivergence(dtype=call.dtype.label)
+    return metric(call.target, call.model, sample_weight=call.weights)
+
+
+# Keras documents a clip to [0, 1]; its source clips to [keras.config.epsilon(), 1], and so says what it computes.
+CLIPPED = Convention(
+    target=(Space.PROBABILITY,),
+    model=(Space.PROBABILITY,),
+    reductions={"none": Reduction.ROWS},
+    axis=-1,
+    order=(Side.TARGET, Side.MODEL),
+    clip=(1e-7, 1.0),
+)
+
+IMPLEMENTATIONS = (
+    Implementation(
+        name="keras.losses.KLDivergence",
+        framework="tensorflow",
+        package="keras",
+        convention=Convention(
+            target=CLIPPED.target,
+            model=CLIPPED.model,
+            reductions={
+                "none": Reduction.ROWS,
+                "sum": Reduction.SUM,
+                "sum_over_batch_size": Reduction.ROWMEAN,
+            },
+            default="sum_over_batch_size",
+            axis=-1,
+            order=CLIPPED.order,
+            clip=CLIPPED.clip,
+        ),
+        call=_loss_class,
+        transforms=frozenset(Transform),
+        documentation=DOCS + "#kldivergence-class",
+        broadcasts=False,
+        mixing=Mixing.TOLD,
+        weightings=(
+            Weighting("none", Reduction.ROWS),
+            Weighting("sum", Reduction.SUM),
+            Weighting("sum_over_batch_size", Reduction.ROWMEAN),
+            Weighting("mean_with_sample_weight", Reduction.ROWMEAN, by_weights=True, versions=">=3.7"),
+        ),
+    ),
+    Implementation(
+        name="keras.losses.kl_divergence",
+        framework="tensorflow",
+        package="keras",
+        convention=CLIPPED,
+        call=_loss_function,
+        transforms=frozenset(Transform),
+        documentation=DOCS + "#kl_divergence-function",
+        broadcasts=False,
+    ),
+    Implementation(
+        name="keras.metrics.KLDivergence",
+        framework="tensorflow",
+        package="keras",
+        convention=replace(CLIPPED, reductions={"mean": Reduction.ROWMEAN}, default="mean"),
+        call=_metric,
+        # It adds up in variables of its own, through which nothing is differentiated.
+        transforms=frozenset(),
+        gradients=frozenset(),
+        documentation="https://keras.io/api/metrics/probabilistic_metrics/#kldivergence-class",
+        broadcasts=False,
+        mixing=Mixing.TOLD,
+        weightings=(Weighting("mean", Reduction.ROWMEAN, by_weights=True),),
+    ),
+)

@@ -1,0 +1,86 @@
+"""TorchMetrics: its KL divergence as function and metric."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from kl_conformance.implementation import Call, Implementation
+from kl_conformance.transform import Function, Transform
+from kl_reference.convention import Convention, Reduction, Side, Space
+from kl_reference.dtype import Dtype
+
+DOCS = "https://lightning.ai/docs/torchmetrics/stable/regression/kl_divergence.html#"
+# "Half precision is only support on GPU for this metric."
+DTYPES = (Dtype.FLOAT64, Dtype.FLOAT32)
+
+
+def _function(modules: Any, call: Call) -> Any:
+    def function(p: Any, q: Any) -> Any:
+        ask = modules.torchmetrics.functional.regression.kl_divergence
+        return ask(p, q, log_prob=call.log_target, **_reduction(call))
+
+    return _in_rows(call, function)
+
+
+def _metric(modules: Any, call: Call) -> Any:
+    def metric(p: Any, q: Any) -> Any:
+        made = modules.torchmetrics.regression.KLDivergence(log_prob=call.log_target, **_reduction(call))
+        return made.to(p.device)(p, q)
+
+    return _in_rows(call, metric)
+
+
+def _reduction(call: Call) -> dict[str, Any]:
+    return {name: value for name, value in call.keywords.items() if name != "axis"}
+
+
+def _in_rows(call: Call, ask: Function) -> Any:
+    """Ask for tensors of shape (N, d), as is documented, and give rows the shape they came in."""
+    p, q = call.target, call.model
+    if p.ndim == 2 or p.shape != q.shape:
+        return ask(p, q)
+    answer = ask(p.reshape(-1, p.shape[-1]), q.reshape(-1, q.shape[-1]))
+    return answer.reshape(p.shape[:-1]) if call.reduction == "none" else answer
+
+
+OF_PROBABILITIES = Convention(
+    target=(Space.PROBABILITY,),
+    model=(Space.PROBABILITY,),
+    reductions={"none": Reduction.ROWS, "sum": Reduction.SUM, "mean": Reduction.ROWMEAN},
+    default="mean",
+    axis=-1,
+    order=(Side.TARGET, Side.MODEL),
+    normalise=True,
+)
+# A call has both distributions in one space, and what it does with them differs: two Conventions, not two spaces.
+OF_LOGARITHMS = replace(OF_PROBABILITIES, target=(Space.LOG,), model=(Space.LOG,), normalise=False)
+# For one row "none" of the metric is a number without axes, as every metric of this library gives it.
+OF_METRIC = replace(
+    OF_PROBABILITIES, reductions={"sum": Reduction.SUM, "mean": Reduction.ROWMEAN}, default="mean"
+)
+
+FUNCTION = Implementation(
+    name="torchmetrics.functional.regression.kl_divergence",
+    framework="torch",
+    package="torchmetrics",
+    needs=("torchmetrics",),
+    convention=OF_PROBABILITIES,
+    call=_function,
+    transforms=frozenset({Transform.TOGETHER, Transform.LATER}),
+    documentation=DOCS + "torchmetrics.functional.kl_divergence",
+    dtypes=DTYPES,
+    broadcasts=False,
+)
+
+IMPLEMENTATIONS = (
+    FUNCTION,
+    replace(FUNCTION, name=f"{FUNCTION.name}(log_prob)", convention=OF_LOGARITHMS),
+    replace(
+        FUNCTION,
+        name="torchmetrics.regression.KLDivergence",
+        convention=OF_METRIC,
+        call=_metric,
+        documentation=DOCS + "torchmetrics.KLDivergence",
+    ),
+)

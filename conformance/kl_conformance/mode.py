@@ -1,0 +1,58 @@
+"""The ways of running a call that make columns of their own: as it is made, or compiled."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from kl_conformance.implementation import Call, Framework, Implementation
+from kl_conformance.remembered import Memory
+from kl_conformance.requirement import Requirement
+from kl_conformance.transform import Transform
+
+EAGER = "eager"
+# What a compiler may change is answers and gradients; what else a call does is asked of it as it is made.
+CHAPTERS = ("values", "support", "reductions", "gradients")
+KEPT = 64  # compiled functions
+
+
+def modes(implementation: Implementation, framework: Framework) -> tuple[str, ...]:
+    """Return the modes an implementation has columns in: compiled ones where it promises that it can be."""
+    able = Transform.COMPILED in implementation.transforms and Transform.COMPILED not in implementation.lacks
+    return (EAGER, *framework.compiled_modes) if able else (EAGER,)
+
+
+def spared(requirement: Requirement, mode: str) -> str | None:
+    """Return why a requirement is not put to a mode, or None where it is."""
+    if mode == EAGER or requirement.chapter in CHAPTERS:
+        return None
+    return f"compiled calls are asked chapters {', '.join(CHAPTERS)}; the others in column {EAGER}"
+
+
+def ran(implementation: Implementation, framework: Framework, modules: Any, mode: str) -> Implementation:
+    """Return an implementation whose every call is compiled, once for each shape; itself where calls are eager.
+
+    What the compiler refuses, the call raises: that is broken, and not the harness.
+    """
+    if mode == EAGER:
+        return implementation
+    compiler = framework.compiled_modes[mode]
+    functions: Memory[Any] = Memory(KEPT)
+
+    def call(own: Any, asked: Call) -> Any:
+        def plain(target: Any, model: Any) -> Any:
+            return implementation.call(own, replace(asked, target=target, model=model))
+
+        if asked.weights is not None or asked.mask is not None:  # tensors that would become constants
+            return framework.compiled(modules, compiler, plain)(asked.target, asked.model)
+        function = functions.get(_form(asked), lambda: framework.compiled(modules, compiler, plain))
+        return function(asked.target, asked.model)
+
+    return replace(implementation, call=call)
+
+
+def _form(call: Call) -> tuple[Any, ...]:
+    """Return what a compiler sees of a call: all but the numbers."""
+    tensors = ((tuple(each.shape), str(each.dtype)) for each in (call.target, call.model))
+    options = tuple(sorted((name, repr(value)) for name, value in call.options.items()))
+    return call.target_space, call.model_space, call.reduction, call.axis, call.dtype, *tensors, options

@@ -1,0 +1,57 @@
+"""A package that one implementation needs beside its framework is nobody else's affair."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from kl_cases.problems import Profile
+from kl_conformance import catalogue, plan, registry
+from kl_conformance.implementation import AbsentError, Modules
+from kl_conformance.plan import Planned, Selection
+from kl_conformance.session import Session
+from kl_reports.result import Result, Verdict
+
+OWN = registry.implementation("scipy.special.rel_entr")
+
+
+def settled(session: Session, *needs: str) -> Result:
+    """Return the verdict of one cell, of SciPy's function with further needs."""
+    needy = replace(OWN, name=f"needy of {needs}", package="a-distribution", needs=needs)
+    column = plan.columns(needy)[0]
+    return session.settle(Planned(catalogue.REQUIREMENTS["signs/pointwise"], needy, column))
+
+
+def test_what_is_not_installed_is_missing_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its cells are MISSING with the reason and the command that helps; others of the framework are judged."""
+    (tmp_path / "breaks_when_imported.py").write_text("import json\nraise OSError('no libfoo')\n", "utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    session = Session(Selection(profile=Profile.QUICK))
+    absent, broken = settled(session, "no_such_package.inner"), settled(session, "breaks_when_imported")
+    assert (absent.verdict, broken.verdict) == (Verdict.MISSING, Verdict.MISSING)
+    assert absent.detail.startswith("no_such_package.inner is not installed (")
+    assert absent.detail.endswith("install it with pip install a-distribution")
+    assert "breaks_when_imported fails to import (OSError: no libfoo)" in broken.detail
+    assert settled(session).verdict is Verdict.PASS
+    assert settled(session, "json").verdict is Verdict.PASS
+
+
+def test_what_is_brought_is_an_attribute() -> None:
+    """Of ``a.b`` the package ``a`` is the attribute, with ``b`` imported; what is absent is tried once."""
+    modules = Modules({"np": object()})
+    assert modules.bring("json.decoder") is json
+    assert modules.json.decoder is json.decoder
+    for _ in range(2):
+        with pytest.raises(AbsentError, match="pip install no_such_package"):
+            modules.bring("no_such_package")
+    assert not hasattr(modules, "no_such_package")
+
+
+def test_every_framework_loads_without_the_packages_of_its_implementations() -> None:
+    """What an implementation needs is not its framework, whose own name another package may not bear."""
+    for each in registry.IMPLEMENTATIONS.values():
+        assert each.framework not in {need.partition(".")[0] for need in each.needs}
+        assert each.package in {each.framework, "keras"} or each.needs
