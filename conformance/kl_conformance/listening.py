@@ -46,7 +46,15 @@ def _loaded(name: str) -> Any:
 
 @contextmanager
 def listening() -> Generator[set[str]]:
-    """Gather the names of what is called in this thread, among :func:`known`."""
+    """Gather the names of what is called in this thread, among :func:`known`.
+
+    Raises
+    ------
+    RuntimeError
+        Somebody else listens: there is one place for a profiler, and one in C cannot be put back.
+    """
+    if taken():
+        raise RuntimeError("a profiler is at work in this thread")
     names, heard = known(), set[str]()
 
     def hear(frame: FrameType, event: str, argument: Any) -> None:
@@ -55,12 +63,16 @@ def listening() -> Generator[set[str]]:
         elif event == "c_call" and frame.f_code not in names and _hashable(argument) and argument in names:
             heard.add(names[argument])
 
-    before = sys.getprofile()
     sys.setprofile(hear)
     try:
         yield heard
     finally:
-        sys.setprofile(before)
+        sys.setprofile(None)
+
+
+def taken() -> bool:
+    """Whether a profiler is at work in this thread already."""
+    return sys.getprofile() is not None
 
 
 def _hashable(thing: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cProfile
 import sys
 from typing import Any
 
@@ -12,6 +13,7 @@ from scipy import special, stats
 from kl_conformance.listening import listening
 from kl_conformance.verification import verify
 from kl_reports.result import Verdict
+from kl_trials.asked import settled, subject
 
 ENTROPY = "scipy.stats.entropy"
 HALVES = np.array([0.5, 0.5])
@@ -35,7 +37,6 @@ def elsewhere(p: Any, q: Any, axis: int = 0) -> Any:
 
 def test_what_is_called_is_heard_and_nothing_else() -> None:
     """A call of a known function is heard for as long as somebody listens, and the profiler is left as it was."""
-    before = sys.getprofile()
     with listening() as heard:
         stats.entropy(HALVES, HALVES)
     assert heard == {ENTROPY}
@@ -45,7 +46,21 @@ def test_what_is_called_is_heard_and_nothing_else() -> None:
     assert silence == set()
     stats.entropy(HALVES, HALVES)
     assert silence == set()
-    assert sys.getprofile() is before
+    assert sys.getprofile() is None
+
+
+def test_whoever_profiles_keeps_the_place() -> None:
+    """A profiler is neither disturbed nor an error: the cell says why it is not judged."""
+    profiler = cProfile.Profile()
+    profiler.enable()
+    try:
+        with pytest.raises(RuntimeError, match="profiler"), listening():
+            pass
+        result = settled("modes/own-work", subject())
+    finally:
+        profiler.disable()
+    assert result.verdict is Verdict.UNSUPPORTED
+    assert "a profiler is at work" in result.detail
 
 
 @pytest.mark.parametrize(("kernel", "seen"), [(own, False), (odd_ones_elsewhere, True), (elsewhere, False)])

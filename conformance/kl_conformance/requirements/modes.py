@@ -12,7 +12,7 @@ from kl_cases.pair import Pair
 from kl_conformance import judge, registry, transformed
 from kl_conformance.implementation import Mixing
 from kl_conformance.judge import Judgement
-from kl_conformance.listening import listening
+from kl_conformance.listening import listening, taken
 from kl_conformance.requirement import Level, Requirement
 from kl_conformance.requirements import scope
 from kl_conformance.sketch import Array, Sketch
@@ -150,7 +150,9 @@ def _in(asked: Evaluation, due: Dtype) -> Judgement:
 
 def _brought(subject: Subject) -> str | None:
     known = subject.implementation.name in registry.IMPLEMENTATIONS
-    return "is one of the library's own" if known else None
+    if known:
+        return "is one of the library's own"
+    return "a profiler is at work, and nobody else can listen" if taken() else None
 
 
 def _mixes(subject: Subject) -> str | None:
