@@ -127,7 +127,7 @@ def divide_single(a: Pair, b: Array) -> Pair:
 
 def total(a: Pair, axis: int) -> tuple[Pair, int]:
     """Return the sum over an axis (kept, of length 1) by a tree of ``add``, and the depth of the tree."""
-    high, low = (np.moveaxis(part, axis, 0) for part in a)
+    high, low = (part.swapaxes(axis, 0) for part in a)
     if high.shape[0] == 0:
         high, low = np.zeros((2, 1, *high.shape[1:]))
     depth = 0
@@ -139,7 +139,7 @@ def total(a: Pair, axis: int) -> tuple[Pair, int]:
             (np.concatenate(parts) for parts in zip(paired, odd, strict=True)) if length % 2 else paired
         )
         depth += 1
-    return (np.moveaxis(high, 0, axis), np.moveaxis(low, 0, axis)), depth
+    return (high.swapaxes(0, axis), low.swapaxes(0, axis)), depth
 
 
 def log(a: Pair) -> Pair:

@@ -233,7 +233,7 @@ def sheet_shape(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
 
 def restored(part: Array, sheet: tuple[int, ...], axis: int, shape: tuple[int, ...]) -> Array:
     """Return the elements of a sheet of the shape (*outer, classes) in the shape it was made of."""
-    return np.moveaxis(part.reshape(sheet), -1, axis).reshape(shape)
+    return (part if axis == -1 else np.moveaxis(part.reshape(sheet), -1, axis)).reshape(shape)
 
 
 def _sheet(shape: tuple[int, ...]) -> tuple[int, int]:

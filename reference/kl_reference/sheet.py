@@ -89,7 +89,8 @@ def classes_last(values: NDArray[Any], axis: int) -> NDArray[Any]:
     An axis further out than the array reaches is one of length 1, as in broadcasting.
     """
     missing = max(-axis - values.ndim, 2 - values.ndim, 0)
-    return np.moveaxis(values.reshape((1,) * missing + values.shape), axis, -1)
+    wide = values.reshape((1,) * missing + values.shape) if missing else values
+    return wide if axis == -1 else np.moveaxis(wide, axis, -1)
 
 
 def cut(values: NDArray[Any], rows: slice, columns: slice) -> Array:
