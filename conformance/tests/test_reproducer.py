@@ -20,8 +20,9 @@ from kl_conformance.replay import Seen, replay
 from kl_conformance.reproducer import LINES, reproducer
 from kl_conformance.subject import Subject
 from kl_conformance.writing import LIBRARIES, NUMPY_LAYOUTS, runs
+from kl_reference.convention import Formula, Reduction
 from kl_reference.dtype import Dtype
-from kl_reports.result import Result, Run, Verdict
+from kl_reports.result import Column, Result, Run, Verdict
 from kl_trials.asked import MODULES, settled, subject
 
 REL_ENTR = "scipy.special.rel_entr"
@@ -235,3 +236,38 @@ def test_every_library_writes_every_format(library: str, dtype: Dtype) -> None:
     assert "[0.25] * 36" in text
     assert "(4, 9)" in text
     assert re.search(r"\b(float64|float32|float16|bfloat16)\b", text)
+
+
+@pytest.mark.parametrize(
+    ("note", "above"),
+    [
+        ("", "ones_like(value)"),
+        ("the upstream gradient is huge", "-80.0"),
+        ("the upstream gradient is one row expanded", None),
+    ],
+)
+def test_what_comes_from_above_is_what_the_witness_says(note: str, above: str | None) -> None:
+    """Where every gradient is 0, what is right tells no upstream gradient from another; the note does."""
+    zero, allowed = ["f64:0000000000000000"] * 2, ["f64:3fd6802900000000"] * 2
+    sides = {"space": "probability", "shape": [2], "bits": ["f16:0400", "f16:3c00"]}
+    witness = {
+        "formula": Formula.GENERALISED.value,
+        "reduction": Reduction.TERMS.value,
+        "axis": -1,
+        "clip": None,
+        "normalise": False,
+        "dtype": "float16",
+        "layout": "contiguous",
+        "target": sides,
+        "model": sides,
+        "call": "gradient by the model of jax.scipy.special.kl_div(target=probability, model=probability)",
+        "got": ["f64:7ff0000000000000", zero[1]],
+        "right": zero,
+        "allowed": allowed,
+        "at": [0],
+        "note": note,
+    }
+    kl_div = registry.implementation("jax.scipy.special.kl_div")
+    column = Column(kl_div.name, "jax", "1", "cpu", "float16", "eager")
+    script = reproducer("gradients/upstream", column, plan.convention(kl_div), witness)
+    assert (above in script) if above else script == ""
