@@ -232,7 +232,8 @@ def _lines(
         operand = problem.side(each)
         layout = other or own_layout if each is Side.MODEL else own_layout
         yield f"{name} = {library.array(operand.values, operand.dtype, column.device)}"
-        if layout != "contiguous":
+        # A layout of an axis 1 leaves what has none as it is.
+        if layout != "contiguous" and (layout != "permuted-3d" or operand.values.ndim > 1):
             yield f"{name} = {library.laid(name, layout)}  # {layout}"
     operands = {
         each: library.log_softmax(name) if _led(question, each) else name

@@ -271,3 +271,31 @@ def test_what_comes_from_above_is_what_the_witness_says(note: str, above: str | 
     column = Column(kl_div.name, "jax", "1", "cpu", "float16", "eager")
     script = reproducer("gradients/upstream", column, plan.convention(kl_div), witness)
     assert (above in script) if above else script == ""
+
+
+def test_a_layout_that_leaves_a_vector_as_it_is_is_not_written() -> None:
+    """One axis has no other to change places with."""
+    sides = {"space": "probability", "shape": [2], "bits": ["f32:3f000000", "f32:3f000000"]}
+    witness = {
+        "formula": Formula.PLAIN.value,
+        "reduction": Reduction.TERMS.value,
+        "axis": -1,
+        "clip": None,
+        "normalise": False,
+        "dtype": "float32",
+        "layout": "permuted-3d",
+        "target": sides,
+        "model": sides,
+        "call": "scipy.special.rel_entr(target=probability, model=probability)",
+        "got": ["f64:3ff0000000000000", "f64:0000000000000000"],
+        "right": ["f64:0000000000000000"] * 2,
+        "allowed": ["f64:3e80000000000000"] * 2,
+        "at": [0],
+        "note": "",
+    }
+    kl = registry.implementation(REL_ENTR)
+    column = Column(kl.name, "scipy", "1", "cpu", "float32", "eager")
+    script = reproducer("layouts/permuted-3d", column, plan.convention(kl), witness)
+    assert script
+    assert "moveaxis" not in script
+    assert replay(script) is Seen.RIGHT  # SciPy is not wrong: the script runs, to its end
