@@ -45,8 +45,8 @@ def brought(name: str, folder: Path) -> Brought | None:
         None where what lies there is no function, class or object written out in that file.
     """
     place, _, attribute = name.rpartition(":")
-    path = (folder / place).resolve() if place.endswith(".py") else _module(place, folder)
-    call = None if path is None or not attribute.isidentifier() else _called(path, attribute)
+    path = _file(place, folder)
+    call = None if path is None else _called(_statement(path, attribute))
     if path is None or call is None:
         return None
     if place.endswith(".py"):
@@ -59,17 +59,13 @@ def brought(name: str, folder: Path) -> Brought | None:
 def defined(name: str, folder: Path) -> bool:
     """Whether a file plainly defines a function or class at ``module:attribute`` or ``file.py:attribute``."""
     place, _, attribute = name.rpartition(":")
-    path = (folder / place).resolve() if place.endswith(".py") else _module(place, folder)
-    last = None
-    for statement in _body(path) if path is not None else ():
-        match statement:
-            case ast.FunctionDef(name=given) | ast.ClassDef(name=given) if given == attribute:
-                last = statement
-            case ast.Assign(targets=[ast.Name(id=given)]) if given == attribute:
-                last = None
-            case _:
-                pass
-    return last is not None
+    path = _file(place, folder)
+    return path is not None and isinstance(_statement(path, attribute), ast.FunctionDef | ast.ClassDef)
+
+
+def _file(place: str, folder: Path) -> Path | None:
+    """Return the file of ``file.py``, or of a module that is written in Python."""
+    return (folder / place).resolve() if place.endswith(".py") else _module(place, folder)
 
 
 def _module(name: str, folder: Path) -> Path | None:
@@ -86,28 +82,33 @@ def _module(name: str, folder: Path) -> Path | None:
     return Path(origin) if origin is not None and origin.endswith(".py") else None
 
 
-def _called(path: Path, attribute: str) -> str | None:
-    """Return how what bears that name in a file is called; None where the file does not say what it is."""
+def _statement(path: Path, attribute: str) -> ast.stmt | None:
+    """Return the last statement of a file that gives something a name; None where there is none to be read."""
+    try:
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+    except (OSError, SyntaxError, ValueError):
+        return None
     found = None
-    for statement in _body(path):
+    for statement in body:
         match statement:
-            case ast.FunctionDef(name=name) if name == attribute:
-                found = FUNCTION
-            case ast.ClassDef(name=name) if name == attribute:
-                found = MADE
-            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call() as value) if name == attribute:
-                made = ast.unparse(value.func).rpartition(".")[2]
-                found = None if made in {"Implementation", "replace", "adapted"} else FUNCTION
-            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Lambda()) if name == attribute:
-                found = FUNCTION
+            case (
+                ast.FunctionDef(name=name) | ast.ClassDef(name=name) | ast.Assign(targets=[ast.Name(id=name)])
+            ):
+                found = statement if name == attribute else found
             case _:
                 pass
     return found
 
 
-def _body(path: Path) -> list[ast.stmt]:
-    """Return the statements of a file; none where it is no Python that can be read."""
-    try:
-        return ast.parse(path.read_text(encoding="utf-8")).body
-    except (OSError, SyntaxError, ValueError):
-        return []
+def _called(statement: ast.stmt | None) -> str | None:
+    """Return how what a statement gives a name to is called; None where it does not say what it is."""
+    match statement:
+        case ast.FunctionDef() | ast.Assign(value=ast.Lambda()):
+            return FUNCTION
+        case ast.ClassDef():
+            return MADE
+        case ast.Assign(value=ast.Call() as value):
+            made = ast.unparse(value.func).rpartition(".")[2]
+            return None if made in {"Implementation", "replace", "adapted"} else FUNCTION
+        case _:
+            return None
