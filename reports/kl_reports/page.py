@@ -18,6 +18,7 @@ from kl_reports import finding
 from kl_reports.chart import Chart, charts
 from kl_reports.evidence import Evidence
 from kl_reports.exchange import put
+from kl_reports.formula import formula
 from kl_reports.issue import issue
 from kl_reports.matrix import matrix, severity
 from kl_reports.result import Result, Run, Verdict
@@ -41,7 +42,7 @@ from kl_reports.worked import summed, worked
 
 # Drill-downs are written worst first until they fill so many characters; the run file has the rest. A page of
 # 20,000 cells stays under 1.5 MB, one of fewer has more room.
-_ROOM, _LEAST_ROOM, _CELL = 1_000_000, 130_000, 60
+_ROOM, _LEAST_ROOM, _CELL = 1_000_000, 110_000, 60
 _HELD_ROOM = 60_000
 _CHART_ROOM, _LEAST_CHART_ROOM, _CHART = 400_000, 80_000, 20
 
@@ -119,7 +120,7 @@ def _environment() -> Environment:
     )
     names: dict[str, Any] = {"levels": LEVELS, "looks": LOOKS, "verdicts": tuple(Verdict)}
     names.update(anchor=anchor, fragment=finding.fragment)
-    filters: dict[str, Any] = {"count": count, "moment": moment, "shorten": shorten}
+    filters: dict[str, Any] = {"count": count, "formula": formula, "moment": moment, "shorten": shorten}
     filters.update(breakable=_breakable, parts=_parts, web=finding.web)
     environment.globals.update(names)
     environment.filters.update(filters)
