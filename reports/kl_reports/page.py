@@ -38,7 +38,7 @@ from kl_reports.wording import (
     used,
     visible,
 )
-from kl_reports.worked import summed, worked
+from kl_reports.worked import in_ulps, in_units, summed, worked
 
 # Drill-downs are written worst first until they fill so many characters; the run file has the rest. A page of
 # 20,000 cells stays under 1.5 MB, one of fewer has more room.
@@ -180,7 +180,9 @@ def _cell(
         "where": column_words(column_of(run, result.column)),
         "witness": witness,
         "worked": "" if witness is None else worked(witness),
+        "ulps": ("", "") if witness is None else in_ulps(witness),
         "allowance": summed(result.budget),
+        "units": in_units(result.budget, result.headroom),
         "used": ""
         if result.headroom is None or result.headroom != result.headroom
         else used(result.headroom),
