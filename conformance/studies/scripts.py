@@ -20,8 +20,8 @@ sys.path.extend(
     for house in ("conformance", "cases", "reports", "reference")
 )
 
+from kl_conformance.execution import Seen, execute
 from kl_conformance.proving import scripted
-from kl_conformance.replay import Seen, replay
 from kl_reports.exchange import RunFileError, read
 from kl_reports.result import Run, Verdict
 
@@ -68,7 +68,7 @@ def executed(found: Iterable[Shown]) -> Iterator[Shown]:
             if importlib.util.find_spec(each.framework) is None:
                 yield each
             else:
-                waiting[pool.submit(replay, each.script)] = each
+                waiting[pool.submit(execute, each.script)] = each
         for done in as_completed(waiting):
             each = waiting[done]
             yield Shown(each.framework, each.script, each.cells, done.result())

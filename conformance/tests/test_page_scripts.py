@@ -12,8 +12,8 @@ from html import unescape
 from pathlib import Path
 
 from kl_conformance import host, registry
+from kl_conformance.execution import Seen, execute
 from kl_conformance.findings import evidence
-from kl_conformance.replay import Seen, replay
 from kl_conformance.reproducer import LINES
 from kl_trials import command
 
@@ -30,7 +30,7 @@ def scripts(page: Path) -> list[str]:
 def unshown(found: list[str]) -> str:
     """Execute scripts in clean processes, and return those that do not show their failure."""
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        seen = list(pool.map(replay, found))
+        seen = list(pool.map(execute, found))
     return "\n\n".join(script for script, one in zip(found, seen, strict=True) if one is not Seen.FAILURE)
 
 
