@@ -1,18 +1,23 @@
-"""Whether every reproducer of a run shows its failure, each executed in a clean process.
+"""Whether every reproducer of a run shows its failure, each executed in a process of its own.
 
-Run ``python conformance/studies/scripts.py RUN…`` where the frameworks of the runs are installed. As many scripts are
-executed at a time as there are cores; what takes long is the framework's import.
+Run ``python conformance/studies/scripts.py RUN…`` where the frameworks of the runs are installed. A process a core
+imports a framework and forks a child for each script, which is the first to call it. What does not show its failure
+there is executed again by a fresh interpreter before it is named.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
+import re
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 
 sys.path.extend(
@@ -20,13 +25,17 @@ sys.path.extend(
     for house in ("conformance", "cases", "reports", "reference")
 )
 
-from kl_conformance.execution import Seen, execute
+from kl_conformance import host
+from kl_conformance.execution import SECONDS, Seen, execute
 from kl_conformance.proving import scripted
 from kl_reports.exchange import RunFileError, read
 from kl_reports.result import Run, Verdict
 
 BROKEN = {Verdict.FAIL, Verdict.EXPECTED, Verdict.NONDETERMINISTIC}
-EVERY = 25  # scripts between two lines of progress
+FORKED = Path(__file__).with_name("forked.py")
+SHOWN = "10"  # what forked.py says of a script whose assertion failed
+IMPORT = re.compile(r"^import ([\w.]+)", re.MULTILINE)
+CORES, MOST = os.cpu_count() or 1, 40  # scripts of a batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +70,37 @@ def scripts(runs: Iterable[Run]) -> tuple[list[Shown], Counter[str]]:
 
 
 def executed(found: Iterable[Shown]) -> Iterator[Shown]:
-    """Give each script with what it came to, in the order in which they end."""
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        waiting: dict[Future[Seen], Shown] = {}
-        for each in found:
-            if importlib.util.find_spec(each.framework) is None:
-                yield each
-            else:
-                waiting[pool.submit(execute, each.script)] = each
-        for done in as_completed(waiting):
-            each = waiting[done]
-            yield Shown(each.framework, each.script, each.cells, done.result())
+    """Give each script with what it came to."""
+    batches: list[list[Shown]] = []
+    for framework, members in groupby(sorted(found, key=_framework), key=_framework):
+        if importlib.util.find_spec(framework) is None:
+            yield from members
+        else:
+            own = list(members)
+            size = max(1, min(MOST, -(-len(own) // CORES)))
+            batches += [own[start : start + size] for start in range(0, len(own), size)]
+    with ThreadPoolExecutor(max_workers=CORES) as pool:
+        for done in as_completed([pool.submit(_batch, batch) for batch in batches]):
+            yield from done.result()
+
+
+def _framework(each: Shown) -> str:
+    return each.framework
+
+
+def _batch(batch: list[Shown]) -> list[Shown]:
+    """Execute scripts of one framework in children of one process; those that fail to show it, once more alone."""
+    modules = {name for each in batch for name in IMPORT.findall(each.script)}
+    asked = {"modules": sorted(modules), "scripts": [each.script for each in batch], "seconds": SECONDS}
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "asked.json"
+        file.write_text(json.dumps(asked), encoding="utf-8")
+        done = host.python(str(FORKED), str(file), seconds=SECONDS * (len(batch) + 1), folder=Path(folder))
+    codes = dict(enumerate(done.stdout.split()))
+    return [
+        replace(each, seen=Seen.FAILURE if codes.get(place) == SHOWN else execute(each.script))
+        for place, each in enumerate(batch)
+    ]
 
 
 def table(all_shown: Iterable[Shown], without: Mapping[str, int]) -> Iterator[str]:
@@ -100,7 +129,7 @@ def main(paths: list[str]) -> int:
     done: list[Shown] = []
     for each in executed(found):
         done.append(each)
-        if len(done) % EVERY == 0:
+        if len(done) % MOST == 0 or len(done) == len(found):
             print(f"{len(done)} of {len(found)}", file=sys.stderr, flush=True)
     print("\n".join(table(done, without)))
     wrong = [each for each in done if each.seen in {Seen.RIGHT, Seen.NOTHING}]
