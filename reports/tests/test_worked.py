@@ -94,12 +94,13 @@ def test_an_error_is_told_in_ulp_of_what_is_right() -> None:
     """In float32 0.25 is two million ulp away from 0.5 and 1e-9 is not one; from NaN nothing is away."""
     plain = witness([0.5], [-1.5], dtype="float32", got=[encode(0.25)], right=[encode(0.5)])
     assert in_ulps(show(plain)) == ("4.19e+06", "0.0168")
-    for other in (
+    others: tuple[dict[str, Any], ...] = (
         {"got": [encode(float("nan"))]},
         {"right": [encode(float("inf"))]},
         {"dtype": "int8"},
         {"got": []},
-    ):
+    )
+    for other in others:
         assert in_ulps(show({**plain, **other})) == ("", "")
 
 
