@@ -225,6 +225,12 @@ def merge(runs: tuple[Path, ...], output: Path) -> None:
     callback=several,
     help="Buckets that end in exit code 1, or none; regressed,newly-observed,missing if not said.",
 )
+@click.option(
+    "--replay",
+    "again",
+    is_flag=True,
+    help="Ask each changed cell again on both versions, in fresh environments where they are not installed.",
+)
 @click.option("--markdown", type=click.Path(path_type=Path), help="A summary for a CI job, as well.")
 @click.option(
     "--format",
@@ -234,7 +240,9 @@ def merge(runs: tuple[Path, ...], output: Path) -> None:
     show_default=True,
     help="How the comparison is printed.",
 )
-def compare(old: str, new: str, fail_on: tuple[str, ...], markdown: Path | None, form: str) -> None:
+def compare(
+    old: str, new: str, fail_on: tuple[str, ...], again: bool, markdown: Path | None, form: str
+) -> None:
     """Compare two runs: what regressed, what is fixed, and what moved inside what is allowed.
 
     OLD and NEW are run files, or folders of them. Only cells that asked the same problems are compared. Exit codes:
@@ -242,7 +250,7 @@ def compare(old: str, new: str, fail_on: tuple[str, ...], markdown: Path | None,
     """
     from kl_conformance.comparing import Asked, start
 
-    sys.exit(start(Asked(old, new, fail_on, form, markdown)))
+    sys.exit(start(Asked(old, new, fail_on, form, markdown, again)))
 
 
 @cli.command()

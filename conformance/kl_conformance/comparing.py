@@ -9,6 +9,7 @@ from pathlib import Path
 
 from kl_conformance import registry
 from kl_conformance.output import check_writable
+from kl_conformance.repeating import repeated
 from kl_conformance.showing import read_all
 from kl_reports.compare import Bucket, Comparison, IncomparableError, compare
 from kl_reports.comparison import as_json, commands, exit_code, markdown, text
@@ -29,6 +30,7 @@ class Asked:
     fail_on: tuple[str, ...] = ()
     form: str = "text"
     markdown: Path | None = None
+    again: bool = False
 
 
 def start(asked: Asked) -> int:
@@ -38,6 +40,8 @@ def start(asked: Asked) -> int:
         if asked.markdown is not None:
             check_writable(asked.markdown)
         comparison = compare(_run(asked.old), _run(asked.new))
+        if asked.again:
+            comparison = repeated(comparison, lambda words: print(words, file=sys.stderr))
         if asked.markdown is not None:
             put(asked.markdown, markdown(comparison))
     except (IncomparableError, RunFileError, registry.UnknownNameError) as error:
