@@ -53,12 +53,20 @@ class Moved:
 
 
 @dataclass(frozen=True, slots=True)
+class Row:
+    """One requirement in several places, or several requirements in one."""
+
+    places: tuple[Place, ...]
+    requirements: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Group:
-    """Cells of one bucket of which the same is to be said: where, and for which requirements."""
+    """Cells of one bucket of which the same is to be said."""
 
     why: str
     cells: int
-    places: tuple[tuple[Place, tuple[str, ...]], ...]
+    rows: tuple[Row, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,10 +201,15 @@ def _moved(change: Change) -> Moved:
         requirement=change.requirement,
         where=change.column.implementation,
         dtype=short_dtype(change.column.dtype),
-        before=ratio(before),
-        now=ratio(now),
+        before=_share(before),
+        now=_share(now),
         factor=ratio(_factor(change)),
     )
+
+
+def _share(headroom: float) -> str:
+    """Return a share as elsewhere, but of what is tiny its size: here it is told how small it has become."""
+    return f"{headroom:.0e}" if 0 < headroom < 0.005 else ratio(headroom)
 
 
 def _headrooms(change: Change) -> tuple[float, float]:
@@ -225,23 +238,27 @@ def _together(results: Iterable[Result | None]) -> Spread:
 
 
 def _groups(changes: Sequence[Change]) -> Iterator[Group]:
-    """Yield the cells of a bucket by what is to be said of them, then by where they are."""
+    """Yield the cells of a bucket by what is to be said of them."""
     reasons: dict[str, list[Change]] = {}
     for change in changes:
         reasons.setdefault(change.why, []).append(change)
     for why, members in sorted(reasons.items(), key=lambda entry: -len(entry[1])):
-        dtypes: dict[tuple[str, str], dict[str, None]] = {}
-        for change in members:
-            place = (change.column.implementation, change.requirement)
-            dtypes.setdefault(place, {})[short_dtype(change.column.dtype)] = None
-        requirements: dict[Place, list[str]] = {}
-        for (name, requirement), own in dtypes.items():
-            requirements.setdefault(Place(name, ordered(own), ""), []).append(requirement)
-        places = tuple((place, tuple(own)) for place, own in sorted(requirements.items(), key=_first))
-        yield Group(why, len(members), places)
+        yield Group(why, len(members), _rows(members))
 
 
-def _first(entry: tuple[Place, list[str]]) -> tuple[str, int]:
-    """Return a sort key that keeps an implementation's entries together, the fullest first."""
-    place, requirements = entry
-    return place.name, -len(requirements)
+def _rows(changes: Sequence[Change]) -> tuple[Row, ...]:
+    """Return cells by requirement or by place, whichever is shorter."""
+    dtypes: dict[tuple[str, str], dict[str, None]] = {}
+    for change in changes:
+        key = (change.requirement, change.column.implementation)
+        dtypes.setdefault(key, {})[short_dtype(change.column.dtype)] = None
+    places: dict[str, list[Place]] = {}
+    requirements: dict[Place, list[str]] = {}
+    for (requirement, name), own in dtypes.items():
+        place = Place(name, ordered(own), "")
+        places.setdefault(requirement, []).append(place)
+        requirements.setdefault(place, []).append(requirement)
+    if len(places) <= len(requirements):
+        return tuple(Row(tuple(own), (requirement,)) for requirement, own in places.items())
+    rows = (Row((place,), tuple(own)) for place, own in requirements.items())
+    return tuple(sorted(rows, key=lambda row: -len(row.requirements)))
