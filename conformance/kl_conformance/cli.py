@@ -231,6 +231,7 @@ def merge(runs: tuple[Path, ...], output: Path) -> None:
     is_flag=True,
     help="Ask each changed cell again on both versions, in fresh environments where they are not installed.",
 )
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="An HTML page of the comparison.")
 @click.option("--markdown", type=click.Path(path_type=Path), help="A summary for a CI job, as well.")
 @click.option(
     "--format",
@@ -241,7 +242,13 @@ def merge(runs: tuple[Path, ...], output: Path) -> None:
     help="How the comparison is printed.",
 )
 def compare(
-    old: str, new: str, fail_on: tuple[str, ...], again: bool, markdown: Path | None, form: str
+    old: str,
+    new: str,
+    fail_on: tuple[str, ...],
+    again: bool,
+    output: Path | None,
+    markdown: Path | None,
+    form: str,
 ) -> None:
     """Compare two runs: what regressed, what is fixed, and what moved inside what is allowed.
 
@@ -250,7 +257,7 @@ def compare(
     """
     from kl_conformance.comparing import Asked, start
 
-    sys.exit(start(Asked(old, new, fail_on, form, markdown, again)))
+    sys.exit(start(Asked(old, new, fail_on, form, markdown, again, output)))
 
 
 @cli.command()

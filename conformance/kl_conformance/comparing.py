@@ -9,10 +9,12 @@ from pathlib import Path
 
 from kl_conformance import registry
 from kl_conformance.output import check_writable
+from kl_conformance.proving import scripted
 from kl_conformance.repeating import repeated
 from kl_conformance.showing import read_all
 from kl_reports.compare import Bucket, Comparison, IncomparableError, compare
 from kl_reports.comparison import as_json, commands, exit_code, markdown, text
+from kl_reports.comparison_page import write_comparison_page
 from kl_reports.exchange import RunFileError, put
 from kl_reports.merge import merge
 from kl_reports.result import Run
@@ -31,19 +33,25 @@ class Asked:
     form: str = "text"
     markdown: Path | None = None
     again: bool = False
+    page: Path | None = None
 
 
 def start(asked: Asked) -> int:
     """Compare, print, and return 1 where a cell is in a bucket that fails, 2 where there is nothing to compare."""
     try:
         fail_on = _buckets(asked.fail_on)
-        if asked.markdown is not None:
-            check_writable(asked.markdown)
-        comparison = compare(_run(asked.old), _run(asked.new))
+        for path in (asked.markdown, asked.page):
+            if path is not None:
+                check_writable(path)
+        old, new = _run(asked.old), _run(asked.new)
+        comparison = compare(old, new) if asked.page is None else compare(scripted(old), scripted(new))
         if asked.again:
             comparison = repeated(comparison, lambda words: print(words, file=sys.stderr))
         if asked.markdown is not None:
             put(asked.markdown, markdown(comparison))
+        if asked.page is not None:
+            write_comparison_page(comparison, asked.page)
+            print(f"Page: {asked.page}", file=sys.stderr)
     except (IncomparableError, RunFileError, registry.UnknownNameError) as error:
         print(f"kl-conformance compare: {error}", file=sys.stderr)
         return CANNOT
