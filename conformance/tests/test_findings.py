@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from kl_conformance import registry
+from kl_conformance.execution import Seen, execute
 from kl_conformance.expectation import Expectation, recorded
 from kl_conformance.findings import evidence, findings
-from kl_conformance.replay import Seen, replay
 
 DOCUMENT = Path(__file__).parents[1] / "FINDINGS.md"
 ENTRIES = [entry for framework in registry.FRAMEWORKS for entry in recorded(framework)]
@@ -44,7 +44,7 @@ def test_a_reproducer_shows_its_finding(entry: Expectation) -> None:
     installed = registry.installed_version("scipy")
     if not entry.versions.contains(installed):
         pytest.skip(f"recorded for SciPy {entry.versions}, {installed} is installed")
-    assert replay(evidence()[entry.id]["script"]) is Seen.FAILURE
+    assert execute(evidence()[entry.id]["script"]) is Seen.FAILURE
 
 
 def test_nothing_is_kept_that_is_not_recorded() -> None:
