@@ -209,9 +209,15 @@ PLAIN = {
 }
 _TORCHMETRICS = "torchmetrics.functional.regression.kl_divergence"
 _ROWS = "*(x.reshape(-1, x.shape[-1]) for x in ({target}, {model}))"  # it takes shape (N, d) and no other
-CLASSES_SECOND = {"torch.nn.functional.cross_entropy", "torch.nn.CrossEntropyLoss"}  # the axis is no argument
+CLASSES_SECOND = ("torch.nn.functional.cross_entropy", "torch.nn.CrossEntropyLoss")  # the axis is no argument
 CALLS = {
     "torch.nn.CrossEntropyLoss": "torch.nn.CrossEntropyLoss({keywords})({model}, {target})",
+    "torch.nn.functional.cross_entropy(label_smoothing)": (
+        "torch.nn.functional.cross_entropy({model}, {target}, label_smoothing=0.1, {keywords})"
+    ),
+    "torch.nn.CrossEntropyLoss(label_smoothing)": (
+        "torch.nn.CrossEntropyLoss(label_smoothing=0.1, {keywords})({model}, {target})"
+    ),
     "torch.distributions.kl_divergence(probs)": (
         "torch.distributions.kl_divergence(*map(lambda x: torch.distributions.Categorical(probs=x), "
         "({target}, {model})))"
@@ -274,7 +280,7 @@ def call_of(
     spelt = ", ".join(f"{key}={value}" for key, value in said.items())
     if brought is not None:
         return brought.call.format(tensors=f"{first}, {second}", keywords=spelt).replace(", )", ")")
-    if column.implementation in CLASSES_SECOND and "axis" in said:
+    if column.implementation.startswith(CLASSES_SECOND) and "axis" in said:
         raise UnwritableError("an axis that is not the second")
     if column.implementation in CALLS:
         text = CALLS[column.implementation]

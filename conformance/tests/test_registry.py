@@ -19,6 +19,8 @@ ASKED = [
     "torch.nn.KLDivLoss",
     "torch.nn.functional.cross_entropy",
     "torch.nn.CrossEntropyLoss",
+    "torch.nn.functional.cross_entropy(label_smoothing)",
+    "torch.nn.CrossEntropyLoss(label_smoothing)",
     "torch.distributions.kl_divergence",
     "torch.distributions.kl_divergence(probs)",
     "torchmetrics.functional.regression.kl_divergence",
@@ -41,7 +43,7 @@ ASKED = [
 
 
 def test_everybody_is_known() -> None:
-    """Twenty-two implementations of four frameworks are known by name, each with the page that promises it."""
+    """Twenty-four implementations of four frameworks are known by name, each with the page that promises it."""
     assert list(IMPLEMENTATIONS) == ASKED
     for each in IMPLEMENTATIONS.values():
         assert each.framework in FRAMEWORKS
@@ -134,7 +136,7 @@ def test_all_requirements_meet_all_columns() -> None:
         (Selection(implementations=("scipy.stats.entropy",), dtypes=("float16",)), 0),
         (Selection(implementations=("scipy.stats.entropy", "scipy.stats.entropy")), 2),
         (Selection(implementations=("scipy.stats.entropy", "torch.nn.KLDivLoss"), frameworks=("torch",)), 8),
-        (Selection(frameworks=("torch",), devices=("cuda",), modes=("eager",)), 28),
+        (Selection(frameworks=("torch",), devices=("cuda",), modes=("eager",)), 36),
         (Selection(implementations=(RIGHT, BROKEN), dtypes=("float64",)), 2),
         (Selection(frameworks=("jax",), devices=("cpu",), modes=("jit",)), 24),
         (Selection(implementations=("keras.losses.kl_divergence",), modes=("eager", "graph", "xla")), 24),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 from kl_conformance.frameworks.torch import ADVICE, silence
@@ -12,6 +13,7 @@ from kl_reference.convention import Convention, Formula, Reduction, Space
 from kl_reference.dtype import Dtype
 
 DOCS = "https://docs.pytorch.org/docs/stable/"
+SMOOTHING = 0.1
 
 
 def _functional(modules: Any, call: Call) -> Any:
@@ -50,6 +52,10 @@ def _second_axis(torch: Any, call: Call) -> tuple[dict[str, Any], Any, Any]:
     if axis is None:
         return keywords, call.model, call.target
     return keywords, torch.movedim(call.model, axis, 1), torch.movedim(call.target, axis, 1)
+
+
+def _smoothed(call: Call) -> Call:
+    return replace(call, options={**call.options, "label_smoothing": SMOOTHING})
 
 
 def _data_as_arguments(modules: Any, call: Call) -> Any:
@@ -104,8 +110,6 @@ LEGACY = (
     Spelling({"size_average": False, "reduction": "batchmean"}, Reduction.SUM),
 )
 
-# Labels smoothed by ε are the cross-entropy of (1 − ε)·p + ε/K. A Convention has no word for a target that is mixed
-# with the uniform distribution, so `label_smoothing` is left at 0 here.
 CROSS_ENTROPY = Convention(
     formula=Formula.CROSS_ENTROPY,
     target=(Space.PROBABILITY,),
@@ -176,6 +180,30 @@ IMPLEMENTATIONS = (
         package="torch",
         convention=CROSS_ENTROPY,
         call=_cross_entropy_module,
+        transforms=frozenset(Transform),
+        documentation=DOCS + "generated/torch.nn.CrossEntropyLoss.html",
+        broadcasts=False,
+        needs_distributions=True,
+        legacy=LEGACY_ROWS,
+    ),
+    Implementation(
+        name="torch.nn.functional.cross_entropy(label_smoothing)",
+        framework="torch",
+        package="torch",
+        convention=replace(CROSS_ENTROPY, smoothing=SMOOTHING),
+        call=lambda modules, call: _cross_entropy(modules, _smoothed(call)),
+        transforms=frozenset(Transform),
+        documentation=DOCS + "generated/torch.nn.functional.cross_entropy.html",
+        broadcasts=False,
+        needs_distributions=True,
+        legacy=LEGACY_ROWS,
+    ),
+    Implementation(
+        name="torch.nn.CrossEntropyLoss(label_smoothing)",
+        framework="torch",
+        package="torch",
+        convention=replace(CROSS_ENTROPY, smoothing=SMOOTHING),
+        call=lambda modules, call: _cross_entropy_module(modules, _smoothed(call)),
         transforms=frozenset(Transform),
         documentation=DOCS + "generated/torch.nn.CrossEntropyLoss.html",
         broadcasts=False,
