@@ -31,12 +31,14 @@ FRAMEWORKS: dict[str, Framework] = {
 
 
 def declared() -> list[Implementation]:
-    """Return what every module of ``implementations`` declares, framework by framework, package by package."""
+    """Return what every module of ``implementations`` declares, framework by framework, its own package first."""
     package = implementations.__name__
     found: list[Implementation] = []
     for module in sorted(each.name for each in iter_modules(implementations.__path__)):
         found += import_module(f"{package}.{module}").IMPLEMENTATIONS
-    return sorted(found, key=lambda each: list(FRAMEWORKS).index(each.framework))
+    return sorted(
+        found, key=lambda each: (list(FRAMEWORKS).index(each.framework), each.package != each.framework)
+    )
 
 
 IMPLEMENTATIONS: dict[str, Implementation] = {each.name: each for each in declared()}

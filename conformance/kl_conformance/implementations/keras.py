@@ -1,11 +1,14 @@
-"""Keras: its KL losses and its KL metric."""
+"""Keras: its KL losses and its KL metric, on each of its backends."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from kl_conformance.implementation import Call, Implementation, Mixing, Weighting
+from kl_conformance.implementation import AbsentError, Call, Implementation, Mixing, Weighting
 from kl_conformance.transform import Transform
 from kl_reference.convention import Convention, Reduction, Side, Space
 
@@ -26,6 +29,17 @@ def _metric(modules: Any, call: Call) -> Any:
     return metric(call.target, call.model, sample_weight=call.weights)
 
 
+def _on(backend: str, ask: Callable[[Any, Call], Any], modules: Any, call: Call) -> Any:
+    """Ask Keras on one of its backends, of which a process has one."""
+    keras = modules.keras
+    if keras.backend.backend() != backend:
+        told = f"Keras runs on {keras.backend.backend()} in this process"
+        raise AbsentError(f"{told}; unset KERAS_BACKEND, and ask for {backend} in a process of its own")
+    # On torch every tensor is led to Keras's own device first, a GPU where there is one.
+    with keras.device(call.model.device.type) if backend == "torch" else nullcontext():
+        return ask(modules, call)
+
+
 # Keras documents a clip to [0, 1]; its source clips to [keras.config.epsilon(), 1], and so says what it computes.
 CLIPPED = Convention(
     target=(Space.PROBABILITY,),
@@ -36,7 +50,7 @@ CLIPPED = Convention(
     clip=(1e-7, 1.0),
 )
 
-IMPLEMENTATIONS = (
+OWN = (
     Implementation(
         name="keras.losses.KLDivergence",
         framework="tensorflow",
@@ -91,3 +105,11 @@ IMPLEMENTATIONS = (
         weightings=(Weighting("mean", Reduction.ROWMEAN, by_weights=True),),
     ),
 )
+
+
+def _backed(by: str, own: Implementation) -> Implementation:
+    name = own.name if by == "tensorflow" else f"{own.name}({by})"
+    return replace(own, name=name, framework=by, needs=("keras",), call=partial(_on, by, own.call))
+
+
+IMPLEMENTATIONS = tuple(_backed(by, each) for by in ("tensorflow", "torch", "jax") for each in OWN)
