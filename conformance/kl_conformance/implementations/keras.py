@@ -8,9 +8,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from kl_conformance.implementation import AbsentError, Call, Implementation, Mixing, Weighting
+from kl_conformance.implementation import ALL_DTYPES, AbsentError, Call, Implementation, Mixing, Weighting
 from kl_conformance.transform import Transform
 from kl_reference.convention import Convention, Reduction, Side, Space
+from kl_reference.dtype import Dtype
 
 DOCS = "https://keras.io/api/losses/probabilistic_losses/"
 
@@ -107,9 +108,17 @@ OWN = (
 )
 
 
+# Where operands meet, Keras makes float32 of float64 on every backend but TensorFlow's ("force to be 32-bit dtype"):
+# a float64 loss is a float32 number there. https://github.com/keras-team/keras/issues/23704
+NARROW = (Dtype.FLOAT32, Dtype.FLOAT16, Dtype.BFLOAT16)
+KEPT = {"tensorflow": ALL_DTYPES, "torch": NARROW, "jax": NARROW}
+POLICIES = {Transform.AUTOCAST: "has dtype policies of its own, and promises nothing under torch.autocast"}
+
+
 def _backed(by: str, own: Implementation) -> Implementation:
     name = own.name if by == "tensorflow" else f"{own.name}({by})"
-    return replace(own, name=name, framework=by, needs=("keras",), call=partial(_on, by, own.call))
+    call, lacks = partial(_on, by, own.call), POLICIES if by == "torch" else own.lacks
+    return replace(own, name=name, framework=by, needs=("keras",), call=call, dtypes=KEPT[by], lacks=lacks)
 
 
-IMPLEMENTATIONS = tuple(_backed(by, each) for by in ("tensorflow", "torch", "jax") for each in OWN)
+IMPLEMENTATIONS = tuple(_backed(by, each) for by in KEPT for each in OWN)
