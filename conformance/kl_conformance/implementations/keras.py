@@ -18,16 +18,16 @@ DOCS = "https://keras.io/api/losses/probabilistic_losses/"
 
 def _loss_class(modules: Any, call: Call) -> Any:
     loss = modules.keras.losses.KLDivergence(dtype=call.dtype.label, **call.keywords)
-    return loss(call.target, call.model, sample_weight=call.weights)
+    return loss(*call.arguments, sample_weight=call.weights)
 
 
 def _loss_function(modules: Any, call: Call) -> Any:
-    return modules.keras.losses.kl_divergence(call.target, call.model)
+    return modules.keras.losses.kl_divergence(*call.arguments)
 
 
 def _metric(modules: Any, call: Call) -> Any:
     metric = modules.keras.metrics.KLDivergence(dtype=call.dtype.label)
-    return metric(call.target, call.model, sample_weight=call.weights)
+    return metric(*call.arguments, sample_weight=call.weights)
 
 
 def _on(backend: str, ask: Callable[[Any, Call], Any], modules: Any, call: Call) -> Any:
