@@ -7,6 +7,7 @@ import re
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
+from functools import lru_cache
 from typing import Any, cast
 
 from kl_reports import number
@@ -60,7 +61,8 @@ def parse(line: bytes) -> Mapping[str, Any]:
         raise LineError("not JSON") from None
     if not isinstance(data, dict):
         raise LineError("not a JSON object")
-    if _deeper(data, _DEEPEST):
+    # Whatever is nested so deep has as many brackets; few lines do, and only those are walked.
+    if line.count(b"[") + line.count(b"{") > _DEEPEST and _deeper(data, _DEEPEST):
         raise LineError(f"nested more than {_DEEPEST} deep")
     return cast("dict[str, Any]", data)
 
@@ -149,11 +151,16 @@ def encode_result(result: Result) -> dict[str, Any]:
     if result.witness is not None:
         data["witness"] = plain(result.witness)
     if result.spread is not None:
-        data["spread"] = {
-            each.name: {str(place): number for place, number in getattr(result.spread, each.name).items()}
-            for each in fields(Spread)
-        }
+        data["spread"] = encode_spread(result.spread)
     return data
+
+
+def encode_spread(spread: Spread) -> dict[str, dict[str, int]]:
+    """Return a spread as a JSON object."""
+    return {
+        each.name: {str(place): number for place, number in getattr(spread, each.name).items()}
+        for each in fields(Spread)
+    }
 
 
 def encode_run(run: Run) -> Iterator[dict[str, Any]]:
@@ -189,11 +196,18 @@ def decode_result(data: Mapping[str, Any]) -> Result:
         witness=_object(data, "witness") if data.get("witness") is not None else None,
         deviation=_text(data, "deviation") if data.get("deviation") is not None else None,
         seconds=_real(data, "seconds") if "seconds" in data else 0.0,
-        spread=_spread(_object(data, "spread")) if data.get("spread") is not None else None,
+        spread=decode_spread(_object(data, "spread")) if data.get("spread") is not None else None,
     )
 
 
-def _spread(data: Mapping[str, Any]) -> Spread:
+def decode_spread(data: Mapping[str, Any]) -> Spread:
+    """Return the spread a JSON object holds.
+
+    Raises
+    ------
+    LineError
+        When one of its counts is missing, or no number.
+    """
     return Spread(
         **{
             each.name: {_number(key): _whole(entries, key) for key in entries}
@@ -203,6 +217,7 @@ def _spread(data: Mapping[str, Any]) -> Spread:
     )
 
 
+@lru_cache(maxsize=1024)  # few places, met in every spread
 def _number(key: str) -> int:
     if not re.fullmatch(r"-?[0-9]{1,18}", key):
         raise LineError(f"{key[:40]!r} is not a whole number")
