@@ -125,7 +125,7 @@ class History:
 
     @property
     def sentence(self) -> str:
-        """Since when it is broken, such as ``broken since 2.12.0; last good: 2.11.0``."""
+        """What became of it, such as ``good in 2.10.0; broken between 2.11.0 and 2.12.0``."""
         told = self.versions
         if not told:
             return "nothing was judged"
@@ -133,8 +133,9 @@ class History:
             f"{'fixed' if new.is_good else 'broken'} between {old.column.version} and {new.column.version}"
             for old, new in self.turns
         ]
-        first = told[0]
-        begin = f"{'good' if first.is_good else 'broken'} in {first.column.version}, the oldest asked"
+        begin = f"{'good' if told[0].is_good else 'broken'} in {told[0].column.version}"
+        if len(told) == 1:
+            return f"{begin}, the only version judged"
         return "; ".join([begin, *words]) if words else f"{begin}, and in all after it"
 
 

@@ -18,6 +18,7 @@ GZIP = 31  # zlib's name for "gzip container, largest window"
 MAGIC = b"\x1f\x8b"  # how every gzip file begins
 _CHUNK = 1024  # bytes inflated at a time: where the file is damaged, at most so much before it is lost
 
+_COUNTS = tuple(each.name for each in fields(Spread))
 _DEEPEST = 64  # what is nested deeper is no witness, and would exhaust the stack of whoever walks it
 
 
@@ -157,10 +158,7 @@ def encode_result(result: Result) -> dict[str, Any]:
 
 def encode_spread(spread: Spread) -> dict[str, dict[str, int]]:
     """Return a spread as a JSON object."""
-    return {
-        each.name: {str(place): number for place, number in getattr(spread, each.name).items()}
-        for each in fields(Spread)
-    }
+    return {name: {str(place): count for place, count in getattr(spread, name).items()} for name in _COUNTS}
 
 
 def encode_run(run: Run) -> Iterator[dict[str, Any]]:
@@ -208,13 +206,13 @@ def decode_spread(data: Mapping[str, Any]) -> Spread:
     LineError
         When one of its counts is missing, or no number.
     """
-    return Spread(
-        **{
-            each.name: {_number(key): _whole(entries, key) for key in entries}
-            for each in fields(Spread)
-            for entries in [_object(data, each.name)]
-        }
-    )
+    return Spread(*(_counts(_object(data, name), name) for name in _COUNTS))
+
+
+def _counts(data: Mapping[str, Any], key: str) -> dict[int, int]:
+    if not {*map(type, data.values())} <= {int}:
+        raise LineError(f"{key!r} holds something that is not a whole number")
+    return {_number(place): count for place, count in data.items()}
 
 
 @lru_cache(maxsize=1024)  # few places, met in every spread
@@ -265,7 +263,7 @@ def _whole(data: Mapping[str, Any], key: str) -> int:
 
 def _real(data: Mapping[str, Any], key: str) -> float:
     try:
-        return number.decode(_text(data, key)).value
+        return number.real(_text(data, key))
     except ValueError as error:
         raise LineError(f"{key!r}: {error}") from None
 

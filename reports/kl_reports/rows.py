@@ -147,6 +147,13 @@ class _Texts:
 
     def __init__(self) -> None:
         self._contents: dict[str | None, None] = {}
+        self._met: dict[str | tuple[str, ...], str] = {}
+
+    def again(self, value: str | tuple[str, ...]) -> str:
+        """Do as :meth:`add`, for what is met in many cells."""
+        if value not in self._met:
+            self._met[value] = self.add(value)
+        return self._met[value]
 
     def add(self, value: Any) -> str:
         """Return a value as JSON in ASCII, and remember it."""
@@ -181,9 +188,9 @@ class _Texts:
 
 def _said(texts: _Texts, result: Result) -> tuple[str | None, ...]:
     return (
-        texts.add(result.detail) if result.detail else None,
-        texts.add(result.budget) if result.budget else None,
-        None if result.deviation is None else texts.add(result.deviation),
+        texts.again(result.detail) if result.detail else None,
+        texts.again(result.budget) if result.budget else None,
+        None if result.deviation is None else texts.again(result.deviation),
         None if result.witness is None else texts.add(result.witness),
         None if result.spread is None else texts.add(encode_spread(result.spread)),
     )
@@ -218,12 +225,12 @@ def _results(connection: Connection, this: int) -> Iterator[Result]:
             columns[column][0],
             Verdict[verdict],
             detail[said[0]] or "",
-            None if headroom is None else number.decode(headroom).value,
+            None if headroom is None else number.real(headroom),
             budget[said[1]] or (),
             problems,
             witness[said[3]],
             deviation[said[2]],
-            number.decode(seconds).value,
+            number.real(seconds),
             spread[said[4]],
         )
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -66,11 +68,12 @@ class Store:
         RunFileError
             It is no run file that can be read.
         """
-        record, run = identified(path)
-        with self._database.writing() as connection:
-            known = connection.execute(select(RUNS.c.id).where(RUNS.c.record == record)).first()
-            if known is None:
-                rows.put(connection, record, str(path.absolute()), run)
+        with _uncollected():
+            record, run = identified(path)
+            with self._database.writing() as connection:
+                known = connection.execute(select(RUNS.c.id).where(RUNS.c.record == record)).first()
+                if known is None:
+                    rows.put(connection, record, str(path.absolute()), run)
         return record, known is None
 
     def entries(self) -> list[Entry]:
@@ -80,7 +83,7 @@ class Store:
 
     def run(self, name: str) -> Run:
         """Return the run of an id, or of the start of one, as it was read from its file."""
-        with self._database.reading() as connection:
+        with _uncollected(), self._database.reading() as connection:
             return rows.get(connection, self._number(connection, name))
 
     def named(self, name: str) -> list[Entry]:
@@ -96,7 +99,10 @@ class Store:
             return [each for each in _entries(connection) if each.number == number]
 
     def cells(self, name: str) -> list[Judgement]:
-        """Return every cell of a version, such as ``torch==2.12``, as it was judged last."""
+        """Return every cell of a run, by its id, or of a version such as ``torch==2.12``, as it was judged last."""
+        if _ID.fullmatch(name):
+            with self._database.reading() as connection:
+                return list(_judgements(connection, RESULTS.c.run == self._number(connection, name)))
         requirement = self._asked(name)
         found = dict[str, Judgement]()
         with self._database.reading() as connection:
@@ -207,6 +213,18 @@ class Store:
         )
 
 
+@contextmanager
+def _uncollected() -> Generator[None]:
+    """Keep the collector from walking again and again through a run, where hardly anything is garbage."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
 class _Borne(NamedTuple):
     """A version that a column of a run bears: its package's, and its framework's where that is another."""
 
@@ -287,7 +305,7 @@ def _judgements(connection: Connection, mine: ColumnElement[bool]) -> Iterator[J
             row.problem_set,
             Column(*(getattr(row, each.name) for each in _COLUMN)),
             Verdict[row.verdict],
-            None if row.headroom is None else number.decode(row.headroom).value,
+            None if row.headroom is None else number.real(row.headroom),
             row.problems,
             json.loads(row.detail or '""'),
             json.loads(row.deviation or "null"),
