@@ -5,29 +5,28 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
-from kl_cases.corpus import Case, cases_for
-from kl_cases.distributions import FAMILIES
 from kl_cases.pair import Pair
-from kl_cases.problems import Profile, Recipe, build
+from kl_cases.problems import Profile
 from kl_conformance import judge
 from kl_conformance.diagnosis import diagnose
-from kl_conformance.expectation import Expectation, expected_of, permitted_to, question
+from kl_conformance.expectation import Expectation, expected_of, permitted_to
 from kl_conformance.implementation import AbsentError
 from kl_conformance.judge import Grade, Judgement
+from kl_conformance.questions import questions, shapes
 from kl_conformance.requirement import Requirement
 from kl_conformance.search import search, shrink
 from kl_conformance.spreading import Spreading
 from kl_conformance.subject import RefusedError, Subject
 from kl_conformance.witness import witness
-from kl_reports.result import Result, Verdict
+from kl_reports.result import Fixed, Result, Verdict
 
 EXAMPLES = {Profile.QUICK: 2, Profile.STANDARD: 20, Profile.THOROUGH: 200}
-LONG = (2, 1025)  # the one long shape of the standard profile where every new shape is compiled
-GRID_SEED = 0  # the grid is the same on every run, so that two runs answer the same questions
 
 
 @dataclass(slots=True)
@@ -42,6 +41,19 @@ class Tally:
     grade: Grade | None = None
     excused: tuple[Pair, Judgement] | None = None
     spreading: Spreading = field(default_factory=Spreading)
+    fixed: Fixed | None = None
+    _print: Any = field(default_factory=lambda: blake2b(digest_size=8))
+
+    def mark(self, judgement: Judgement) -> None:
+        """Take in the bits of an answer to a fixed problem."""
+        if self.fixed is None:
+            got = np.where(np.isnan(judgement.got), np.nan, judgement.got)  # a NaN's payload is no answer
+            self._print.update(f"{got.shape}|{judgement.raised}|".encode() + got.tobytes())
+
+    def close(self) -> None:
+        """Keep what was given on the fixed problems, now that all of them were asked."""
+        headroom = None if self.closest is None else self.closest.headroom
+        self.fixed = Fixed(self.problems, headroom, self._print.hexdigest())
 
     def count(self, judgement: Judgement) -> None:
         """Take in one judgement that is not broken."""
@@ -111,7 +123,8 @@ class Cell:
             result = self._result(Verdict.FAIL, detail=f"Nothing can be judged after a call: {changed}.")
         seconds = time.monotonic() - began
         spread = self.tally.spreading.spread()
-        return replace(result, problems=self.tally.problems, seconds=seconds, spread=spread)
+        fixed = self.tally.fixed
+        return replace(result, problems=self.tally.problems, seconds=seconds, spread=spread, fixed=fixed)
 
     def _settle(self) -> Result:
         why = self.requirement.applies(self.subject)
@@ -130,9 +143,11 @@ class Cell:
                 )
                 return self._result(Verdict.FIXED, detail=detail, deviation=entry.id)
             replayed = replayed or seen
-        for pair, case in islice(self._questions(), 1 if self.requirement.once else None):
+        asked = questions(self.requirement, self.subject, self.profile)
+        for pair, case in islice(asked, 1 if self.requirement.once else None):
             if self._breaks(pair):
                 return self._broken(pair, case)
+        self.tally.close()
         for seed in () if self.requirement.once else self.seeds:
             found = self._search(seed)
             if found is not None:
@@ -141,34 +156,11 @@ class Cell:
             return self.deviates(replayed)
         return self._held() if self.tally.excused is None else self._follows(*self.tally.excused)
 
-    def _questions(self) -> Iterator[tuple[Pair, str | None]]:
-        """Yield the fixed problems: corpus, then grid."""
-        for case in cases_for(self.requirement.id):
-            if self._affords(case):
-                yield question(case), f"{case.chapter}/{case.id}"
-        for name in self.requirement.families:
-            for shape in self._shapes():
-                if (shape or (1,))[-1] >= FAMILIES[name].classes:
-                    corners: tuple[tuple[str, ...], ...] = tuple((each,) for each in self.requirement.corners)
-                    for corner in corners or ((),):
-                        yield build(Recipe(name, shape, self.subject.dtype, GRID_SEED, corner)), None
-
     def _search(self, seed: int) -> Pair | None:
         """Return a drawn pair that is broken, or None."""
         examples = EXAMPLES[self.profile]
-        return search(self.requirement, self.subject.dtype, self._shapes(), examples, seed, self._breaks)
-
-    def _affords(self, case: Case) -> bool:
-        """Whether a case is asked here: where each new shape is compiled, only in the dtype it was met in."""
-        if not self.subject.compiles or self.profile is Profile.THOROUGH:
-            return True
-        return case.dtype in {None, self.subject.dtype}
-
-    def _shapes(self) -> tuple[tuple[int, ...], ...]:
-        palette = self.requirement.palette[self.profile]
-        if self.subject.compiles and self.profile is Profile.STANDARD:
-            palette = (*self.requirement.palette[Profile.QUICK], LONG)
-        return self.requirement.shapes or palette
+        palette = shapes(self.requirement, self.subject, self.profile)
+        return search(self.requirement, self.subject.dtype, palette, examples, seed, self._breaks)
 
     def _judgements(self, pair: Pair) -> Iterator[Judgement]:
         """Yield what the requirement says of a pair; an implementation that raises has not held it."""
@@ -198,6 +190,8 @@ class Cell:
     def _breaks(self, pair: Pair) -> bool:
         """Ask about one pair; whether anything new is broken."""
         for judgement in self._judgements(pair):
+            if not self.requirement.once:
+                self.tally.mark(judgement)
             if self._news(judgement):
                 self.tally.problems += 1
                 self.first = _kind(judgement)

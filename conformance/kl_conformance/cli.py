@@ -200,6 +200,35 @@ def merge(runs: tuple[Path, ...], output: Path) -> None:
     sys.exit(join(runs, output))
 
 
+@cli.command()
+@click.argument("old")
+@click.argument("new")
+@click.option(
+    "--fail-on",
+    multiple=True,
+    callback=several,
+    help="Buckets that end in exit code 1, or none; regressed,newly-observed,missing if not said.",
+)
+@click.option("--markdown", type=click.Path(path_type=Path), help="A summary for a CI job, as well.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(("text", "json", "markdown", "github")),
+    default="text",
+    show_default=True,
+    help="How the comparison is printed.",
+)
+def compare(old: str, new: str, fail_on: tuple[str, ...], markdown: Path | None, form: str) -> None:
+    """Compare two runs: what regressed, what is fixed, and what moved inside what is allowed.
+
+    OLD and NEW are run files, or folders of them. Only cells that asked the same problems are compared. Exit codes:
+    0 nothing in a bucket that fails, 1 something is, 2 the two cannot be compared.
+    """
+    from kl_conformance.comparing import Asked, start
+
+    sys.exit(start(Asked(old, new, fail_on, form, markdown)))
+
+
 @cli.command("list")
 @click.argument("what", default="requirements", metavar="requirements|implementations|families|corpus|flags")
 def list_(what: str) -> None:

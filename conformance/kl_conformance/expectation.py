@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from kl_cases.corpus import Case
-from kl_cases.corpus import load as load_cases
-from kl_cases.pair import Measure, Pair
+from kl_cases.pair import Pair
 from kl_conformance import judge, registry
 from kl_conformance.judge import Judgement, Mask
 from kl_conformance.predicate import Predicate
+from kl_conformance.questions import case, question
 from kl_conformance.remembered import reference
 from kl_conformance.subject import Subject
 from kl_reference.convention import Reduction, Space
@@ -122,31 +121,6 @@ class Expectation:
         """Yield the witnesses as pairs, each with the id of its corpus case."""
         for name in self.witnesses:
             yield name, question(case(name))
-
-
-def case(name: str) -> Case:
-    """Return the corpus case called ``chapter/id``.
-
-    Raises
-    ------
-    ValueError
-        There is none.
-    """
-    chapter, _, own = name.partition("/")
-    found = next((each for each in load_cases(chapter) if each.id == own), None)
-    if found is None:
-        known = ", ".join(f"{chapter}/{each.id}" for each in load_cases(chapter))
-        raise ValueError(f"unknown case {name!r}; known: {known}")
-    return found
-
-
-def question(case: Case) -> Pair:
-    """Return a case as a pair; where only shapes matter, of equal probabilities."""
-    if case.pair is not None:
-        return case.pair
-    shape = case.shapes[0] if case.shapes else (3, 5)
-    equal = Measure(np.full(shape, 1.0 / max(shape[-1], 1) if shape else 1.0), Space.PROBABILITY)
-    return Pair(equal, equal, origin=f"case {case.id}")
 
 
 def _elements(problem: Problem, region: Predicate) -> Mapping[str, Any]:

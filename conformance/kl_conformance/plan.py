@@ -15,6 +15,7 @@ from kl_conformance import __version__, catalogue, registry
 from kl_conformance.guide import guide
 from kl_conformance.implementation import Implementation
 from kl_conformance.mode import EAGER, modes
+from kl_conformance.questions import problem_set
 from kl_conformance.requirement import Requirement
 from kl_reference.dtype import Dtype
 from kl_reports.result import Column, Header
@@ -196,7 +197,10 @@ def header(selection: Selection, planned: Sequence[Planned]) -> Header:
         profile=selection.profile.value,
         seed=selection.seed,
         environment=environment(packages),
-        requirements={each.requirement.id: described(each.requirement) for each in planned},
+        requirements={
+            name: described(each) | {"problems": problem_set(each, selection.profile)}
+            for name, each in {one.requirement.id: one.requirement for one in planned}.items()
+        },
         implementations={name: convention(each) for name, each in implementations.items()},
         columns={each.column.key: each.column for each in planned},
         planned=tuple(each.key for each in planned),
@@ -208,7 +212,7 @@ def environment(packages: Iterable[str]) -> Mapping[str, str]:
     """Return what the answers may depend on beside the inputs, for people."""
     versions = {
         name: version
-        for name in ("numpy", "scipy", *packages)
+        for name in ("numpy", "scipy", "hypothesis", *packages)
         if (version := registry.installed_version(name)) != "absent"
     }
     machine = f"{platform.system()} {platform.release()}, {platform.machine()}"
@@ -221,7 +225,7 @@ def environment(packages: Iterable[str]) -> Mapping[str, str]:
     }
 
 
-def described(requirement: Requirement) -> Mapping[str, Any]:
+def described(requirement: Requirement) -> dict[str, Any]:
     """Return a requirement as plain data, so that a run can be shown without the catalogue of its day."""
     return {
         "level": requirement.level.value,

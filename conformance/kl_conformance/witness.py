@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from kl_cases.bits import encode
-from kl_cases.pair import Pair
+from kl_cases.bits import decode, encode
+from kl_cases.pair import Measure, Pair
 from kl_conformance.judge import Judgement
+from kl_reference.convention import Space
 from kl_reference.dtype import Dtype
 from kl_reference.problem import Operand
+
+MOST = 8192  # numbers of a pair worth keeping: what was not made smaller is asked again by the run itself
 
 
 def witness(
@@ -35,6 +38,7 @@ def witness(
         "problem": problem.id,
         "pair": pair.id,
         "origin": pair.origin,
+        **({"question": encode_pair(pair)} if pair.p.values.size + pair.q.values.size <= MOST else {}),
         "case": case,
         "formula": problem.formula.value,
         "reduction": problem.reduction.value,
@@ -53,6 +57,36 @@ def witness(
         "note": judgement.note,
         **({"link": link} if link else {}),
     }
+
+
+def encode_pair(pair: Pair) -> Mapping[str, Any]:
+    """Return a pair as plain data: both sides in the space they were given in, and the class axis."""
+    return {"p": _measure(pair.p), "q": _measure(pair.q), "axis": pair.axis}
+
+
+def decode_pair(data: Mapping[str, Any], origin: str = "") -> Pair:
+    """Return the pair that :func:`encode_pair` made data of.
+
+    Raises
+    ------
+    ValueError
+        It is no such data; the message says what is wrong with it.
+    """
+    try:
+        sides = [_decoded(data[side]) for side in ("p", "q")]
+        return Pair(sides[0], sides[1], axis=int(data["axis"]), origin=origin)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"no pair of distributions: {type(error).__name__}: {error}") from None
+
+
+def _measure(measure: Measure) -> Mapping[str, Any]:
+    bits = encode(measure.values.ravel(), Dtype.FLOAT64)
+    return {"space": measure.space.value, "shape": list(measure.values.shape), "bits": bits}
+
+
+def _decoded(data: Mapping[str, Any]) -> Measure:
+    values = decode(data["bits"])[0] if data["bits"] else np.zeros(0)
+    return Measure(values.reshape([int(size) for size in data["shape"]]), Space(data["space"]))
 
 
 def _operand(operand: Operand) -> Mapping[str, Any]:

@@ -254,7 +254,7 @@ def test_a_full_disk_ends_a_worker_in_words(tmp_path: Path) -> None:
     """Where a worker's file can no longer grow, that is said, and what was written before is kept."""
     asked = f"{sys.executable} -m kl_conformance run scipy.special.rel_entr {' '.join(QUICK)}"
     done = subprocess.run(
-        ["bash", "-c", f"ulimit -f 12; exec {asked}"],
+        ["bash", "-c", f"ulimit -f 14; exec {asked}"],
         cwd=tmp_path,
         env=host.environment(),
         capture_output=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from kl_cases.bits import decode
 from kl_cases.pair import Measure, Pair
 from kl_conformance import judge
 from kl_conformance.judge import Judgement
-from kl_conformance.witness import witness
+from kl_conformance.witness import decode_pair, encode_pair, witness
 from kl_reference.convention import Space
 from kl_reference.dtype import Dtype
 from kl_reference.problem import Operand, Problem
@@ -75,3 +76,31 @@ def test_a_witness_says_where_it_comes_from() -> None:
     assert "link" not in seen
     known = witness(judgement, question, case="support/x", link="https://example.org")
     assert (known["case"], known["link"]) == ("support/x", "https://example.org")
+
+
+@given(st.lists(st.integers(0, 2**64 - 1), min_size=6, max_size=6), st.sampled_from(Space))
+def test_a_question_comes_back_bit_for_bit(patterns: list[int], space: Space) -> None:
+    """A pair kept in a run file is the same question again: numbers, spaces, shapes and axis."""
+    numbers = np.array(patterns, dtype=np.uint64).view(np.float64)
+    asked = Pair(
+        Measure(numbers[:3].reshape(3, 1), space), Measure(numbers[3:].reshape(3, 1), Space.LOG), axis=0
+    )
+    back = decode_pair(json.loads(json.dumps(encode_pair(asked))))
+    assert back.id == asked.id
+    assert back.axis == asked.axis
+    for side in ("p", "q"):
+        assert getattr(back, side).space is getattr(asked, side).space
+        assert np.array_equal(getattr(back, side).values, getattr(asked, side).values, equal_nan=True)
+
+
+def test_a_question_without_elements_comes_back() -> None:
+    """No rows are a question too."""
+    empty = Pair(Measure(np.zeros((0, 3)), Space.PROBABILITY), Measure(np.zeros((0, 3)), Space.LOG))
+    assert decode_pair(encode_pair(empty)).shape == (0, 3)
+
+
+@pytest.mark.parametrize("damage", [{}, {"p": 1, "q": 1, "axis": 0}, {"p": {}, "q": {}, "axis": -1}])
+def test_what_is_no_question_is_said_so(damage: dict[str, Any]) -> None:
+    """A damaged witness is an error in words, not a question nobody asked."""
+    with pytest.raises(ValueError, match="no pair of distributions"):
+        decode_pair(damage)

@@ -1,7 +1,7 @@
 """How long a store takes to ingest a million results, and to give two runs of 20,000 cells back to be compared.
 
-Run ``python reports/benchmarks/storing.py`` (two minutes; ``--store URL`` for another database than an SQLite file, which
-must be empty). The runs are of fifty versions; headroom, seconds and spread differ in every cell of every run, so that
+Run ``python reports/benchmarks/storing.py`` (two minutes; ``--store URL`` for another database than an SQLite file, an
+empty one). The runs are of fifty versions; headroom, seconds and spread differ in every cell of every run, so that
 hardly a text of theirs repeats, which real runs of one seed mostly do. What counts is the time of one processor.
 """
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any, cast
 
 from kl_reports import number
-from kl_reports.result import Column, Header, Result, Run, Verdict
+from kl_reports.result import Column, Fixed, Header, Result, Run, Verdict
 from kl_reports.spread import Spread
 
 GZIP = 31  # zlib's name for "gzip container, largest window"
@@ -153,6 +153,11 @@ def encode_result(result: Result) -> dict[str, Any]:
         data["witness"] = plain(result.witness)
     if result.spread is not None:
         data["spread"] = encode_spread(result.spread)
+    if result.fixed is not None:
+        fixed = result.fixed
+        data["fixed"] = {"problems": fixed.problems, "bits": fixed.bits}
+        if fixed.headroom is not None:
+            data["fixed"]["headroom"] = number.encode(fixed.headroom)
     return data
 
 
@@ -195,7 +200,13 @@ def decode_result(data: Mapping[str, Any]) -> Result:
         deviation=_text(data, "deviation") if data.get("deviation") is not None else None,
         seconds=_real(data, "seconds") if "seconds" in data else 0.0,
         spread=decode_spread(_object(data, "spread")) if data.get("spread") is not None else None,
+        fixed=_fixed(_object(data, "fixed")) if data.get("fixed") is not None else None,
     )
+
+
+def _fixed(data: Mapping[str, Any]) -> Fixed:
+    headroom = _real(data, "headroom") if data.get("headroom") is not None else None
+    return Fixed(_whole(data, "problems"), headroom, _text(data, "bits"))
 
 
 def decode_spread(data: Mapping[str, Any]) -> Spread:

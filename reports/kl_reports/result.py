@@ -57,6 +57,26 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class Fixed:
+    """What a cell gave on the problems that are the same in every run: the corpus and the grid.
+
+    Parameters
+    ----------
+    problems
+        How many judgements.
+    headroom
+        Largest error ÷ allowed error over them; None where nothing was measured.
+    bits
+        A hash of every output, bit for bit (16 hexadecimal digits): two runs that asked the same problems and
+        got the same numbers have the same.
+    """
+
+    problems: int
+    headroom: float | None
+    bits: str
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """One cell judged.
 
@@ -85,6 +105,9 @@ class Result:
         Time the cell took.
     spread
         How the errors lie within what is allowed; None where nothing was measured, and in files of an earlier day.
+    fixed
+        What was given on the problems that every run asks; None where one of them is broken already, and in files
+        of an earlier day.
     """
 
     requirement: str
@@ -99,6 +122,7 @@ class Result:
     deviation: str | None = None
     seconds: float = 0.0
     spread: Spread | None = None
+    fixed: Fixed | None = None
 
     @property
     def cell(self) -> str:
@@ -121,7 +145,8 @@ class Header:
     environment
         Python, platform, processor, versions of the packages asked; for people, in order.
     requirements
-        For each id: ``level``, ``sentence``, ``formula``, ``reason``, ``link``, ``revision``.
+        For each id: ``level``, ``sentence``, ``formula``, ``reason``, ``link``, ``revision``, and ``problems``, a
+        hash of the problems that every run of this suite and profile asks.
     implementations
         For each name: ``framework``, ``documentation`` and the Convention as text, one entry a property.
     columns

@@ -1,0 +1,104 @@
+"""The fixed problems: the corpus and the grid, which every run of a profile asks, today and next year."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from hashlib import blake2b
+
+import numpy as np
+
+from kl_cases.corpus import Case, cases_for
+from kl_cases.corpus import load as load_cases
+from kl_cases.distributions import FAMILIES
+from kl_cases.family import Shape
+from kl_cases.pair import Measure, Pair
+from kl_cases.problems import Profile, Recipe, build
+from kl_conformance.requirement import Requirement
+from kl_conformance.subject import Subject
+from kl_reference.convention import Space
+from kl_reference.dtype import Dtype
+
+LONG = (2, 1025)  # the one long shape of the standard profile where every new shape is compiled
+GRID_SEED = 0  # the grid is the same on every run, so that two runs answer the same questions
+
+
+def case(name: str) -> Case:
+    """Return the corpus case called ``chapter/id``.
+
+    Raises
+    ------
+    ValueError
+        There is none.
+    """
+    chapter, _, own = name.partition("/")
+    found = next((each for each in load_cases(chapter) if each.id == own), None)
+    if found is None:
+        known = ", ".join(f"{chapter}/{each.id}" for each in load_cases(chapter))
+        raise ValueError(f"unknown case {name!r}; known: {known}")
+    return found
+
+
+def question(case: Case) -> Pair:
+    """Return a case as a pair; where only shapes matter, of equal probabilities."""
+    if case.pair is not None:
+        return case.pair
+    shape = case.shapes[0] if case.shapes else (3, 5)
+    equal = Measure(np.full(shape, 1.0 / max(shape[-1], 1) if shape else 1.0), Space.PROBABILITY)
+    return Pair(equal, equal, origin=f"case {case.id}")
+
+
+def questions(
+    requirement: Requirement, subject: Subject, profile: Profile
+) -> Iterator[tuple[Pair, str | None]]:
+    """Yield the fixed problems of a requirement, the corpus with the ids of its cases first, then the grid."""
+    for case in cases_for(requirement.id):
+        if _affords(subject, case, profile):
+            yield question(case), f"{case.chapter}/{case.id}"
+    for name in requirement.families:
+        for shape in shapes(requirement, subject, profile):
+            if (shape or (1,))[-1] >= FAMILIES[name].classes:
+                for corner in _corners(requirement):
+                    yield build(Recipe(name, shape, subject.dtype, GRID_SEED, corner)), None
+
+
+def shapes(requirement: Requirement, subject: Subject, profile: Profile) -> tuple[Shape, ...]:
+    """Return the shapes asked of a subject; fewer where each new one is compiled."""
+    palette = requirement.palette[profile]
+    if subject.compiles and profile is Profile.STANDARD:
+        palette = (*requirement.palette[Profile.QUICK], LONG)
+    return requirement.shapes or palette
+
+
+def problem_set(requirement: Requirement, profile: Profile) -> str:
+    """Return a hash of what every run of a profile asks: cells with another one cannot be compared.
+
+    It is made of the cases, the shapes, and one pair of each family, so that it changes whenever what is drawn
+    does; 16 hexadecimal digits.
+    """
+    digest = blake2b(digest_size=8)
+    for case in cases_for(requirement.id):
+        digest.update(f"{case.chapter}/{case.id}|{case.dtype}|{question(case).id}\n".encode())
+    for name in requirement.families:
+        for corner in _corners(requirement):
+            digest.update(f"{name}|{corner}|{_drawn(name, corner)}\n".encode())
+    asked = requirement.shapes or requirement.palette[profile]
+    digest.update(f"{asked}|{requirement.once}|{LONG}".encode())
+    return digest.hexdigest()
+
+
+def _affords(subject: Subject, case: Case, profile: Profile) -> bool:
+    """Whether a case is asked here: where each new shape is compiled, only in the dtype it was met in."""
+    if not subject.compiles or profile is Profile.THOROUGH:
+        return True
+    return case.dtype in {None, subject.dtype}
+
+
+def _corners(requirement: Requirement) -> tuple[tuple[str, ...], ...]:
+    return tuple((each,) for each in requirement.corners) or ((),)
+
+
+@cache
+def _drawn(name: str, corner: tuple[str, ...]) -> str:
+    """Return the id of one small pair of a family."""
+    return build(Recipe(name, (2, max(4, FAMILIES[name].classes)), Dtype.FLOAT32, GRID_SEED, corner)).id
