@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
-from kl_reports.result import Column, Verdict
+from kl_reports.result import Column, Fixed, Verdict
 from kl_reports.version import order
 
 _GOOD = frozenset({Verdict.PASS, Verdict.FIXED})
@@ -65,7 +65,7 @@ class Judgement:
         What was asked: id and revision of the requirement, and the hash of its problems, empty where none was told.
     column
         Of whom.
-    verdict, headroom, problems, detail, deviation
+    verdict, headroom, problems, detail, deviation, fixed
         As in :class:`kl_reports.result.Result`.
     run, number, started
         Id of the run, its place in the order of ingestion, and when its clock said that it began.
@@ -80,6 +80,7 @@ class Judgement:
     problems: int
     detail: str
     deviation: str | None
+    fixed: Fixed | None
     run: str
     number: int
     started: str

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Select, Table, delete, func, i
 
 from kl_reports import number
 from kl_reports.line import decode_spread, encode_spread, plain
-from kl_reports.result import Column, Header, Result, Run, Verdict
+from kl_reports.result import Column, Fixed, Header, Result, Run, Verdict
 from kl_reports.schema import ASKED, COLUMNS, REQUIREMENTS, RESULTS, RUNS, TEXTS
 from kl_reports.spread import Spread
 
@@ -86,6 +86,7 @@ def put(connection: Connection, record: str, path: str, run: Run) -> int:
                 "deviation": stored[words[2]],
                 "witness": stored[words[3]],
                 "spread": stored[words[4]],
+                **_fixed(result.fixed),
             }
             for place, (result, words) in enumerate(zip(run.results, said, strict=True))
         ),
@@ -217,7 +218,7 @@ def _results(connection: Connection, this: int) -> Iterator[Result]:
     witness: _Told[dict[str, Any]] = _Told(texts, dict)
     spread: _Told[Spread] = _Told(texts, decode_spread)
     for row in rows:
-        _, _, requirement, column, verdict, seconds, headroom, problems, *said = row
+        _, _, requirement, column, verdict, seconds, headroom, problems, *said, asked, most, bits = row
         name, revision = requirements[requirement]
         yield Result(
             name,
@@ -232,7 +233,25 @@ def _results(connection: Connection, this: int) -> Iterator[Result]:
             deviation[said[2]],
             number.real(seconds),
             spread[said[4]],
+            fixed(asked, most, bits),
         )
+
+
+def _fixed(fixed: Fixed | None) -> dict[str, Any]:
+    if fixed is None:
+        return dict.fromkeys(("fixed_problems", "fixed_headroom", "fixed_bits"))
+    return {
+        "fixed_problems": fixed.problems,
+        "fixed_headroom": None if fixed.headroom is None else number.encode(fixed.headroom),
+        "fixed_bits": fixed.bits,
+    }
+
+
+def fixed(problems: int | None, headroom: str | None, bits: str | None) -> Fixed | None:
+    """Return what a cell gave on the fixed problems, from the three columns that keep it."""
+    if problems is None or bits is None:
+        return None
+    return Fixed(problems, None if headroom is None else number.real(headroom), bits)
 
 
 class _Told(dict[int | None, T | None]):

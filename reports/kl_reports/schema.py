@@ -134,12 +134,22 @@ RESULTS = Table(
     Column("deviation", Integer),
     Column("witness", Integer),
     Column("spread", Integer),
+    Column("fixed_problems", BigInteger),
+    Column("fixed_headroom", Text),
+    Column("fixed_bits", Plain),
     Index("kl_result_of_cell", "requirement", "column"),
     sqlite_with_rowid=False,
 )
 
+
+def _fixed_problems(connection: Connection) -> None:
+    """Make room for what a cell gave on the problems that every run asks."""
+    for column in ("fixed_problems BIGINT", "fixed_headroom TEXT", "fixed_bits TEXT"):
+        connection.exec_driver_sql(f"ALTER TABLE kl_result ADD COLUMN {column}")
+
+
 # Each turns the store before it into the next. Written in SQL of its own day, never from the tables above.
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = ()
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_fixed_problems,)
 
 SCHEMA = 1 + len(MIGRATIONS)
 

@@ -285,6 +285,7 @@ def _judgements(connection: Connection, mine: ColumnElement[bool]) -> Iterator[J
             *(REQUIREMENTS.c.name, REQUIREMENTS.c.revision, REQUIREMENTS.c.problems.label("problem_set")),
             *_COLUMN,
             *(RESULTS.c.verdict, RESULTS.c.headroom, RESULTS.c.problems, RESULTS.c.run),
+            *(RESULTS.c.fixed_problems, RESULTS.c.fixed_headroom, RESULTS.c.fixed_bits),
             *(detail.c.content.label("detail"), deviation.c.content.label("deviation")),
             *(RUNS.c.record, RUNS.c.started),
         )
@@ -309,6 +310,7 @@ def _judgements(connection: Connection, mine: ColumnElement[bool]) -> Iterator[J
             row.problems,
             json.loads(row.detail or '""'),
             json.loads(row.deviation or "null"),
+            rows.fixed(row.fixed_problems, row.fixed_headroom, row.fixed_bits),
             row.record[:12],
             row.run,
             row.started,
