@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from hashlib import blake2b
-from itertools import islice
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, delete, func, insert, select, union
+from sqlalchemy import ColumnElement, Connection, Select, Table, delete, insert, select, union
 
 from kl_reports import number
 from kl_reports.line import decode_spread, encode_spread, plain
+from kl_reports.numbering import Texts, greatest, numbers, put_in
 from kl_reports.result import Column, Fixed, Header, Result, Run, Verdict
 from kl_reports.schema import ASKED, COLUMNS, REQUIREMENTS, RESULTS, RUNS, TEXTS
 from kl_reports.spread import Spread
 
-_PIECE = 10_000  # so many values at once: a statement takes no more than some ten thousand
+T = TypeVar("T")
+
 _SAID = tuple(RESULTS.c[name] for name in ("detail", "budget", "deviation", "witness", "spread"))
 _HEADS = tuple(
     RUNS.c[name] for name in ("environment", "requirements", "implementations", "guide", "remarks")
 )
 
-_ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
-
-T = TypeVar("T")
-Key = TypeVar("Key", bound=tuple[Any, ...])
-
 
 def put(connection: Connection, record: str, path: str, run: Run) -> int:
     """Insert a run and return its number; the caller holds the store's only right to write."""
     header = run.header
-    texts = _Texts()
+    texts = Texts()
     heads = {
         "environment": texts.add(dict(header.environment)),
         "requirements": texts.add(plain(header.requirements)),
@@ -43,7 +38,7 @@ def put(connection: Connection, record: str, path: str, run: Run) -> int:
     stored = texts.stored(connection)
     columns = _columns(connection, run)
     requirements = _requirements(connection, run)
-    this = _greatest(connection, RUNS) + 1
+    this = greatest(connection, RUNS) + 1
     connection.execute(
         insert(RUNS).values(
             id=this,
@@ -60,7 +55,7 @@ def put(connection: Connection, record: str, path: str, run: Run) -> int:
             **{name: stored[content] for name, content in heads.items()},
         )
     )
-    _insert(
+    put_in(
         connection,
         ASKED,
         (
@@ -68,7 +63,7 @@ def put(connection: Connection, record: str, path: str, run: Run) -> int:
             for place, key in enumerate(header.columns)
         ),
     )
-    _insert(
+    put_in(
         connection,
         RESULTS,
         (
@@ -143,51 +138,7 @@ def sweep(connection: Connection) -> Iterator[int]:
         yield connection.execute(delete(table).where(table.c.id.not_in(used))).rowcount
 
 
-class _Texts:
-    """Texts on their way into the store: each once, as JSON."""
-
-    def __init__(self) -> None:
-        self._contents: dict[str | None, None] = {}
-        self._met: dict[str | tuple[str, ...], str] = {}
-
-    def again(self, value: str | tuple[str, ...]) -> str:
-        """Do as :meth:`add`, for what is met in many cells."""
-        if value not in self._met:
-            self._met[value] = self.add(value)
-        return self._met[value]
-
-    def add(self, value: Any) -> str:
-        """Return a value as JSON in ASCII, and remember it."""
-        content = _json(value)
-        self._contents[content] = None
-        return content
-
-    def stored(self, connection: Connection) -> Mapping[str | None, int | None]:
-        """See that every text is in the store, and return its number there."""
-        digests = {
-            blake2b(content.encode(), digest_size=16).digest(): content
-            for content in self._contents
-            if content is not None
-        }
-        known: dict[str | None, int | None] = {None: None}
-        for piece in _pieces(digests, _PIECE):
-            found = connection.execute(select(TEXTS.c.digest, TEXTS.c.id).where(TEXTS.c.digest.in_(piece)))
-            known.update({digests[bytes(digest)]: text for digest, text in found})
-        following = _greatest(connection, TEXTS) + 1
-        fresh = [(digest, content) for digest, content in digests.items() if content not in known]
-        known.update({content: place for place, (_, content) in enumerate(fresh, start=following)})
-        _insert(
-            connection,
-            TEXTS,
-            (
-                {"id": place, "digest": digest, "content": content}
-                for place, (digest, content) in enumerate(fresh, start=following)
-            ),
-        )
-        return known
-
-
-def _said(texts: _Texts, result: Result) -> tuple[str | None, ...]:
+def _said(texts: Texts, result: Result) -> tuple[str | None, ...]:
     return (
         texts.again(result.detail) if result.detail else None,
         texts.again(result.budget) if result.budget else None,
@@ -195,13 +146,6 @@ def _said(texts: _Texts, result: Result) -> tuple[str | None, ...]:
         None if result.witness is None else texts.add(result.witness),
         None if result.spread is None else texts.add(encode_spread(result.spread)),
     )
-
-
-def _json(value: Any) -> str:
-    try:
-        return _ENCODER.encode(value)
-    except ValueError:  # NaN or an infinity
-        return _ENCODER.encode(plain(value))
 
 
 def _results(connection: Connection, this: int) -> Iterator[Result]:
@@ -294,8 +238,8 @@ def _columns(connection: Connection, run: Run) -> dict[str, int]:
             column.dtype,
             column.mode,
         )
-    numbers = _numbers(connection, COLUMNS, set(wanted.values()))
-    return {key: numbers[row] for key, row in wanted.items()}
+    known = numbers(connection, COLUMNS, set(wanted.values()))
+    return {key: known[row] for key, row in wanted.items()}
 
 
 def _requirements(connection: Connection, run: Run) -> dict[tuple[str, int], int]:
@@ -305,34 +249,5 @@ def _requirements(connection: Connection, run: Run) -> dict[tuple[str, int], int
         if asked not in wanted:
             problems = run.header.requirements.get(result.requirement, {}).get("problems", "")
             wanted[asked] = (*asked, problems if isinstance(problems, str) else "")
-    numbers = _numbers(connection, REQUIREMENTS, set(wanted.values()))
-    return {asked: numbers[row] for asked, row in wanted.items()}
-
-
-def _numbers(connection: Connection, table: Table, wanted: set[Key]) -> dict[Key, int]:
-    """Return the numbers of rows, which are all of a table but its ``id``; those it lacks are inserted."""
-    names = [column.name for column in table.c if column.name != "id"]
-    known: dict[Any, int] = {}
-    for piece in _pieces({row[0] for row in wanted}, _PIECE):
-        found = connection.execute(select(table).where(table.c[names[0]].in_(piece)))
-        known.update({tuple(row[1:]): row[0] for row in found})
-    fresh = [row for row in wanted if row not in known]
-    following = _greatest(connection, table) + 1
-    known.update({row: place for place, row in enumerate(fresh, start=following)})
-    _insert(connection, table, ({"id": known[row], **dict(zip(names, row, strict=True))} for row in fresh))
-    return known
-
-
-def _greatest(connection: Connection, table: Table) -> int:
-    return int(connection.execute(select(func.coalesce(func.max(table.c.id), 0))).scalar_one())
-
-
-def _insert(connection: Connection, table: Table, rows: Iterable[dict[str, Any]]) -> None:
-    for piece in _pieces(rows, _PIECE):
-        connection.execute(insert(table), piece)
-
-
-def _pieces(values: Iterable[T], most: int) -> Iterator[list[T]]:
-    rest = iter(values)
-    while piece := list(islice(rest, most)):
-        yield piece
+    known = numbers(connection, REQUIREMENTS, set(wanted.values()))
+    return {asked: known[row] for asked, row in wanted.items()}

@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import gc
-import json
 import re
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
 from packaging.requirements import Requirement
-from sqlalchemy import ColumnElement, Connection, and_, delete, select
+from sqlalchemy import Connection, and_, delete, select
 
-from kl_reports import number, rows
+from kl_reports import query, rows
 from kl_reports.exchange import identified
 from kl_reports.history import Entry, History, Judgement, histories
 from kl_reports.opening import Database, StoreError
-from kl_reports.result import Column, Run, Verdict
-from kl_reports.schema import ASKED, COLUMNS, REQUIREMENTS, RESULTS, RUNS, TEXTS
-from kl_reports.version import ABSENT, asked, meets, ordered, same
+from kl_reports.result import Column, Run
+from kl_reports.schema import ASKED, COLUMNS, REQUIREMENTS, RESULTS, RUNS
+from kl_reports.version import asked, meets, ordered, same
 
 _ID = re.compile(r"[0-9a-f]{4,64}")
 _MOST = 30  # so many known names are given in a message
-_COLUMN = tuple(COLUMNS.c[each.name] for each in fields(Column))
 
 
 class Store:
@@ -79,7 +76,7 @@ class Store:
     def entries(self) -> list[Entry]:
         """Return every run, as they were ingested."""
         with self._database.reading() as connection:
-            return _entries(connection)
+            return query.entries(connection)
 
     def run(self, name: str) -> Run:
         """Return the run of an id, or of the start of one, as it was read from its file."""
@@ -96,24 +93,24 @@ class Store:
             return self.named(name)
         with self._database.reading() as connection:
             number = self._number(connection, name)
-            return [each for each in _entries(connection) if each.number == number]
+            return [each for each in query.entries(connection) if each.number == number]
 
     def cells(self, name: str) -> list[Judgement]:
         """Return every cell of a run, by its id, or of a version such as ``torch==2.12``, as it was judged last."""
         if _ID.fullmatch(name):
             with self._database.reading() as connection:
-                return list(_judgements(connection, RESULTS.c.run == self._number(connection, name)))
+                return list(query.judgements(connection, RESULTS.c.run == self._number(connection, name)))
         requirement = self._asked(name)
         found = dict[str, Judgement]()
         with self._database.reading() as connection:
-            for entry in reversed(self._bearing(_entries(connection), requirement)):
+            for entry in reversed(self._bearing(query.entries(connection), requirement)):
                 columns = [
                     each.column
-                    for each in _borne(connection, entry.number)
+                    for each in query.borne(connection, entry.number)
                     if same(each.package, requirement.name) and meets(each.version, requirement)
                 ]
                 mine = and_(RESULTS.c.run == entry.number, RESULTS.c.column.in_(columns))
-                found.update({each.cell: each for each in _judgements(connection, mine)})
+                found.update({each.cell: each for each in query.judgements(connection, mine)})
         return list(found.values())
 
     def history(
@@ -132,12 +129,12 @@ class Store:
             if requirement not in known:
                 raise self._unknown("requirement", requirement, known)
             mine = [COLUMNS.c[name] == value for name, value in only.items() if value is not None]
-            return histories(_judgements(connection, and_(REQUIREMENTS.c.name == requirement, *mine)))
+            return histories(query.judgements(connection, and_(REQUIREMENTS.c.name == requirement, *mine)))
 
     def column(self, key: str) -> Column:
         """Return the column of a key, the part of a cell's name after the ``@``."""
         with self._database.reading() as connection:
-            row = connection.execute(select(*_COLUMN).where(COLUMNS.c.key == key)).first()
+            row = connection.execute(select(*query.COLUMN).where(COLUMNS.c.key == key)).first()
             if row is None:
                 known = connection.execute(select(COLUMNS.c.key).distinct()).scalars().all()
                 raise self._unknown("column", key, known)
@@ -151,7 +148,7 @@ class Store:
         """
         with self._database.writing() as connection:
             alike: dict[tuple[object, ...], list[Entry]] = {}
-            for entry in _entries(connection):
+            for entry in query.entries(connection):
                 columns = connection.execute(
                     select(ASKED.c.column).where(ASKED.c.run == entry.number)
                 ).scalars()
@@ -223,95 +220,3 @@ def _uncollected() -> Generator[None]:
     finally:
         if was:
             gc.enable()
-
-
-class _Borne(NamedTuple):
-    """A version that a column of a run bears: its package's, and its framework's where that is another."""
-
-    run: int
-    column: int
-    package: str
-    version: str
-
-
-def _borne(connection: Connection, run: int | None = None) -> Iterator[_Borne]:
-    asked_of = select(ASKED.c.run, COLUMNS, TEXTS.c.content).select_from(
-        ASKED.join(COLUMNS, ASKED.c.column == COLUMNS.c.id)
-        .join(RUNS, ASKED.c.run == RUNS.c.id)
-        .join(TEXTS, RUNS.c.environment == TEXTS.c.id)
-    )
-    environments: dict[str, dict[str, str]] = {}
-    for row in connection.execute(asked_of if run is None else asked_of.where(ASKED.c.run == run)):
-        versions = {row.package: row.version}
-        if row.content not in environments:
-            environments[row.content] = json.loads(row.content)
-        if row.framework in environments[row.content]:
-            versions.setdefault(row.framework, environments[row.content][row.framework])
-        for package, version in versions.items():
-            if version != ABSENT:
-                yield _Borne(row.run, row.id, package, version)
-
-
-def _entries(connection: Connection) -> list[Entry]:
-    versions: dict[int, dict[str, set[str]]] = {}
-    for each in _borne(connection):
-        versions.setdefault(each.run, {}).setdefault(each.package, set()).add(each.version)
-    found = connection.execute(
-        select(RUNS, TEXTS.c.content).join(TEXTS, RUNS.c.environment == TEXTS.c.id).order_by(RUNS.c.id)
-    )
-    return [
-        Entry(
-            row.id,
-            row.record,
-            row.path,
-            row.started,
-            row.finished,
-            row.suite,
-            row.profile,
-            int(row.seed),
-            row.planned,
-            row.cells,
-            json.loads(row.content),
-            {package: tuple(ordered(borne)) for package, borne in versions.get(row.id, {}).items()},
-        )
-        for row in found
-    ]
-
-
-def _judgements(connection: Connection, mine: ColumnElement[bool]) -> Iterator[Judgement]:
-    detail, deviation = TEXTS.alias(), TEXTS.alias()
-    found = connection.execute(
-        select(
-            *(REQUIREMENTS.c.name, REQUIREMENTS.c.revision, REQUIREMENTS.c.problems.label("problem_set")),
-            *_COLUMN,
-            *(RESULTS.c.verdict, RESULTS.c.headroom, RESULTS.c.problems, RESULTS.c.run),
-            *(RESULTS.c.fixed_problems, RESULTS.c.fixed_headroom, RESULTS.c.fixed_bits),
-            *(detail.c.content.label("detail"), deviation.c.content.label("deviation")),
-            *(RUNS.c.record, RUNS.c.started),
-        )
-        .select_from(
-            RESULTS.join(REQUIREMENTS, RESULTS.c.requirement == REQUIREMENTS.c.id)
-            .join(COLUMNS, RESULTS.c.column == COLUMNS.c.id)
-            .join(RUNS, RESULTS.c.run == RUNS.c.id)
-            .outerjoin(detail, RESULTS.c.detail == detail.c.id)
-            .outerjoin(deviation, RESULTS.c.deviation == deviation.c.id)
-        )
-        .where(mine)
-        .order_by(RESULTS.c.run, RESULTS.c.position)
-    )
-    for row in found:
-        yield Judgement(
-            row.name,
-            row.revision,
-            row.problem_set,
-            Column(*(getattr(row, each.name) for each in _COLUMN)),
-            Verdict[row.verdict],
-            None if row.headroom is None else number.real(row.headroom),
-            row.problems,
-            json.loads(row.detail or '""'),
-            json.loads(row.deviation or "null"),
-            rows.fixed(row.fixed_problems, row.fixed_headroom, row.fixed_bits),
-            row.record[:12],
-            row.run,
-            row.started,
-        )
