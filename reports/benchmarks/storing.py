@@ -67,12 +67,12 @@ def main() -> int:
         place = place or str(Path(name) / "kl-conformance.db")
         spent = waited = 0.0
         runs: list[str] = []
-        for number in range(RUNS):
-            write(file, versions(base, number))
-            begin, clock = time.process_time(), time.perf_counter()
-            with Store(place, make=True) as store:
+        with Store(place, make=True) as store:
+            for number in range(RUNS):
+                write(file, versions(base, number))
+                begin, clock = time.process_time(), time.perf_counter()
                 runs.append(store.add(file)[0])
-            spent, waited = spent + time.process_time() - begin, waited + time.perf_counter() - clock
+                spent, waited = spent + time.process_time() - begin, waited + time.perf_counter() - clock
         results = RUNS * len(base.results)
         begin, clock = time.process_time(), time.perf_counter()
         with Store(place) as store:

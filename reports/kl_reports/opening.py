@@ -15,6 +15,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from kl_reports.schema import SCHEMA, STORE, TABLES, migrate
 
 PATIENCE = 60  # seconds to wait for another process to finish writing
+_CACHE = 128 * 1024  # KiB of an SQLite file kept in memory, if it is so large
 _LOCK = 0x4B4C  # "KL": the advisory lock of PostgreSQL that whoever writes holds
 
 # What SQLite says, and what it means to a person.
@@ -90,7 +91,7 @@ class Database:
                 f"needs {missing.name}, which is not installed: pip install 'kl-conformance[postgresql]'"
             ) from None
         if self._file is not None:
-            event.listen(self._engine, "connect", _leave_transactions)
+            event.listen(self._engine, "connect", _set_up)
             event.listen(self._engine, "begin", _begin)
         with self.complaining():
             self._settle(make)
@@ -195,10 +196,12 @@ def _options(url: URL) -> dict[str, Any]:
     return {"timeout": PATIENCE} if url.get_backend_name() == "sqlite" else {"connect_timeout": PATIENCE}
 
 
-def _leave_transactions(connection: Any, record: Any) -> None:
+def _set_up(connection: Any, record: Any) -> None:
     """Let SQLAlchemy begin transactions, not SQLite's driver, which begins them late and deferred."""
     del record
     connection.isolation_level = None
+    # The index of texts, which are met in no order, is to fit: that of a million is as large.
+    connection.execute(f"PRAGMA cache_size = -{_CACHE}")
 
 
 def _begin(connection: Connection) -> None:

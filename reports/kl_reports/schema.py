@@ -19,7 +19,6 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
-    UniqueConstraint,
 )
 
 TABLES = MetaData()
@@ -61,6 +60,7 @@ TEXTS = Table(
     Column("content", Text, nullable=False),
 )
 
+# No two rows of this table or the next are alike: one process writes at a time, and looks first.
 REQUIREMENTS = Table(
     "kl_requirement",
     TABLES,
@@ -68,7 +68,6 @@ REQUIREMENTS = Table(
     _words("name"),
     Column("revision", BigInteger, nullable=False),
     _words("problems"),  # hash of the problem set; empty in runs of an earlier day
-    UniqueConstraint("name", "revision", "problems"),
 )
 
 COLUMNS = Table(
@@ -83,7 +82,6 @@ COLUMNS = Table(
     _words("device"),
     _words("dtype"),
     _words("mode"),
-    UniqueConstraint("key", "implementation", "framework", "package", "version", "device", "dtype", "mode"),
 )
 
 RUNS = Table(
