@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kl_conformance.replay import Seen, replay
+from kl_conformance.execution import Seen, execute
 from kl_conformance.reproducer import LINES
 from kl_trials import command
 
@@ -43,6 +43,6 @@ def test_every_script_on_a_page_shows_its_failure(
         assert len(script.splitlines()) <= LINES
         assert not any(name in script for name in OURS)
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        seen = list(pool.map(replay, found))
+        seen = list(pool.map(execute, found))
     wrong = [script for script, one in zip(found, seen, strict=True) if one is not Seen.FAILURE]
     assert not wrong, "\n\n".join(wrong)
