@@ -18,6 +18,8 @@ GZIP = 31  # zlib's name for "gzip container, largest window"
 MAGIC = b"\x1f\x8b"  # how every gzip file begins
 _CHUNK = 1024  # bytes inflated at a time: where the file is damaged, at most so much before it is lost
 
+_DECODER = json.JSONDecoder()
+_VERDICTS = {verdict.name: verdict for verdict in Verdict}
 _COUNTS = tuple(each.name for each in fields(Spread))
 _DEEPEST = 64  # what is nested deeper is no witness, and would exhaust the stack of whoever walks it
 
@@ -57,7 +59,7 @@ def parse(line: bytes) -> Mapping[str, Any]:
         When it holds none.
     """
     try:
-        data = json.loads(line)
+        data = _DECODER.decode(line.decode(errors="surrogatepass"))
     except (ValueError, RecursionError):
         raise LineError("not JSON") from None
     if not isinstance(data, dict):
@@ -152,18 +154,16 @@ def encode_result(result: Result) -> dict[str, Any]:
     if result.witness is not None:
         data["witness"] = plain(result.witness)
     if result.spread is not None:
-        data["spread"] = encode_spread(result.spread)
+        data["spread"] = {
+            name: {str(place): count for place, count in getattr(result.spread, name).items()}
+            for name in _COUNTS
+        }
     if result.fixed is not None:
         fixed = result.fixed
         data["fixed"] = {"problems": fixed.problems, "bits": fixed.bits}
         if fixed.headroom is not None:
             data["fixed"]["headroom"] = number.encode(fixed.headroom)
     return data
-
-
-def encode_spread(spread: Spread) -> dict[str, dict[str, int]]:
-    """Return a spread as a JSON object."""
-    return {name: {str(place): count for place, count in getattr(spread, name).items()} for name in _COUNTS}
 
 
 def encode_run(run: Run) -> Iterator[dict[str, Any]]:
@@ -185,13 +185,13 @@ def decode_result(data: Mapping[str, Any]) -> Result:
         When a field is missing or of another type, or the verdict is not a known one.
     """
     name = _text(data, "verdict")
-    if name not in Verdict.__members__:
-        raise LineError(f"verdict {name[:40]!r} is not known; known: {', '.join(Verdict.__members__)}")
+    if name not in _VERDICTS:
+        raise LineError(f"verdict {name[:40]!r} is not known; known: {', '.join(_VERDICTS)}")
     return Result(
         requirement=_text(data, "requirement"),
         revision=_whole(data, "revision"),
         column=_text(data, "column"),
-        verdict=Verdict[name],
+        verdict=_VERDICTS[name],
         detail=_text(data, "detail", ""),
         headroom=_real(data, "headroom") if data.get("headroom") is not None else None,
         budget=_tuple_of_text(data, "budget") if "budget" in data else (),

@@ -85,7 +85,9 @@ class Database:
         if self._file is not None and not make and not self._file.is_file():
             raise self.error("there is no store yet; make it by kl-conformance db ingest RUN…")
         try:
-            self._engine = create_engine(url, connect_args=_options(url))
+            # Parameters by place: rows are tuples on their way in.
+            style = {} if self._file is not None else {"paramstyle": "format"}
+            self._engine = create_engine(url, connect_args=_options(url), **style)
         except ModuleNotFoundError as missing:
             raise self.error(
                 f"needs {missing.name}, which is not installed: pip install 'kl-conformance[postgresql]'"

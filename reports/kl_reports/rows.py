@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, Connection, Select, Table, delete, insert, select, union
 
 from kl_reports import number
-from kl_reports.line import decode_spread, encode_spread, plain
-from kl_reports.numbering import Texts, greatest, numbers, put_in
+from kl_reports.line import decode_spread, plain
+from kl_reports.numbering import Texts, greatest, numbers, pour
 from kl_reports.result import Column, Fixed, Header, Result, Run, Verdict
-from kl_reports.schema import ASKED, COLUMNS, REQUIREMENTS, RESULTS, RUNS, TEXTS
+from kl_reports.schema import ASKED, COLUMNS, REQUIREMENTS, RESULTS, RUNS, TEXTS, escaped
 from kl_reports.spread import Spread
 
 T = TypeVar("T")
@@ -55,34 +55,23 @@ def put(connection: Connection, record: str, path: str, run: Run) -> int:
             **{name: stored[content] for name, content in heads.items()},
         )
     )
-    put_in(
-        connection,
-        ASKED,
-        (
-            {"run": this, "position": place, "column": columns[key]}
-            for place, key in enumerate(header.columns)
-        ),
-    )
-    put_in(
+    pour(connection, ASKED, ((this, place, columns[key]) for place, key in enumerate(header.columns)))
+    pour(
         connection,
         RESULTS,
         (
-            {
-                "run": this,
-                "position": place,
-                "requirement": requirements[result.requirement, result.revision],
-                "column": columns[result.column],
-                "verdict": result.verdict.name,
-                "seconds": number.encode(result.seconds),
-                "headroom": None if result.headroom is None else number.encode(result.headroom),
-                "problems": result.problems,
-                "detail": stored[words[0]],
-                "budget": stored[words[1]],
-                "deviation": stored[words[2]],
-                "witness": stored[words[3]],
-                "spread": stored[words[4]],
-                **_fixed(result.fixed),
-            }
+            (
+                this,
+                place,
+                requirements[result.requirement, result.revision],
+                columns[result.column],
+                result.verdict.name,
+                number.encode(result.seconds),
+                _bits(result.headroom),
+                result.problems,
+                *(stored[content] for content in words),
+                *_fixed(result.fixed),
+            )
             for place, (result, words) in enumerate(zip(run.results, said, strict=True))
         ),
     )
@@ -144,7 +133,7 @@ def _said(texts: Texts, result: Result) -> tuple[str | None, ...]:
         texts.again(result.budget) if result.budget else None,
         None if result.deviation is None else texts.again(result.deviation),
         None if result.witness is None else texts.add(result.witness),
-        None if result.spread is None else texts.add(encode_spread(result.spread)),
+        None if result.spread is None else texts.add(_counts(result.spread)),
     )
 
 
@@ -181,14 +170,14 @@ def _results(connection: Connection, this: int) -> Iterator[Result]:
         )
 
 
-def _fixed(fixed: Fixed | None) -> dict[str, Any]:
+def _bits(value: float | None) -> str | None:
+    return None if value is None else number.encode(value)
+
+
+def _fixed(fixed: Fixed | None) -> tuple[int | None, str | None, str | None]:
     if fixed is None:
-        return dict.fromkeys(("fixed_problems", "fixed_headroom", "fixed_bits"))
-    return {
-        "fixed_problems": fixed.problems,
-        "fixed_headroom": None if fixed.headroom is None else number.encode(fixed.headroom),
-        "fixed_bits": fixed.bits,
-    }
+        return None, None, None
+    return fixed.problems, _bits(fixed.headroom), escaped(fixed.bits)
 
 
 def fixed(problems: int | None, headroom: str | None, bits: str | None) -> Fixed | None:
@@ -221,6 +210,14 @@ def _named(
 
 def _contents(connection: Connection, texts: Select[Any]) -> dict[int, str]:
     return {row.id: row.content for row in connection.execute(texts)}
+
+
+def _counts(spread: Spread) -> dict[str, dict[int, int]]:
+    return {
+        "signed": dict(spread.signed),
+        "classes": dict(spread.classes),
+        "condition": dict(spread.condition),
+    }
 
 
 def _columns(connection: Connection, run: Run) -> dict[str, int]:

@@ -33,12 +33,17 @@ class Plain(TypeDecorator[str]):
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         """Return what is stored."""
         del dialect
-        return None if value is None else json.dumps(value)[1:-1]
+        return None if value is None else escaped(value)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> str | None:
         """Return the text again."""
         del dialect
-        return None if value is None else str(json.loads(f'"{value}"'))
+        return value if value is None or "\\" not in value else str(json.loads(f'"{value}"'))
+
+
+def escaped(text: str) -> str:
+    """Return a text as :class:`Plain` stores it."""
+    return json.dumps(text)[1:-1]
 
 
 def _number(name: str, *more: Any, **options: Any) -> Column[int]:
