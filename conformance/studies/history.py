@@ -22,7 +22,7 @@ from kl_reports.compare import Bucket, Change, Comparison, compare
 from kl_reports.exchange import read
 from kl_reports.result import Run, Verdict
 from kl_reports.witness import show
-from kl_reports.wording import count
+from kl_reports.wording import count, listed
 
 FOLDER = Path(__file__).parent
 DATA, PAGE, NOTES = FOLDER / "history.json", FOLDER / "history.md", FOLDER / "history.toml"
@@ -113,7 +113,8 @@ def _turn(comparison: Comparison, changes: Sequence[Change]) -> Mapping[str, Any
                 for name, each in (("target", seen.target), ("model", seen.model))
                 if each is not None
             },
-            **({"got": got, "right": right, "allowed": allowed} if right else {"note": seen.note}),
+            **({"got": got, "right": right, "allowed": allowed} if right else {}),
+            "note": seen.note,
         }
     return {
         "requirement": first.requirement,
@@ -200,9 +201,18 @@ def _turns(package: str, steps: Sequence[Mapping[str, Any]], notes: Mapping[str,
         yield ""
         for turn in step["turns"]:
             yield _told(turn)
-        for move in step["moved"]:
-            where = f"{move['implementation']} ({', '.join(move['dtypes'])})"
-            yield f"- {move['bucket']}: `{move['requirement']}` on {where}. {move['why']}"
+        yield from _moved(step["moved"])
+
+
+def _moved(moves: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield one line for all requirements of an implementation that moved the same way."""
+    found = dict[tuple[str, str, str], list[Mapping[str, Any]]]()
+    for move in moves:
+        key = move["bucket"], move["implementation"], ", ".join(move["dtypes"])
+        found.setdefault(key, []).append(move)
+    for (bucket, implementation, dtypes), own in found.items():
+        names = listed([f"`{move['requirement']}`" for move in own])
+        yield f"- {bucket} on {implementation} ({dtypes}): {names}. The first: {own[0]['why']}"
 
 
 def _told(turn: Mapping[str, Any]) -> str:
@@ -214,9 +224,8 @@ def _told(turn: Mapping[str, Any]) -> str:
     if not seen:
         return words
     sides = ", ".join(f"{name} `{seen[name]['values']}`" for name in ("target", "model") if name in seen)
-    if "right" in seen:
-        return f"{words} Witness: {sides}: got {seen['got']}, right is {seen['right']}."
-    return f"{words} Witness: {sides}: {seen['note']}."
+    told = [f"got {seen['got']}, right is {seen['right']}"] if "right" in seen else []
+    return f"{words} Witness: {sides}: {', '.join([*told, *([seen['note']] if seen['note'] else [])])}."
 
 
 def main(places: Sequence[str]) -> int:
