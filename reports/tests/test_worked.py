@@ -57,6 +57,7 @@ def test_where_terms_are_kept_the_worst_is_shown() -> None:
     "other",
     [
         {"normalise": True},
+        {"smoothing": ["f64:3fb999999999999a"]},
         {"clip": ["f64:3e7ad7f29abcaf48", "f64:3ff0000000000000"]},
         {"call": "gradient by the model of kl(target=probability)"},
         {"formula": "something else"},
