@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires
@@ -68,7 +68,7 @@ def released(package: str, *, early: bool = False) -> list[str]:
 
 
 @contextmanager
-def carried() -> Iterator[Path]:
+def carried() -> Generator[Path]:
     """Give a folder with a copy of this suite and nothing else, so that any Python can be shown it."""
     with TemporaryDirectory(prefix="kl-conformance-suite-") as folder:
         for house in HOUSES:
@@ -78,7 +78,7 @@ def carried() -> Iterator[Path]:
 
 
 @contextmanager
-def environment(packages: Sequence[str], suite: Path) -> Iterator[Environment]:
+def environment(packages: Sequence[str], suite: Path) -> Generator[Environment]:
     """Make an environment with these packages and what the suite needs, and remove it afterwards.
 
     Made by uv where it is installed, else by venv and pip. Only wheels are installed: what must be compiled says

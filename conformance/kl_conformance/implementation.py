@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from importlib import import_module
@@ -13,6 +14,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from packaging.specifiers import SpecifierSet
+from packaging.version import InvalidVersion, Version
 
 from kl_conformance.surroundings import Source
 from kl_conformance.transform import Transform, Transformer
@@ -36,7 +39,7 @@ class Call:
     ``target`` and ``model`` are tensors of the framework; ``reduction`` is the implementation's own name for
     the reduction and ``axis`` the class axis, each None where the default is to stand. ``weights`` (one a row)
     and ``mask`` (1 for the elements to include, else 0) are tensors where rows or elements are to be weighed;
-    ``options`` are further arguments by the implementation's own names.
+    ``options`` are further arguments by the implementation's own names, ``order`` that of the two tensors.
     """
 
     target: Any
@@ -49,6 +52,13 @@ class Call:
     weights: Any = None
     mask: Any = None
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    order: tuple[Side, Side] = (Side.MODEL, Side.TARGET)
+
+    @property
+    def arguments(self) -> tuple[Any, Any]:
+        """The two tensors in the order the Convention declares: what declares it wrongly asks in a wrong one."""
+        first, second = (self.target if side is Side.TARGET else self.model for side in self.order)
+        return first, second
 
     @property
     def log_target(self) -> bool:
@@ -189,6 +199,16 @@ class Implementation:
     own: Mapping[Transform, Callable[..., Any]] = field(default_factory=dict[Transform, Callable[..., Any]])
     lacks: Mapping[Transform, str] = field(default_factory=dict[Transform, str])
     profile: Callable[[Dtype], Profile] | None = None
+
+
+def covers(versions: SpecifierSet, version: str) -> bool:
+    """Whether a version is among these; a build before the release counts as the release.
+
+    Nightly builds are such, and Debian's torch 1.13, which calls itself 1.13.0a0.
+    """
+    with suppress(InvalidVersion):  # a package that is absent has no version
+        version = Version(version).base_version
+    return versions.contains(version, prereleases=True)
 
 
 @dataclass(frozen=True, slots=True)

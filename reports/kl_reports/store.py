@@ -26,6 +26,11 @@ _ID = re.compile(r"[0-9a-f]{4,64}")
 _MOST = 30  # so many known names are given in a message
 
 
+def is_id(name: str) -> bool:
+    """Whether a name is the id of a run, or the start of one, and no version."""
+    return _ID.fullmatch(name) is not None
+
+
 class Store:
     """An index of run files.
 
@@ -89,7 +94,7 @@ class Store:
 
     def look(self, name: str) -> list[Entry]:
         """Return the runs a person means by an id or by a version, the one ingested last first."""
-        if not _ID.fullmatch(name):
+        if not is_id(name):
             return self.named(name)
         with self._database.reading() as connection:
             number = self._number(connection, name)
@@ -97,7 +102,7 @@ class Store:
 
     def cells(self, name: str) -> list[Judgement]:
         """Return every cell of a run, by its id, or of a version such as ``torch==2.12``, as it was judged last."""
-        if _ID.fullmatch(name):
+        if is_id(name):
             with self._database.reading() as connection:
                 return list(query.judgements(connection, RESULTS.c.run == self._number(connection, name)))
         requirement = self._asked(name)

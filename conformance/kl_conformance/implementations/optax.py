@@ -12,17 +12,17 @@ DOCS = "https://optax.readthedocs.io/en/latest/api/losses.html#optax.losses."
 
 
 def _optax(modules: Any, call: Call) -> Any:
-    return modules.optax.losses.kl_divergence(call.model, call.target, **_where(modules, call))
+    return modules.optax.losses.kl_divergence(*call.arguments, **_where(modules, call))
 
 
 def _optax_log(modules: Any, call: Call) -> Any:
     losses = modules.optax.losses
-    return losses.kl_divergence_with_log_targets(call.model, call.target, **_where(modules, call))
+    return losses.kl_divergence_with_log_targets(*call.arguments, **_where(modules, call))
 
 
 def _generalized(modules: Any, call: Call) -> Any:
     losses = modules.optax.losses
-    return losses.generalized_kl_divergence(call.model, call.target, **_where(modules, call))
+    return losses.generalized_kl_divergence(*call.arguments, **_where(modules, call))
 
 
 def _where(modules: Any, call: Call) -> dict[str, Any]:
