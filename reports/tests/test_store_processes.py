@@ -11,9 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import func, select
 
 from kl_reports.exchange import read, write
+from kl_reports.opening import Database
 from kl_reports.result import Run
+from kl_reports.schema import RUNS
 from kl_reports.store import Store
 
 ONE, ALL = "one.jsonl.gz", ("a.jsonl.gz", "b.jsonl.gz", "c.jsonl.gz")
@@ -94,6 +97,21 @@ def test_a_reader_waits_for_no_writer(files: list[Path], place: str, tmp_path: P
         assert store.run(before) == read(tmp_path / ONE)
         assert ended(writer) == (0, "")
         assert len(store.entries()) == 2
+
+
+def test_a_writer_waits_for_no_reader(files: list[Path], place: str, tmp_path: Path) -> None:
+    """A run is ingested while somebody reads, who goes on seeing the store as it was."""
+    with Store(place, make=True) as store:
+        store.add(tmp_path / ONE)
+    runs = select(func.count()).select_from(RUNS)
+    database = Database(place)
+    with database.reading() as connection:
+        assert connection.execute(runs).scalar_one() == 1
+        assert ended(started(INGEST, place, files[0])) == (0, "")
+        assert connection.execute(runs).scalar_one() == 1
+    with database.reading() as connection:
+        assert connection.execute(runs).scalar_one() == 2
+    database.close()
 
 
 def test_a_killed_writer_loses_nothing_but_its_run(files: list[Path], place: str, tmp_path: Path) -> None:
