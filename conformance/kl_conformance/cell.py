@@ -162,7 +162,7 @@ class Cell:
         palette = shapes(self.requirement, self.subject, self.profile)
         return search(self.requirement, self.subject.dtype, palette, examples, seed, self._breaks)
 
-    def _judgements(self, pair: Pair) -> Iterator[Judgement]:
+    def judgements(self, pair: Pair) -> Iterator[Judgement]:
         """Yield what the requirement says of a pair; an implementation that raises has not held it."""
         subject, name = self.subject, self.subject.implementation.name
         subject.misshapen = ""
@@ -189,7 +189,7 @@ class Cell:
 
     def _breaks(self, pair: Pair) -> bool:
         """Ask about one pair; whether anything new is broken."""
-        for judgement in self._judgements(pair):
+        for judgement in self.judgements(pair):
             if not self.requirement.once:
                 self.tally.mark(judgement)
             if self._news(judgement):
@@ -205,13 +205,13 @@ class Cell:
 
     def _breaking(self, pair: Pair, kind: tuple[str, str]) -> Judgement | None:
         """Return the first news of that kind about a pair: a smaller pair must show the same fault."""
-        found = (each for each in self._judgements(pair) if self._news(each) and _kind(each) == kind)
+        found = (each for each in self.judgements(pair) if self._news(each) and _kind(each) == kind)
         return next(found, None)
 
     def replay(self, entry: Expectation) -> Replay | None:
         """Ask a recorded deviation's witnesses; the first that still shows it, or None where all is right now."""
         for name, pair in entry.shown():
-            for judgement in self._judgements(pair):
+            for judgement in self.judgements(pair):
                 if judgement.broken and entry.explains(judgement, self.subject).any():
                     return Replay(entry, name, pair, judgement)
         return None
@@ -229,7 +229,7 @@ class Cell:
             detail = f"Broken once on {pair.origin}, and right when asked again."
             return self._result(Verdict.NONDETERMINISTIC, detail=detail)
         explanation = "" if self.brief else diagnose(judgement, small, self.subject)
-        detail = " ".join(part for part in (_sentence(judgement), explanation) if part)
+        detail = " ".join(part for part in (sentence(judgement), explanation) if part)
         return self._result(
             Verdict.FAIL,
             detail=detail,
@@ -297,7 +297,7 @@ def _kind(judgement: Judgement) -> tuple[str, str]:
     return "NaN" if np.isnan(got) else "infinite" if np.isinf(got) else "number", judgement.note
 
 
-def _sentence(judgement: Judgement) -> str:
+def sentence(judgement: Judgement) -> str:
     """Return what a broken judgement saw, in numbers."""
     if judgement.raised is not None or judgement.got.size == 0:
         return f"{judgement.note[:1].upper()}{judgement.note[1:]}."

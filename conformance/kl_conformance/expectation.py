@@ -14,6 +14,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from kl_cases.pair import Pair
 from kl_conformance import judge, registry
+from kl_conformance.implementation import covers
 from kl_conformance.judge import Judgement, Mask
 from kl_conformance.predicate import Predicate
 from kl_conformance.questions import case, question
@@ -100,7 +101,7 @@ class Expectation:
         return (
             requirement in self.requirements
             and column.implementation in self.implementations
-            and self.versions.contains(column.version, prereleases=True)
+            and covers(self.versions, column.version)
             and (not self.devices or column.device in self.devices)
             and (not self.dtypes or column.dtype in self.dtypes)
             and (not self.modes or column.mode in self.modes)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Mapping
 from pathlib import Path
 
 import kl_cases
@@ -35,9 +36,15 @@ def environment() -> dict[str, str]:
 
 
 def python(
-    *arguments: str, seconds: float, interpreter: str = sys.executable, folder: Path | None = None
+    *arguments: str,
+    seconds: float,
+    interpreter: str = sys.executable,
+    folder: Path | None = None,
+    variables: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run Python with this very code to its end, one thread a library, and keep what it prints.
+
+    ``variables`` are set in its environment beside what is there.
 
     Raises
     ------
@@ -46,7 +53,7 @@ def python(
     """
     return subprocess.run(
         [interpreter, "-P", *arguments],
-        env=environment() | threads(),
+        env=environment() | threads() | dict(variables or {}),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

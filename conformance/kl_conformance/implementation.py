@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from importlib import import_module
@@ -13,6 +14,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from packaging.specifiers import SpecifierSet
+from packaging.version import InvalidVersion, Version
 
 from kl_conformance.surroundings import Source
 from kl_conformance.transform import Transform, Transformer
@@ -196,6 +199,16 @@ class Implementation:
     own: Mapping[Transform, Callable[..., Any]] = field(default_factory=dict[Transform, Callable[..., Any]])
     lacks: Mapping[Transform, str] = field(default_factory=dict[Transform, str])
     profile: Callable[[Dtype], Profile] | None = None
+
+
+def covers(versions: SpecifierSet, version: str) -> bool:
+    """Whether a version is among these; a build before the release counts as the release.
+
+    Nightly builds are such, and Debian's torch 1.13, which calls itself 1.13.0a0.
+    """
+    with suppress(InvalidVersion):  # a package that is absent has no version
+        version = Version(version).base_version
+    return versions.contains(version, prereleases=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, assert_never
 
 from kl_conformance.brought import Brought, brought
+from kl_conformance.execution import Seen, execute
 from kl_conformance.registry import IMPLEMENTATIONS, is_brought
-from kl_conformance.replay import Seen, replay
 from kl_conformance.reproducer import reproducer
 from kl_reports.result import Result, Run
 from kl_reports.screen import broken, smallest
@@ -44,7 +44,7 @@ def proven(run: Run, kernel: Any) -> Run:
         return run
     tried = list(_smallest(run, place))[:MOST]
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        seen = pool.map(replay, [script for _, script in tried])
+        seen = pool.map(execute, [script for _, script in tried])
         found = {
             result.cell: _after(one, result, script)
             for (result, script), one in zip(tried, seen, strict=True)

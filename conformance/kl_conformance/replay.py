@@ -1,43 +1,208 @@
-"""A reproducer executed in a clean process: it must show the failure it claims."""
+"""A witness asked again: the same question, put to what is installed here, in a process of its own."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import tempfile
-from enum import Enum
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from kl_conformance import host
+from kl_cases.problems import Profile
+from kl_conformance import catalogue, host, kept, plan, registry
+from kl_conformance.cell import Cell, sentence
+from kl_conformance.implementation import AbsentError
+from kl_conformance.judge import Judgement
+from kl_conformance.kept import Kept
+from kl_conformance.mode import ran, spared
+from kl_conformance.session import absent, load
+from kl_conformance.subject import Subject
+from kl_conformance.witness import witness
+from kl_reports.compare import Seen
+from kl_reports.line import plain
+from kl_reports.result import Column
 
-SECONDS = 60  # a framework's import, and one call
+TIMES = 3  # an answer that is not always the same is no answer
+SECONDS = 300  # a framework's import, a compilation, and a few calls
 
 
-class Seen(Enum):
-    """What came of a reproducer in a process of its own."""
-
-    FAILURE = "it shows the failure"
-    RIGHT = "alone, in a process of its own, it gives the right answer"
-    NOTHING = "it came to another end"
-
-
-def replay(script: str, python: str = sys.executable) -> Seen:
-    """Execute a reproducer in a clean process.
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One witness to ask.
 
     Parameters
     ----------
-    script
-        The whole script; its last line asserts what is right.
-    python
-        The interpreter.
+    witness
+        The question.
+    on
+        Implementation to put it to, known by name or brought (``file.py:NAME``); the witness's own when empty.
+    like
+        Known implementation that a callable brought follows.
     """
+
+    witness: Kept
+    on: str = ""
+    like: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of it.
+
+    Parameters
+    ----------
+    seen
+        Held, broken, several answers, or not asked.
+    words
+        What was seen, or why it could not be asked.
+    column
+        Who was asked, with the version installed; None where nobody was.
+    witness
+        The judgement, as a run file has it; empty where nothing was asked.
+    """
+
+    seen: Seen
+    words: str
+    column: Column | None = None
+    witness: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+def replay(task: Task) -> Answer:
+    """Ask here and now, a few times; whatever is recorded about the implementation is set aside.
+
+    Raises
+    ------
+    ValueError
+        A name is unknown, or what is brought cannot be asked.
+    """
+    asked = task.witness
+    requirement = catalogue.requirement(asked.requirement)
+    implementation = registry.implementation(task.on or asked.column.implementation, task.like)
+    like = replace(asked.column, implementation=implementation.name, framework=implementation.framework)
+    column = next((each for each in plan.columns(implementation) if _same(each, like)), None)
+    if column is None:
+        return Answer(
+            Seen.UNASKED, f"{implementation.name} has no column {like.device} {like.dtype} {like.mode}"
+        )
+    framework = registry.framework(implementation.framework)
+    modules = load(framework.name)
+    if isinstance(modules, str):
+        return Answer(Seen.UNASKED, modules)
+    why = absent(implementation, modules, column.device) or spared(requirement, column.mode)
+    if why is not None:
+        return Answer(Seen.UNASKED, why)
+    subject = Subject(ran(implementation, framework, modules, column.mode), framework, modules, column)
+    why = requirement.applies(subject)
+    if why is not None:
+        return Answer(Seen.UNASKED, why, column)
+    cell = Cell(requirement, subject, Profile.QUICK)
+    try:
+        return _settled(cell, asked, column)
+    except AbsentError as missing:
+        return Answer(Seen.UNASKED, str(missing), column)
+
+
+def _settled(cell: Cell, asked: Kept, column: Column) -> Answer:
+    """Ask a cell a few times, and say whether it was always held or always broken."""
+    broken, last = set[bool](), None
+    for _ in range(TIMES):
+        cell.subject.forget()
+        judgements = list(cell.judgements(asked.pair))
+        if not judgements:
+            return Answer(Seen.UNASKED, f"the question says nothing about {asked.requirement} here", column)
+        same = [each for each in judgements if each.call == asked.call]  # none where another is asked
+        worst = next((each for each in same or judgements if each.broken), None)
+        broken.add(worst is not None)
+        last = worst or last or (same or judgements)[0]
+    assert last is not None
+    seen = Seen.UNSTABLE if len(broken) > 1 else Seen.BROKEN if True in broken else Seen.HELD
+    return Answer(seen, _words(seen, last), column, plain(witness(last, asked.pair)))
+
+
+def _words(seen: Seen, judgement: Judgement) -> str:
+    if seen is Seen.HELD:
+        used = judgement.headroom
+        return "Held." if used is None else f"Held, with {100 * used:.2g} % of what is allowed."
+    return sentence(judgement)
+
+
+def _same(column: Column, other: Column) -> bool:
+    """Whether two columns are one but for the version."""
+    return replace(column, version="") == replace(other, version="")
+
+
+def replayed(
+    tasks: Sequence[Task], interpreter: str = sys.executable, environment: Mapping[str, str] | None = None
+) -> list[Answer]:
+    """Ask in a process of its own, one framework at a time being the caller's care; a crash is the kernel's.
+
+    Parameters
+    ----------
+    tasks
+        What to ask, in this order.
+    interpreter, environment
+        Whose versions are asked; the caller's when not given.
+    """
+    answers = list[Answer]()
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "reproducer.py"
-        file.write_text(script, encoding="utf-8")
-        try:
-            done = host.python(str(file), seconds=SECONDS, interpreter=python, folder=Path(folder))
-        except subprocess.TimeoutExpired:
-            return Seen.NOTHING
-    if done.returncode == 0:
-        return Seen.RIGHT
-    return Seen.FAILURE if host.last_line(done).startswith("AssertionError") else Seen.NOTHING
+        while len(answers) < len(tasks):
+            left = tasks[len(answers) :]
+            questions, given = Path(folder) / "questions.jsonl", Path(folder) / "answers.jsonl"
+            questions.write_text("".join(f"{_line(task)}\n" for task in left), encoding="utf-8")
+            given.write_text("", encoding="utf-8")
+            arguments = ("-m", "kl_conformance.replay", str(questions), str(given))
+            try:
+                done = host.python(
+                    *arguments, seconds=SECONDS, interpreter=interpreter, variables=environment
+                )
+                ended = _died(done) if done.returncode else None
+            except subprocess.TimeoutExpired:
+                ended = Answer(Seen.UNASKED, f"no answer within {SECONDS} s")
+            answers += [_answer(line) for line in given.read_text(encoding="utf-8").splitlines()]
+            answers += [] if ended is None else [ended]  # of the question after the last answer
+    return answers[: len(tasks)]
+
+
+def _died(done: subprocess.CompletedProcess[str]) -> Answer:
+    """Return the answer of a process that ended: a signal is the kernel's fault, an error of Python ours to tell."""
+    if done.returncode < 0:
+        return Answer(Seen.BROKEN, f"The process {host.ending(done.returncode)} while it was asked.")
+    return Answer(Seen.UNASKED, host.last_line(done))
+
+
+def _line(task: Task) -> str:
+    return json.dumps({"witness": json.loads(kept.text(task.witness)), "on": task.on, "like": task.like})
+
+
+def _answer(line: str) -> Answer:
+    data: dict[str, Any] = json.loads(line)
+    column = None if data["column"] is None else Column(**data["column"])
+    return Answer(Seen[data["seen"]], data["words"], column, data["witness"])
+
+
+def _main(questions: Path, given: Path) -> None:
+    """Answer every line of a file in another, each as soon as it is known."""
+    with given.open("a", encoding="utf-8") as answers:
+        for line in questions.read_text(encoding="utf-8").splitlines():
+            data: dict[str, Any] = json.loads(line)
+            asked = kept.loads(json.dumps(data["witness"]), "the witness")
+            try:
+                answer = replay(Task(asked, data["on"], data["like"]))
+            except ValueError as error:
+                answer = Answer(Seen.UNASKED, str(error))
+            column = None if answer.column is None else asdict(answer.column)
+            told = {
+                "seen": answer.seen.name,
+                "words": answer.words,
+                "column": column,
+                "witness": answer.witness,
+            }
+            answers.write(f"{json.dumps(told, allow_nan=False)}\n")
+            answers.flush()
+
+
+if __name__ == "__main__":
+    _main(Path(sys.argv[1]), Path(sys.argv[2]))

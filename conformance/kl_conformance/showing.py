@@ -74,7 +74,7 @@ def report(files: Sequence[Path], output: Path, beside: Beside | None = None, fo
     try:
         check_writable(output)
         beside.check()
-        run = guided(scripted(join(apart(_files(files)))))
+        run = guided(scripted(join(apart(read_all(files)))))
         for path, text in beside.texts(run):
             put(path, text)
     except RunFileError as error:
@@ -103,7 +103,7 @@ def merge(files: Sequence[Path], output: Path) -> int:
     """Join run files cell by cell into one; 0, or 2 when a file cannot be used."""
     try:
         check_writable(output)
-        run = join(_files(files))
+        run = join(read_all(files))
         write(output, run)
     except RunFileError as error:
         return _cannot("merge", error)
@@ -112,7 +112,7 @@ def merge(files: Sequence[Path], output: Path) -> int:
     return 0
 
 
-def _files(places: Sequence[Path]) -> list[Run]:
+def read_all(places: Sequence[Path]) -> list[Run]:
     """Read run files, and every run file of a folder."""
     files: list[Path] = []
     for place in places:

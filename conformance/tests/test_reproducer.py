@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from kl_conformance import plan, registry
 from kl_conformance.brought import FUNCTION, MADE, brought
+from kl_conformance.execution import Seen, execute
 from kl_conformance.proving import ALONE, proven, scripted
-from kl_conformance.replay import Seen, replay
 from kl_conformance.reproducer import LINES, reproducer
 from kl_conformance.subject import Subject
 from kl_conformance.writing import LIBRARIES, NUMPY_LAYOUTS, runs
@@ -118,14 +118,14 @@ def test_a_reproducer_shows_the_failure(kernels: Path, name: str, requirement: s
     text = script()
     assert text.count("\n") <= LINES
     assert "kl_" not in text
-    assert replay(text) is Seen.FAILURE
+    assert execute(text) is Seen.FAILURE
 
 
 def test_a_right_kernel_passes_the_same_script(kernels: Path) -> None:
     """The script accuses the kernel, not the question: with another kernel in its place it ends well."""
     _, script, _ = told(kernels, "halved", "values/pointwise")
     text = script()
-    assert replay(text.replace('["halved"]', '["right"]')) is Seen.RIGHT
+    assert execute(text.replace('["halved"]', '["right"]')) is Seen.RIGHT
 
 
 def test_a_finding_that_does_not_show_alone_is_said_to_be_so(kernels: Path) -> None:
@@ -180,7 +180,7 @@ def test_recorded_deviations_of_scipy_are_seen_without_the_suite(name: str, requ
     result = settled(requirement, Subject(own, registry.framework("scipy"), MODULES, column))
     assert result.verdict is Verdict.EXPECTED
     (seen,) = scripted(Run(plan.header(selection, planned), (result,), None)).results
-    assert replay(str((seen.witness or {})["reproducer"])) is Seen.FAILURE
+    assert execute(str((seen.witness or {})["reproducer"])) is Seen.FAILURE
 
 
 @pytest.mark.parametrize(
@@ -298,4 +298,4 @@ def test_a_layout_that_leaves_a_vector_as_it_is_is_not_written() -> None:
     script = reproducer("layouts/permuted-3d", column, plan.convention(kl), witness)
     assert script
     assert "moveaxis" not in script
-    assert replay(script) is Seen.RIGHT  # SciPy is not wrong: the script runs, to its end
+    assert execute(script) is Seen.RIGHT  # SciPy is not wrong: the script runs, to its end

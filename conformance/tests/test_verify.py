@@ -14,8 +14,8 @@ import pytest
 import kl_conformance
 from kl_conformance import registry
 from kl_conformance.brought import defined
+from kl_conformance.execution import Seen, execute
 from kl_conformance.kernel import UncallableError, adapted
-from kl_conformance.replay import Seen, replay
 from kl_conformance.verification import Verification, assert_conforms, verify
 from kl_reference.convention import Reduction, Space
 from kl_trials import command
@@ -213,7 +213,7 @@ def test_every_form_is_all_of_standard_output(tmp_path: Path) -> None:
     assert (told["kernel"], told["conforms"], told["asked"]["seed"]) == ("halved", False, 1)
     scripts = [each["reproducer"] for each in told["findings"] if each["reproducer"]]
     assert scripts
-    assert all(replay(each) is Seen.FAILURE for each in scripts[:2])
+    assert all(execute(each) is Seen.FAILURE for each in scripts[:2])
     assert "cells judged" in done.err
     done = command.ask(*line.split(), "junit", at=tmp_path)
     assert done.code == 1, done.all

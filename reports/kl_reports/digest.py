@@ -52,11 +52,11 @@ def _verdict(run: Run, _: Places) -> Iterator[str]:
     yield f"# {headline(run)[0]}"
     yield ""
     columns = list(run.header.columns.values())
-    yield f"Asked {_plain(listed(packages(run, columns), 12))}; {_plain(moment(run.header.started), 60)}."
+    yield f"Asked {escaped(listed(packages(run, columns), 12))}; {escaped(moment(run.header.started), 60)}."
     yield ""
     yield f"**{completeness(run).sentence}**"
     for sentence in run.remarks[:20]:
-        yield f"- {_plain(sentence)}"
+        yield f"- {escaped(sentence)}"
 
 
 def _findings(run: Run, places: Places) -> Iterator[str]:
@@ -68,7 +68,7 @@ def _findings(run: Run, places: Places) -> Iterator[str]:
         yield "|---|---|---|---|"
         for each in found[:_ROWS]:
             mark = f"{each.look.glyph} {each.ratio}".strip()
-            yield f"| {mark} | {_plain(each.requirement)} | {_plain(each.level)} | {_places(each.places)} |"
+            yield f"| {mark} | {escaped(each.requirement)} | {escaped(each.level)} | {_places(each.places)} |"
         yield from _more(len(found))
 
 
@@ -81,7 +81,7 @@ def _scores(run: Run, _: Places) -> Iterator[str]:
         yield f"|---|{'---|' * (len(LEVELS) + 1)}"
         for score in found[:_ROWS]:
             held = (_level(score, level) for level in LEVELS)
-            name = _plain(f"{score.implementation} {score.version}")
+            name = escaped(f"{score.implementation} {score.version}")
             yield f"| {name} | {' | '.join(held)} | {score.missing:,} |"
         yield from _more(len(found))
 
@@ -99,7 +99,7 @@ def _nearest(run: Run, places: Places) -> Iterator[str]:
         yield "| used | requirement | on |"
         yield "|---|---|---|"
         for near in found:
-            yield f"| ✓ {near.ratio} | {_plain(near.requirement)} | {_plain(f'{near.where} {near.dtype}')} |"
+            yield f"| ✓ {near.ratio} | {escaped(near.requirement)} | {escaped(f'{near.where} {near.dtype}')} |"
 
 
 def _deviations(run: Run, places: Places) -> Iterator[str]:
@@ -109,7 +109,7 @@ def _deviations(run: Run, places: Places) -> Iterator[str]:
         yield ""
         for each in found[:_ROWS]:
             look = LOOKS[Verdict.FIXED if each.fixed else Verdict.EXPECTED]
-            yield f"- {look.glyph} **{_plain(each.name)}**: {_plain(each.reason, 400)} ({_places(each.places)})"
+            yield f"- {look.glyph} **{escaped(each.name)}**: {escaped(each.reason, 400)} ({_places(each.places)})"
         yield from _more(len(found))
 
 
@@ -119,7 +119,7 @@ def _reasons(run: Run, places: Places) -> Iterator[str]:
         yield "## Not judged, and why"
         yield ""
         for each in found[:_ROWS]:
-            sentence = _plain(each.sentence, 400) or "no reason given"
+            sentence = escaped(each.sentence, 400) or "no reason given"
             yield f"- {each.look.glyph} {count(each.cells, 'cell')} {each.look.word}: {sentence}"
         yield from _more(len(found))
 
@@ -134,7 +134,7 @@ def _environment(run: Run, _: Places) -> Iterator[str]:
         **run.header.environment,
     }
     for name, value in said.items():
-        yield f"- {_plain(name)}: {_plain(value)}"
+        yield f"- {escaped(name)}: {escaped(value)}"
 
 
 def _more(number: int) -> Iterator[str]:
@@ -144,10 +144,10 @@ def _more(number: int) -> Iterator[str]:
 
 
 def _places(found: Iterable[Place]) -> str:
-    names = [f"{_plain(each.name)} {_plain(' '.join(each.dtypes), 80)}" for each in found]
+    names = [f"{escaped(each.name)} {escaped(' '.join(each.dtypes), 80)}" for each in found]
     return listed(names, 4)
 
 
-def _plain(text: str, limit: int = 200) -> str:
+def escaped(text: str, limit: int = 200) -> str:
     """Return foreign text as one line in which no character means anything to Markdown."""
     return _SPECIAL.sub(r"\\\1", one_line(text, limit))

@@ -80,6 +80,22 @@ class Number:
         return f"{minus}NaN ({kind}, payload {payload & (quiet - 1)})"
 
 
+def ulp(value: float, tag: str) -> float:
+    """Return the gap between the numbers of a dtype around a finite value: one unit in the last place.
+
+    Raises
+    ------
+    ValueError
+        When the value is not finite, or the tag is unknown.
+    """
+    if not math.isfinite(value) or tag not in _WIDTHS:
+        raise ValueError(f"no unit in the last place: {value!r} in {tag!r}; known: {', '.join(_WIDTHS)}")
+    width, fraction = _WIDTHS[tag]
+    lowest = 3 - 2 ** (width - fraction - 2)  # exponent of 0 and of subnormal numbers, as frexp counts
+    exponent = math.frexp(value)[1] if value else lowest
+    return math.ldexp(1.0, max(exponent, lowest) - 1 - fraction)
+
+
 def encode(value: float) -> str:
     """Return the bit pattern of a Python float, such as ``f64:3ff0000000000000``."""
     return f"f64:{struct.pack('>d', value).hex()}"

@@ -76,14 +76,15 @@ def _news(run: Run) -> Iterator[str]:
         level = one_line(level_of(run, requirement))
         yield f"{verdict.name} {one_line(requirement)} ({level}): {one_line(sentence)}"
         for result in results[:left]:
-            yield from _cell(run, result)
+            yield from told(run, result)
         left -= len(results)
     if len(news) > _NAMED:
         yield ""
         yield f"… and {count(len(news) - _NAMED, 'more cell')}, on the page and in the run file."
 
 
-def _cell(run: Run, result: Result) -> Iterator[str]:
+def told(run: Run, result: Result) -> Iterator[str]:
+    """Yield the lines that tell a finding: where, how far, what was seen, the witness and its numbers."""
     yield f"  {one_line(column_words(column_of(run, result.column)))}: {outcome(result)}"
     if result.detail:
         yield f"      {one_line(result.detail, 600)}"

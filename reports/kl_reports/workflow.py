@@ -31,14 +31,14 @@ def workflow(run: Run, cause: str = "", file: str = "") -> str:
 def _lines(run: Run, cause: str, file: str) -> Iterator[str]:
     found = broken(run)
     if not found:
-        yield _command("notice" if judged(run) else "warning", "kl-conformance", file, headline(run))
+        yield command("notice" if judged(run) else "warning", "kl-conformance", file, headline(run))
     for requirement, results in found.items():
         words = [
             *told(run, requirement, smallest(results)),
             *_where(run, results),
             *([cause] if cause else []),
         ]
-        yield _command("error", f"kl-conformance: {one_line(requirement)}", file, "\n".join(words))
+        yield command("error", f"kl-conformance: {one_line(requirement)}", file, "\n".join(words))
 
 
 def _where(run: Run, results: Sequence[Result]) -> Iterator[str]:
@@ -48,7 +48,8 @@ def _where(run: Run, results: Sequence[Result]) -> Iterator[str]:
         yield f"On {one_line(listed(names), 500)}."
 
 
-def _command(command: str, title: str, file: str, message: str) -> str:
+def command(command: str, title: str, file: str, message: str) -> str:
+    """Return one workflow command, its parts escaped."""
     where = f"file={_property(file)}," if file else ""
     return f"::{command} {where}title={_property(title)}::{_data(message)}"
 

@@ -13,7 +13,7 @@ from packaging.specifiers import SpecifierSet
 
 from kl_cases.pair import Pair
 from kl_conformance import judge
-from kl_conformance.implementation import Spelling, Weighting
+from kl_conformance.implementation import Spelling, Weighting, covers
 from kl_conformance.judge import Judgement, Mask
 from kl_conformance.requirement import Level, Requirement
 from kl_conformance.requirements.values import KL_DIV_LOSS
@@ -60,7 +60,7 @@ def weights(subject: Subject, pair: Pair) -> Iterator[Judgement]:
 
 
 def _covers(subject: Subject, versions: str) -> bool:
-    return SpecifierSet(versions).contains(subject.column.version, prereleases=True)
+    return covers(SpecifierSet(versions), subject.column.version)
 
 
 def _weighed(subject: Subject, pair: Pair, weighting: Weighting) -> Iterator[Judgement]:

@@ -1,0 +1,81 @@
+"""`compare`: two runs held against each other, and what changed said in the order that matters."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kl_conformance import registry
+from kl_conformance.output import check_writable
+from kl_conformance.proving import scripted
+from kl_conformance.repeating import repeated
+from kl_conformance.showing import read_all
+from kl_reports.compare import Bucket, Comparison, IncomparableError, compare
+from kl_reports.comparison import as_json, commands, exit_code, markdown, text
+from kl_reports.comparison_page import write_comparison_page
+from kl_reports.exchange import RunFileError, put
+from kl_reports.merge import merge
+from kl_reports.result import Run
+
+CANNOT = 2
+FAIL_ON = (Bucket.REGRESSED, Bucket.NEWLY_OBSERVED, Bucket.MISSING)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was asked on the command line."""
+
+    old: str
+    new: str
+    fail_on: tuple[str, ...] = ()
+    form: str = "text"
+    markdown: Path | None = None
+    again: bool = False
+    page: Path | None = None
+
+
+def start(asked: Asked) -> int:
+    """Compare, print, and return 1 where a cell is in a bucket that fails, 2 where there is nothing to compare."""
+    try:
+        fail_on = _buckets(asked.fail_on)
+        for path in (asked.markdown, asked.page):
+            if path is not None:
+                check_writable(path)
+        old, new = _run(asked.old), _run(asked.new)
+        comparison = compare(old, new) if asked.page is None else compare(scripted(old), scripted(new))
+        if asked.again:
+            comparison = repeated(comparison, lambda words: print(words, file=sys.stderr))
+        if asked.markdown is not None:
+            put(asked.markdown, markdown(comparison))
+        if asked.page is not None:
+            write_comparison_page(comparison, asked.page)
+            print(f"Page: {asked.page}", file=sys.stderr)
+    except (IncomparableError, RunFileError, registry.UnknownNameError) as error:
+        print(f"kl-conformance compare: {error}", file=sys.stderr)
+        return CANNOT
+    print(_worded(comparison, asked.form, fail_on), end="")
+    return exit_code(comparison, fail_on)
+
+
+def _buckets(names: Sequence[str]) -> tuple[Bucket, ...]:
+    registry.check("bucket", names, ["none", *(bucket.value for bucket in Bucket)])
+    return tuple(Bucket(name) for name in names if name != "none") if names else FAIL_ON
+
+
+def _run(name: str) -> Run:
+    """Return a run by its file, or those of a folder as one."""
+    return merge(read_all([Path(name)]))
+
+
+def _worded(comparison: Comparison, form: str, fail_on: Sequence[Bucket]) -> str:
+    match form:
+        case "json":
+            return f"{as_json(comparison)}\n"
+        case "markdown":
+            return markdown(comparison)
+        case "github":
+            return commands(comparison, fail_on)
+        case _:
+            return text(comparison)

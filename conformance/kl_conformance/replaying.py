@@ -1,0 +1,141 @@
+"""`replay`: one witness put to what is installed here, and the answer as an exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, assert_never
+
+from kl_conformance import catalogue, kept, plan, registry
+from kl_conformance.kept import Kept, WitnessError
+from kl_conformance.output import check_writable
+from kl_conformance.replay import Answer, Task, replayed
+from kl_conformance.reproducer import reproducer
+from kl_reports.compare import Seen
+from kl_reports.exchange import RunFileError, put
+from kl_reports.result import Column
+from kl_reports.witness import show
+from kl_reports.wording import column_words, one_line
+
+HELD, BROKEN, CANNOT, UNASKED = 0, 1, 2, 125  # what `git bisect run` understands
+LIBRARIES = ("torch", "tensorflow", "jax", "numpy")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was asked on the command line."""
+
+    witness: str
+    on: str = ""
+    like: str = ""
+    emit: str = ""
+    keep: Path | None = None
+
+
+def start(asked: Asked) -> int:
+    """Ask, say what came of it, and return 0 held, 1 broken, 125 could not be asked, 2 for bad usage."""
+    try:
+        witness = kept.kept(asked.witness)
+        requirement = catalogue.requirement(witness.requirement)
+        on = asked.on or _speaking(asked.emit, witness)
+        if not registry.is_brought(on or witness.column.implementation):
+            registry.implementation(on or witness.column.implementation)
+        if asked.keep is not None:
+            check_writable(asked.keep)
+            put(asked.keep, kept.text(witness))
+    except (ValueError, WitnessError, RunFileError) as error:
+        print(f"kl-conformance replay: {error}", file=sys.stderr)
+        return CANNOT
+    (answer,) = replayed([Task(witness, on, asked.like)])
+    if asked.emit:
+        return _emit(witness, answer)
+    print(f"{witness.requirement}: {one_line(requirement.sentence)}")
+    if witness.revision != requirement.revision:
+        print(
+            f"  the witness is of revision {witness.revision}; this suite asks revision {requirement.revision}"
+        )
+    print(f"  found on {one_line(column_words(witness.column))} by kl-conformance {one_line(witness.suite)}")
+    who = column_words(answer.column) if answer.column else on or witness.column.implementation
+    print(f"  asked of {one_line(who)}")
+    for line in _seen(answer):
+        print(f"  {line}")
+    if asked.keep is not None:
+        print(
+            f"Witness: {asked.keep}. Next: kl-conformance bisect {asked.keep} --package {witness.package} "
+            "--good VERSION --bad VERSION"
+        )
+    return _code(answer)
+
+
+def _seen(answer: Answer) -> list[str]:
+    """Return what came of it, with the numbers where there are any."""
+    lines = [f"{answer.seen.value.upper()}: {one_line(answer.words, 600)}"]
+    if answer.witness and answer.seen is not Seen.HELD:
+        seen = show(answer.witness)
+        got, right, allowed = seen.measured()
+        lines += [
+            f"{name} {values.brief()}"
+            for name, values in (("target", seen.target), ("model", seen.model))
+            if values is not None
+        ]
+        lines += [f"called as {one_line(seen.call)}"] if seen.call else []
+        lines += (
+            [f"got {got}, right is {right}" + (f", allowed error {allowed}" if allowed else "")]
+            if got
+            else []
+        )
+    return lines
+
+
+def _code(answer: Answer) -> int:
+    match answer.seen:
+        case Seen.HELD:
+            return HELD
+        case Seen.BROKEN | Seen.UNSTABLE:
+            return BROKEN
+        case Seen.UNASKED:
+            return UNASKED
+        case _:
+            assert_never(answer.seen)
+
+
+def _speaking(library: str, witness: Kept) -> str:
+    """Return an implementation in whose library a script is asked for; empty where it is the witness's own."""
+    if not library or witness.column.framework == library:
+        return ""
+    registry.check("library", [library], LIBRARIES)
+    frameworks = ("scipy", "numpy") if library == "numpy" else (library,)
+    if witness.column.framework in frameworks:
+        return ""
+    formula = witness.witness.get("formula")
+    own = [each for each in registry.IMPLEMENTATIONS.values() if each.framework in frameworks]
+    found = [each for each in own if each.convention.formula.value == formula] or own
+    return found[0].name
+
+
+def _emit(witness: Kept, answer: Answer) -> int:
+    """Print the script alone; what is to be said beside it goes to standard error."""
+    column, data = witness.column, witness.witness
+    if answer.witness and answer.column is not None:
+        column, data = answer.column, answer.witness
+    script = _script(witness.requirement, column, data)
+    if not script:
+        why = answer.words if answer.seen is not Seen.BROKEN else "no short one shows this kind of finding"
+        print(f"kl-conformance replay: no script: {one_line(why, 600)}", file=sys.stderr)
+        return UNASKED
+    print(script, end="" if script.endswith("\n") else "\n")
+    return _code(answer)
+
+
+def script_of(witness: Kept) -> str:
+    """Return the short script that shows a witness without this suite; empty where there is none."""
+    return _script(witness.requirement, witness.column, witness.witness)
+
+
+def _script(requirement: str, column: Column, data: Mapping[str, Any]) -> str:
+    if column.implementation not in registry.IMPLEMENTATIONS:
+        return ""
+    own = plan.convention(registry.IMPLEMENTATIONS[column.implementation])
+    return reproducer(requirement, column, own, data)
