@@ -144,6 +144,7 @@ def encode_result(result: Result) -> dict[str, Any]:
         "budget": list(result.budget),
         "problems": result.problems,
         "deviation": result.deviation,
+        "arithmetic": result.arithmetic or None,
     }
     data.update({key: value for key, value in optional.items() if value or value == ""})
     if result.witness is not None:
@@ -196,6 +197,7 @@ def decode_result(data: Mapping[str, Any]) -> Result:
         seconds=_real(data, "seconds") if "seconds" in data else 0.0,
         spread=_spread(_object(data, "spread")) if data.get("spread") is not None else None,
         fixed=_fixed(_object(data, "fixed")) if data.get("fixed") is not None else None,
+        arithmetic=_text(data, "arithmetic", ""),
     )
 
 
