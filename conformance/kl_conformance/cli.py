@@ -9,34 +9,18 @@ from pathlib import Path
 import click
 
 from kl_conformance import __version__
+from kl_conformance.cli_db import db
+from kl_conformance.cli_expect import expect
+from kl_conformance.verbs import CANNOT, FINDINGS, Verbs, several
 
 PROFILES = ("quick", "standard", "thorough")
 FORMS = ("text", "json", "github", "junit")
-FINDINGS, CANNOT = 1, 2  # exit codes of every verb but `run`, which passes pytest's through
-
-
-class Verbs(click.Group):
-    """A group that names the verbs it knows when it is given another."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the verb."""
-        if args and not args[0].startswith("-") and args[0] not in self.commands:
-            ctx.fail(f"unknown command {args[0]!r}; known: {', '.join(sorted(self.commands))}")
-        return super().resolve_command(ctx, args)
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="kl-conformance")
 def cli() -> None:
     """Tell, with evidence, whether an implementation of the Kullback-Leibler divergence is right."""
-
-
-def several(context: click.Context, option: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
-    """Take names one by one or with commas between, as in float16,bfloat16."""
-    del context, option
-    return tuple(name for each in given for name in each.split(",") if name)
 
 
 EXAMPLE = """\b
@@ -351,59 +335,8 @@ def doctor(implementation: tuple[str, ...]) -> None:
     sys.exit(0 if well else FINDINGS)
 
 
-@cli.group(cls=Verbs)
-def expect() -> None:
-    """Recorded deviations: ask them again, add one, remove what is gone, write them up."""
-
-
-@expect.command()
-@click.option("--framework", "frameworks", multiple=True, callback=several, help="Only of this framework.")
-@click.option("--id", "ids", multiple=True, callback=several, help="Only this deviation.")
-@click.option("--keep", is_flag=True, help="Keep what is seen, for `expect findings`.")
-def check(frameworks: tuple[str, ...], ids: tuple[str, ...], keep: bool) -> None:
-    """See that every recorded deviation is still there; exit 1 where a witness shows one no longer."""
-    from kl_conformance.expecting import check as start
-
-    sys.exit(start(frameworks, ids, keep=keep))
-
-
-@expect.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@click.argument("cell", metavar="REQUIREMENT@COLUMN")
-@click.option("--id", "name", required=True, help="A name of its own.")
-@click.option("--region", required=True, help="Where it is broken, as in 'p == 0 and log_q == -inf'.")
-@click.option("--instead", required=True, help="What is given there, as in 'isnan(got)'.")
-@click.option("--reason", default="", help="Why it is the implementation that is wrong, and not the suite.")
-@click.option("--link", default="none found", show_default=True, help="The upstream issue.")
-@click.option("--witness", default="", help="A corpus case, chapter/id, where the finding's is none.")
-def add(
-    run: Path, cell: str, name: str, region: str, instead: str, reason: str, link: str, witness: str
-) -> None:
-    """Record a broken cell of a run file, if its witness shows it on the installed version."""
-    from kl_conformance.expecting import Finding
-    from kl_conformance.expecting import add as start
-
-    sys.exit(start(Finding(run, cell, name, region, instead, reason, link, witness)))
-
-
-@expect.command()
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
-def prune(runs: tuple[Path, ...]) -> None:
-    """Remove the deviations that run files show to be FIXED wherever they were asked."""
-    from kl_conformance.expecting import prune as start
-
-    sys.exit(start(runs))
-
-
-@expect.command()
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), default=Path("FINDINGS.md"), show_default=True
-)
-def findings(output: Path) -> None:
-    """Write all recorded deviations up, with what was last seen of each and a reproducer."""
-    from kl_conformance.expecting import write_findings
-
-    sys.exit(write_findings(output))
+cli.add_command(db)
+cli.add_command(expect)
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ import re
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
+from functools import lru_cache
 from typing import Any, cast
 
 from kl_reports import number
@@ -17,6 +18,7 @@ GZIP = 31  # zlib's name for "gzip container, largest window"
 MAGIC = b"\x1f\x8b"  # how every gzip file begins
 _CHUNK = 1024  # bytes inflated at a time: where the file is damaged, at most so much before it is lost
 
+_COUNTS = tuple(each.name for each in fields(Spread))
 _DEEPEST = 64  # what is nested deeper is no witness, and would exhaust the stack of whoever walks it
 
 
@@ -60,7 +62,8 @@ def parse(line: bytes) -> Mapping[str, Any]:
         raise LineError("not JSON") from None
     if not isinstance(data, dict):
         raise LineError("not a JSON object")
-    if _deeper(data, _DEEPEST):
+    # Whatever is nested so deep has as many brackets; few lines do, and only those are walked.
+    if line.count(b"[") + line.count(b"{") > _DEEPEST and _deeper(data, _DEEPEST):
         raise LineError(f"nested more than {_DEEPEST} deep")
     return cast("dict[str, Any]", data)
 
@@ -150,16 +153,18 @@ def encode_result(result: Result) -> dict[str, Any]:
     if result.witness is not None:
         data["witness"] = plain(result.witness)
     if result.spread is not None:
-        data["spread"] = {
-            each.name: {str(place): number for place, number in getattr(result.spread, each.name).items()}
-            for each in fields(Spread)
-        }
+        data["spread"] = encode_spread(result.spread)
     if result.fixed is not None:
         fixed = result.fixed
         data["fixed"] = {"problems": fixed.problems, "bits": fixed.bits}
         if fixed.headroom is not None:
             data["fixed"]["headroom"] = number.encode(fixed.headroom)
     return data
+
+
+def encode_spread(spread: Spread) -> dict[str, dict[str, int]]:
+    """Return a spread as a JSON object."""
+    return {name: {str(place): count for place, count in getattr(spread, name).items()} for name in _COUNTS}
 
 
 def encode_run(run: Run) -> Iterator[dict[str, Any]]:
@@ -195,7 +200,7 @@ def decode_result(data: Mapping[str, Any]) -> Result:
         witness=_object(data, "witness") if data.get("witness") is not None else None,
         deviation=_text(data, "deviation") if data.get("deviation") is not None else None,
         seconds=_real(data, "seconds") if "seconds" in data else 0.0,
-        spread=_spread(_object(data, "spread")) if data.get("spread") is not None else None,
+        spread=decode_spread(_object(data, "spread")) if data.get("spread") is not None else None,
         fixed=_fixed(_object(data, "fixed")) if data.get("fixed") is not None else None,
         arithmetic=_text(data, "arithmetic", ""),
     )
@@ -206,16 +211,24 @@ def _fixed(data: Mapping[str, Any]) -> Fixed:
     return Fixed(_whole(data, "problems"), headroom, _text(data, "bits"))
 
 
-def _spread(data: Mapping[str, Any]) -> Spread:
-    return Spread(
-        **{
-            each.name: {_number(key): _whole(entries, key) for key in entries}
-            for each in fields(Spread)
-            for entries in [_object(data, each.name)]
-        }
-    )
+def decode_spread(data: Mapping[str, Any]) -> Spread:
+    """Return the spread a JSON object holds.
+
+    Raises
+    ------
+    LineError
+        When one of its counts is missing, or no number.
+    """
+    return Spread(*(_counts(_object(data, name), name) for name in _COUNTS))
 
 
+def _counts(data: Mapping[str, Any], key: str) -> dict[int, int]:
+    if not {*map(type, data.values())} <= {int}:
+        raise LineError(f"{key!r} holds something that is not a whole number")
+    return {_number(place): count for place, count in data.items()}
+
+
+@lru_cache(maxsize=1024)  # few places, met in every spread
 def _number(key: str) -> int:
     if not re.fullmatch(r"-?[0-9]{1,18}", key):
         raise LineError(f"{key[:40]!r} is not a whole number")
@@ -263,7 +276,7 @@ def _whole(data: Mapping[str, Any], key: str) -> int:
 
 def _real(data: Mapping[str, Any], key: str) -> float:
     try:
-        return number.decode(_text(data, key)).value
+        return number.real(_text(data, key))
     except ValueError as error:
         raise LineError(f"{key!r}: {error}") from None
 
