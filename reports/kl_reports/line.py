@@ -147,9 +147,10 @@ def encode_result(result: Result) -> dict[str, Any]:
         "budget": list(result.budget),
         "problems": result.problems,
         "deviation": result.deviation,
-        "arithmetic": result.arithmetic or None,
     }
     data.update({key: value for key, value in optional.items() if value or value == ""})
+    if result.arithmetic:
+        data["arithmetic"] = result.arithmetic
     if result.witness is not None:
         data["witness"] = plain(result.witness)
     if result.spread is not None:
