@@ -28,7 +28,8 @@ from kl_reference.convention import Convention
 from kl_reference.dtype import Dtype
 
 FRAMEWORKS: dict[str, Framework] = {
-    framework.name: framework for framework in (Torch(), TensorFlow(), Jax(), SciPy(), Paddle(), Mlx(), NumPy())
+    framework.name: framework
+    for framework in (Torch(), TensorFlow(), Jax(), SciPy(), Paddle(), Mlx(), NumPy())
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kl_reports.number import Number, decode, encode, ulp
+from kl_reports.number import Number, decode, encode, real, ulp
 
 WIDTHS = {"f64": 64, "f32": 32, "f16": 16, "bf16": 16}
 NUMBERS = st.sampled_from(sorted(WIDTHS)).flatmap(
@@ -28,6 +28,14 @@ def test_a_float_survives_its_bit_pattern(value: float) -> None:
 def test_a_bit_pattern_survives_decoding(number: Number) -> None:
     """What is decoded is written back as the same pattern, for every dtype."""
     assert decode(number.bits) == number
+
+
+@given(NUMBERS)
+def test_the_short_way_to_a_value_leads_to_the_same(number: Number) -> None:
+    """The value of a bit pattern is the same whichever way it is read, in every dtype."""
+    assert struct.pack(">d", real(number.bits)) == struct.pack(">d", decode(number.bits).value)
+    with pytest.raises(ValueError, match="hex digits"):
+        real(f"{number.bits}0")
 
 
 @given(NUMBERS)

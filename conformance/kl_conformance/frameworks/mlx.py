@@ -33,7 +33,7 @@ class Mlx(Framework):
         return Modules({"mx": core, "nn": importlib.import_module("mlx.nn")})
 
     def profile(self, dtype: Dtype, device: str) -> Profile:
-        """Return the default profile, but sums are added up one after another, and subnormals of float32 are flushed."""
+        """Return the default profile, but sums go one after another, and subnormals of float32 are flushed."""
         del device
         wide = dtype in {Dtype.FLOAT64, Dtype.FLOAT32}
         return replace(Profile.of(dtype), summation=Summation.ANY, flush_to_zero=wide)
