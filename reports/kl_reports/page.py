@@ -26,7 +26,7 @@ from kl_reports.wording import counted, short_dtype
 
 # Drill-downs are written worst first until they fill so many characters; the run file has the rest. A page of
 # 20,000 cells stays under 1.5 MB, one of fewer has more room.
-_ROOM, _LEAST_ROOM, _CELL = 700_000, 110_000, 45
+_ROOM, _LEAST_ROOM, _CELL = 1_000_000, 110_000, 90
 _HELD_ROOM = 60_000
 _CHART_ROOM, _LEAST_CHART_ROOM, _CHART = 400_000, 80_000, 20
 
