@@ -126,11 +126,21 @@ def distribution(name: str) -> str:
 
 
 def own_requirements() -> list[str]:
-    """Return what the suite itself needs, without its extras."""
+    """Return what the suite itself needs, without its extras.
+
+    Raises
+    ------
+    InstallError
+        It is neither installed nor a checkout.
+    """
     try:
         needed = requires("kl-conformance") or []
     except PackageNotFoundError:  # a bare checkout
         project = Path(str(kl_conformance.__file__)).parents[2] / "pyproject.toml"
+        if not project.is_file():
+            raise InstallError(
+                "this kl-conformance is neither installed nor a checkout: pip install it"
+            ) from None
         needed = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["dependencies"]
     return [each for each in needed if Requirement(each).marker is None]
 

@@ -12,6 +12,7 @@ import sys
 import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,27 +30,20 @@ NEWS = (Bucket.REGRESSED, Bucket.NEWLY_OBSERVED, Bucket.FIXED, Bucket.UNSTABLE)
 MOVED = (Bucket.WORSE, Bucket.BETTER)
 
 
-def package_of(run: Run) -> tuple[str, str]:
-    """Return the package a run is about, and its version: the one whose version its columns bear.
-
-    Raises
-    ------
-    ValueError
-        Its columns bear several.
-    """
+def parts(run: Run) -> Iterator[tuple[str, str, Run]]:
+    """Yield each package and version that a run's columns bear, with what the run holds of it."""
     header = run.header
     borne = {
-        (
+        key: (
             header.implementations.get(column.implementation, {}).get("package") or column.framework,
             column.version,
         )
-        for column in header.columns.values()
+        for key, column in header.columns.items()
     }
-    if len(borne) != 1:
-        raise ValueError(
-            f"a run of one package is needed, not of {listed([' '.join(each) for each in borne])}"
-        )
-    return borne.pop()
+    for package, version in dict.fromkeys(borne.values()):
+        columns = {key: each for key, each in header.columns.items() if borne[key] == (package, version)}
+        results = tuple(result for result in run.results if result.column in columns)
+        yield package, version, replace(run, header=replace(header, columns=columns), results=results)
 
 
 def history(runs: Sequence[Run]) -> Mapping[str, Any]:
@@ -59,21 +53,21 @@ def history(runs: Sequence[Run]) -> Mapping[str, Any]:
     one between each version and the next, with ``turns`` (cells whose verdict changed, one entry for all dtypes),
     ``moved`` (cells that use twice or half as much of what is allowed) and how many cells ``changed bits``.
     """
-    packages = dict[str, list[tuple[Version, Run]]]()
-    for run in runs:
-        name, version = package_of(run)
-        packages.setdefault(name, []).append((Version(version), run))
+    packages = dict[str, list[tuple[str, Run]]]()
+    for name, version, part in (each for run in runs for each in parts(run)):
+        if any(result.verdict is not Verdict.MISSING for result in part.results):
+            packages.setdefault(name, []).append((version, part))
     return {
-        name: _package([run for _, run in sorted(own, key=lambda each: each[0])])
+        name: _package(sorted(own, key=lambda each: Version(each[0])))
         for name, own in sorted(packages.items())
     }
 
 
-def _package(runs: Sequence[Run]) -> Mapping[str, Any]:
+def _package(runs: Sequence[tuple[str, Run]]) -> Mapping[str, Any]:
     return {
         "versions": [
             {
-                "version": package_of(run)[1],
+                "version": version,
                 "environment": dict(run.header.environment),
                 "suite": run.header.suite,
                 "profile": run.header.profile,
@@ -81,9 +75,12 @@ def _package(runs: Sequence[Run]) -> Mapping[str, Any]:
                 "complete": run.finished is not None,
                 "verdicts": dict(Counter(result.verdict.name for result in run.results)),
             }
-            for run in runs
+            for version, run in runs
         ],
-        "steps": [_step(compare(old, new)) for old, new in itertools.pairwise(runs)],
+        "steps": [
+            {"old": old, "new": new, **_step(compare(before, after))}
+            for (old, before), (new, after) in itertools.pairwise(runs)
+        ],
     }
 
 
@@ -94,8 +91,6 @@ def _step(comparison: Comparison) -> Mapping[str, Any]:
             key = change.requirement, change.column.implementation, bucket
             found.setdefault(key, []).append(change)
     return {
-        "old": package_of(comparison.old)[1],
-        "new": package_of(comparison.new)[1],
         "turns": [_turn(comparison, changes) for (_, _, bucket), changes in found.items() if bucket in NEWS],
         "moved": [_move(changes) for (_, _, bucket), changes in found.items() if bucket in MOVED],
         "changed bits": len(comparison.of(Bucket.CHANGED_BITS)),
@@ -118,7 +113,8 @@ def _turn(comparison: Comparison, changes: Sequence[Change]) -> Mapping[str, Any
                 for name, each in (("target", seen.target), ("model", seen.model))
                 if each is not None
             },
-            **({"got": got, "right": right, "allowed": allowed} if right else {"note": seen.note}),
+            **({"got": got, "right": right, "allowed": allowed} if right else {}),
+            "note": seen.note,
         }
     return {
         "requirement": first.requirement,
@@ -205,9 +201,18 @@ def _turns(package: str, steps: Sequence[Mapping[str, Any]], notes: Mapping[str,
         yield ""
         for turn in step["turns"]:
             yield _told(turn)
-        for move in step["moved"]:
-            where = f"{move['implementation']} ({', '.join(move['dtypes'])})"
-            yield f"- {move['bucket']}: `{move['requirement']}` on {where}. {move['why']}"
+        yield from _moved(step["moved"])
+
+
+def _moved(moves: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield one line for all requirements of an implementation that moved the same way."""
+    found = dict[tuple[str, str, str], list[Mapping[str, Any]]]()
+    for move in moves:
+        key = move["bucket"], move["implementation"], ", ".join(move["dtypes"])
+        found.setdefault(key, []).append(move)
+    for (bucket, implementation, dtypes), own in found.items():
+        names = listed([f"`{move['requirement']}`" for move in own])
+        yield f"- {bucket} on {implementation} ({dtypes}): {names}. The first: {own[0]['why']}"
 
 
 def _told(turn: Mapping[str, Any]) -> str:
@@ -219,9 +224,8 @@ def _told(turn: Mapping[str, Any]) -> str:
     if not seen:
         return words
     sides = ", ".join(f"{name} `{seen[name]['values']}`" for name in ("target", "model") if name in seen)
-    if "right" in seen:
-        return f"{words} Witness: {sides}: got {seen['got']}, right is {seen['right']}."
-    return f"{words} Witness: {sides}: {seen['note']}."
+    told = [f"got {seen['got']}, right is {seen['right']}"] if "right" in seen else []
+    return f"{words} Witness: {sides}: {', '.join([*told, *([seen['note']] if seen['note'] else [])])}."
 
 
 def main(places: Sequence[str]) -> int:

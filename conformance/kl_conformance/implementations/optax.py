@@ -22,7 +22,10 @@ def _optax_log(modules: Any, call: Call) -> Any:
 
 def _generalized(modules: Any, call: Call) -> Any:
     losses = modules.optax.losses
-    return losses.generalized_kl_divergence(*call.arguments, **_where(modules, call))
+    # Up to 0.2.6 its only name was convex_kl_divergence, which is deprecated now.
+    known = hasattr(losses, "generalized_kl_divergence")
+    function = losses.generalized_kl_divergence if known else losses.convex_kl_divergence
+    return function(*call.arguments, **_where(modules, call))
 
 
 def _where(modules: Any, call: Call) -> dict[str, Any]:
@@ -58,7 +61,6 @@ IMPLEMENTATIONS = (
         mixing=Mixing.WIDER,
         masks=">=0.2.4",
     ),
-    # optax.losses.convex_kl_divergence is its deprecated name.
     Implementation(
         name="optax.losses.generalized_kl_divergence",
         framework="jax",
