@@ -9,34 +9,19 @@ from pathlib import Path
 import click
 
 from kl_conformance import __version__
+from kl_conformance.cli_db import db
+from kl_conformance.cli_expect import expect
+from kl_conformance.cli_versions import bisect, compare, replay
+from kl_conformance.verbs import CANNOT, FINDINGS, Verbs, several
 
 PROFILES = ("quick", "standard", "thorough")
 FORMS = ("text", "json", "github", "junit")
-FINDINGS, CANNOT = 1, 2  # exit codes of every verb but `run`, which passes pytest's through
-
-
-class Verbs(click.Group):
-    """A group that names the verbs it knows when it is given another."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the verb."""
-        if args and not args[0].startswith("-") and args[0] not in self.commands:
-            ctx.fail(f"unknown command {args[0]!r}; known: {', '.join(sorted(self.commands))}")
-        return super().resolve_command(ctx, args)
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="kl-conformance")
 def cli() -> None:
     """Tell, with evidence, whether an implementation of the Kullback-Leibler divergence is right."""
-
-
-def several(context: click.Context, option: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
-    """Take names one by one or with commas between, as in float16,bfloat16."""
-    del context, option
-    return tuple(name for each in given for name in each.split(",") if name)
 
 
 EXAMPLE = """\b
@@ -216,92 +201,6 @@ def merge(runs: tuple[Path, ...], output: Path) -> None:
     sys.exit(join(runs, output))
 
 
-@cli.command()
-@click.argument("old")
-@click.argument("new")
-@click.option(
-    "--fail-on",
-    multiple=True,
-    callback=several,
-    help="Buckets that end in exit code 1, or none; regressed,newly-observed,missing if not said.",
-)
-@click.option("--markdown", type=click.Path(path_type=Path), help="A summary for a CI job, as well.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(("text", "json", "markdown", "github")),
-    default="text",
-    show_default=True,
-    help="How the comparison is printed.",
-)
-def compare(old: str, new: str, fail_on: tuple[str, ...], markdown: Path | None, form: str) -> None:
-    """Compare two runs: what regressed, what is fixed, and what moved inside what is allowed.
-
-    OLD and NEW are run files, or folders of them. Only cells that asked the same problems are compared. Exit codes:
-    0 nothing in a bucket that fails, 1 something is, 2 the two cannot be compared.
-    """
-    from kl_conformance.comparing import Asked, start
-
-    sys.exit(start(Asked(old, new, fail_on, form, markdown)))
-
-
-@cli.command()
-@click.argument("witness")
-@click.option("--on", default="", metavar="IMPLEMENTATION", help="Whom to ask; who broke it when not given.")
-@click.option("--like", default="", help="The known implementation that a kernel of yours follows.")
-@click.option("--emit", default="", help="Print a script in torch, tensorflow, jax or numpy instead.")
-@click.option("--keep", type=click.Path(path_type=Path), help="Write the witness to a file of its own.")
-def replay(witness: str, on: str, like: str, emit: str, keep: Path | None) -> None:
-    """Ask one witness again of what is installed here.
-
-    WITNESS is a witness file, or RUN#REQUIREMENT@COLUMN of a run file. Exit codes: 0 held, 1 broken, 125 it could
-    not be asked (as `git bisect run` understands them), 2 bad usage.
-    """
-    from kl_conformance.replaying import Asked, start
-
-    sys.exit(start(Asked(witness, on, like, emit, keep)))
-
-
-@cli.command()
-@click.argument("witness")
-@click.option("--package", required=True, help="Whose releases to ask, such as jax.")
-@click.option("--good", required=True, metavar="VERSION", help="A release where the witness holds.")
-@click.option("--bad", required=True, metavar="VERSION", help="A release where it is broken; older or newer.")
-@click.option(
-    "--with", "beside", multiple=True, callback=several, help="Install this as well, as in 'numpy<2'."
-)
-@click.option("--every", is_flag=True, help="Ask every release between: no turn can be missed.")
-@click.option("--pre", "early", is_flag=True, help="Ask alphas, betas and release candidates, too.")
-@click.option(
-    "--state",
-    type=click.Path(path_type=Path),
-    default=Path("kl-bisect.json"),
-    show_default=True,
-    help="Where each probe is kept, so that the same command goes on after an interruption.",
-)
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the result to a file as well.")
-def bisect(
-    witness: str,
-    package: str,
-    good: str,
-    bad: str,
-    beside: tuple[str, ...],
-    every: bool,
-    early: bool,
-    state: Path,
-    output: Path | None,
-) -> None:
-    """Find the release in which a witness turned from good to bad.
-
-    Each release is installed in a fresh environment (by uv where it is installed, else venv and pip) and asked
-    three times: good, bad, or skipped where it has no wheel or cannot be asked. WITNESS is what `replay` takes.
-    Exit codes: 0 found, 2 it could not be.
-    """
-    from kl_conformance.bisecting import Asked, start
-
-    sys.exit(start(Asked(witness, package, good, bad, beside, every, early, state, output)))
-
-
 @cli.command("list")
 @click.argument("what", default="requirements", metavar="requirements|implementations|families|corpus|flags")
 def list_(what: str) -> None:
@@ -336,59 +235,8 @@ def doctor(implementation: tuple[str, ...]) -> None:
     sys.exit(0 if well else FINDINGS)
 
 
-@cli.group(cls=Verbs)
-def expect() -> None:
-    """Recorded deviations: ask them again, add one, remove what is gone, write them up."""
-
-
-@expect.command()
-@click.option("--framework", "frameworks", multiple=True, callback=several, help="Only of this framework.")
-@click.option("--id", "ids", multiple=True, callback=several, help="Only this deviation.")
-@click.option("--keep", is_flag=True, help="Keep what is seen, for `expect findings`.")
-def check(frameworks: tuple[str, ...], ids: tuple[str, ...], keep: bool) -> None:
-    """See that every recorded deviation is still there; exit 1 where a witness shows one no longer."""
-    from kl_conformance.expecting import check as start
-
-    sys.exit(start(frameworks, ids, keep=keep))
-
-
-@expect.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@click.argument("cell", metavar="REQUIREMENT@COLUMN")
-@click.option("--id", "name", required=True, help="A name of its own.")
-@click.option("--region", required=True, help="Where it is broken, as in 'p == 0 and log_q == -inf'.")
-@click.option("--instead", required=True, help="What is given there, as in 'isnan(got)'.")
-@click.option("--reason", default="", help="Why it is the implementation that is wrong, and not the suite.")
-@click.option("--link", default="none found", show_default=True, help="The upstream issue.")
-@click.option("--witness", default="", help="A corpus case, chapter/id, where the finding's is none.")
-def add(
-    run: Path, cell: str, name: str, region: str, instead: str, reason: str, link: str, witness: str
-) -> None:
-    """Record a broken cell of a run file, if its witness shows it on the installed version."""
-    from kl_conformance.expecting import Finding
-    from kl_conformance.expecting import add as start
-
-    sys.exit(start(Finding(run, cell, name, region, instead, reason, link, witness)))
-
-
-@expect.command()
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
-def prune(runs: tuple[Path, ...]) -> None:
-    """Remove the deviations that run files show to be FIXED wherever they were asked."""
-    from kl_conformance.expecting import prune as start
-
-    sys.exit(start(runs))
-
-
-@expect.command()
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), default=Path("FINDINGS.md"), show_default=True
-)
-def findings(output: Path) -> None:
-    """Write all recorded deviations up, with what was last seen of each and a reproducer."""
-    from kl_conformance.expecting import write_findings
-
-    sys.exit(write_findings(output))
+for verb in (compare, replay, bisect, db, expect):
+    cli.add_command(verb)
 
 
 def main() -> None:

@@ -61,6 +61,8 @@ def _readings(problem: Problem, pair: Pair, subject: Subject) -> Iterator[tuple[
     if problem.target.space is Space.LOG:
         taken = Operand(problem.target.values, Space.PROBABILITY, problem.target.dtype)
         yield replace(problem, target=taken), "log p taken for p"
+    if problem.smoothing:
+        yield replace(problem, smoothing=0.0), "labels left unsmoothed"
     if problem.clip is not None:
         yield replace(problem, clip=None), "probabilities left unclipped"
     for low in (1e-12, 1e-10, 1e-8, 1e-7):

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires
@@ -68,7 +68,7 @@ def released(package: str, *, early: bool = False) -> list[str]:
 
 
 @contextmanager
-def carried() -> Iterator[Path]:
+def carried() -> Generator[Path]:
     """Give a folder with a copy of this suite and nothing else, so that any Python can be shown it."""
     with TemporaryDirectory(prefix="kl-conformance-suite-") as folder:
         for house in HOUSES:
@@ -78,7 +78,7 @@ def carried() -> Iterator[Path]:
 
 
 @contextmanager
-def environment(packages: Sequence[str], suite: Path) -> Iterator[Environment]:
+def environment(packages: Sequence[str], suite: Path) -> Generator[Environment]:
     """Make an environment with these packages and what the suite needs, and remove it afterwards.
 
     Made by uv where it is installed, else by venv and pip. Only wheels are installed: what must be compiled says
@@ -126,11 +126,21 @@ def distribution(name: str) -> str:
 
 
 def own_requirements() -> list[str]:
-    """Return what the suite itself needs, without its extras."""
+    """Return what the suite itself needs, without its extras.
+
+    Raises
+    ------
+    InstallError
+        It is neither installed nor a checkout.
+    """
     try:
         needed = requires("kl-conformance") or []
     except PackageNotFoundError:  # a bare checkout
         project = Path(str(kl_conformance.__file__)).parents[2] / "pyproject.toml"
+        if not project.is_file():
+            raise InstallError(
+                "this kl-conformance is neither installed nor a checkout: pip install it"
+            ) from None
         needed = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["dependencies"]
     return [each for each in needed if Requirement(each).marker is None]
 

@@ -9,7 +9,7 @@ from typing import Any
 # described nowhere else: it is what the cells say.
 EVIDENCE: Mapping[str, tuple[str, ...]] = {
     "formula": ("values/pointwise", "values/sum", "identities/generalised"),
-    "argument order": ("signs/direction",),
+    "argument order": ("signs/direction", "values/pointwise", "values/sum"),
     "target (P)": ("values/pointwise", "values/sum", "identities/log-target"),
     "model (Q)": ("values/pointwise", "values/sum", "values/from-logits"),
     "class axis": ("reductions/axis", "reductions/none"),
@@ -19,10 +19,11 @@ EVIDENCE: Mapping[str, tuple[str, ...]] = {
         "reductions/mean",
         "reductions/rowmean",
         "reductions/batchmean",
+        "values/sum",
     ),
     "default reduction": ("reductions/default",),
-    "clipping": ("support/tiny-model",),
-    "normalisation": ("signs/gibbs", "signs/self"),
+    "clipping": ("values/extreme", "values/sum", "support/tiny-model"),
+    "normalisation": ("signs/gibbs", "signs/self", "values/sum"),
     "zeros": ("support/zero-target", "support/zero-over-zero", "support/zero-model"),
 }
 

@@ -39,7 +39,7 @@ class Call:
     ``target`` and ``model`` are tensors of the framework; ``reduction`` is the implementation's own name for
     the reduction and ``axis`` the class axis, each None where the default is to stand. ``weights`` (one a row)
     and ``mask`` (1 for the elements to include, else 0) are tensors where rows or elements are to be weighed;
-    ``options`` are further arguments by the implementation's own names.
+    ``options`` are further arguments by the implementation's own names, ``order`` that of the two tensors.
     """
 
     target: Any
@@ -52,6 +52,13 @@ class Call:
     weights: Any = None
     mask: Any = None
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    order: tuple[Side, Side] = (Side.MODEL, Side.TARGET)
+
+    @property
+    def arguments(self) -> tuple[Any, Any]:
+        """The two tensors in the order the Convention declares: what declares it wrongly asks in a wrong one."""
+        first, second = (self.target if side is Side.TARGET else self.model for side in self.order)
+        return first, second
 
     @property
     def log_target(self) -> bool:

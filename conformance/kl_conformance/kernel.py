@@ -59,7 +59,7 @@ def adapted(
         framework=framework or like.framework,
         package=framework or like.framework,
         convention=convention,
-        call=_call(kernel, taken, convention),
+        call=_call(kernel, taken),
         documentation=like.documentation,
         dtypes=like.dtypes,
         gradients=frozenset() if framework in UNDIFFERENTIABLE else like.gradients,
@@ -129,7 +129,7 @@ def _own(kernel: Any, attribute: str, known: Mapping[str, Any], default: str) ->
     return found if isinstance(found, str) and found in known else default
 
 
-def _call(kernel: Any, taken: frozenset[str], convention: Convention) -> Callable[[Any, Call], Any]:
+def _call(kernel: Any, taken: frozenset[str]) -> Callable[[Any, Call], Any]:
     made = isinstance(kernel, type)
 
     def call(modules: Any, asked: Call) -> Any:
@@ -137,7 +137,6 @@ def _call(kernel: Any, taken: frozenset[str], convention: Convention) -> Callabl
         keywords = dict(asked.keywords)
         if "log_target" in taken:
             keywords["log_target"] = asked.log_target
-        tensors = (getattr(asked, side.value) for side in convention.order)
-        return kernel(**keywords)(*tensors) if made else kernel(*tensors, **keywords)
+        return kernel(**keywords)(*asked.arguments) if made else kernel(*asked.arguments, **keywords)
 
     return call

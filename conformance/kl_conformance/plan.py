@@ -242,13 +242,14 @@ def convention(implementation: Implementation) -> Mapping[str, str]:
     own = implementation.convention
     axis = "works element by element" if own.axis is None else f"axis {own.axis} by default"
     reductions = "; ".join(f"{name}: {kind.value}" for name, kind in own.reductions.items())
+    smoothed = f", smoothed: {1.0 - own.smoothing:g}·p + {own.smoothing:g}/classes" if own.smoothing else ""
     return {
         "framework": implementation.framework,
         "package": implementation.package,
         "documentation": implementation.documentation,
         "formula": own.formula.value,
         "argument order": ", ".join(side.value for side in own.order),
-        "target (P)": " or ".join(space.value for space in own.target),
+        "target (P)": " or ".join(space.value for space in own.target) + smoothed,
         "model (Q)": " or ".join(space.value for space in own.model),
         "class axis": axis,
         "reductions": reductions,

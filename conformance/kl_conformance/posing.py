@@ -84,6 +84,7 @@ class Poser:
             axis=pair.axis,
             clip=None if mathematical else convention.clip,
             normalise=convention.normalise,
+            smoothing=convention.smoothing,
             layout=layout,
         )
 

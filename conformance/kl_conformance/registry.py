@@ -16,7 +16,9 @@ from typing import Any
 
 from kl_conformance import implementations
 from kl_conformance.frameworks.jax import Jax
+from kl_conformance.frameworks.mlx import Mlx
 from kl_conformance.frameworks.numpy import NumPy
+from kl_conformance.frameworks.paddle import Paddle
 from kl_conformance.frameworks.scipy import SciPy
 from kl_conformance.frameworks.tensorflow import TensorFlow
 from kl_conformance.frameworks.torch import Torch
@@ -26,17 +28,20 @@ from kl_reference.convention import Convention
 from kl_reference.dtype import Dtype
 
 FRAMEWORKS: dict[str, Framework] = {
-    framework.name: framework for framework in (Torch(), TensorFlow(), Jax(), SciPy(), NumPy())
+    framework.name: framework
+    for framework in (Torch(), TensorFlow(), Jax(), SciPy(), Paddle(), Mlx(), NumPy())
 }
 
 
 def declared() -> list[Implementation]:
-    """Return what every module of ``implementations`` declares, framework by framework, package by package."""
+    """Return what every module of ``implementations`` declares, framework by framework, its own package first."""
     package = implementations.__name__
     found: list[Implementation] = []
     for module in sorted(each.name for each in iter_modules(implementations.__path__)):
         found += import_module(f"{package}.{module}").IMPLEMENTATIONS
-    return sorted(found, key=lambda each: list(FRAMEWORKS).index(each.framework))
+    return sorted(
+        found, key=lambda each: (list(FRAMEWORKS).index(each.framework), each.package != each.framework)
+    )
 
 
 IMPLEMENTATIONS: dict[str, Implementation] = {each.name: each for each in declared()}

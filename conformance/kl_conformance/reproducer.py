@@ -202,6 +202,7 @@ def _problem(witness: Mapping[str, Any]) -> Problem:
         axis=int(witness["axis"]),
         clip=None if clip is None else (float(clip[0]), float(clip[1])),
         normalise=bool(witness["normalise"]),
+        smoothing=float(decode(witness["smoothing"])[0][0]) if "smoothing" in witness else 0.0,
         layout=str(witness["layout"]),
     )
 

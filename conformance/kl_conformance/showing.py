@@ -114,13 +114,24 @@ def merge(files: Sequence[Path], output: Path) -> int:
 
 def read_all(places: Sequence[Path]) -> list[Run]:
     """Read run files, and every run file of a folder."""
+    return [read(file) for file in run_files(places)]
+
+
+def run_files(places: Sequence[Path]) -> list[Path]:
+    """Return run files, with those of every folder named.
+
+    Raises
+    ------
+    RunFileError
+        A folder has none.
+    """
     files: list[Path] = []
     for place in places:
         found = sorted(place.glob("*.jsonl.gz")) if place.is_dir() else [place]
         if not found:
             raise RunFileError(place, "a folder without run files (*.jsonl.gz)")
         files += found
-    return [read(file) for file in files]
+    return files
 
 
 def _cannot(verb: str, error: RunFileError) -> int:

@@ -169,6 +169,7 @@ class Subject(Poser):
             reduction=None if unsaid else name,
             axis=None if documented is None or usual else problem.axis,
             dtype=self.dtype,
+            order=self.convention.order,
         )
         self._layout = problem.layout
         note.say(lambda: self._words(call))

@@ -45,6 +45,7 @@ def witness(
         "axis": problem.axis,
         "clip": None if problem.clip is None else _float64(problem.clip),
         "normalise": problem.normalise,
+        **({"smoothing": _float64(problem.smoothing)} if problem.smoothing else {}),
         "dtype": problem.target.dtype.label,
         "layout": problem.layout,
         "target": _operand(problem.target),

@@ -60,6 +60,9 @@ class Writing:
         """Yield the import lines of a known implementation, or of the library alone where it is empty."""
         yield from self.head
         package = IMPORTS.get(implementation.partition(".")[0], "")
+        if implementation.startswith("keras.") and "(" in implementation:
+            backend = implementation.partition("(")[2].removesuffix(")")
+            package = f"import os; os.environ['KERAS_BACKEND'] = {backend!r}; {package}"
         if implementation.startswith("scipy."):
             package = f"import {implementation.rpartition('.')[0]}"
         if package and package not in self.head:
@@ -209,9 +212,15 @@ PLAIN = {
 }
 _TORCHMETRICS = "torchmetrics.functional.regression.kl_divergence"
 _ROWS = "*(x.reshape(-1, x.shape[-1]) for x in ({target}, {model}))"  # it takes shape (N, d) and no other
-CLASSES_SECOND = {"torch.nn.functional.cross_entropy", "torch.nn.CrossEntropyLoss"}  # the axis is no argument
+CLASSES_SECOND = ("torch.nn.functional.cross_entropy", "torch.nn.CrossEntropyLoss")  # the axis is no argument
 CALLS = {
     "torch.nn.CrossEntropyLoss": "torch.nn.CrossEntropyLoss({keywords})({model}, {target})",
+    "torch.nn.functional.cross_entropy(label_smoothing)": (
+        "torch.nn.functional.cross_entropy({model}, {target}, label_smoothing=0.1, {keywords})"
+    ),
+    "torch.nn.CrossEntropyLoss(label_smoothing)": (
+        "torch.nn.CrossEntropyLoss(label_smoothing=0.1, {keywords})({model}, {target})"
+    ),
     "torch.distributions.kl_divergence(probs)": (
         "torch.distributions.kl_divergence(*map(lambda x: torch.distributions.Categorical(probs=x), "
         "({target}, {model})))"
@@ -267,18 +276,21 @@ def call_of(
     said = dict(keywords)
     if " or " in own.get("target (P)", ""):  # who takes both spaces is told which
         said["log_target"] = str(accepted[Side.TARGET] is Space.LOG)
-    if column.implementation in {"keras.losses.KLDivergence", "keras.metrics.KLDivergence"}:
+    name = column.implementation.removesuffix(
+        f"({column.framework})"
+    )  # Keras on another backend is called alike
+    if name in {"keras.losses.KLDivergence", "keras.metrics.KLDivergence"}:
         said["dtype"] = repr(column.dtype)
     order = [Side(word) for word in own["argument order"].split(", ")]
     first, second = (operands[side] for side in order)
     spelt = ", ".join(f"{key}={value}" for key, value in said.items())
     if brought is not None:
         return brought.call.format(tensors=f"{first}, {second}", keywords=spelt).replace(", )", ")")
-    if column.implementation in CLASSES_SECOND and "axis" in said:
+    if name.startswith(CLASSES_SECOND) and "axis" in said:
         raise UnwritableError("an axis that is not the second")
-    if column.implementation in CALLS:
-        text = CALLS[column.implementation]
+    if name in CALLS:
+        text = CALLS[name]
         return text.format(keywords=spelt, target=operands[Side.TARGET], model=operands[Side.MODEL])
-    if column.implementation not in PLAIN:
-        raise UnwritableError(column.implementation)
-    return f"{column.implementation}({', '.join(filter(None, (first, second, spelt)))})"
+    if name not in PLAIN:
+        raise UnwritableError(name)
+    return f"{name}({', '.join(filter(None, (first, second, spelt)))})"

@@ -17,7 +17,18 @@ from kl_conformance.registry import IMPLEMENTATIONS
 from kl_conformance.telling import KINDS, WIDTH, explained, listed
 from kl_trials import command
 
-HEAVY = ("numpy", "scipy", "hypothesis", "pytest", "rich", "jinja2", "torch", "tensorflow", "jax")
+HEAVY = (
+    "numpy",
+    "scipy",
+    "hypothesis",
+    "pytest",
+    "rich",
+    "jinja2",
+    "sqlalchemy",
+    "torch",
+    "tensorflow",
+    "jax",
+)
 
 
 def said(
@@ -36,7 +47,7 @@ def test_help_is_light() -> None:
     """Whoever asks for help loads neither NumPy nor anything else that takes its time."""
     code = (
         "import sys; from kl_conformance.cli import cli\n"
-        "for verb in ('', 'run', 'report', 'merge', 'list', 'explain', 'doctor', 'expect'):\n"
+        "for verb in ('', 'run', 'report', 'merge', 'list', 'explain', 'doctor', 'expect', 'db'):\n"
         "    cli(([verb] if verb else []) + ['--help'], standalone_mode=False)\n"
         f"print('LOADED', sorted(set({HEAVY!r}) & set(sys.modules)))"
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -13,6 +15,8 @@ from kl_conformance import catalogue, plan, registry
 from kl_conformance.implementation import AbsentError, Modules
 from kl_conformance.plan import Planned, Selection
 from kl_conformance.session import Session
+from kl_conformance.writing import LIBRARIES, call_of
+from kl_reference.convention import Side, Space
 from kl_reports.result import Result, Verdict
 
 OWN = registry.implementation("scipy.special.rel_entr")
@@ -48,6 +52,28 @@ def test_what_is_brought_is_an_attribute() -> None:
         with pytest.raises(AbsentError, match="pip install no_such_package"):
             modules.bring("no_such_package")
     assert not hasattr(modules, "no_such_package")
+
+
+def test_a_process_has_keras_on_one_backend() -> None:
+    """Keras on a backend other than the one asked for gives no answer, and says how to ask."""
+    asked = registry.implementation("keras.losses.kl_divergence(torch)")
+    backend = SimpleNamespace(backend=lambda: "jax")
+    modules = Modules({"keras": SimpleNamespace(backend=backend)})
+    with pytest.raises(AbsentError, match="Keras runs on jax in this process; unset KERAS_BACKEND"):
+        asked.call(modules, cast(Any, None))
+
+
+@pytest.mark.parametrize("by", ["torch", "jax"])
+def test_a_script_says_which_backend_before_keras_is_imported(by: str) -> None:
+    """Keras reads its backend when it is imported; it is called by its own name on each."""
+    name = f"keras.losses.KLDivergence({by})"
+    *_, line = LIBRARIES[by].imports(name)
+    assert line.index(f"'KERAS_BACKEND'] = '{by}'") < line.index("import keras")
+    column = plan.columns(registry.implementation(name))[0]
+    own = plan.convention(registry.implementation(name))
+    operands, accepted = {Side.TARGET: "p", Side.MODEL: "q"}, dict.fromkeys(Side, Space.PROBABILITY)
+    text = call_of(column, own, operands, {}, accepted, None)
+    assert text == "keras.losses.KLDivergence(dtype='float32')(p, q)"
 
 
 def test_every_framework_loads_without_the_packages_of_its_implementations() -> None:

@@ -222,6 +222,31 @@ def _gradient(rng: np.random.Generator, count: int) -> float:
     return worst
 
 
+def _smoothed(rng: np.random.Generator, count: int) -> float:
+    """Answers, and one entry of the gradient by either side, of targets mixed with the uniform distribution."""
+    worst = 0.0
+    families, reductions, formulas = list(draw.FAMILIES), list(Reduction), list(Formula)
+    for index in range(-(-count // 3)):
+        family = families[index % len(families)]
+        model = list(Space)[int(rng.integers(len(Space)))]
+        formula = formulas[int(rng.integers(len(formulas)))]
+        reduction = reductions[int(rng.integers(len(reductions)))]
+        smoothing = float(rng.choice([0.1, 1e-9, 2.0**-60, 1.0, rng.uniform()]))
+        p, q = draw.operands(rng, family, (2, CLASSES), Space.PROBABILITY, model)
+        problem = Problem(p, q, formula, reduction, smoothing=smoothing)
+        exact = answer(problem)
+        worst = max(worst, oracle.excess(exact, oracle.answer(problem)))
+        if family in (
+            "uniform",
+            "neighbours",
+            "near",
+            "float32",
+        ):  # the others leave the range of a difference
+            upstream = rng.normal(size=exact.value.shape)
+            worst = max(worst, *(_entry(rng, problem, side, upstream) for side in Side))
+    return worst
+
+
 def _entry(rng: np.random.Generator, problem: Problem, side: Side, upstream: Array) -> float:
     """Return error ÷ bound at one entry of a gradient where the operand is a positive probability."""
     values = problem.side(side).values
@@ -256,6 +281,7 @@ _BY_NAME: dict[str, Audit] = {
     "sum": _sum,
     "softmax": _softmax,
     "gradient": _gradient,
+    "smoothed targets": _smoothed,
     **{f"answer, {reduction.value}": _reducing(reduction) for reduction in Reduction},
     "answer, long rows": _long_rows,
 }

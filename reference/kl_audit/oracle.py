@@ -81,7 +81,9 @@ def _excess(value: float, tail: float, radius: float, truth: Any) -> float:
     return float(error / mpmath.mpf(radius)) if radius > 0.0 else math.inf
 
 
-def _distribution(values: Exact, space: Space, normalise: bool, times: Any) -> tuple[Exact, Exact]:
+def _distribution(
+    values: Exact, space: Space, normalise: bool, times: Any, smoothing: float = 0.0
+) -> tuple[Exact, Exact]:
     """Return p and log p."""
     if space is Space.LOG:
         return exp(values), values
@@ -91,11 +93,14 @@ def _distribution(values: Exact, space: Space, normalise: bool, times: Any) -> t
         return exp(logs), logs
     if normalise:
         values = values / np.sum(values * times, axis=-1, keepdims=True)
+    if smoothing:
+        classes = np.sum(np.broadcast_to(times, values.shape), axis=-1, keepdims=True)
+        values = (1 - _number(smoothing)) * values + _number(smoothing) / classes
     return values, log(values)
 
 
 def _terms(problem: Problem, target: Exact, model: Exact, times: Any = 1) -> Exact:
-    p, log_p = _distribution(target, problem.target.space, problem.normalise, times)
+    p, log_p = _distribution(target, problem.target.space, problem.normalise, times, problem.smoothing)
     q, log_q = _distribution(model, problem.model.space, problem.normalise, times)
     p, log_p, q, log_q = np.broadcast_arrays(p, log_p, q, log_q)
     difference = -log_q if problem.formula is Formula.CROSS_ENTROPY else log_p - log_q

@@ -38,7 +38,7 @@ def answer(problem: Problem) -> Enclosure:
     Raises
     ------
     ValueError
-        The shapes do not broadcast, or there is no such axis.
+        The shapes do not broadcast, there is no such axis, or probabilities are to be normalised and smoothed.
     FloatingPointError
         The thread's arithmetic does not round to nearest or flushes subnormal numbers.
     """
@@ -97,5 +97,6 @@ def _finely(problem: Problem) -> coarse.Make:
 
 
 def sheet_of(problem: Problem, side: Side, summer: Summer = finely) -> Sheet:
-    """Return the operand of a side, clipped and normalised as the problem says, with its classes last."""
-    return Sheet.of(problem.side(side), problem.class_axis, problem.clip, problem.normalise, summer)
+    """Return the operand of a side, clipped, normalised or smoothed as the problem says, with its classes last."""
+    operand, smoothing = problem.side(side), problem.smoothing if side is Side.TARGET else 0.0
+    return Sheet.of(operand, problem.class_axis, problem.clip, problem.normalise, smoothing, summer)

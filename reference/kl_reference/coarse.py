@@ -45,8 +45,8 @@ Make = Callable[[Distribution, Distribution], Terms]
 
 
 def suits(problem: Problem) -> bool:
-    """Return whether a problem is large, and its operands have half of float64's digits or less."""
-    narrow = Dtype.FLOAT64 not in (problem.target.dtype, problem.model.dtype)
+    """Return whether a problem is large, and its operands, as they are, have half of float64's digits or less."""
+    narrow = Dtype.FLOAT64 not in (problem.target.dtype, problem.model.dtype) and not problem.smoothing
     return narrow and math.prod(problem.shape) > LARGE
 
 

@@ -46,7 +46,7 @@ def term_scale(formula: Formula, p: Distribution, q: Distribution, magnitude: Ar
         case _:
             assert_never(formula)
     fixed = np.zeros(weight.shape)
-    if p.normaliser is not None or q.normaliser is not None:
+    if p.normaliser is not None or q.normaliser is not None or p.mixture is not None:
         target, model = log_error(p), log_error(q)
         fixed = weight * ((model_size if formula is Formula.CROSS_ENTROPY else ratio + 1.0) * target + model)
         if formula is Formula.GENERALISED:
@@ -57,6 +57,8 @@ def term_scale(formula: Formula, p: Distribution, q: Distribution, magnitude: Ar
     gradual = np.full(weight.shape, 2.0)
     if p.space is not Space.PROBABILITY:
         gradual = 0.5 * sizes + 3.5
+    if p.mixture is not None:  # of which the product and the sum may be subnormal
+        gradual = gradual + sizes
     flushed = model_size + (abs(math.log(dtype.least_subnormal)) + 4.0)
     if q.normaliser is not None and q.space is Space.PROBABILITY:
         # A probability divided by its sum may become subnormal: its logarithm then errs by log(1 ± SUB/2q), at
@@ -137,13 +139,14 @@ def weight_error(side: Distribution) -> Array:
 
 
 def log_error(side: Distribution) -> Array:
-    """Return the absolute error of log p, in u, that normalising its rows brings in.
+    """Return the absolute error of log p, in u, that normalising its rows, or smoothing them, brings in.
 
     For logits: 2·|log p| + (a + 1)·ln n + a + h(n), since |x − max x| ≤ |log p|, and its mean under the
-    softmax is at most ln n. For probabilities divided by their sum: h(n) + 2.
+    softmax is at most ln n. For probabilities divided by their sum: h(n) + 2; for smoothed ones, made of 1 − ε, a
+    product and a sum: 3.
     """
     if side.normaliser is None:
-        return np.zeros(())
+        return np.full((), 0.0 if side.mixture is None else 3.0)
     if side.space is Space.PROBABILITY:
         return np.full((), blocked(side.normaliser.classes) + 2.0)
     log_p = masked(side.ordinary, np.abs(side.rough_log))

@@ -66,6 +66,8 @@ class Convention:
         Probabilities are clipped to this range before anything else is done.
     normalise
         Probabilities are divided by their sum over the class axis first.
+    smoothing
+        ε, where labels are smoothed: a target of probabilities p is (1 − ε)·p + ε ÷ classes to the formula.
     """
 
     formula: Formula = Formula.PLAIN
@@ -77,6 +79,7 @@ class Convention:
     order: tuple[Side, Side] = (Side.MODEL, Side.TARGET)
     clip: tuple[float, float] | None = None
     normalise: bool = False
+    smoothing: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse a default that is not among the reductions."""

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from kl_reference.answer import sheet_of
 from kl_reference.condition import ELEMENTARY, blocked, slope_scale, weight_error
 from kl_reference.convention import Formula, Reduction, Side, Space
-from kl_reference.distribution import Distribution
+from kl_reference.distribution import Distribution, own_share
+from kl_reference.double_double import NOTHING
 from kl_reference.enclosure import Array, Enclosure, Scale
 from kl_reference.machine import require_ieee
 from kl_reference.problem import Problem
 from kl_reference.reduction import Terms, divisor, outer, restored, sheet_shape, summed_axes
-from kl_reference.scaled import Scaled
+from kl_reference.scaled import UNSCALED, Scaled
 from kl_reference.sheet import classes_last
 from kl_reference.term import slope
 
@@ -119,6 +120,7 @@ def curvature(
         incoming, count = _incoming(problem, upstream), divisor(problem.reduction, shape, axis)
         size = np.abs(incoming) / count
         above = _Way(Scaled.exact(incoming).divided(count), size, 2.0 * size)
+        above = above.smoothed(problem.smoothing) if place.own.mixture else above
         bends = _times(place.bends(problem), above)
         terms = _times(bends, way)
         if place.own.space is Space.LOGITS:
@@ -203,6 +205,11 @@ class _Way:
     size: Array
     error: Array
 
+    def smoothed(self, smoothing: float) -> _Way:
+        """Return 1 − ε of it: so far labels move that are smoothed."""
+        share = Scaled(own_share(smoothing), UNSCALED, NOTHING)
+        return _Way(self.value * share, self.size, self.error + 2.0 * self.size)
+
 
 def _way(problem: Problem, place: _Place, direction: NDArray[Any]) -> _Way:
     """Return how the operand, or the logarithm that its logits make, moves: v, or v − Σ softmax·v."""
@@ -215,7 +222,8 @@ def _way(problem: Problem, place: _Place, direction: NDArray[Any]) -> _Way:
         v = np.where((received < low) | (received > high), 0.0, v)
     value, size = Scaled.exact(v), np.abs(v)
     if own.space is not Space.LOGITS:
-        return _Way(value, size, np.zeros_like(size))
+        way = _Way(value, size, np.zeros_like(size))
+        return way.smoothed(problem.smoothing) if own.mixture else way
     weight = own.weight()
     mean = (weight * value).sum(1)
     parts = own.rough * size

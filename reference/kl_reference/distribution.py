@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -54,6 +54,8 @@ class Distribution:
         What the values are.
     normaliser
         That of the rows, where there is one.
+    mixture
+        p, where it was mixed with the uniform distribution and so is no single number; ``values`` are near it.
     """
 
     values: Array
@@ -62,6 +64,7 @@ class Distribution:
     rough_log: Array
     space: Space
     normaliser: Normaliser | None
+    mixture: Ball | None = None
 
     @classmethod
     def of(cls, received: Array, space: Space, normaliser: Normaliser | None) -> Distribution:
@@ -85,10 +88,24 @@ class Distribution:
         rough = np.where(ordinary, rough, extended)
         return cls(received, extended, ordinary, rough, space, normaliser)
 
+    @classmethod
+    def smoothed(cls, received: Array, smoothing: float, classes: int) -> Distribution:
+        """Mix probabilities with the uniform distribution: (1 − ε)·p + ε ÷ classes."""
+        usual = np.isfinite(received) & (received >= 0.0)
+        high, exponent = np.frexp(np.where(usual, received, 0.0))
+        share = Ball.exact(np.full(received.shape, smoothing)) / Ball.exact(
+            np.full(received.shape, float(classes))
+        )
+        mixture = (Ball.exact(high) * own_share(smoothing)).scaled(exponent) + share
+        return replace(
+            cls.of(np.where(usual, mixture.high, received), Space.PROBABILITY, None), mixture=mixture
+        )
+
     @property
     def exact(self) -> Array | None:
         """The probabilities, where they were received as such and left as they are."""
-        return self.values if self.space is Space.PROBABILITY and self.normaliser is None else None
+        received = self.space is Space.PROBABILITY and self.normaliser is None and self.mixture is None
+        return self.values if received else None
 
     @property
     def rough(self) -> Array:
@@ -100,7 +117,7 @@ class Distribution:
         if self.normaliser is None:
             if self.space is Space.LOG:
                 return Ball.exact(self.values)
-            return ball.log(Ball.exact(self.values))
+            return ball.log(self.mixture or Ball.exact(self.values))
         origin = np.broadcast_to(self.normaliser.origin, self.values.shape)
         distance = ball.log_quotient if self.space is Space.PROBABILITY else ball.difference
         return distance(self.values, origin) - ball.log(self.normaliser.total)
@@ -111,7 +128,7 @@ class Distribution:
             m, k = ball.exp(self.log())
         else:
             high, k = np.frexp(self.values)
-            m = Ball.exact(high)
+            m = self.mixture.scaled(-k) if self.mixture else Ball.exact(high)
             if self.normaliser is not None:
                 m, k = m / self.normaliser.total, k - binary_exponent(self.normaliser.origin)
         if self.extended is NOTHING:
@@ -119,6 +136,11 @@ class Distribution:
         special = np.where(self.extended == -np.inf, 0.0, self.extended)
         # An exact 0 with a large exponent would be rounded on that exponent's scale later.
         return Scaled(m.only(self.ordinary), np.where(self.ordinary, k, 0), special)
+
+
+def own_share(smoothing: float) -> Ball:
+    """Return 1 − ε, which float64 need not have."""
+    return ball.difference(np.ones((1, 1)), np.full((1, 1), smoothing))
 
 
 def _log_quotient(a: Array, power: Array) -> Array:

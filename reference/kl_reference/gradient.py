@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from kl_reference.answer import sheet_of
 from kl_reference.condition import blocked, log_error, slope_scale
 from kl_reference.convention import Reduction, Side, Space
-from kl_reference.distribution import binary_exponent
+from kl_reference.distribution import binary_exponent, own_share
 from kl_reference.double_double import NOTHING
 from kl_reference.enclosure import Array, Enclosure, Scale, Slope
 from kl_reference.machine import require_ieee
 from kl_reference.problem import Operand, Problem
 from kl_reference.reduction import Terms, divisor, gathered, outer, restored, sheet_shape
-from kl_reference.scaled import Scaled
+from kl_reference.scaled import UNSCALED, Scaled
 from kl_reference.sheet import Sheet, classes_last, cut
 from kl_reference.term import slope
 
@@ -38,6 +38,8 @@ def gradient(problem: Problem, side: Side, upstream: NDArray[Any] | None = None)
     logits                  G − softmax·ΣG, with G the gradient by the logarithm
     probabilities to be     (H − ΣG)/Σp, with H and G the gradients by the normalised probability
     normalised              and by its logarithm
+    probabilities that are  (1 − ε) times the gradient by the smoothed one
+    smoothed
     ======================  ============================  =====================================
 
     Parameters
@@ -82,6 +84,8 @@ def gradient(problem: Problem, side: Side, upstream: NDArray[Any] | None = None)
             terms = _through_softmax(own, by(True))
         else:
             terms = _through_normalisation(own, by(False), by(True))
+        if own.smoothing:
+            terms = _through_smoothing(own.smoothing, terms)
         terms = _inside_clip(problem, operand, terms)
         terms = Terms(terms.value.divided(count), terms.scale)
         sheet, shape = own.values.shape, operand.values.shape
@@ -183,6 +187,15 @@ def _through_normalisation(own: Sheet, by_probability: Terms, by_log: Terms) -> 
         h.scale.count,
     )
     return Terms(value, scale)
+
+
+def _through_smoothing(smoothing: float, by_mixture: Terms) -> Terms:
+    """Return (1 − ε)·G, given the gradient G by the smoothed probabilities; 1 − ε is rounded, and so is the product."""
+    scale = by_mixture.scale
+    value = by_mixture.value * Scaled(own_share(smoothing), UNSCALED, NOTHING)
+    return Terms(
+        value, replace(scale, fixed=scale.fixed + 2.0 * scale.magnitude, gradual=scale.gradual + 1.0)
+    )
 
 
 def _inside_clip(problem: Problem, operand: Operand, terms: Terms) -> Terms:

@@ -55,7 +55,7 @@ class Problem:
         The term and what becomes of the terms.
     axis
         The class axis of the broadcast shape, used by ``ROWS``, ``ROWMEAN``, logits and normalisation.
-    clip, normalise
+    clip, normalise, smoothing
         As in :class:`~kl_reference.convention.Convention`.
     layout
         How the operands lie in memory (a name known to the asking side); no part of the answer.
@@ -68,6 +68,7 @@ class Problem:
     axis: int = -1
     clip: tuple[float, float] | None = None
     normalise: bool = False
+    smoothing: float = 0.0
     layout: str = "contiguous"
     _id: list[str] = field(default_factory=list[str], init=False, repr=False)  # once it was asked for
 
@@ -110,7 +111,7 @@ class Problem:
             digest.update(head.encode())
             digest.update(np.ascontiguousarray(little).tobytes())
         tail = (self.formula.name, self.reduction.name, self.axis, self.clip, self.normalise, self.layout)
-        digest.update(repr(tail).encode())
+        digest.update(repr((*tail, self.smoothing) if self.smoothing else tail).encode())
         return digest.hexdigest()
 
 

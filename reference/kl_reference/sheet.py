@@ -32,7 +32,7 @@ def finely(block: Distribution) -> Ball:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """An operand with its classes last, (*outer, classes), what normalises its rows, and to what it is clipped.
+    """An operand with its classes last, (*outer, classes), its normaliser, and how it is clipped and smoothed.
 
     ``values`` are as received: they are clipped only block by block, lest a copy of them all be made.
     """
@@ -41,6 +41,7 @@ class Sheet:
     space: Space
     normaliser: Normaliser | None
     clip: tuple[Any, Any] | None = None
+    smoothing: float = 0.0
 
     @classmethod
     def of(
@@ -49,13 +50,18 @@ class Sheet:
         axis: int,
         clip: tuple[float, float] | None = None,
         normalise: bool = False,
+        smoothing: float = 0.0,
         summer: Summer = finely,
     ) -> Sheet:
-        """Clip an operand, move its class axis (counted from the end) last, and normalise its rows."""
+        """Clip an operand, move its class axis (counted from the end) last, and normalise or smooth its rows."""
         received = cls(classes_last(operand.values, axis), operand.space, None)
         if clip is not None and operand.space is Space.PROBABILITY:
             low, high = operand.dtype.round(np.array(clip))
             received = replace(received, clip=(low, high))
+        if smoothing and operand.space is Space.PROBABILITY:
+            if normalise:
+                raise ValueError("probabilities that are normalised first are not smoothed")
+            return replace(received, smoothing=smoothing)
         if operand.space is Space.LOG or (operand.space is Space.PROBABILITY and not normalise):
             return received
         return replace(received, normaliser=_normaliser(received, summer))
@@ -76,7 +82,10 @@ class Sheet:
         normaliser = self.normaliser
         if normaliser is not None:
             normaliser = normaliser.each(lambda part: cut(part, rows, slice(0, 1)))
-        return Distribution.of(self.clipped(cut(self.values, rows, columns)), self.space, normaliser)
+        values = self.clipped(cut(self.values, rows, columns))
+        if self.smoothing:
+            return Distribution.smoothed(values, self.smoothing, self.values.shape[-1])
+        return Distribution.of(values, self.space, normaliser)
 
     def whole(self) -> Distribution:
         """Return everything as one block."""

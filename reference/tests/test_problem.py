@@ -51,6 +51,7 @@ def test_anything_else_has_another_id() -> None:
         problem(axis=0),
         problem(clip=(1e-7, 1.0)),
         problem(normalise=True),
+        problem(smoothing=0.1),
         problem(layout="strided"),
         problem(target=base.model, model=base.target),
         problem(target=replace(base.target, values=base.target.values.reshape(2))),

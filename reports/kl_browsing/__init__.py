@@ -1,1 +1,1 @@
-"""How the page is put on trial: a browser to open it in, and a tree to look things up in."""
+"""How pages and stores are put on trial: runs to show, a browser to open pages in, a server to keep runs in."""

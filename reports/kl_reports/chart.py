@@ -12,6 +12,7 @@ from kl_reports.spread import BINS, THOUSANDTHS, Spread
 
 WIDTH, HEIGHT = 300, 150
 LEFT, RIGHT, TOP, BOTTOM = 34, 292, 14, 118
+STEP = (RIGHT - LEFT) / (2 * BINS + 3)  # a bar of a histogram
 FEWEST = 3  # figures that make a picture
 SPARKS = 24  # bars of a sparkline: where there are more figures, as many of them, evenly chosen
 
@@ -20,12 +21,13 @@ Numbers = Mapping[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A drawing, and the table of what is drawn."""
+    """A drawing, and the table of what is drawn; ``lined`` where each column of the table is a line of its own."""
 
     title: str
     drawing: Markup
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    lined: bool = True
 
     @property
     def size(self) -> int:
@@ -38,14 +40,22 @@ def charts(spreads: Mapping[str, Spread]) -> tuple[Chart, ...]:
     measured = {name: spread for name, spread in spreads.items() if spread.signed}
     if not measured:
         return ()
+    return tuple(chart for chart in (_histogram(measured), *_curves(measured)) if chart.rows)
+
+
+def compared(old: Spread, new: Spread) -> tuple[Chart, ...]:
+    """Return the charts of one cell in two runs: the old histogram as an outline, the old curves beside the new."""
+    if not (old.signed and new.signed):
+        return charts({"now": new, "before": old})
+    curves = _curves({"now": new, "before": old})
+    return tuple(chart for chart in (_outlined(new.signed, old.signed), *curves) if chart.rows)
+
+
+def _curves(measured: Mapping[str, Spread]) -> Iterator[Chart]:
     conditions = {name: spread.condition for name, spread in measured.items()}
     classes = {name: spread.classes for name, spread in measured.items()}
-    drawn = (
-        _histogram(measured),
-        _against("Error against condition", "condition number S ÷ |answer|", conditions, float, _power),
-        _against("Error against classes", "number of classes", classes, _logarithm, _whole),
-    )
-    return tuple(chart for chart in drawn if chart.rows)
+    yield _against("Error against condition", "condition number S ÷ |answer|", conditions, float, _power)
+    yield _against("Error against classes", "number of classes", classes, _logarithm, _whole)
 
 
 def spark(shares: Sequence[float]) -> Markup:
@@ -70,35 +80,68 @@ def _histogram(spreads: Mapping[str, Spread]) -> Chart:
         for place in range(-BINS, BINS + 1)
     }
     highest, total = max(counts.values()), sum(counts.values())
-    step = (RIGHT - LEFT) / (2 * BINS + 3)
-    middle = LEFT + step * (BINS + 1.5)
-
-    def across(share: float) -> float:
-        return middle + share * BINS * step
-
-    bars = "".join(
-        f"M{across((place - 0.45) / BINS):.1f} {BOTTOM}v{-_tall(number / highest):.1f}h{0.9 * step:.1f}V{BOTTOM}z"
-        for place, number in counts.items()
-        if number
-    )
-    limits = "".join(f"M{across(side):.1f} {TOP}V{BOTTOM}" for side in (-1, 1))
-    parts = [
-        f'<path class="bar" d="{bars}"/><path class="limit" d="{limits}"/>',
-        *(
-            _text(across(share), BOTTOM + 12, f"{share:g}".replace("-", "−"))
-            for share in (-1, -0.5, 0, 0.5, 1)
-        ),
-        _text(LEFT - 4, TOP + 4, f"{highest:,}", "end"),
-        _text(LEFT - 4, BOTTOM, "0", "end"),
-        _text((LEFT + RIGHT) / 2, HEIGHT - 6, "signed error ÷ allowed error"),
-        _text(LEFT, TOP - 3, "problems", "start"),
-    ]
+    parts = [_bars({place: number / highest for place, number in counts.items()}), *_scale()]
+    parts += [_text(LEFT - 4, TOP + 4, f"{highest:,}", "end"), _text(LEFT, TOP - 3, "problems", "start")]
     title = "Signed errors"
     desc = f"{total:,} problems by the signed error of their worst element; the dashed lines are what is allowed."
-    rows = tuple(
-        (f"{place / BINS:g}".replace("-", "−"), f"{number:,}") for place, number in counts.items() if number
+    rows = tuple((_minus(place / BINS), f"{number:,}") for place, number in counts.items() if number)
+    return Chart(title, _svg(title, desc, parts), ("error ÷ allowed", "problems"), rows, lined=False)
+
+
+def _outlined(new: Numbers, old: Numbers) -> Chart:
+    """Draw two histograms as shares of their problems, since two runs may draw different numbers of them."""
+    now, before = (
+        {place: numbers.get(place, 0) / sum(numbers.values()) for place in range(-BINS, BINS + 1)}
+        for numbers in (new, old)
     )
-    return Chart(title, _svg(title, desc, parts), ("error ÷ allowed", "problems"), rows)
+    highest = max(*now.values(), *before.values())
+    outline = "".join(
+        f"V{BOTTOM - _tall(share / highest):.1f}H{_across((place + 0.5) / BINS):.1f}"
+        for place, share in before.items()
+    )
+    start = f"M{_across(-(BINS + 0.5) / BINS):.1f} {BOTTOM}"
+    parts = [
+        _bars({place: share / highest for place, share in now.items()}),
+        f'<path class="before" d="{start}{outline}V{BOTTOM}"/>',
+        *_scale(),
+        _text(LEFT - 4, TOP + 4, f"{100 * highest:.0f} %", "end"),
+        _text(LEFT, TOP - 3, "share of problems; outline: the old run", "start"),
+    ]
+    title = "Signed errors, now and before"
+    desc = (
+        f"{sum(new.values()):,} problems now and, as an outline, {sum(old.values()):,} before by the signed error of "
+        "their worst element; the dashed lines are what is allowed."
+    )
+    rows = tuple(
+        (_minus(place / BINS), f"{new.get(place, 0):,}", f"{old.get(place, 0):,}")
+        for place in now
+        if now[place] or before[place]
+    )
+    return Chart(title, _svg(title, desc, parts), ("error ÷ allowed", "now", "before"), rows, lined=False)
+
+
+def _across(share: float) -> float:
+    """Return where a signed share of what is allowed lies in a histogram."""
+    return (LEFT + RIGHT) / 2 + share * BINS * STEP
+
+
+def _bars(heights: Mapping[int, float]) -> str:
+    """Return the bars of a histogram, 1 as high as there is room."""
+    bars = "".join(
+        f"M{_across((place - 0.45) / BINS):.1f} {BOTTOM}v{-_tall(height):.1f}h{0.9 * STEP:.1f}V{BOTTOM}z"
+        for place, height in heights.items()
+        if height
+    )
+    return f'<path class="bar" d="{bars}"/>'
+
+
+def _scale() -> Iterator[str]:
+    """Yield what every histogram has: the limits, the axis below and its name."""
+    limits = "".join(f"M{_across(side):.1f} {TOP}V{BOTTOM}" for side in (-1, 1))
+    yield f'<path class="limit" d="{limits}"/>'
+    yield from (_text(_across(share), BOTTOM + 12, _minus(share)) for share in (-1, -0.5, 0, 0.5, 1))
+    yield _text(LEFT - 4, BOTTOM, "0", "end")
+    yield _text((LEFT + RIGHT) / 2, HEIGHT - 6, "signed error ÷ allowed error")
 
 
 def _against(
@@ -140,6 +183,10 @@ def _against(
         (tick(place), *(_share(numbers.get(place)) for numbers in series.values())) for place in places
     )
     return Chart(title, _svg(title, desc, parts), (axis, *series), rows)
+
+
+def _minus(number: float) -> str:
+    return f"{number:g}".replace("-", "−")
 
 
 def _spaced(places: Sequence[int], across: Callable[[int], float]) -> Iterator[int]:

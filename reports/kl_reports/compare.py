@@ -106,7 +106,8 @@ class Change:
     @property
     def debatable(self) -> bool:
         """Whether asking again on both versions could say more, or is due before it is said aloud."""
-        return self.witnessed is not None and _broken(self.old) != _broken(self.new)
+        both = self.old is not None and self.new is not None and self.bucket is not Bucket.SUITE_CHANGED
+        return both and self.witnessed is not None and _broken(self.old) != _broken(self.new)
 
 
 @dataclass(frozen=True, slots=True)

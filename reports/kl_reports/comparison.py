@@ -19,6 +19,7 @@ from kl_reports.workflow import command
 
 FORMAT = "kl-conformance-comparison/1"
 TOLD = (Bucket.REGRESSED, Bucket.NEWLY_OBSERVED, Bucket.FIXED, Bucket.UNSTABLE)  # each with its witness
+MOVED = (Bucket.WORSE, Bucket.BETTER)  # each with how far
 QUIET = (Bucket.UNCHANGED,)  # counted, and never listed
 _NAMED = 25  # so many cells of a bucket are told; the JSON and the page have the rest
 
@@ -126,6 +127,9 @@ def _buckets(comparison: Comparison) -> Iterator[list[str]]:
         if bucket in QUIET:
             continue
         lines = [f"{_words(bucket).upper()} ({number:,}): {bucket.meaning}"]
+        if bucket not in (*TOLD, *MOVED):
+            yield [*lines, *(f"  {line}" for line in _together(comparison.of(bucket)))]
+            continue
         for requirement, changes in _by_requirement(comparison.of(bucket)[:_NAMED]).items():
             run = comparison.new if changes[0].new else comparison.old
             sentence = str(run.header.requirements.get(requirement, {}).get("sentence", ""))
@@ -137,6 +141,17 @@ def _buckets(comparison: Comparison) -> Iterator[list[str]]:
         if number > _NAMED:
             lines.append(f"  … and {count(number - _NAMED, 'more cell')}, on the page and in --format json.")
         yield lines
+
+
+def _together(changes: Sequence[Change]) -> Iterator[str]:
+    """Yield one line for all cells of a column that have the same reason."""
+    found = dict[tuple[str, str], list[str]]()
+    for change in changes:
+        found.setdefault((column_words(change.column), change.why), []).append(change.requirement)
+    for (column, why), requirements in [*found.items()][:_NAMED]:
+        yield f"{one_line(column)}: {one_line(why)} {one_line(listed(requirements, 4))}"
+    if len(found) > _NAMED:
+        yield f"… and {count(len(found) - _NAMED, 'more line')}, on the page and in --format json."
 
 
 def _by_requirement(changes: Sequence[Change]) -> Mapping[str, list[Change]]:
@@ -172,6 +187,9 @@ def _markdown(comparison: Comparison) -> Iterator[list[str]]:
         if bucket in QUIET:
             continue
         lines = [f"## {_words(bucket).capitalize()} ({number:,}): {bucket.meaning}", ""]
+        if bucket not in (*TOLD, *MOVED):
+            yield [*lines, *(f"- {escaped(line, 600)}" for line in _together(comparison.of(bucket)))]
+            continue
         for change in comparison.of(bucket)[:_NAMED]:
             first, *rest = _cell(comparison, change)
             lines.append(f"- **{escaped(change.requirement)}** {escaped(first)}")

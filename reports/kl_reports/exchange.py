@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 import zlib
@@ -178,6 +179,17 @@ def read(path: Path) -> Run:
     RunFileError
         When there is no such file, it is not a run file or one of another format, or its header is damaged.
     """
+    return identified(path)[1]
+
+
+def identified(path: Path) -> tuple[str, Run]:
+    """Read a run file back, with the SHA-256 of its lines: the same record however it is named and compressed.
+
+    Raises
+    ------
+    RunFileError
+        As by :func:`read`.
+    """
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:
@@ -195,7 +207,8 @@ def read(path: Path) -> Run:
             path, "holds no complete header line: not a run file, or cut off at its very start"
         )
     header = _header(path, texts[0])
-    return _Reading(path.name, header, lines.damaged).run(texts[1:])
+    record = hashlib.sha256(b"\n".join(texts)).hexdigest()
+    return record, _Reading(path.name, header, lines.damaged).run(texts[1:])
 
 
 class _Reading:

@@ -175,16 +175,23 @@ def reasons(run: Run, places: Places) -> tuple[tuple[Reason, ...], dict[str, str
 
 
 def deviations(run: Run, places: Places, links: Mapping[str, str]) -> tuple[Deviation, ...]:
-    """Return the recorded deviations this run met, still there or right now, those that must go first."""
+    """Return the recorded deviations this run met, still there or right now, those that must go first.
+
+    A cell in which several were met counts for each of them; what it says of itself is about the first.
+    """
     gathered: dict[tuple[str, Verdict], list[Result]] = {}
+    reasons: dict[str, str] = {}
     for result in run.results:
         if result.verdict in {Verdict.EXPECTED, Verdict.FIXED}:
-            gathered.setdefault((result.deviation or "", result.verdict), []).append(result)
+            names = (result.deviation or "").split(", ")
+            reasons.setdefault(names[0], result.detail)
+            for name in names:
+                gathered.setdefault((name, result.verdict), []).append(result)
     ordered = sorted(gathered.items(), key=lambda entry: entry[0][1] is not Verdict.FIXED)
     return tuple(
         Deviation(
             name=name or "not named",
-            reason=results[0].detail,
+            reason=reasons.get(name) or f"Met beside {(results[0].deviation or '').partition(', ')[0]}.",
             link=next(filter(None, (web((result.witness or {}).get("link")) for result in results)), ""),
             requirements=tuple(dict.fromkeys(result.requirement for result in results)),
             places=places.of(results, links),

@@ -7,6 +7,7 @@ import re
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
+from functools import lru_cache
 from typing import Any, cast
 
 from kl_reports import number
@@ -17,6 +18,9 @@ GZIP = 31  # zlib's name for "gzip container, largest window"
 MAGIC = b"\x1f\x8b"  # how every gzip file begins
 _CHUNK = 1024  # bytes inflated at a time: where the file is damaged, at most so much before it is lost
 
+_DECODER = json.JSONDecoder()
+_VERDICTS = {verdict.name: verdict for verdict in Verdict}
+_COUNTS = tuple(each.name for each in fields(Spread))
 _DEEPEST = 64  # what is nested deeper is no witness, and would exhaust the stack of whoever walks it
 
 
@@ -55,12 +59,13 @@ def parse(line: bytes) -> Mapping[str, Any]:
         When it holds none.
     """
     try:
-        data = json.loads(line)
+        data = _DECODER.decode(line.decode(errors="surrogatepass"))
     except (ValueError, RecursionError):
         raise LineError("not JSON") from None
     if not isinstance(data, dict):
         raise LineError("not a JSON object")
-    if _deeper(data, _DEEPEST):
+    # Whatever is nested so deep has as many brackets; few lines do, and only those are walked.
+    if line.count(b"[") + line.count(b"{") > _DEEPEST and _deeper(data, _DEEPEST):
         raise LineError(f"nested more than {_DEEPEST} deep")
     return cast("dict[str, Any]", data)
 
@@ -150,8 +155,8 @@ def encode_result(result: Result) -> dict[str, Any]:
         data["witness"] = plain(result.witness)
     if result.spread is not None:
         data["spread"] = {
-            each.name: {str(place): number for place, number in getattr(result.spread, each.name).items()}
-            for each in fields(Spread)
+            name: {str(place): count for place, count in getattr(result.spread, name).items()}
+            for name in _COUNTS
         }
     if result.fixed is not None:
         fixed = result.fixed
@@ -180,13 +185,13 @@ def decode_result(data: Mapping[str, Any]) -> Result:
         When a field is missing or of another type, or the verdict is not a known one.
     """
     name = _text(data, "verdict")
-    if name not in Verdict.__members__:
-        raise LineError(f"verdict {name[:40]!r} is not known; known: {', '.join(Verdict.__members__)}")
+    if name not in _VERDICTS:
+        raise LineError(f"verdict {name[:40]!r} is not known; known: {', '.join(_VERDICTS)}")
     return Result(
         requirement=_text(data, "requirement"),
         revision=_whole(data, "revision"),
         column=_text(data, "column"),
-        verdict=Verdict[name],
+        verdict=_VERDICTS[name],
         detail=_text(data, "detail", ""),
         headroom=_real(data, "headroom") if data.get("headroom") is not None else None,
         budget=_tuple_of_text(data, "budget") if "budget" in data else (),
@@ -194,7 +199,7 @@ def decode_result(data: Mapping[str, Any]) -> Result:
         witness=_object(data, "witness") if data.get("witness") is not None else None,
         deviation=_text(data, "deviation") if data.get("deviation") is not None else None,
         seconds=_real(data, "seconds") if "seconds" in data else 0.0,
-        spread=_spread(_object(data, "spread")) if data.get("spread") is not None else None,
+        spread=decode_spread(_object(data, "spread")) if data.get("spread") is not None else None,
         fixed=_fixed(_object(data, "fixed")) if data.get("fixed") is not None else None,
     )
 
@@ -204,16 +209,24 @@ def _fixed(data: Mapping[str, Any]) -> Fixed:
     return Fixed(_whole(data, "problems"), headroom, _text(data, "bits"))
 
 
-def _spread(data: Mapping[str, Any]) -> Spread:
-    return Spread(
-        **{
-            each.name: {_number(key): _whole(entries, key) for key in entries}
-            for each in fields(Spread)
-            for entries in [_object(data, each.name)]
-        }
-    )
+def decode_spread(data: Mapping[str, Any]) -> Spread:
+    """Return the spread a JSON object holds.
+
+    Raises
+    ------
+    LineError
+        When one of its counts is missing, or no number.
+    """
+    return Spread(*(_counts(_object(data, name), name) for name in _COUNTS))
 
 
+def _counts(data: Mapping[str, Any], key: str) -> dict[int, int]:
+    if not {*map(type, data.values())} <= {int}:
+        raise LineError(f"{key!r} holds something that is not a whole number")
+    return {_number(place): count for place, count in data.items()}
+
+
+@lru_cache(maxsize=1024)  # few places, met in every spread
 def _number(key: str) -> int:
     if not re.fullmatch(r"-?[0-9]{1,18}", key):
         raise LineError(f"{key[:40]!r} is not a whole number")
@@ -261,7 +274,7 @@ def _whole(data: Mapping[str, Any], key: str) -> int:
 
 def _real(data: Mapping[str, Any], key: str) -> float:
     try:
-        return number.decode(_text(data, key)).value
+        return number.real(_text(data, key))
     except ValueError as error:
         raise LineError(f"{key!r}: {error}") from None
 

@@ -10,6 +10,8 @@ from fractions import Fraction
 
 # tag: (bits in all, bits of the fraction)
 _WIDTHS = {"f64": (64, 52), "f32": (32, 23), "f16": (16, 10), "bf16": (16, 7)}
+_BIG_ENDIAN = struct.Struct(">d")
+_DOUBLE = re.compile(r"f64:([0-9a-f]{16})", re.ASCII)
 _PATTERN = re.compile(r"([a-z0-9]+):([0-9a-f]+)", re.ASCII)
 
 
@@ -80,6 +82,22 @@ class Number:
         return f"{minus}NaN ({kind}, payload {payload & (quiet - 1)})"
 
 
+def ulp(value: float, tag: str) -> float:
+    """Return the gap between the numbers of a dtype around a finite value: one unit in the last place.
+
+    Raises
+    ------
+    ValueError
+        When the value is not finite, or the tag is unknown.
+    """
+    if not math.isfinite(value) or tag not in _WIDTHS:
+        raise ValueError(f"no unit in the last place: {value!r} in {tag!r}; known: {', '.join(_WIDTHS)}")
+    width, fraction = _WIDTHS[tag]
+    lowest = 3 - 2 ** (width - fraction - 2)  # exponent of 0 and of subnormal numbers, as frexp counts
+    exponent = math.frexp(value)[1] if value else lowest
+    return math.ldexp(1.0, max(exponent, lowest) - 1 - fraction)
+
+
 def encode(value: float) -> str:
     """Return the bit pattern of a Python float, such as ``f64:3ff0000000000000``."""
     return f"f64:{struct.pack('>d', value).hex()}"
@@ -102,6 +120,22 @@ def decode(bits: str) -> Number:
     if len(digits) * 4 != _WIDTHS[tag][0]:
         raise ValueError(f"{tag} has {_WIDTHS[tag][0] // 4} hex digits, not {len(digits)}")
     return Number(tag, int(digits, 16))
+
+
+def real(bits: str) -> float:
+    """Return the value that a tagged bit pattern stands for, as ``decode(bits).value`` does, and sooner.
+
+    Raises
+    ------
+    ValueError
+        As by :func:`decode`.
+    """
+    double = _DOUBLE.fullmatch(bits)
+    if double is None:
+        return decode(bits).value
+    value: float
+    (value,) = _BIG_ENDIAN.unpack(bytes.fromhex(double[1]))
+    return value
 
 
 def _value(tag: str, pattern: int) -> float:

@@ -2,46 +2,30 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup, escape
+from jinja2 import Environment
+from markupsafe import Markup
 
 from kl_reports import finding
 from kl_reports.chart import Chart, charts
+from kl_reports.drilldown import drilldown
 from kl_reports.evidence import Evidence
 from kl_reports.exchange import put
 from kl_reports.issue import issue
 from kl_reports.matrix import matrix, severity
 from kl_reports.result import Result, Run, Verdict
+from kl_reports.setting import templates, whole
 from kl_reports.spread import Spread, together
-from kl_reports.tally import LEVELS, column_of, completeness, headline, level_of, packages, scores
-from kl_reports.witness import show
-from kl_reports.wording import (
-    LOOKS,
-    anchor,
-    column_words,
-    count,
-    moment,
-    outcome,
-    ratio,
-    short_dtype,
-    shorten,
-    used,
-    visible,
-)
-from kl_reports.worked import summed, worked
+from kl_reports.tally import column_of, completeness, headline, level_of, packages, scores
+from kl_reports.wording import LOOKS, short_dtype
 
 # Drill-downs are written worst first until they fill so many characters; the run file has the rest. A page of
 # 20,000 cells stays under 1.5 MB, one of fewer has more room.
-_ROOM, _LEAST_ROOM, _CELL = 1_000_000, 130_000, 60
+_ROOM, _LEAST_ROOM, _CELL = 1_000_000, 110_000, 60
 _HELD_ROOM = 60_000
 _CHART_ROOM, _LEAST_CHART_ROOM, _CHART = 400_000, 80_000, 20
 
@@ -63,7 +47,7 @@ class Section:
 
 def page(run: Run) -> str:
     """Return the page as HTML text."""
-    environment = _environment()
+    environment = templates()
     places = finding.Places(run)
     reasons, links = finding.reasons(run, places)
     told = _told(run, environment, places)
@@ -72,14 +56,11 @@ def page(run: Run) -> str:
         if result.verdict not in _TOLD_ELSEWHERE:
             links.setdefault(result.cell, finding.fragment(result.requirement))
     evidence = Evidence(run, links)
-    style, script = (Markup(_asset(name)) for name in ("page.css", "page.js"))
-    return environment.get_template("page.html.jinja").render(
+    return whole(
+        environment,
+        "page.html.jinja",
         run=run,
         header=run.header,
-        style=style,
-        script=script,
-        style_hash=_hash(style),
-        script_hash=_hash(script),
         headline=headline(run),
         completeness=completeness(run),
         scores=scores(run),
@@ -108,39 +89,6 @@ def write_page(run: Run, path: Path) -> None:
     put(path, page(run))
 
 
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("kl_reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_finalize,
-    )
-    names: dict[str, Any] = {"levels": LEVELS, "looks": LOOKS, "verdicts": tuple(Verdict)}
-    names.update(anchor=anchor, fragment=finding.fragment)
-    filters: dict[str, Any] = {"count": count, "moment": moment, "shorten": shorten}
-    filters.update(breakable=_breakable, parts=_parts, web=finding.web)
-    environment.globals.update(names)
-    environment.filters.update(filters)
-    return environment
-
-
-def _finalize(value: Any) -> Any:
-    """Make foreign text visible; markup is our own and holds none that was not."""
-    return value if isinstance(value, Markup) or not isinstance(value, str) else visible(value)
-
-
-def _breakable(text: str) -> Markup:
-    """Return a dotted name as HTML that may break after its dots and underscores."""
-    return Markup(re.sub(r"([._])(?=.)", r"\1<wbr>", str(escape(visible(text)))))
-
-
-def _parts(requirement: str) -> Markup:
-    """Return a requirement's id as HTML that may break after its slash and hyphens."""
-    return Markup(re.sub(r"([/-])(?=.)", r"\1<wbr>", str(escape(visible(requirement)))))
-
-
 def _told(run: Run, environment: Environment, places: finding.Places) -> dict[str, Markup]:
     """Return the drill-down of every cell there is room for, by cell."""
     template = environment.get_template("cell.html.jinja")
@@ -153,8 +101,10 @@ def _told(run: Run, environment: Environment, places: finding.Places) -> dict[st
         for result in results:
             place = (result.requirement, result.verdict, column_of(run, result.column).implementation)
             first = result.verdict.is_news and place not in issued
+            same = pairs.get(str((result.witness or {}).get("pair", "")), [])
             text = template.render(
-                **_cell(run, result, pairs, places),
+                **drilldown(run, result),
+                elsewhere=finding.elsewhere(result, same, places),
                 number=len(told) + 1,
                 issue=issue(run, result) if first and result.witness else "",
             )
@@ -164,28 +114,6 @@ def _told(run: Run, environment: Environment, places: finding.Places) -> dict[st
             issued.add(place)
             told[result.cell] = Markup(text)
     return told
-
-
-def _cell(
-    run: Run, result: Result, pairs: Mapping[str, list[Result]], places: finding.Places
-) -> dict[str, Any]:
-    witness = None if result.witness is None else show(result.witness)
-    same = pairs.get(witness.pair, []) if witness else []
-    return {
-        "result": result,
-        "look": LOOKS[result.verdict],
-        "ratio": "" if result.headroom is None else ratio(result.headroom),
-        "outcome": outcome(result),
-        "where": column_words(column_of(run, result.column)),
-        "witness": witness,
-        "worked": "" if witness is None else worked(witness),
-        "allowance": summed(result.budget),
-        "used": ""
-        if result.headroom is None or result.headroom != result.headroom
-        else used(result.headroom),
-        "elsewhere": finding.elsewhere(result, same, places),
-        "charts": () if result.spread is None else charts({"": result.spread}),
-    }
 
 
 def _drawn(run: Run) -> dict[str, tuple[Chart, ...]]:
@@ -249,12 +177,3 @@ def _asked(run: Run) -> dict[str, list[str]]:
         "dtypes": list(finding.ordered(dict.fromkeys(short_dtype(column.dtype) for column in columns))),
         "modes": list(dict.fromkeys(column.mode for column in columns)),
     }
-
-
-def _asset(name: str) -> str:
-    return resources.files("kl_reports").joinpath("templates", name).read_text(encoding="utf-8")
-
-
-def _hash(text: str) -> str:
-    """Return the source expression that allows exactly this text in a content security policy."""
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

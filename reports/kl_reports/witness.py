@@ -49,7 +49,7 @@ class Values:
 class Witness:
     """The smallest problem found that breaks a requirement, for a person; empty where nothing is known.
 
-    ``plain`` says that the formula takes the operands as they are, neither clipped nor normalised.
+    ``plain`` says that the formula takes the operands as they are, neither clipped nor normalised nor smoothed.
     """
 
     problem: str
@@ -107,7 +107,7 @@ def show(witness: Mapping[str, Any]) -> Witness:
         link=_text(witness.get("link")),
         at=", ".join(map(str, place[:8])),
         worst=_flat(place, witness),
-        plain=not witness.get("clip") and not witness.get("normalise"),
+        plain=not any(witness.get(name) for name in ("clip", "normalise", "smoothing")),
         target=target,
         model=model,
         got=_array(witness.get("got")),

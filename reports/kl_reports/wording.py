@@ -33,6 +33,21 @@ LOOKS = {
     Verdict.MISSING: Look("∅", "never ran", "m"),
 }
 
+# What became of a cell between two runs, by the name of its bucket.
+BUCKETS = {
+    "regressed": Look("✗", "regressed", "f"),
+    "newly-observed": Look("!", "newly observed", "f"),
+    "fixed": Look("★", "fixed", "x"),
+    "unstable": Look("≈", "unstable", "n"),
+    "missing": Look("∅", "missing", "m"),
+    "worse": Look("↘", "worse, and holds", "u"),
+    "better": Look("↗", "better", "p"),
+    "changed-bits": Look("≠", "with other bits", "u"),
+    "not-comparable": Look("–", "not comparable", "s"),
+    "suite-changed": Look("⟳", "of a changed suite", "s"),
+    "unchanged": Look("=", "unchanged", "p"),
+}
+
 # Controls would act on a terminal, and bidirectional controls reorder the text around them. Line ends and
 # tabs stay.
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")

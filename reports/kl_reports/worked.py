@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 
+from kl_reports.number import decode, ulp
 from kl_reports.witness import Values, Witness
+from kl_reports.wording import short_dtype
 
 MOST = 4  # terms that are written out
 _TOKEN = re.compile(r"log\(p/q\)|log p|log q|(?<!\w)[pq](?!\w)")
@@ -47,6 +50,35 @@ def summed(budget: Sequence[str]) -> str:
     total = sum(float(item[1]) for item in items)
     parts = " + ".join(f"{item[1]} {item[2]}" for item in items)
     return f"{total:.1f} = {parts}{', ' if units else ''}{units}"
+
+
+def in_units(budget: Sequence[str], headroom: float | None) -> str:
+    """Return how many units of an itemised tolerance the error was, such as ``6.8``; empty where none is known."""
+    total = sum(float(found[1]) for line in budget if (found := _ITEM.match(line)))
+    return f"{total * headroom:.2g}" if total and headroom is not None and math.isfinite(headroom) else ""
+
+
+def in_ulps(witness: Witness) -> tuple[str, str]:
+    """Return the error at the worst element and the error allowed there in ulp of what is right.
+
+    Empty where one of them is not finite, or nothing was measured.
+    """
+    place, tag = witness.worst or 0, short_dtype(witness.dtype)
+    if witness.worst is None and witness.got is not None and witness.got.total > 1:
+        return "", ""
+    try:
+        got, right, allowed = (
+            decode(values.shown[place].bits).value
+            for values in (witness.got, witness.right, witness.allowed)
+            if values is not None
+        )
+        unit = ulp(right, tag)
+    except (ValueError, IndexError):
+        return "", ""
+    error = abs(got - right) / unit
+    return (
+        (f"{error:.3g}", f"{allowed / unit:.3g}") if math.isfinite(error + allowed) and allowed else ("", "")
+    )
 
 
 def _term(formula: str, target: Values, model: Values, place: int) -> str:

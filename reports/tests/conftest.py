@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from kl_browsing import postgres
 from kl_browsing.chromium import CHROMIUM, Browser
 from kl_browsing.made import WITNESS, made
 from kl_reports.page import write_page
@@ -113,3 +114,21 @@ def shown(run: Run, tmp_path: Path) -> Path:
     """The page of a made-up run."""
     write_page(run, tmp_path / "page.html")
     return tmp_path / "page.html"
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[postgres.Server]:
+    """One server for all tests, which are skipped where there is none."""
+    if why := postgres.absent():
+        pytest.skip(why)
+    with postgres.server() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where a store can be made: a file that is not there yet, and an empty database of a server."""
+    if request.param == "sqlite":
+        return str(tmp_path / "store.db")
+    server: postgres.Server = request.getfixturevalue("postgresql")
+    return server.database()

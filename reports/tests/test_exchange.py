@@ -11,57 +11,11 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
+from kl_browsing.drawn import runs
 from kl_reports.exchange import RunFileError, Writer, follow, read, write
 from kl_reports.line import encode_header, encode_result
-from kl_reports.result import FORMAT, Column, Header, Result, Run, Verdict
-from kl_reports.spread import Spread
-
-TEXT = st.text(max_size=12)
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | TEXT,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
-    max_leaves=6,
-)
-COUNTS = st.dictionaries(st.integers(-(10**17), 10**17), st.integers(0, 10**9), max_size=4)
-RESULTS = st.builds(
-    Result,
-    requirement=TEXT,
-    revision=st.integers(0, 99),
-    column=TEXT,
-    verdict=st.sampled_from(Verdict),
-    detail=TEXT,
-    headroom=st.none() | st.floats(),
-    budget=st.lists(TEXT, max_size=3).map(tuple),
-    problems=st.integers(0),
-    witness=st.none() | st.dictionaries(TEXT, JSON, max_size=4),
-    deviation=st.none() | TEXT,
-    seconds=st.floats(),
-    spread=st.none() | st.builds(Spread, COUNTS, COUNTS, COUNTS),
-)
-HEADERS = st.builds(
-    Header,
-    started=TEXT,
-    suite=TEXT,
-    profile=TEXT,
-    seed=st.integers(),
-    environment=st.dictionaries(TEXT, TEXT, max_size=3),
-    requirements=st.dictionaries(TEXT, st.dictionaries(TEXT, JSON, max_size=3), max_size=3),
-    implementations=st.dictionaries(TEXT, st.dictionaries(TEXT, TEXT, max_size=3), max_size=3),
-    columns=st.dictionaries(TEXT, st.builds(Column, TEXT, TEXT, TEXT, TEXT, TEXT, TEXT), max_size=3),
-    planned=st.just(()),
-    guide=st.dictionaries(TEXT, JSON, max_size=3),
-    format=st.just(FORMAT),
-)
-
-
-@st.composite
-def runs(draw: st.DrawFn) -> Run:
-    """Draw a run in which every planned cell has a result."""
-    results = tuple(draw(st.lists(RESULTS, max_size=5, unique_by=lambda result: result.cell)))
-    header = replace(draw(HEADERS), planned=tuple(result.cell for result in results))
-    return Run(header, results, draw(st.none() | TEXT), tuple(draw(st.lists(TEXT, max_size=3))))
+from kl_reports.result import Run
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kl_reports.number import Number, decode, encode
+from kl_reports.number import Number, decode, encode, real, ulp
 
 WIDTHS = {"f64": 64, "f32": 32, "f16": 16, "bf16": 16}
 NUMBERS = st.sampled_from(sorted(WIDTHS)).flatmap(
@@ -28,6 +28,14 @@ def test_a_float_survives_its_bit_pattern(value: float) -> None:
 def test_a_bit_pattern_survives_decoding(number: Number) -> None:
     """What is decoded is written back as the same pattern, for every dtype."""
     assert decode(number.bits) == number
+
+
+@given(NUMBERS)
+def test_the_short_way_to_a_value_leads_to_the_same(number: Number) -> None:
+    """The value of a bit pattern is the same whichever way it is read, in every dtype."""
+    assert struct.pack(">d", real(number.bits)) == struct.pack(">d", decode(number.bits).value)
+    with pytest.raises(ValueError, match="hex digits"):
+        real(f"{number.bits}0")
 
 
 @given(NUMBERS)
@@ -70,3 +78,19 @@ def test_what_is_no_bit_pattern_is_refused(bits: str) -> None:
     """Printed numbers, unknown tags and patterns of the wrong length are refused."""
     with pytest.raises(ValueError, match=r"bit pattern|unknown dtype tag|hex digits"):
         decode(bits)
+
+
+@given(NUMBERS)
+def test_an_ulp_leads_to_the_next_number(number: Number) -> None:
+    """Adding one to the bits of a finite number moves it by one ulp, away from 0."""
+    value = number.value
+    above = Number(number.tag, number.pattern + 1).value if math.isfinite(value) else math.nan
+    if math.isfinite(above):
+        assert abs(Fraction(above) - Fraction(value)) == Fraction(ulp(value, number.tag))
+
+
+@pytest.mark.parametrize(("value", "tag"), [(math.inf, "f32"), (math.nan, "f64"), (1.0, "int8")])
+def test_what_is_no_number_has_no_ulp(value: float, tag: str) -> None:
+    """Infinities, NaN and unknown dtypes are refused by name."""
+    with pytest.raises(ValueError, match=f"{value!r} in '{tag}'"):
+        ulp(value, tag)

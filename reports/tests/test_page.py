@@ -178,6 +178,19 @@ def test_the_levels_and_the_deviations_stand_apart(run: Run) -> None:
     assert "https://example.org/issues/1" in {node.attributes["href"] for node in entry.all("a")}
 
 
+def test_deviations_met_in_one_cell_are_told_each(run: Run) -> None:
+    """A cell in which two were met counts for both, and neither is told under the name of the other."""
+    (first, second, *_), rest = [cell for cell in run.results if cell.deviation], "another-one"
+    both = f"{first.deviation}, {rest}"
+    results = [replace(cell, deviation=both) if cell == second else cell for cell in run.results]
+    items = list(tree(replace(run, results=tuple(results))).all("li"))
+    told = [item.words for item in items if item.attributes.get("id", "").startswith("deviation-")]
+    fixed, known, other = told
+    assert "its record must go" in fixed
+    assert known.startswith("◆ keras-clips-probabilities. clips probabilities at 1e-7")
+    assert other.startswith("◆ another-one. Met beside keras-clips-probabilities.")
+
+
 def test_columns_in_which_nothing_ran_are_named_with_the_reason(run: Run) -> None:
     """A column that never ran is not drawn, but named, and every cell of it is counted."""
     absent = tree(run).one("details", _class="absent").words

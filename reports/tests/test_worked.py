@@ -12,7 +12,7 @@ from kl_reports.issue import issue
 from kl_reports.number import encode
 from kl_reports.result import Result, Run, Verdict
 from kl_reports.witness import show
-from kl_reports.worked import summed, worked
+from kl_reports.worked import in_ulps, in_units, summed, worked
 
 
 def witness(p: list[float], q: list[float], **other: Any) -> dict[str, Any]:
@@ -57,6 +57,7 @@ def test_where_terms_are_kept_the_worst_is_shown() -> None:
     "other",
     [
         {"normalise": True},
+        {"smoothing": ["f64:3fb999999999999a"]},
         {"clip": ["f64:3e7ad7f29abcaf48", "f64:3ff0000000000000"]},
         {"call": "gradient by the model of kl(target=probability)"},
         {"formula": "something else"},
@@ -81,6 +82,27 @@ def test_a_budget_adds_up() -> None:
     budget = ("6.0 conditioning: log and exp", "2.5e-01 output rounding: once", "in units of 4e-15 = u·S")
     assert summed(budget) == "6.2 = 6.0 conditioning + 2.5e-01 output rounding, in units of 4e-15 = u·S"
     assert summed(("conditioning of log p: 6.0 u",)) == summed(()) == ""
+
+
+def test_an_error_is_told_in_units_of_its_budget() -> None:
+    """Half of a budget of eleven units is five and a half; what was not measured has no units."""
+    budget = ("6.0 conditioning: log and exp", "5.0 summation: of four", "in units of 4e-15 = u·S")
+    assert in_units(budget, 0.5) == "5.5"
+    assert in_units(budget, None) == in_units(budget, float("inf")) == in_units((), 0.5) == ""
+
+
+def test_an_error_is_told_in_ulp_of_what_is_right() -> None:
+    """In float32 0.25 is two million ulp away from 0.5 and 1e-9 is not one; from NaN nothing is away."""
+    plain = witness([0.5], [-1.5], dtype="float32", got=[encode(0.25)], right=[encode(0.5)])
+    assert in_ulps(show(plain)) == ("4.19e+06", "0.0168")
+    others: tuple[dict[str, Any], ...] = (
+        {"got": [encode(float("nan"))]},
+        {"right": [encode(float("inf"))]},
+        {"dtype": "int8"},
+        {"got": []},
+    )
+    for other in others:
+        assert in_ulps(show({**plain, **other})) == ("", "")
 
 
 def test_an_issue_says_all_that_is_needed(run: Run) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
@@ -29,7 +30,8 @@ class Jax(Framework):
     compiled_modes = MappingProxyType({"jit": "jax.jit"})
 
     def load(self) -> Modules:
-        """Import JAX, and enable float64."""
+        """Import JAX, and enable float64; Keras, where it is asked for, is to run on it."""
+        os.environ.setdefault("KERAS_BACKEND", self.name)
         jax = importlib.import_module("jax")
         jax.config.update("jax_enable_x64", True)
         return Modules({"jax": jax, "jnp": jax.numpy})

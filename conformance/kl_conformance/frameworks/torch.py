@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import shutil
 import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -36,7 +37,8 @@ class Torch(Framework):
     unhurried = frozenset({Transform.COMPILED})
 
     def load(self) -> Modules:
-        """Import torch."""
+        """Import torch; Keras, where it is asked for, is to run on it."""
+        os.environ.setdefault("KERAS_BACKEND", self.name)
         return Modules({"torch": importlib.import_module("torch")})
 
     def absent(self, modules: Modules, device: str) -> str | None:

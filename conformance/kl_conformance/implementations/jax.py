@@ -12,11 +12,11 @@ DOCS = "https://docs.jax.dev/en/latest/_autosummary/jax.scipy.special."
 
 
 def _rel_entr(modules: Any, call: Call) -> Any:
-    return modules.jax.scipy.special.rel_entr(call.target, call.model)
+    return modules.jax.scipy.special.rel_entr(*call.arguments)
 
 
 def _kl_div(modules: Any, call: Call) -> Any:
-    return modules.jax.scipy.special.kl_div(call.target, call.model)
+    return modules.jax.scipy.special.kl_div(*call.arguments)
 
 
 def _pointwise(formula: Formula) -> Convention:

@@ -12,7 +12,7 @@ from kl_reference.convention import Convention, Reduction, Side, Space
 def _categorical(modules: Any, call: Call) -> Any:
     distributions = modules.numpyro.distributions
     # Its check that a row adds up to 1 within 1e-6 refuses what is rounded to 16 bits; it is documented as optional.
-    p, q = (distributions.Categorical(probs=each, validate_args=False) for each in (call.target, call.model))
+    p, q = (distributions.Categorical(probs=each, validate_args=False) for each in call.arguments)
     return distributions.kl_divergence(p, q)
 
 

@@ -12,12 +12,12 @@ DOCS = "https://optax.readthedocs.io/en/latest/api/losses.html#optax.losses."
 
 
 def _optax(modules: Any, call: Call) -> Any:
-    return modules.optax.losses.kl_divergence(call.model, call.target, **_where(modules, call))
+    return modules.optax.losses.kl_divergence(*call.arguments, **_where(modules, call))
 
 
 def _optax_log(modules: Any, call: Call) -> Any:
     losses = modules.optax.losses
-    return losses.kl_divergence_with_log_targets(call.model, call.target, **_where(modules, call))
+    return losses.kl_divergence_with_log_targets(*call.arguments, **_where(modules, call))
 
 
 def _generalized(modules: Any, call: Call) -> Any:
@@ -25,7 +25,7 @@ def _generalized(modules: Any, call: Call) -> Any:
     # Up to 0.2.6 its only name was convex_kl_divergence, which is deprecated now.
     known = hasattr(losses, "generalized_kl_divergence")
     function = losses.generalized_kl_divergence if known else losses.convex_kl_divergence
-    return function(call.model, call.target, **_where(modules, call))
+    return function(*call.arguments, **_where(modules, call))
 
 
 def _where(modules: Any, call: Call) -> dict[str, Any]:

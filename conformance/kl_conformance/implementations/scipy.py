@@ -14,15 +14,15 @@ DTYPES = (Dtype.FLOAT64, Dtype.FLOAT32)
 
 
 def _rel_entr(modules: Any, call: Call) -> Any:
-    return modules.special.rel_entr(call.target, call.model)
+    return modules.special.rel_entr(*call.arguments)
 
 
 def _kl_div(modules: Any, call: Call) -> Any:
-    return modules.special.kl_div(call.target, call.model)
+    return modules.special.kl_div(*call.arguments)
 
 
 def _entropy(modules: Any, call: Call) -> Any:
-    return modules.stats.entropy(call.target, call.model, **call.keywords)
+    return modules.stats.entropy(*call.arguments, **call.keywords)
 
 
 def _pointwise(formula: Formula) -> Convention:

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 from kl_conformance.frameworks.torch import ADVICE, silence
 from kl_conformance.implementation import Call, Implementation, Mixing, Spelling
 from kl_conformance.transform import Transform
-from kl_reference.convention import Convention, Formula, Reduction, Space
+from kl_reference.convention import Convention, Formula, Reduction, Side, Space
 from kl_reference.dtype import Dtype
 
 DOCS = "https://docs.pytorch.org/docs/stable/"
+SMOOTHING = 0.1
 
 
 def _functional(modules: Any, call: Call) -> Any:
     with _unadvised(modules.torch):
         return modules.torch.nn.functional.kl_div(
-            call.model, call.target, log_target=call.log_target, **call.keywords
+            *call.arguments, log_target=call.log_target, **call.keywords
         )
 
 
 def _module(modules: Any, call: Call) -> Any:
     with _unadvised(modules.torch):
         loss = modules.torch.nn.KLDivLoss(log_target=call.log_target, **call.keywords)
-        return loss(call.model, call.target)
+        return loss(*call.arguments)
 
 
 def _unadvised(torch: Any) -> AbstractContextManager[None]:
@@ -34,22 +36,26 @@ def _unadvised(torch: Any) -> AbstractContextManager[None]:
 
 
 def _cross_entropy(modules: Any, call: Call) -> Any:
-    keywords, model, target = _second_axis(modules.torch, call)
-    return modules.torch.nn.functional.cross_entropy(model, target, **keywords)
+    keywords, arguments = _second_axis(modules.torch, call)
+    return modules.torch.nn.functional.cross_entropy(*arguments, **keywords)
 
 
 def _cross_entropy_module(modules: Any, call: Call) -> Any:
-    keywords, model, target = _second_axis(modules.torch, call)
-    return modules.torch.nn.CrossEntropyLoss(**keywords)(model, target)
+    keywords, arguments = _second_axis(modules.torch, call)
+    return modules.torch.nn.CrossEntropyLoss(**keywords)(*arguments)
 
 
-def _second_axis(torch: Any, call: Call) -> tuple[dict[str, Any], Any, Any]:
-    """Lead the class axis to where cross_entropy has it, and return its keywords, the model and the target."""
+def _second_axis(torch: Any, call: Call) -> tuple[dict[str, Any], tuple[Any, ...]]:
+    """Lead the class axis to where cross_entropy has it, and return its keywords and the two tensors."""
     keywords = call.keywords
     axis = keywords.pop("axis", None)
     if axis is None:
-        return keywords, call.model, call.target
-    return keywords, torch.movedim(call.model, axis, 1), torch.movedim(call.target, axis, 1)
+        return keywords, call.arguments
+    return keywords, tuple(torch.movedim(each, axis, 1) for each in call.arguments)
+
+
+def _smoothed(call: Call) -> Call:
+    return replace(call, options={**call.options, "label_smoothing": SMOOTHING})
 
 
 def _data_as_arguments(modules: Any, call: Call) -> Any:
@@ -68,16 +74,12 @@ def _attribute_as_input(modules: Any, call: Call) -> Any:
 
 def _categorical(modules: Any, call: Call) -> Any:
     distributions = modules.torch.distributions
-    return distributions.kl_divergence(
-        distributions.Categorical(logits=call.target), distributions.Categorical(logits=call.model)
-    )
+    return distributions.kl_divergence(*(distributions.Categorical(logits=each) for each in call.arguments))
 
 
 def _categorical_probs(modules: Any, call: Call) -> Any:
     distributions = modules.torch.distributions
-    return distributions.kl_divergence(
-        distributions.Categorical(probs=call.target), distributions.Categorical(probs=call.model)
-    )
+    return distributions.kl_divergence(*(distributions.Categorical(probs=each) for each in call.arguments))
 
 
 POINTWISE = Convention(
@@ -104,8 +106,6 @@ LEGACY = (
     Spelling({"size_average": False, "reduction": "batchmean"}, Reduction.SUM),
 )
 
-# Labels smoothed by ε are the cross-entropy of (1 − ε)·p + ε/K. A Convention has no word for a target that is mixed
-# with the uniform distribution, so `label_smoothing` is left at 0 here.
 CROSS_ENTROPY = Convention(
     formula=Formula.CROSS_ENTROPY,
     target=(Space.PROBABILITY,),
@@ -183,11 +183,39 @@ IMPLEMENTATIONS = (
         legacy=LEGACY_ROWS,
     ),
     Implementation(
+        name="torch.nn.functional.cross_entropy(label_smoothing)",
+        framework="torch",
+        package="torch",
+        convention=replace(CROSS_ENTROPY, smoothing=SMOOTHING),
+        call=lambda modules, call: _cross_entropy(modules, _smoothed(call)),
+        transforms=frozenset(Transform),
+        documentation=DOCS + "generated/torch.nn.functional.cross_entropy.html",
+        broadcasts=False,
+        needs_distributions=True,
+        legacy=LEGACY_ROWS,
+    ),
+    Implementation(
+        name="torch.nn.CrossEntropyLoss(label_smoothing)",
+        framework="torch",
+        package="torch",
+        convention=replace(CROSS_ENTROPY, smoothing=SMOOTHING),
+        call=lambda modules, call: _cross_entropy_module(modules, _smoothed(call)),
+        transforms=frozenset(Transform),
+        documentation=DOCS + "generated/torch.nn.CrossEntropyLoss.html",
+        broadcasts=False,
+        needs_distributions=True,
+        legacy=LEGACY_ROWS,
+    ),
+    Implementation(
         name="torch.distributions.kl_divergence",
         framework="torch",
         package="torch",
         convention=Convention(
-            target=(Space.LOGITS,), model=(Space.LOGITS,), reductions={"none": Reduction.ROWS}, axis=-1
+            target=(Space.LOGITS,),
+            model=(Space.LOGITS,),
+            reductions={"none": Reduction.ROWS},
+            axis=-1,
+            order=(Side.TARGET, Side.MODEL),
         ),
         call=_categorical,
         transforms=frozenset(Transform),
@@ -203,6 +231,7 @@ IMPLEMENTATIONS = (
             model=(Space.PROBABILITY,),
             reductions={"none": Reduction.ROWS},
             axis=-1,
+            order=(Side.TARGET, Side.MODEL),
             normalise=True,
         ),
         call=_categorical_probs,

@@ -37,7 +37,7 @@ def _reduction(call: Call) -> dict[str, Any]:
 
 def _in_rows(call: Call, ask: Function) -> Any:
     """Ask for tensors of shape (N, d), as is documented, and give rows the shape they came in."""
-    p, q = call.target, call.model
+    p, q = call.arguments
     if p.ndim == 2 or p.shape != q.shape:
         return ask(p, q)
     answer = ask(p.reshape(-1, p.shape[-1]), q.reshape(-1, q.shape[-1]))

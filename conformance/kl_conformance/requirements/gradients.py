@@ -270,7 +270,7 @@ REQUIREMENTS = (
         formula="x_i = −∞, p_i = 0 ⇒ ∂/∂x_i = 0",
         reason="One masked class that gives NaN here stops a training run.",
         check=masked,
-        applies=scope.both(scope.differentiable(Side.MODEL), _led(Side.MODEL)),
+        applies=scope.both(scope.differentiable(Side.MODEL), _led(Side.MODEL), scope.unsmoothed),
         families=("masked",),
         shapes=SHAPES,
         miniature=Sketch(

@@ -140,7 +140,7 @@ REQUIREMENTS = (
         reason="Training on hard labels with KL or with cross-entropy must be the same thing.",
         link=CROSS_ENTROPY,
         check=one_hot,
-        applies=scope.takes(Side.TARGET, Space.PROBABILITY),
+        applies=scope.both(scope.takes(Side.TARGET, Space.PROBABILITY), scope.unsmoothed),
         families=("one-hot",),
         miniature=Sketch(term=lambda p, lq: term(np.maximum(p, 1e-7), lq)),
     ),

@@ -10,7 +10,7 @@ import numpy as np
 from kl_cases.pair import Measure, Pair
 from kl_conformance import judge
 from kl_conformance.judge import Judgement, Weighed
-from kl_conformance.requirement import Level, Requirement
+from kl_conformance.requirement import Check, Level, Requirement
 from kl_conformance.requirements import scope
 from kl_conformance.requirements.values import KL_DIV_LOSS, lies
 from kl_conformance.sketch import Sketch, divisor, reduce
@@ -22,6 +22,28 @@ FAMILIES = ("dirichlet-flat", "power-law")
 SHAPES = ((4,), (1, 4), (3, 5), (2, 3, 5))
 
 
+def named(*kinds: Reduction) -> Check:
+    """Ask for reductions of these kinds, by every name they have."""
+
+    def check(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+        if pair.p.values.shape != pair.q.values.shape and not subject.implementation.broadcasts:
+            return
+        yield from lies(*kinds)(subject, pair)
+        yield from _otherwise(subject, pair, *kinds)
+
+    return check
+
+
+def _otherwise(subject: Subject, pair: Pair, *kinds: Reduction) -> Iterator[Judgement]:
+    """Ask by the second names of reductions, which nothing else does."""
+    convention = subject.convention
+    for name, kind in convention.reductions.items():
+        if kind in kinds and name != convention.named(kind):
+            for problem in subject.problems(pair, kind):
+                call = subject.call(problem, reduction=name)
+                yield judge.lies(subject.judged(problem, subject.ask(call), subject.describe(call)))
+
+
 def none(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Look at the shape and the dtype of the unreduced answer, of broadcast inputs as well."""
     pairs = (pair, *spread(subject, pair)) if subject.implementation.broadcasts else (pair,)
@@ -31,6 +53,7 @@ def none(subject: Subject, pair: Pair) -> Iterator[Judgement]:
             given = (asked.dtype, list(asked.got.shape))
             due = (subject.dtype.label, list(asked.enclosure.value.shape))
             yield judge.holds(asked, np.full(asked.got.shape, given == due), f"gave {given}, not {due}")
+    yield from _otherwise(subject, pair, Reduction.TERMS, Reduction.ROWS)
 
 
 def total(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -40,6 +63,7 @@ def total(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         parts = subject.evaluate(replace(problem, reduction=subject.finest))
         sides = (Weighed(1.0, whole), Weighed(-1.0, parts, summed=True))
         yield judge.balances(sides, '"sum" is not the sum of "none"')
+    yield from _otherwise(subject, pair, Reduction.SUM)
 
 
 def spread(subject: Subject, pair: Pair) -> Iterator[Pair]:
@@ -131,7 +155,7 @@ REQUIREMENTS = (
         formula="mean = Σ none ÷ elements",
         reason="The factor-of-classes question: a KL of 0.0179 where 0.0716 was expected.",
         link=KL_DIV_LOSS,
-        check=lies(Reduction.MEAN),
+        check=named(Reduction.MEAN),
         applies=scope.offers(Reduction.MEAN),
         families=FAMILIES,
         shapes=SHAPES,
@@ -147,7 +171,7 @@ REQUIREMENTS = (
         formula="sum_over_batch_size = Σ none ÷ rows",
         reason="For sequences the rows are batch × time; dividing by the batch alone is off by the length.",
         link="https://keras.io/api/losses/",
-        check=lies(Reduction.ROWMEAN),
+        check=named(Reduction.ROWMEAN),
         applies=scope.offers(Reduction.ROWMEAN),
         families=FAMILIES,
         shapes=SHAPES,
@@ -162,7 +186,7 @@ REQUIREMENTS = (
         formula="batchmean = Σ none ÷ shape[0]",
         reason="In 1-D this divides by the classes, in 3-D by the batch and not by the rows.",
         link=KL_DIV_LOSS,
-        check=lies(Reduction.BATCHMEAN),
+        check=named(Reduction.BATCHMEAN),
         applies=scope.offers(Reduction.BATCHMEAN),
         families=FAMILIES,
         shapes=((), *SHAPES),

@@ -103,6 +103,11 @@ def unclipped(subject: Subject) -> str | None:
     return None if clip is None else f"clips probabilities to [{clip[0]}, {clip[1]}]"
 
 
+def unsmoothed(subject: Subject) -> str | None:
+    """Apply where a target of 0 stays 0."""
+    return "smooths labels, so that no p is 0" if subject.convention.smoothing else None
+
+
 def strided(subject: Subject) -> str | None:
     """Apply where tensors can lie in memory otherwise than row after row."""
     return None if subject.framework.strided else f"arrays of {subject.framework.name} have no strides"

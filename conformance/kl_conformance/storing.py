@@ -1,0 +1,153 @@
+"""`db`: run files put into a store, and what the store tells of them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from kl_conformance.showing import run_files
+from kl_conformance.telling import table
+from kl_conformance.verbs import CANNOT, FINE
+from kl_reports.exchange import RunFileError
+from kl_reports.history import Entry, History, Judgement
+from kl_reports.line import plain
+from kl_reports.opening import StoreError
+from kl_reports.store import Store
+from kl_reports.wording import LOOKS, count, listed, moment, one_line, used
+
+
+def ingest(place: str, places: Sequence[Path]) -> int:
+    """Put run files into a store, each of them whole; 0, or 2 when the store or one of the files cannot be used."""
+    code = FINE
+    try:
+        files = run_files(places)
+        with Store(place, make=True) as store:
+            for file in files:
+                try:
+                    record, fresh = store.add(file)
+                except RunFileError as error:  # the others may be fine
+                    code = _cannot("ingest", error)
+                    continue
+                print(f"{file}: run {record[:12]}{'' if fresh else ', which the store has already'}")
+    except (RunFileError, StoreError) as error:
+        return _cannot("ingest", error)
+    return code
+
+
+def list_runs(place: str, name: str, form: str) -> int:
+    """Print the runs of a store, or the cells of one run or version; 0, or 2 when there is no such thing."""
+    return _asked("list", place, lambda store: _listed(store, name, form))
+
+
+def history(place: str, cell: str, form: str) -> int:
+    """Print what became of a cell or a requirement over versions; 0, or 2 when it is not known."""
+    return _asked("history", place, lambda store: _told(store, cell, form))
+
+
+def gc(place: str, keep: int | None) -> int:
+    """Give back the room of what no run needs, and forget older runs before where ``keep`` says so; 0, or 2."""
+
+    def tidy(store: Store) -> Iterator[str]:
+        if keep is not None:
+            gone = store.keep(keep)
+            yield from (f"run {each.id} is forgotten; its file: {one_line(each.path)}" for each in gone)
+        yield f"given back: {count(store.sweep(), 'row')} that no run needed any more"
+
+    return _asked("gc", place, tidy)
+
+
+def _asked(verb: str, place: str, tell: Callable[[Store], Iterable[str]]) -> int:
+    try:
+        with Store(place) as store:
+            lines = list(tell(store))
+    except StoreError as error:
+        return _cannot(verb, error)
+    print("\n".join(lines))
+    return FINE
+
+
+def _listed(store: Store, name: str, form: str) -> Iterator[str]:
+    if name:
+        cells = store.cells(name)
+        rows = [(*_verdict(each), one_line(each.cell)) for each in cells]
+        yield _json(map(_judgement, cells)) if form == "json" else table(rows)
+        return
+    entries = store.entries()
+    if form == "json":
+        yield _json(map(asdict, entries))
+    elif entries:
+        yield table([_row(each) for each in entries])
+        yield "Next: kl-conformance db list RUN, or kl-conformance db history REQUIREMENT"
+    else:
+        yield "the store is empty: kl-conformance db ingest RUN…"
+
+
+def _told(store: Store, cell: str, form: str) -> Iterator[str]:
+    requirement, _, key = cell.partition("@")
+    only: dict[str, str] = {}
+    if key:
+        column = store.column(key)
+        only = {name: getattr(column, name) for name in ("implementation", "device", "dtype", "mode")}
+    found = store.history(requirement, **only)
+    if form == "json":
+        yield _json(map(_history, found))
+        return
+    for each in found:
+        yield f"{_heading(each)}: {each.sentence}"
+        yield table(
+            [
+                (
+                    f"  {one_line(one.column.version)}",
+                    *_verdict(one),
+                    f"run {one.run}",
+                    moment(one_line(one.started)),
+                )
+                for one in each.judgements
+            ]
+        )
+
+
+def _heading(history: History) -> str:
+    newest = history.judgements[-1]
+    column = newest.column
+    place = " ".join((column.implementation, column.device, column.dtype, column.mode))
+    problems = f", problems {newest.problem_set[:8]}" if newest.problem_set else ""
+    return one_line(f"{newest.requirement} (revision {newest.revision}{problems}) on {place}")
+
+
+def _verdict(judgement: Judgement) -> tuple[str, str]:
+    look = LOOKS[judgement.verdict]
+    return look.glyph, ", ".join(filter(None, (look.word, used(judgement.headroom))))
+
+
+def _row(entry: Entry) -> tuple[str, ...]:
+    versions = listed([f"{name} {' '.join(borne)}" for name, borne in entry.versions.items()])
+    cells = count(entry.cells, "cell") + ("" if entry.finished else ", cut off")
+    told = (entry.id, moment(entry.started), entry.profile, cells, versions, entry.path)
+    return tuple(map(one_line, told))
+
+
+def _judgement(judgement: Judgement) -> dict[str, Any]:
+    return {"cell": judgement.cell, **asdict(judgement), "verdict": judgement.verdict.name}
+
+
+def _history(history: History) -> dict[str, Any]:
+    return {
+        "sentence": history.sentence,
+        "first_bad": history.first_bad.column.version if history.first_bad else None,
+        "turns": [[old.column.version, new.column.version] for old, new in history.turns],
+        "judgements": list(map(_judgement, history.judgements)),
+    }
+
+
+def _json(found: Iterable[dict[str, Any]]) -> str:
+    return json.dumps(plain(list(found)), indent=1)
+
+
+def _cannot(verb: str, error: Exception) -> int:
+    print(f"kl-conformance db {verb}: {error}", file=sys.stderr)
+    return CANNOT
