@@ -30,8 +30,10 @@ def test_the_version_in_the_name_is_the_version_installed(package: str) -> None:
     versions = match[2].split(",")
     pins = [line for line in TOX[name]["deps"].splitlines() if f" {package}==" in line]
     assert pins == [f"{version}: {package}=={version}" for version in versions]
-    framework = {each.package: each.framework for each in registry.IMPLEMENTATIONS.values()}[package]
-    assert f"--framework {framework} " in TOX[name]["commands"]
+    asked = re.search(r"--framework (\w+) ", TOX[name]["commands"])
+    frameworks = {each.framework for each in registry.IMPLEMENTATIONS.values() if each.package == package}
+    assert asked
+    assert asked[1] in frameworks
 
 
 @pytest.mark.parametrize("name", ["generalized_kl_divergence", "convex_kl_divergence"])
