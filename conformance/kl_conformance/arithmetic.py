@@ -68,6 +68,19 @@ class Arithmetic:
         return next(each for each in orders if self.depth <= each.growth(LONG))
 
     @property
+    def words(self) -> str:
+        """What was measured, in words; empty where answers cannot tell anything."""
+        depth = "" if self.depth is None else f", one of {LONG:,} terms {self.depth} additions deep"
+        found = (
+            self.compute and f"computes in {self.compute.label}",
+            self.accumulate and f"sums in {self.accumulate.label}{depth}",
+            self.flush_to_zero is not None and ("flushes" if self.flush_to_zero else "keeps") + " subnormals",
+            self.grade and f"class {self.grade.name}",
+            self.worse and f"worse than declared: {', '.join(self.worse)}",
+        )
+        return ", ".join(str(each) for each in found if each)
+
+    @property
     def worse(self) -> tuple[str, ...]:
         """What is worse than declared, in words."""
         declared, found = self.declared, list[str]()

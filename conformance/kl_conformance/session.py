@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,10 @@ import pytest
 
 from kl_cases.problems import Profile
 from kl_conformance import registry
+from kl_conformance.arithmetic import measure
 from kl_conformance.cell import Cell
 from kl_conformance.implementation import AbsentError, Implementation, Modules, unimportable
-from kl_conformance.mode import ran, spared
+from kl_conformance.mode import EAGER, ran, spared
 from kl_conformance.plan import Planned, Selection, shape
 from kl_conformance.subject import Subject
 from kl_reports.result import Result, Verdict
@@ -124,19 +126,32 @@ class Session:
             return _without(planned, Verdict.UNSUPPORTED, why)
         framework = registry.framework(planned.implementation.framework)
         key = planned.column.key
-        if key not in self._subjects:
+        first = key not in self._subjects
+        if first:
             own = ran(planned.implementation, framework, modules, planned.column.mode)
             self._subjects[key] = Subject(own, framework, modules, planned.column)
         subject = self._subjects[key]
         cell = Cell(planned.requirement, subject, self._selection.profile, self._selection.seed)
         with np.errstate():  # as it was, whatever a call does to it
-            return cell.settle()
+            result = cell.settle()
+            return replace(result, arithmetic=_arithmetic(subject)) if first else result
 
     def load(self, name: str) -> Modules | str:
         """Return a framework's modules, or why it cannot be imported; it is tried once."""
         if name not in self._modules:
             self._modules[name] = load(name)
         return self._modules[name]
+
+
+def _arithmetic(subject: Subject) -> str:
+    """Return what is measured of an eager column's arithmetic, in words; kernels brought are spared the calls."""
+    if subject.column.mode != EAGER or subject.implementation.name not in registry.IMPLEMENTATIONS:
+        return ""
+    own = Subject(subject.implementation, subject.framework, subject.modules, subject.column)
+    try:
+        return measure(own).words
+    except Exception:  # what is said by the way costs no verdict, whatever a call raises
+        return ""
 
 
 def _without(planned: Planned, verdict: Verdict, why: str) -> Result:

@@ -192,6 +192,17 @@ LIBRARIES: Mapping[str, Writing] = {
         ),
         weighed=("value, pull = jax.vjp(lambda {x}: {call}, {x})", "(got,) = pull({above})"),
     ),
+    "paddle": Writing(
+        head=("import paddle",),
+        tensor_text="paddle.to_tensor({values}, '{dtype}')",
+        softmax="paddle.nn.functional.log_softmax({x}, -1)",
+        slopes=(
+            "{x}.stop_gradient = False",
+            "value = {call}",
+            "(got,) = paddle.grad(value, {x}, paddle.ones_like(value))",
+        ),
+        weighed=("{x}.stop_gradient = False", "value = {call}", "(got,) = paddle.grad(value, {x}, {above})"),
+    ),
     "scipy": _NUMPY,
     "numpy": _NUMPY,
 }
@@ -201,6 +212,7 @@ PLAIN = {
     "torch.nn.functional.kl_div",
     "torch.nn.functional.cross_entropy",
     "keras.losses.kl_divergence",
+    "paddle.nn.functional.kl_div",
     "jax.scipy.special.rel_entr",
     "jax.scipy.special.kl_div",
     "optax.losses.kl_divergence",
@@ -225,6 +237,7 @@ CALLS = {
         "torch.distributions.kl_divergence(*map(lambda x: torch.distributions.Categorical(probs=x), "
         "({target}, {model})))"
     ),
+    "paddle.nn.KLDivLoss": "paddle.nn.KLDivLoss({keywords})({model}, {target})",
     "torch.nn.KLDivLoss": "torch.nn.KLDivLoss({keywords})({model}, {target})",
     "torch.distributions.kl_divergence": (
         "torch.distributions.kl_divergence(*map(lambda x: torch.distributions.Categorical(logits=x), "

@@ -80,4 +80,17 @@ def test_every_framework_loads_without_the_packages_of_its_implementations() -> 
     """What an implementation needs is not its framework, whose own name another package may not bear."""
     for each in registry.IMPLEMENTATIONS.values():
         assert each.framework not in {need.partition(".")[0] for need in each.needs}
-        assert each.package in {each.framework, "keras"} or each.needs
+        assert each.package in {each.framework, "paddlepaddle"} or each.needs
+
+
+def test_a_column_s_arithmetic_is_measured_once() -> None:
+    """Its first result says what was measured, the others do not, and kernels that are brought are not asked."""
+    session = Session(Selection(profile=Profile.QUICK))
+    cells = [
+        Planned(catalogue.REQUIREMENTS[name], OWN, plan.columns(OWN)[0])
+        for name in ("signs/self", "signs/gibbs")
+    ]
+    first, second = (session.settle(cell) for cell in cells)
+    assert first.arithmetic.startswith("computes in float64")
+    assert second.arithmetic == ""
+    assert settled(session).arithmetic == ""

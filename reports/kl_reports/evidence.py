@@ -13,6 +13,7 @@ from kl_reports.tally import column_of
 from kl_reports.wording import LOOKS, count, one_line, outcome, ratio, short_dtype
 
 _MOST = 12  # questions, and requirements behind one of them, that are shown
+ARITHMETIC = "arithmetic"  # measured column by column, and no word of a Convention
 _SILENT = frozenset({Verdict.MISSING, Verdict.UNSUPPORTED})
 
 
@@ -93,18 +94,29 @@ class Evidence:
     def properties(self) -> list[str]:
         """Return the properties implementations are described by, in order, measured ones last."""
         described = (name for entry in self._run.header.implementations.values() for name in entry)
-        known = dict.fromkeys((*described, *self._backing()))
+        known = dict.fromkeys((*described, *self._backing(), *([ARITHMETIC] if self._arithmetic() else ())))
         return [name for name in known if name not in {"framework", "package", "documentation"}]
 
     def described(self) -> Iterator[Described]:
         """Give every implementation with its properties, each with the cells that measured it."""
-        backing, properties = self._backing(), self.properties()
-        for name, own in self._run.header.implementations.items():
+        backing, properties, measured = self._backing(), self.properties(), self._arithmetic()
+        for name, said in self._run.header.implementations.items():
+            own = {**said, ARITHMETIC: measured.get(name, "")}
             entries = tuple(
                 Entry(str(own.get(each, "")), tuple(self._backed(name, backing.get(each, ()))))
                 for each in properties
             )
             yield Described(name, str(own.get("documentation", "")), entries)
+
+    def _arithmetic(self) -> dict[str, str]:
+        """Return what was measured of the arithmetic of each implementation's columns."""
+        found: dict[str, list[str]] = {}
+        for result in self._run.results:
+            if result.arithmetic:
+                column = column_of(self._run, result.column)
+                words = f"{column.dtype} on {column.device}: {result.arithmetic}"
+                found.setdefault(column.implementation, []).append(one_line(words))
+        return {name: "; ".join(dict.fromkeys(words)) for name, words in found.items()}
 
     def _backing(self) -> dict[str, list[str]]:
         found = self._run.header.guide.get("evidence")

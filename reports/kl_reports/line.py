@@ -151,6 +151,8 @@ def encode_result(result: Result) -> dict[str, Any]:
         "deviation": result.deviation,
     }
     data.update({key: value for key, value in optional.items() if value or value == ""})
+    if result.arithmetic:
+        data["arithmetic"] = result.arithmetic
     if result.witness is not None:
         data["witness"] = plain(result.witness)
     if result.spread is not None:
@@ -201,6 +203,7 @@ def decode_result(data: Mapping[str, Any]) -> Result:
         seconds=_real(data, "seconds") if "seconds" in data else 0.0,
         spread=decode_spread(_object(data, "spread")) if data.get("spread") is not None else None,
         fixed=_fixed(_object(data, "fixed")) if data.get("fixed") is not None else None,
+        arithmetic=_text(data, "arithmetic", ""),
     )
 
 

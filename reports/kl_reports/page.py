@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,11 @@ from kl_reports.result import Result, Run, Verdict
 from kl_reports.setting import templates, whole
 from kl_reports.spread import Spread, together
 from kl_reports.tally import column_of, completeness, headline, level_of, packages, scores
-from kl_reports.wording import LOOKS, short_dtype
+from kl_reports.wording import counted, short_dtype
 
 # Drill-downs are written worst first until they fill so many characters; the run file has the rest. A page of
 # 20,000 cells stays under 1.5 MB, one of fewer has more room.
-_ROOM, _LEAST_ROOM, _CELL = 1_000_000, 110_000, 60
+_ROOM, _LEAST_ROOM, _CELL = 1_000_000, 110_000, 90
 _HELD_ROOM = 60_000
 _CHART_ROOM, _LEAST_CHART_ROOM, _CHART = 400_000, 80_000, 20
 
@@ -96,8 +97,8 @@ def _told(run: Run, environment: Environment, places: finding.Places) -> dict[st
     broken = [result for result in run.results if result.verdict not in _TOLD_ELSEWHERE]
     told: dict[str, Markup] = {}
     issued: set[tuple[str, Verdict, str]] = set()  # one issue for each finding and implementation
-    room = max(_LEAST_ROOM, _ROOM - _CELL * len(run.results))
-    for results, left in ((sorted(broken, key=severity), room), (finding.passes(run), _HELD_ROOM)):
+    room = max(_LEAST_ROOM, _ROOM - _CELL * _ran(run))
+    for results, left in ((_each_first(broken), room), (finding.passes(run), _HELD_ROOM)):
         for result in results:
             place = (result.requirement, result.verdict, column_of(run, result.column).implementation)
             first = result.verdict.is_news and place not in issued
@@ -116,6 +117,22 @@ def _told(run: Run, environment: Environment, places: finding.Places) -> dict[st
     return told
 
 
+def _ran(run: Run) -> int:
+    """Return how many cells take room in the matrix: where nothing ran a column is named, and not drawn."""
+    return sum(result.verdict is not Verdict.MISSING for result in run.results)
+
+
+def _each_first(broken: Iterable[Result]) -> list[Result]:
+    """Return broken cells worst first, news before the rest, and of each kind one before the second of any."""
+    kinds: Counter[tuple[str, Verdict, str | None]] = Counter()
+    ranks: list[tuple[bool, int, tuple[int, float], Result]] = []
+    for result in sorted(broken, key=severity):
+        kind = (result.requirement, result.verdict, result.deviation)
+        ranks.append((not result.verdict.is_news, kinds[kind], severity(result), result))
+        kinds[kind] += 1
+    return [result for *_, result in sorted(ranks, key=lambda rank: rank[:3])]
+
+
 def _drawn(run: Run) -> dict[str, tuple[Chart, ...]]:
     """Return the charts of every requirement there is room for, those closest to the limit first."""
     series: dict[str, dict[str, list[Spread]]] = {}
@@ -125,7 +142,7 @@ def _drawn(run: Run) -> dict[str, tuple[Chart, ...]]:
             dtype = short_dtype(column_of(run, result.column).dtype)
             series.setdefault(result.requirement, {}).setdefault(dtype, []).append(result.spread)
             used[result.requirement] = max(used.get(result.requirement, 0), result.headroom or 0)
-    left = max(_LEAST_CHART_ROOM, _CHART_ROOM - _CHART * len(run.results))
+    left = max(_LEAST_CHART_ROOM, _CHART_ROOM - _CHART * _ran(run))
     drawn: dict[str, tuple[Chart, ...]] = {}
     for requirement in sorted(series, key=lambda name: -used[name]):
         own = series[requirement]
@@ -146,9 +163,7 @@ def _sections(run: Run, told: Mapping[str, Markup]) -> list[Section]:
     for requirement, results in cells.items():
         results.sort(key=severity)
         verdicts = [result.verdict for result in results]
-        words = [
-            f"{verdicts.count(verdict):,} {LOOKS[verdict].word}" for verdict in Verdict if verdict in verdicts
-        ]
+        words = [counted(verdicts.count(verdict), verdict) for verdict in Verdict if verdict in verdicts]
         sections.append(
             Section(
                 requirement=requirement,

@@ -108,6 +108,8 @@ class Result:
     fixed
         What was given on the problems that every run asks; None where one of them is broken already, and in files
         of an earlier day.
+    arithmetic
+        What was measured of its column's arithmetic, in words; said with one result of a column.
     """
 
     requirement: str
@@ -123,6 +125,7 @@ class Result:
     seconds: float = 0.0
     spread: Spread | None = None
     fixed: Fixed | None = None
+    arithmetic: str = ""
 
     @property
     def cell(self) -> str:

@@ -15,7 +15,7 @@ from kl_reports.finding import fragment, web
 from kl_reports.formula import formula
 from kl_reports.result import Verdict
 from kl_reports.tally import LEVELS
-from kl_reports.wording import LOOKS, anchor, count, moment, shorten, visible
+from kl_reports.wording import LOOKS, anchor, count, counted, moment, shorten, visible
 
 
 def templates() -> Environment:
@@ -29,7 +29,7 @@ def templates() -> Environment:
         finalize=_finalize,
     )
     names: dict[str, Any] = {"levels": LEVELS, "looks": LOOKS, "verdicts": tuple(Verdict)}
-    names.update(anchor=anchor, fragment=fragment)
+    names.update(anchor=anchor, counted=counted, fragment=fragment)
     filters: dict[str, Any] = {"count": count, "formula": formula, "moment": moment, "shorten": shorten}
     filters.update(breakable=_breakable, parts=_parts, web=web)
     environment.globals.update(names)

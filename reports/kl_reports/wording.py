@@ -93,6 +93,12 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def counted(number: int, verdict: Verdict) -> str:
+    """Return how many cells have a verdict, such as ``1,200 held`` or ``4 recorded deviations``."""
+    word = LOOKS[verdict].word
+    return count(number, word) if verdict is Verdict.EXPECTED else f"{number:,} {word}"
+
+
 def listed(names: Sequence[str], most: int = 4) -> str:
     """Return names as a list in a sentence, at most ``most`` of them by name."""
     shown = [*names[:most], *([f"{len(names) - most} more"] if len(names) > most else [])]

@@ -9,8 +9,10 @@ from typing import Any
 from kl_browsing.chromium import Browser
 from kl_browsing.tree import Node, tree
 from kl_reports.evidence import Evidence
+from kl_reports.line import decode_result, encode_result
 from kl_reports.page import write_page
 from kl_reports.result import Run, Verdict
+from kl_reports.tally import column_of
 
 GUIDE: dict[str, Any] = {
     "questions": [
@@ -82,6 +84,20 @@ def test_a_property_is_backed_or_says_that_it_is_not(run: Run) -> None:
     assert first.startswith("p(log p−log q) ✓ 0.")
     assert order.endswith("not measured in this run")
     assert zeros.endswith("zero-target")
+
+
+def test_the_arithmetic_measured_is_shown_column_by_column(run: Run) -> None:
+    """What one result of a column says of its arithmetic stands once, with the column's dtype and device."""
+    words = "computes in float32, keeps subnormals"
+    first = replace(run.results[0], arithmetic=words)
+    own = column_of(run, first.column)
+    measured = guided(replace(run, results=(first, first, *run.results[1:])))
+    page = tree(measured).one("table", _class="rosetta")
+    rows = {row.one("th").words: row.words for row in list(page.all("tr"))[1:]}
+    assert rows[own.implementation].count(f"{own.dtype} on {own.device}: {words}") == 1
+    assert not any(words in text for name, text in rows.items() if name != own.implementation)
+    assert "arithmetic" not in Evidence(guided(run), {}).properties()
+    assert decode_result(encode_result(first)) == first
 
 
 def test_only_cells_that_ran_are_evidence(run: Run) -> None:

@@ -267,6 +267,24 @@ def test_a_large_run_keeps_a_small_page() -> None:
         assert part in text
 
 
+def test_where_there_is_no_room_for_all_each_kind_is_told_once() -> None:
+    """A thousand cells of one kind do not keep those of another from having one witness on the page."""
+    run = large()
+    results = list(run.results)
+    held = next(place for place, cell in enumerate(results) if cell.verdict is Verdict.PASS)
+    witness = next(cell.witness for cell in results if cell.verdict is Verdict.FAIL)
+    results[held] = replace(
+        results[held], verdict=Verdict.FAIL, headroom=1.1, witness=witness, deviation="rare"
+    )
+    told = [
+        node.attributes["id"]
+        for node in tree(replace(run, results=tuple(results))).all("details", _class="cell")
+    ]
+    broken = {cell.cell for cell in results if cell.verdict is Verdict.FAIL}
+    assert len(broken & set(told)) < len(broken)
+    assert results[held].cell in told
+
+
 def test_a_page_that_cannot_be_written_is_named(run: Run, tmp_path: Path) -> None:
     """A folder that is not there gives one clear error; a good path holds the page and nothing beside it."""
     with pytest.raises(RunFileError, match="cannot be written"):
