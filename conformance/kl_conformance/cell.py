@@ -92,6 +92,8 @@ class Cell:
         How much is asked, and the seed of each search.
     brief
         Whether the verdict is all that is wanted: a broken pair is neither made small nor explained.
+    examples
+        How many pairs each search draws; what the profile says when None.
     """
 
     def __init__(
@@ -101,12 +103,14 @@ class Cell:
         profile: Profile,
         *seeds: int,
         brief: bool = False,
+        examples: int | None = None,
     ) -> None:
         self.requirement = requirement
         self.subject = subject
         self.profile = profile
         self.seeds = seeds
         self.brief = brief
+        self.examples = EXAMPLES[profile] if examples is None else examples
         self.expected = expected_of(requirement.id, subject)
         self.permitted = permitted_to(requirement.id, subject)
         self.tally = Tally()
@@ -158,9 +162,8 @@ class Cell:
 
     def _search(self, seed: int) -> Pair | None:
         """Return a drawn pair that is broken, or None."""
-        examples = EXAMPLES[self.profile]
         palette = shapes(self.requirement, self.subject, self.profile)
-        return search(self.requirement, self.subject.dtype, palette, examples, seed, self._breaks)
+        return search(self.requirement, self.subject.dtype, palette, self.examples, seed, self._breaks)
 
     def judgements(self, pair: Pair) -> Iterator[Judgement]:
         """Yield what the requirement says of a pair; an implementation that raises has not held it."""

@@ -44,7 +44,7 @@ class Selection:
     shape
         Rows and classes at which all are asked as well, whatever they say they are used at.
     brief
-        Dtypes that are asked for their numbers alone; see :func:`brief`.
+        Dtypes that are asked less; see :func:`brief`.
     """
 
     implementations: tuple[str, ...] = ()
@@ -58,6 +58,11 @@ class Selection:
     strict: bool = False
     shape: tuple[int, int] | None = None
     brief: tuple[str, ...] = ()
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """The dtypes that are asked for their numbers alone."""
+        return self.brief if self.profile is Profile.QUICK else ()
 
     def check(self) -> None:
         """Refuse unknown names, without importing what a user brings.
@@ -178,36 +183,41 @@ def columns(implementation: Implementation) -> list[Column]:
 
 def cells(selection: Selection, *chapters: str) -> list[Planned]:
     """Return the cells of these chapters (of all when none is named), column by column."""
-    return planned(selection.columns(), *chapters, brief=selection.brief)
+    return planned(selection.columns(), *chapters, numbers=selection.numbers)
 
 
 def planned(
-    asked: Iterable[tuple[Implementation, Column]], *chapters: str, brief: tuple[str, ...] = ()
+    asked: Iterable[tuple[Implementation, Column]], *chapters: str, numbers: tuple[str, ...] = ()
 ) -> list[Planned]:
-    """Return a cell for every requirement of these chapters (of all when none is named) in every column."""
+    """Return a cell for every requirement of these chapters (of all when none is named) in every column.
+
+    Columns of the dtypes in ``numbers`` are asked chapters ``NUMBERS`` alone, where the format they are like is
+    asked as well.
+    """
     return [
         Planned(requirement, implementation, column)
         for implementation, column in asked
         for chapter in chapters or catalogue.CHAPTERS
-        if chapter in NUMBERS or not _brief(implementation, column, brief)
+        if chapter in NUMBERS or not is_brief(implementation, column, numbers)
         for requirement in catalogue.CHAPTERS[chapter]
     ]
 
 
 def brief(dtypes: Sequence[str], profile: Profile) -> tuple[str, ...]:
-    """Return the dtypes that a quick verification asks for their numbers alone: the second of two alike.
+    """Return the dtypes that a verification asks less: the second of two alike, but in the thorough profile.
 
-    One kernel serves both formats of a size; what it does beside its numbers (layouts, state, gradients) is asked in
-    the first. Of the wrong kernels of the kill matrix the quick profile stops as many so.
+    One code serves both formats of a kind. Profile quick asks the second for its numbers alone, and the first what a
+    kernel does beside them (layouts, state, gradients); profile standard asks it all requirements, and searches no
+    longer than quick does. As many of the wrong kernels of the kill matrix are stopped so.
     """
-    if profile is not Profile.QUICK:
+    if profile is Profile.THOROUGH:
         return ()
     wanted = dtypes or [dtype.label for dtype in Dtype]
     return tuple(second for second, first in ALIKE.items() if {first, second} <= set(wanted))
 
 
-def _brief(implementation: Implementation, column: Column, brief: tuple[str, ...]) -> bool:
-    """Whether a column is one of those, and the format it is like is asked as well."""
+def is_brief(implementation: Implementation, column: Column, brief: tuple[str, ...]) -> bool:
+    """Whether a column is one of these, and its implementation takes the format it is like as well."""
     taken = {dtype.label for dtype in implementation.dtypes}
     return column.dtype in brief and ALIKE[column.dtype] in taken
 

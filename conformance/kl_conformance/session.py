@@ -11,10 +11,10 @@ import pytest
 from kl_cases.problems import Profile
 from kl_conformance import registry
 from kl_conformance.arithmetic import measure
-from kl_conformance.cell import Cell
+from kl_conformance.cell import EXAMPLES, Cell
 from kl_conformance.implementation import AbsentError, Implementation, Modules, unimportable
 from kl_conformance.mode import EAGER, ran, spared
-from kl_conformance.plan import Planned, Selection, shape
+from kl_conformance.plan import Planned, Selection, is_brief, shape
 from kl_conformance.subject import Subject
 from kl_reports.result import Result, Verdict
 
@@ -132,7 +132,10 @@ class Session:
             own = ran(planned.implementation, framework, modules, planned.column.mode)
             self._subjects[key] = Subject(own, framework, modules, planned.column)
         subject = self._subjects[key]
-        cell = Cell(planned.requirement, subject, self._selection.profile, self._selection.seed)
+        asked = self._selection
+        shorter = is_brief(planned.implementation, planned.column, asked.brief)
+        examples = EXAMPLES[Profile.QUICK] if shorter else EXAMPLES[asked.profile]
+        cell = Cell(planned.requirement, subject, asked.profile, asked.seed, examples=examples)
         with np.errstate():  # as it was, whatever a call does to it
             result = cell.settle()
             return replace(result, arithmetic=_arithmetic(subject)) if first else result

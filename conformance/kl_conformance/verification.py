@@ -143,14 +143,15 @@ def verify(
     dtypes = (dtype,) if isinstance(dtype, str) else tuple(dtype)
     registry.check("profile", [profile], [each.value for each in Profile])
     chosen = secrets.randbelow(2**32) if seed is None else seed
-    selection = Selection(devices=(device,), dtypes=dtypes, profile=Profile(profile), seed=chosen)
+    asked = Profile(profile)
+    brief = plan.brief(dtypes, asked)
+    selection = Selection(devices=(device,), dtypes=dtypes, profile=asked, seed=chosen, brief=brief)
     selection.check()
     implementation = _implementation(kernel, like, name, framework, strict=strict)
     if shape is not None:
         implementation = replace(implementation, used_at=shape)
     columns = [each for each in plan.columns(implementation) if selection.wants(each)]
-    asked = ((implementation, column) for column in columns)
-    planned = plan.planned(asked, brief=plan.brief(dtypes, selection.profile))
+    planned = plan.planned(((implementation, column) for column in columns), numbers=selection.numbers)
     if not planned:
         raise ValueError(
             f"nothing to ask {implementation.name!r} on {device} in {', '.join(dtypes) or 'any dtype'}"

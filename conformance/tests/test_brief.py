@@ -1,4 +1,4 @@
-"""A quick verification asks the second of two formats alike for its numbers alone, and says nothing of the rest."""
+"""A verification asks the second of two formats alike less: its numbers alone, or with a shorter search."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import pytest
 
 from kl_cases.problems import Profile
 from kl_conformance import plan, registry, verify
-from kl_conformance.plan import ALIKE, NUMBERS
+from kl_conformance.plan import ALIKE, NUMBERS, Selection
+from kl_conformance.session import Session
 from kl_reference.dtype import Dtype
 from kl_trials.command import RIGHT
 
@@ -21,14 +22,14 @@ ALL = [dtype.label for dtype in Dtype]
         (("float32", "float64"), Profile.QUICK, {"float64"}),
         (("float64", "bfloat16"), Profile.QUICK, set[str]()),
         (("float32", "bfloat16"), Profile.QUICK, set[str]()),
-        ((), Profile.STANDARD, set[str]()),
+        ((), Profile.STANDARD, {"float64", "bfloat16"}),
         ((), Profile.THOROUGH, set[str]()),
     ],
 )
 def test_the_second_of_two_alike_is_asked_briefly(
     dtypes: tuple[str, ...], profile: Profile, brief: set[str]
 ) -> None:
-    """Only where the first is asked, too, and only in the quick profile."""
+    """Only where the first is asked, too, and never in the thorough profile."""
     assert set(plan.brief(dtypes, profile)) == brief
 
 
@@ -36,7 +37,7 @@ def test_the_numbers_of_every_format_are_asked() -> None:
     """A verification plans every chapter in one format of each size, and the numbers in all of them."""
     implementation = registry.implementation("torch.nn.functional.kl_div")
     asked = [(implementation, column) for column in plan.columns(implementation)]
-    planned = plan.planned(asked, brief=plan.brief((), Profile.QUICK))
+    planned = plan.planned(asked, numbers=plan.brief((), Profile.QUICK))
     whole = plan.planned(asked)
     seen = {(cell.column.dtype, cell.requirement.chapter) for cell in planned}
     for dtype in ALL:
@@ -54,3 +55,20 @@ def test_a_verification_asks_so() -> None:
     assert ("float32", "layouts") in asked
     assert ("float64", "values") in asked
     assert ("float64", "layouts") not in asked
+
+
+def test_standard_asks_all_requirements_and_searches_less() -> None:
+    """In the standard profile nothing is left out, and the second of two alike has fewer drawn problems."""
+    selection = Selection(dtypes=("float32", "float64"), profile=Profile.STANDARD, seed=1, brief=("float64",))
+    implementation = registry.implementation(RIGHT)
+    session, problems = Session(selection), dict[str, int]()
+    asked = [each for each in plan.columns(implementation) if selection.wants(each)]
+    planned = plan.planned(((implementation, column) for column in asked), numbers=selection.numbers)
+    assert {cell.column.dtype for cell in planned if cell.requirement.chapter == "layouts"} == {
+        "float32",
+        "float64",
+    }
+    for cell in planned:
+        if cell.requirement.id == "signs/pointwise":
+            problems[cell.column.dtype] = session.settle(cell).problems
+    assert problems["float64"] < problems["float32"]
