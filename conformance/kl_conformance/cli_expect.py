@@ -63,3 +63,12 @@ def findings(output: Path) -> None:
     from kl_conformance.expecting import write_findings
 
     sys.exit(write_findings(output))
+
+
+@expect.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+def versions(runs: tuple[Path, ...]) -> None:
+    """Hold the versions recorded against run files of many releases; exit 1 where a range is not borne out."""
+    from kl_conformance.ranges import versions as start
+
+    sys.exit(start(runs))

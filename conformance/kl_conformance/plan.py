@@ -20,6 +20,9 @@ from kl_conformance.requirement import Requirement
 from kl_reference.dtype import Dtype
 from kl_reports.result import Column, Header
 
+ALIKE = {"float64": "float32", "bfloat16": "float16"}  # each beside the format it is most like
+NUMBERS = ("values", "support", "signs", "reductions", "identities")
+
 
 @dataclass(frozen=True, slots=True)
 class Selection:
@@ -40,6 +43,8 @@ class Selection:
         Whether they must be right also where that one is recorded to be wrong.
     shape
         Rows and classes at which all are asked as well, whatever they say they are used at.
+    brief
+        Dtypes that are asked for their numbers alone; see :func:`brief`.
     """
 
     implementations: tuple[str, ...] = ()
@@ -52,6 +57,7 @@ class Selection:
     like: str = ""
     strict: bool = False
     shape: tuple[int, int] | None = None
+    brief: tuple[str, ...] = ()
 
     def check(self) -> None:
         """Refuse unknown names, without importing what a user brings.
@@ -172,17 +178,38 @@ def columns(implementation: Implementation) -> list[Column]:
 
 def cells(selection: Selection, *chapters: str) -> list[Planned]:
     """Return the cells of these chapters (of all when none is named), column by column."""
-    return planned(selection.columns(), *chapters)
+    return planned(selection.columns(), *chapters, brief=selection.brief)
 
 
-def planned(asked: Iterable[tuple[Implementation, Column]], *chapters: str) -> list[Planned]:
+def planned(
+    asked: Iterable[tuple[Implementation, Column]], *chapters: str, brief: tuple[str, ...] = ()
+) -> list[Planned]:
     """Return a cell for every requirement of these chapters (of all when none is named) in every column."""
     return [
         Planned(requirement, implementation, column)
         for implementation, column in asked
         for chapter in chapters or catalogue.CHAPTERS
+        if chapter in NUMBERS or not _brief(implementation, column, brief)
         for requirement in catalogue.CHAPTERS[chapter]
     ]
+
+
+def brief(dtypes: Sequence[str], profile: Profile) -> tuple[str, ...]:
+    """Return the dtypes that a quick verification asks for their numbers alone: the second of two alike.
+
+    One kernel serves both formats of a size; what it does beside its numbers (layouts, state, gradients) is asked in
+    the first. Of the wrong kernels of the kill matrix the quick profile stops as many so.
+    """
+    if profile is not Profile.QUICK:
+        return ()
+    wanted = dtypes or [dtype.label for dtype in Dtype]
+    return tuple(second for second, first in ALIKE.items() if {first, second} <= set(wanted))
+
+
+def _brief(implementation: Implementation, column: Column, brief: tuple[str, ...]) -> bool:
+    """Whether a column is one of those, and the format it is like is asked as well."""
+    taken = {dtype.label for dtype in implementation.dtypes}
+    return column.dtype in brief and ALIKE[column.dtype] in taken
 
 
 def header(selection: Selection, planned: Sequence[Planned]) -> Header:

@@ -17,7 +17,7 @@ from rich.console import Console
 from kl_cases.problems import Profile
 from kl_conformance import host, registry
 from kl_conformance.output import check_writable
-from kl_conformance.plan import Selection, shape
+from kl_conformance.plan import Selection, brief, shape
 from kl_conformance.probe import probe
 from kl_conformance.registry import is_brought
 from kl_conformance.share import shares
@@ -72,6 +72,7 @@ class Request:
             self.like,
             self.strict,
             shape(self.shape),
+            brief(self.dtypes, Profile(self.profile)) if self.verb == "verify" else (),
         )
         asked.check()
         return asked

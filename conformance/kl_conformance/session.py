@@ -54,6 +54,7 @@ def selection_of(config: pytest.Config) -> Selection:
         like=str(config.getoption("--like")),
         strict=bool(config.getoption("--kl-strict")),
         shape=size,
+        brief=tuple(filter(None, str(config.getoption("--kl-brief")).split(","))),
     )
 
 

@@ -74,7 +74,7 @@ def _header(part: Selection) -> Header:
     framework = part.frameworks[0] if part.frameworks else like.framework
     promised = replace(like, name=brought.rpartition(":")[2], framework=framework)
     wanted = [each for each in plan.columns(promised) if part.wants(each)]
-    return plan.header(part, plan.planned((promised, each) for each in wanted))
+    return plan.header(part, plan.planned(((promised, each) for each in wanted), brief=part.brief))
 
 
 def _divided(share: Share, cores: int) -> list[Share]:

@@ -149,7 +149,8 @@ def verify(
     if shape is not None:
         implementation = replace(implementation, used_at=shape)
     columns = [each for each in plan.columns(implementation) if selection.wants(each)]
-    planned = plan.planned((implementation, column) for column in columns)
+    asked = ((implementation, column) for column in columns)
+    planned = plan.planned(asked, brief=plan.brief(dtypes, selection.profile))
     if not planned:
         raise ValueError(
             f"nothing to ask {implementation.name!r} on {device} in {', '.join(dtypes) or 'any dtype'}"

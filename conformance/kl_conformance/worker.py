@@ -106,6 +106,7 @@ class Worker:
         command += [f"--like={asked.like}"] if asked.like else []
         command += ["--kl-strict"] if asked.strict else []
         command += ["--shape={}x{}".format(*asked.shape)] if asked.shape else []
+        command += [f"--kl-brief={','.join(asked.brief)}"] if asked.brief else []
         command += ["-k", self.keyword] if self.keyword else []
         command += ["--if-installed"] if self.optional else []
         stem = f"{self.stem}.after-{len(self.lives)}" if self.lives else self.stem
