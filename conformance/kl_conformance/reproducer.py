@@ -89,6 +89,8 @@ def reproducer(
     if library is None or not (requirement in RAISING or requirement.partition("/")[0] in ALONE):
         return ""
     try:
+        if max(len(witness[side]["bits"]) for side in ("target", "model")) > LONGEST:
+            return ""  # no line has room for so many numbers: nobody need work out what is right
         question = _understood(witness)
         claim = None if question is None else _claim(requirement, question, witness)
     except (ArithmeticError, KeyError, TypeError, ValueError):

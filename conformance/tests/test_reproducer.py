@@ -299,3 +299,33 @@ def test_a_layout_that_leaves_a_vector_as_it_is_is_not_written() -> None:
     assert script
     assert "moveaxis" not in script
     assert execute(script) is Seen.RIGHT  # SciPy is not wrong: the script runs, to its end
+
+
+def test_numbers_that_no_line_has_room_for_are_not_worked_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A vocabulary of logits makes no short script, and the reference is not asked what is right for it."""
+
+    def asked(problem: object) -> None:
+        raise AssertionError(f"asked of {problem}")
+
+    monkeypatch.setattr("kl_conformance.reproducer.reference", asked)
+    many = {"space": "probability", "shape": [5000], "bits": ["f32:39d1b717"] * 5000}
+    witness = {
+        "formula": Formula.PLAIN.value,
+        "reduction": Reduction.TERMS.value,
+        "axis": -1,
+        "clip": None,
+        "normalise": False,
+        "dtype": "float32",
+        "layout": "contiguous",
+        "target": many,
+        "model": many,
+        "call": "scipy.special.rel_entr(target=probability, model=probability)",
+        "got": ["f64:3ff0000000000000"] * 5000,
+        "right": ["f64:0000000000000000"] * 5000,
+        "allowed": ["f64:3e80000000000000"] * 5000,
+        "at": [0],
+        "note": "",
+    }
+    kl = registry.implementation(REL_ENTR)
+    column = Column(kl.name, "scipy", "1", "cpu", "float32", "eager")
+    assert reproducer("values/pointwise", column, plan.convention(kl), witness) == ""
