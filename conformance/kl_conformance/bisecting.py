@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 from rich.console import Console
 
@@ -20,12 +22,12 @@ from kl_conformance.kept import Kept
 from kl_conformance.output import check_writable
 from kl_conformance.replay import Task, replayed
 from kl_conformance.replaying import script_of
+from kl_conformance.verbs import CANNOT, FINE
 from kl_reports.compare import Seen
 from kl_reports.exchange import RunFileError, put
 from kl_reports.witness import show
 from kl_reports.wording import count, one_line
 
-FOUND, CANNOT = 0, 2
 OUTCOMES = {
     Seen.HELD: Outcome.GOOD,
     Seen.BROKEN: Outcome.BAD,
@@ -90,7 +92,7 @@ def start(asked: Asked) -> int:
             f"interrupted; what was asked is kept in {asked.state}: the same command goes on from there"
         )
     print(told, end="")
-    return FOUND
+    return FINE
 
 
 def between(versions: Sequence[str], good: str, bad: str) -> list[str]:
@@ -135,19 +137,18 @@ def _some(versions: Sequence[str]) -> str:
 def _probe(asked: Asked, witness: Kept, version: str, suite: Path) -> Probe:
     """Ask one version in a fresh environment; what cannot be installed or asked is skipped, never bad."""
     try:
-        with environment((f"{asked.package}=={version}", *_beside(asked, witness)), suite) as fresh:
+        with environment((f"{asked.package}=={version}", *beside(asked, witness)), suite) as fresh:
             (answer,) = replayed([Task(witness)], str(fresh.python), fresh.variables)
     except InstallError as error:
         return Probe(version, Outcome.SKIP, f"Not installed: {one_line(str(error))}")
     return Probe(version, OUTCOMES[answer.seen], one_line(answer.words, 600))
 
 
-def _beside(asked: Asked, witness: Kept) -> list[str]:
+def beside(asked: Asked, witness: Kept) -> list[str]:
     """Return what must be installed beside the package: its framework and the implementation's package."""
     implementation = registry.implementation(witness.column.implementation)
     own = {distribution(each) for each in (implementation.framework, implementation.package)}
-    named = {each.lower().replace("_", "-") for each in (*asked.beside, asked.package)}
-    named = {name.partition("=")[0].rstrip("<>!~ ") for name in named}
+    named = {canonicalize_name(Requirement(each).name) for each in (*asked.beside, asked.package)}
     return [*asked.beside, *sorted(own - named)]
 
 

@@ -12,6 +12,7 @@ from kl_conformance.output import check_writable
 from kl_conformance.proving import scripted
 from kl_conformance.repeating import repeated
 from kl_conformance.showing import read_all
+from kl_conformance.verbs import CANNOT
 from kl_reports.compare import Bucket, Comparison, IncomparableError, compare
 from kl_reports.comparison import as_json, commands, exit_code, markdown, text
 from kl_reports.comparison_page import write_comparison_page
@@ -23,7 +24,6 @@ from kl_reports.store import Store, is_id
 from kl_reports.version import asked as asked_for
 from kl_reports.version import same
 
-CANNOT = 2
 FAIL_ON = (Bucket.REGRESSED, Bucket.NEWLY_OBSERVED, Bucket.MISSING)
 
 

@@ -12,12 +12,11 @@ from kl_conformance import registry
 from kl_conformance.expectation import Expectation, recorded
 from kl_conformance.implementation import covers
 from kl_conformance.telling import table
+from kl_conformance.verbs import CANNOT, FINDINGS, FINE
 from kl_reports.exchange import RunFileError, read
 from kl_reports.result import Column, Result, Run, Verdict
 from kl_reports.version import ordered
 from kl_reports.wording import listed
-
-FINE, FOUND, CANNOT = 0, 1, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,7 @@ def versions(files: Sequence[Path]) -> int:
         print(
             "Next: edit the versions in conformance/kl_conformance/expectations, then kl-conformance expect check"
         )
-    return FOUND if due else FINE
+    return FINDINGS if due else FINE
 
 
 def borne(entries: Iterable[Expectation], runs: Sequence[Run]) -> Iterator[Borne]:

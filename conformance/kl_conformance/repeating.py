@@ -11,7 +11,7 @@ from pathlib import Path
 from packaging.version import Version
 
 from kl_conformance import kept, registry
-from kl_conformance.environments import Environment, InstallError, carried, distribution, environment
+from kl_conformance.environments import InstallError, carried, distribution, environment
 from kl_conformance.kept import WitnessError
 from kl_conformance.replay import Answer, Task, replayed
 from kl_reports.compare import Change, Comparison, Replayed, Seen, settled
@@ -75,11 +75,7 @@ def _installed(pins: Pins, suite: Path) -> Generator[tuple[str, Mapping[str, str
         yield sys.executable, None
         return
     with environment(pins, suite) as fresh:
-        yield _place(fresh)
-
-
-def _place(fresh: Environment) -> tuple[str, Mapping[str, str]]:
-    return str(fresh.python), fresh.variables
+        yield str(fresh.python), fresh.variables
 
 
 def _here(pin: str) -> bool:

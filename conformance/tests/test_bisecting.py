@@ -179,6 +179,15 @@ def test_the_state_of_another_bisection_is_left_alone(
     assert "is no state of a bisection" in capsys.readouterr().err
 
 
+def test_what_is_installed_beside_is_named_once(witness: Path) -> None:
+    """A package pinned by `--with` is not asked for a second time without its pin, however the pin is written."""
+    found = kept.kept(str(witness))
+    for pin in ("SciPy<1.12", "scipy == 1.11.4", "scipy~=1.11"):
+        asked = Asked(str(witness), "numpy", "1.26.0", "1.26.4", beside=(pin,))
+        assert bisecting.beside(asked, found) == [pin]
+    assert bisecting.beside(Asked(str(witness), "numpy", "1.26.0", "1.26.4"), found) == ["scipy"]
+
+
 def test_releases_are_ordered_as_versions() -> None:
     """1.10 comes after 1.2, and the range runs from good to bad, whichever is older."""
     assert between(RELEASES, "1.2", "2.0") == ["1.2", "1.10", "2.0"]

@@ -18,6 +18,7 @@ from kl_reports.line import encode_header, encode_result
 from kl_reports.result import Run
 
 
+# Every example writes its file anew; nothing of the last is left.
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(run=runs())
 def test_a_run_survives_being_written(run: Run, tmp_path: Path) -> None:

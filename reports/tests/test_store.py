@@ -62,6 +62,7 @@ def keep(tmp_path: Path, place: str) -> Kept:
     return kept
 
 
+# One store takes every example: what it holds already is part of the question. A server answers when it can.
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
 @given(run=runs())
 def test_a_run_survives_the_store(run: Run, keep: Kept, place: str, tmp_path: Path) -> None:
