@@ -79,7 +79,9 @@ class Selection:
         registry.check(
             "mode",
             self.modes,
-            dict.fromkeys((EAGER, *(m for each in frameworks for m in (*each.set_modes, *each.compiled_modes)))),
+            dict.fromkeys(
+                (EAGER, *(m for each in frameworks for m in (*each.set_modes, *each.compiled_modes)))
+            ),
         )
         if self.like:
             registry.check("implementation", [self.like], registry.IMPLEMENTATIONS)
