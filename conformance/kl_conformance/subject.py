@@ -67,9 +67,9 @@ class Subject(Poser):
         self.surroundings: Mapping[str, Any] = {}  # as they were before anything was asked
         self.functions: Memory[Any] = Memory(64)  # compiled, which takes longer than to ask
         self._evaluations: Memory[Evaluation] = Memory(256)
-        compiled = column.mode in framework.compiled_modes
-        self.compiles = framework.compiles or compiled  # for every new shape
-        self.slow = compiled and Transform.COMPILED in framework.unhurried  # seconds for every new shape
+        self.compiled = column.mode in framework.compiled_modes  # every call, once for each shape
+        self.compiles = framework.compiles or self.compiled
+        self.slow = self.compiled and Transform.COMPILED in framework.unhurried  # seconds for every new shape
         patient = self.compiles or Transform.COMPILED in implementation.transforms
         self._state = note.State.COMPILING if patient else note.State.ASKING
         self._layout = ""  # of the problem last prepared
