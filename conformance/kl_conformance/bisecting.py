@@ -22,7 +22,7 @@ from kl_conformance.kept import Kept
 from kl_conformance.output import check_writable
 from kl_conformance.replay import Task, replayed
 from kl_conformance.replaying import script_of
-from kl_reports.compare import Seen
+from kl_reports.change import Seen
 from kl_reports.exchange import RunFileError, put
 from kl_reports.witness import show
 from kl_reports.wording import count, one_line

@@ -13,7 +13,8 @@ from kl_conformance.output import check_writable
 from kl_conformance.proving import scripted
 from kl_conformance.repeating import repeated
 from kl_conformance.showing import read_all
-from kl_reports.compare import Bucket, Comparison, IncomparableError, compare
+from kl_reports.change import Bucket
+from kl_reports.compare import Comparison, IncomparableError, compare
 from kl_reports.comparison import as_json, commands, exit_code, markdown, text
 from kl_reports.comparison_page import write_comparison_page
 from kl_reports.exchange import RunFileError, put

@@ -21,7 +21,7 @@ from kl_conformance.mode import ran, spared
 from kl_conformance.session import absent, load
 from kl_conformance.subject import Subject
 from kl_conformance.witness import witness
-from kl_reports.compare import Seen
+from kl_reports.change import Seen
 from kl_reports.line import plain
 from kl_reports.result import Column
 

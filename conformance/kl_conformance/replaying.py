@@ -14,7 +14,7 @@ from kl_conformance.kept import Kept, WitnessError
 from kl_conformance.output import check_writable
 from kl_conformance.replay import Answer, Task, replayed
 from kl_conformance.reproducer import reproducer
-from kl_reports.compare import Seen
+from kl_reports.change import Seen
 from kl_reports.exchange import RunFileError, put
 from kl_reports.result import Column
 from kl_reports.witness import show
