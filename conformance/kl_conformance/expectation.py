@@ -15,7 +15,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from kl_cases.pair import Pair
 from kl_conformance import judge, registry
 from kl_conformance.implementation import covers
-from kl_conformance.judge import Judgement, Mask
+from kl_conformance.judgement import Judgement, Mask
 from kl_conformance.predicate import Predicate
 from kl_conformance.questions import case, question
 from kl_conformance.remembered import reference

@@ -15,7 +15,7 @@ from kl_cases.problems import Profile
 from kl_conformance import catalogue, host, kept, plan, registry
 from kl_conformance.cell import Cell, sentence
 from kl_conformance.implementation import AbsentError
-from kl_conformance.judge import Judgement
+from kl_conformance.judgement import Judgement
 from kl_conformance.kept import Kept
 from kl_conformance.mode import ran, spared
 from kl_conformance.session import absent, load
