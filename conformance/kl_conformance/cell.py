@@ -17,7 +17,7 @@ from kl_conformance import judge
 from kl_conformance.diagnosis import diagnose
 from kl_conformance.expectation import Expectation, expected_of, permitted_to
 from kl_conformance.implementation import AbsentError
-from kl_conformance.judge import Grade, Judgement
+from kl_conformance.judgement import Grade, Judgement
 from kl_conformance.questions import questions, shapes
 from kl_conformance.requirement import Requirement
 from kl_conformance.search import search, shrink
