@@ -161,6 +161,17 @@ def test_where_a_shape_takes_seconds_few_are_asked_in_haste() -> None:
         assert sizes(Slow(), chapter, Profile.THOROUGH) == sizes(Compiling(), chapter, Profile.THOROUGH)
 
 
+def test_what_decides_nothing_is_asked_in_other_dtypes_cases() -> None:
+    """A compiled column is spared the cases of other dtypes only where its own can break a requirement."""
+    requirement = replace(catalogue.requirement("gradients/boundary"), families=())
+    framework = Compiling()
+    subject = Subject(ran(sketch(), framework, MODULES, "fast"), framework, MODULES, COLUMN)
+    assert not list(questions(requirement, subject, Profile.QUICK))
+    result = Cell(requirement, subject, Profile.QUICK).settle()
+    assert result.verdict is Verdict.PASS
+    assert result.problems
+
+
 class Settable(NumPy):
     """NumPy with a setting, and a note of under which one it is asked."""
 
