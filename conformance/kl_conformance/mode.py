@@ -55,7 +55,7 @@ def ran(implementation: Implementation, framework: Framework, modules: Any, mode
         function = functions.get(_form(asked), lambda: framework.compiled(modules, compiler, plain))
         return function(asked.target, asked.model)
 
-    return replace(implementation, call=call)
+    return replace(implementation, call=call, lacks={**implementation.lacks, **framework.uncompiled})
 
 
 def _form(call: Call) -> tuple[Any, ...]:

@@ -152,6 +152,20 @@ def sizes(framework: Compiling, chapter: str, profile: Profile) -> set[tuple[int
     return {each.values.shape for pair in asked for each in (pair.p, pair.q)}
 
 
+def test_what_a_compiler_rules_out_is_not_asked() -> None:
+    """torch.compile differentiates once and backwards; the other derivatives are not asked of what it compiled."""
+    own = registry.implementation("torch.nn.functional.kl_div")
+    framework = registry.framework("torch")
+    column = replace(COLUMN, implementation=own.name, framework="torch", dtype="float32", mode="compile")
+    for mode, asked in (("compile", False), (EAGER, True)):
+        subject = Subject(
+            ran(own, framework, Modules(), mode), framework, Modules(), replace(column, mode=mode)
+        )
+        for name in ("gradients/second-order", "gradients/forward-mode"):
+            assert (catalogue.requirement(name).applies(subject) is None) is asked
+        assert catalogue.requirement("gradients/model").applies(subject) is None
+
+
 def test_where_a_shape_takes_seconds_few_are_asked_in_haste() -> None:
     """A slow compiler is asked fewer shapes than a fast one in the quick profile, and as many in the thorough one."""
     for chapter in CHAPTERS:
