@@ -40,7 +40,7 @@ REGION_NAMES = frozenset(
 )
 # What is given instead: the answer itself, and whether it is the right one under another reading.
 INSTEAD_NAMES = frozenset(
-    {"got", "right", "allowed", "p", "offset", "roundoff", "least_subnormal"}
+    {"got", "right", "allowed", "p", "offset", "roundoff", "least_subnormal", "least_normal"}
     | {"no_error", "unhelpful_error", "clipped", "divided_by_batch", "divided_by_model"}
 )
 FOLDER = Path(__file__).parent / "expectations"
@@ -200,6 +200,7 @@ def _answers(judgement: Judgement, subject: Subject, instead: Predicate) -> Mapp
         "allowed": judgement.allowed,
         "roundoff": dtype.roundoff,
         "least_subnormal": dtype.least_subnormal,
+        "least_normal": dtype.least_normal,
     }
     named["p"] = _both(problem.target, problem)[0]
     if "offset" in instead.text:
