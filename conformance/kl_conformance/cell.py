@@ -17,6 +17,7 @@ from kl_conformance import judge
 from kl_conformance.diagnosis import diagnose
 from kl_conformance.expectation import Expectation, expected_of, permitted_to
 from kl_conformance.implementation import AbsentError
+from kl_conformance.interpreted import interpreted
 from kl_conformance.judgement import Grade, Judgement
 from kl_conformance.questions import other_cases, questions, shapes
 from kl_conformance.requirement import Requirement
@@ -112,7 +113,7 @@ class Cell:
         self.brief = brief
         self.examples = EXAMPLES[profile] if examples is None else examples
         self.expected = expected_of(requirement.id, subject)
-        self.permitted = permitted_to(requirement.id, subject)
+        self.permitted = (*permitted_to(requirement.id, subject), *interpreted(subject))
         self.tally = Tally()
         self.first = ("", "")
 
@@ -272,12 +273,18 @@ class Cell:
         )
 
     def _follows(self, pair: Pair, judgement: Judgement) -> Result:
-        """Say that only such faults were seen as the implementation it is like is recorded to have."""
+        """Say that only such faults were seen as are no fault of the kernel's own."""
         entries = self.tally.deviations.values()
+        own = self.subject.implementation
+        like = (
+            f", as {own.like} does the same"
+            if any(own.like in each.implementations for each in entries)
+            else ""
+        )
         reasons = " ".join(entry.reason for entry in entries)
         return self._result(
             Verdict.EXPECTED,
-            detail=f"Permitted, as {self.subject.implementation.like} does the same. {reasons}",
+            detail=f"Permitted{like}. {reasons}",
             deviation=", ".join(entry.id for entry in entries),
             witness=witness(judgement, pair),
         )

@@ -16,6 +16,7 @@ from typing import Any
 
 from kl_conformance import implementations
 from kl_conformance.frameworks.jax import Jax
+from kl_conformance.frameworks.mlx import Mlx
 from kl_conformance.frameworks.numpy import NumPy
 from kl_conformance.frameworks.paddle import Paddle
 from kl_conformance.frameworks.scipy import SciPy
@@ -27,7 +28,8 @@ from kl_reference.convention import Convention
 from kl_reference.dtype import Dtype
 
 FRAMEWORKS: dict[str, Framework] = {
-    framework.name: framework for framework in (Torch(), TensorFlow(), Jax(), SciPy(), Paddle(), NumPy())
+    framework.name: framework
+    for framework in (Torch(), TensorFlow(), Jax(), SciPy(), Paddle(), Mlx(), NumPy())
 }
 
 

@@ -32,7 +32,7 @@ REGION_NAMES = frozenset(
 )
 # What is given instead: the answer itself, and whether it is the right one under another reading.
 INSTEAD_NAMES = frozenset(
-    {"got", "right", "allowed", "p", "offset", "roundoff", "least_subnormal"}
+    {"got", "right", "allowed", "p", "offset", "roundoff", "least_subnormal", "least_normal"}
     | {"no_error", "unhelpful_error", "clipped", "divided_by_batch", "divided_by_model"}
 )
 
@@ -110,6 +110,7 @@ def answers(judgement: Judgement, subject: Subject, instead: Predicate) -> Mappi
         "allowed": judgement.allowed,
         "roundoff": dtype.roundoff,
         "least_subnormal": dtype.least_subnormal,
+        "least_normal": dtype.least_normal,
     }
     named["p"] = _both(problem.target, problem)[0]
     if "offset" in instead.text:
