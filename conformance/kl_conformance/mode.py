@@ -55,7 +55,11 @@ def ran(implementation: Implementation, framework: Framework, modules: Any, mode
         function = functions.get(_form(asked), lambda: framework.compiled(modules, compiler, plain))
         return function(asked.target, asked.model)
 
-    return replace(implementation, call=call, lacks={**implementation.lacks, **framework.uncompiled})
+    lacks, refuses = (
+        {**implementation.lacks, **framework.uncompiled},
+        implementation.refuses | framework.given_up,
+    )
+    return replace(implementation, call=call, lacks=lacks, refuses=refuses)
 
 
 def _form(call: Call) -> tuple[Any, ...]:

@@ -16,7 +16,7 @@ from kl_cases.bits import decode, encode
 from kl_conformance.brought import Brought
 from kl_conformance.remembered import reference, slope
 from kl_conformance.requirements.gradients import upstream_of
-from kl_conformance.writing import LIBRARIES, UnwritableError, Writing, call_of
+from kl_conformance.writing import COMPILED, LIBRARIES, SET, UnwritableError, Writing, call_of
 from kl_reference.convention import Formula, Reduction, Side, Space
 from kl_reference.dtype import Dtype
 from kl_reference.enclosure import Enclosure
@@ -229,6 +229,8 @@ def _lines(
     problem, side = question.problem, question.side
     yield f"# {requirement}: {column.implementation}, {column.framework} {column.version}, {column.device}"
     yield from library.imports("" if brought else column.implementation)
+    if column.mode in SET:
+        yield SET[column.mode]
     yield from brought.imports if brought else ()
     own_layout, _, other = problem.layout.partition("/")
     for each, name in ((Side.TARGET, "p"), (Side.MODEL, "q")):
@@ -242,7 +244,11 @@ def _lines(
         each: library.log_softmax(name) if _led(question, each) else name
         for each, name in ((Side.TARGET, "p"), (Side.MODEL, "q"))
     }
-    call = call_of(column, own, operands, question.keywords, question.accepted, brought)
+    wrapped = COMPILED.get(column.mode, "")
+    names = {Side.TARGET: "p", Side.MODEL: "q"}
+    call = call_of(column, own, names if wrapped else operands, question.keywords, question.accepted, brought)
+    if wrapped:  # what is led in is led in before, as it was asked
+        call = f"{wrapped.format(call=call)}({operands[Side.TARGET]}, {operands[Side.MODEL]})"
     if side is None:
         yield f"got = {call}"
     else:

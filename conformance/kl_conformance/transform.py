@@ -36,6 +36,7 @@ class Transformer:
     uncompiled: Mapping[Transform, str] = MappingProxyType(
         {}
     )  # what cannot be done with compiled calls, and why
+    given_up: frozenset[Transform] = frozenset()  # what compiled calls may refuse by raising
 
     def pullback(
         self, modules: Any, function: Function, tensors: Sequence[Any], *, again: bool = False

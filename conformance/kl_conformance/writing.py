@@ -114,6 +114,14 @@ def runs(numbers: list[float]) -> str:
     return " + ".join(parts) or "[]"
 
 
+# A call compiled, and a library set, as a mode says.
+COMPILED = {
+    "jit": "jax.jit(lambda p, q: {call})",
+    "graph": "tf.function(lambda p, q: {call}, autograph=False)",
+    "xla": "tf.function(lambda p, q: {call}, autograph=False, jit_compile=True)",
+    "compile": "torch.compile(lambda p, q: {call}, dynamic=False, fullgraph=True)",
+}
+SET = {"x32": 'jax.config.update("jax_enable_x64", False)'}
 IMPORTS = {name: f"import {name}" for name in ("keras", "optax", "torchmetrics", "numpyro")}
 
 TORCH_LAYOUTS = {

@@ -42,6 +42,9 @@ class Torch(Framework):
             Transform.TANGENT: "torch.func.jvp takes no compiled function: it is to be compiled itself",
         }
     )
+    given_up = frozenset(
+        {Transform.LATER}
+    )  # buffers given up to the first backward pass: a second one is refused
 
     def load(self) -> Modules:
         """Import torch; Keras, where it is asked for, is to run on it."""
