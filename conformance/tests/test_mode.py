@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -115,28 +114,14 @@ def test_a_compiled_column_is_asked_what_compiling_can_change() -> None:
     assert "column eager" in result.detail
 
 
-class Tracing(Compiling):
-    """A compiler that reads Python once, and says nothing after that."""
-
-    def compiled(self, modules: Any, compiler: str, function: Function) -> Function:
-        """Return the function, whose warnings are heard when it is first called."""
-        made, silent = super().compiled(modules, compiler, function), False
-
-        def quiet(target: Any, model: Any) -> Any:
-            nonlocal silent
-            with warnings.catch_warnings():
-                if silent:
-                    warnings.simplefilter("ignore")
-                silent = True
-                return made(target, model)
-
-        return quiet
-
-
-def test_what_is_compiled_warns_once() -> None:
-    """An old argument is warned about when its call is compiled; the calls after that owe the right answer alone."""
-    assert settled(Tracing(), "reductions/legacy").verdict is Verdict.PASS
-    assert settled(Tracing(off=1e-3), "reductions/legacy").verdict is Verdict.FAIL
+def test_old_arguments_are_asked_of_calls_as_they_are_made() -> None:
+    """What Python reads once, when a call is compiled, is no question for the compiled call."""
+    assert settled(Compiling(), "reductions/legacy").verdict is Verdict.UNSUPPORTED
+    eager = Subject(sketch(), Compiling(), MODULES, replace(COLUMN, mode=EAGER))
+    assert (
+        Cell(catalogue.requirement("reductions/legacy"), eager, Profile.QUICK).settle().verdict
+        is Verdict.PASS
+    )
 
 
 class Slow(Compiling):

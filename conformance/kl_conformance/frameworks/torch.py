@@ -37,7 +37,7 @@ class Torch(Framework):
     unhurried = frozenset({Transform.COMPILED})
     uncompiled = MappingProxyType(
         {
-            # So says the error; jvp: https://github.com/pytorch/pytorch/issues/128711
+            # https://github.com/pytorch/pytorch/issues/91469 and /128711
             Transform.CURVATURE: "torch.compile does not support double backward",
             Transform.TANGENT: "torch.func.jvp takes no compiled function: it is to be compiled itself",
         }

@@ -44,7 +44,7 @@ def _old(subject: Subject, problem: Problem, spelling: Spelling) -> Iterator[Jud
     yield judge.lies(subject.judged(problem, got, text), "not the reduction it is documented to mean")
     if any("reduction" in str(warning.message) for warning in heard):
         yield judge.passes(problem, text)
-    elif not subject.compiled:  # what is compiled warned when it was, and does not say it again
+    else:
         yield judge.fails(problem, text, "no warning says how to ask instead")
 
 
@@ -112,7 +112,11 @@ def _tensor(subject: Subject, values: NDArray[Any]) -> Any:
 
 
 def _has_legacy(subject: Subject) -> str | None:
-    return None if subject.implementation.legacy else "documents no old way of asking for a reduction"
+    if not subject.implementation.legacy:
+        return "documents no old way of asking for a reduction"
+    if subject.compiled:
+        return "old arguments are read, and warned of, before anything is compiled: asked in eager columns"
+    return None
 
 
 def _weighs(subject: Subject) -> str | None:
