@@ -21,6 +21,8 @@ from kl_conformance.frameworks.numpy import NumPy
 from kl_conformance.frameworks.paddle import Paddle
 from kl_conformance.frameworks.scipy import SciPy
 from kl_conformance.frameworks.tensorflow import TensorFlow
+from kl_conformance.frameworks.tfp import Tfp
+from kl_conformance.frameworks.tinygrad import Tinygrad
 from kl_conformance.frameworks.torch import Torch
 from kl_conformance.implementation import Framework, Implementation
 from kl_conformance.kernel import adapted
@@ -29,7 +31,7 @@ from kl_reference.dtype import Dtype
 
 FRAMEWORKS: dict[str, Framework] = {
     framework.name: framework
-    for framework in (Torch(), TensorFlow(), Jax(), SciPy(), Paddle(), Mlx(), NumPy())
+    for framework in (Torch(), TensorFlow(), Jax(), SciPy(), Paddle(), Tfp(), Mlx(), Tinygrad(), NumPy())
 }
 
 
