@@ -96,7 +96,7 @@ class Judgement:
     @property
     def broken(self) -> bool:
         """Whether any element breaks the requirement."""
-        return bool(np.any(self.bad))
+        return bool(self.bad.any())
 
 
 def lies(asked: Evaluation, note: str = "", *, decisive: bool = True) -> Judgement:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
+from kl_cases.pair import Pair
+from kl_cases.problems import Recipe, build
 from kl_reference.answer import answer, divided, totalled
 from kl_reference.convention import Reduction, Side
 from kl_reference.enclosure import Array, Enclosure
@@ -18,27 +20,55 @@ Value = TypeVar("Value")
 
 
 class Memory(Generic[Value]):
-    """The last few answers, so that a problem is answered once however many requirements judge it."""
+    """The last few answers, so that a problem is answered once however many requirements judge it.
 
-    def __init__(self, size: int) -> None:
+    Parameters
+    ----------
+    size
+        What all that is kept may weigh together.
+    weigh
+        What one value weighs; 1 each when None.
+    """
+
+    def __init__(self, size: int, weigh: Callable[[Value], int] | None = None) -> None:
         self.size = size
-        self._kept: OrderedDict[tuple[Any, ...], Value] = OrderedDict()
+        self._weigh = weigh
+        self._weight = 0
+        self._kept: OrderedDict[tuple[Any, ...], tuple[Value, int]] = OrderedDict()
 
     def get(self, key: tuple[Any, ...], make: Callable[[], Value]) -> Value:
         """Return the value kept under the key, making it first where there is none."""
         if key in self._kept:
             self._kept.move_to_end(key)
-        else:
-            self._kept[key] = make()
-            if len(self._kept) > self.size:
-                self._kept.popitem(last=False)
-        return self._kept[key]
+            return self._kept[key][0]
+        value = make()
+        weight = 1 if self._weigh is None else self._weigh(value)
+        self._kept[key] = value, weight
+        self._weight += weight
+        while self._weight > self.size and len(self._kept) > 1:
+            self._weight -= self._kept.popitem(last=False)[1][1]
+        return value
+
+
+def _bytes(enclosure: Enclosure) -> int:
+    return 8 * enclosure.value.nbytes + 1000  # so many arrays, and what they are held in
+
+
+def _pair_bytes(pair: Pair) -> int:
+    return pair.p.values.nbytes + pair.q.values.nbytes + 1000
 
 
 # The reference's answers serve every column of a process: two implementations are asked the same problems.
-_ANSWERS: Memory[Enclosure] = Memory(512)
-_TOTALS: Memory[Terms | Enclosure] = Memory(64)  # of one pair at a time
+MEMORY = 2**27  # bytes of answers
+_ANSWERS: Memory[Enclosure] = Memory(MEMORY, _bytes)
+_TOTALS: Memory[Terms | Enclosure] = Memory(512)  # numbers that were summed and not yet divided
+_PAIRS: Memory[Pair] = Memory(2**26, _pair_bytes)
 _SINGLE = {Reduction.SUM, Reduction.MEAN, Reduction.BATCHMEAN, Reduction.ROWMEAN}
+
+
+def built(recipe: Recipe) -> Pair:
+    """Return the pair of a recipe, remembered across columns."""
+    return _PAIRS.get((recipe,), lambda: build(recipe))
 
 
 def reference(problem: Problem) -> Enclosure:
@@ -68,6 +98,6 @@ def _question(problem: Problem) -> str:
     return problem.id if problem.layout == usual else replace(problem, layout=usual).id
 
 
-def remember(count: int) -> None:
-    """Keep so many of the reference's answers, where many columns are asked the same."""
-    _ANSWERS.size = count
+def remember(size: int) -> None:
+    """Keep so many bytes of the reference's answers, where many columns are asked the same."""
+    _ANSWERS.size = size
