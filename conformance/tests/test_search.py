@@ -76,7 +76,12 @@ def test_everybody_is_asked_the_same_draws() -> None:
 
     def asked() -> list[Pair]:
         seen: list[Pair] = []
-        search.search(REQUIREMENT, Dtype.FLOAT32, SHAPES, 6, 3, lambda pair: bool(seen.append(pair)))
+
+        def broken(pair: Pair) -> bool:
+            seen.append(pair)
+            return False
+
+        search.search(REQUIREMENT, Dtype.FLOAT32, SHAPES, 6, 3, broken)
         return seen
 
     first, second = asked(), asked()
