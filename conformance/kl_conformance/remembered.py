@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 from kl_cases.pair import Pair
 from kl_cases.problems import Recipe, build
 from kl_reference.answer import answer, divided, totalled
-from kl_reference.convention import Reduction, Side
+from kl_reference.convention import Reduction, Side, Space
+from kl_reference.dtype import Dtype
 from kl_reference.enclosure import Array, Enclosure
 from kl_reference.gradient import gradient
-from kl_reference.problem import Problem
+from kl_reference.problem import Operand, Problem
 from kl_reference.reduction import Terms
 
 Value = TypeVar("Value")
@@ -54,6 +55,10 @@ def _bytes(enclosure: Enclosure) -> int:
     return 8 * enclosure.value.nbytes + 1000  # so many arrays, and what they are held in
 
 
+def _operand_bytes(p: Operand, q: Operand) -> int:
+    return p.values.nbytes + q.values.nbytes + 1000
+
+
 def _pair_bytes(pair: Pair) -> int:
     return pair.p.values.nbytes + pair.q.values.nbytes + 1000
 
@@ -63,12 +68,30 @@ MEMORY = 2**27  # bytes of answers
 _ANSWERS: Memory[Enclosure] = Memory(MEMORY, _bytes)
 _TOTALS: Memory[Terms | Enclosure] = Memory(512)  # numbers that were summed and not yet divided
 _PAIRS: Memory[Pair] = Memory(2**26, _pair_bytes)
+# The pair is kept beside what is made of it: as long as it lives, no other has its identity.
+_OPERANDS: Memory[tuple[Pair, tuple[Operand, Operand]]] = Memory(2**26, lambda kept: _operand_bytes(*kept[1]))
+_PROBLEMS: Memory[tuple[Pair, Problem]] = Memory(
+    2**26, lambda kept: _operand_bytes(kept[1].target, kept[1].model)
+)
 _SINGLE = {Reduction.SUM, Reduction.MEAN, Reduction.BATCHMEAN, Reduction.ROWMEAN}
 
 
 def built(recipe: Recipe) -> Pair:
     """Return the pair of a recipe, remembered across columns."""
     return _PAIRS.get((recipe,), lambda: build(recipe))
+
+
+def realised(
+    pair: Pair, target: Space, model: Space, dtype: Dtype, *, subnormals: bool
+) -> tuple[Operand, Operand]:
+    """Return P and Q as an implementation receives them, remembered across columns."""
+    key = id(pair), target, model, dtype, subnormals
+    return _OPERANDS.get(key, lambda: (pair, pair.realise(target, model, dtype, subnormals=subnormals)))[1]
+
+
+def posed(pair: Pair, terms: tuple[Hashable, ...], pose: Callable[[], Problem]) -> Problem:
+    """Return the problem that a pair poses on some terms, the same object to everybody: its id is made once."""
+    return _PROBLEMS.get((id(pair), *terms), lambda: (pair, pose()))[1]
 
 
 def reference(problem: Problem) -> Enclosure:
