@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
+from functools import cache
 from hashlib import blake2b
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -21,6 +22,8 @@ from kl_conformance.frameworks.numpy import NumPy
 from kl_conformance.frameworks.paddle import Paddle
 from kl_conformance.frameworks.scipy import SciPy
 from kl_conformance.frameworks.tensorflow import TensorFlow
+from kl_conformance.frameworks.tfp import Tfp
+from kl_conformance.frameworks.tinygrad import Tinygrad
 from kl_conformance.frameworks.torch import Torch
 from kl_conformance.implementation import Framework, Implementation
 from kl_conformance.kernel import adapted
@@ -29,7 +32,7 @@ from kl_reference.dtype import Dtype
 
 FRAMEWORKS: dict[str, Framework] = {
     framework.name: framework
-    for framework in (Torch(), TensorFlow(), Jax(), SciPy(), Paddle(), Mlx(), NumPy())
+    for framework in (Torch(), TensorFlow(), Jax(), SciPy(), Paddle(), Tfp(), Mlx(), Tinygrad(), NumPy())
 }
 
 
@@ -214,6 +217,7 @@ def _file(path: Path) -> Any:
     return module
 
 
+@cache
 def installed_version(package: str) -> str:
     """Return the installed version of a distribution, or ``"absent"``."""
     for name in (package, f"{package}-cpu"):

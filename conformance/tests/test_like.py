@@ -90,7 +90,7 @@ def halving(p: Array, log_q: Array) -> Array:
 def interpreter(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Make it look as if Triton 3.9 were loaded, and asked to interpret."""
     monkeypatch.setitem(sys.modules, "triton", types.ModuleType("triton"))
-    monkeypatch.setattr(registry, "installed_version", lambda package: "3.9.0")
+    monkeypatch.setattr(registry, "installed_version", {"triton": "3.9.0"}.get)
     monkeypatch.setenv("TRITON_INTERPRET", "1")
     return monkeypatch
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 import importlib.util
+import json
 import re
 from pathlib import Path
 
 import pytest
 
-from kl_conformance.plan import Selection, cells
+from kl_cases.problems import Profile
+from kl_conformance.plan import Selection, cells, in_turn
 from kl_conformance.session import check
 from kl_reports.exchange import read
 from kl_reports.result import Run, Verdict
@@ -59,6 +62,32 @@ def test_an_item_is_a_cell(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.jsonl.gz"))
 
 
+def test_everybody_is_asked_one_requirement_before_the_next(tmp_path: Path) -> None:
+    """What is asked of all is asked of one after the other; the file says the cells in the order of the plan."""
+    names = ("scipy.special.kl_div", "scipy.special.rel_entr")
+    asked = Selection(names, dtypes=("float64", "float32"), profile=Profile.QUICK)
+    alike = (
+        "--dtype=float64",
+        "--dtype=float32",
+        "-k",
+        "signs/",
+        "--profile=quick",
+        "--run-file=run.jsonl.gz",
+    )
+    done = suite(*(f"--implementation={name}" for name in names), *alike, at=tmp_path)
+    assert done.code == 0, done.all
+    run = read(tmp_path / "run.jsonl.gz")
+    lines = gzip.decompress((tmp_path / "run.jsonl.gz").read_bytes()).decode().splitlines()
+    planned = cells(asked, "signs")
+    assert run.header.planned == tuple(cell.key for cell in planned)
+    rows = map(json.loads, lines)
+    started = [row["cell"] for row in rows if row["kind"] == "started"]
+    assert started == [cell.key for cell in in_turn(planned)]
+    turns = [(cell.column.dtype, cell.requirement.id, cell.implementation.name) for cell in in_turn(planned)]
+    assert [turn[2] for turn in turns] == [*names] * (len(planned) // 2)
+    assert all(one[:2] == other[:2] for one, other in zip(turns[::2], turns[1::2], strict=True))
+
+
 def test_a_broken_kernel_fails_its_items(tmp_path: Path) -> None:
     """A FAIL is a failed item that says the requirement's sentence and the numbers, without a traceback."""
     done = suite("--implementation", BROKEN, "-k", "values/batch or values/sum", *QUICK, at=tmp_path)
@@ -92,7 +121,7 @@ def test_a_failure_of_the_harness_ends_with_3(tmp_path: Path) -> None:
     [
         (
             Selection(frameworks=("nope",)),
-            "unknown framework 'nope'; known: torch, tensorflow, jax, scipy, paddle, numpy",
+            "unknown framework 'nope'; known: torch, tensorflow, jax, scipy, paddle, tfp, mlx, tinygrad, numpy",
         ),
         (Selection(implementations=("nope",)), "unknown implementation 'nope'; known: torch.nn.functional"),
         (Selection(implementations=("nope.py:X",)), "'nope.py' cannot be imported: there is no such file"),
@@ -100,7 +129,7 @@ def test_a_failure_of_the_harness_ends_with_3(tmp_path: Path) -> None:
         (Selection(devices=("nope",)), "unknown device 'nope'; known: cpu, cuda"),
         (Selection(modes=("nope",)), "unknown mode 'nope'; known: eager"),
         (Selection(frameworks=("scipy",), devices=("cuda",)), "can be asked on cpu in float64, float32"),
-        (Selection(), "torch, tensorflow, jax, paddle would share one process"),
+        (Selection(), "torch, tensorflow, jax, paddle, tfp, mlx, tinygrad would share one process"),
         (Selection(frameworks=("jax", "torch")), "torch, jax would share one process"),
     ],
     ids=range(9),

@@ -139,8 +139,7 @@ def _permitted(run: Run) -> Iterator[str]:
     for reason, requirements in list(reasons.items())[:TOLD]:
         yield f"  – {one_line(listed(list(requirements), 6))}: {one_line(reason, 400)}"
     if len(reasons) > TOLD:
-        more = count(len(reasons) - TOLD, "reason")
-        yield f"  – … and {more} more to permit something, in the run file and on the page."
+        yield f"  – … and {count(len(reasons) - TOLD, 'reason')} more, in the run file and on the page."
 
 
 def _findings(run: Run) -> Iterator[Iterator[str]]:

@@ -33,7 +33,7 @@ class Jax(Framework):
 
     def load(self) -> Modules:
         """Import JAX, and enable float64; Keras, where it is asked for, is to run on it."""
-        os.environ.setdefault("KERAS_BACKEND", self.name)
+        os.environ.setdefault("KERAS_BACKEND", Jax.name)
         jax = importlib.import_module("jax")
         jax.config.update("jax_enable_x64", True)
         return Modules({"jax": jax, "jnp": jax.numpy})

@@ -100,7 +100,7 @@ class Mlx(Framework):
         return made
 
     def log_softmax(self, modules: Modules, tensor: Any) -> Any:
-        """Write ``mlx.nn.log_softmax`` out, which is compiled and in 0.32.4 aborts on arrays of one class."""
+        """Write ``mlx.nn.log_softmax`` out, which is compiled, and in 0.32.4 crashes on arrays of one class."""
         mx = modules.mx
         shifted = tensor - mx.stop_gradient(mx.max(tensor, axis=-1, keepdims=True))
         return shifted - mx.logsumexp(shifted, axis=-1, keepdims=True)

@@ -13,7 +13,7 @@ DOCS = "https://www.tensorflow.org/probability/api_docs/python/tfp/substrates/ja
 
 
 def _categorical(modules: Any, call: Call, given: str) -> Any:
-    distributions = modules.tensorflow_probability.substrates.jax.distributions
+    distributions = modules.tfp.distributions
     return distributions.kl_divergence(
         *(distributions.Categorical(**{given: each}) for each in call.arguments)
     )
@@ -34,9 +34,8 @@ def _of(space: Space) -> Convention:
 IMPLEMENTATIONS = (
     Implementation(
         name="tfp.substrates.jax.distributions.kl_divergence",
-        framework="jax",
+        framework="tfp",
         package="tensorflow-probability",
-        needs=("tensorflow_probability.substrates.jax",),
         convention=_of(Space.LOGITS),
         call=partial(_categorical, given="logits"),
         transforms=frozenset(Transform),
@@ -44,9 +43,8 @@ IMPLEMENTATIONS = (
     ),
     Implementation(
         name="tfp.substrates.jax.distributions.kl_divergence(probs)",
-        framework="jax",
+        framework="tfp",
         package="tensorflow-probability",
-        needs=("tensorflow_probability.substrates.jax",),
         convention=_of(Space.PROBABILITY),
         call=partial(_categorical, given="probs"),
         transforms=frozenset(Transform),
