@@ -18,8 +18,8 @@ from kl_conformance.diagnosis import diagnose
 from kl_conformance.expectation import Expectation, expected_of, permitted_to
 from kl_conformance.implementation import AbsentError
 from kl_conformance.interpreted import interpreted
-from kl_conformance.judge import Grade, Judgement
-from kl_conformance.questions import questions, shapes
+from kl_conformance.judgement import Grade, Judgement
+from kl_conformance.questions import other_cases, questions, shapes
 from kl_conformance.requirement import Requirement
 from kl_conformance.search import search, shrink
 from kl_conformance.spreading import Spreading
@@ -148,8 +148,7 @@ class Cell:
                 )
                 return self._result(Verdict.FIXED, detail=detail, deviation=entry.id)
             replayed = replayed or seen
-        asked = questions(self.requirement, self.subject, self.profile)
-        for pair, case in islice(asked, 1 if self.requirement.once else None):
+        for pair, case in islice(self._fixed(), 1 if self.requirement.once else None):
             if self._breaks(pair):
                 return self._broken(pair, case)
         self.tally.close()
@@ -160,6 +159,12 @@ class Cell:
         if replayed is not None:
             return self.deviates(replayed)
         return self._held() if self.tally.excused is None else self._follows(*self.tally.excused)
+
+    def _fixed(self) -> Iterator[tuple[Pair, str | None]]:
+        """Yield the fixed problems, and where they decide nothing the cases left out for their dtype."""
+        yield from questions(self.requirement, self.subject, self.profile)
+        if not (self.tally.decisive or self.tally.excused):
+            yield from other_cases(self.requirement, self.subject, self.profile)
 
     def _search(self, seed: int) -> Pair | None:
         """Return a drawn pair that is broken, or None."""

@@ -8,10 +8,11 @@ import sys
 from packaging.specifiers import SpecifierSet
 
 from kl_conformance import registry
-from kl_conformance.expectation import INSTEAD_NAMES, REGION_NAMES, Expectation
+from kl_conformance.expectation import Expectation
 from kl_conformance.implementation import covers
 from kl_conformance.predicate import Predicate
 from kl_conformance.subject import Subject
+from kl_conformance.vocabulary import INSTEAD_NAMES, REGION_NAMES
 
 # python/triton/runtime/interpreter.py, _convert_float: bfloat16 and float32 have exponents of one range, so that a
 # subnormal number of one is one of the other; it is shifted as if it became a normal one, and loses its leading bit.
