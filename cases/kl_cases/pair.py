@@ -128,7 +128,8 @@ class Pair:
     @property
     def shape(self) -> tuple[int, ...]:
         """The broadcast shape."""
-        return np.broadcast_shapes(self.p.values.shape, self.q.values.shape)
+        p, q = self.p.values.shape, self.q.values.shape
+        return p if p == q else np.broadcast_shapes(p, q)
 
     @property
     def classes(self) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cache
 from importlib import import_module
 from types import MappingProxyType
 from typing import Any
@@ -201,6 +202,7 @@ class Implementation:
     profile: Callable[[Dtype], Profile] | None = None
 
 
+@cache
 def covers(versions: SpecifierSet, version: str) -> bool:
     """Whether a version is among these; a build before the release counts as the release.
 

@@ -90,4 +90,4 @@ class Judgement:
     @property
     def broken(self) -> bool:
         """Whether any element breaks the requirement."""
-        return bool(np.any(self.bad))
+        return bool(self.bad.any())

@@ -205,6 +205,23 @@ def planned(
     ]
 
 
+def in_turn(planned: Iterable[Planned]) -> list[Planned]:
+    """Return cells in the order to ask them: one requirement of every implementation, before the next is.
+
+    What is asked of all on one device, in one mode and dtype is drawn, built and answered by the reference once, and
+    whoever answers a problem for one requirement still has the answer for the next.
+    """
+    places = {name: place for place, name in enumerate(catalogue.REQUIREMENTS)}
+    kinds: dict[tuple[str, ...], int] = {}
+    for each in (found := list(planned)):
+        kinds.setdefault(_kind(each.column), len(kinds))
+    return sorted(found, key=lambda each: (kinds[_kind(each.column)], places[each.requirement.id]))
+
+
+def _kind(column: Column) -> tuple[str, ...]:
+    return column.framework, column.device, column.mode, column.dtype
+
+
 def brief(dtypes: Sequence[str], profile: Profile) -> tuple[str, ...]:
     """Return the dtypes that a verification asks less: the second of two alike, but in the thorough profile.
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from kl_cases.pair import Pair
 from kl_conformance.implementation import Implementation
-from kl_conformance.remembered import Memory
+from kl_conformance.remembered import posed, realised
 from kl_reference.convention import Convention, Reduction, Side, Space
 from kl_reference.dtype import Dtype
 from kl_reference.problem import Operand, Problem
@@ -26,7 +26,6 @@ class Poser:
     def __init__(self, implementation: Implementation, dtype: Dtype) -> None:
         self.implementation = implementation
         self.dtype = dtype
-        self._realised: Memory[tuple[Pair, tuple[Operand, Operand]]] = Memory(32)
 
     @property
     def convention(self) -> Convention:
@@ -71,22 +70,25 @@ class Poser:
         """
         convention = self.convention
         spaces = target or convention.target[0], model or convention.model[0]
-        # The pair is kept beside its operands: as long as it lives, no other has its identity.
-        _, (p, q) = self._realised.get(
-            (id(pair), spaces, subnormals),
-            lambda: (pair, pair.realise(*spaces, self.dtype, subnormals=subnormals)),
-        )
-        return Problem(
-            p,
-            q,
-            formula=convention.formula,
-            reduction=reduction or self.finest,
-            axis=pair.axis,
-            clip=None if mathematical else convention.clip,
-            normalise=convention.normalise,
-            smoothing=convention.smoothing,
-            layout=layout,
-        )
+        clip = None if mathematical else convention.clip
+        reduction = reduction or self.finest
+        asked = (convention.formula, reduction, clip, convention.normalise, convention.smoothing, layout)
+
+        def pose() -> Problem:
+            p, q = realised(pair, *spaces, self.dtype, subnormals=subnormals)
+            return Problem(
+                p,
+                q,
+                formula=convention.formula,
+                reduction=reduction,
+                axis=pair.axis,
+                clip=clip,
+                normalise=convention.normalise,
+                smoothing=convention.smoothing,
+                layout=layout,
+            )
+
+        return posed(pair, (spaces, self.dtype, subnormals, *asked), pose)
 
     def problems(
         self,

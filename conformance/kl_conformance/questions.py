@@ -14,6 +14,7 @@ from kl_cases.distributions import FAMILIES
 from kl_cases.family import Shape
 from kl_cases.pair import Measure, Pair
 from kl_cases.problems import Profile, Recipe, build
+from kl_conformance.remembered import built
 from kl_conformance.requirement import Requirement
 from kl_conformance.subject import Subject
 from kl_reference.convention import Space
@@ -61,7 +62,7 @@ def questions(
         for shape in shapes(requirement, subject, profile):
             if (shape or (1,))[-1] >= FAMILIES[name].classes:
                 for corner in _corners(requirement):
-                    yield build(Recipe(name, shape, subject.dtype, GRID_SEED, corner)), None
+                    yield built(Recipe(name, shape, subject.dtype, GRID_SEED, corner)), None
 
 
 def other_cases(requirement: Requirement, subject: Subject, profile: Profile) -> Iterator[tuple[Pair, str]]:

@@ -107,13 +107,15 @@ class Recorder:
 
     def _begin(self, nodeids: Iterable[str]) -> None:
         """Write what is asked of whom: not before it is known, lest a mistake cost an earlier run its file."""
-        by_key = {_as_pytest_writes(each.key): each for each in plan.cells(self._selection)}
+        planned = plan.cells(self._selection)
+        by_key = {_as_pytest_writes(each.key): each for each in planned}
         for nodeid in nodeids:
             cell = by_key.get(nodeid.partition("::")[2].partition("[")[2].removesuffix("]"))
             if cell is not None:
                 self._cells[nodeid] = cell
+        keys = {each.key for each in self._cells.values()}
         if self._cells and self._path is not None:
-            cells = list(self._cells.values())
+            cells = [each for each in planned if each.key in keys]  # as shown, not as asked
             try:
                 self._writer = Writer(self._path)
             except RunFileError as error:

@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
+from functools import cache
 from hashlib import blake2b
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -216,6 +217,7 @@ def _file(path: Path) -> Any:
     return module
 
 
+@cache
 def installed_version(package: str) -> str:
     """Return the installed version of a distribution, or ``"absent"``."""
     for name in (package, f"{package}-cpu"):

@@ -3,42 +3,95 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
+from kl_cases.pair import Pair
+from kl_cases.problems import Recipe, build
 from kl_reference.answer import answer, divided, totalled
-from kl_reference.convention import Reduction, Side
+from kl_reference.convention import Reduction, Side, Space
+from kl_reference.dtype import Dtype
 from kl_reference.enclosure import Array, Enclosure
 from kl_reference.gradient import gradient
-from kl_reference.problem import Problem
+from kl_reference.problem import Operand, Problem
 from kl_reference.reduction import Terms
 
 Value = TypeVar("Value")
 
 
 class Memory(Generic[Value]):
-    """The last few answers, so that a problem is answered once however many requirements judge it."""
+    """The last few answers, so that a problem is answered once however many requirements judge it.
 
-    def __init__(self, size: int) -> None:
+    Parameters
+    ----------
+    size
+        What all that is kept may weigh together.
+    weigh
+        What one value weighs; 1 each when None.
+    """
+
+    def __init__(self, size: int, weigh: Callable[[Value], int] | None = None) -> None:
         self.size = size
-        self._kept: OrderedDict[tuple[Any, ...], Value] = OrderedDict()
+        self._weigh = weigh
+        self._weight = 0
+        self._kept: OrderedDict[tuple[Any, ...], tuple[Value, int]] = OrderedDict()
 
     def get(self, key: tuple[Any, ...], make: Callable[[], Value]) -> Value:
         """Return the value kept under the key, making it first where there is none."""
         if key in self._kept:
             self._kept.move_to_end(key)
-        else:
-            self._kept[key] = make()
-            if len(self._kept) > self.size:
-                self._kept.popitem(last=False)
-        return self._kept[key]
+            return self._kept[key][0]
+        value = make()
+        weight = 1 if self._weigh is None else self._weigh(value)
+        self._kept[key] = value, weight
+        self._weight += weight
+        while self._weight > self.size and len(self._kept) > 1:
+            self._weight -= self._kept.popitem(last=False)[1][1]
+        return value
+
+
+def _bytes(enclosure: Enclosure) -> int:
+    return 8 * enclosure.value.nbytes + 1000  # so many arrays, and what they are held in
+
+
+def _operand_bytes(p: Operand, q: Operand) -> int:
+    return p.values.nbytes + q.values.nbytes + 1000
+
+
+def _pair_bytes(pair: Pair) -> int:
+    return pair.p.values.nbytes + pair.q.values.nbytes + 1000
 
 
 # The reference's answers serve every column of a process: two implementations are asked the same problems.
-_ANSWERS: Memory[Enclosure] = Memory(512)
-_TOTALS: Memory[Terms | Enclosure] = Memory(64)  # of one pair at a time
+MEMORY = 2**27  # bytes of answers
+_ANSWERS: Memory[Enclosure] = Memory(MEMORY, _bytes)
+_TOTALS: Memory[Terms | Enclosure] = Memory(512)  # numbers that were summed and not yet divided
+_PAIRS: Memory[Pair] = Memory(2**26, _pair_bytes)
+# The pair is kept beside what is made of it: as long as it lives, no other has its identity.
+_OPERANDS: Memory[tuple[Pair, tuple[Operand, Operand]]] = Memory(2**26, lambda kept: _operand_bytes(*kept[1]))
+_PROBLEMS: Memory[tuple[Pair, Problem]] = Memory(
+    2**26, lambda kept: _operand_bytes(kept[1].target, kept[1].model)
+)
 _SINGLE = {Reduction.SUM, Reduction.MEAN, Reduction.BATCHMEAN, Reduction.ROWMEAN}
+
+
+def built(recipe: Recipe) -> Pair:
+    """Return the pair of a recipe, remembered across columns."""
+    return _PAIRS.get((recipe,), lambda: build(recipe))
+
+
+def realised(
+    pair: Pair, target: Space, model: Space, dtype: Dtype, *, subnormals: bool
+) -> tuple[Operand, Operand]:
+    """Return P and Q as an implementation receives them, remembered across columns."""
+    key = id(pair), target, model, dtype, subnormals
+    return _OPERANDS.get(key, lambda: (pair, pair.realise(target, model, dtype, subnormals=subnormals)))[1]
+
+
+def posed(pair: Pair, terms: tuple[Hashable, ...], pose: Callable[[], Problem]) -> Problem:
+    """Return the problem that a pair poses on some terms, the same object to everybody: its id is made once."""
+    return _PROBLEMS.get((id(pair), *terms), lambda: (pair, pose()))[1]
 
 
 def reference(problem: Problem) -> Enclosure:
@@ -68,6 +121,6 @@ def _question(problem: Problem) -> str:
     return problem.id if problem.layout == usual else replace(problem, layout=usual).id
 
 
-def remember(count: int) -> None:
-    """Keep so many of the reference's answers, where many columns are asked the same."""
-    _ANSWERS.size = count
+def remember(size: int) -> None:
+    """Keep so many bytes of the reference's answers, where many columns are asked the same."""
+    _ANSWERS.size = size

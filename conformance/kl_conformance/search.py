@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 from hypothesis import seed as seeded
 
 from kl_cases.pair import Indices, Measure, Pair
-from kl_cases.problems import Recipe, build, recipes
+from kl_cases.problems import Recipe, recipes
+from kl_conformance.remembered import built
 from kl_conformance.requirement import Requirement
 from kl_reference.convention import Space
 from kl_reference.dtype import Dtype
@@ -28,44 +29,44 @@ PLAIN = {
 }
 
 
-class _FoundError(Exception):
-    """Ends a search."""
-
-
 def search(
     requirement: Requirement, dtype: Dtype, shapes: Sequence[Shape], examples: int, seed: int, broken: Broken
 ) -> Pair | None:
-    """Draw recipes until a pair is broken, and return it unshrunk; None when none was found.
+    """Draw recipes until a pair is broken, and return it unshrunk; None when none was found."""
+    recipes = drawn(tuple(requirement.families), dtype, tuple(shapes), requirement.corners, examples, seed)
+    return next(filter(broken, map(built, recipes)), None)
+
+
+@cache
+def drawn(
+    families: tuple[str, ...],
+    dtype: Dtype,
+    shapes: tuple[Shape, ...],
+    corners: tuple[str, ...],
+    examples: int,
+    seed: int,
+) -> tuple[Recipe, ...]:
+    """Draw recipes by Hypothesis, the same for everybody who is asked the same.
 
     Only small things are drawn (family, shape, 32-bit seed, corners); NumPy builds the arrays.
     """
-    found: list[Pair] = []
+    found: list[Recipe] = []
 
     @seeded(seed)
     @settings(
         max_examples=examples,
         database=None,  # what was found lives on as a witness in the run file, not in a cache
-        deadline=None,  # the first call of a shape may compile
+        deadline=None,
         phases=(Phase.generate,),  # shrinking is ours: it makes the arrays smaller, not the seeds
-        suppress_health_check=[
-            HealthCheck.too_slow,
-            HealthCheck.data_too_large,
-        ],  # speed is a property of the implementation asked
+        suppress_health_check=[HealthCheck.too_slow],
         verbosity=Verbosity.quiet,
     )
-    @given(recipes(list(requirement.families), dtype, shapes=shapes, corners=requirement.corners))
-    def ask(recipe: Recipe) -> None:
-        pair = build(recipe)
-        if broken(pair):
-            found.append(pair)
-            raise _FoundError
+    @given(recipes(list(families), dtype, shapes=shapes, corners=corners))
+    def draw(recipe: Recipe) -> None:
+        found.append(recipe)
 
-    try:
-        ask()
-    except Exception:  # Hypothesis asks again, and raises an error of its own where that breaks nothing
-        if not found:
-            raise
-    return found[0] if found else None
+    draw()
+    return tuple(found)
 
 
 def shrink(pair: Pair, broken: Broken) -> Pair:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -67,3 +68,15 @@ def test_the_oldest_is_forgotten() -> None:
         memory.get((key,), lambda: 1)
     assert memory.get(("a",), lambda: 2) == 1
     assert memory.get(("b",), lambda: 2) == 2
+
+
+def test_what_is_heavy_displaces_what_is_light() -> None:
+    """A memory that weighs its values keeps as many as it can carry, and always the last."""
+    memory: Memory[str] = Memory(10, len)
+    for text in ("aaaa", "bbbb", "cc", "dddd"):
+        memory.get((text[0],), partial(str, text))
+    kept = [memory.get((letter,), lambda: "") for letter in "bcd"]
+    assert kept == ["bbbb", "cc", "dddd"]
+    assert memory.get(("a",), lambda: "e" * 20) == "e" * 20
+    assert memory.get(("b",), lambda: "f") == "f"
+    assert memory.get(("a",), lambda: "g") == "g"

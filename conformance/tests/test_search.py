@@ -71,6 +71,24 @@ def test_a_seed_repeats_a_search() -> None:
     assert ids(3) != ids(4)
 
 
+def test_everybody_is_asked_the_same_draws() -> None:
+    """Who is asked after another is asked the very pairs that one was, drawn and built once."""
+
+    def asked() -> list[Pair]:
+        seen: list[Pair] = []
+
+        def broken(pair: Pair) -> bool:
+            seen.append(pair)
+            return False
+
+        search.search(REQUIREMENT, Dtype.FLOAT32, SHAPES, 6, 3, broken)
+        return seen
+
+    first, second = asked(), asked()
+    assert len(first) == 6
+    assert all(one is other for one, other in zip(first, second, strict=True))
+
+
 def test_a_seed_repeats_a_verdict() -> None:
     """Two settlements of a cell with one seed agree to the last bit of the witness."""
     broken = REQUIREMENT.miniature

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 import importlib.util
+import json
 import re
 from pathlib import Path
 
 import pytest
 
-from kl_conformance.plan import Selection, cells
+from kl_cases.problems import Profile
+from kl_conformance.plan import Selection, cells, in_turn
 from kl_conformance.session import check
 from kl_reports.exchange import read
 from kl_reports.result import Run, Verdict
@@ -57,6 +60,32 @@ def test_an_item_is_a_cell(tmp_path: Path) -> None:
     assert "XFAIL" in done.out
     assert "scipy-kl-div-ratio-range: " in done.out
     assert not list(tmp_path.glob("*.jsonl.gz"))
+
+
+def test_everybody_is_asked_one_requirement_before_the_next(tmp_path: Path) -> None:
+    """What is asked of all is asked of one after the other; the file says the cells in the order of the plan."""
+    names = ("scipy.special.kl_div", "scipy.special.rel_entr")
+    asked = Selection(names, dtypes=("float64", "float32"), profile=Profile.QUICK)
+    alike = (
+        "--dtype=float64",
+        "--dtype=float32",
+        "-k",
+        "signs/",
+        "--profile=quick",
+        "--run-file=run.jsonl.gz",
+    )
+    done = suite(*(f"--implementation={name}" for name in names), *alike, at=tmp_path)
+    assert done.code == 0, done.all
+    run = read(tmp_path / "run.jsonl.gz")
+    lines = gzip.decompress((tmp_path / "run.jsonl.gz").read_bytes()).decode().splitlines()
+    planned = cells(asked, "signs")
+    assert run.header.planned == tuple(cell.key for cell in planned)
+    rows = map(json.loads, lines)
+    started = [row["cell"] for row in rows if row["kind"] == "started"]
+    assert started == [cell.key for cell in in_turn(planned)]
+    turns = [(cell.column.dtype, cell.requirement.id, cell.implementation.name) for cell in in_turn(planned)]
+    assert [turn[2] for turn in turns] == [*names] * (len(planned) // 2)
+    assert all(one[:2] == other[:2] for one, other in zip(turns[::2], turns[1::2], strict=True))
 
 
 def test_a_broken_kernel_fails_its_items(tmp_path: Path) -> None:

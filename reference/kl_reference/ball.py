@@ -97,7 +97,7 @@ class Ball:
 
     def only(self, where: NDArray[np.bool_]) -> Ball:
         """Return the ball there, and exactly 0 elsewhere; mostly there is no elsewhere."""
-        if np.all(where):
+        if where.all():
             return self
         return self.each(lambda part: np.where(where, part, 0.0))
 
@@ -112,11 +112,11 @@ class Ball:
 
     def scaled(self, exponent: Exponent) -> Ball:
         """Return the ball times 2^exponent; bits that fall below the range go into the error."""
-        if not np.any(exponent):
+        if not exponent.any():
             return self
         moved = self.each(lambda part: np.ldexp(part, exponent))
         lost = np.full((), E_UNDERFLOW)
-        if self.error is NOTHING or not np.all(self.error):
+        if self.error is NOTHING or not self.error.all():
             lost = np.where((exponent != 0) & (self.extent > 0.0), lost, 0.0)
         return Ball(moved.high, moved.low, moved.error + lost)
 

@@ -71,7 +71,7 @@ class Distribution:
         """Sort the ordinary numbers from the others, which stay out of all arithmetic."""
         probability = space is Space.PROBABILITY
         rough = np.log(received) if probability else received
-        if normaliser is None and np.all(np.isfinite(rough)):
+        if normaliser is None and np.isfinite(rough).all():
             return cls(received, NOTHING, _EVERYWHERE, rough, space, None)
         extended = np.where(np.isfinite(rough), 0.0, rough)
         if normaliser is not None:
@@ -82,7 +82,7 @@ class Distribution:
             extended = np.where(lost, np.nan, extended)
             rough = distance - np.log(normaliser.total.high)
         ordinary = np.equal(extended, 0.0)
-        if np.all(ordinary):
+        if ordinary.all():
             return cls(received, NOTHING, _EVERYWHERE, rough, space, normaliser)
         received = np.where(ordinary, received, 1.0 if probability else 0.0)
         rough = np.where(ordinary, rough, extended)
@@ -152,7 +152,7 @@ def _log_quotient(a: Array, power: Array) -> Array:
 
 def masked(where: NDArray[np.bool_], values: Array) -> Array:
     """Return the values there, and 0 elsewhere; mostly there is no elsewhere."""
-    return values if np.all(where) else np.where(where, values, 0.0)
+    return values if where.all() else np.where(where, values, 0.0)
 
 
 def binary_exponent(power: Array) -> Exponent:

@@ -23,35 +23,26 @@ class Dtype(Enum):
     FLOAT16 = ("float16", 11, -14, 15)
     BFLOAT16 = ("bfloat16", 8, -126, 127)
 
-    @property
-    def label(self) -> str:
-        """The name frameworks use, such as ``"float32"``."""
-        return self.value[0]
+    label: str
+    """The name frameworks use, such as ``"float32"``."""
+    roundoff: float
+    """Unit roundoff u = 2^-bits: the largest relative error of one rounding to nearest."""
+    least_normal: float
+    """LAM, the smallest positive number held with full precision."""
+    least_subnormal: float
+    """SUB, the smallest positive number."""
+    largest: float
+    """MAX, the largest finite number."""
+    carrier: np.dtype[Any]
+    """The NumPy dtype that holds every number of this format exactly (bfloat16 travels in float32)."""
 
-    @property
-    def roundoff(self) -> float:
-        """Unit roundoff u = 2^-bits: the largest relative error of one rounding to nearest."""
-        return float(2.0 ** -self.value[1])
-
-    @property
-    def least_normal(self) -> float:
-        """LAM, the smallest positive number held with full precision."""
-        return float(2.0 ** self.value[2])
-
-    @property
-    def least_subnormal(self) -> float:
-        """SUB, the smallest positive number."""
-        return float(2.0 ** (self.value[2] - self.value[1] + 1))
-
-    @property
-    def largest(self) -> float:
-        """MAX, the largest finite number."""
-        return float((2.0 - 2.0 ** (1 - self.value[1])) * 2.0 ** self.value[3])
-
-    @property
-    def carrier(self) -> np.dtype[Any]:
-        """The NumPy dtype that holds every number of this format exactly (bfloat16 travels in float32)."""
-        return np.dtype("float32" if self is Dtype.BFLOAT16 else self.label)
+    def __init__(self, label: str, bits: int, least: int, most: int) -> None:
+        self.label = label
+        self.roundoff = float(2.0**-bits)
+        self.least_normal = float(2.0**least)
+        self.least_subnormal = float(2.0 ** (least - bits + 1))
+        self.largest = float((2.0 - 2.0 ** (1 - bits)) * 2.0**most)
+        self.carrier = np.dtype("float32" if label == "bfloat16" else label)
 
     def round(self, values: NDArray[Any]) -> NDArray[Any]:
         """Round to nearest, ties to even, into the carrier dtype; overflow gives an infinity.

@@ -88,7 +88,9 @@ class Enclosure:
         infinite.
         """
         with np.errstate(invalid="ignore", over="ignore"):
-            difference = (got - self.value) - self.tail
+            difference: Array = (got - self.value) - self.tail
+        if np.isfinite(difference).all():  # as the numbers are, then
+            return difference
         same = (got == self.value) | (np.isnan(got) & np.isnan(self.value))
         plain = np.isfinite(got) & np.isfinite(self.value)
         mismatch = np.where(same, 0.0, np.inf)

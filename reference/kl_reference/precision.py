@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, assert_never
 
@@ -132,17 +132,19 @@ class Allowance:
 class Tolerance:
     """How far an answer may lie from an Enclosure's centre, itemised.
 
-    ``unit``, of the answer's shape, is what :meth:`budget` counts in, and ``unit_sentence`` what that is.
+    ``unit``, of the answer's shape, is what :meth:`budget` counts in, and ``unit_sentence`` what that is; ``total``
+    is the sum of all items.
     """
 
     allowances: tuple[Allowance, ...]
     unit: Array
     unit_sentence: str
+    total: Array = field(init=False)
 
-    @property
-    def total(self) -> Array:
-        """The sum of all items, of the answer's shape."""
-        return np.asarray(sum(allowance.amount for allowance in self.allowances))
+    def __post_init__(self) -> None:
+        """Add up all items, once."""
+        total = np.asarray(sum(allowance.amount for allowance in self.allowances))
+        object.__setattr__(self, "total", total)
 
     def budget(self, index: tuple[int, ...] = ()) -> tuple[str, ...]:
         """Return the items that matter at one element as sentences with numbers, and the unit last.
@@ -256,7 +258,7 @@ def vacuous(enclosure: Enclosure, tolerance: Tolerance) -> str | None:
 
 
 def _passes(enclosure: Enclosure, total: Array, got: Array) -> bool:
-    return bool(np.all(np.abs(enclosure.error(got)) <= total))
+    return bool((np.abs(enclosure.error(got)) <= total).all())
 
 
 def _underflow(enclosure: Enclosure, profile: Profile) -> Array:

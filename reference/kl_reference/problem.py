@@ -85,7 +85,8 @@ class Problem:
         ValueError
             The shapes do not broadcast.
         """
-        return np.broadcast_shapes(self.target.values.shape, self.model.values.shape)
+        target, model = self.target.values.shape, self.model.values.shape
+        return target if target == model else np.broadcast_shapes(target, model)
 
     @property
     def class_axis(self) -> int:

@@ -52,7 +52,7 @@ class Scaled:
         """Return exact numbers, infinities and NaN included."""
         finite = np.isfinite(values)
         special = NOTHING
-        if not np.all(finite):
+        if not finite.all():
             values, special = np.where(finite, values, 0.0), np.where(finite, 0.0, values)
         high, exponent = np.frexp(values)
         return cls(Ball.exact(high), exponent, special)
@@ -94,7 +94,7 @@ class Scaled:
         extent = self.ball.extent
         own = np.frexp(extent)[1]
         own += self.exponent
-        if not np.all(extent):
+        if not extent.all():
             own[extent == 0.0] = -_FAR
         return own
 
@@ -106,7 +106,7 @@ class Scaled:
 
     def replaced(self, where: NDArray[np.bool_], special: float) -> Scaled:
         """Return the same numbers with 0, ±inf or NaN put there."""
-        if not np.any(where):
+        if not where.any():
             return self
         return Scaled(self.ball.only(~where), self.exponent, np.where(where, special, self.special))
 

@@ -68,6 +68,8 @@ class Sheet:
 
     def broadcast(self, shape: tuple[int, ...]) -> Sheet:
         """Return the same sheet read as if it had the shape (*outer, classes)."""
+        if self.values.shape == shape:
+            return self
         values, normaliser = np.broadcast_to(self.values, shape), self.normaliser
         if normaliser is not None:
             normaliser = normaliser.each(lambda part: np.broadcast_to(part, (*shape[:-1], 1)))

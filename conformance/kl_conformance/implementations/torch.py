@@ -17,20 +17,22 @@ SMOOTHING = 0.1
 
 
 def _functional(modules: Any, call: Call) -> Any:
-    with _unadvised(modules.torch):
+    with _unadvised(modules.torch, call):
         return modules.torch.nn.functional.kl_div(
             *call.arguments, log_target=call.log_target, **call.keywords
         )
 
 
 def _module(modules: Any, call: Call) -> Any:
-    with _unadvised(modules.torch):
+    with _unadvised(modules.torch, call):
         loss = modules.torch.nn.KLDivLoss(log_target=call.log_target, **call.keywords)
         return loss(*call.arguments)
 
 
-def _unadvised(torch: Any) -> AbstractContextManager[None]:
-    """Silence torch's advice; while a call is compiled, filters of warnings cannot be traced."""
+def _unadvised(torch: Any, call: Call) -> AbstractContextManager[None]:
+    """Silence torch's advice, where it is due; while a call is compiled, filters of warnings cannot be traced."""
+    if call.reduction not in {None, "mean"}:
+        return nullcontext()
     compiling = getattr(getattr(torch, "compiler", None), "is_compiling", None)
     return nullcontext() if compiling is not None and compiling() else silence(ADVICE)
 

@@ -37,14 +37,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Ask in the order of the plan: column by column, so that a column's answers are still remembered.
+    """Ask all implementations one requirement, then the next, so that what is asked of all is still remembered.
 
     What an earlier process of the same worker has settled is not asked again.
     """
     settled = str(config.getoption("--kl-settled"))
     known = set(Path(settled).read_text(encoding="utf-8").splitlines()) if settled else set[str]()
     items[:] = [item for item in items if (cell := _cell(item)) is None or cell.key not in known]
-    order = {cell.key: place for place, cell in enumerate(plan.cells(selection_of(config)))}
+    order = {cell.key: place for place, cell in enumerate(plan.in_turn(plan.cells(selection_of(config))))}
     items.sort(key=lambda item: -1 if (cell := _cell(item)) is None else order[cell.key])
     for item in items:
         if _cell(item) is not None:

@@ -27,7 +27,7 @@ LOADED = ("torch", "torch.fx.experimental.symbolic_shapes")  # the latter by the
 ENDS = 3  # processes that a kernel may bring down before it is asked no more
 ENOUGH = 2  # requirements that make further dtypes needless
 MANY = 8  # kernels alike that make it worth while to compute the reference's answers before they are tried
-KEPT = 1_000_000  # answers kept for all of them: every one
+KEPT = 2**40  # bytes of answers kept for all of them: every one
 
 
 @dataclass(frozen=True, slots=True)
