@@ -112,6 +112,7 @@ LIBRARIES: Mapping[str, Writing] = {
         softmax="{x}.log_softmax(-1)",
         slopes=("value = {call}", "(got,) = value.gradient({x}, gradient=value.ones_like())"),
         weighed=("(got,) = ({call}).gradient({x}, gradient={above})",),
+        read=("got = got.numpy()",),
     ),
     "scipy": _NUMPY,
     "numpy": _NUMPY,

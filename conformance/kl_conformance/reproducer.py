@@ -259,6 +259,7 @@ def _lines(
             if claim.lying != "contiguous":
                 yield f"u = {library.laid('u', claim.lying)}  # {claim.lying}"
         yield from library.gradient(call, "p" if side is Side.TARGET else "q", "" if above is None else "u")
+    yield from library.read
     yield from claim.lines
 
 

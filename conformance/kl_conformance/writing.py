@@ -42,6 +42,8 @@ class Writing:
         Lines that give ``got``, the gradient of ``{call}`` by ``{x}``, with ones from above.
     weighed
         The same with ``{above}`` from above.
+    read
+        Lines that make ``got`` something whose elements are numbers to Python, where it is not.
     layouts
         ``{x}`` lying otherwise in memory, by the layout's name.
     """
@@ -52,6 +54,7 @@ class Writing:
     shaped: str = "{x}.reshape({shape})"
     slopes: tuple[str, ...] = ()
     weighed: tuple[str, ...] = ()
+    read: tuple[str, ...] = ()
     devices: Mapping[str, str] = field(default_factory=dict[str, str])
     carriers: Mapping[str, str] = field(default_factory=dict[str, str])
     layouts: Mapping[str, str] = field(default_factory=dict[str, str])

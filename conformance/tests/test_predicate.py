@@ -35,6 +35,8 @@ INF, NAN = np.inf, np.nan
         ("True", [True]),
         ("row(p == 0)", [True, True, True, True]),
         ("row(p > 1)", [False, False, False, False]),
+        ("top(q)", [False, False, True, True]),
+        ("top(p)", [False, False, False, False]),
     ],
 )
 def test_a_predicate_holds_element_by_element(text: str, true: list[bool]) -> None:
@@ -51,6 +53,13 @@ def test_a_row_is_judged_as_a_whole() -> None:
     """``row`` is true of every element of a row in which something is true, and of no other row."""
     p = np.array([[0.0, 1.0], [0.5, 0.5]])
     assert Predicate("row(p == 0)", NAMES)({"p": p}).tolist() == [[True, True], [False, False]]
+
+
+def test_the_top_of_a_row_is_whatever_nothing_in_it_exceeds() -> None:
+    """``top`` is true of the largest of each row, of all of them where several are, and of a number on its own."""
+    p = np.array([[0.0, 1.0], [0.5, 0.5]])
+    assert Predicate("top(p)", NAMES)({"p": p}).tolist() == [[False, True], [True, True]]
+    assert Predicate("top(p)", NAMES)({"p": np.array(0.5)}).tolist() is True
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from kl_reports.witness import show
 from kl_reports.wording import column_words, count, listed, one_line, outcome, short_dtype
 
 _NAMED = 25  # so many findings are told in full; the page and the run file have the rest
+_REASONS = 8  # why cells are missing: a line for each framework that may not be there
 
 
 def exit_code(run: Run) -> int:
@@ -32,7 +33,7 @@ def _completeness(run: Run) -> Iterator[str]:
     for result in run.results:
         if result.verdict is Verdict.MISSING:
             reasons[result.detail] = reasons.get(result.detail, 0) + 1
-    for reason, number in sorted(reasons.items(), key=lambda entry: -entry[1])[:5]:
+    for reason, number in sorted(reasons.items(), key=lambda entry: -entry[1])[:_REASONS]:
         yield f"  {count(number, 'cell')} missing: {one_line(reason) or 'no reason given'}"
     for sentence in run.remarks:
         yield f"  {one_line(sentence)}"

@@ -67,6 +67,21 @@ def test_the_screen_tells_the_cause_the_smallest_input_and_a_script(kernel: Run)
     assert max(map(len, lines)) <= 110
 
 
+def test_what_was_permitted_is_said_once_with_its_reason(kernel: Run) -> None:
+    """Who reads that a kernel conforms reads what was held against it and is no fault of its own, and why."""
+    reason = "Permitted. The interpreter loses a bit."
+    permitted = [
+        replace(each, verdict=Verdict.EXPECTED, detail=reason)
+        if each.requirement in {"values/pointwise", "support/zero-over-zero"}
+        else each
+        for each in kernel.results
+    ]
+    told = screen(replace(kernel, results=tuple(permitted)))
+    assert told.count(reason) == 1
+    assert re.search(r"– .*values/pointwise.*: Permitted\.", told)
+    assert reason not in screen(kernel)
+
+
 def test_findings_with_an_input_come_first(kernel: Run) -> None:
     """Who reads one screen sees something to try before what was seen only once."""
     first = next(each for each in kernel.results if each.requirement == "values/pointwise")
