@@ -42,6 +42,7 @@ RIGHT = (
     Example("c_kl.py:RIGHT", TORCH, ("cc", "torch")),
     Example("triton_kl.py:kl_div", TORCH, ("torch", "triton")),
     Example("triton_kl.py:kl_div", TORCH, ("torch", "triton"), dtype="float16"),
+    Example("triton_kl.py:kl_div", TORCH, ("torch", "triton"), dtype="bfloat16"),
     Example("pallas_kl.py:kl_divergence", OPTAX, ("jax", "optax")),
     Example("adapters.py:NAMED", TORCH, ("torch",)),
     Example("adapters.py:APART", TORCH, ("torch",)),
@@ -55,6 +56,13 @@ WRONG = (
     ),
     Example("c_kl.py:PACKED", TORCH, ("cc", "torch"), frozenset({"layouts/padded-rows", "layouts/expanded"})),
     Example("triton_kl.py:kl_div_unweighted", TORCH, ("torch", "triton"), frozenset({"gradients/upstream"})),
+    Example(
+        "triton_kl.py:kl_div_unweighted",
+        TORCH,
+        ("torch", "triton"),
+        frozenset({"gradients/upstream"}),
+        "bfloat16",
+    ),
     Example("pallas_kl.py:kl_divergence_whole_blocks", OPTAX, ("jax", "optax"), frozenset({"layouts/odd"})),
 )
 

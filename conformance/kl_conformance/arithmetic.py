@@ -9,7 +9,7 @@ import numpy as np
 
 from kl_cases.pair import Measure, Pair
 from kl_conformance import judge
-from kl_conformance.judge import Grade
+from kl_conformance.judgement import Grade
 from kl_conformance.subject import Evaluation, RefusedError, Subject
 from kl_reference.condition import ELEMENTARY
 from kl_reference.convention import Reduction, Space

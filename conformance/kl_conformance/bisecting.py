@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +16,13 @@ from rich.console import Console
 
 from kl_conformance import catalogue, kept, registry
 from kl_conformance.bisection import Bisection, EndsError, Outcome, Probe, bisect
+from kl_conformance.ending import FINE, cannot
 from kl_conformance.environments import InstallError, carried, distribution, environment, released
 from kl_conformance.kept import Kept
 from kl_conformance.output import check_writable
 from kl_conformance.replay import Task, replayed
 from kl_conformance.replaying import script_of
-from kl_conformance.verbs import CANNOT, FINE
-from kl_reports.compare import Seen
+from kl_reports.change import Seen
 from kl_reports.exchange import RunFileError, put
 from kl_reports.witness import show
 from kl_reports.wording import count, one_line
@@ -84,12 +83,13 @@ def start(asked: Asked) -> int:
         if asked.output is not None:
             put(asked.output, told)
     except EndsError as error:
-        return _cannot(f"{error} Both ends are asked first; name versions that differ")
+        return cannot("bisect", f"{error} Both ends are asked first; name versions that differ")
     except (ValueError, InstallError, RunFileError) as error:
-        return _cannot(str(error))
+        return cannot("bisect", str(error))
     except KeyboardInterrupt:
-        return _cannot(
-            f"interrupted; what was asked is kept in {asked.state}: the same command goes on from there"
+        return cannot(
+            "bisect",
+            f"interrupted; what was asked is kept in {asked.state}: the same command goes on from there",
         )
     print(told, end="")
     return FINE
@@ -255,8 +255,3 @@ def _skipped(probes: Sequence[Probe]) -> str:
 
 def _say(console: Console, words: str) -> None:
     console.print(words, highlight=False, markup=False, soft_wrap=True)
-
-
-def _cannot(why: str) -> int:
-    print(f"kl-conformance bisect: {why}", file=sys.stderr)
-    return CANNOT

@@ -17,8 +17,9 @@ from kl_conformance import judge
 from kl_conformance.diagnosis import diagnose
 from kl_conformance.expectation import Expectation, expected_of, permitted_to
 from kl_conformance.implementation import AbsentError
-from kl_conformance.judge import Grade, Judgement
-from kl_conformance.questions import questions, shapes
+from kl_conformance.interpreted import interpreted
+from kl_conformance.judgement import Grade, Judgement
+from kl_conformance.questions import other_cases, questions, shapes
 from kl_conformance.requirement import Requirement
 from kl_conformance.search import search, shrink
 from kl_conformance.spreading import Spreading
@@ -112,7 +113,7 @@ class Cell:
         self.brief = brief
         self.examples = EXAMPLES[profile] if examples is None else examples
         self.expected = expected_of(requirement.id, subject)
-        self.permitted = permitted_to(requirement.id, subject)
+        self.permitted = (*permitted_to(requirement.id, subject), *interpreted(subject))
         self.tally = Tally()
         self.first = ("", "")
 
@@ -147,8 +148,7 @@ class Cell:
                 )
                 return self._result(Verdict.FIXED, detail=detail, deviation=entry.id)
             replayed = replayed or seen
-        asked = questions(self.requirement, self.subject, self.profile)
-        for pair, case in islice(asked, 1 if self.requirement.once else None):
+        for pair, case in islice(self._fixed(), 1 if self.requirement.once else None):
             if self._breaks(pair):
                 return self._broken(pair, case)
         self.tally.close()
@@ -159,6 +159,12 @@ class Cell:
         if replayed is not None:
             return self.deviates(replayed)
         return self._held() if self.tally.excused is None else self._follows(*self.tally.excused)
+
+    def _fixed(self) -> Iterator[tuple[Pair, str | None]]:
+        """Yield the fixed problems, and where they decide nothing the cases left out for their dtype."""
+        yield from questions(self.requirement, self.subject, self.profile)
+        if not (self.tally.decisive or self.tally.excused):
+            yield from other_cases(self.requirement, self.subject, self.profile)
 
     def _search(self, seed: int) -> Pair | None:
         """Return a drawn pair that is broken, or None."""
@@ -267,12 +273,18 @@ class Cell:
         )
 
     def _follows(self, pair: Pair, judgement: Judgement) -> Result:
-        """Say that only such faults were seen as the implementation it is like is recorded to have."""
+        """Say that only such faults were seen as are no fault of the kernel's own."""
         entries = self.tally.deviations.values()
+        own = self.subject.implementation
+        like = (
+            f", as {own.like} does the same"
+            if any(own.like in each.implementations for each in entries)
+            else ""
+        )
         reasons = " ".join(entry.reason for entry in entries)
         return self._result(
             Verdict.EXPECTED,
-            detail=f"Permitted, as {self.subject.implementation.like} does the same. {reasons}",
+            detail=f"Permitted{like}. {reasons}",
             deviation=", ".join(entry.id for entry in entries),
             witness=witness(judgement, pair),
         )

@@ -12,7 +12,8 @@ from kl_conformance import __version__
 from kl_conformance.cli_db import db
 from kl_conformance.cli_expect import expect
 from kl_conformance.cli_versions import bisect, compare, replay
-from kl_conformance.verbs import CANNOT, FINDINGS, Verbs, several
+from kl_conformance.ending import CANNOT, FINDINGS
+from kl_conformance.verbs import Verbs, several
 
 PROFILES = ("quick", "standard", "thorough")
 FORMS = ("text", "json", "github", "junit")

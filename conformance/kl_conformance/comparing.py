@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kl_conformance import registry
+from kl_conformance.ending import cannot
 from kl_conformance.output import check_writable
 from kl_conformance.proving import scripted
 from kl_conformance.repeating import repeated
 from kl_conformance.showing import read_all
-from kl_conformance.verbs import CANNOT
-from kl_reports.compare import Bucket, Comparison, IncomparableError, compare
+from kl_reports.change import Bucket
+from kl_reports.compare import Comparison, IncomparableError, compare
 from kl_reports.comparison import as_json, commands, exit_code, markdown, text
 from kl_reports.comparison_page import write_comparison_page
 from kl_reports.exchange import RunFileError, put
@@ -58,8 +59,7 @@ def start(asked: Asked) -> int:
             write_comparison_page(comparison, asked.page)
             print(f"Page: {asked.page}", file=sys.stderr)
     except (IncomparableError, RunFileError, StoreError, registry.UnknownNameError) as error:
-        print(f"kl-conformance compare: {error}", file=sys.stderr)
-        return CANNOT
+        return cannot("compare", error)
     print(_worded(comparison, asked.form, fail_on), end="")
     return exit_code(comparison, fail_on)
 

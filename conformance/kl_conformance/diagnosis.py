@@ -10,7 +10,7 @@ import numpy as np
 
 from kl_cases.pair import Pair
 from kl_conformance import judge
-from kl_conformance.judge import Judgement
+from kl_conformance.judgement import Judgement
 from kl_conformance.remembered import reference
 from kl_conformance.subject import Subject
 from kl_reference.convention import Formula, Reduction, Space

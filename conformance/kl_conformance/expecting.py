@@ -15,6 +15,7 @@ from typing import Any
 from kl_cases.problems import Profile
 from kl_conformance import catalogue, expectation, host, plan, registry
 from kl_conformance.cell import Cell
+from kl_conformance.ending import FINDINGS, FINE, cannot
 from kl_conformance.expectation import Expectation, ExpectationError, load, recorded
 from kl_conformance.findings import SEEN, better, evidence, findings, told
 from kl_conformance.implementation import AbsentError, Implementation
@@ -27,7 +28,6 @@ from kl_conformance.telling import table
 from kl_reports.exchange import RunFileError, put, read
 from kl_reports.result import Column, Result, Run, Verdict
 
-FINE, FOUND, CANNOT = 0, 1, 2
 SECONDS = 900  # a framework that compiles for every shape takes minutes for all of its deviations
 HALF_A_YEAR = 182  # days after which an entry is to be looked at again
 
@@ -58,17 +58,17 @@ def check(frameworks: Sequence[str], ids: Sequence[str], *, keep: bool = False) 
         every = [entry.id for name in known for entry in recorded(name)]
         registry.check("deviation", ids, every)
     except registry.UnknownNameError as error:
-        return _cannot("check", str(error))
+        return cannot("expect check", str(error))
     code, seen = FINE, dict[str, dict[str, str]]()
     for name in frameworks or known:
         if ids and not any(entry.id in ids for entry in recorded(name)):
             continue
         said = _asked(name, ids)
         if isinstance(said, str):
-            code = max(code, _cannot("check", said))
+            code = max(code, cannot("expect check", said))
             continue
         print(table(list(_rows(said))) if said else f"{name}: nothing is recorded for it")
-        code = max(code, FOUND if any(each["state"] == "gone" for each in said) else FINE)
+        code = max(code, FINDINGS if any(each["state"] == "gone" for each in said) else FINE)
         for each in said:
             if each["evidence"] and better(each["evidence"], seen.get(each["entry"])):
                 seen[each["entry"]] = each["evidence"]
@@ -163,15 +163,17 @@ def add(finding: Finding) -> int:
     Returns 0, or 2 where the finding cannot be recorded so: without a reason, or in words that do not explain it.
     """
     if not finding.reason.strip():
-        return _cannot("add", "say by --reason why it is the implementation that is wrong, and not the suite")
+        return cannot(
+            "expect add", "say by --reason why it is the implementation that is wrong, and not the suite"
+        )
     try:
         run = read(finding.run)
         text, column = _written(run, finding)
         load(text, "the new entry")
     except (RunFileError, ExpectationError, ValueError) as error:
-        return _cannot("add", str(error))
+        return cannot("expect add", str(error))
     if any(entry.id == finding.id for name in registry.FRAMEWORKS for entry in recorded(name)):
-        return _cannot("add", f"a deviation named {finding.id!r} is recorded already")
+        return cannot("expect add", f"a deviation named {finding.id!r} is recorded already")
     path = _file(column)
     before = path.read_text(encoding="utf-8") if path.is_file() else None
     path.write_text(f"{before.rstrip()}\n\n{text}" if before else text, encoding="utf-8")
@@ -188,7 +190,7 @@ def add(finding: Finding) -> int:
     why = (
         said if isinstance(said, str) else "its witness does not show, in that region, what is given instead"
     )
-    return _cannot("add", f"{finding.id} is not recorded: {why}")
+    return cannot("expect add", f"{finding.id} is not recorded: {why}")
 
 
 def _written(run: Run, finding: Finding) -> tuple[str, Column]:
@@ -243,7 +245,7 @@ def prune(runs: Sequence[Path]) -> int:
     try:
         results = [result for path in runs for result in read(path).results]
     except RunFileError as error:
-        return _cannot("prune", str(error))
+        return cannot("expect prune", str(error))
     fixed = _by_deviation(results, Verdict.FIXED)
     still = _by_deviation(results, Verdict.EXPECTED)
     for path in sorted(expectation.FOLDER.glob("*.toml")):
@@ -262,7 +264,7 @@ def prune(runs: Sequence[Path]) -> int:
         )
     if not fixed:
         print("no cell of these runs is FIXED: nothing to remove")
-    return FOUND if partly else FINE
+    return FINDINGS if partly else FINE
 
 
 def without(text: str, name: str) -> str:
@@ -287,14 +289,9 @@ def write_findings(output: Path) -> int:
         check_writable(output)
         put(output, findings())
     except RunFileError as error:
-        return _cannot("findings", str(error))
+        return cannot("expect findings", str(error))
     print(f"Findings: {output.resolve()}")
     return FINE
-
-
-def _cannot(verb: str, why: str) -> int:
-    print(f"kl-conformance expect {verb}: {why}", file=sys.stderr)
-    return CANNOT
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cache
@@ -286,6 +286,9 @@ class Framework(Transformer, ABC):
     compiled_modes: Mapping[str, str] = MappingProxyType(
         {}
     )  # columns whose calls are compiled, and by which compiler
+    set_modes: Mapping[str, frozenset[Dtype]] = MappingProxyType(
+        {}
+    )  # columns asked under another setting of the library's, and the dtypes there are under it
 
     @abstractmethod
     def load(self) -> Modules:
@@ -295,6 +298,11 @@ class Framework(Transformer, ABC):
         """Return why a device cannot be asked here, or None where it can."""
         del modules
         return None if device in self.devices else f"{self.name} columns know no device {device!r}"
+
+    def under(self, modules: Modules, mode: str) -> AbstractContextManager[Any]:
+        """Return a region in which the library is set as a mode of ``set_modes`` says; as ever in the others."""
+        del modules, mode
+        return nullcontext()
 
     @abstractmethod
     def profile(self, dtype: Dtype, device: str) -> Profile:

@@ -5,98 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from enum import Enum
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
-from numpy.typing import NDArray
 
+from kl_conformance.judgement import Grade, Judgement, Mask
 from kl_conformance.remembered import reference
 from kl_conformance.subject import Evaluation
-from kl_reference.convention import Side
 from kl_reference.enclosure import Array
 from kl_reference.precision import Profile, accepts_overflow, tolerance, vacuous
 from kl_reference.problem import Problem
-
-Mask = NDArray[np.bool_]
-
-
-class Grade(Enum):
-    """How accurate terms are, the best first: it shows where P and Q are close, and terms cancel."""
-
-    A = "a few roundings of the exact term"
-    B = "a few roundings of p·|log p| + p·|log q|"
-    C = "neither"
-
-    @property
-    def sentence(self) -> str:
-        """The grade in words."""
-        if self is Grade.C:
-            return f"Accuracy class C: not within {Grade.B.value}."
-        return f"Accuracy class {self.name}: within {self.value}."
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """One answer judged, element by element.
-
-    Parameters
-    ----------
-    problem, call
-        What was asked, and how.
-    got, right, allowed
-        The answer, the value it is held against, and the largest error allowed (the answer's shape).
-    bad
-        Where the requirement is broken.
-    headroom
-        Largest error ÷ allowed error; None where nothing was measured (a yes-or-no requirement).
-    at
-        Index of the element that headroom or ``bad`` speaks of.
-    budget
-        The itemised tolerance there.
-    note
-        What is broken or was seen, in words.
-    vacuous
-        Why the problem proves nothing, or None.
-    raised
-        Where an error was due: whether one was raised; None elsewhere.
-    unhelpful
-        Whether an error that was due was raised, and did not say what it owes.
-    side
-        By which side this is a gradient; None where it is a value.
-    grade
-        The accuracy class of the worst term; None where nobody asked.
-    condition
-        The condition number S ÷ |answer| of NUMERICS at that element; None where there is none.
-    """
-
-    problem: Problem
-    call: str
-    got: Array
-    right: Array
-    allowed: Array
-    bad: Mask
-    headroom: float | None = None
-    at: tuple[int, ...] = ()
-    budget: tuple[str, ...] = ()
-    note: str = ""
-    vacuous: str | None = None
-    raised: bool | None = None
-    unhelpful: bool = False
-    side: Side | None = None
-    grade: Grade | None = None
-    condition: float | None = None
-
-    @property
-    def classes(self) -> int:
-        """The number of classes of the problem."""
-        shape = self.problem.shape
-        return shape[self.problem.class_axis] if shape else 1
-
-    @property
-    def broken(self) -> bool:
-        """Whether any element breaks the requirement."""
-        return bool(self.bad.any())
 
 
 def lies(asked: Evaluation, note: str = "", *, decisive: bool = True) -> Judgement:

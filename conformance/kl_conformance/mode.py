@@ -1,4 +1,4 @@
-"""The ways of running a call that make columns of their own: as it is made, or compiled."""
+"""The ways of running a call that make columns of their own: as it is made, under a setting, or compiled."""
 
 from __future__ import annotations
 
@@ -9,32 +9,39 @@ from kl_conformance.implementation import Call, Framework, Implementation
 from kl_conformance.remembered import Memory
 from kl_conformance.requirement import Requirement
 from kl_conformance.transform import Transform
+from kl_reference.dtype import Dtype
 
 EAGER = "eager"
-# What a compiler may change is answers and gradients; what else a call does is asked of it as it is made.
+# What a compiler or a setting may change is answers and gradients; what else a call does is asked of it as it is made.
 CHAPTERS = ("values", "support", "reductions", "gradients")
-KEPT = 64  # compiled functions
+KEPT = 256  # compiled functions
 
 
 def modes(implementation: Implementation, framework: Framework) -> tuple[str, ...]:
-    """Return the modes an implementation has columns in: compiled ones where it promises that it can be."""
+    """Return the modes an implementation has columns in: of settings, and compiled where it promises that it can be."""
     able = Transform.COMPILED in implementation.transforms and Transform.COMPILED not in implementation.lacks
-    return (EAGER, *framework.compiled_modes) if able else (EAGER,)
+    return (EAGER, *framework.set_modes, *(framework.compiled_modes if able else ()))
+
+
+def dtypes(implementation: Implementation, framework: Framework, mode: str) -> tuple[Dtype, ...]:
+    """Return the dtypes an implementation has columns in, in a mode: a setting may leave some out."""
+    there = framework.set_modes.get(mode, implementation.dtypes)
+    return tuple(dtype for dtype in implementation.dtypes if dtype in there)
 
 
 def spared(requirement: Requirement, mode: str) -> str | None:
     """Return why a requirement is not put to a mode, or None where it is."""
     if mode == EAGER or requirement.chapter in CHAPTERS:
         return None
-    return f"compiled calls are asked chapters {', '.join(CHAPTERS)}; the others in column {EAGER}"
+    return f"mode {mode} is asked chapters {', '.join(CHAPTERS)}; the others in column {EAGER}"
 
 
 def ran(implementation: Implementation, framework: Framework, modules: Any, mode: str) -> Implementation:
-    """Return an implementation whose every call is compiled, once for each shape; itself where calls are eager.
+    """Return an implementation whose every call is compiled, once for each shape; itself where none is.
 
     What the compiler refuses, the call raises: that is broken, and not the harness.
     """
-    if mode == EAGER:
+    if mode not in framework.compiled_modes:
         return implementation
     compiler = framework.compiled_modes[mode]
     functions: Memory[Any] = Memory(KEPT)
@@ -48,7 +55,7 @@ def ran(implementation: Implementation, framework: Framework, modules: Any, mode
         function = functions.get(_form(asked), lambda: framework.compiled(modules, compiler, plain))
         return function(asked.target, asked.model)
 
-    return replace(implementation, call=call)
+    return replace(implementation, call=call, lacks={**implementation.lacks, **framework.uncompiled})
 
 
 def _form(call: Call) -> tuple[Any, ...]:

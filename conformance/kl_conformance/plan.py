@@ -14,7 +14,7 @@ from kl_cases.problems import Profile
 from kl_conformance import __version__, catalogue, registry
 from kl_conformance.guide import guide
 from kl_conformance.implementation import Implementation
-from kl_conformance.mode import EAGER, modes
+from kl_conformance.mode import EAGER, dtypes, modes
 from kl_conformance.questions import problem_set
 from kl_conformance.requirement import Requirement
 from kl_reference.dtype import Dtype
@@ -79,7 +79,9 @@ class Selection:
         registry.check(
             "mode",
             self.modes,
-            dict.fromkeys((EAGER, *(mode for each in frameworks for mode in each.compiled_modes))),
+            dict.fromkeys(
+                (EAGER, *(m for each in frameworks for m in (*each.set_modes, *each.compiled_modes)))
+            ),
         )
         if self.like:
             registry.check("implementation", [self.like], registry.IMPLEMENTATIONS)
@@ -131,7 +133,7 @@ class Selection:
 
     def wants(self, column: Column) -> bool:
         """Whether a column is one of those asked for."""
-        modes = self.modes or (EAGER,)  # compiled ones take their time, and are asked where they are named
+        modes = self.modes or (EAGER,)  # the others take their time, and are asked where they are named
         asked = ((self.devices, column.device), (self.dtypes, column.dtype), (modes, column.mode))
         return all(not names or own in names for names, own in asked)
 
@@ -177,7 +179,7 @@ def columns(implementation: Implementation) -> list[Column]:
         Column(implementation.name, implementation.framework, version, device, dtype.label, mode)
         for device in framework.devices
         for mode in modes(implementation, framework)
-        for dtype in implementation.dtypes
+        for dtype in dtypes(implementation, framework, mode)
     ]
 
 

@@ -21,6 +21,8 @@ _FUNCTIONS: Mapping[str, Callable[[Any], Any]] = {
     "log": np.log,
     # Whether anything in the same row is so: what a row's sum, or its softmax, is made of.
     "row": lambda where: np.any(where, axis=-1, keepdims=True) | np.zeros_like(where),
+    # Whether nothing in the same row is larger.
+    "top": lambda values: values == np.max(values, axis=-1, keepdims=True, initial=-np.inf),
 }
 _CONSTANTS: Mapping[str, float] = {"inf": np.inf, "nan": np.nan}
 _COMPARISONS: Mapping[type[ast.cmpop], Callable[[Any, Any], Any]] = {

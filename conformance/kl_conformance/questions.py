@@ -21,6 +21,8 @@ from kl_reference.convention import Space
 from kl_reference.dtype import Dtype
 
 LONG = (2, 1025)  # the one long shape of the standard profile where every new shape is compiled
+FEW: tuple[Shape, ...] = ((1, 3), (2, 3), (3, 5), (8, 31))  # those of the quick one where that takes seconds
+NUMBERS = ("values", "support")  # chapters asked by few forms of call, so that a shape is compiled seldom
 GRID_SEED = 0  # the grid is the same on every run, so that two runs answer the same questions
 
 
@@ -53,8 +55,8 @@ def questions(
     requirement: Requirement, subject: Subject, profile: Profile
 ) -> Iterator[tuple[Pair, str | None]]:
     """Yield the fixed problems of a requirement, the corpus with the ids of its cases first, then the grid."""
-    for case in cases_for(requirement.id):
-        if _affords(subject, case, profile):
+    for case in _cases(requirement, subject, profile):
+        if _own(subject, case, profile):
             yield question(case), f"{case.chapter}/{case.id}"
     for name in requirement.families:
         for shape in shapes(requirement, subject, profile):
@@ -63,12 +65,22 @@ def questions(
                     yield built(Recipe(name, shape, subject.dtype, GRID_SEED, corner)), None
 
 
+def other_cases(requirement: Requirement, subject: Subject, profile: Profile) -> Iterator[tuple[Pair, str]]:
+    """Yield the cases of other dtypes that are asked only where the fixed problems decide nothing."""
+    for case in _cases(requirement, subject, profile):
+        if not _own(subject, case, profile):
+            yield question(case), f"{case.chapter}/{case.id}"
+
+
 def shapes(requirement: Requirement, subject: Subject, profile: Profile) -> tuple[Shape, ...]:
-    """Return the shapes asked of a subject; fewer where each new one is compiled."""
+    """Return the shapes asked of a subject; fewer where each new one is compiled, and few where that takes long."""
     palette = requirement.palette[profile]
     if subject.compiles and profile is Profile.STANDARD:
         palette = (*requirement.palette[Profile.QUICK], LONG)
-    return requirement.shapes or palette
+    palette = requirement.shapes or palette
+    if not _hurries(subject, profile):
+        return palette
+    return tuple(shape for shape in palette if shape in FEW) or palette[:1]
 
 
 def problem_set(requirement: Requirement, profile: Profile) -> str:
@@ -84,15 +96,32 @@ def problem_set(requirement: Requirement, profile: Profile) -> str:
         for corner in _corners(requirement):
             digest.update(f"{name}|{corner}|{_drawn(name, corner)}\n".encode())
     asked = requirement.shapes or requirement.palette[profile]
-    digest.update(f"{asked}|{requirement.once}|{LONG}".encode())
+    digest.update(f"{asked}|{requirement.once}|{LONG}|{FEW}".encode())
     return digest.hexdigest()
 
 
-def _affords(subject: Subject, case: Case, profile: Profile) -> bool:
-    """Whether a case is asked here: where each new shape is compiled, only in the dtype it was met in."""
-    if not subject.compiles or profile is Profile.THOROUGH:
-        return True
-    return case.dtype in {None, subject.dtype}
+def _own(subject: Subject, case: Case, profile: Profile) -> bool:
+    """Whether a case is asked in any event: where each new shape is compiled, only in the dtype it was met in."""
+    return (
+        not subject.compiles
+        or profile is Profile.THOROUGH
+        or case.dtype is None
+        or case.dtype is subject.dtype
+    )
+
+
+def _cases(requirement: Requirement, subject: Subject, profile: Profile) -> Iterator[Case]:
+    """Yield a requirement's cases; where a shape takes seconds, in every reduction or by every side, of few shapes."""
+    for case in cases_for(requirement.id):
+        if _hurries(subject, profile) and requirement.chapter not in NUMBERS:
+            pair = question(case)
+            if not {pair.p.values.shape, pair.q.values.shape} <= set(FEW):
+                continue
+        yield case
+
+
+def _hurries(subject: Subject, profile: Profile) -> bool:
+    return subject.slow and profile is Profile.QUICK
 
 
 def _corners(requirement: Requirement) -> tuple[tuple[str, ...], ...]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from kl_conformance import registry
+from kl_conformance.ending import FINDINGS, FINE, cannot
 from kl_conformance.expectation import Expectation, recorded
 from kl_conformance.implementation import covers
 from kl_conformance.telling import table
-from kl_conformance.verbs import CANNOT, FINDINGS, FINE
 from kl_reports.exchange import RunFileError, read
 from kl_reports.result import Column, Result, Run, Verdict
 from kl_reports.version import ordered
@@ -45,8 +44,7 @@ def versions(files: Sequence[Path]) -> int:
     try:
         runs = [read(file) for file in files]
     except RunFileError as error:
-        print(f"kl-conformance expect versions: {error}", file=sys.stderr)
-        return CANNOT
+        return cannot("expect versions", error)
     entries = [entry for name in registry.asked_frameworks() for entry in recorded(name)]
     found = [each for each in borne(entries, runs) if each.seen or each.gone or each.held or each.broken]
     if not found:

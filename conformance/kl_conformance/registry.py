@@ -17,10 +17,13 @@ from typing import Any
 
 from kl_conformance import implementations
 from kl_conformance.frameworks.jax import Jax
+from kl_conformance.frameworks.mlx import Mlx
 from kl_conformance.frameworks.numpy import NumPy
 from kl_conformance.frameworks.paddle import Paddle
 from kl_conformance.frameworks.scipy import SciPy
 from kl_conformance.frameworks.tensorflow import TensorFlow
+from kl_conformance.frameworks.tfp import Tfp
+from kl_conformance.frameworks.tinygrad import Tinygrad
 from kl_conformance.frameworks.torch import Torch
 from kl_conformance.implementation import Framework, Implementation
 from kl_conformance.kernel import adapted
@@ -28,7 +31,8 @@ from kl_reference.convention import Convention
 from kl_reference.dtype import Dtype
 
 FRAMEWORKS: dict[str, Framework] = {
-    framework.name: framework for framework in (Torch(), TensorFlow(), Jax(), SciPy(), Paddle(), NumPy())
+    framework.name: framework
+    for framework in (Torch(), TensorFlow(), Jax(), SciPy(), Paddle(), Tfp(), Mlx(), Tinygrad(), NumPy())
 }
 
 

@@ -14,7 +14,8 @@ from kl_conformance import kept, registry
 from kl_conformance.environments import InstallError, carried, distribution, environment
 from kl_conformance.kept import WitnessError
 from kl_conformance.replay import Answer, Task, replayed
-from kl_reports.compare import Change, Comparison, Replayed, Seen, settled
+from kl_reports.change import Change, Replayed, Seen, settled
+from kl_reports.compare import Comparison
 from kl_reports.result import Result, Run
 from kl_reports.wording import count
 

@@ -15,13 +15,13 @@ from kl_cases.problems import Profile
 from kl_conformance import catalogue, host, kept, plan, registry
 from kl_conformance.cell import Cell, sentence
 from kl_conformance.implementation import AbsentError
-from kl_conformance.judge import Judgement
+from kl_conformance.judgement import Judgement
 from kl_conformance.kept import Kept
 from kl_conformance.mode import ran, spared
 from kl_conformance.session import absent, load
 from kl_conformance.subject import Subject
 from kl_conformance.witness import witness
-from kl_reports.compare import Seen
+from kl_reports.change import Seen
 from kl_reports.line import plain
 from kl_reports.result import Column
 

@@ -9,17 +9,18 @@ from pathlib import Path
 from typing import Any, assert_never
 
 from kl_conformance import catalogue, kept, plan, registry
+from kl_conformance.ending import cannot
 from kl_conformance.kept import Kept, WitnessError
 from kl_conformance.output import check_writable
 from kl_conformance.replay import Answer, Task, replayed
 from kl_conformance.reproducer import reproducer
-from kl_reports.compare import Seen
+from kl_reports.change import Seen
 from kl_reports.exchange import RunFileError, put
 from kl_reports.result import Column
 from kl_reports.witness import show
 from kl_reports.wording import column_words, one_line
 
-HELD, BROKEN, CANNOT, UNASKED = 0, 1, 2, 125  # what `git bisect run` understands
+HELD, BROKEN, UNASKED = 0, 1, 125  # what `git bisect run` understands
 LIBRARIES = ("torch", "tensorflow", "jax", "numpy")
 
 
@@ -46,8 +47,7 @@ def start(asked: Asked) -> int:
             check_writable(asked.keep)
             put(asked.keep, kept.text(witness))
     except (ValueError, WitnessError, RunFileError) as error:
-        print(f"kl-conformance replay: {error}", file=sys.stderr)
-        return CANNOT
+        return cannot("replay", error)
     (answer,) = replayed([Task(witness, on, asked.like)])
     if asked.emit:
         return _emit(witness, answer)

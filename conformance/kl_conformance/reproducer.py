@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from kl_cases.bits import decode, encode
 from kl_conformance.brought import Brought
+from kl_conformance.libraries import LIBRARIES
 from kl_conformance.remembered import reference, slope
 from kl_conformance.requirements.gradients import upstream_of
-from kl_conformance.writing import LIBRARIES, UnwritableError, Writing, call_of
+from kl_conformance.writing import UnwritableError, Writing, call_of
 from kl_reference.convention import Formula, Reduction, Side, Space
 from kl_reference.dtype import Dtype
 from kl_reference.enclosure import Enclosure

@@ -9,7 +9,7 @@ from enum import Enum
 from kl_cases.family import Shape
 from kl_cases.pair import Pair
 from kl_cases.problems import PALETTE, Profile
-from kl_conformance.judge import Judgement
+from kl_conformance.judgement import Judgement
 from kl_conformance.sketch import Sketch
 from kl_conformance.subject import Subject
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from kl_conformance.ending import cannot
 from kl_conformance.guide import guide
 from kl_conformance.output import check_writable
 from kl_conformance.proving import scripted
@@ -22,8 +22,6 @@ from kl_reports.page import write_page
 from kl_reports.result import Run
 from kl_reports.summary import exit_code, summary
 from kl_reports.workflow import workflow
-
-CANNOT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +76,7 @@ def report(files: Sequence[Path], output: Path, beside: Beside | None = None, fo
         for path, text in beside.texts(run):
             put(path, text)
     except RunFileError as error:
-        return _cannot("report", error)
+        return cannot("report", error)
     print(workflow(run) if form == "github" else summary(run), end="" if form == "github" else "\n")
     return write_report(run, output) or exit_code(run)
 
@@ -94,7 +92,7 @@ def write_report(run: Run, output: Path) -> int:
         check_writable(output)
         write_page(run, output)
     except RunFileError as error:
-        return _cannot("report", error)
+        return cannot("report", error)
     print(f"Page: {output.resolve()}")
     return 0
 
@@ -106,7 +104,7 @@ def merge(files: Sequence[Path], output: Path) -> int:
         run = join(read_all(files))
         write(output, run)
     except RunFileError as error:
-        return _cannot("merge", error)
+        return cannot("merge", error)
     print(f"{len(run.results)} cells in {output}")
     print(f"Next: kl-conformance report {shlex.quote(str(output))} -o kl-conformance.html")
     return 0
@@ -132,8 +130,3 @@ def run_files(places: Sequence[Path]) -> list[Path]:
             raise RunFileError(place, "a folder without run files (*.jsonl.gz)")
         files += found
     return files
-
-
-def _cannot(verb: str, error: RunFileError) -> int:
-    print(f"kl-conformance {verb}: {error}", file=sys.stderr)
-    return CANNOT

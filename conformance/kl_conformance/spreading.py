@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from kl_conformance.judge import Judgement
+from kl_conformance.judgement import Judgement
 from kl_reports.spread import BINS, MOST_CONDITION, THOUSANDTHS, Spread
 
 

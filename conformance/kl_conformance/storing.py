@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from kl_conformance.ending import FINE, cannot
 from kl_conformance.showing import run_files
 from kl_conformance.telling import table
-from kl_conformance.verbs import CANNOT, FINE
 from kl_reports.exchange import RunFileError
 from kl_reports.history import Entry, History, Judgement
 from kl_reports.line import plain
@@ -30,11 +29,11 @@ def ingest(place: str, places: Sequence[Path]) -> int:
                 try:
                     record, fresh = store.add(file)
                 except RunFileError as error:  # the others may be fine
-                    code = _cannot("ingest", error)
+                    code = cannot("db ingest", error)
                     continue
                 print(f"{file}: run {record[:12]}{'' if fresh else ', which the store has already'}")
     except (RunFileError, StoreError) as error:
-        return _cannot("ingest", error)
+        return cannot("db ingest", error)
     return code
 
 
@@ -65,7 +64,7 @@ def _asked(verb: str, place: str, tell: Callable[[Store], Iterable[str]]) -> int
         with Store(place) as store:
             lines = list(tell(store))
     except StoreError as error:
-        return _cannot(verb, error)
+        return cannot(f"db {verb}", error)
     print("\n".join(lines))
     return FINE
 
@@ -146,8 +145,3 @@ def _history(history: History) -> dict[str, Any]:
 
 def _json(found: Iterable[dict[str, Any]]) -> str:
     return json.dumps(plain(list(found)), indent=1)
-
-
-def _cannot(verb: str, error: Exception) -> int:
-    print(f"kl-conformance db {verb}: {error}", file=sys.stderr)
-    return CANNOT

@@ -67,7 +67,9 @@ class Subject(Poser):
         self.surroundings: Mapping[str, Any] = {}  # as they were before anything was asked
         self.functions: Memory[Any] = Memory(64)  # compiled, which takes longer than to ask
         self._evaluations: Memory[Evaluation] = Memory(256)
-        self.compiles = framework.compiles or column.mode in framework.compiled_modes  # for every new shape
+        self.compiled = column.mode in framework.compiled_modes  # every call, once for each shape
+        self.compiles = framework.compiles or self.compiled
+        self.slow = self.compiled and Transform.COMPILED in framework.unhurried  # seconds for every new shape
         patient = self.compiles or Transform.COMPILED in implementation.transforms
         self._state = note.State.COMPILING if patient else note.State.ASKING
         self._layout = ""  # of the problem last prepared
@@ -220,7 +222,7 @@ class Subject(Poser):
         """
         self.surroundings = self.surroundings or self.surrounding()
         try:
-            with note.asking(self._state):
+            with self.framework.under(self.modules, self.column.mode), note.asking(self._state):
                 return self.framework.output(self.modules, make())
         except AbsentError:  # the machine's lack is not the implementation's
             raise
@@ -284,7 +286,8 @@ class Subject(Poser):
         """Lead logits through the framework's log_softmax where the implementation takes none."""
         if self._accepted(space, side) is space:
             return tensor
-        return self.framework.log_softmax(self.modules, tensor)
+        with self.framework.under(self.modules, self.column.mode):
+            return self.framework.log_softmax(self.modules, tensor)
 
 
 def _message(error: BaseException) -> str:

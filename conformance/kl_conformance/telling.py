@@ -13,13 +13,13 @@ from kl_cases.corpus import Case, cases, cases_for
 from kl_cases.distributions import FAMILIES
 from kl_cases.flags import FLAGS
 from kl_conformance import catalogue, registry
+from kl_conformance.ending import CANNOT
 from kl_conformance.expectation import Expectation, recorded
 from kl_conformance.registry import UnknownNameError
 from kl_conformance.requirement import Level
 
 KINDS = ("requirements", "implementations", "families", "corpus", "flags")
 WIDTH = 100
-CANNOT = 2
 BINDING = {
     Level.MUST: "must hold",
     Level.SHOULD: "should hold",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from enum import Enum
+from types import MappingProxyType
 from typing import Any
 
 Function = Callable[..., Any]
@@ -32,6 +33,9 @@ class Transformer:
     transforms: frozenset[Transform] = frozenset()
     compilers: tuple[str, ...] = ()
     unhurried: frozenset[Transform] = frozenset()  # what takes seconds a shape: not for the quick profile
+    uncompiled: Mapping[Transform, str] = MappingProxyType(
+        {}
+    )  # what cannot be done with compiled calls, and why
 
     def pullback(
         self, modules: Any, function: Function, tensors: Sequence[Any], *, again: bool = False

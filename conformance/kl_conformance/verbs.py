@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import click
 
-FINE, FINDINGS, CANNOT = 0, 1, 2  # exit codes of every verb but `run`, which passes pytest's through
-
 
 class Verbs(click.Group):
     """A group that names the verbs it knows when it is given another."""

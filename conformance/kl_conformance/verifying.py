@@ -7,6 +7,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 from kl_conformance.causes import likely_cause
+from kl_conformance.ending import CANNOT, FINDINGS, FINE, cannot
 from kl_conformance.proving import proven
 from kl_conformance.running import Request, run
 from kl_conformance.showing import write_report
@@ -17,8 +18,6 @@ from kl_reports.result import Run
 from kl_reports.screen import broken, judged, screen
 from kl_reports.verdict import verdict
 from kl_reports.workflow import workflow
-
-CONFORMS, FINDINGS, CANNOT = 0, 1, 2
 
 
 def verify(request: Request, page: Path | None, form: str = "text") -> int:
@@ -45,11 +44,10 @@ def verify(request: Request, page: Path | None, form: str = "text") -> int:
         try:
             found = _proven(request)
         except RunFileError as error:
-            print(f"kl-conformance verify: {error}")
-            return CANNOT
+            return cannot("verify", error)
         wrong = 0 if page is None else write_report(found, page)
     print(told(found, form, _file(request)), end="")
-    return wrong or (FINDINGS if broken(found) else CONFORMS if judged(found) else CANNOT)
+    return wrong or (FINDINGS if broken(found) else FINE if judged(found) else CANNOT)
 
 
 def told(found: Run, form: str, file: str) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from kl_cases.bits import decode, encode
 from kl_cases.pair import Measure, Pair
-from kl_conformance.judge import Judgement
+from kl_conformance.judgement import Judgement
 from kl_reference.convention import Space
 from kl_reference.dtype import Dtype
 from kl_reference.problem import Operand

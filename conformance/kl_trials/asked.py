@@ -11,7 +11,7 @@ from kl_cases.problems import Profile
 from kl_conformance import catalogue, registry
 from kl_conformance.cell import Cell
 from kl_conformance.implementation import Implementation
-from kl_conformance.judge import Judgement
+from kl_conformance.judgement import Judgement
 from kl_conformance.sketch import Sketch
 from kl_conformance.subject import Subject
 from kl_reference.convention import Space

@@ -18,7 +18,8 @@ from typing import Any
 
 from packaging.version import Version
 
-from kl_reports.compare import Bucket, Change, Comparison, compare
+from kl_reports.change import Bucket, Change
+from kl_reports.compare import Comparison, compare
 from kl_reports.exchange import read
 from kl_reports.result import Run, Verdict
 from kl_reports.witness import show

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from kl_audit.intrinsics import worst
 from kl_conformance import host
 from kl_conformance.arithmetic import LONG, Arithmetic, measure
-from kl_conformance.judge import Grade
+from kl_conformance.judgement import Grade
 from kl_conformance.sketch import Sketch, log_term, term
 from kl_reference.convention import Reduction, Space
 from kl_reference.dtype import Dtype

@@ -12,6 +12,7 @@ from kl_audit.intrinsics import worst
 from kl_cases.distributions import FAMILIES
 from kl_cases.problems import Recipe, build
 from kl_conformance import judge
+from kl_conformance.judgement import Mask
 from kl_conformance.posing import ordinary
 from kl_conformance.remembered import reference
 from kl_conformance.subject import Evaluation
@@ -23,7 +24,7 @@ FAST = Profile.fast(FLOAT32)
 CAREFUL = replace(Profile.of(FLOAT32), flush_to_zero=True)
 
 
-def judged(problem: Problem, got: Float32, profile: Profile) -> judge.Mask:
+def judged(problem: Problem, got: Float32, profile: Profile) -> Mask:
     """Return where an answer is refused."""
     enclosure = reference(problem)
     allowed = tolerance(problem, enclosure, profile)

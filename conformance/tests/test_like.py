@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import types
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +14,8 @@ import pytest
 from kl_conformance import registry
 from kl_conformance.sketch import Array, Sketch, log_term, term
 from kl_conformance.subject import Subject
+from kl_reference.convention import Space
+from kl_reference.dtype import Dtype
 from kl_reports.result import Verdict
 from kl_trials.asked import settled, subject
 
@@ -67,3 +72,43 @@ def test_a_likeness_with_nobody_is_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(ValueError, match=r"'torch\.kl'.*torch\.nn\.functional\.kl_div"):
         registry.implementation(f"{tmp_path / 'mine.py'}:MINE")
+
+
+def interpreted(terms: Callable[[Array, Array], Array]) -> Subject:
+    """Return a kernel in bfloat16 that a user brings, with these terms."""
+    return subject(Sketch(target=(Space.PROBABILITY,), term=terms), dtype="bfloat16")
+
+
+def halving(p: Array, log_q: Array) -> Array:
+    """Return the term of p, but for a subnormal p that of p without its leading bit."""
+    least = Dtype.BFLOAT16.least_normal
+    leading = 2.0 ** np.floor(np.log2(np.where(p > 0, p, 1.0)))
+    return term(np.where(p < least, p - leading * (p > 0), p).astype(p.dtype), log_q)
+
+
+@pytest.fixture
+def interpreter(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Make it look as if Triton 3.9 were loaded, and asked to interpret."""
+    monkeypatch.setitem(sys.modules, "triton", types.ModuleType("triton"))
+    monkeypatch.setattr(registry, "installed_version", {"triton": "3.9.0"}.get)
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    return monkeypatch
+
+
+def test_what_triton_s_interpreter_does_to_subnormal_numbers_is_no_kernel_s_fault(
+    interpreter: pytest.MonkeyPatch,
+) -> None:
+    """Interpreted, a kernel may see subnormal bfloat16 numbers without their leading bit, and the verdict says why."""
+    found = settled("values/extreme", interpreted(halving))
+    assert (found.verdict, found.deviation) == (Verdict.EXPECTED, "triton-interpreter-subnormals")
+    assert "TRITON_INTERPRET=1" in found.detail
+    interpreter.setenv("TRITON_INTERPRET", "0")
+    assert settled("values/extreme", interpreted(halving)).verdict is Verdict.FAIL
+
+
+def test_an_interpreted_kernel_is_held_to_all_other_numbers(interpreter: pytest.MonkeyPatch) -> None:
+    """A tenth too much is broken under the interpreter, too, and so are other dtypes' subnormal numbers."""
+    del interpreter
+    assert settled("values/pointwise", interpreted(lambda p, x: term(p, x) * 1.1)).verdict is Verdict.FAIL
+    lost = Sketch(target=(Space.PROBABILITY,), term=lambda p, x: term(np.where(p < 2e-38, 0, p), x))
+    assert settled("values/extreme", subject(lost, dtype="float32")).verdict is Verdict.FAIL

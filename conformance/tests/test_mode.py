@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -11,13 +12,15 @@ from kl_cases.problems import Profile
 from kl_conformance import catalogue, registry
 from kl_conformance.cell import Cell
 from kl_conformance.frameworks.numpy import NumPy
-from kl_conformance.implementation import Implementation
-from kl_conformance.mode import EAGER, modes, ran, spared
-from kl_conformance.plan import Planned, Selection
+from kl_conformance.implementation import Call, Implementation, Modules
+from kl_conformance.mode import CHAPTERS, EAGER, modes, ran, spared
+from kl_conformance.plan import Planned, Selection, columns
+from kl_conformance.questions import questions
 from kl_conformance.session import Session
 from kl_conformance.sketch import Sketch
 from kl_conformance.subject import Subject
 from kl_conformance.transform import Function, Transform
+from kl_reference.dtype import Dtype
 from kl_reports.result import Column, Result, Verdict
 from kl_trials.asked import MODULES
 
@@ -109,3 +112,108 @@ def test_a_compiled_column_is_asked_what_compiling_can_change() -> None:
     result = Session(Selection(profile=Profile.QUICK)).settle(cell)
     assert result.verdict is Verdict.UNSUPPORTED
     assert "column eager" in result.detail
+
+
+def test_old_arguments_are_asked_of_calls_as_they_are_made() -> None:
+    """What Python reads once, when a call is compiled, is no question for the compiled call."""
+    assert settled(Compiling(), "reductions/legacy").verdict is Verdict.UNSUPPORTED
+    eager = Subject(sketch(), Compiling(), MODULES, replace(COLUMN, mode=EAGER))
+    assert (
+        Cell(catalogue.requirement("reductions/legacy"), eager, Profile.QUICK).settle().verdict
+        is Verdict.PASS
+    )
+
+
+class Slow(Compiling):
+    """A compiler that takes seconds for every shape."""
+
+    unhurried = frozenset({Transform.COMPILED})
+
+
+def sizes(framework: Compiling, chapter: str, profile: Profile) -> set[tuple[int, ...]]:
+    """Return the shapes of all that a compiled column is asked in one chapter."""
+    own = Subject(ran(sketch(), framework, MODULES, "fast"), framework, MODULES, COLUMN)
+    asked = (pair for each in catalogue.CHAPTERS[chapter] for pair, _ in questions(each, own, profile))
+    return {each.values.shape for pair in asked for each in (pair.p, pair.q)}
+
+
+def test_what_a_compiler_rules_out_is_not_asked() -> None:
+    """torch.compile differentiates once and backwards; the other derivatives are not asked of what it compiled."""
+    own = registry.implementation("torch.nn.functional.kl_div")
+    framework = registry.framework("torch")
+    column = replace(COLUMN, implementation=own.name, framework="torch", dtype="float32", mode="compile")
+    for mode, asked in (("compile", False), (EAGER, True)):
+        subject = Subject(
+            ran(own, framework, Modules(), mode), framework, Modules(), replace(column, mode=mode)
+        )
+        for name in ("gradients/second-order", "gradients/forward-mode"):
+            assert (catalogue.requirement(name).applies(subject) is None) is asked
+        assert catalogue.requirement("gradients/model").applies(subject) is None
+
+
+def test_where_a_shape_takes_seconds_few_are_asked_in_haste() -> None:
+    """A slow compiler is asked fewer shapes than a fast one in the quick profile, and as many in the thorough one."""
+    for chapter in CHAPTERS:
+        few, many = (sizes(framework, chapter, Profile.QUICK) for framework in (Slow(), Compiling()))
+        assert few < many
+        assert {(3, 5), (8, 31)} & few, chapter
+        assert sizes(Slow(), chapter, Profile.THOROUGH) == sizes(Compiling(), chapter, Profile.THOROUGH)
+
+
+def test_what_decides_nothing_is_asked_in_other_dtypes_cases() -> None:
+    """A compiled column is spared the cases of other dtypes only where its own can break a requirement."""
+    requirement = replace(catalogue.requirement("gradients/boundary"), families=())
+    framework = Compiling()
+    subject = Subject(ran(sketch(), framework, MODULES, "fast"), framework, MODULES, COLUMN)
+    assert not list(questions(requirement, subject, Profile.QUICK))
+    result = Cell(requirement, subject, Profile.QUICK).settle()
+    assert result.verdict is Verdict.PASS
+    assert result.problems
+
+
+class Settable(NumPy):
+    """NumPy with a setting, and a note of under which one it is asked."""
+
+    set_modes: Mapping[str, frozenset[Dtype]] = MappingProxyType({"x32": frozenset({Dtype.FLOAT32})})
+
+    def __init__(self) -> None:
+        self.mode = EAGER
+        self.seen: set[tuple[str, str]] = set()
+
+    @contextmanager
+    def under(self, modules: Modules, mode: str) -> Generator[None]:
+        """Set the mode for as long as the region lasts."""
+        before, self.mode = self.mode, mode
+        yield
+        self.mode = before
+
+    def log_softmax(self, modules: Modules, tensor: Any) -> Any:
+        """Note the mode."""
+        self.seen.add(("log_softmax", self.mode))
+        return super().log_softmax(modules, tensor)
+
+
+def test_a_setting_holds_wherever_something_is_asked() -> None:
+    """The call and the log_softmax before it are both made under the setting, and nothing is left of it."""
+    framework = Settable()
+    plain = Sketch().implementation()
+
+    def call(modules: Any, asked: Call) -> Any:
+        framework.seen.add(("call", framework.mode))
+        return plain.call(modules, asked)
+
+    own = ran(replace(plain, call=call), framework, MODULES, "x32")
+    subject = Subject(own, framework, MODULES, replace(COLUMN, dtype="float32", mode="x32"))
+    for name in ("values/pointwise", "values/from-logits"):
+        result = Cell(catalogue.requirement(name), subject, Profile.QUICK).settle()
+        assert result.verdict is Verdict.PASS
+    assert framework.seen == {("call", "x32"), ("log_softmax", "x32")}
+    assert framework.mode == EAGER
+
+
+def test_jax_without_float64_has_no_float64_column() -> None:
+    """JAX as it is installed knows three of the four formats, and is asked them in columns of their own."""
+    found = columns(registry.implementation("jax.scipy.special.rel_entr"))
+    assert {each.dtype for each in found if each.mode == "x32"} == {"float32", "float16", "bfloat16"}
+    assert {each.dtype for each in found if each.mode == EAGER} == {dtype.label for dtype in Dtype}
+    assert not Selection(frameworks=("jax",), modes=("x32",), dtypes=("float64",)).columns()

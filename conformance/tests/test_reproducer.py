@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from kl_conformance import plan, registry
 from kl_conformance.brought import FUNCTION, MADE, brought
 from kl_conformance.execution import Seen, execute
+from kl_conformance.libraries import LIBRARIES, NUMPY_LAYOUTS
 from kl_conformance.proving import ALONE, proven, scripted
 from kl_conformance.reproducer import LINES, reproducer
 from kl_conformance.subject import Subject
-from kl_conformance.writing import LIBRARIES, NUMPY_LAYOUTS, runs
+from kl_conformance.writing import runs
 from kl_reference.convention import Formula, Reduction
 from kl_reference.dtype import Dtype
 from kl_reports.result import Column, Result, Run, Verdict

@@ -23,6 +23,8 @@ from kl_reports.result import Run, Verdict
 from kl_trials.command import BROKEN, DYING, FRAMEWORKS, RIGHT, RUDE, SLOW, ask, asking, broken_frameworks
 
 QUICK = ("--profile", "quick", "--dtype", "float32", "--seed", "1", "-o", "run.jsonl.gz")
+# What the main job does not ask, and the module each is of.
+OTHERS = {"paddle": "paddle", "tfp": "tensorflow_probability", "mlx": "mlx", "tinygrad": "tinygrad"}
 OWN = ["run.jsonl.gz"]  # what a run leaves, and all it leaves
 
 
@@ -90,7 +92,7 @@ def test_a_right_kernel_ends_with_0(tmp_path: Path) -> None:
 def test_frameworks_that_fail_to_import_are_missing_and_cost_nobody_else(tmp_path: Path) -> None:
     """Where all are asked, a framework that is not there costs its own cells, each with the reason."""
     fake = broken_frameworks(tmp_path / "fake", "torch", "jax")
-    broken_frameworks(fake, "tensorflow", "paddle", missing=True)
+    broken_frameworks(fake, "tensorflow", *OTHERS.values(), missing=True)
     work = tmp_path / "work"
     work.mkdir()
     done = ask("run", "-k", "values/pointwise", *QUICK, at=work, path=fake)
@@ -101,7 +103,7 @@ def test_frameworks_that_fail_to_import_are_missing_and_cost_nobody_else(tmp_pat
         for each in run.results
         if each.verdict is Verdict.MISSING
     }
-    assert reasons.keys() == {*FRAMEWORKS, "paddle"}
+    assert reasons.keys() == {*FRAMEWORKS, *OTHERS}
     assert "torch fails to import (ImportError: libtorch.so: cannot open" in reasons["torch"]
     assert "tensorflow is not installed" in reasons["tensorflow"]
     for name, reason in reasons.items():

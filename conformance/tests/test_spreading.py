@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from kl_conformance import judge
+from kl_conformance.judgement import Judgement
 from kl_conformance.spreading import Spreading
 from kl_reference.convention import Reduction, Space
 from kl_trials.asked import pair, settled, subject
@@ -16,7 +17,7 @@ from kl_trials.asked import pair, settled, subject
 ROW = pair([0.5, 0.25, 0.25], [0.25, 0.25, 0.5])
 
 
-def moved(step: float) -> judge.Judgement:
+def moved(step: float) -> Judgement:
     """Return the judgement of a sum that lies ``step`` tolerances above the right one."""
     asked = subject()
     evaluation = asked.evaluate(asked.problem(ROW, Reduction.SUM))

@@ -121,7 +121,7 @@ def test_a_failure_of_the_harness_ends_with_3(tmp_path: Path) -> None:
     [
         (
             Selection(frameworks=("nope",)),
-            "unknown framework 'nope'; known: torch, tensorflow, jax, scipy, paddle, numpy",
+            "unknown framework 'nope'; known: torch, tensorflow, jax, scipy, paddle, tfp, mlx, tinygrad, numpy",
         ),
         (Selection(implementations=("nope",)), "unknown implementation 'nope'; known: torch.nn.functional"),
         (Selection(implementations=("nope.py:X",)), "'nope.py' cannot be imported: there is no such file"),
@@ -129,7 +129,7 @@ def test_a_failure_of_the_harness_ends_with_3(tmp_path: Path) -> None:
         (Selection(devices=("nope",)), "unknown device 'nope'; known: cpu, cuda"),
         (Selection(modes=("nope",)), "unknown mode 'nope'; known: eager"),
         (Selection(frameworks=("scipy",), devices=("cuda",)), "can be asked on cpu in float64, float32"),
-        (Selection(), "torch, tensorflow, jax, paddle would share one process"),
+        (Selection(), "torch, tensorflow, jax, paddle, tfp, mlx, tinygrad would share one process"),
         (Selection(frameworks=("jax", "torch")), "torch, jax would share one process"),
     ],
     ids=range(9),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from kl_cases.bits import decode
 from kl_cases.pair import Measure, Pair
 from kl_conformance import judge
-from kl_conformance.judge import Judgement
+from kl_conformance.judgement import Judgement
 from kl_conformance.witness import decode_pair, encode_pair, witness
 from kl_reference.convention import Space
 from kl_reference.dtype import Dtype

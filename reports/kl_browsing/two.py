@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from kl_browsing.made import WITNESS, made
-from kl_reports.compare import Bucket, Comparison, Replayed, Seen, compare, settled
+from kl_reports.change import Bucket, Replayed, Seen, settled
+from kl_reports.compare import Comparison, compare
 from kl_reports.result import Fixed, Header, Result, Run, Verdict
 from kl_reports.spread import Spread
 

@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from kl_reports.compare import Bucket, Change, Comparison
+from kl_reports.change import Bucket, Change
+from kl_reports.compare import Comparison
 from kl_reports.digest import LIMIT, escaped
 from kl_reports.line import plain
 from kl_reports.number import encode

@@ -10,8 +10,9 @@ from typing import Any
 from jinja2 import Environment
 from markupsafe import Markup
 
+from kl_reports.change import Bucket, Change
 from kl_reports.chart import Chart, charts, compared
-from kl_reports.compare import Bucket, Change, Comparison
+from kl_reports.compare import Comparison
 from kl_reports.comparison import QUIET, TOLD
 from kl_reports.drilldown import drilldown
 from kl_reports.exchange import put

@@ -36,7 +36,7 @@ def screen(run: Run, cause: str = "") -> str:
 
     ``cause`` is the likely cause of what is broken, a sentence; empty where none is known.
     """
-    blocks = (_verdict(run, cause), _asked(run), _chapters(run), *_findings(run), _rest(run))
+    blocks = (_verdict(run, cause), _asked(run), _chapters(run), _permitted(run), *_findings(run), _rest(run))
     words = ["\n".join(map(_folded, block)) for block in map(list, blocks) if block]
     return "\n\n".join([*words, *_script(run)]) + "\n"
 
@@ -128,6 +128,18 @@ def _chapters(run: Run) -> Iterator[str]:
             f"  {glyph} {one_line(chapter.name):11} {chapter.held}/{chapter.asked} held"
             + (f"; broken: {names}" if chapter.broken else "")
         )
+
+
+def _permitted(run: Run) -> Iterator[str]:
+    """Yield what was seen that is no fault of the kernel's own, and why; each reason once."""
+    reasons = dict[str, dict[str, None]]()
+    for result in run.results:
+        if result.verdict is Verdict.EXPECTED:
+            reasons.setdefault(result.detail, {})[result.requirement] = None
+    for reason, requirements in list(reasons.items())[:TOLD]:
+        yield f"  – {one_line(listed(list(requirements), 6))}: {one_line(reason, 400)}"
+    if len(reasons) > TOLD:
+        yield f"  – … and {count(len(reasons) - TOLD, 'reason')} more, in the run file and on the page."
 
 
 def _findings(run: Run) -> Iterator[Iterator[str]]:

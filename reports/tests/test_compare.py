@@ -9,16 +9,8 @@ from typing import Any
 import pytest
 
 from kl_browsing.made import WITNESS, header, result
-from kl_reports.compare import (
-    Bucket,
-    Change,
-    IncomparableError,
-    Replayed,
-    Seen,
-    compare,
-    differences,
-    settled,
-)
+from kl_reports.change import Bucket, Change, Replayed, Seen, settled
+from kl_reports.compare import IncomparableError, compare, differences
 from kl_reports.comparison import as_json, commands, exit_code, markdown, text
 from kl_reports.result import Column, Fixed, Header, Result, Run, Verdict
 

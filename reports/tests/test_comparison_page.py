@@ -15,7 +15,8 @@ import pytest
 from kl_browsing.chromium import Browser
 from kl_browsing.tree import Node, Tree
 from kl_browsing.two import compared
-from kl_reports.compare import Bucket, Comparison, compare
+from kl_reports.change import Bucket
+from kl_reports.compare import Comparison, compare
 from kl_reports.comparison_page import comparison_page, write_comparison_page
 from kl_reports.exchange import RunFileError
 from kl_reports.result import Run

@@ -1,10 +1,11 @@
-"""JAX: its arrays, with float64 enabled, vjp, jvp, vmap and jit."""
+"""JAX: its arrays, with float64 enabled or not, vjp, jvp, vmap and jit."""
 
 from __future__ import annotations
 
 import importlib
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -20,7 +21,7 @@ from kl_reference.problem import Operand
 
 
 class Jax(Framework):
-    """Arrays of JAX, dispatched operation by operation (eager), with float64 enabled."""
+    """Arrays of JAX, dispatched operation by operation; float64 is enabled but in mode ``x32``, JAX's own default."""
 
     name = "jax"
     devices = ("cpu", "cuda")
@@ -28,10 +29,11 @@ class Jax(Framework):
     transforms = frozenset(Transform) - {Transform.AUTOCAST, Transform.INFERENCE}
     compilers = ("jax.jit",)
     compiled_modes = MappingProxyType({"jit": "jax.jit"})
+    set_modes = MappingProxyType({"x32": frozenset(Dtype) - {Dtype.FLOAT64}})
 
     def load(self) -> Modules:
         """Import JAX, and enable float64; Keras, where it is asked for, is to run on it."""
-        os.environ.setdefault("KERAS_BACKEND", self.name)
+        os.environ.setdefault("KERAS_BACKEND", Jax.name)
         jax = importlib.import_module("jax")
         jax.config.update("jax_enable_x64", True)
         return Modules({"jax": jax, "jnp": jax.numpy})
@@ -41,6 +43,17 @@ class Jax(Framework):
         if device == "cuda" and not any(d.platform == "gpu" for d in modules.jax.devices()):
             return f"jax {modules.jax.__version__} sees no GPU on this machine"
         return Framework.absent(self, modules, device)
+
+    def under(self, modules: Modules, mode: str) -> AbstractContextManager[Any]:
+        """Disable float64 in mode ``x32``."""
+        if mode not in self.set_modes:
+            return nullcontext()
+        jax = modules.jax
+        if hasattr(jax, "enable_x64"):
+            region: AbstractContextManager[Any] = jax.enable_x64(False)
+        else:  # before 0.8
+            region = importlib.import_module("jax.experimental").disable_x64()
+        return region
 
     def profile(self, dtype: Dtype, device: str) -> Profile:
         """Return the default profile; XLA's CPU threads flush subnormals, float16 computes in float32."""

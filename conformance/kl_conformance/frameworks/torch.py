@@ -35,6 +35,13 @@ class Torch(Framework):
     compilers = ("torch.compile",)
     compiled_modes = MappingProxyType({"compile": "torch.compile"})
     unhurried = frozenset({Transform.COMPILED})
+    uncompiled = MappingProxyType(
+        {
+            # https://github.com/pytorch/pytorch/issues/91469 and /128711
+            Transform.CURVATURE: "torch.compile does not support double backward",
+            Transform.TANGENT: "torch.func.jvp takes no compiled function: it is to be compiled itself",
+        }
+    )
 
     def load(self) -> Modules:
         """Import torch; Keras, where it is asked for, is to run on it."""

@@ -14,7 +14,7 @@ from packaging.specifiers import SpecifierSet
 from kl_cases.pair import Pair
 from kl_conformance import judge
 from kl_conformance.implementation import Spelling, Weighting, covers
-from kl_conformance.judge import Judgement, Mask
+from kl_conformance.judgement import Judgement, Mask
 from kl_conformance.requirement import Level, Requirement
 from kl_conformance.requirements.values import KL_DIV_LOSS
 from kl_conformance.sketch import Sketch, weigh
@@ -112,7 +112,11 @@ def _tensor(subject: Subject, values: NDArray[Any]) -> Any:
 
 
 def _has_legacy(subject: Subject) -> str | None:
-    return None if subject.implementation.legacy else "documents no old way of asking for a reduction"
+    if not subject.implementation.legacy:
+        return "documents no old way of asking for a reduction"
+    if subject.compiled:
+        return "old arguments are read, and warned of, before anything is compiled: asked in eager columns"
+    return None
 
 
 def _weighs(subject: Subject) -> str | None:

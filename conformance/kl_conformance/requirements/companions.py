@@ -10,7 +10,8 @@ import numpy as np
 from kl_cases.pair import Pair
 from kl_conformance import judge
 from kl_conformance.implementation import Call
-from kl_conformance.judge import Judgement, Weighed
+from kl_conformance.judge import Weighed
+from kl_conformance.judgement import Judgement
 from kl_conformance.requirement import Applies, Requirement
 from kl_conformance.requirements import scope
 from kl_conformance.requirements.values import KL_DIV_LOSS

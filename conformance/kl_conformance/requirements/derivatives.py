@@ -11,7 +11,7 @@ import numpy as np
 
 from kl_cases.pair import Measure, Pair
 from kl_conformance import judge, transformed
-from kl_conformance.judge import Judgement, Mask
+from kl_conformance.judgement import Judgement, Mask
 from kl_conformance.requirement import Level, Requirement
 from kl_conformance.requirements import scope
 from kl_conformance.requirements.gradients import pattern, upstream_of

@@ -12,7 +12,7 @@ import numpy as np
 from kl_cases.pair import Measure, Pair
 from kl_conformance import judge
 from kl_conformance.implementation import Call
-from kl_conformance.judge import Judgement
+from kl_conformance.judgement import Judgement
 from kl_conformance.requirement import Level, Requirement
 from kl_conformance.requirements import scope
 from kl_conformance.requirements.values import KL_DIV_LOSS

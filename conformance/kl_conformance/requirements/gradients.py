@@ -9,7 +9,7 @@ import numpy as np
 
 from kl_cases.pair import Measure, Pair
 from kl_conformance import judge
-from kl_conformance.judge import Judgement
+from kl_conformance.judgement import Judgement
 from kl_conformance.posing import ordinary
 from kl_conformance.requirement import Applies, Check, Requirement
 from kl_conformance.requirements import scope

@@ -13,7 +13,8 @@ from kl_cases.family import probabilities
 from kl_cases.pair import Measure, Pair
 from kl_cases.pair import product as product_of
 from kl_conformance import judge
-from kl_conformance.judge import Judgement, Weighed
+from kl_conformance.judge import Weighed
+from kl_conformance.judgement import Judgement
 from kl_conformance.posing import ordinary
 from kl_conformance.requirement import Level, Requirement
 from kl_conformance.requirements import scope

@@ -11,7 +11,8 @@ import numpy as np
 from kl_cases.family import Shape
 from kl_cases.pair import Measure, Pair
 from kl_conformance import judge
-from kl_conformance.judge import Judgement, Weighed
+from kl_conformance.judge import Weighed
+from kl_conformance.judgement import Judgement
 from kl_conformance.posing import ordinary
 from kl_conformance.requirement import Check, Requirement
 from kl_conformance.requirements import scope

@@ -11,7 +11,7 @@ import numpy as np
 from kl_cases.pair import Pair
 from kl_conformance import judge, registry, transformed
 from kl_conformance.implementation import Mixing
-from kl_conformance.judge import Judgement
+from kl_conformance.judgement import Judgement
 from kl_conformance.listening import listening, taken
 from kl_conformance.requirement import Level, Requirement
 from kl_conformance.requirements import scope

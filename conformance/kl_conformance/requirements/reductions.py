@@ -9,7 +9,8 @@ import numpy as np
 
 from kl_cases.pair import Measure, Pair
 from kl_conformance import judge
-from kl_conformance.judge import Judgement, Weighed
+from kl_conformance.judge import Weighed
+from kl_conformance.judgement import Judgement
 from kl_conformance.requirement import Check, Level, Requirement
 from kl_conformance.requirements import scope
 from kl_conformance.requirements.values import KL_DIV_LOSS, lies

@@ -9,7 +9,7 @@ import numpy as np
 
 from kl_cases.pair import Pair
 from kl_conformance import judge
-from kl_conformance.judge import Judgement
+from kl_conformance.judgement import Judgement
 from kl_conformance.requirement import Requirement
 from kl_conformance.requirements import scope
 from kl_conformance.requirements.support import probabilities

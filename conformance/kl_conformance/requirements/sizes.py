@@ -13,7 +13,7 @@ from kl_cases.pair import Measure, Pair
 from kl_cases.problems import ODD
 from kl_conformance import judge
 from kl_conformance.implementation import LARGE, AbsentError, Output
-from kl_conformance.judge import Judgement
+from kl_conformance.judgement import Judgement
 from kl_conformance.remembered import reference
 from kl_conformance.requirement import Requirement
 from kl_conformance.requirements import scope

@@ -8,7 +8,7 @@ import numpy as np
 
 from kl_cases.pair import Pair
 from kl_conformance import judge
-from kl_conformance.judge import Judgement, Mask
+from kl_conformance.judgement import Judgement, Mask
 from kl_conformance.remembered import reference
 from kl_conformance.requirement import Check, Level, Requirement
 from kl_conformance.requirements import scope
@@ -152,7 +152,7 @@ def negative_target(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     yield judge.holds(asked, fine, "a negative probability gave a plausible number")
 
 
-def _folded(elements: judge.Mask, problem: Problem) -> judge.Mask:
+def _folded(elements: Mask, problem: Problem) -> Mask:
     """Return, for each element of the answer, whether any that it is made of is meant."""
     if problem.reduction is Reduction.TERMS:
         return elements

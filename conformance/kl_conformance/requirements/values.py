@@ -9,7 +9,7 @@ import numpy as np
 
 from kl_cases.pair import Measure, Pair
 from kl_conformance import judge
-from kl_conformance.judge import Judgement
+from kl_conformance.judgement import Judgement
 from kl_conformance.remembered import reference
 from kl_conformance.requirement import Check, Level, Requirement
 from kl_conformance.requirements import scope
@@ -17,6 +17,7 @@ from kl_conformance.requirements.support import probabilities
 from kl_conformance.sketch import Array, Sketch, log_term, reduce, term
 from kl_conformance.subject import Subject
 from kl_reference.convention import Formula, Reduction, Side, Space
+from kl_reference.problem import Problem
 
 SINGLES = 8  # terms of a pair that are asked one call each
 EVERYDAY = ("dirichlet-flat", "dirichlet-sparse", "dirichlet-dense", "power-law", "peaked-logits")
@@ -82,13 +83,26 @@ def dtype_range(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         if problem.reduction in scope.SUMS and problem.reduction is not Reduction.ROWS:
             # A mean is divided only when everything has been added up.
             scale = reference(replace(problem, reduction=Reduction.SUM)).scale
-        if problem.formula is Formula.GENERALISED:  # p·log(p/q) may leave the range before p brings it back
-            scale = reference(replace(problem, formula=Formula.PLAIN)).scale
-        within = np.broadcast_to(scale.magnitude < subject.dtype.largest, asked.got.shape)
+        largest, masses = subject.dtype.largest, np.zeros(())
+        if (
+            problem.formula is Formula.GENERALISED
+        ):  # any of p·log(p/q), p and q may leave it before the others do
+            scale, masses = reference(replace(problem, formula=Formula.PLAIN)).scale, _masses(problem)
+        within = np.broadcast_to((scale.magnitude < largest) & (masses < largest), asked.got.shape)
         if problem.reduction is Reduction.TERMS and problem.formula is not Formula.GENERALISED:
             yield judge.lies(asked)
         elif within.any():
             yield judge.inside(asked, within)
+
+
+def _masses(problem: Problem) -> Array:
+    """Return Σp or Σq, whichever is larger, of the classes that one element of the answer is made of."""
+    sides = np.stack(probabilities(problem))
+    if problem.reduction is Reduction.TERMS:
+        return np.asarray(sides.max(0))
+    axis = problem.axis if problem.reduction is Reduction.ROWS else tuple(range(-len(problem.shape), 0))
+    with np.errstate(over="ignore"):
+        return np.asarray(sides.sum(axis).max(0))
 
 
 def _naive_logits(p: Array, logits: Array) -> Array:
@@ -219,6 +233,7 @@ REQUIREMENTS = (
         reason="p·log p overflows where p·(log p − log q) does not, and ∞ − ∞ is NaN.",
         link="https://github.com/pytorch/pytorch/issues/51910",
         check=dtype_range,
+        revision=2,
         applies=scope.both(scope.unclipped, scope.unnormalised),
         families=("largest",),
         miniature=Sketch(term=lambda p, lq: p * np.log(p) - p * lq),

@@ -1,0 +1,94 @@
+"""tinygrad: its tensors on the CPU, each kernel of which clang compiles."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kl_conformance.implementation import Call, Framework, Modules, Output
+from kl_conformance.transform import Function, Pullback, Transform
+from kl_reference.dtype import Dtype
+from kl_reference.precision import Profile, Summation
+from kl_reference.problem import Operand
+
+
+class Tinygrad(Framework):
+    """Tensors of tinygrad, which are computed when they are looked at."""
+
+    name = "tinygrad"
+    compiles = True
+    transforms = frozenset({Transform.TOGETHER, Transform.LATER, Transform.CURVATURE})
+
+    def load(self) -> Modules:
+        """Import tinygrad, and have it work on the CPU."""
+        os.environ.setdefault("DEV", "CPU")
+        return Modules({"tinygrad": importlib.import_module("tinygrad")})
+
+    def profile(self, dtype: Dtype, device: str) -> Profile:
+        """Return the default profile, but for exp, and for sums, which are added up in any order.
+
+        exp x is 2^(x·log₂ e), and errs by the rounding of x·log₂ e and of log₂ e itself: less than 1.75·|x| u.
+
+        Source: https://github.com/tinygrad/tinygrad/blob/master/tinygrad/mixin/elementwise.py
+        """
+        del device
+        steepness = 0.0 if dtype in {Dtype.FLOAT16, Dtype.BFLOAT16} else 1.75
+        return replace(Profile.of(dtype), summation=Summation.ANY, steepness=steepness)
+
+    def tensor(self, modules: Modules, operand: Operand, device: str, layout: str) -> Any:
+        """Hand an operand over, computed; a tensor's strides are not its user's to choose."""
+        return self.raw(modules, operand.values, device).cast(operand.dtype.label).contiguous().realize()
+
+    def raw(self, modules: Modules, values: NDArray[Any], device: str) -> Any:
+        """Hand a NumPy array over in its own dtype."""
+        return modules.tinygrad.Tensor(np.array(values), device=device.upper())
+
+    def led(self, modules: Modules, tensor: Any, rows: int, fill: float) -> Any:
+        """Return a tensor behind so many rows of one number."""
+        full = modules.tinygrad.Tensor.full
+        return full((rows, *tensor.shape[1:]), fill, dtype=tensor.dtype, device=tensor.device).cat(tensor)
+
+    def output(self, modules: Modules, tensor: Any) -> Output:
+        """Take a tensor back."""
+        values = tensor.cast("float64").numpy()
+        name = str(tensor.dtype.name)
+        known = {"double": "float64", "float": "float32", "half": "float16", "__bf16": "bfloat16"}
+        return Output(np.asarray(values, dtype=np.float64), known.get(name, name))
+
+    def pullback(
+        self, modules: Modules, function: Function, tensors: Sequence[Any], *, again: bool = False
+    ) -> Pullback:
+        """Ask ``Tensor.gradient``; what it is made of is kept as long as the answer is."""
+        del again
+        result = function(*tensors)
+
+        def backward(upstream: Any) -> Sequence[Any]:
+            seed = result.ones_like() if upstream is None else upstream.cast(result.dtype)
+            found: Sequence[Any] = result.gradient(*tensors, gradient=seed)
+            return found
+
+        return backward
+
+    def curvature(
+        self, modules: Modules, function: Function, tensor: Any, direction: Any, upstream: Any
+    ) -> Any:
+        """Differentiate reverse mode by reverse mode."""
+
+        def gradient(inner: Any) -> Any:
+            return self.differentiate(modules, function, inner, upstream)
+
+        return self.differentiate(modules, gradient, tensor, direction)
+
+    def log_softmax(self, modules: Modules, tensor: Any) -> Any:
+        """Ask ``Tensor.log_softmax``."""
+        return tensor.log_softmax(-1)
+
+    def cross_entropy(self, modules: Modules, call: Call) -> Any:
+        """Ask ``Tensor.cross_entropy``, whose classes lie on the second axis."""
+        return call.model.transpose(1, -1).cross_entropy(call.target.transpose(1, -1), reduction="none")

@@ -1,0 +1,130 @@
+"""What a recorded deviation may speak of: the numbers of a problem, and readings of the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from kl_conformance import judge
+from kl_conformance.judgement import Judgement
+from kl_conformance.predicate import Predicate
+from kl_conformance.remembered import reference
+from kl_conformance.subject import Subject
+from kl_reference.convention import Reduction, Space
+from kl_reference.problem import Operand, Problem
+
+# What a region may speak of: one element's numbers, and the problem's sizes and format.
+REGION_NAMES = frozenset(
+    {"p", "q", "log_p", "log_q", "log_target", "target_classes", "model_classes"}
+    | {
+        "model_length",
+        "result_length",
+        "offset",
+        "total",
+        "least_normal",
+        "least_subnormal",
+        "largest",
+        "roundoff",
+    }
+)
+# What is given instead: the answer itself, and whether it is the right one under another reading.
+INSTEAD_NAMES = frozenset(
+    {"got", "right", "allowed", "p", "offset", "roundoff", "least_subnormal", "least_normal"}
+    | {"no_error", "unhelpful_error", "clipped", "divided_by_batch", "divided_by_model"}
+)
+
+
+def elements(problem: Problem, region: Predicate) -> Mapping[str, Any]:
+    """Return what a region may speak of: arrays of the problem's broadcast shape, and single numbers."""
+    dtype = problem.target.dtype
+    named: dict[str, Any] = {
+        "log_target": problem.target.space is not Space.PROBABILITY,
+        "least_normal": dtype.least_normal,
+        "least_subnormal": dtype.least_subnormal,
+        "largest": dtype.largest,
+        "roundoff": dtype.roundoff,
+        "target_classes": _last(problem.target.values),
+        "model_classes": _last(problem.model.values),
+        "model_length": _first(problem.model.values),
+    }
+    sides = [*_both(problem.target, problem), *_both(problem.model, problem)]
+    try:
+        sides = list(np.broadcast_arrays(*sides))
+    except ValueError:  # shapes that do not broadcast are the question of chapter errors
+        pass
+    else:
+        named["result_length"] = _first(sides[0])
+    named["offset"] = np.maximum(_offset(problem.target, problem.axis), _offset(problem.model, problem.axis))
+    if "total" in region.text:
+        named["total"] = reference(replace(problem, reduction=Reduction.SUM)).value
+    return named | dict(zip(("p", "log_p", "q", "log_q"), sides, strict=True))
+
+
+def _both(operand: Operand, problem: Problem) -> tuple[Any, Any]:
+    """Return an operand as probabilities and as their logarithms, normalised where the Convention says so."""
+    values = operand.values.astype(np.float64)
+    with np.errstate(all="ignore"):
+        if operand.space is not Space.PROBABILITY:
+            if operand.space is Space.LOGITS:
+                values = values - np.logaddexp.reduce(values, axis=problem.axis, keepdims=True)
+            return np.exp(values), values
+        logs = np.log(values)
+        if problem.normalise:
+            # In logarithms: the quotient itself may underflow in float64 as well.
+            logs = logs - np.log(values.sum(problem.axis, keepdims=True))
+            values = np.exp(logs)
+        return values, logs
+
+
+def _offset(operand: Operand, axis: int) -> Any:
+    """Return how far a row of logits lies from normalised ones, |logsumexp|; 0 for what is no logit."""
+    if operand.space is not Space.LOGITS:
+        return np.zeros(())
+    with np.errstate(all="ignore"):
+        wide = operand.values.astype(np.float64)
+        return np.abs(np.logaddexp.reduce(wide, axis=axis, keepdims=True))
+
+
+def _last(values: Any) -> int:
+    return values.shape[-1] if values.ndim else 1
+
+
+def _first(values: Any) -> int:
+    return values.shape[0] if values.ndim else 1
+
+
+def answers(judgement: Judgement, subject: Subject, instead: Predicate) -> Mapping[str, Any]:
+    """Return what is given instead may be said in; readings are computed only where they are spoken of."""
+    problem, profile = judgement.problem, subject.profile
+    named: dict[str, Any] = {
+        "got": judgement.got,
+        "right": judgement.right,
+        "no_error": judgement.raised is False,
+        "unhelpful_error": judgement.unhelpful,
+    }
+    dtype = subject.dtype
+    named |= {
+        "allowed": judgement.allowed,
+        "roundoff": dtype.roundoff,
+        "least_subnormal": dtype.least_subnormal,
+        "least_normal": dtype.least_normal,
+    }
+    named["p"] = _both(problem.target, problem)[0]
+    if "offset" in instead.text:
+        sides = (_offset(each, problem.axis) for each in (problem.target, problem.model))
+        named["offset"] = float(np.max([np.max(side, initial=0.0) for side in sides]))
+    clip = subject.convention.clip
+    if "clipped" in instead.text:
+        clipped = problem if clip is None else replace(problem, clip=clip)
+        named["clipped"] = judge.fits(judgement, clipped, profile)
+    if "divided_by_batch" in instead.text:
+        rescaled = replace(judgement, got=judgement.got * (problem.shape[0] if problem.shape else 1))
+        named["divided_by_batch"] = judge.fits(rescaled, problem, profile)
+    if "divided_by_model" in instead.text:
+        scale = _first(problem.model.values) / max(problem.shape[0], 1)
+        rescaled = replace(judgement, got=judgement.got * scale)
+        named["divided_by_model"] = judge.fits(rescaled, problem, profile)
+    return named
