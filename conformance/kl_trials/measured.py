@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from kl_cases.problems import Recipe, build
-from kl_conformance import catalogue, host, registry
+from kl_conformance import catalogue, host, note, registry
 from kl_conformance.plan import Planned
 from kl_conformance.subject import Subject
 from kl_conformance.worker import SUITE
@@ -116,10 +116,11 @@ def main(folder: Path, asked: Question) -> None:
     """Ask in this process, and write down what it took."""
     watch = Stopwatch()
     put(watch)
-    thinned, file = Thinned(asked), folder / "run.jsonl.gz"
+    thinned, file, page = Thinned(asked), folder / "run.jsonl.gz", folder / "page.note"
+    note.lay(page)
     arguments: Sequence[str] = [
         *("--pyargs", "kl_conformance.suite", "-c", str(SUITE / "pytest.ini"), "-p", "kl_conformance.plugin"),
-        *("-q", "--kl-seed=1", f"--run-file={file}", *asked.options),
+        *("-q", "--kl-seed=1", f"--run-file={file}", f"--kl-note={page}", *asked.options),
     ]
     watch.enter(Part.REST)
     pytest.main(list(arguments), plugins=[thinned])
