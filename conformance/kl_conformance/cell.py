@@ -161,7 +161,7 @@ class Cell:
         return self._held() if self.tally.excused is None else self._follows(*self.tally.excused)
 
     def _fixed(self) -> Iterator[tuple[Pair, str | None]]:
-        """Yield the fixed problems, and where they decide nothing the cases left out for their dtype."""
+        """Yield the fixed problems, and where they decide nothing the cases that were left out."""
         yield from questions(self.requirement, self.subject, self.profile)
         if not (self.tally.decisive or self.tally.excused):
             yield from other_cases(self.requirement, self.subject, self.profile)

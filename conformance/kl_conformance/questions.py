@@ -55,8 +55,8 @@ def questions(
     requirement: Requirement, subject: Subject, profile: Profile
 ) -> Iterator[tuple[Pair, str | None]]:
     """Yield the fixed problems of a requirement, the corpus with the ids of its cases first, then the grid."""
-    for case in _cases(requirement, subject, profile):
-        if _own(subject, case, profile):
+    for case in cases_for(requirement.id):
+        if _affords(requirement, subject, case, profile):
             yield question(case), f"{case.chapter}/{case.id}"
     for name in requirement.families:
         for shape in shapes(requirement, subject, profile):
@@ -66,9 +66,9 @@ def questions(
 
 
 def other_cases(requirement: Requirement, subject: Subject, profile: Profile) -> Iterator[tuple[Pair, str]]:
-    """Yield the cases of other dtypes that are asked only where the fixed problems decide nothing."""
-    for case in _cases(requirement, subject, profile):
-        if not _own(subject, case, profile):
+    """Yield the cases of other dtypes and shapes, asked only where the fixed problems decide nothing."""
+    for case in cases_for(requirement.id):
+        if not _affords(requirement, subject, case, profile):
             yield question(case), f"{case.chapter}/{case.id}"
 
 
@@ -100,24 +100,18 @@ def problem_set(requirement: Requirement, profile: Profile) -> str:
     return digest.hexdigest()
 
 
-def _own(subject: Subject, case: Case, profile: Profile) -> bool:
-    """Whether a case is asked in any event: where each new shape is compiled, only in the dtype it was met in."""
-    return (
-        not subject.compiles
-        or profile is Profile.THOROUGH
-        or case.dtype is None
-        or case.dtype is subject.dtype
-    )
+def _affords(requirement: Requirement, subject: Subject, case: Case, profile: Profile) -> bool:
+    """Whether a case is asked in any event: where each new shape is compiled, only in the dtype it was met in.
 
-
-def _cases(requirement: Requirement, subject: Subject, profile: Profile) -> Iterator[Case]:
-    """Yield a requirement's cases; where a shape takes seconds, in every reduction or by every side, of few shapes."""
-    for case in cases_for(requirement.id):
-        if _hurries(subject, profile) and requirement.chapter not in NUMBERS:
-            pair = question(case)
-            if not {pair.p.values.shape, pair.q.values.shape} <= set(FEW):
-                continue
-        yield case
+    Where that takes seconds, too, and in every reduction or by every side, only in one of few shapes.
+    """
+    if not subject.compiles or profile is Profile.THOROUGH:
+        return True
+    if _hurries(subject, profile) and requirement.chapter not in NUMBERS:
+        pair = question(case)
+        if not {pair.p.values.shape, pair.q.values.shape} <= set(FEW):
+            return False
+    return case.dtype in {None, subject.dtype}
 
 
 def _hurries(subject: Subject, profile: Profile) -> bool:
