@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from kl_conformance.implementation import Call, Framework, Implementation
+from kl_conformance.framework import Framework
+from kl_conformance.implementation import Call, Implementation
 from kl_conformance.remembered import Memory
 from kl_conformance.requirement import Requirement
 from kl_conformance.transform import Transform

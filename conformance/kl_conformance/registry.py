@@ -16,6 +16,7 @@ from pkgutil import iter_modules
 from typing import Any
 
 from kl_conformance import implementations
+from kl_conformance.framework import Framework
 from kl_conformance.frameworks.jax import Jax
 from kl_conformance.frameworks.mlx import Mlx
 from kl_conformance.frameworks.numpy import NumPy
@@ -25,7 +26,7 @@ from kl_conformance.frameworks.tensorflow import TensorFlow
 from kl_conformance.frameworks.tfp import Tfp
 from kl_conformance.frameworks.tinygrad import Tinygrad
 from kl_conformance.frameworks.torch import Torch
-from kl_conformance.implementation import Framework, Implementation
+from kl_conformance.implementation import Implementation
 from kl_conformance.kernel import adapted
 from kl_reference.convention import Convention
 from kl_reference.dtype import Dtype

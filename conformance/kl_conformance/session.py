@@ -12,7 +12,8 @@ from kl_cases.problems import Profile
 from kl_conformance import registry
 from kl_conformance.arithmetic import measure
 from kl_conformance.cell import EXAMPLES, Cell
-from kl_conformance.implementation import AbsentError, Implementation, Modules, unimportable
+from kl_conformance.framework import Modules, unimportable
+from kl_conformance.implementation import AbsentError, Implementation
 from kl_conformance.mode import EAGER, ran, spared
 from kl_conformance.plan import Planned, Selection, is_brief, shape
 from kl_conformance.subject import Subject

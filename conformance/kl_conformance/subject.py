@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from kl_conformance import note, surroundings
-from kl_conformance.implementation import AbsentError, Call, Framework, Implementation, Modules, Output
+from kl_conformance.framework import Framework, Modules, Output
+from kl_conformance.implementation import AbsentError, Call, Implementation
 from kl_conformance.posing import Poser
 from kl_conformance.remembered import Memory, reference, slope
 from kl_conformance.transform import Transform

@@ -11,8 +11,9 @@ from kl_cases.distributions import FAMILIES
 from kl_cases.problems import Profile
 from kl_conformance.catalogue import REQUIREMENTS
 from kl_conformance.cell import Cell
+from kl_conformance.framework import Modules, ones
 from kl_conformance.frameworks.numpy import NumPy
-from kl_conformance.implementation import Implementation, Modules, ones
+from kl_conformance.implementation import Implementation
 from kl_conformance.requirement import Requirement
 from kl_conformance.sketch import Sketch, by_logits, generalised, logits_term
 from kl_conformance.subject import Subject

@@ -11,8 +11,9 @@ from typing import Any
 from kl_cases.problems import Profile
 from kl_conformance import catalogue, registry
 from kl_conformance.cell import Cell
+from kl_conformance.framework import Modules
 from kl_conformance.frameworks.numpy import NumPy
-from kl_conformance.implementation import Call, Implementation, Modules
+from kl_conformance.implementation import Call, Implementation
 from kl_conformance.mode import CHAPTERS, EAGER, modes, ran, spared
 from kl_conformance.plan import Planned, Selection, columns
 from kl_conformance.questions import questions

@@ -12,7 +12,8 @@ import pytest
 
 from kl_cases.problems import Profile
 from kl_conformance import catalogue, plan, registry
-from kl_conformance.implementation import AbsentError, Modules
+from kl_conformance.framework import Modules
+from kl_conformance.implementation import AbsentError
 from kl_conformance.libraries import LIBRARIES
 from kl_conformance.plan import Planned, Selection
 from kl_conformance.session import Session

@@ -11,7 +11,7 @@ import pytest
 from kl_cases.corpus import CHAPTERS, cases
 from kl_conformance import catalogue, plan, registry
 from kl_conformance.expectation import Expectation, recorded
-from kl_conformance.implementation import Modules
+from kl_conformance.framework import Modules
 from kl_conformance.questions import case
 from kl_conformance.subject import Subject
 

@@ -10,8 +10,8 @@ import pytest
 from kl_cases.problems import Profile
 from kl_conformance import catalogue
 from kl_conformance.cell import Cell
+from kl_conformance.framework import LARGE, Modules, ones
 from kl_conformance.frameworks.numpy import NumPy
-from kl_conformance.implementation import LARGE, Modules, ones
 from kl_conformance.sketch import Array, Sketch
 from kl_conformance.subject import Subject
 from kl_reference.convention import Side, Space

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from kl_conformance import registry
-from kl_conformance.implementation import Call, Modules
+from kl_conformance.framework import Modules
+from kl_conformance.implementation import Call
 from kl_reference.convention import Space
 from kl_reference.dtype import Dtype
 

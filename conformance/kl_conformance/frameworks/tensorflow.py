@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kl_conformance.implementation import Call, Framework, Modules, Output
+from kl_conformance.framework import Framework, Modules, Output
+from kl_conformance.implementation import Call
 from kl_conformance.transform import Function, Pullback, Transform
 from kl_reference.dtype import Dtype
 from kl_reference.precision import Profile

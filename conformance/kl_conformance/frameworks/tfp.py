@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 
+from kl_conformance.framework import Modules
 from kl_conformance.frameworks.jax import Jax
-from kl_conformance.implementation import Modules
 
 
 class Tfp(Jax):

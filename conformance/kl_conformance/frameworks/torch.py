@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kl_cases.layouts import LAYOUTS
-from kl_conformance.implementation import AbsentError, Call, Framework, Modules, Output
+from kl_conformance.framework import Framework, Modules, Output
+from kl_conformance.implementation import AbsentError, Call
 from kl_conformance.surroundings import Source
 from kl_conformance.transform import Function, Pullback, Transform
 from kl_reference.dtype import Dtype

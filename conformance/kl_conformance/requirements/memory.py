@@ -14,7 +14,7 @@ import numpy as np
 
 from kl_cases.pair import Pair
 from kl_conformance import judge
-from kl_conformance.implementation import Output
+from kl_conformance.framework import Output
 from kl_conformance.judgement import Judgement
 from kl_conformance.requirement import Level, Requirement
 from kl_conformance.sketch import Array, Sketch
