@@ -101,7 +101,7 @@ def test_a_user_s_file_hides_no_module(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_user_s_profile_is_a_function_of_a_dtype(tmp_path: Path) -> None:
     """Who declares an arithmetic of his own gives a function such as ``Profile.fast``, no profile."""
     lines = (
-        "from kl_conformance.implementation import Implementation"
+        "from kl_conformance.implementation import Implementation",
         "from kl_reference import Convention, Dtype, Profile",
         "own = {'framework': 'numpy', 'package': 'numpy', 'convention': Convention(), 'call': print}",
         "RIGHT = Implementation(name='right', profile=Profile.fast, **own)",
