@@ -50,8 +50,9 @@ class Expectation:
     instead
         What is given there: a predicate of ``got``, ``right``, ``no_error``, ``unhelpful_error`` (one that was
         due, without the names it owes), and of readings under which the answer would be right: ``clipped``
-        (inputs clipped as the Convention says), ``divided_by_batch`` (divided by the result's first axis once
-        more), ``divided_by_model`` (a mean divided by the model's first axis instead of the result's).
+        (inputs clipped as the Convention says), ``clipped_in_single`` (as if they were float32, with limits of
+        that format), ``divided_by_batch`` (divided by the result's first axis once more), ``divided_by_model``
+        (a mean divided by the model's first axis instead of the result's).
     witnesses
         Ids of the corpus cases that show it; each cell spoken of must be shown by one.
     reason, link

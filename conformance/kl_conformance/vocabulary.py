@@ -14,6 +14,7 @@ from kl_conformance.predicate import Predicate
 from kl_conformance.remembered import reference
 from kl_conformance.subject import Subject
 from kl_reference.convention import Reduction, Space
+from kl_reference.dtype import Dtype
 from kl_reference.problem import Operand, Problem
 
 # What a region may speak of: one element's numbers, and the problem's sizes and format.
@@ -33,7 +34,7 @@ REGION_NAMES = frozenset(
 # What is given instead: the answer itself, and whether it is the right one under another reading.
 INSTEAD_NAMES = frozenset(
     {"got", "right", "allowed", "p", "offset", "roundoff", "least_subnormal", "least_normal"}
-    | {"no_error", "unhelpful_error", "clipped", "divided_by_batch", "divided_by_model"}
+    | {"no_error", "unhelpful_error", "clipped", "clipped_in_single", "divided_by_batch", "divided_by_model"}
 )
 
 
@@ -120,6 +121,13 @@ def answers(judgement: Judgement, subject: Subject, instead: Predicate) -> Mappi
     if "clipped" in instead.text:
         clipped = problem if clip is None else replace(problem, clip=clip)
         named["clipped"] = judge.fits(judgement, clipped, profile)
+        if "clipped_in_single" in instead.text:  # the limits are rounded to the format of the operands
+            target, model = (
+                replace(each, values=each.values.astype(np.float32), dtype=Dtype.FLOAT32)
+                for each in (problem.target, problem.model)
+            )
+            single = replace(clipped, target=target, model=model)
+            named["clipped_in_single"] = judge.fits(judgement, single, profile)
     if "divided_by_batch" in instead.text:
         rescaled = replace(judgement, got=judgement.got * (problem.shape[0] if problem.shape else 1))
         named["divided_by_batch"] = judge.fits(rescaled, problem, profile)

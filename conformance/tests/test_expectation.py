@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from kl_conformance import judge
 from kl_conformance.expectation import Expectation, ExpectationError, load
+from kl_conformance.implementation import Call, Implementation
 from kl_conformance.sketch import Array, Sketch, term
 from kl_conformance.subject import Subject
-from kl_reference.convention import Reduction, Space
+from kl_reference.convention import Convention, Reduction, Space
 from kl_reports.result import Column, Result, Verdict
 from kl_trials.asked import pair, settled, subject
 
@@ -163,6 +166,26 @@ def test_a_row_s_sum_is_explained_by_what_is_in_that_row() -> None:
     kinds = {"rows": Reduction.ROWS}
     asked = subject(Sketch(term=masked_nan, reductions=kinds, default="rows"))
     assert explained(entry(), asked, Reduction.ROWS) == [True, False]
+
+
+@pytest.mark.parametrize(("limit", "reading"), [(np.float32, "clipped_in_single"), (np.float16, "clipped")])
+def test_a_limit_is_rounded_to_the_format_it_is_kept_in(limit: type[np.floating[Any]], reading: str) -> None:
+    """Where q = 0 is clipped to 1e-7 the answer is another than where the limit is float16's, 1.19e-7."""
+
+    def clipped(modules: object, call: Call) -> NDArray[np.float16]:
+        p, q = (np.maximum(each.astype(np.float32), limit(1e-7)) for each in (call.target, call.model))
+        return np.asarray(p * np.log(p / q), np.float16)
+
+    spaces = (Space.PROBABILITY,)
+    convention = Convention(target=spaces, model=spaces, clip=(1e-7, 1.0))
+    asked = subject(Implementation("sketch", "numpy", "numpy", convention, clipped), "float16")
+    problem = asked.problem(pair([0.5, 0.5], [0.0, 1.0]), mathematical=True)
+    judgement = judge.lies(asked.evaluate(problem))
+    read = {
+        name: entry(region='"q == 0"', instead=f'"{name}"').explains(judgement, asked).tolist()
+        for name in ("clipped", "clipped_in_single")
+    }
+    assert read == {name: [name == reading, False] for name in read}
 
 
 @pytest.fixture
