@@ -56,10 +56,8 @@ def ran(implementation: Implementation, framework: Framework, modules: Any, mode
         function = functions.get(_form(asked), lambda: framework.compiled(modules, compiler, plain))
         return function(asked.target, asked.model)
 
-    lacks, refuses = (
-        {**implementation.lacks, **framework.uncompiled},
-        implementation.refuses | framework.given_up,
-    )
+    lacks = {**implementation.lacks, **framework.uncompiled}
+    refuses = implementation.refuses | framework.given_up
     return replace(implementation, call=call, lacks=lacks, refuses=refuses)
 
 

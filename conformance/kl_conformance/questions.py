@@ -22,7 +22,7 @@ from kl_reference.dtype import Dtype
 
 LONG = (2, 1025)  # the one long shape of the standard profile where every new shape is compiled
 FEW: tuple[Shape, ...] = ((1, 3), (2, 3), (3, 5), (8, 31))  # those of the quick one where that takes seconds
-NUMBERS = ("values", "support")  # chapters asked by few forms of call, so that a shape is compiled seldom
+FEW_FORMS = ("values", "support")  # chapters asked by few forms of call, so that a shape is compiled seldom
 GRID_SEED = 0  # the grid is the same on every run, so that two runs answer the same questions
 
 
@@ -107,7 +107,7 @@ def _affords(requirement: Requirement, subject: Subject, case: Case, profile: Pr
     """
     if not subject.compiles or profile is Profile.THOROUGH:
         return True
-    if _hurries(subject, profile) and requirement.chapter not in NUMBERS:
+    if _hurries(subject, profile) and requirement.chapter not in FEW_FORMS:
         pair = question(case)
         if not {pair.p.values.shape, pair.q.values.shape} <= set(FEW):
             return False

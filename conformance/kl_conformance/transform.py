@@ -67,8 +67,15 @@ class Transformer:
         return self.together(modules, function, (tensor,), upstream)[0]
 
     def curvature(self, modules: Any, function: Function, tensor: Any, direction: Any, upstream: Any) -> Any:
-        """Return the gradient of ``sum(gradient·direction)``, the gradient being that of ``function·upstream``."""
-        raise NotImplementedError(Transform.CURVATURE.value)
+        """Return the gradient of ``sum(gradient·direction)``, the gradient being that of ``function·upstream``.
+
+        Reverse mode by reverse mode, for libraries whose gradients can be differentiated like any other function.
+        """
+
+        def gradient(inner: Any) -> Any:
+            return self.differentiate(modules, function, inner, upstream)
+
+        return self.differentiate(modules, gradient, tensor, direction)
 
     def tangent(self, modules: Any, function: Function, tensor: Any, direction: Any) -> Any:
         """Return the derivative of ``function(tensor)`` along a direction, in forward mode."""

@@ -8,8 +8,8 @@ import pytest
 
 from kl_conformance import plan, registry
 from kl_conformance.reproducer import LINES, reproducer
-from kl_reference.convention import Formula, Reduction
 from kl_reports.result import Column
+from kl_trials.witnessed import witnessed
 
 HALF = {"space": "probability", "shape": [2], "bits": ["f32:3f000000", "f32:3f000000"]}
 LOGITS = {"space": "logits", "shape": [2], "bits": ["f32:00000000", "f32:00000000"]}
@@ -18,23 +18,9 @@ LOGITS = {"space": "logits", "shape": [2], "bits": ["f32:00000000", "f32:0000000
 def script(name: str, mode: str, model: str = "probability") -> str:
     """Return the script of a made-up failure in a column of that mode."""
     own = registry.implementation(name)
-    witness = {
-        "formula": Formula.PLAIN.value,
-        "reduction": Reduction.TERMS.value,
-        "axis": -1,
-        "clip": None,
-        "normalise": False,
-        "dtype": "float32",
-        "layout": "contiguous",
-        "target": HALF,
-        "model": HALF if model == "probability" else LOGITS,
-        "call": f"{name}(target=probability, model={'log-probability' if model == 'logits' else model})",
-        "got": ["f64:3ff0000000000000", "f64:0000000000000000"],
-        "right": ["f64:0000000000000000"] * 2,
-        "allowed": ["f64:3e80000000000000"] * 2,
-        "at": [0],
-        "note": "",
-    }
+    space = "log-probability" if model == "logits" else model
+    call = f"{name}(target=probability, model={space})"
+    witness = witnessed(HALF, HALF if model == "probability" else LOGITS, call)
     column = Column(name, own.framework, "1", "cpu", "float32", mode)
     return reproducer("values/pointwise", column, plan.convention(own), witness)
 

@@ -25,6 +25,7 @@ from kl_reference.convention import Formula, Reduction
 from kl_reference.dtype import Dtype
 from kl_reports.result import Column, Result, Run, Verdict
 from kl_trials.asked import MODULES, settled, subject
+from kl_trials.witnessed import witnessed
 
 REL_ENTR = "scipy.special.rel_entr"
 KERNELS = """
@@ -310,23 +311,7 @@ def test_numbers_that_no_line_has_room_for_are_not_worked_out(monkeypatch: pytes
 
     monkeypatch.setattr("kl_conformance.reproducer.reference", asked)
     many = {"space": "probability", "shape": [5000], "bits": ["f32:39d1b717"] * 5000}
-    witness = {
-        "formula": Formula.PLAIN.value,
-        "reduction": Reduction.TERMS.value,
-        "axis": -1,
-        "clip": None,
-        "normalise": False,
-        "dtype": "float32",
-        "layout": "contiguous",
-        "target": many,
-        "model": many,
-        "call": "scipy.special.rel_entr(target=probability, model=probability)",
-        "got": ["f64:3ff0000000000000"] * 5000,
-        "right": ["f64:0000000000000000"] * 5000,
-        "allowed": ["f64:3e80000000000000"] * 5000,
-        "at": [0],
-        "note": "",
-    }
+    witness = witnessed(many, many, "scipy.special.rel_entr(target=probability, model=probability)")
     kl = registry.implementation(REL_ENTR)
     column = Column(kl.name, "scipy", "1", "cpu", "float32", "eager")
     assert reproducer("values/pointwise", column, plan.convention(kl), witness) == ""

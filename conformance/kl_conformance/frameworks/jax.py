@@ -106,16 +106,6 @@ class Jax(Framework):
 
         return backward
 
-    def curvature(
-        self, modules: Modules, function: Function, tensor: Any, direction: Any, upstream: Any
-    ) -> Any:
-        """Differentiate reverse mode by reverse mode."""
-
-        def gradient(inner: Any) -> Any:
-            return self.differentiate(modules, function, inner, upstream)
-
-        return self.differentiate(modules, gradient, tensor, direction)
-
     def tangent(self, modules: Modules, function: Function, tensor: Any, direction: Any) -> Any:
         """Ask ``jax.jvp``."""
         _, tangent = modules.jax.jvp(function, (tensor,), (direction,))

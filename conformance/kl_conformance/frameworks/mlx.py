@@ -76,16 +76,6 @@ class Mlx(Framework):
         found: Sequence[Any] = mx.vjp(function, list(tensors), [seed])[1]
         return found
 
-    def curvature(
-        self, modules: Modules, function: Function, tensor: Any, direction: Any, upstream: Any
-    ) -> Any:
-        """Differentiate reverse mode by reverse mode."""
-
-        def gradient(inner: Any) -> Any:
-            return self.differentiate(modules, function, inner, upstream)
-
-        return self.differentiate(modules, gradient, tensor, direction)
-
     def tangent(self, modules: Modules, function: Function, tensor: Any, direction: Any) -> Any:
         """Ask ``mx.jvp``."""
         return modules.mx.jvp(function, [tensor], [direction.astype(tensor.dtype)])[1][0]

@@ -76,16 +76,6 @@ class Tinygrad(Framework):
 
         return backward
 
-    def curvature(
-        self, modules: Modules, function: Function, tensor: Any, direction: Any, upstream: Any
-    ) -> Any:
-        """Differentiate reverse mode by reverse mode."""
-
-        def gradient(inner: Any) -> Any:
-            return self.differentiate(modules, function, inner, upstream)
-
-        return self.differentiate(modules, gradient, tensor, direction)
-
     def log_softmax(self, modules: Modules, tensor: Any) -> Any:
         """Ask ``Tensor.log_softmax``."""
         return tensor.log_softmax(-1)
