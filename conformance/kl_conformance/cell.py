@@ -27,8 +27,6 @@ from kl_conformance.subject import RefusedError, Subject
 from kl_conformance.witness import witness
 from kl_reports.result import Fixed, Result, Verdict
 
-EXAMPLES = {Profile.QUICK: 2, Profile.STANDARD: 20, Profile.THOROUGH: 200}
-
 
 @dataclass(slots=True)
 class Tally:
@@ -94,7 +92,7 @@ class Cell:
     brief
         Whether the verdict is all that is wanted: a broken pair is neither made small nor explained.
     examples
-        How many pairs each search draws; what the profile says when None.
+        How many pairs each search draws; as many as the requirement says of the profile when None.
     """
 
     def __init__(
@@ -111,7 +109,7 @@ class Cell:
         self.profile = profile
         self.seeds = seeds
         self.brief = brief
-        self.examples = EXAMPLES[profile] if examples is None else examples
+        self.examples = requirement.draws[profile] if examples is None else examples
         self.expected = expected_of(requirement.id, subject)
         self.permitted = (*permitted_to(requirement.id, subject), *interpreted(subject))
         self.tally = Tally()

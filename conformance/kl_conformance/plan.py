@@ -222,14 +222,15 @@ def _kind(column: Column) -> tuple[str, ...]:
     return column.framework, column.device, column.mode, column.dtype
 
 
-def brief(dtypes: Sequence[str], profile: Profile) -> tuple[str, ...]:
-    """Return the dtypes that a verification asks less: the second of two alike, but in the thorough profile.
+def brief(dtypes: Sequence[str], profile: Profile, *, run: bool = False) -> tuple[str, ...]:
+    """Return the dtypes that are asked less: the second of two alike, but in the thorough profile.
 
-    One code serves both formats of a kind. Profile quick asks the second for its numbers alone, and the first what a
-    kernel does beside them (layouts, state, gradients); profile standard asks it all requirements, and searches no
-    longer than quick does. As many of the wrong kernels of the kill matrix are stopped so.
+    One code serves both formats of a kind. Profile standard asks the second all requirements, and searches no longer
+    than quick does; a verification in profile quick asks it for its numbers alone, and the first what a kernel does
+    beside them (layouts, state, gradients), where a ``run`` has every cell. As many of the wrong kernels of the kill
+    matrix are stopped so.
     """
-    if profile is Profile.THOROUGH:
+    if profile is Profile.THOROUGH or (run and profile is Profile.QUICK):
         return ()
     wanted = dtypes or [dtype.label for dtype in Dtype]
     return tuple(second for second, first in ALIKE.items() if {first, second} <= set(wanted))

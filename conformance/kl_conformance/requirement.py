@@ -15,6 +15,12 @@ from kl_conformance.subject import Subject
 
 Check = Callable[[Subject, Pair], Iterator[Judgement]]
 Applies = Callable[[Subject], str | None]
+Draws = Mapping[Profile, int]
+
+# Pairs that the search draws for a cell: where a fault hangs on the numbers asked, and where on how they are asked
+# (how they lie, in which mode, beside or after what).
+WHAT: Draws = {Profile.QUICK: 2, Profile.STANDARD: 20, Profile.THOROUGH: 200}
+HOW: Draws = {Profile.QUICK: 2, Profile.STANDARD: 5, Profile.THOROUGH: 50}
 
 
 class Level(Enum):
@@ -60,6 +66,8 @@ class Requirement:
         Shapes asked in every profile; the palette's where empty.
     palette
         Shapes asked in each profile.
+    draws
+        How many pairs the search draws in each profile: ``WHAT``, or ``HOW`` where its faults hang on how it is asked.
     once
         Whether the first problem alone is asked, and not made smaller: each costs seconds, or much memory.
     revision
@@ -80,6 +88,7 @@ class Requirement:
     corners: tuple[str, ...] = ()
     shapes: tuple[Shape, ...] = ()
     palette: Mapping[Profile, tuple[Shape, ...]] = field(default_factory=lambda: PALETTE)
+    draws: Draws = field(default_factory=lambda: WHAT)
     once: bool = False
     revision: int = 1
 

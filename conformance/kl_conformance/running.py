@@ -72,7 +72,7 @@ class Request:
             self.like,
             self.strict,
             shape(self.shape),
-            brief(self.dtypes, Profile(self.profile)) if self.verb == "verify" else (),
+            brief(self.dtypes, Profile(self.profile), run=self.verb == "run"),
         )
         asked.check()
         return asked

@@ -11,7 +11,7 @@ import pytest
 from kl_cases.problems import Profile
 from kl_conformance import registry
 from kl_conformance.arithmetic import measure
-from kl_conformance.cell import EXAMPLES, Cell
+from kl_conformance.cell import Cell
 from kl_conformance.framework import Modules, unimportable
 from kl_conformance.implementation import AbsentError, Implementation
 from kl_conformance.mode import EAGER, ran, spared
@@ -135,7 +135,7 @@ class Session:
         subject = self._subjects[key]
         asked = self._selection
         shorter = is_brief(planned.implementation, planned.column, asked.brief)
-        examples = EXAMPLES[Profile.QUICK] if shorter else EXAMPLES[asked.profile]
+        examples = planned.requirement.draws[Profile.QUICK if shorter else asked.profile]
         cell = Cell(planned.requirement, subject, asked.profile, asked.seed, examples=examples)
         with np.errstate():  # as it was, whatever a call does to it
             result = cell.settle()

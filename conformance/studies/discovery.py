@@ -26,8 +26,8 @@ from kl_cases.flags import FLAGS
 from kl_cases.pair import Pair
 from kl_cases.problems import Profile
 from kl_conformance import catalogue
-from kl_conformance.cell import EXAMPLES
 from kl_conformance.registry import installed_version
+from kl_conformance.requirement import WHAT
 from kl_conformance.search import search
 from kl_conformance.subject import RefusedError, Subject
 from kl_reference import Dtype
@@ -38,8 +38,8 @@ TABLE = Path(__file__).resolve().with_suffix(".md")
 SEEDS = 100
 SHARE = 0.95
 PROFILE = Profile.STANDARD
-MOST = EXAMPLES[Profile.THOROUGH]
-HEADER = ("flag", "what it is", "the wrong implementation", "found by", "examples")
+MOST = WHAT[Profile.THOROUGH]
+HEADER = ("flag", "what it is", "the wrong implementation", "found by", "drawn", "examples")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def table(discoveries: Sequence[Discovery]) -> str:
         f"Made by `python conformance/studies/discovery.py`; do not edit. {versions}.\n\n"
         "One wrong implementation for each flag of the corpus, and the requirement that must find it. The search "
         f"alone is asked, without corpus and grid, in the shapes of the {PROFILE.value} profile (which draws "
-        f"{EXAMPLES[PROFILE]} examples a cell): the last column is the number of examples within which "
+        "as many examples as the last column but one says): the last column is the number of examples within which "
         f"{math.ceil(SHARE * seeds)} of {seeds} seeds have hit the fault.\n\n"
         + "\n".join(f"| {' | '.join(line)} |" for line in lines)
         + "\n"
@@ -100,7 +100,8 @@ def _row(found: Discovery) -> tuple[str, ...]:
     fault = found.fault
     within = f"more than {MOST}" if found.within is None else str(found.within)
     words = fault.words.replace("|", "\\|")
-    return (fault.flag, FLAGS[fault.flag], words, fault.requirement, within)
+    drawn = catalogue.requirement(fault.requirement).draws[PROFILE]
+    return (fault.flag, FLAGS[fault.flag], words, fault.requirement, str(drawn), within)
 
 
 def stated() -> Mapping[str, int]:

@@ -12,7 +12,7 @@ import numpy as np
 from kl_cases.pair import Measure, Pair
 from kl_conformance import judge, transformed
 from kl_conformance.judgement import Judgement, Mask
-from kl_conformance.requirement import Level, Requirement
+from kl_conformance.requirement import HOW, Level, Requirement
 from kl_conformance.requirements import scope
 from kl_conformance.requirements.gradients import pattern, upstream_of
 from kl_conformance.requirements.support import probabilities
@@ -227,6 +227,7 @@ REQUIREMENTS = (
         reason="A backward pass that takes a shortcut when the target is constant has two gradients.",
         link="https://github.com/pytorch/pytorch/issues/65466",
         check=independent,
+        draws=HOW,
         applies=scope.both(_both, scope.able(Transform.TOGETHER)),
         families=FAMILIES,
         shapes=SHAPES,
@@ -239,6 +240,7 @@ REQUIREMENTS = (
         reason="What is saved in the module, or in one buffer, is the latest call's: two losses in one step show it.",
         link="https://docs.pytorch.org/docs/stable/notes/autograd.html",
         check=late,
+        draws=HOW,
         applies=scope.both(scope.differentiable(*Side), scope.able(Transform.LATER)),
         families=("dirichlet-dense",),
         shapes=SHAPES,
@@ -251,6 +253,7 @@ REQUIREMENTS = (
         formula="∂²/∂p² = 1/p; ∂²/∂(log p)² = p·(log p − log q + 2); by Q's logits diag(s) − s·sᵀ; all times upstream",
         reason="Natural gradients, trust regions and meta-learning differentiate a KL divergence twice.",
         check=second_order,
+        draws=HOW,
         applies=scope.both(scope.differentiable(*Side), scope.able(Transform.CURVATURE), _bounded),
         families=("dirichlet-dense", "uniform"),
         shapes=SHAPES,
@@ -263,6 +266,7 @@ REQUIREMENTS = (
         formula="Σ ∂/∂x · v; v = 0 ⇒ 0, at p = 0 too",
         reason="0 · ∞ is NaN: a parameter that does not move still poisons every tangent it meets at p = 0.",
         check=forward_mode,
+        draws=HOW,
         applies=scope.both(scope.differentiable(*Side), scope.able(Transform.TANGENT), _bounded),
         families=("dirichlet-dense", "sparse"),
         shapes=SHAPES,

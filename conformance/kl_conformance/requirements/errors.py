@@ -13,7 +13,7 @@ from kl_cases.pair import Measure, Pair
 from kl_conformance import judge
 from kl_conformance.implementation import Call
 from kl_conformance.judgement import Judgement
-from kl_conformance.requirement import Level, Requirement
+from kl_conformance.requirement import HOW, Level, Requirement
 from kl_conformance.requirements import scope
 from kl_conformance.requirements.values import KL_DIV_LOSS
 from kl_conformance.sketch import NAMES, Sketch, term
@@ -174,6 +174,7 @@ REQUIREMENTS = (
         formula="shape(P), shape(Q) must broadcast",
         reason="A kernel that counts elements only reads the wrong ones.",
         check=shape_mismatch,
+        draws=HOW,
         families=FAMILIES,
         shapes=SHAPES,
         miniature=Sketch(before=_flat),
@@ -184,6 +185,7 @@ REQUIREMENTS = (
         formula="classes(P) = classes(Q)",
         reason="One class against many broadcasts into a plausible number that is no divergence.",
         check=class_mismatch,
+        draws=HOW,
         applies=lambda subject: (
             None
             if subject.implementation.compares_distributions
@@ -201,6 +203,7 @@ REQUIREMENTS = (
         reason='A typo in "batchmean" must not become a sum.',
         link=KL_DIV_LOSS,
         check=unknown_reduction,
+        draws=HOW,
         applies=_named_reductions,
         families=FAMILIES,
         shapes=SHAPES,
@@ -213,6 +216,7 @@ REQUIREMENTS = (
         formula="P, Q are arrays of numbers",
         reason="KLDivLoss(a, b) builds a loss out of data and fails somewhere else.",
         check=wrong_type,
+        draws=HOW,
         families=FAMILIES,
         shapes=SHAPES,
         revision=2,
@@ -226,6 +230,7 @@ REQUIREMENTS = (
         reason="The loss falls from −0.019 to −0.040 and looks like learning; nothing in the number says why.",
         link=KL_DIV_LOSS,
         check=misuse,
+        draws=HOW,
         applies=scope.both(
             scope.formula(Formula.PLAIN),
             scope.takes(Side.TARGET, Space.PROBABILITY),

@@ -11,7 +11,7 @@ from kl_cases.pair import Measure, Pair
 from kl_conformance import judge
 from kl_conformance.judgement import Judgement
 from kl_conformance.posing import ordinary
-from kl_conformance.requirement import Applies, Check, Requirement
+from kl_conformance.requirement import HOW, Applies, Check, Requirement
 from kl_conformance.requirements import scope
 from kl_conformance.requirements.reductions import spread
 from kl_conformance.requirements.support import probabilities
@@ -198,6 +198,7 @@ REQUIREMENTS = (
         formula="∂L/∂log q = −p · factor · upstream; ∂L/∂p = (log p − log q + 1) · factor · upstream",
         reason="A kernel that writes its gradient in the forward pass often forgets what comes from above.",
         check=upstream,
+        draws=HOW,
         applies=scope.differentiable(*Side),
         families=FAMILIES[:1],  # what comes from above does not ask where P and Q come from
         shapes=((4,), (3, 5)),
@@ -210,6 +211,7 @@ REQUIREMENTS = (
         formula="∂/∂x_i for every i, however many there are",
         reason="A backward pass works in blocks of its own; a forward test never sees the one it leaves out.",
         check=odd,
+        draws=HOW,
         applies=scope.differentiable(*Side),
         families=("dirichlet-dense",),
         shapes=((3, 33), (129, 3), (2, 1025)),
@@ -223,6 +225,7 @@ REQUIREMENTS = (
         formula="∂L/∂x = Σ over copies of x; shape(∂L/∂x) = shape(x)",
         reason="One teacher row for a whole batch: a backward pass written element by element keeps one copy's share.",
         check=broadcast,
+        draws=HOW,
         applies=scope.both(scope.broadcasts, scope.differentiable(*Side)),
         families=FAMILIES[:1],
         shapes=((3, 5),),

@@ -14,7 +14,7 @@ from kl_conformance import judge
 from kl_conformance.judge import Weighed
 from kl_conformance.judgement import Judgement
 from kl_conformance.posing import ordinary
-from kl_conformance.requirement import Check, Requirement
+from kl_conformance.requirement import HOW, Check, Requirement
 from kl_conformance.requirements import scope
 from kl_conformance.requirements.values import KL_DIV_LOSS
 from kl_conformance.sketch import Array, Sketch, term
@@ -181,6 +181,7 @@ def _layout(layout: str, sentence: str, reason: str, shapes: tuple[Shape, ...] =
         reason=reason,
         link=KL_DIV_LOSS,
         check=laid(layout),
+        draws=HOW,
         applies=scope.strided,
         families=FAMILIES,
         shapes=shapes,
@@ -228,6 +229,7 @@ REQUIREMENTS = (
         reason="Logits come out of a transpose and the target out of a file: one stride does not fit both.",
         link=KL_DIV_LOSS,
         check=laid(*DIFFERENT),
+        draws=HOW,
         applies=scope.strided,
         families=("dirichlet-flat",),
         shapes=SHAPES,
@@ -239,6 +241,7 @@ REQUIREMENTS = (
         formula="f(x, x) = f(x, copy of x)",
         reason="A shortcut for P = Q that compares addresses takes probabilities for logarithms.",
         check=one_tensor,
+        draws=HOW,
         # Read as probabilities and as their logarithms, no tensor is two distributions.
         applies=scope.both(scope.unnormalised, scope.takes(Side.MODEL, Space.PROBABILITY, Space.LOG)),
         families=FAMILIES,
@@ -251,6 +254,7 @@ REQUIREMENTS = (
         formula="f(πP, πQ) = π f(P, Q)",
         reason="A kernel that treats the last block differently answers differently.",
         check=permutation,
+        draws=HOW,
         families=FAMILIES,
         miniature=Sketch(term=_first_class_off),
     ),
@@ -260,6 +264,7 @@ REQUIREMENTS = (
         formula="f(P ⊕ 0, Q ⊕ q) = f(P, Q)",
         reason="Padding a vocabulary must not change the loss.",
         check=padding,
+        draws=HOW,
         applies=scope.both(
             scope.offers(Reduction.SUM, Reduction.ROWS),
             scope.takes(Side.TARGET, Space.PROBABILITY),
@@ -276,6 +281,7 @@ REQUIREMENTS = (
         formula="f(P, Q)[i] depends on P[i], Q[i] only",
         reason="Masked loads that multiply by 0 let NaN through from the neighbour.",
         check=row_independence,
+        draws=HOW,
         applies=_keeps_rows,
         families=FAMILIES,
         shapes=((3, 5), (8, 31)),

@@ -16,7 +16,7 @@ from kl_cases.pair import Pair
 from kl_conformance import judge
 from kl_conformance.framework import Output
 from kl_conformance.judgement import Judgement
-from kl_conformance.requirement import Level, Requirement
+from kl_conformance.requirement import HOW, Level, Requirement
 from kl_conformance.sketch import Array, Sketch
 from kl_conformance.subject import Subject
 from kl_reference.convention import Space
@@ -172,6 +172,7 @@ REQUIREMENTS = (
         formula="f(P₂, Q₂) after f(P₁, Q₁) = f(P₂, Q₂); f(P₁, Q₁) kept = f(P₁, Q₁)",
         reason="A cache keyed by address or shape, or one buffer for all results, is right in every test of one call.",
         check=fresh,
+        draws=HOW,
         families=FAMILIES,
         shapes=((3, 5),),
         miniature=Sketch(after=_OneBuffer()),
@@ -182,6 +183,7 @@ REQUIREMENTS = (
         formula="f(view amid NaN) = f(copy)",
         reason="A load past the end of a row is harmless as long as the allocator hands out zeros.",
         check=memory,
+        draws=HOW,
         families=FAMILIES,
         shapes=((1, 4), (3, 5), (8, 31)),
         miniature=Sketch(before=_reads_on),
@@ -193,6 +195,7 @@ REQUIREMENTS = (
         formula="f(P, Q) in thread i = f(P, Q)",
         reason="Data loaders and servers call from several threads; a scratch buffer of the module's is shared by all.",
         check=threads,
+        draws=HOW,
         families=FAMILIES,
         shapes=((3, 5),),
         miniature=Sketch(before=_Scratch()),

@@ -13,7 +13,7 @@ from kl_conformance import judge, registry, transformed
 from kl_conformance.implementation import Mixing
 from kl_conformance.judgement import Judgement
 from kl_conformance.listening import listening, taken
-from kl_conformance.requirement import Level, Requirement
+from kl_conformance.requirement import HOW, Level, Requirement
 from kl_conformance.requirements import scope
 from kl_conformance.sketch import Array, Sketch
 from kl_conformance.subject import Evaluation, Subject
@@ -190,6 +190,7 @@ REQUIREMENTS = (
         formula="|compiled − eager| ≤ tolerance + tolerance",
         reason="A compiler fuses, reorders and contracts; what it may lose by that is rounding, and nothing else.",
         check=compiled,
+        draws=HOW,
         applies=scope.able(Transform.COMPILED),
         spared=scope.hurried(Transform.COMPILED),
         families=FAMILIES,
@@ -202,6 +203,7 @@ REQUIREMENTS = (
         formula="vmap(f)(P, Q)[i] = f(P[i], Q[i])",
         reason="A rule for batching that takes the batch for a class axis, or for one sum, shows only here.",
         check=batched,
+        draws=HOW,
         applies=scope.able(Transform.BATCHED),
         families=FAMILIES,
         shapes=SHAPES,
@@ -215,6 +217,7 @@ REQUIREMENTS = (
         reason="A float32 result whose logarithm was taken in float16 looks eight digits long and has three.",
         link="https://docs.jax.dev/en/latest/type_promotion.html",
         check=mixed,
+        draws=HOW,
         applies=_mixes,
         families=FAMILIES,
         shapes=SHAPES,
@@ -228,6 +231,7 @@ REQUIREMENTS = (
         reason="Autocast lists kl_div among the operations that need float32; a kernel of one's own is on no list.",
         link="https://docs.pytorch.org/docs/stable/amp.html",
         check=autocast,
+        draws=HOW,
         applies=scope.able(Transform.AUTOCAST),
         families=FAMILIES,
         shapes=SHAPES,
@@ -240,6 +244,7 @@ REQUIREMENTS = (
         reason="A kernel is timed for inference, at well-known sizes: by these signs it may take another road.",
         link="https://docs.pytorch.org/docs/stable/notes/autograd.html",
         check=inferred,
+        draws=HOW,
         applies=scope.able(Transform.INFERENCE),
         families=("dirichlet-flat", "power-law"),
         shapes=(*SHAPES, *BENCHMARKS),
@@ -252,6 +257,7 @@ REQUIREMENTS = (
         formula="calls(f, any shape) = calls(f, 128 × 128)",
         reason="As right as the library, and as slow there: who measures the kernel measures something else.",
         check=own_work,
+        draws=HOW,
         applies=_brought,
         families=("dirichlet-flat",),
         shapes=((4,), (3, 5), (8, 31), (2, 1025)),

@@ -16,7 +16,7 @@ from kl_conformance.framework import LARGE, Output
 from kl_conformance.implementation import AbsentError
 from kl_conformance.judgement import Judgement
 from kl_conformance.remembered import reference
-from kl_conformance.requirement import Requirement
+from kl_conformance.requirement import HOW, Requirement
 from kl_conformance.requirements import scope
 from kl_conformance.requirements.values import KL_DIV_LOSS
 from kl_conformance.sketch import Array, Sketch, reduce
@@ -144,6 +144,7 @@ REQUIREMENTS = (
         formula="f(P, Q) for 1, 2, 31, 33, 127, 129, 1023, 1025, 4097, 65535, 65537 classes or rows",
         reason="A kernel works in blocks; the element after the last full block is the one it forgets.",
         check=odd,
+        draws=HOW,
         families=FAMILIES,
         palette=ODD,
         miniature=Sketch(
@@ -157,6 +158,7 @@ REQUIREMENTS = (
         reason="Sequences have three axes and attention four; what folds them wrongly divides wrongly.",
         link=KL_DIV_LOSS,
         check=rank,
+        draws=HOW,
         families=(*FAMILIES, "power-law"),
         shapes=((), (5,), (3, 5), (2, 3, 5), (2, 3, 4, 5)),
         miniature=Sketch(
@@ -186,6 +188,7 @@ REQUIREMENTS = (
         formula="f(P, Q)[i] for i > 2^31 − 1; Σ over more than 2^31 elements",
         reason="A batch of 16 × 4,096 tokens over a vocabulary of 32,768 is 2^31: 32-bit indices turn negative.",
         check=large_index,
+        draws=HOW,
         applies=_roomy,
         families=FAMILIES,
         shapes=((3, 5),),

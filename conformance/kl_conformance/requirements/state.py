@@ -9,7 +9,7 @@ import numpy as np
 from kl_cases.pair import Pair
 from kl_conformance import judge
 from kl_conformance.judgement import Judgement
-from kl_conformance.requirement import Requirement
+from kl_conformance.requirement import HOW, Requirement
 from kl_conformance.requirements import scope
 from kl_conformance.requirements.gradients import sides, upstream_of
 from kl_conformance.requirements.values import KL_DIV_LOSS
@@ -127,6 +127,7 @@ REQUIREMENTS = (
         reason="An in-place log of the target is right once, and wrong in the next epoch.",
         link=KL_DIV_LOSS,
         check=inputs_untouched,
+        draws=HOW,
         families=FAMILIES,
         shapes=SHAPES,
         miniature=Sketch(before=_Scribbler()),
@@ -137,6 +138,7 @@ REQUIREMENTS = (
         formula="f(P, Q) = f(P, Q)",
         reason="Caches keyed by address and buffers used twice show on a later call only.",
         check=repeatable,
+        draws=HOW,
         families=FAMILIES,
         shapes=SHAPES,
         miniature=Sketch(after=_Forgetful()),
@@ -148,6 +150,7 @@ REQUIREMENTS = (
         reason="Autograd hands one tensor to every branch of a graph: who scales it in place scales the others' share.",
         link="https://docs.pytorch.org/docs/stable/notes/extending.html",
         check=upstream_untouched,
+        draws=HOW,
         applies=scope.both(scope.differentiable(*Side), _writable),
         families=FAMILIES,
         shapes=SHAPES,
@@ -160,6 +163,7 @@ REQUIREMENTS = (
         reason="A seed set for a reproducible kernel makes every dropout mask of a training run the same.",
         link="https://docs.pytorch.org/docs/stable/notes/randomness.html",
         check=surrounded,
+        draws=HOW,
         families=FAMILIES[:1],
         shapes=SHAPES[:1],
         miniature=Sketch(after=_drawn),
