@@ -15,6 +15,7 @@ from kl_cases.family import Shape
 from kl_cases.pair import Measure, Pair
 from kl_cases.problems import Profile, Recipe, build
 from kl_conformance import registry
+from kl_conformance.plan import ALIKE
 from kl_conformance.remembered import built
 from kl_conformance.requirement import Requirement
 from kl_conformance.subject import Subject
@@ -26,6 +27,9 @@ LONG = (2, 1025)  # the one long shape of the standard profile
 # What a known implementation is asked: no axis and one, one row, one class, an odd number of them, three axes, and more
 # than 1024 classes. A kernel that is brought may work in blocks of its own, and is asked every size.
 SIZES: frozenset[Shape] = frozenset({(), (4,), (1, 4), (3, 1), (3, 5), (2, 3, 5), LONG})
+AGAIN: frozenset[Shape] = frozenset(
+    {(3, 5), LONG}
+)  # in the second of two formats alike, which one code serves
 # Beside them, the shapes that most cases were met in; fewer of gradients, which are
 # compiled in three times as many pieces.
 MET: frozenset[Shape] = frozenset({(1,), (2,), (3,), (1, 2), (1, 3), (2, 2), (2, 3)})
@@ -34,7 +38,6 @@ MET_BY_GRADIENTS: frozenset[Shape] = frozenset({(2,), (1, 3), (2, 2)})
 FEW: frozenset[Shape] = frozenset({(1, 3), (2, 3), (3, 5), (8, 31)})
 # Chapters asked by few forms of call: there a case may have a shape of its own.
 FEW_FORMS = ("values", "support", "signs")
-
 GRID_SEED = 0  # the grid is the same on every run, so that two runs answer the same questions
 
 
@@ -86,11 +89,10 @@ def other_cases(requirement: Requirement, subject: Subject, profile: Profile) ->
 
 def shapes(requirement: Requirement, subject: Subject, profile: Profile) -> tuple[Shape, ...]:
     """Return the shapes asked of a subject; fewer where each new one is compiled, and few where that takes long."""
-    kept = _kept(subject, profile)
-    palette = requirement.palette[profile]
-    if subject.compiles and (profile is Profile.STANDARD or kept is SIZES):
+    palette, kept = requirement.palette[profile], _sizes(subject, profile)
+    if subject.compiles and (profile is Profile.STANDARD or kept is not None):
         palette = (*requirement.palette[Profile.QUICK], LONG)
-    palette = requirement.shapes or palette
+    palette, kept = requirement.shapes or palette, FEW if _hurries(subject, profile) else kept
     return palette if kept is None else tuple(shape for shape in palette if shape in kept) or palette[:1]
 
 
@@ -107,7 +109,7 @@ def problem_set(requirement: Requirement, profile: Profile) -> str:
         for corner in _corners(requirement):
             digest.update(f"{name}|{corner}|{_drawn(name, corner)}\n".encode())
     asked = requirement.shapes or requirement.palette[profile]
-    chosen = [sorted(each) for each in (SIZES, MET, MET_BY_GRADIENTS, FEW)]
+    chosen = [sorted(each) for each in (SIZES, AGAIN, MET, MET_BY_GRADIENTS, FEW)]
     digest.update(f"{asked}|{requirement.once}|{LONG}|{chosen}".encode())
     return digest.hexdigest()
 
@@ -119,20 +121,25 @@ def _affords(requirement: Requirement, subject: Subject, case: Case, profile: Pr
     """
     if not subject.compiles or profile is Profile.THOROUGH:
         return True
-    kept = None if requirement.chapter in FEW_FORMS else _kept(subject, profile)
-    if kept is SIZES:
-        kept = SIZES | (MET_BY_GRADIENTS if requirement.chapter == "gradients" else MET)
-    pair = question(case)
-    afforded = kept is None or {pair.p.values.shape, pair.q.values.shape} <= kept
-    return afforded and case.dtype in {None, subject.dtype}
-
-
-def _kept(subject: Subject, profile: Profile) -> frozenset[Shape] | None:
-    """Return the shapes to choose from; None where a new one costs nothing, or costs what it may."""
+    if case.dtype not in {None, subject.dtype}:
+        return False
+    if requirement.chapter in FEW_FORMS:
+        return True
+    kept = _sizes(subject, profile)
     if _hurries(subject, profile):
-        return FEW
+        kept = FEW
+    elif kept is not None:
+        kept |= MET_BY_GRADIENTS if requirement.chapter == "gradients" else MET
+    pair = question(case)
+    return kept is None or {pair.p.values.shape, pair.q.values.shape} <= kept
+
+
+def _sizes(subject: Subject, profile: Profile) -> frozenset[Shape] | None:
+    """Return the shapes a known implementation is asked where each is compiled; None for all others."""
     known = subject.implementation.name in registry.IMPLEMENTATIONS
-    return SIZES if known and subject.compiles and profile is not Profile.THOROUGH else None
+    if not known or not subject.compiles or profile is Profile.THOROUGH:
+        return None
+    return AGAIN if subject.column.dtype in ALIKE else SIZES
 
 
 def _hurries(subject: Subject, profile: Profile) -> bool:

@@ -11,7 +11,7 @@ from kl_cases.family import Shape
 from kl_cases.problems import Profile
 from kl_conformance import catalogue, plan, registry
 from kl_conformance.framework import Modules
-from kl_conformance.questions import problem_set, questions, shapes
+from kl_conformance.questions import LONG, problem_set, questions, shapes
 from kl_conformance.sketch import Array, Sketch, term
 from kl_conformance.subject import Subject
 from kl_reports.result import Verdict
@@ -82,10 +82,18 @@ def test_every_requirement_has_a_problem_set(profile: Profile) -> None:
         assert len(problem_set(requirement, profile)) == 16
 
 
-def _compiling(name: str = "optax.losses.kl_divergence") -> Subject:
+def test_drawn_rows_in_which_all_is_masked_have_others_beside_them() -> None:
+    """Every pair of the grid has rows that must be right beside the one of nothing, and so decides."""
+    requirement = catalogue.requirement("support/whole-row-masked")
+    drawn = [pair for pair, case in questions(requirement, subject(), Profile.QUICK) if case is None]
+    assert len(drawn) == len(requirement.shapes)
+    assert all(list(requirement.check(subject(), pair)) for pair in drawn)
+
+
+def _compiling(name: str = "optax.losses.kl_divergence", dtype: str = "float32") -> Subject:
     """Return who compiles every new shape, known by its name or brought under another; JAX is not needed."""
     known = registry.implementation("optax.losses.kl_divergence")
-    column = next(each for each in plan.columns(known) if each.device == "cpu")
+    column = next(each for each in plan.columns(known) if (each.device, each.dtype) == ("cpu", dtype))
     return Subject(replace(known, name=name), registry.framework(known.framework), Modules(), column)
 
 
@@ -104,6 +112,14 @@ def test_where_each_shape_is_compiled_every_kind_of_size_is_asked_once(profile: 
     assert any(rows > 1 == classes for rows, classes in flat)
     assert any(rows % 2 == classes % 2 == 1 < classes for rows, classes in flat)
     assert any(rows > 1 and classes > 1024 for rows, classes in flat)
+
+
+@pytest.mark.parametrize(("second", "first"), plan.ALIKE.items())
+def test_the_second_of_two_formats_alike_is_asked_fewer_sizes(second: str, first: str) -> None:
+    """One code serves both: an odd size, three axes and more than 1024 classes are what either is asked."""
+    again, once = (_asked(_compiling(dtype=each), Profile.STANDARD) for each in (second, first))
+    assert again < once
+    assert {(3, 5), (2, 3, 5), LONG} <= again
 
 
 @pytest.mark.parametrize("profile", [Profile.QUICK, Profile.STANDARD])
