@@ -26,11 +26,11 @@ from kl_reference.dtype import Dtype
 LONG = (2, 1025)  # the one long shape of the standard profile
 # What a known implementation is asked: no axis and one, one row, one class, an odd number of them, three axes, and more
 # than 1024 classes. A kernel that is brought may work in blocks of its own, and is asked every size.
-SIZES: frozenset[Shape] = frozenset({(), (4,), (1, 4), (3, 1), (3, 5), (2, 3, 5), LONG})
-AGAIN: frozenset[Shape] = frozenset(
-    {(3, 5), LONG}
-)  # in the second of two formats alike, which one code serves
-# Beside them, the shapes that most cases were met in; fewer of gradients, which are
+SIZES: frozenset[Shape] = frozenset({(), (5,), (1, 5), (3, 1), (3, 5), (2, 3, 5), LONG})
+STEAD: dict[Shape, Shape] = {(4,): (5,), (1, 4): (1, 5)}  # shapes given way to those cut out of (3, 5) anyway
+# In the second of two formats that one code serves:
+AGAIN: frozenset[Shape] = frozenset({(3, 5), (2, 3, 5), LONG})
+# Beside them, in the standard profile, the shapes that most cases were met in; fewer of gradients, which are
 # compiled in three times as many pieces.
 MET: frozenset[Shape] = frozenset({(1,), (2,), (3,), (1, 2), (1, 3), (2, 2), (2, 3)})
 MET_BY_GRADIENTS: frozenset[Shape] = frozenset({(2,), (1, 3), (2, 2)})
@@ -92,7 +92,11 @@ def shapes(requirement: Requirement, subject: Subject, profile: Profile) -> tupl
     palette, kept = requirement.palette[profile], _sizes(subject, profile)
     if subject.compiles and (profile is Profile.STANDARD or kept is not None):
         palette = (*requirement.palette[Profile.QUICK], LONG)
-    palette, kept = requirement.shapes or palette, FEW if _hurries(subject, profile) else kept
+    palette = requirement.shapes or palette
+    if _hurries(subject, profile):
+        kept = FEW
+    elif kept is not None:
+        palette = tuple(STEAD.get(shape, shape) for shape in palette)
     return palette if kept is None else tuple(shape for shape in palette if shape in kept) or palette[:1]
 
 
@@ -109,7 +113,7 @@ def problem_set(requirement: Requirement, profile: Profile) -> str:
         for corner in _corners(requirement):
             digest.update(f"{name}|{corner}|{_drawn(name, corner)}\n".encode())
     asked = requirement.shapes or requirement.palette[profile]
-    chosen = [sorted(each) for each in (SIZES, AGAIN, MET, MET_BY_GRADIENTS, FEW)]
+    chosen = [sorted(each) for each in (SIZES, STEAD.items(), AGAIN, MET, MET_BY_GRADIENTS, FEW)]
     digest.update(f"{asked}|{requirement.once}|{LONG}|{chosen}".encode())
     return digest.hexdigest()
 
@@ -128,7 +132,7 @@ def _affords(requirement: Requirement, subject: Subject, case: Case, profile: Pr
     kept = _sizes(subject, profile)
     if _hurries(subject, profile):
         kept = FEW
-    elif kept is not None:
+    elif kept is not None and profile is Profile.STANDARD:
         kept |= MET_BY_GRADIENTS if requirement.chapter == "gradients" else MET
     pair = question(case)
     return kept is None or {pair.p.values.shape, pair.q.values.shape} <= kept
