@@ -26,8 +26,7 @@ from kl_reference.dtype import Dtype
 LONG = (2, 1025)  # the one long shape of the standard profile
 # What a known implementation is asked: no axis and one, one row, one class, an odd number of them, three axes, and more
 # than 1024 classes. A kernel that is brought may work in blocks of its own, and is asked every size.
-SIZES: frozenset[Shape] = frozenset({(), (5,), (1, 5), (3, 1), (3, 5), (2, 3, 5), LONG})
-STEAD: dict[Shape, Shape] = {(4,): (5,), (1, 4): (1, 5)}  # shapes given way to those cut out of (3, 5) anyway
+SIZES: frozenset[Shape] = frozenset({(), (4,), (1, 4), (3, 1), (3, 5), (2, 3, 5), LONG})
 # In the second of two formats that one code serves:
 AGAIN: frozenset[Shape] = frozenset({(3, 5), (2, 3, 5), LONG})
 # Beside them, in the standard profile, the shapes that most cases were met in; fewer of gradients, which are
@@ -93,10 +92,7 @@ def shapes(requirement: Requirement, subject: Subject, profile: Profile) -> tupl
     if subject.compiles and (profile is Profile.STANDARD or kept is not None):
         palette = (*requirement.palette[Profile.QUICK], LONG)
     palette = requirement.shapes or palette
-    if _hurries(subject, profile):
-        kept = FEW
-    elif kept is not None:
-        palette = tuple(STEAD.get(shape, shape) for shape in palette)
+    kept = FEW if _hurries(subject, profile) else kept
     return palette if kept is None else tuple(shape for shape in palette if shape in kept) or palette[:1]
 
 
@@ -113,7 +109,7 @@ def problem_set(requirement: Requirement, profile: Profile) -> str:
         for corner in _corners(requirement):
             digest.update(f"{name}|{corner}|{_drawn(name, corner)}\n".encode())
     asked = requirement.shapes or requirement.palette[profile]
-    chosen = [sorted(each) for each in (SIZES, STEAD.items(), AGAIN, MET, MET_BY_GRADIENTS, FEW)]
+    chosen = [sorted(each) for each in (SIZES, AGAIN, MET, MET_BY_GRADIENTS, FEW)]
     digest.update(f"{asked}|{requirement.once}|{LONG}|{chosen}".encode())
     return digest.hexdigest()
 
