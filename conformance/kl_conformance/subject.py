@@ -67,7 +67,7 @@ class Subject(Poser):
         self.profile = self.arithmetic(self.dtype)
         self.surroundings: Mapping[str, Any] = {}  # as they were before anything was asked
         self.functions: Memory[Any] = Memory(64)  # compiled, which takes longer than to ask
-        self._evaluations: Memory[Evaluation] = Memory(256)
+        self._evaluations = _memory()
         self.compiled = column.mode in framework.compiled_modes  # every call, once for each shape
         self.compiles = framework.compiles or self.compiled
         self.slow = self.compiled and Transform.COMPILED in framework.unhurried  # seconds for every new shape
@@ -101,7 +101,7 @@ class Subject(Poser):
 
     def forget(self) -> None:
         """Forget every answer, so that the next question is asked anew."""
-        self._evaluations = Memory(256)
+        self._evaluations = _memory()
 
     def _evaluate(self, problem: Problem, default: bool) -> Evaluation:
         call = self.call(problem, default=default)
@@ -113,8 +113,15 @@ class Subject(Poser):
     ) -> Evaluation:
         """Ask for the gradient with respect to one side, in the space that side is realised in.
 
-        ``upstream``, rounded to the column's dtype, arrives from above, lying in memory as ``layout`` says.
+        ``upstream``, rounded to the column's dtype, arrives from above, lying in memory as ``layout`` says. It is asked
+        for once, and remembered.
         """
+        key = ("gradient", problem.id, side, None if upstream is None else upstream.tobytes(), layout)
+        asked = self._evaluations.get(key, lambda: self._gradient(problem, side, upstream, layout))
+        self._look(asked)
+        return asked
+
+    def _gradient(self, problem: Problem, side: Side, upstream: Array | None, layout: str) -> Evaluation:
         call = self.call(problem)
         text = f"gradient by the {side.value} of {self.describe(call)}"
         exact, above = (None, None) if upstream is None else self.handed(upstream, layout)
@@ -289,6 +296,11 @@ class Subject(Poser):
             return tensor
         with self.framework.under(self.modules, self.column.mode):
             return self.framework.log_softmax(self.modules, tensor)
+
+
+def _memory() -> Memory[Evaluation]:
+    """Return room for the answers to the many small problems that several requirements ask alike."""
+    return Memory(2**23, lambda asked: 8 * asked.got.nbytes + 4000)
 
 
 def _message(error: BaseException) -> str:

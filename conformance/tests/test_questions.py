@@ -19,7 +19,7 @@ POINTWISE = catalogue.requirement("values/pointwise")
 
 def test_the_fixed_problems_are_the_same_every_time() -> None:
     """Asked twice, the corpus and the grid hold the same pairs in the same order."""
-    first, second = ([pair.id for pair, _ in questions(POINTWISE, subject(), Profile.QUICK)] for _ in "ab")
+    first, second = ([each.pair.id for each in questions(POINTWISE, subject(), Profile.QUICK)] for _ in "ab")
     assert first == second
     assert len(first) > 10
 
