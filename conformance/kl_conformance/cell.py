@@ -181,7 +181,7 @@ class Cell:
         try:
             yield from self.requirement.check(subject, pair)
         except RefusedError as refusal:
-            yield judge.fails(subject.problem(pair), name, f"raised {refusal}", raised=True)
+            yield judge.fails(subject.problem(pair), name, str(refusal), raised=True)
         except (IndexError, TypeError, ValueError):
             if not subject.misshapen:
                 raise

@@ -11,7 +11,7 @@ import numpy as np
 
 from kl_conformance import note, surroundings
 from kl_conformance.framework import Framework, Modules, Output
-from kl_conformance.implementation import AbsentError, Call, Implementation
+from kl_conformance.implementation import AbsentError, Call, Implementation, MisgivenError
 from kl_conformance.posing import Poser
 from kl_conformance.remembered import Memory, reference, slope
 from kl_conformance.transform import Transform
@@ -24,7 +24,7 @@ from kl_reports.result import Column
 
 
 class RefusedError(Exception):
-    """The implementation raised instead of answering; the message says what it raised."""
+    """The implementation gave no answer; the message says what it raised, or gave in its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,11 +234,13 @@ class Subject(Poser):
                 return self.framework.output(self.modules, make())
         except AbsentError:  # the machine's lack is not the implementation's
             raise
+        except MisgivenError as error:
+            raise RefusedError(str(error)) from error
         except (
             Exception,
             SystemExit,
         ) as error:  # an implementation may raise anything; the verdict says what
-            raise RefusedError(f"{type(error).__name__}: {_message(error)}") from error
+            raise RefusedError(f"raised {type(error).__name__}: {_message(error)}") from error
 
     def describe(self, call: Call) -> str:
         """Return a call as one line of text."""

@@ -96,7 +96,7 @@ def empty(subject: Subject, pair: Pair) -> Iterator[Judgement]:
             try:
                 asked = subject.evaluate(problem)
             except RefusedError as refusal:
-                yield judge.passes(problem, subject.implementation.name, f"raised {refusal}")
+                yield judge.passes(problem, subject.implementation.name, str(refusal))
                 continue
             judgement = judge.lies(asked, "a sum of nothing is 0", decisive=False)
             if np.isnan(asked.enclosure.value).any():
