@@ -325,7 +325,8 @@ def _kind(judgement: Judgement) -> tuple[str, str]:
 def sentence(judgement: Judgement) -> str:
     """Return what a broken judgement saw, in numbers."""
     if judgement.raised is not None or judgement.got.size == 0:
-        return f"{judgement.note[:1].upper()}{judgement.note[1:]}."
+        note = judgement.note.rstrip(".")
+        return f"{note[:1].upper()}{note[1:]}."
     at = judgement.at
     got, right = (
         judgement.got[at],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -13,11 +14,15 @@ from kl_reports.wording import count, listed
 Broken = Mapping[str, Sequence[Result]]
 
 MOST = 3  # reasons told in one sentence
+BRIEF = 90  # characters of each
 USUAL = "float32"  # the format a kernel takes if it takes but one
 _ENDED = {Verdict.CRASHED, Verdict.TIMED_OUT}
 _HELD = {Verdict.PASS, Verdict.EXPECTED}
 _SHAPE = re.compile(r"[Gg]ave shape (\([\d, ]*\)) where (\([\d, ]*\)) is (?:right|due)")
 _NO_TENSOR = re.compile(r"Gave (.* where an? \S+ is due)")
+_FORMAT = re.compile(
+    r"float|double|half|dtype|[bf]p?16|fp?(?:32|64)", re.IGNORECASE
+)  # a message about formats
 _NUMBER = re.compile(r"\d+(\.\d+)?(e[-+]?\d+)?")
 
 
@@ -39,6 +44,11 @@ class Reason:
     varied: bool
     results: dict[str, list[Result]] = field(default_factory=dict[str, list[Result]])
 
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict of the first of them."""
+        return next(iter(self.results.values()))[0].verdict
+
 
 def why(result: Result) -> str:
     """Return why a broken result is, as a clause, where no number is; empty where a number is wrong."""
@@ -53,6 +63,12 @@ def why(result: Result) -> str:
     return f"it gave shape {shape[1]} where {shape[2]} is due" if shape else ""
 
 
+def kind(result: Result) -> str:
+    """Return what is the same wherever a result is broken for one reason, whatever numbers are in it."""
+    said = why(result)
+    return "shape" if said.startswith("it gave shape ") else _NUMBER.sub("#", said)
+
+
 def reasons(found: Broken) -> list[Reason]:
     """Return the reasons of broken cells, what most are broken for first; one is the same with other numbers in it."""
     words: dict[str, dict[str, None]] = {}
@@ -60,21 +76,15 @@ def reasons(found: Broken) -> list[Reason]:
     for requirement, results in found.items():
         for result in results:
             if said := why(result):
-                kind = "shape" if said.startswith("it gave shape ") else _NUMBER.sub("#", said)
-                words.setdefault(kind, {})[said] = None
-                cells.setdefault(kind, {}).setdefault(requirement, []).append(result)
-    each = [Reason(next(iter(said)), len(said) > 1, cells[kind]) for kind, said in words.items()]
+                words.setdefault(kind(result), {})[said] = None
+                cells.setdefault(kind(result), {}).setdefault(requirement, []).append(result)
+    each = [Reason(next(iter(said)), len(said) > 1, cells[same]) for same, said in words.items()]
     return sorted(each, key=lambda reason: -len(reason.results))
 
 
 def numeric(found: Broken) -> list[str]:
     """Return the requirements that a wrong number or a wrong shape breaks, which is evidence of how it computes."""
-    return [name for name, results in found.items() if any(_computed(result) for result in results)]
-
-
-def _computed(result: Result) -> bool:
-    said = why(result)
-    return not said or said.startswith("it gave shape ")
+    return [name for name, results in found.items() if any(kind(each) in {"", "shape"} for each in results)]
 
 
 def told(run: Run, found: Broken) -> str:
@@ -83,7 +93,10 @@ def told(run: Run, found: Broken) -> str:
         return ""
     first, *others = reasons(found)
     if others:
-        said = [f"{each.words} ({count(len(each.results), 'requirement')})" for each in (first, *others)]
+        said = [
+            f"{textwrap.shorten(each.words, BRIEF, placeholder=' …')} ({count(len(each.results), 'requirement')})"
+            for each in (first, *others)
+        ]
         return f"No number is wrong: {listed(said, MOST)}."
     like = ", and the like" if first.varied else ""
     return f"Every failure is the same, and no number is wrong: {first.words}{like}{_formats(run, first)}"
@@ -102,6 +115,6 @@ def _formats(run: Run, reason: Reason) -> str:
     if good:
         which = "these alone are" if len(good) > 1 else "that alone is"
         return f"; in {listed(bad)} only. With `--dtype {','.join(good)}` {which} asked."
-    if USUAL in bad:
+    if USUAL in bad or not _FORMAT.search(reason.words):
         return "."
     return f". If it is not made for {listed(bad)}, `--dtype {USUAL}` asks that format alone."

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from kl_reports.reason import Reason, reasons, why
+from kl_reports.reason import Reason, kind, reasons
 from kl_reports.result import Result, Run, Verdict
 from kl_reports.tally import column_of, completeness, level_of, packages
 from kl_reports.witness import Values, show
@@ -96,11 +96,11 @@ def _verdict(run: Run, cause: str) -> Iterator[str]:
         yield f"  {done.sentence}"
         for reason in dict.fromkeys(each.detail for each in run.results if each.verdict is Verdict.MISSING):
             yield f"  missing: {one_line(reason)}"
-    known = {why(each) for results in found.values() for each in results} - {""}
+    known = {kind(each) for results in found.values() for each in results} - {""}
     other = {
         each.requirement: each.detail
         for each in run.results
-        if each.verdict.is_news and each.requirement not in found and why(each) not in known
+        if each.verdict.is_news and each.requirement not in found and kind(each) not in known
     }
     for requirement, detail in other.items():
         yield f"  its own way of doing, which breaks nothing: {one_line(requirement)}, {one_line(detail)}"
@@ -164,20 +164,24 @@ def apart(found: dict[str, list[Result]]) -> tuple[list[Reason], dict[str, list[
 
 def _shared(run: Run, reason: Reason) -> Iterator[str]:
     first, *rest = told_once(run, reason)
-    yield f"{LOOKS[Verdict.FAIL].glyph} {first}"
+    yield f"{LOOKS[reason.verdict].glyph} {first}"
     yield from (f"    {line}" for line in rest)
 
 
 def told_once(run: Run, reason: Reason) -> list[str]:
     """Return lines that tell what breaks several requirements: which, what was seen, and the smallest input."""
-    result = smallest([each for results in reason.results.values() for each in results])
     every = [each for results in reason.results.values() for each in results]
+    result = smallest(every)
     dtypes = dict.fromkeys(short_dtype(column_of(run, each.column).dtype) for each in every)
+    call = (
+        result.detail.partition("; ")[2] if result.witness is None else ""
+    )  # the last one of a process that died
     number = count(len(reason.results), "requirement")
     words = f"{reason.words}, and the like" if reason.varied else reason.words
     return [
         f"{number} ({one_line(', '.join(dtypes))}): {one_line(words, 500)}.",
         one_line(listed(list(reason.results), 6)),
+        *([one_line(call, 500)] if call else []),
         *_seen(result),
     ]
 
