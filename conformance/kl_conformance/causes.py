@@ -12,6 +12,7 @@ from importlib.resources import files
 from typing import Any
 
 from kl_conformance.diagnosis import EXPLAINED
+from kl_reports import reason
 from kl_reports.result import Run, Verdict
 from kl_reports.screen import broken
 
@@ -53,7 +54,8 @@ class Match:
 def likely_cause(run: Run) -> str:
     """Return the likely cause of what is broken as a sentence; empty where nothing clearly fits.
 
-    What the numbers themselves say comes first, and then which known faults break the same requirements.
+    What the numbers themselves say comes first. Where none is wrong, what was raised or given instead is all there is
+    to say; else those that are wrong may be known faults' pattern.
     """
     found = broken(run)
     explained = Counter(
@@ -65,14 +67,18 @@ def likely_cause(run: Run) -> str:
     (said, often), (_, next_often), *_ = [*explained.most_common(2), ("", 0), ("", 0)]
     if often >= OFTEN and 2 * next_often <= often:
         return f"Likely cause: {said}. ({often} findings are exactly that.)"
+    if said := reason.told(run, found):
+        return said
+    wrong = frozenset(reason.numeric(found))
     unasked = {Verdict.UNSUPPORTED, Verdict.MISSING}
-    asked = {each.requirement for each in run.results if each.verdict not in unasked}
-    fitting = clear(matches(found.keys(), asked, known()))
+    # What raised says nothing of which number it would have given.
+    asked = {each.requirement for each in run.results if each.verdict not in unasked} - (found.keys() - wrong)
+    fitting = clear(matches(wrong, asked, known()))
     if not fitting:
         return ""
     stops = fitting[0].fault.stops & asked
     words = "; or ".join(_lowered(each.fault.sentence) for each in fitting)
-    share = f"{len(found.keys() & stops)} of {len(found.keys() | stops)}"
+    share = f"{len(wrong & stops)} of {len(wrong | stops)}"
     which = "a known fault, which shares" if len(fitting) == 1 else "known faults, the first of which shares"
     return f"Likely cause: {words} ({which} {share} failures)."
 

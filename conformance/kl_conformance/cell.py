@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
-from itertools import islice
+from itertools import count, islice, repeat
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from kl_conformance.expectation import Expectation, expected_of, permitted_to
 from kl_conformance.implementation import AbsentError
 from kl_conformance.interpreted import interpreted
 from kl_conformance.judgement import Grade, Judgement
-from kl_conformance.questions import other_cases, questions, shapes
+from kl_conformance.questions import Question, other_cases, questions, shapes
 from kl_conformance.requirement import Requirement
 from kl_conformance.search import search, shrink
 from kl_conformance.spreading import Spreading
@@ -146,8 +146,8 @@ class Cell:
                 )
                 return self._result(Verdict.FIXED, detail=detail, deviation=entry.id)
             replayed = replayed or seen
-        for pair, case in islice(self._fixed(), 1 if self.requirement.once else None):
-            if self._breaks(pair):
+        for pair, case, turn in islice(self._fixed(), 1 if self.requirement.once else None):
+            if self._breaks(pair, turn):
                 return self._broken(pair, case)
         self.tally.close()
         for seed in () if self.requirement.once else self.seeds:
@@ -158,7 +158,7 @@ class Cell:
             return self.deviates(replayed)
         return self._held() if self.tally.excused is None else self._follows(*self.tally.excused)
 
-    def _fixed(self) -> Iterator[tuple[Pair, str | None]]:
+    def _fixed(self) -> Iterator[Question]:
         """Yield the fixed problems, and where they decide nothing the cases that were left out."""
         yield from questions(self.requirement, self.subject, self.profile)
         if not (self.tally.decisive or self.tally.excused):
@@ -167,7 +167,12 @@ class Cell:
     def _search(self, seed: int) -> Pair | None:
         """Return a drawn pair that is broken, or None."""
         palette = shapes(self.requirement, self.subject, self.profile)
-        return search(self.requirement, self.subject.dtype, palette, self.examples, seed, self._breaks)
+        turns = count(seed) if self.profile is Profile.QUICK else repeat(None)
+
+        def breaks(pair: Pair) -> bool:
+            return self._breaks(pair, next(turns))
+
+        return search(self.requirement, self.subject.dtype, palette, self.examples, seed, breaks)
 
     def judgements(self, pair: Pair) -> Iterator[Judgement]:
         """Yield what the requirement says of a pair; an implementation that raises has not held it."""
@@ -176,7 +181,7 @@ class Cell:
         try:
             yield from self.requirement.check(subject, pair)
         except RefusedError as refusal:
-            yield judge.fails(subject.problem(pair), name, f"raised {refusal}", raised=True)
+            yield judge.fails(subject.problem(pair), name, str(refusal), raised=True)
         except (IndexError, TypeError, ValueError):
             if not subject.misshapen:
                 raise
@@ -194,8 +199,15 @@ class Cell:
             left = left & ~explained
         return bool(left.any())
 
-    def _breaks(self, pair: Pair) -> bool:
-        """Ask about one pair; whether anything new is broken."""
+    def _breaks(self, pair: Pair, turn: int | None = None) -> bool:
+        """Ask about one pair, in the forms whose turn it is; whether anything new is broken."""
+        self.subject.turn = turn
+        try:
+            return self._news_of(pair)
+        finally:
+            self.subject.turn = None
+
+    def _news_of(self, pair: Pair) -> bool:
         for judgement in self.judgements(pair):
             if not self.requirement.once:
                 self.tally.mark(judgement)
@@ -313,7 +325,8 @@ def _kind(judgement: Judgement) -> tuple[str, str]:
 def sentence(judgement: Judgement) -> str:
     """Return what a broken judgement saw, in numbers."""
     if judgement.raised is not None or judgement.got.size == 0:
-        return f"{judgement.note[:1].upper()}{judgement.note[1:]}."
+        note = judgement.note.rstrip(".")
+        return f"{note[:1].upper()}{note[1:]}."
     at = judgement.at
     got, right = (
         judgement.got[at],

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from kl_conformance.implementation import Call, Implementation
+from kl_conformance.implementation import Call, Implementation, MisgivenError
 from kl_conformance.transform import Transform
 from kl_reference.convention import Convention, Space
 
@@ -49,7 +49,7 @@ def adapted(
     """
     permission = "" if strict else like.name
     if isinstance(kernel, Implementation):
-        return replace(kernel, like=permission)
+        return replace(checked(kernel), like=permission)
     name = name or str(getattr(kernel, "__qualname__", type(kernel).__qualname__))
     taken = _taken(kernel, name, like)
     convention = _narrowed(like.convention, kernel, taken)
@@ -59,7 +59,7 @@ def adapted(
         framework=framework or like.framework,
         package=framework or like.framework,
         convention=convention,
-        call=_call(kernel, taken),
+        call=_checked(_call(kernel, taken)),
         documentation=like.documentation,
         dtypes=like.dtypes,
         gradients=frozenset() if framework in UNDIFFERENTIABLE else like.gradients,
@@ -127,6 +127,34 @@ def _narrowed(convention: Convention, kernel: Any, taken: frozenset[str]) -> Con
 def _own(kernel: Any, attribute: str, known: Mapping[str, Any], default: str) -> str:
     found = getattr(kernel, attribute, None)
     return found if isinstance(found, str) and found in known else default
+
+
+def checked(implementation: Implementation) -> Implementation:
+    """Return an Implementation somebody brings that says so where it gives no tensor like those it is given."""
+    return replace(implementation, call=_checked(implementation.call))
+
+
+def _checked(answer: Callable[[Any, Call], Any]) -> Callable[[Any, Call], Any]:
+
+    def call(modules: Any, asked: Call) -> Any:
+        given, like = answer(modules, asked), type(asked.target)
+        # NumPy and JAX take numbers and arrays of each other for arrays; what is detached from a graph, nothing else.
+        foreign = hasattr(like, "detach") and not hasattr(given, "detach")
+        if foreign or given is None or isinstance(given, str | bytes | Sequence | Mapping):
+            due = f"{like.__module__.partition('.')[0]}.{like.__name__}"
+            raise MisgivenError(f"gave {_named(given)} where a {due} is due")
+        return given
+
+    return call
+
+
+def _named(given: Any) -> str:
+    """Return what is no tensor, in words."""
+    if given is None:
+        return "None"
+    own = type(given)
+    name = own.__name__ if own.__module__ == "builtins" else f"{own.__module__}.{own.__name__}"
+    return f"a {name} of {len(given)}" if isinstance(given, tuple | list | dict) else f"a {name}"
 
 
 def _call(kernel: Any, taken: frozenset[str]) -> Callable[[Any, Call], Any]:

@@ -26,6 +26,7 @@ class Poser:
     def __init__(self, implementation: Implementation, dtype: Dtype) -> None:
         self.implementation = implementation
         self.dtype = dtype
+        self.turn: int | None = None  # whose half of the forms is asked; None for all of them
 
     @property
     def convention(self) -> Convention:
@@ -104,10 +105,15 @@ class Poser:
         ``reductions`` narrows the reductions (to the finest when none is given), ``target`` the spaces of P;
         ``model`` asks for a space of Q other than the Convention's own. Problems with a masked class, a NaN
         or an infinity are left to the chapters that are about them, so that one fault is one row of the
-        matrix.
+        matrix. Where several reductions are named and a ``turn`` is set, every other combination is yielded, like
+        the fields of one colour on a chessboard: each space and each reduction in every turn, each of both in one
+        of two turns.
         """
-        for space in self.convention.target:
-            for reduction in self.offers(*reductions) if reductions else (self.finest,):
+        asked = self.offers(*reductions) if reductions else (self.finest,)
+        for row, space in enumerate(self.convention.target):
+            for column, reduction in enumerate(asked):
+                if self.turn is not None and len(asked) > 1 and (row + column + self.turn) % 2:
+                    continue
                 problem = self.problem(
                     pair, reduction, target=space, model=model, subnormals=subnormals, layout=layout
                 )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import cache
 from hashlib import blake2b
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,7 +19,7 @@ from kl_cases.problems import Profile, Recipe, build
 from kl_conformance import registry
 from kl_conformance.plan import ALIKE
 from kl_conformance.remembered import built
-from kl_conformance.requirement import Requirement
+from kl_conformance.requirement import HOW, Requirement
 from kl_conformance.subject import Subject
 from kl_reference.convention import Space
 from kl_reference.dtype import Dtype
@@ -37,7 +39,26 @@ MET_BY_GRADIENTS: frozenset[Shape] = frozenset({(2,), (1, 3), (2, 2)})
 FEW: frozenset[Shape] = frozenset({(1, 3), (2, 3), (3, 5), (8, 31)})
 # Chapters asked by few forms of call: there a case may have a shape of its own.
 FEW_FORMS = ("values", "support", "signs")
+MANY = 2**16  # elements of a case that is dear to ask
 GRID_SEED = 0  # the grid is the same on every run, so that two runs answer the same questions
+
+
+class Question(NamedTuple):
+    """A fixed problem.
+
+    Parameters
+    ----------
+    pair
+        What is asked about.
+    case
+        Its name, ``chapter/id``, in the corpus; None where it is of the grid.
+    turn
+        Whose half of the forms (see ``Poser.problems``) it is asked in; None for all.
+    """
+
+    pair: Pair
+    case: str | None = None
+    turn: int | None = None
 
 
 def case(name: str) -> Case:
@@ -65,25 +86,37 @@ def question(case: Case) -> Pair:
     return Pair(equal, equal, origin=f"case {case.id}")
 
 
-def questions(
-    requirement: Requirement, subject: Subject, profile: Profile
-) -> Iterator[tuple[Pair, str | None]]:
-    """Yield the fixed problems of a requirement, the corpus with the ids of its cases first, then the grid."""
-    for case in cases_for(requirement.id):
-        if _affords(requirement, subject, case, profile):
-            yield question(case), f"{case.chapter}/{case.id}"
+def questions(requirement: Requirement, subject: Subject, profile: Profile) -> Iterator[Question]:
+    """Yield the fixed problems of a requirement, the corpus with the ids of its cases first, then the grid.
+
+    In the quick profile, families asked at the same shape take turns with the forms they are asked in: at every
+    shape each form is asked, and of every family each space and each reduction. So do cases where the numbers are not
+    the question, and those of ``MANY`` elements.
+    """
+    quick = profile is Profile.QUICK
+    cases = [each for each in cases_for(requirement.id) if _affords(requirement, subject, each, profile)]
+    for place, case in enumerate(cases):
+        pair = question(case)
+        shared = quick and len(cases) > 1 and (requirement.draws is HOW or math.prod(pair.shape) >= MANY)
+        yield Question(pair, f"{case.chapter}/{case.id}", place if shared else None)
     for name in requirement.families:
         for shape in shapes(requirement, subject, profile):
-            if (shape or (1,))[-1] >= FAMILIES[name].classes:
+            alike = [each for each in requirement.families if _fits(each, shape)]
+            if name in alike:
+                turn = alike.index(name) if quick and len(alike) > 1 else None
                 for corner in _corners(requirement):
-                    yield built(Recipe(name, shape, subject.dtype, GRID_SEED, corner)), None
+                    yield Question(built(Recipe(name, shape, subject.dtype, GRID_SEED, corner)), None, turn)
 
 
-def other_cases(requirement: Requirement, subject: Subject, profile: Profile) -> Iterator[tuple[Pair, str]]:
+def _fits(family: str, shape: Shape) -> bool:
+    return (shape or (1,))[-1] >= FAMILIES[family].classes
+
+
+def other_cases(requirement: Requirement, subject: Subject, profile: Profile) -> Iterator[Question]:
     """Yield the cases of other dtypes and shapes, asked only where the fixed problems decide nothing."""
     for case in cases_for(requirement.id):
         if not _affords(requirement, subject, case, profile):
-            yield question(case), f"{case.chapter}/{case.id}"
+            yield Question(question(case), f"{case.chapter}/{case.id}")
 
 
 def shapes(requirement: Requirement, subject: Subject, profile: Profile) -> tuple[Shape, ...]:
@@ -111,6 +144,8 @@ def problem_set(requirement: Requirement, profile: Profile) -> str:
     asked = requirement.shapes or requirement.palette[profile]
     chosen = [sorted(each) for each in (SIZES, AGAIN, MET, MET_BY_GRADIENTS, FEW)]
     digest.update(f"{asked}|{requirement.once}|{LONG}|{chosen}".encode())
+    if profile is Profile.QUICK:
+        digest.update(f"|in turns|{MANY}|{requirement.draws is HOW}".encode())
     return digest.hexdigest()
 
 

@@ -27,7 +27,7 @@ from kl_conformance.frameworks.tfp import Tfp
 from kl_conformance.frameworks.tinygrad import Tinygrad
 from kl_conformance.frameworks.torch import Torch
 from kl_conformance.implementation import Implementation
-from kl_conformance.kernel import adapted
+from kl_conformance.kernel import adapted, checked
 from kl_reference.convention import Convention
 from kl_reference.dtype import Dtype
 
@@ -140,7 +140,7 @@ def implementation(name: str, like: str = "", *, framework: str = "", strict: bo
         )
     for fault in _faults(found):
         raise ValueError(f"{name!r} cannot be asked: {fault}")
-    return found
+    return found if like else checked(found)
 
 
 def _own(module: Any) -> list[str]:

@@ -51,6 +51,8 @@ def drawn(
     Only small things are drawn (family, shape, 32-bit seed, corners); NumPy builds the arrays.
     """
     found: list[Recipe] = []
+    if not examples:
+        return ()
 
     @seeded(seed)
     @settings(

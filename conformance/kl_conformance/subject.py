@@ -11,7 +11,7 @@ import numpy as np
 
 from kl_conformance import note, surroundings
 from kl_conformance.framework import Framework, Modules, Output
-from kl_conformance.implementation import AbsentError, Call, Implementation
+from kl_conformance.implementation import AbsentError, Call, Implementation, MisgivenError
 from kl_conformance.posing import Poser
 from kl_conformance.remembered import Memory, reference, slope
 from kl_conformance.transform import Transform
@@ -24,7 +24,7 @@ from kl_reports.result import Column
 
 
 class RefusedError(Exception):
-    """The implementation raised instead of answering; the message says what it raised."""
+    """The implementation gave no answer; the message says what it raised, or gave in its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Subject(Poser):
         self.profile = self.arithmetic(self.dtype)
         self.surroundings: Mapping[str, Any] = {}  # as they were before anything was asked
         self.functions: Memory[Any] = Memory(64)  # compiled, which takes longer than to ask
-        self._evaluations: Memory[Evaluation] = Memory(256)
+        self._evaluations = _memory()
         self.compiled = column.mode in framework.compiled_modes  # every call, once for each shape
         self.compiles = framework.compiles or self.compiled
         self.slow = self.compiled and Transform.COMPILED in framework.unhurried  # seconds for every new shape
@@ -101,7 +101,7 @@ class Subject(Poser):
 
     def forget(self) -> None:
         """Forget every answer, so that the next question is asked anew."""
-        self._evaluations = Memory(256)
+        self._evaluations = _memory()
 
     def _evaluate(self, problem: Problem, default: bool) -> Evaluation:
         call = self.call(problem, default=default)
@@ -113,8 +113,15 @@ class Subject(Poser):
     ) -> Evaluation:
         """Ask for the gradient with respect to one side, in the space that side is realised in.
 
-        ``upstream``, rounded to the column's dtype, arrives from above, lying in memory as ``layout`` says.
+        ``upstream``, rounded to the column's dtype, arrives from above, lying in memory as ``layout`` says. It is asked
+        for once, and remembered.
         """
+        key = ("gradient", problem.id, side, None if upstream is None else upstream.tobytes(), layout)
+        asked = self._evaluations.get(key, lambda: self._gradient(problem, side, upstream, layout))
+        self._look(asked)
+        return asked
+
+    def _gradient(self, problem: Problem, side: Side, upstream: Array | None, layout: str) -> Evaluation:
         call = self.call(problem)
         text = f"gradient by the {side.value} of {self.describe(call)}"
         exact, above = (None, None) if upstream is None else self.handed(upstream, layout)
@@ -227,11 +234,13 @@ class Subject(Poser):
                 return self.framework.output(self.modules, make())
         except AbsentError:  # the machine's lack is not the implementation's
             raise
+        except MisgivenError as error:
+            raise RefusedError(str(error)) from error
         except (
             Exception,
             SystemExit,
         ) as error:  # an implementation may raise anything; the verdict says what
-            raise RefusedError(f"{type(error).__name__}: {_message(error)}") from error
+            raise RefusedError(f"raised {type(error).__name__}: {_message(error)}") from error
 
     def describe(self, call: Call) -> str:
         """Return a call as one line of text."""
@@ -289,6 +298,11 @@ class Subject(Poser):
             return tensor
         with self.framework.under(self.modules, self.column.mode):
             return self.framework.log_softmax(self.modules, tensor)
+
+
+def _memory() -> Memory[Evaluation]:
+    """Return room for the answers to the many small problems that several requirements ask alike."""
+    return Memory(2**23, lambda asked: 8 * asked.got.nbytes + 4000)
 
 
 def _message(error: BaseException) -> str:

@@ -12,7 +12,7 @@ from kl_cases.problems import Profile
 from kl_conformance import heading, plan, registry
 from kl_conformance.causes import likely_cause
 from kl_conformance.implementation import Implementation
-from kl_conformance.kernel import adapted
+from kl_conformance.kernel import adapted, checked
 from kl_conformance.plan import Selection
 from kl_conformance.proving import proven
 from kl_conformance.session import Session
@@ -174,7 +174,7 @@ def assert_conforms(kernel: Any, like: str = "", **asked: Any) -> None:
 
 def _implementation(kernel: Any, like: str, name: str, framework: str, *, strict: bool) -> Implementation:
     if isinstance(kernel, Implementation) and not like:
-        return kernel
+        return checked(kernel)
     if isinstance(kernel, str):
         return registry.implementation(kernel, like, framework=framework, strict=strict)
     registry.check("implementation", [like], registry.IMPLEMENTATIONS)

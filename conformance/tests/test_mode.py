@@ -134,7 +134,7 @@ class Slow(Compiling):
 def sizes(framework: Compiling, chapter: str, profile: Profile) -> set[tuple[int, ...]]:
     """Return the shapes of all that a compiled column is asked in one chapter."""
     own = Subject(ran(sketch(), framework, MODULES, "fast"), framework, MODULES, COLUMN)
-    asked = (pair for each in catalogue.CHAPTERS[chapter] for pair, _ in questions(each, own, profile))
+    asked = (pair for each in catalogue.CHAPTERS[chapter] for pair, *_ in questions(each, own, profile))
     return {each.values.shape for pair in asked for each in (pair.p, pair.q)}
 
 

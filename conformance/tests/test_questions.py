@@ -22,7 +22,7 @@ POINTWISE = catalogue.requirement("values/pointwise")
 
 def test_the_fixed_problems_are_the_same_every_time() -> None:
     """Asked twice, the corpus and the grid hold the same pairs in the same order."""
-    first, second = ([pair.id for pair, _ in questions(POINTWISE, subject(), Profile.QUICK)] for _ in "ab")
+    first, second = ([each.pair.id for each in questions(POINTWISE, subject(), Profile.QUICK)] for _ in "ab")
     assert first == second
     assert len(first) > 10
 
@@ -85,7 +85,7 @@ def test_every_requirement_has_a_problem_set(profile: Profile) -> None:
 def test_drawn_rows_in_which_all_is_masked_have_others_beside_them() -> None:
     """Every pair of the grid has rows that must be right beside the one of nothing, and so decides."""
     requirement = catalogue.requirement("support/whole-row-masked")
-    drawn = [pair for pair, case in questions(requirement, subject(), Profile.QUICK) if case is None]
+    drawn = [each.pair for each in questions(requirement, subject(), Profile.QUICK) if each.case is None]
     assert len(drawn) == len(requirement.shapes)
     assert all(list(requirement.check(subject(), pair)) for pair in drawn)
 

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from kl_reports.reason import Reason, kind, reasons
 from kl_reports.result import Result, Run, Verdict
 from kl_reports.tally import column_of, completeness, level_of, packages
 from kl_reports.witness import Values, show
@@ -95,10 +96,11 @@ def _verdict(run: Run, cause: str) -> Iterator[str]:
         yield f"  {done.sentence}"
         for reason in dict.fromkeys(each.detail for each in run.results if each.verdict is Verdict.MISSING):
             yield f"  missing: {one_line(reason)}"
+    known = {kind(each) for results in found.values() for each in results} - {""}
     other = {
         each.requirement: each.detail
         for each in run.results
-        if each.verdict.is_news and each.requirement not in found
+        if each.verdict.is_news and each.requirement not in found and kind(each) not in known
     }
     for requirement, detail in other.items():
         yield f"  its own way of doing, which breaks nothing: {one_line(requirement)}, {one_line(detail)}"
@@ -144,9 +146,44 @@ def _permitted(run: Run) -> Iterator[str]:
 
 def _findings(run: Run) -> Iterator[Iterator[str]]:
     """Yield the first findings in full, those with an input to look at before the others."""
-    found = sorted(broken(run).items(), key=lambda each: smallest(each[1]).witness is None)
-    for requirement, results in found[:TOLD]:
+    shared, others = apart(broken(run))
+    found = sorted(others.items(), key=lambda each: smallest(each[1]).witness is None)
+    for reason in shared[:TOLD]:
+        yield _shared(run, reason)
+    for requirement, results in found[: max(TOLD - len(shared), 0)]:
         yield _finding(run, requirement, results)
+
+
+def apart(found: dict[str, list[Result]]) -> tuple[list[Reason], dict[str, list[Result]]]:
+    """Return the reasons for which several requirements are broken, and what is broken beside them."""
+    shared = [each for each in reasons(found) if len(each.results) > 1]
+    taken = {result.cell for each in shared for results in each.results.values() for result in results}
+    others = {name: [each for each in results if each.cell not in taken] for name, results in found.items()}
+    return shared, {name: left for name, left in others.items() if left}
+
+
+def _shared(run: Run, reason: Reason) -> Iterator[str]:
+    first, *rest = told_once(run, reason)
+    yield f"{LOOKS[reason.verdict].glyph} {first}"
+    yield from (f"    {line}" for line in rest)
+
+
+def told_once(run: Run, reason: Reason) -> list[str]:
+    """Return lines that tell what breaks several requirements: which, what was seen, and the smallest input."""
+    every = [each for results in reason.results.values() for each in results]
+    result = smallest(every)
+    dtypes = dict.fromkeys(short_dtype(column_of(run, each.column).dtype) for each in every)
+    call = (
+        result.detail.partition("; ")[2] if result.witness is None else ""
+    )  # the last one of a process that died
+    number = count(len(reason.results), "requirement")
+    words = f"{reason.words}, and the like" if reason.varied else reason.words
+    return [
+        f"{number} ({one_line(', '.join(dtypes))}): {one_line(words, 500)}.",
+        one_line(listed(list(reason.results), 6)),
+        *([one_line(call, 500)] if call else []),
+        *_seen(result),
+    ]
 
 
 def _finding(run: Run, requirement: str, results: Sequence[Result]) -> Iterator[str]:
@@ -159,7 +196,8 @@ def _finding(run: Run, requirement: str, results: Sequence[Result]) -> Iterator[
 
 
 def _rest(run: Run) -> Iterator[str]:
-    more = len(broken(run)) - TOLD
+    shared, others = apart(broken(run))
+    more = len(others) - max(TOLD - len(shared), 0)
     if more > 0:
         yield f"… and {count(more, 'more requirement')}, in the run file and on the page."
 
@@ -185,6 +223,12 @@ def told(run: Run, requirement: str, result: Result) -> list[str]:
     """Return lines that tell one result: what must hold, what was seen, and the smallest input."""
     lines = [one_line(str(run.header.requirements.get(requirement, {}).get("sentence", "")))]
     lines += [one_line(result.detail, 500)] if result.detail else []
+    return [*lines, *_seen(result)]
+
+
+def _seen(result: Result) -> list[str]:
+    """Return lines that tell the smallest input, and what was measured there."""
+    lines: list[str] = []
     if result.witness is not None:
         witness = show(result.witness)
         for name, values in (("P", witness.target), ("Q", witness.model)):

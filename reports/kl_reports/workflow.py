@@ -6,12 +6,14 @@ from collections.abc import Iterator, Sequence
 
 from kl_reports.finding import Places
 from kl_reports.result import Result, Run
-from kl_reports.screen import broken, headline, judged, smallest, told
-from kl_reports.wording import listed, one_line, visible
+from kl_reports.screen import apart, broken, headline, judged, smallest, told, told_once
+from kl_reports.wording import count, listed, one_line, visible
 
 
 def workflow(run: Run, cause: str = "", file: str = "") -> str:
-    """Return an ``::error`` for each broken requirement; else one ``::notice``, or ``::warning`` if nothing was judged.
+    """Return an ``::error`` for each broken requirement, or for all that one reason breaks.
+
+    Where none is broken, there is one ``::notice``, or a ``::warning`` if nothing was judged.
 
     Source: https://docs.github.com/actions/reference/workflow-commands-for-github-actions, and for the escapes
     ``packages/core/src/command.ts`` of https://github.com/actions/toolkit.
@@ -32,7 +34,13 @@ def _lines(run: Run, cause: str, file: str) -> Iterator[str]:
     found = broken(run)
     if not found:
         yield command("notice" if judged(run) else "warning", "kl-conformance", file, headline(run))
-    for requirement, results in found.items():
+    shared, others = apart(found)
+    for reason in shared:
+        words = [*told_once(run, reason), *([cause] if cause else [])]
+        yield command(
+            "error", f"kl-conformance: {count(len(reason.results), 'requirement')}", file, "\n".join(words)
+        )
+    for requirement, results in others.items():
         words = [
             *told(run, requirement, smallest(results)),
             *_where(run, results),

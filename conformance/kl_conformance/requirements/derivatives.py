@@ -171,7 +171,7 @@ def _unless_refused(
     except RefusedError as refusal:
         if transform not in subject.implementation.refuses:
             raise
-        return judge.passes(problem, subject.implementation.name, f"raised {refusal}")
+        return judge.passes(problem, subject.implementation.name, str(refusal))
 
 
 def _both(subject: Subject) -> str | None:

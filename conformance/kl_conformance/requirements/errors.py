@@ -41,9 +41,9 @@ def _must_raise(
     except RefusedError as refusal:
         unsaid = [name for name in names if name not in str(refusal)]
         if unsaid:
-            note = f"raised {refusal}, which does not name {', '.join(unsaid)}"
+            note = f"{refusal}, which does not name {', '.join(unsaid)}"
             return judge.fails(problem, text, note, unhelpful=True)
-        return judge.passes(problem, text, f"raised {refusal}", raised=True)
+        return judge.passes(problem, text, str(refusal), raised=True)
     given = np.array2string(got.values, threshold=4)
     return judge.fails(problem, text, f"{note}: gave {given} and no error", raised=False)
 
@@ -131,7 +131,7 @@ def _of_integers(subject: Subject, pair: Pair) -> Judgement:
     try:
         got = subject.ask(call)
     except RefusedError as refusal:
-        return judge.passes(problem, text, f"raised {refusal}", raised=True)
+        return judge.passes(problem, text, str(refusal), raised=True)
     return judge.lies(subject.judged(problem, got, text), "integers were not converted")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -105,7 +106,11 @@ def inferred(subject: Subject, pair: Pair) -> Iterator[Judgement]:
 def own_work(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Hear whether the call, and one of a round size made of the same numbers, are handed to the library."""
     for problem in subject.problems(pair):
-        work, other = (_handed(subject, each) for each in (problem, subject.alike(problem, _round(pair))))
+        work = _handed(subject, problem)
+        other = subject.functions.get(  # heard once: it is large, and the numbers in it are not the question
+            ("round", problem.target.space, problem.model.space),
+            partial(_handed, subject, subject.alike(problem, _round(pair))),
+        )
         text = subject.describe(subject.call(problem))
         if work == other:
             yield judge.passes(problem, text)

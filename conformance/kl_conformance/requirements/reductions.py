@@ -51,9 +51,13 @@ def none(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     for each in pairs:
         for problem in subject.problems(each):
             asked = subject.evaluate(problem)
-            given = (asked.dtype, list(asked.got.shape))
-            due = (subject.dtype.label, list(asked.enclosure.value.shape))
-            yield judge.holds(asked, np.full(asked.got.shape, given == due), f"gave {given}, not {due}")
+            given, due = asked.got.shape, asked.enclosure.value.shape
+            if given != due or asked.dtype == subject.dtype.label:
+                note = f"gave shape {given} where {due} is right"
+            else:
+                note = f"gave {asked.dtype} where {subject.dtype.label} is right"
+            fine = given == due and asked.dtype == subject.dtype.label
+            yield judge.holds(asked, np.full(given, fine), note)
     yield from _otherwise(subject, pair, Reduction.TERMS, Reduction.ROWS)
 
 
@@ -96,7 +100,7 @@ def empty(subject: Subject, pair: Pair) -> Iterator[Judgement]:
             try:
                 asked = subject.evaluate(problem)
             except RefusedError as refusal:
-                yield judge.passes(problem, subject.implementation.name, f"raised {refusal}")
+                yield judge.passes(problem, subject.implementation.name, str(refusal))
                 continue
             judgement = judge.lies(asked, "a sum of nothing is 0", decisive=False)
             if np.isnan(asked.enclosure.value).any():

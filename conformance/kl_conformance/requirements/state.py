@@ -64,6 +64,7 @@ def upstream_untouched(subject: Subject, pair: Pair) -> Iterator[Judgement]:
 
 def surrounded(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Look at random generators and settings of the process after a call and its gradients."""
+    subject.forget()  # so that the gradients are asked for between one look and the next
     for problem in subject.problems(pair):
         call = subject.call(problem)
         shared = {**sources(), **subject.framework.sources(subject.modules)}

@@ -99,7 +99,7 @@ def _answered(subject: Subject, problem: Problem) -> Evaluation | Judgement:
     except RefusedError as refusal:
         if not np.isnan(reference(problem).value).any():
             raise
-        return judge.passes(problem, subject.implementation.name, f"raised {refusal}")
+        return judge.passes(problem, subject.implementation.name, str(refusal))
 
 
 def infinite(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -115,7 +115,7 @@ def infinite(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         try:
             asked = subject.evaluate(problem)
         except RefusedError as refusal:
-            yield judge.passes(problem, subject.implementation.name, f"raised {refusal}")
+            yield judge.passes(problem, subject.implementation.name, str(refusal))
             continue
         endless, asked_of = (_folded(each, problem) for each in (endless, asked_of))
         fine = ~asked_of | ~np.isfinite(asked.got)
@@ -134,7 +134,7 @@ def nan(subject: Subject, pair: Pair) -> Iterator[Judgement]:
             try:
                 yield judge.lies(subject.evaluate(problem), decisive=False)
             except RefusedError as refusal:
-                yield judge.passes(problem, subject.implementation.name, f"raised {refusal}")
+                yield judge.passes(problem, subject.implementation.name, str(refusal))
 
 
 def negative_target(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -146,7 +146,7 @@ def negative_target(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     try:
         asked = subject.evaluate(problem)
     except RefusedError as refusal:
-        yield judge.passes(problem, subject.implementation.name, f"raised {refusal}")
+        yield judge.passes(problem, subject.implementation.name, str(refusal))
         return
     fine = ~_folded(negative, problem) | ~np.isfinite(asked.got)
     yield judge.holds(asked, fine, "a negative probability gave a plausible number")

@@ -1,0 +1,254 @@
+"""Where no number is wrong, what a kernel did instead is said once, in words a person can act on."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kl_cases.problems import Recipe, build
+from kl_conformance import causes, registry
+from kl_conformance.causes import Fault, likely_cause
+from kl_conformance.implementation import Call, Implementation, MisgivenError
+from kl_conformance.kernel import checked
+from kl_conformance.subject import Subject
+from kl_conformance.verification import Verification, verify
+from kl_reference.convention import Convention, Side
+from kl_reference.dtype import Dtype
+from kl_reports.reason import numeric, reasons, why
+from kl_reports.result import Result, Verdict
+from kl_reports.screen import broken
+from kl_reports.workflow import workflow
+from kl_trials.asked import subject
+
+REL_ENTR = "scipy.special.rel_entr"
+Kernel = Callable[[Any, Any], Any]
+
+
+def right(p: Any, q: Any) -> Any:
+    """Return p·log(p/q), 0 where p = 0."""
+    with np.errstate(all="ignore"):
+        term = p * (np.log(p) - np.log(q))
+    return np.where((p == 0) & (q >= 0), 0 * term.dtype.type(0), np.where(p < 0, np.inf, term)).astype(
+        term.dtype
+    )
+
+
+def always(p: Any, q: Any) -> Any:
+    """Raise."""
+    raise RuntimeError("no kernel image is available")
+
+
+def single_only(p: Any, q: Any) -> Any:
+    """Raise in float64."""
+    if p.dtype == np.float64:
+        raise TypeError("expected float32, got float64")
+    return right(p, q)
+
+
+def flat_only(p: Any, q: Any) -> Any:
+    """Raise where there are three axes or more, and say how many."""
+    if np.ndim(p) > 2:
+        raise ValueError(f"expected 2 axes at most, got {np.ndim(p)}")
+    return right(p, q)
+
+
+def nothing(p: Any, q: Any) -> Any:
+    """Return nothing."""
+    right(p, q)
+
+
+def pair(p: Any, q: Any) -> Any:
+    """Return the terms and their sum."""
+    return right(p, q), right(p, q).sum()
+
+
+def framed(p: Any, q: Any) -> Any:
+    """Return the terms with an axis more."""
+    return right(p, q)[None]
+
+
+def asked(kernel: Any, dtype: str = "float32") -> Verification:
+    """Verify a NumPy kernel like SciPy's, quickly."""
+    return verify(kernel, REL_ENTR, dtype=dtype.split(","), profile="quick", seed=1)
+
+
+SAME = "Every failure is the same, and no number is wrong: "
+
+
+@pytest.mark.parametrize(
+    ("kernel", "dtype", "said"),
+    [
+        (always, "float32", f"{SAME}it raised RuntimeError: no kernel image is available."),
+        (
+            single_only,
+            "float32,float64",
+            f"{SAME}it raised TypeError: expected float32, got float64; in float64 only. With `--dtype float32` "
+            "that alone is asked.",
+        ),
+        (
+            single_only,
+            "float64",
+            f"{SAME}it raised TypeError: expected float32, got float64. If it is not made for float64, "
+            "`--dtype float32` asks that format alone.",
+        ),
+        (nothing, "float32", f"{SAME}it gave None where a numpy.ndarray is due."),
+        (pair, "float32", f"{SAME}it gave a tuple of 2 where a numpy.ndarray is due."),
+    ],
+)
+def test_one_reason_is_one_sentence(kernel: Kernel, dtype: str, said: str) -> None:
+    """Who breaks everything for one reason is told it, in which formats and what to do, and no fault is guessed."""
+    found = asked(kernel, dtype)
+    assert found.cause == said
+    assert len(broken(found.run)) >= 20
+    screen = str(found)
+    assert "Likely cause" not in screen
+    assert screen.count("requirements (f") == 1
+    assert screen.count("P = ") <= 1
+    assert len(screen.splitlines()) < 50
+    assert workflow(found.run, found.cause, "kernel.py").count("::error") == 1
+
+
+def test_what_is_refused_of_some_shapes_is_told_once() -> None:
+    """Three axes refused are one finding, however many requirements ask about three axes."""
+    found = asked(flat_only)
+    assert found.cause == f"{SAME}it raised ValueError: expected 2 axes at most, got 3."
+    (reason,) = reasons(broken(found.run))
+    assert len(reason.results) > 1
+
+
+def test_one_message_with_other_numbers_is_one_reason() -> None:
+    """What differs in a size alone is told in the words of the first, and said to be like the others."""
+    three, four = (
+        replace(died(Verdict.FAIL, ""), detail=f"Raised ValueError: got {n} axes.") for n in (3, 4)
+    )
+    (reason,) = reasons({"a": [three], "b": [four]})
+    assert (reason.words, reason.varied) == ("it raised ValueError: got 3 axes", True)
+    other = replace(three, detail="Raised ValueError: got no axes.")
+    assert len(reasons({"a": [three], "b": [other]})) == 2
+
+
+def test_a_wrong_shape_everywhere_is_no_fingerprint() -> None:
+    """An axis too many is said as such, whichever known fault breaks the same requirements."""
+    found = asked(framed)
+    assert "Likely cause" not in str(found)
+    assert "it gave shape (1, " in found.cause
+    assert "is due" in found.cause
+
+
+def test_a_backward_pass_that_is_not_there_is_said() -> None:
+    """Gradients that raise are one finding; the numbers held."""
+
+    def call(modules: Any, call: Call) -> Any:
+        del modules
+        return right(*call.arguments)
+
+    def gradient(*asked: Any) -> Any:
+        raise NotImplementedError("backward is not written yet")
+
+    kernel = Implementation(
+        "forward_only",
+        "numpy",
+        "numpy",
+        registry.implementation(REL_ENTR).convention,
+        call,
+        dtypes=(Dtype.FLOAT32,),
+        gradients=frozenset({Side.MODEL}),
+        gradient=gradient,
+        like=REL_ENTR,
+        compares_distributions=False,
+    )
+    found = verify(kernel, profile="quick", seed=1)
+    assert found.cause == f"{SAME}it raised NotImplementedError: backward is not written yet."
+    assert all(name.startswith(("gradients/", "layouts/", "state/")) for name in broken(found.run))
+
+
+def test_what_prints_and_warns_is_not_accused() -> None:
+    """A kernel that talks while it is asked conforms as a silent one does."""
+
+    def talking(p: Any, q: Any) -> Any:
+        print("computed")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.warn("the fast path was not taken", stacklevel=1)
+        return right(p, q)
+
+    assert asked(talking).conforms
+
+
+class Leaf:
+    """A tensor that can be detached from its graph."""
+
+    def detach(self) -> Leaf:
+        """Return itself."""
+        return self
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (np.zeros(3), "gave a numpy.ndarray where a test_reasons.Leaf is due"),
+        (0.5, "gave a float where a test_reasons.Leaf is due"),
+        (None, "gave None where a test_reasons.Leaf is due"),
+        ([Leaf()], "gave a list of 1 where a test_reasons.Leaf is due"),
+    ],
+)
+def test_no_tensor_is_named_beside_what_is_due(
+    given: Any, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is none of the framework's tensors is said by its type, not by what it lacks."""
+    monkeypatch.setattr(Leaf, "__module__", "test_reasons")
+    kernel = Implementation("own", "numpy", "numpy", Convention(), lambda modules, call: given)
+    asked: Subject = subject()
+    call = replace(
+        asked.call(asked.problem(build(Recipe("dirichlet-flat", (2, 3), Dtype.FLOAT32, 0)))), target=Leaf()
+    )
+    with pytest.raises(MisgivenError, match=words):
+        checked(kernel).call(None, call)
+    leaf = Leaf()
+    assert checked(replace(kernel, call=lambda modules, call: leaf)).call(None, call) is leaf
+
+
+def died(verdict: Verdict, how: str) -> Result:
+    """Return the result of a cell whose process did not survive it."""
+    return Result(
+        "values/sum", 1, "column", verdict, f"Its process {how}; it was asked kl() of shapes [1, 4]."
+    )
+
+
+def test_a_death_is_a_reason_and_a_number_is_none() -> None:
+    """A crash and a timeout are said as what ended the process; a wrong number is left to its own finding."""
+    crash = died(Verdict.CRASHED, "was ended by signal 11 (SIGSEGV)")
+    hang = died(Verdict.TIMED_OUT, "gave no answer within 60 s")
+    number = replace(crash, verdict=Verdict.FAIL, detail="kl() gave 0.25 where 0.5 is right.")
+    shape = replace(number, detail="kl() gave 1 at [0] where 1 is right: gave shape (1,) where () is right.")
+    assert why(crash) == "its process was ended by signal 11 (SIGSEGV)"
+    assert why(hang) == "its process gave no answer within 60 s"
+    assert why(number) == ""
+    assert why(shape) == "it gave shape (1,) where () is due"
+    found = {"a": [crash], "b": [number, crash], "c": [shape], "d": [hang]}
+    assert numeric(found) == ["b", "c"]
+    assert [len(each.results) for each in reasons(found)] == [2, 1, 1]
+
+
+def test_what_raised_is_no_evidence_of_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside a wrong number, the requirements at which a call raised are left out of the pattern."""
+    found = asked(flat_only).run
+    results = tuple(
+        replace(each, verdict=Verdict.FAIL, detail="gave 1 where 2 is right.")
+        if each.requirement == "support/nan"
+        else each
+        for each in found.results
+    )
+    raised = frozenset(broken(found))
+    refuses = Fault("refuses", "layout", "Refuses three axes.", raised)
+    cleans = Fault("cleans", "special value", "Takes NaN for 0.", frozenset({"support/nan"}))
+    monkeypatch.setattr(causes, "known", lambda: (refuses,))
+    assert likely_cause(replace(found, results=results)) == ""
+    monkeypatch.setattr(causes, "known", lambda: (refuses, cleans))
+    said = "Likely cause: takes NaN for 0 (a known fault, which shares 1 of 1 failures)."
+    assert likely_cause(replace(found, results=results)) == said
