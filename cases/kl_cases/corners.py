@@ -70,7 +70,7 @@ CORNERS: Mapping[str, Corner] = {corner.name: corner for corner in _LISTED}
 
 
 def inject(pair: Pair, names: tuple[str, ...], rng: Rng, dtype: Dtype) -> Pair:
-    """Overwrite one random class per corner, in every row or in one random row.
+    """Overwrite one random class per corner, in every row or in one random row; a whole row is always one.
 
     Rows are not normalised again. Different corners take different classes while there are enough.
 
@@ -97,11 +97,12 @@ def inject(pair: Pair, names: tuple[str, ...], rng: Rng, dtype: Dtype) -> Pair:
     classes = order(rng, pair.shape)
     rows = rng.random(per_row(pair.shape))
     every = bool(rng.random() < 0.5)
-    chosen = np.ones_like(rows, dtype=np.bool_) if every else rows == rows.max()
+    one = rows == rows.max()
+    chosen = np.ones_like(one) if every else one
     p, q = pair.p, pair.q
     for place, corner in enumerate(corners):
         marked = np.arange(pair.classes) == classes[..., [place % pair.classes]]
-        where = chosen & (marked | corner.whole)
+        where = one if corner.whole else chosen & marked  # beside a row of nothing others are to be right
         p = p if corner.p is None else _overwritten(p, where, corner.p(dtype))
         q = q if corner.q is None else _overwritten(q, where, corner.q(dtype))
     return Pair(p, q, pair.axis, pair.origin)

@@ -10,7 +10,7 @@ from typing import Any
 
 from kl_conformance import registry
 from kl_conformance.expectation import Expectation, recorded
-from kl_conformance.plan import convention
+from kl_conformance.heading import convention
 from kl_conformance.reproducer import reproducer
 from kl_reference.dtype import Dtype
 from kl_reports.result import Column

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-# The requirements that measure each property by which `plan.convention` describes an implementation. `zeros` is
+# The requirements that measure each property by which `heading.convention` describes an implementation. `zeros` is
 # described nowhere else: it is what the cells say.
 EVIDENCE: Mapping[str, tuple[str, ...]] = {
     "formula": ("values/pointwise", "values/sum", "identities/generalised"),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kl_cases.problems import Profile
-from kl_conformance import host, plan
+from kl_conformance import heading, host, plan
 from kl_conformance.plan import Selection
 from kl_reports.line import decode_header, encode_header
 from kl_reports.result import Header
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> None:
     fields["profile"] = Profile(fields["profile"])
     selection = Selection(**fields)
     try:
-        answer = encode_header(plan.header(selection, plan.cells(selection)))
+        answer = encode_header(heading.header(selection, plan.cells(selection)))
     except ValueError as error:
         answer = {"error": str(error)}
     Path(said).write_text(json.dumps(answer), encoding="utf-8")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kl_conformance import plan
+from kl_conformance import heading, plan
 from kl_conformance.output import check_writable
 from kl_conformance.plan import Planned
 from kl_conformance.session import check, load, selection_of
@@ -120,7 +120,7 @@ class Recorder:
                 self._writer = Writer(self._path)
             except RunFileError as error:
                 raise pytest.UsageError(str(error)) from None
-            self._write(lambda writer: writer.header(plan.header(self._selection, cells)))
+            self._write(lambda writer: writer.header(heading.header(self._selection, cells)))
 
     def _without_answer(self, nodeid: str, verdict: Verdict, why: str) -> Result:
         cell = self._cells[nodeid]

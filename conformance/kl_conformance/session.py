@@ -113,26 +113,20 @@ class Session:
     def __init__(self, selection: Selection) -> None:
         self._selection = selection
         self._modules: dict[str, Modules | str] = {}
-        self._subjects: dict[str, Subject] = {}
+        self._subjects: dict[str, Subject | str] = {}
 
     def settle(self, planned: Planned) -> Result:
         """Return the verdict of one cell; MISSING, with the reason, where nobody is there to be asked."""
-        modules = self.load(planned.implementation.framework)
-        if isinstance(modules, str):
-            return _without(planned, Verdict.MISSING, modules)
-        why = absent(planned.implementation, modules, planned.column.device)
-        if why is not None:
-            return _without(planned, Verdict.MISSING, why)
-        why = spared(planned.requirement, planned.column.mode)
-        if why is not None:
-            return _without(planned, Verdict.UNSUPPORTED, why)
-        framework = registry.framework(planned.implementation.framework)
         key = planned.column.key
         first = key not in self._subjects
         if first:
-            own = ran(planned.implementation, framework, modules, planned.column.mode)
-            self._subjects[key] = Subject(own, framework, modules, planned.column)
+            self._subjects[key] = self._subject(planned)
         subject = self._subjects[key]
+        if isinstance(subject, str):
+            return _without(planned, Verdict.MISSING, subject)
+        why = spared(planned.requirement, planned.column.mode)
+        if why is not None:
+            return _without(planned, Verdict.UNSUPPORTED, why)
         asked = self._selection
         shorter = is_brief(planned.implementation, planned.column, asked.brief)
         examples = planned.requirement.draws[Profile.QUICK if shorter else asked.profile]
@@ -140,6 +134,18 @@ class Session:
         with np.errstate():  # as it was, whatever a call does to it
             result = cell.settle()
             return replace(result, arithmetic=_arithmetic(subject)) if first else result
+
+    def _subject(self, planned: Planned) -> Subject | str:
+        """Return who is asked in a column, or why nobody is there."""
+        modules = self.load(planned.implementation.framework)
+        if isinstance(modules, str):
+            return modules
+        why = absent(planned.implementation, modules, planned.column.device)
+        if why is not None:
+            return why
+        framework = registry.framework(planned.implementation.framework)
+        own = ran(planned.implementation, framework, modules, planned.column.mode)
+        return Subject(own, framework, modules, planned.column)
 
     def load(self, name: str) -> Modules | str:
         """Return a framework's modules, or why it cannot be imported; it is tried once."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kl_conformance import plan, registry
+from kl_conformance import heading, plan, registry
 from kl_conformance.brought import defined
 from kl_conformance.plan import Selection
 from kl_conformance.probe import probe
@@ -67,14 +67,14 @@ def _header(part: Selection) -> Header:
     """
     brought = next(filter(registry.is_brought, part.implementations), "")
     if not brought:
-        return plan.header(part, plan.cells(part))
+        return heading.header(part, plan.cells(part))
     if not part.like or not defined(brought, Path.cwd()):
         return probe(part)
     like = registry.implementation(part.like)
     framework = part.frameworks[0] if part.frameworks else like.framework
     promised = replace(like, name=brought.rpartition(":")[2], framework=framework)
     wanted = [each for each in plan.columns(promised) if part.wants(each)]
-    return plan.header(part, plan.planned(((promised, each) for each in wanted), numbers=part.numbers))
+    return heading.header(part, plan.planned(((promised, each) for each in wanted), numbers=part.numbers))
 
 
 def _divided(share: Share, cores: int) -> list[Share]:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kl_cases.problems import Profile
-from kl_conformance import plan, registry
+from kl_conformance import heading, plan, registry
 from kl_conformance.causes import likely_cause
 from kl_conformance.implementation import Implementation
 from kl_conformance.kernel import adapted, checked
@@ -157,7 +157,7 @@ def verify(
             f"nothing to ask {implementation.name!r} on {device} in {', '.join(dtypes) or 'any dtype'}"
         )
     _check_there(implementation, device)
-    header = plan.header(selection, planned)
+    header = heading.header(selection, planned)
     session = Session(selection)
     results = [session.settle(each) for each in planned]
     run = Run(header, tuple(results), datetime.now(UTC).isoformat(timespec="seconds"))

@@ -9,7 +9,8 @@ import pytest
 from kl_conformance import catalogue, causes
 from kl_conformance.causes import Fault, clear, known, likely_cause, matches
 from kl_conformance.diagnosis import EXPLAINED
-from kl_conformance.plan import Selection, cells, header
+from kl_conformance.heading import header
+from kl_conformance.plan import Selection, cells
 from kl_reports.result import Result, Run, Verdict
 from studies.kill.learning import learned, measured
 

@@ -6,7 +6,7 @@ import ast
 
 import pytest
 
-from kl_conformance import plan, registry
+from kl_conformance import heading, registry
 from kl_conformance.reproducer import LINES, reproducer
 from kl_reports.result import Column
 from kl_trials.witnessed import witnessed
@@ -22,7 +22,7 @@ def script(name: str, mode: str, model: str = "probability") -> str:
     call = f"{name}(target=probability, model={space})"
     witness = witnessed(HALF, HALF if model == "probability" else LOGITS, call)
     column = Column(name, own.framework, "1", "cpu", "float32", mode)
-    return reproducer("values/pointwise", column, plan.convention(own), witness)
+    return reproducer("values/pointwise", column, heading.convention(own), witness)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from kl_cases.problems import Profile
-from kl_conformance import catalogue, expectation, plan, registry
+from kl_conformance import catalogue, expectation, heading, plan, registry
 from kl_conformance.expectation import load, recorded
 from kl_conformance.expecting import Finding, add, check, look, prune, without
 from kl_conformance.plan import Planned, Selection
@@ -52,7 +52,7 @@ def entropy() -> Planned:
 def run_file(path: Path, *results: Result) -> Path:
     """Write a run file of these results."""
     own = entropy()
-    write(path, Run(plan.header(Selection(), [own]), results, "2026-11-21T00:00:00+00:00", ()))
+    write(path, Run(heading.header(Selection(), [own]), results, "2026-11-21T00:00:00+00:00", ()))
     return path
 
 

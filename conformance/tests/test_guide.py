@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from kl_conformance import catalogue, plan
+from kl_conformance import catalogue, heading
 from kl_conformance.guide import EVIDENCE, QUESTIONS, guide
 from kl_conformance.registry import IMPLEMENTATIONS
 from kl_conformance.showing import guided
@@ -24,7 +24,7 @@ def test_every_answer_rests_on_requirements_there_are() -> None:
 def test_every_property_of_an_implementation_is_measured_by_something() -> None:
     """Whatever a Convention says of an implementation, some requirement would find it out if it were wrong."""
     for implementation in IMPLEMENTATIONS.values():
-        assert set(plan.convention(implementation)) - SAID_ONLY <= set(EVIDENCE)
+        assert set(heading.convention(implementation)) - SAID_ONLY <= set(EVIDENCE)
 
 
 def test_what_people_write_threads_about_is_asked() -> None:
@@ -41,7 +41,7 @@ def test_what_people_write_threads_about_is_asked() -> None:
 
 def test_the_questions_turn_on_properties_there_are() -> None:
     """What a question shows of an implementation is among what is said of it."""
-    known = {name for each in IMPLEMENTATIONS.values() for name in plan.convention(each)}
+    known = {name for each in IMPLEMENTATIONS.values() for name in heading.convention(each)}
     assert {each["property"] for each in QUESTIONS} <= known
 
 

@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from kl_cases.problems import Profile
-from kl_conformance import catalogue, plan, registry
+from kl_conformance import catalogue, heading, plan, registry
 from kl_conformance.framework import Modules
 from kl_conformance.implementation import AbsentError
 from kl_conformance.libraries import LIBRARIES
@@ -72,7 +72,7 @@ def test_a_script_says_which_backend_before_keras_is_imported(by: str) -> None:
     *_, line = LIBRARIES[by].imports(name)
     assert line.index(f"'KERAS_BACKEND'] = '{by}'") < line.index("import keras")
     column = plan.columns(registry.implementation(name))[0]
-    own = plan.convention(registry.implementation(name))
+    own = heading.convention(registry.implementation(name))
     operands, accepted = {Side.TARGET: "p", Side.MODEL: "q"}, dict.fromkeys(Side, Space.PROBABILITY)
     text = call_of(column, own, operands, {}, accepted, None)
     assert text == "keras.losses.KLDivergence(dtype='float32')(p, q)"

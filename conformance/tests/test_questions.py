@@ -7,10 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from kl_cases.family import Shape
 from kl_cases.problems import Profile
-from kl_conformance import catalogue
-from kl_conformance.questions import problem_set, questions
+from kl_conformance import catalogue, plan, registry
+from kl_conformance.framework import Modules
+from kl_conformance.questions import LONG, problem_set, questions, shapes
 from kl_conformance.sketch import Array, Sketch, term
+from kl_conformance.subject import Subject
 from kl_reports.result import Verdict
 from kl_trials.asked import settled, subject
 
@@ -77,3 +80,57 @@ def test_every_requirement_has_a_problem_set(profile: Profile) -> None:
     """Every requirement's problems have a name of 16 hexadecimal digits in every profile."""
     for requirement in catalogue.REQUIREMENTS.values():
         assert len(problem_set(requirement, profile)) == 16
+
+
+def test_drawn_rows_in_which_all_is_masked_have_others_beside_them() -> None:
+    """Every pair of the grid has rows that must be right beside the one of nothing, and so decides."""
+    requirement = catalogue.requirement("support/whole-row-masked")
+    drawn = [each.pair for each in questions(requirement, subject(), Profile.QUICK) if each.case is None]
+    assert len(drawn) == len(requirement.shapes)
+    assert all(list(requirement.check(subject(), pair)) for pair in drawn)
+
+
+def _compiling(name: str = "optax.losses.kl_divergence", dtype: str = "float32") -> Subject:
+    """Return who compiles every new shape, known by its name or brought under another; JAX is not needed."""
+    known = registry.implementation("optax.losses.kl_divergence")
+    column = next(each for each in plan.columns(known) if (each.device, each.dtype) == ("cpu", dtype))
+    return Subject(replace(known, name=name), registry.framework(known.framework), Modules(), column)
+
+
+def _asked(subject: Subject, profile: Profile) -> set[Shape]:
+    """Return every shape that is drawn for somebody."""
+    return {shape for each in catalogue.REQUIREMENTS.values() for shape in shapes(each, subject, profile)}
+
+
+@pytest.mark.parametrize("profile", [Profile.QUICK, Profile.STANDARD])
+def test_where_each_shape_is_compiled_every_kind_of_size_is_asked_once(profile: Profile) -> None:
+    """No axis and one to three, one row and several, one class, an odd number of them, and more than 1024."""
+    few = _asked(_compiling(), profile)
+    assert {len(shape) for shape in few} >= {0, 1, 2, 3}
+    flat = {shape for shape in few if len(shape) == 2}
+    assert any(rows == 1 < classes for rows, classes in flat)
+    assert any(rows > 1 == classes for rows, classes in flat)
+    assert any(rows % 2 == classes % 2 == 1 < classes for rows, classes in flat)
+    assert any(rows > 1 and classes > 1024 for rows, classes in flat)
+
+
+@pytest.mark.parametrize(("second", "first"), plan.ALIKE.items())
+def test_the_second_of_two_formats_alike_is_asked_fewer_sizes(second: str, first: str) -> None:
+    """One code serves both: an odd size, three axes and more than 1024 classes are what either is asked."""
+    again, once = (_asked(_compiling(dtype=each), Profile.STANDARD) for each in (second, first))
+    assert again < once
+    assert {(3, 5), (2, 3, 5), LONG} <= again
+
+
+@pytest.mark.parametrize("profile", [Profile.QUICK, Profile.STANDARD])
+def test_a_kernel_that_is_brought_is_asked_more_sizes_than_a_known_one(profile: Profile) -> None:
+    """Sizes beside blocks of 32 and 128, classes and rows, are asked of what may work in blocks of its own."""
+    known, brought = (_asked(_compiling(name), profile) for name in ("optax.losses.kl_divergence", "my_kl"))
+    assert {(3, 33), (129, 3), (8, 31)} <= brought
+    assert not {(3, 33), (129, 3), (8, 31)} & known
+    assert len(known) < len(brought)
+
+
+def test_the_thorough_profile_spares_no_shape() -> None:
+    """In the thorough profile a known implementation is asked what a kernel is that is brought."""
+    assert _asked(_compiling(), Profile.THOROUGH) == _asked(_compiling("my_kl"), Profile.THOROUGH)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kl_conformance import __version__, catalogue, host, plan, registry
+from kl_conformance import __version__, catalogue, heading, host, plan, registry
 from kl_conformance.plan import Selection
 from kl_conformance.registry import FRAMEWORKS, IMPLEMENTATIONS
 from kl_reference import Dtype, Profile
@@ -66,7 +66,8 @@ def test_everybody_is_known() -> None:
 def test_knowing_a_framework_is_not_importing_it() -> None:
     """Planning a run of all frameworks imports none of them."""
     code = (
-        "import sys; from kl_conformance.plan import *; header(Selection(), cells(Selection()))\n"
+        "import sys; from kl_conformance import heading; from kl_conformance.plan import *\n"
+        "heading.header(Selection(), cells(Selection()))\n"
         "print(sorted({'torch', 'tensorflow', 'keras', 'jax', 'optax'} & set(sys.modules)))"
     )
     done = subprocess.run(
@@ -165,7 +166,7 @@ def test_a_header_says_what_is_asked_of_whom() -> None:
     """A header holds sentences, conventions, columns and versions as plain data."""
     selection = Selection(frameworks=("scipy",), dtypes=("float32",), seed=7)
     cells = plan.cells(selection)
-    header = plan.header(selection, cells)
+    header = heading.header(selection, cells)
     assert header.suite == __version__
     assert (header.profile, header.seed) == ("standard", 7)
     assert header.planned == tuple(each.key for each in cells)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kl_conformance import plan, registry
+from kl_conformance import heading, plan, registry
 from kl_conformance.brought import FUNCTION, MADE, brought
 from kl_conformance.execution import Seen, execute
 from kl_conformance.libraries import LIBRARIES, NUMPY_LAYOUTS
@@ -86,14 +86,14 @@ def told(
     own = registry.implementation(place, REL_ENTR, framework="numpy")
     asked = subject(own, dtype)
     result = settled(requirement, asked)
-    words = plan.convention(own)
+    words = heading.convention(own)
 
     def script() -> str:
         return reproducer(requirement, asked.column, words, result.witness or {}, brought(place, kernels))
 
     planned = plan.cells(plan.Selection(implementations=(REL_ENTR,), dtypes=("float32",)))
     head = replace(
-        plan.header(plan.Selection(), planned),
+        heading.header(plan.Selection(), planned),
         columns={asked.column.key: asked.column},
         implementations={own.name: words},
         planned=(result.cell,),
@@ -181,7 +181,7 @@ def test_recorded_deviations_of_scipy_are_seen_without_the_suite(name: str, requ
     (column,) = (each.column for each in planned)
     result = settled(requirement, Subject(own, registry.framework("scipy"), MODULES, column))
     assert result.verdict is Verdict.EXPECTED
-    (seen,) = scripted(Run(plan.header(selection, planned), (result,), None)).results
+    (seen,) = scripted(Run(heading.header(selection, planned), (result,), None)).results
     assert execute(str((seen.witness or {})["reproducer"])) is Seen.FAILURE
 
 
@@ -271,7 +271,7 @@ def test_what_comes_from_above_is_what_the_witness_says(note: str, above: str | 
     }
     kl_div = registry.implementation("jax.scipy.special.kl_div")
     column = Column(kl_div.name, "jax", "1", "cpu", "float16", "eager")
-    script = reproducer("gradients/upstream", column, plan.convention(kl_div), witness)
+    script = reproducer("gradients/upstream", column, heading.convention(kl_div), witness)
     assert (above in script) if above else script == ""
 
 
@@ -297,7 +297,7 @@ def test_a_layout_that_leaves_a_vector_as_it_is_is_not_written() -> None:
     }
     kl = registry.implementation(REL_ENTR)
     column = Column(kl.name, "scipy", "1", "cpu", "float32", "eager")
-    script = reproducer("layouts/permuted-3d", column, plan.convention(kl), witness)
+    script = reproducer("layouts/permuted-3d", column, heading.convention(kl), witness)
     assert script
     assert "moveaxis" not in script
     assert execute(script) is Seen.RIGHT  # SciPy is not wrong: the script runs, to its end
@@ -314,4 +314,4 @@ def test_numbers_that_no_line_has_room_for_are_not_worked_out(monkeypatch: pytes
     witness = witnessed(many, many, "scipy.special.rel_entr(target=probability, model=probability)")
     kl = registry.implementation(REL_ENTR)
     column = Column(kl.name, "scipy", "1", "cpu", "float32", "eager")
-    assert reproducer("values/pointwise", column, plan.convention(kl), witness) == ""
+    assert reproducer("values/pointwise", column, heading.convention(kl), witness) == ""

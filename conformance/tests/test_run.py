@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from kl_conformance import __version__, host, running
+from kl_conformance.heading import header
 from kl_conformance.life import Life
-from kl_conformance.plan import Selection, cells, header
+from kl_conformance.plan import Selection, cells
 from kl_conformance.running import Request
 from kl_conformance.share import Share
 from kl_conformance.worker import Worker

@@ -13,7 +13,8 @@ from xml.etree import ElementTree
 import pytest
 
 from kl_conformance import showing
-from kl_conformance.plan import Selection, cells, header
+from kl_conformance.heading import header
+from kl_conformance.plan import Selection, cells
 from kl_reports.exchange import Writer, read, write
 from kl_reports.result import Result, Run, Verdict
 from kl_trials import command

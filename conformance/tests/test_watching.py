@@ -11,7 +11,8 @@ import pytest
 from rich.console import Console
 
 from kl_conformance import watching
-from kl_conformance.plan import Selection, cells, header
+from kl_conformance.heading import header
+from kl_conformance.plan import Selection, cells
 from kl_conformance.share import Share
 from kl_conformance.watching import Group, by_chapter, by_worker
 from kl_conformance.worker import Worker

@@ -273,6 +273,7 @@ REQUIREMENTS = (
             scope.divergence,
         ),
         families=FAMILIES,
+        shapes=SHAPES,
         miniature=Sketch(term=lambda p, lq: term(p + 1e-12, lq)),
     ),
     Requirement(
