@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from hashlib import blake2b
+from dataclasses import dataclass, replace
 from itertools import count, islice, repeat
-from typing import Any
-
-import numpy as np
 
 from kl_cases.pair import Pair
 from kl_cases.problems import Profile
@@ -18,56 +14,14 @@ from kl_conformance.diagnosis import diagnose
 from kl_conformance.expectation import Expectation, expected_of, permitted_to
 from kl_conformance.implementation import AbsentError
 from kl_conformance.interpreted import interpreted
-from kl_conformance.judgement import Grade, Judgement
+from kl_conformance.judgement import Judgement
 from kl_conformance.questions import Question, other_cases, questions, shapes
 from kl_conformance.requirement import Requirement
 from kl_conformance.search import search, shrink
-from kl_conformance.spreading import Spreading
 from kl_conformance.subject import RefusedError, Subject
+from kl_conformance.tally import Tally
 from kl_conformance.witness import witness
-from kl_reports.result import Fixed, Result, Verdict
-
-
-@dataclass(slots=True)
-class Tally:
-    """What one cell has seen so far."""
-
-    problems: int = 0
-    decisive: int = 0
-    closest: Judgement | None = None
-    vacuous: str = ""
-    deviations: dict[str, Expectation] = field(default_factory=dict[str, Expectation])
-    grade: Grade | None = None
-    excused: tuple[Pair, Judgement] | None = None
-    spreading: Spreading = field(default_factory=Spreading)
-    fixed: Fixed | None = None
-    _print: Any = field(default_factory=lambda: blake2b(digest_size=8))
-
-    def mark(self, judgement: Judgement) -> None:
-        """Take in the bits of an answer to a fixed problem."""
-        if self.fixed is None:
-            got = np.where(np.isnan(judgement.got), np.nan, judgement.got)  # a NaN's payload is no answer
-            self._print.update(f"{got.shape}|{judgement.raised}|".encode() + got.tobytes())
-
-    def close(self) -> None:
-        """Keep what was given on the fixed problems, now that all of them were asked."""
-        headroom = None if self.closest is None else self.closest.headroom
-        self.fixed = Fixed(self.problems, headroom, self._print.hexdigest())
-
-    def count(self, judgement: Judgement) -> None:
-        """Take in one judgement that is not broken."""
-        self.problems += 1
-        if judgement.grade is not None:
-            worst = judgement.grade if self.grade is None else max(self.grade, judgement.grade, key=_rank)
-            self.grade = worst
-        if judgement.vacuous is not None:
-            self.vacuous = judgement.vacuous
-            return
-        self.decisive += 1
-        self.spreading.take(judgement)
-        best = -1.0 if self.closest is None else (self.closest.headroom or 0.0)
-        if judgement.headroom is not None and judgement.headroom > best:
-            self.closest = judgement
+from kl_reports.result import Result, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +167,7 @@ class Cell:
                 self.tally.mark(judgement)
             if self._news(judgement):
                 self.tally.problems += 1
-                self.first = _kind(judgement)
+                self.first = judgement.kind
                 return True
             if judgement.broken:
                 self.tally.problems += 1
@@ -224,7 +178,7 @@ class Cell:
 
     def _breaking(self, pair: Pair, kind: tuple[str, str]) -> Judgement | None:
         """Return the first news of that kind about a pair: a smaller pair must show the same fault."""
-        found = (each for each in self.judgements(pair) if self._news(each) and _kind(each) == kind)
+        found = (each for each in self.judgements(pair) if self._news(each) and each.kind == kind)
         return next(found, None)
 
     def replay(self, entry: Expectation) -> Replay | None:
@@ -248,7 +202,7 @@ class Cell:
             detail = f"Broken once on {pair.origin}, and right when asked again."
             return self._result(Verdict.NONDETERMINISTIC, detail=detail)
         explanation = "" if self.brief else diagnose(judgement, small, self.subject)
-        detail = " ".join(part for part in (sentence(judgement), explanation) if part)
+        detail = " ".join(part for part in (judgement.sentence, explanation) if part)
         return self._result(
             Verdict.FAIL,
             detail=detail,
@@ -308,32 +262,3 @@ class Cell:
         )
         # `replace` cannot know that these keywords are fields of a Result.
         return replace(made, **rest)  # type: ignore[arg-type]
-
-
-def _rank(grade: Grade) -> int:
-    return list(Grade).index(grade)
-
-
-def _kind(judgement: Judgement) -> tuple[str, str]:
-    """Return what sort of fault was seen (raised, accepted, NaN, infinite, a number) and the judge's note."""
-    if judgement.raised is not None:
-        return "raised" if judgement.raised else "accepted", ""
-    got = float(judgement.got[judgement.at]) if judgement.got.size else 0.0
-    return "NaN" if np.isnan(got) else "infinite" if np.isinf(got) else "number", judgement.note
-
-
-def sentence(judgement: Judgement) -> str:
-    """Return what a broken judgement saw, in numbers."""
-    if judgement.raised is not None or judgement.got.size == 0:
-        note = judgement.note.rstrip(".")
-        return f"{note[:1].upper()}{note[1:]}."
-    at = judgement.at
-    got, right = (
-        judgement.got[at],
-        judgement.right[at] if judgement.right.shape == judgement.got.shape else np.nan,
-    )
-    if np.isnan(got) and np.isnan(right) and judgement.note:  # not the number is what was judged
-        return f"{judgement.call}: {judgement.note}."
-    place = f" at {list(at)}" if at else ""
-    seen = f"{judgement.call} gave {got:.9g}{place} where {right:.9g} is right"
-    return f"{seen}: {judgement.note}." if judgement.note else f"{seen}."

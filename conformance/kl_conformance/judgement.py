@@ -91,3 +91,25 @@ class Judgement:
     def broken(self) -> bool:
         """Whether any element breaks the requirement."""
         return bool(self.bad.any())
+
+    @property
+    def kind(self) -> tuple[str, str]:
+        """What sort of fault was seen (raised, accepted, NaN, infinite, a number), and the judge's note."""
+        if self.raised is not None:
+            return "raised" if self.raised else "accepted", ""
+        got = float(self.got[self.at]) if self.got.size else 0.0
+        return "NaN" if np.isnan(got) else "infinite" if np.isinf(got) else "number", self.note
+
+    @property
+    def sentence(self) -> str:
+        """What was seen where a requirement is broken, in numbers."""
+        if self.raised is not None or self.got.size == 0:
+            note = self.note.rstrip(".")
+            return f"{note[:1].upper()}{note[1:]}."
+        at = self.at
+        got, right = self.got[at], self.right[at] if self.right.shape == self.got.shape else np.nan
+        if np.isnan(got) and np.isnan(right) and self.note:  # not the number is what was judged
+            return f"{self.call}: {self.note}."
+        place = f" at {list(at)}" if at else ""
+        seen = f"{self.call} gave {got:.9g}{place} where {right:.9g} is right"
+        return f"{seen}: {self.note}." if self.note else f"{seen}."

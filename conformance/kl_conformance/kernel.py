@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -140,7 +140,7 @@ def _checked(answer: Callable[[Any, Call], Any]) -> Callable[[Any, Call], Any]:
         given, like = answer(modules, asked), type(asked.target)
         # NumPy and JAX take numbers and arrays of each other for arrays; what is detached from a graph, nothing else.
         foreign = hasattr(like, "detach") and not hasattr(given, "detach")
-        if foreign or given is None or isinstance(given, str | bytes | Sequence | Mapping):
+        if foreign or given is None or isinstance(given, str | bytes | tuple | dict):
             due = f"{like.__module__.partition('.')[0]}.{like.__name__}"
             raise MisgivenError(f"gave {_named(given)} where a {due} is due")
         return given

@@ -13,7 +13,7 @@ from typing import Any
 
 from kl_cases.problems import Profile
 from kl_conformance import catalogue, host, kept, plan, registry
-from kl_conformance.cell import Cell, sentence
+from kl_conformance.cell import Cell
 from kl_conformance.implementation import AbsentError
 from kl_conformance.judgement import Judgement
 from kl_conformance.kept import Kept
@@ -126,7 +126,7 @@ def _words(seen: Seen, judgement: Judgement) -> str:
     if seen is Seen.HELD:
         used = judgement.headroom
         return "Held." if used is None else f"Held, with {100 * used:.2g} % of what is allowed."
-    return sentence(judgement)
+    return judgement.sentence
 
 
 def _same(column: Column, other: Column) -> bool:

@@ -222,9 +222,9 @@ def leaving(p: Any, q: Any) -> Any:
 @pytest.mark.parametrize(
     ("kernel", "words"),
     [
-        (nothing, "gave shape () where"),
-        (words_alone, "raised ValueError: could not convert string to float"),
-        (ragged, "raised ValueError: "),
+        (nothing, "gave None where a numpy.ndarray is due"),
+        (words_alone, "gave a str where a numpy.ndarray is due"),
+        (ragged, "gave a tuple of 2 where a numpy.ndarray is due"),
         (first_alone, "gave shape (1,) where"),
         (leaving, "raised SystemExit: 3"),
         (raising, "raised WordlessError: (it cannot be put into words)"),
@@ -237,12 +237,12 @@ def test_what_is_no_answer_is_a_sentence(kernel: Any, words: str) -> None:
     assert words.lower() in result.detail.lower()
 
 
-@pytest.mark.parametrize("kernel", [nothing, seven])
-def test_an_answer_of_another_shape_breaks_nothing_of_ours(kernel: Any) -> None:
-    """Whatever shape comes back, every requirement has a verdict."""
+@pytest.mark.parametrize(("kernel", "words"), [(nothing, "gave None"), (seven, "gave shape")])
+def test_an_answer_of_another_shape_breaks_nothing_of_ours(kernel: Any, words: str) -> None:
+    """Whatever comes back, every requirement has a verdict."""
     found = {each.requirement: each for each in settle(kernel)}
     assert found["values/pointwise"].verdict is Verdict.FAIL
-    assert any("gave shape" in each.detail for each in found.values())
+    assert any(words.lower() in each.detail.lower() for each in found.values())
 
 
 def strict_kl(p: Any, q: Any) -> Any:

@@ -15,7 +15,6 @@ from kl_conformance import causes, registry
 from kl_conformance.causes import Fault, likely_cause
 from kl_conformance.implementation import Call, Implementation, MisgivenError
 from kl_conformance.kernel import checked
-from kl_conformance.subject import Subject
 from kl_conformance.verification import Verification, verify
 from kl_reference.convention import Convention, Side
 from kl_reference.dtype import Dtype
@@ -202,15 +201,21 @@ def test_no_tensor_is_named_beside_what_is_due(
 ) -> None:
     """What is none of the framework's tensors is said by its type, not by what it lacks."""
     monkeypatch.setattr(Leaf, "__module__", "test_reasons")
-    kernel = Implementation("own", "numpy", "numpy", Convention(), lambda modules, call: given)
-    asked: Subject = subject()
+
+    def answering(answer: Any) -> Implementation:
+        def give(modules: Any, call: Call) -> Any:
+            return answer
+
+        return checked(Implementation("own", "numpy", "numpy", Convention(), give))
+
+    asked = subject()
     call = replace(
         asked.call(asked.problem(build(Recipe("dirichlet-flat", (2, 3), Dtype.FLOAT32, 0)))), target=Leaf()
     )
     with pytest.raises(MisgivenError, match=words):
-        checked(kernel).call(None, call)
+        answering(given).call(None, call)
     leaf = Leaf()
-    assert checked(replace(kernel, call=lambda modules, call: leaf)).call(None, call) is leaf
+    assert answering(leaf).call(None, call) is leaf
 
 
 def died(verdict: Verdict, how: str) -> Result:

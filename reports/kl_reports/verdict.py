@@ -25,7 +25,7 @@ def verdict(run: Run, cause: str = "") -> str:
     ``convention``          what it says it computes, one entry a property
     ``asked``               ``devices``, ``dtypes``, ``profile``, ``seed``, ``suite`` and ``versions``
     ``chapters``            for each: how many requirements it ``asked`` and ``held``, and which are ``broken``
-    ``likely_cause``        a sentence, or null
+    ``likely_cause``        a sentence, where no number is wrong of what was raised or given instead; or null
     ``findings``            every broken cell, MUST before SHOULD
     ``remarks``             sentences about the run itself
     ======================  ==========================================================================
