@@ -10,8 +10,9 @@ import pytest
 from kl_cases.family import Shape
 from kl_cases.problems import Profile
 from kl_conformance import catalogue, plan, registry
+from kl_conformance.affording import LONG, shapes
 from kl_conformance.framework import Modules
-from kl_conformance.questions import LONG, problem_set, questions, shapes
+from kl_conformance.questions import problem_set, questions
 from kl_conformance.sketch import Array, Sketch, term
 from kl_conformance.subject import Subject
 from kl_reports.result import Verdict
