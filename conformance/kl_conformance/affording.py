@@ -45,11 +45,12 @@ def affords(
 
     In chapters of many forms of call, too, only in a shape that is asked anyway, or one that most cases were met in.
     """
-    if not subject.compiles or profile is Profile.THOROUGH:
+    seconds = requirement.spared(subject) is not None  # for every shape, in this requirement alone
+    if profile is Profile.THOROUGH or not (subject.compiles or seconds):
         return True
     if dtype not in {None, subject.dtype}:
         return False
-    if requirement.chapter in FEW_FORMS:
+    if seconds or requirement.chapter in FEW_FORMS:
         return True
     kept = _sizes(subject, profile)
     if _hurries(subject, profile):

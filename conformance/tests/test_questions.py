@@ -91,11 +91,37 @@ def test_drawn_rows_in_which_all_is_masked_have_others_beside_them() -> None:
     assert all(list(requirement.check(subject(), pair)) for pair in drawn)
 
 
-def _compiling(name: str = "optax.losses.kl_divergence", dtype: str = "float32") -> Subject:
-    """Return who compiles every new shape, known by its name or brought under another; JAX is not needed."""
-    known = registry.implementation("optax.losses.kl_divergence")
+def _known(like: str, dtype: str) -> Subject:
+    """Return a known implementation in a format; its framework is not needed to know what it would be asked."""
+    known = registry.implementation(like)
     column = next(each for each in plan.columns(known) if (each.device, each.dtype) == ("cpu", dtype))
-    return Subject(replace(known, name=name), registry.framework(known.framework), Modules(), column)
+    return Subject(known, registry.framework(known.framework), Modules(), column)
+
+
+def _compiling(name: str = "optax.losses.kl_divergence", dtype: str = "float32") -> Subject:
+    """Return who compiles every new shape, known by its name or brought under another."""
+    known = _known("optax.losses.kl_divergence", dtype)
+    own = replace(known.implementation, name=name)
+    return Subject(own, known.framework, known.modules, known.column)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "profile", "asked"),
+    [
+        ("float32", Profile.STANDARD, True),
+        ("float16", Profile.STANDARD, False),
+        ("float16", Profile.THOROUGH, True),
+    ],
+)
+def test_what_takes_seconds_a_shape_is_asked_cases_of_its_own_dtype(
+    dtype: str, profile: Profile, asked: bool
+) -> None:
+    """torch.compile runs a C++ compiler for each shape: a case met in float32 is asked there, or by thorough."""
+    subject = _known("torch.nn.functional.kl_div", dtype)
+    cases = {each.case for each in questions(catalogue.requirement("modes/compiled"), subject, profile)}
+    assert ("values/half-target-single-model" in cases) is asked
+    everywhere = questions(catalogue.requirement("modes/inference"), subject, profile)
+    assert any(each.case for each in everywhere)
 
 
 def _asked(subject: Subject, profile: Profile) -> set[Shape]:
