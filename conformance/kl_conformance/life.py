@@ -15,7 +15,7 @@ from typing import Any
 
 from kl_conformance import host, note
 from kl_conformance.note import Note, State
-from kl_reports.exchange import Follower
+from kl_reports.following import Follower
 from kl_reports.result import Verdict
 
 PATIENCE = 5.0  # seconds a process has to end when its file is closed, or when it is killed

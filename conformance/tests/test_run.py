@@ -19,7 +19,8 @@ from kl_conformance.plan import Selection, cells
 from kl_conformance.running import Request
 from kl_conformance.share import Share
 from kl_conformance.worker import Worker
-from kl_reports.exchange import RunFileError, follow, read
+from kl_reports.exchange import RunFileError, read
+from kl_reports.following import Follower
 from kl_reports.result import Run, Verdict
 from kl_trials.command import BROKEN, DYING, FRAMEWORKS, RIGHT, RUDE, SLOW, ask, asking, broken_frameworks
 
@@ -197,7 +198,7 @@ def _wait_for_results(folder: Path) -> None:
     end = time.monotonic() + 60
     while time.monotonic() < end:
         for file in folder.glob("*.parts-*/*.jsonl.gz"):
-            if any(kind == "result" for kind, _ in follow(file).poll()):
+            if any(kind == "result" for kind, _ in Follower(file).poll()):
                 return
         time.sleep(0.1)
     raise TimeoutError("nothing was judged within a minute")

@@ -7,7 +7,7 @@ import os
 import tempfile
 import zlib
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -271,39 +271,6 @@ class _Reading:
             verdict, detail = Verdict.CRASHED, "the process ended while this cell was asked"
         revision = self._header.requirements.get(requirement, {}).get("revision")
         return Result(requirement, revision if isinstance(revision, int) else 0, column, verdict, detail)
-
-
-class Follower:
-    """Reads the new lines of a run file while another process writes it."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._offset = 0
-        self._lines = Lines()
-
-    def poll(self) -> list[tuple[str, Mapping[str, Any]]]:
-        """Return the kind and the data of every line completed since the last call.
-
-        A file that is not there yet, a half-written tail and a damaged line give nothing.
-        """
-        try:
-            with self.path.open("rb") as file:
-                file.seek(self._offset)
-                data = file.read()
-        except OSError:
-            return []
-        self._offset += len(data)
-        found: list[tuple[str, Mapping[str, Any]]] = []
-        for line in self._lines.feed(data):
-            with suppress(LineError):
-                entry = parse(line)
-                found.append((str(entry.get("kind")), entry))
-        return found
-
-
-def follow(path: Path) -> Follower:
-    """Return a reader of a growing run file, for a progress bar."""
-    return Follower(path)
 
 
 def _header(path: Path, line: bytes) -> Header:

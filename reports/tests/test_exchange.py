@@ -13,7 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from kl_browsing.drawn import runs
-from kl_reports.exchange import RunFileError, Writer, follow, read, write
+from kl_reports.exchange import RunFileError, Writer, read, write
+from kl_reports.following import Follower
 from kl_reports.line import encode_header, encode_result
 from kl_reports.result import Run
 
@@ -100,7 +101,7 @@ def test_a_follower_sees_every_line_once(small_run: Run, tmp_path: Path) -> None
     """A reader of a growing file gets each line when it is complete, and half a line only then."""
     run = small_run
     path = tmp_path / "run.jsonl.gz"
-    follower = follow(path)
+    follower = Follower(path)
     assert follower.poll() == []
     seen: list[str] = []
     with Writer(path) as writer:
@@ -117,7 +118,7 @@ def test_a_follower_sees_every_line_once(small_run: Run, tmp_path: Path) -> None
     data = path.read_bytes()
     growing = tmp_path / "growing.jsonl.gz"
     growing.write_bytes(b"")
-    follower, seen = follow(growing), []
+    follower, seen = Follower(growing), []
     for place in range(0, len(data), 7):
         with growing.open("ab") as file:
             file.write(data[place : place + 7])
