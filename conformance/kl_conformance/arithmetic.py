@@ -9,8 +9,9 @@ import numpy as np
 
 from kl_cases.pair import Measure, Pair
 from kl_conformance import judge
+from kl_conformance.evaluation import Evaluation, RefusedError
 from kl_conformance.judgement import Grade
-from kl_conformance.subject import Evaluation, RefusedError, Subject
+from kl_conformance.subject import Subject
 from kl_reference.condition import ELEMENTARY
 from kl_reference.convention import Reduction, Space
 from kl_reference.dtype import Dtype

@@ -12,6 +12,7 @@ from kl_cases.problems import Profile
 from kl_conformance import judge
 from kl_conformance.affording import shapes
 from kl_conformance.diagnosis import diagnose
+from kl_conformance.evaluation import RefusedError
 from kl_conformance.expectation import Expectation, expected_of, permitted_to
 from kl_conformance.implementation import AbsentError
 from kl_conformance.interpreted import interpreted
@@ -19,7 +20,7 @@ from kl_conformance.judgement import Judgement
 from kl_conformance.questions import Question, other_cases, questions
 from kl_conformance.requirement import Requirement
 from kl_conformance.search import search, shrink
-from kl_conformance.subject import RefusedError, Subject
+from kl_conformance.subject import Subject
 from kl_conformance.tally import Tally
 from kl_conformance.witness import witness
 from kl_reports.result import Result, Verdict

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from kl_conformance.evaluation import Evaluation
 from kl_conformance.judgement import Grade, Judgement, Mask
 from kl_conformance.remembered import reference
-from kl_conformance.subject import Evaluation
 from kl_reference.enclosure import Array
 from kl_reference.precision import Profile, accepts_overflow, tolerance, vacuous
 from kl_reference.problem import Problem

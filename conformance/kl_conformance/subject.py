@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from kl_conformance import note, surroundings
+from kl_conformance.evaluation import Evaluation, RefusedError
 from kl_conformance.framework import Framework, Modules, Output
 from kl_conformance.implementation import AbsentError, Call, Implementation, MisgivenError
 from kl_conformance.posing import Poser
@@ -18,32 +19,9 @@ from kl_conformance.transform import Transform
 from kl_reference.convention import Side, Space
 from kl_reference.dtype import Dtype
 from kl_reference.enclosure import Array, Enclosure
-from kl_reference.precision import Profile, Tolerance, tolerance
+from kl_reference.precision import Profile, tolerance
 from kl_reference.problem import Operand, Problem
 from kl_reports.result import Column
-
-
-class RefusedError(Exception):
-    """The implementation gave no answer; the message says what it raised, or gave in its place."""
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """A problem, what an implementation gave for it, and what is right.
-
-    ``side`` is set where the answer is a gradient; ``solve`` gives what is right for another problem in place
-    of this one.
-    """
-
-    problem: Problem
-    got: Array
-    dtype: str
-    enclosure: Enclosure
-    tolerance: Tolerance
-    profile: Profile
-    call: str
-    solve: Callable[[Problem], Enclosure]
-    side: Side | None = None
 
 
 class Subject(Poser):

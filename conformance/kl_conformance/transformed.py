@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from kl_conformance.evaluation import Evaluation
 from kl_conformance.framework import Output
 from kl_conformance.implementation import Call
-from kl_conformance.subject import Evaluation, Subject
+from kl_conformance.subject import Subject
 from kl_conformance.transform import Pullback, Transform
 from kl_reference.convention import Reduction, Side
 from kl_reference.curvature import curvature, tangent

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from kl_cases.distributions import FAMILIES
 from kl_cases.problems import Recipe, build
 from kl_conformance import judge
+from kl_conformance.evaluation import Evaluation
 from kl_conformance.framework import Framework
 from kl_conformance.posing import ordinary
 from kl_conformance.registry import FRAMEWORKS
-from kl_conformance.subject import Evaluation
 from kl_reference import (
     Dtype,
     Enclosure,

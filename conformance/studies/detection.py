@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from kl_cases.pair import Measure, Pair
 from kl_cases.problems import Recipe, build
 from kl_conformance import judge
-from kl_conformance.subject import Evaluation
+from kl_conformance.evaluation import Evaluation
 from kl_reference import (
     Dtype,
     Enclosure,

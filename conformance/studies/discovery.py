@@ -26,10 +26,11 @@ from kl_cases.flags import FLAGS
 from kl_cases.pair import Pair
 from kl_cases.problems import Profile
 from kl_conformance import catalogue
+from kl_conformance.evaluation import RefusedError
 from kl_conformance.registry import installed_version
 from kl_conformance.requirement import WHAT
 from kl_conformance.search import search
-from kl_conformance.subject import RefusedError, Subject
+from kl_conformance.subject import Subject
 from kl_reference import Dtype
 from kl_trials.asked import subject
 from studies.discovery_faults import FAULTS, Fault

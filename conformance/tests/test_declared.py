@@ -12,10 +12,10 @@ from kl_audit.intrinsics import worst
 from kl_cases.distributions import FAMILIES
 from kl_cases.problems import Recipe, build
 from kl_conformance import judge
+from kl_conformance.evaluation import Evaluation
 from kl_conformance.judgement import Mask
 from kl_conformance.posing import ordinary
 from kl_conformance.remembered import reference
-from kl_conformance.subject import Evaluation
 from kl_reference import Dtype, Problem, Profile, Reduction, Space, answer, tolerance
 from studies.faults import Float32, Terms, kernels, plain, right
 

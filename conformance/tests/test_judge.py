@@ -10,9 +10,10 @@ import pytest
 from kl_cases.pair import Pair
 from kl_cases.problems import Recipe, build
 from kl_conformance import judge
+from kl_conformance.evaluation import Evaluation
 from kl_conformance.judge import Weighed
 from kl_conformance.sketch import Sketch, reduce
-from kl_conformance.subject import Evaluation, Subject
+from kl_conformance.subject import Subject
 from kl_reference.convention import Formula, Reduction, Side, Space
 from kl_reference.dtype import Dtype
 from kl_reference.enclosure import Array

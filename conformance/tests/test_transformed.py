@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from kl_conformance import judge, registry, transformed
+from kl_conformance.evaluation import RefusedError
 from kl_conformance.framework import Modules
 from kl_conformance.implementation import AbsentError, Implementation
 from kl_conformance.requirements import scope
 from kl_conformance.requirements.gradients import pattern, upstream_of
 from kl_conformance.sketch import Sketch
-from kl_conformance.subject import RefusedError, Subject
+from kl_conformance.subject import Subject
 from kl_conformance.transform import Transform
 from kl_reference.convention import Reduction, Side, Space
 from kl_reference.dtype import Dtype

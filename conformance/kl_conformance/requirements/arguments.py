@@ -13,12 +13,13 @@ from packaging.specifiers import SpecifierSet
 
 from kl_cases.pair import Pair
 from kl_conformance import judge
+from kl_conformance.evaluation import Evaluation
 from kl_conformance.implementation import Spelling, Weighting, covers
 from kl_conformance.judgement import Judgement, Mask
 from kl_conformance.requirement import Level, Requirement
 from kl_conformance.requirements.values import KL_DIV_LOSS
 from kl_conformance.sketch import Sketch, weigh
-from kl_conformance.subject import Evaluation, Subject
+from kl_conformance.subject import Subject
 from kl_reference.convention import Reduction, Space
 from kl_reference.problem import Operand, Problem
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from kl_cases.pair import Pair
 from kl_conformance import judge
+from kl_conformance.evaluation import Evaluation
 from kl_conformance.implementation import Call
 from kl_conformance.judge import Weighed
 from kl_conformance.judgement import Judgement
@@ -16,7 +17,7 @@ from kl_conformance.requirement import Applies, Requirement
 from kl_conformance.requirements import scope
 from kl_conformance.requirements.values import KL_DIV_LOSS
 from kl_conformance.sketch import Sketch, log_term, reduce, term
-from kl_conformance.subject import Evaluation, Subject
+from kl_conformance.subject import Subject
 from kl_reference.convention import Formula, Reduction, Side, Space
 from kl_reference.problem import Problem
 

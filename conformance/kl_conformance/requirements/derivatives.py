@@ -11,13 +11,14 @@ import numpy as np
 
 from kl_cases.pair import Measure, Pair
 from kl_conformance import judge, transformed
+from kl_conformance.evaluation import Evaluation, RefusedError
 from kl_conformance.judgement import Judgement, Mask
 from kl_conformance.requirement import HOW, Level, Requirement
 from kl_conformance.requirements import scope
 from kl_conformance.requirements.gradients import pattern, upstream_of
 from kl_conformance.requirements.support import probabilities
 from kl_conformance.sketch import Array, Sketch
-from kl_conformance.subject import Evaluation, RefusedError, Subject
+from kl_conformance.subject import Subject
 from kl_conformance.transform import Pullback, Transform
 from kl_reference.convention import Reduction, Side, Space
 from kl_reference.precision import Profile

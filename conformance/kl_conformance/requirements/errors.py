@@ -11,13 +11,14 @@ import numpy as np
 
 from kl_cases.pair import Measure, Pair
 from kl_conformance import judge
+from kl_conformance.evaluation import RefusedError
 from kl_conformance.implementation import Call
 from kl_conformance.judgement import Judgement
 from kl_conformance.requirement import HOW, Level, Requirement
 from kl_conformance.requirements import scope
 from kl_conformance.requirements.values import KL_DIV_LOSS
 from kl_conformance.sketch import NAMES, Sketch, term
-from kl_conformance.subject import RefusedError, Subject
+from kl_conformance.subject import Subject
 from kl_reference.convention import Formula, Reduction, Side, Space
 from kl_reference.problem import Problem
 

@@ -11,6 +11,7 @@ import numpy as np
 from kl_cases.family import Shape
 from kl_cases.pair import Measure, Pair
 from kl_conformance import judge
+from kl_conformance.evaluation import RefusedError
 from kl_conformance.judge import Weighed
 from kl_conformance.judgement import Judgement
 from kl_conformance.posing import ordinary
@@ -18,7 +19,7 @@ from kl_conformance.requirement import HOW, Check, Requirement
 from kl_conformance.requirements import scope
 from kl_conformance.requirements.values import KL_DIV_LOSS
 from kl_conformance.sketch import Array, Sketch, term
-from kl_conformance.subject import RefusedError, Subject
+from kl_conformance.subject import Subject
 from kl_reference.convention import Reduction, Side, Space
 
 FAMILIES = ("dirichlet-flat", "power-law")

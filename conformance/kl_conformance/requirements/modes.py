@@ -11,13 +11,14 @@ import numpy as np
 
 from kl_cases.pair import Pair
 from kl_conformance import judge, registry, transformed
+from kl_conformance.evaluation import Evaluation
 from kl_conformance.implementation import Mixing
 from kl_conformance.judgement import Judgement
 from kl_conformance.listening import listening, taken
 from kl_conformance.requirement import HOW, Level, Requirement
 from kl_conformance.requirements import scope
 from kl_conformance.sketch import Array, Sketch
-from kl_conformance.subject import Evaluation, Subject
+from kl_conformance.subject import Subject
 from kl_conformance.transform import Transform
 from kl_reference.convention import Reduction, Space
 from kl_reference.dtype import Dtype

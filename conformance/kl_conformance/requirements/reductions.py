@@ -9,13 +9,14 @@ import numpy as np
 
 from kl_cases.pair import Measure, Pair
 from kl_conformance import judge
+from kl_conformance.evaluation import RefusedError
 from kl_conformance.judge import Weighed
 from kl_conformance.judgement import Judgement
 from kl_conformance.requirement import Check, Level, Requirement
 from kl_conformance.requirements import scope
 from kl_conformance.requirements.values import KL_DIV_LOSS, lies
 from kl_conformance.sketch import Sketch, divisor, reduce
-from kl_conformance.subject import RefusedError, Subject
+from kl_conformance.subject import Subject
 from kl_reference.convention import Reduction
 
 FAMILIES = ("dirichlet-flat", "power-law")

@@ -8,12 +8,13 @@ import numpy as np
 
 from kl_cases.pair import Pair
 from kl_conformance import judge
+from kl_conformance.evaluation import Evaluation, RefusedError
 from kl_conformance.judgement import Judgement, Mask
 from kl_conformance.remembered import reference
 from kl_conformance.requirement import Check, Level, Requirement
 from kl_conformance.requirements import scope
 from kl_conformance.sketch import Array, Sketch, log_term, term
-from kl_conformance.subject import Evaluation, RefusedError, Subject
+from kl_conformance.subject import Subject
 from kl_reference.convention import Reduction, Side, Space
 from kl_reference.problem import Problem
 
