@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kl_cases.corpus import CHAPTERS, Case, Printed, cases, cases_for, load, main, parse
+from kl_cases.case import Case, Printed
+from kl_cases.corpus import CHAPTERS, cases, cases_for, load, main, parse
 from kl_cases.elementary import Array
 from kl_cases.flags import FLAGS
 from kl_reference.answer import answer

@@ -15,7 +15,8 @@ LONG = (2, 1025)  # the one long shape of the standard profile
 # What a known implementation is asked: no axis and one, one row, one class, an odd number of them, three axes, and more
 # than 1024 classes. A kernel that is brought may work in blocks of its own, and is asked every size.
 SIZES: frozenset[Shape] = frozenset({(), (4,), (1, 4), (3, 1), (3, 5), (2, 3, 5), LONG})
-# In the second of two formats that one code serves:
+# In the second of two formats that one code serves, whether or not the first is asked beside it: what is fixed
+# hangs on the profile alone, so that runs can be compared.
 AGAIN: frozenset[Shape] = frozenset({(3, 5), (2, 3, 5), LONG})
 # Beside them, in the standard profile, the shapes that most cases were met in; fewer of gradients, which are
 # compiled in three times as many pieces.

@@ -67,7 +67,7 @@ def likely_cause(run: Run) -> str:
     (said, often), (_, next_often), *_ = [*explained.most_common(2), ("", 0), ("", 0)]
     if often >= OFTEN and 2 * next_often <= often:
         return f"Likely cause: {said}. ({often} findings are exactly that.)"
-    if said := reason.told(run, found):
+    if said := reason.sentence(run, found):
         return said
     wrong = frozenset(reason.numeric(found))
     unasked = {Verdict.UNSUPPORTED, Verdict.MISSING}

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kl_cases.corpus import Case, cases_for
+from kl_cases.case import Case
+from kl_cases.corpus import cases_for
 from kl_cases.corpus import load as load_cases
 from kl_cases.distributions import FAMILIES
 from kl_cases.family import Shape

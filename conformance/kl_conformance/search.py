@@ -60,9 +60,8 @@ def drawn(
         database=None,  # what was found lives on as a witness in the run file, not in a cache
         deadline=None,
         phases=(Phase.generate,),  # shrinking is ours: it makes the arrays smaller, not the seeds
-        suppress_health_check=[
-            HealthCheck.too_slow
-        ],  # on a busy machine a draw may pause: that is no fault of its own
+        # On a busy machine a draw may pause, which is no fault of what is drawn.
+        suppress_health_check=[HealthCheck.too_slow],
         verbosity=Verbosity.quiet,
     )
     @given(recipes(list(families), dtype, shapes=shapes, corners=corners))

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 from rich.cells import cell_len
 
-from kl_cases.corpus import Case, cases, cases_for
+from kl_cases.case import Case
+from kl_cases.corpus import cases, cases_for
 from kl_cases.distributions import FAMILIES
 from kl_cases.flags import FLAGS
 from kl_conformance import catalogue, registry

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,15 @@ from kl_reports.result import Column, Result
 
 NUMPY = registry.framework("numpy")
 MODULES = NUMPY.load()
+
+
+def right(p: Any, q: Any) -> Any:
+    """Return p·log(p/q), 0 where p = 0: a right kernel in NumPy."""
+    with np.errstate(all="ignore"):
+        term = p * (np.log(p) - np.log(q))
+    return np.where((p == 0) & (q >= 0), 0 * term.dtype.type(0), np.where(p < 0, np.inf, term)).astype(
+        term.dtype
+    )
 
 
 def subject(asked: Sketch | Implementation | None = None, dtype: str = "float64") -> Subject:

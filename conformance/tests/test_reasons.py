@@ -22,19 +22,10 @@ from kl_reports.reason import numeric, reasons, why
 from kl_reports.result import Result, Verdict
 from kl_reports.screen import broken
 from kl_reports.workflow import workflow
-from kl_trials.asked import subject
+from kl_trials.asked import right, subject
 
 REL_ENTR = "scipy.special.rel_entr"
 Kernel = Callable[[Any, Any], Any]
-
-
-def right(p: Any, q: Any) -> Any:
-    """Return p·log(p/q), 0 where p = 0."""
-    with np.errstate(all="ignore"):
-        term = p * (np.log(p) - np.log(q))
-    return np.where((p == 0) & (q >= 0), 0 * term.dtype.type(0), np.where(p < 0, np.inf, term)).astype(
-        term.dtype
-    )
 
 
 def always(p: Any, q: Any) -> Any:

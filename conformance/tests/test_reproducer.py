@@ -278,23 +278,8 @@ def test_what_comes_from_above_is_what_the_witness_says(note: str, above: str | 
 def test_a_layout_that_leaves_a_vector_as_it_is_is_not_written() -> None:
     """One axis has no other to change places with."""
     sides = {"space": "probability", "shape": [2], "bits": ["f32:3f000000", "f32:3f000000"]}
-    witness = {
-        "formula": Formula.PLAIN.value,
-        "reduction": Reduction.TERMS.value,
-        "axis": -1,
-        "clip": None,
-        "normalise": False,
-        "dtype": "float32",
-        "layout": "permuted-3d",
-        "target": sides,
-        "model": sides,
-        "call": "scipy.special.rel_entr(target=probability, model=probability)",
-        "got": ["f64:3ff0000000000000", "f64:0000000000000000"],
-        "right": ["f64:0000000000000000"] * 2,
-        "allowed": ["f64:3e80000000000000"] * 2,
-        "at": [0],
-        "note": "",
-    }
+    call = "scipy.special.rel_entr(target=probability, model=probability)"
+    witness = witnessed(sides, sides, call) | {"layout": "permuted-3d"}
     kl = registry.implementation(REL_ENTR)
     column = Column(kl.name, "scipy", "1", "cpu", "float32", "eager")
     script = reproducer("layouts/permuted-3d", column, heading.convention(kl), witness)

@@ -19,18 +19,10 @@ from kl_conformance.kernel import UncallableError, adapted
 from kl_conformance.verification import Verification, assert_conforms, verify
 from kl_reference.convention import Reduction, Space
 from kl_trials import command
+from kl_trials.asked import right
 
 KL_DIV = registry.implementation("torch.nn.functional.kl_div")
 REL_ENTR = "scipy.special.rel_entr"
-
-
-def right(p: Any, q: Any) -> Any:
-    """Return p·log(p/q), 0 where p = 0."""
-    with np.errstate(all="ignore"):
-        term = p * (np.log(p) - np.log(q))
-    return np.where((p == 0) & (q >= 0), 0 * term.dtype.type(0), np.where(p < 0, np.inf, term)).astype(
-        term.dtype
-    )
 
 
 def shifted(p: Any, q: Any) -> Any:

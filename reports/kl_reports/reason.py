@@ -17,12 +17,11 @@ MOST = 3  # reasons told in one sentence
 BRIEF = 90  # characters of each
 USUAL = "float32"  # the format a kernel takes if it takes but one
 _ENDED = {Verdict.CRASHED, Verdict.TIMED_OUT}
-_HELD = {Verdict.PASS, Verdict.EXPECTED}
+HELD = {Verdict.PASS, Verdict.EXPECTED}
 _SHAPE = re.compile(r"[Gg]ave shape (\([\d, ]*\)) where (\([\d, ]*\)) is (?:right|due)")
 _NO_TENSOR = re.compile(r"Gave (.* where an? \S+ is due)")
-_FORMAT = re.compile(
-    r"float|double|half|dtype|[bf]p?16|fp?(?:32|64)", re.IGNORECASE
-)  # a message about formats
+# What a message about formats has in it.
+_FORMAT = re.compile(r"float|double|half|dtype|[bf]p?16|fp?(?:32|64)", re.IGNORECASE)
 _NUMBER = re.compile(r"\d+(\.\d+)?(e[-+]?\d+)?")
 
 
@@ -87,7 +86,7 @@ def numeric(found: Broken) -> list[str]:
     return [name for name, results in found.items() if any(kind(each) in {"", "shape"} for each in results)]
 
 
-def told(run: Run, found: Broken) -> str:
+def sentence(run: Run, found: Broken) -> str:
     """Return why all is broken that is, as a sentence, where no number is wrong; else an empty string."""
     if not found or any(not why(result) for results in found.values() for result in results):
         return ""
@@ -108,7 +107,7 @@ def _formats(run: Run, reason: Reason) -> str:
     held = dict.fromkeys(
         column_of(run, each.column).dtype
         for each in run.results
-        if each.verdict in _HELD and each.requirement in reason.results
+        if each.verdict in HELD and each.requirement in reason.results
     )
     bad = list(dict.fromkeys(broken))
     good = [each for each in held if each not in bad]

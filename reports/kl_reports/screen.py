@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from kl_reports.reason import Reason, kind, reasons
+from kl_reports.reason import HELD, Reason, kind, reasons
 from kl_reports.result import Result, Run, Verdict
 from kl_reports.tally import column_of, completeness, level_of, packages
 from kl_reports.witness import Values, show
@@ -15,7 +15,6 @@ from kl_reports.wording import LOOKS, count, listed, one_line, short_dtype, visi
 WIDTH = 110
 TOLD = 4  # broken requirements told in full: what one screen holds
 BINDING = ("MUST", "SHOULD")
-_HELD = {Verdict.PASS, Verdict.EXPECTED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,7 @@ def screen(run: Run, cause: str = "") -> str:
 
 def judged(run: Run) -> bool:
     """Whether anything at all was held against the kernel."""
-    return bool(broken(run)) or any(each.verdict in _HELD for each in run.results)
+    return bool(broken(run)) or any(each.verdict in HELD for each in run.results)
 
 
 def chapters(run: Run) -> list[Chapter]:
@@ -77,7 +76,7 @@ def broken(run: Run) -> dict[str, list[Result]]:
 def headline(run: Run) -> str:
     """Return the verdict in one line."""
     names = one_line(listed(list(run.header.implementations)))
-    asked = {each.requirement for each in run.results if each.verdict in _HELD}
+    asked = {each.requirement for each in run.results if each.verdict in HELD}
     found = broken(run)
     if found:
         return f"✗ {names}: {len(found)} of {count(len(asked | found.keys()), 'requirement')} broken."
@@ -173,9 +172,8 @@ def told_once(run: Run, reason: Reason) -> list[str]:
     every = [each for results in reason.results.values() for each in results]
     result = smallest(every)
     dtypes = dict.fromkeys(short_dtype(column_of(run, each.column).dtype) for each in every)
-    call = (
-        result.detail.partition("; ")[2] if result.witness is None else ""
-    )  # the last one of a process that died
+    # Of a process that died, the last call.
+    call = result.detail.partition("; ")[2] if result.witness is None else ""
     number = count(len(reason.results), "requirement")
     words = f"{reason.words}, and the like" if reason.varied else reason.words
     return [
