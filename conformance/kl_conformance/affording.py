@@ -1,7 +1,10 @@
-"""Where every new shape is compiled: the few shapes that are asked, and the cases of common ones."""
+"""How much is asked of whom: all of a kernel brought, less of what is known, least where shapes are compiled."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from kl_cases.distributions import FAMILIES
 from kl_cases.family import Shape
 from kl_cases.pair import Pair
 from kl_cases.problems import Profile
@@ -11,63 +14,106 @@ from kl_conformance.requirement import Requirement
 from kl_conformance.subject import Subject
 from kl_reference.dtype import Dtype
 
-LONG = (2, 1025)  # the one long shape of the standard profile
-# What a known implementation is asked: no axis and one, one row, one class, an odd number of them, three axes, and more
-# than 1024 classes. A kernel that is brought may work in blocks of its own, and is asked every size.
+LONG = (2, 1025)  # the one long shape where few are asked
+# What a known implementation is asked where each shape is compiled: no axis and one, one row, one class, an odd number
+# of them, three axes, and more than 1024 classes. A kernel that is brought may work in blocks of its own, and is asked
+# every size.
 SIZES: frozenset[Shape] = frozenset({(), (4,), (1, 4), (3, 1), (3, 5), (2, 3, 5), LONG})
-# In the second of two formats that one code serves, whether or not the first is asked beside it: what is fixed
-# hangs on the profile alone, so that runs can be compared.
-AGAIN: frozenset[Shape] = frozenset({(3, 5), (2, 3, 5), LONG})
-# Beside them, in the standard profile, the shapes that most cases were met in; fewer of gradients, which are
-# compiled in three times as many pieces.
+# There, in the quick profile, in the second of two formats alike, and of gradients, which are compiled in three times
+# as many pieces.
+ONE: frozenset[Shape] = frozenset({(3, 5)})
+# Beside them, in the standard profile, the shapes that most cases were met in.
 MET: frozenset[Shape] = frozenset({(1,), (2,), (3,), (1, 2), (1, 3), (2, 2), (2, 3)})
-MET_BY_GRADIENTS: frozenset[Shape] = frozenset({(2,), (1, 3), (2, 2)})
-# What is asked in the quick profile where that takes seconds.
+MET_BY_GRADIENTS: frozenset[Shape] = frozenset({(1, 3)})
+# What is asked in the quick profile where a shape takes seconds.
 FEW: frozenset[Shape] = frozenset({(1, 3), (2, 3), (3, 5), (8, 31)})
 # Chapters asked by few forms of call: there a case may have a shape of its own.
 FEW_FORMS = ("values", "support", "signs")
-CHOSEN = [sorted(each) for each in (SIZES, AGAIN, MET, MET_BY_GRADIENTS, FEW)]
+CHOSEN = [sorted(each) for each in (SIZES, ONE, MET, MET_BY_GRADIENTS, FEW)]
+
+
+def known(subject: Subject) -> bool:
+    """Whether somebody else's tests ask this implementation, too, and it is spared what is dear."""
+    return subject.implementation.name in registry.IMPLEMENTATIONS
+
+
+def depth(subject: Subject, profile: Profile) -> Profile:
+    """Return the profile whose problems are asked.
+
+    One code serves both of two formats alike (``plan.ALIKE``): in the standard profile a known implementation is
+    asked in the second what the quick profile asks, whether or not the first is asked beside it, so that what is
+    fixed hangs on the profile alone and runs can be compared.
+    """
+    again = known(subject) and subject.column.dtype in ALIKE
+    return Profile.QUICK if again and profile is Profile.STANDARD else profile
 
 
 def shapes(requirement: Requirement, subject: Subject, profile: Profile) -> tuple[Shape, ...]:
     """Return the shapes asked of a subject; fewer where each new one is compiled, and few where that takes long."""
-    palette, kept = requirement.palette[profile], _sizes(subject, profile)
-    if subject.compiles and (profile is Profile.STANDARD or kept is not None):
+    palette, kept = requirement.palette[depth(subject, profile)], _sizes(requirement, subject, profile)
+    if profile is Profile.STANDARD and (subject.compiles or depth(subject, profile) is not profile):
         palette = (*requirement.palette[Profile.QUICK], LONG)
     palette = requirement.shapes or palette
-    kept = FEW if _hurries(subject, profile) else kept
-    return palette if kept is None else tuple(shape for shape in palette if shape in kept) or palette[:1]
+    if kept is None:
+        return palette
+    few, others = (tuple(shape for shape in palette if shape in sizes) for sizes in (kept, SIZES))
+    return few or others[:1] or palette[:1]
 
 
 def affords(
     requirement: Requirement, subject: Subject, dtype: Dtype | None, pair: Pair, profile: Profile
 ) -> bool:
-    """Whether a case is asked in any event: where each new shape is compiled, only in the dtype it was met in, if any.
+    """Whether a case is asked in any event.
 
-    In chapters of many forms of call, too, only in a shape that is asked anyway, or one that most cases were met in.
+    Of a known implementation in the quick profile's depth, and where each new shape is compiled, only in the dtype it
+    was met in, if any; where shapes are compiled only in a shape that is asked anyway or, in the standard profile,
+    that most cases were met in, but for chapters of few forms of call.
     """
-    seconds = requirement.spared(subject) is not None  # for every shape, in this requirement alone
-    if profile is Profile.THOROUGH or not (subject.compiles or seconds):
+    if profile is Profile.THOROUGH:
         return True
-    if dtype not in {None, subject.dtype}:
+    quickly, seconds = depth(subject, profile) is Profile.QUICK, requirement.spared(subject) is not None
+    spares = subject.compiles or seconds or (quickly and known(subject))
+    if spares and dtype not in {None, subject.dtype}:
         return False
-    if seconds or requirement.chapter in FEW_FORMS:
+    if not subject.compiles or seconds or (requirement.chapter in FEW_FORMS and not quickly):
         return True
-    kept = _sizes(subject, profile)
-    if _hurries(subject, profile):
-        kept = FEW
-    elif kept is not None and profile is Profile.STANDARD:
+    kept = _sizes(requirement, subject, profile)
+    if kept is not None and profile is Profile.STANDARD:
         kept |= MET_BY_GRADIENTS if requirement.chapter == "gradients" else MET
     return kept is None or {pair.p.values.shape, pair.q.values.shape} <= kept
 
 
-def _sizes(subject: Subject, profile: Profile) -> frozenset[Shape] | None:
+def drawn_at(
+    families: Sequence[str], asked: Sequence[Shape], subject: Subject, profile: Profile
+) -> set[tuple[str, Shape]]:
+    """Return which families are drawn at which shapes: each at all that have as many classes as it needs.
+
+    In the quick profile's depth a known implementation is asked each family at one shape, and at each shape one
+    family or more.
+    """
+    fitting = {
+        name: [shape for shape in asked if (shape or (1,))[-1] >= FAMILIES[name].classes] for name in families
+    }
+    every = {(name, shape) for name, there in fitting.items() for shape in there}
+    if depth(subject, profile) is not Profile.QUICK or not known(subject):
+        return every
+    taken = {
+        (name, there[place % len(there)]) for place, (name, there) in enumerate(fitting.items()) if there
+    }
+    for place, shape in enumerate(asked):
+        names = [name for name in families if (name, shape) in every]
+        if names and not any(own == shape for _, own in taken):
+            taken.add((names[place % len(names)], shape))
+    return taken
+
+
+def _sizes(requirement: Requirement, subject: Subject, profile: Profile) -> frozenset[Shape] | None:
     """Return the shapes a known implementation is asked where each is compiled; None for all others."""
-    known = subject.implementation.name in registry.IMPLEMENTATIONS
-    if not known or not subject.compiles or profile is Profile.THOROUGH:
+    if profile is Profile.THOROUGH or not subject.compiles:
         return None
-    return AGAIN if subject.column.dtype in ALIKE else SIZES
-
-
-def _hurries(subject: Subject, profile: Profile) -> bool:
-    return subject.slow and profile is Profile.QUICK
+    if subject.slow and profile is Profile.QUICK:
+        return FEW
+    if not known(subject):
+        return None
+    once = depth(subject, profile) is Profile.QUICK or requirement.chapter == "gradients"
+    return ONE if once else SIZES

@@ -116,6 +116,10 @@ class Framework(Transformer, ABC):
         del modules, mode
         return nullcontext()
 
+    def clear(self, modules: Modules) -> None:
+        """Let go of what was compiled, where keeping it makes the next compilation slower."""
+        del modules
+
     @abstractmethod
     def profile(self, dtype: Dtype, device: str) -> Profile:
         """Return the numerical profile declared for that column."""

@@ -186,14 +186,15 @@ def planned(
 ) -> list[Planned]:
     """Return a cell for every requirement of these chapters (of all when none is named) in every column.
 
-    Columns of the dtypes in ``numbers`` are asked chapters ``NUMBERS`` alone, where the format they are like is
-    asked as well.
+    Of a kernel that is brought, columns of the dtypes in ``numbers`` have chapters ``NUMBERS`` alone, where the format
+    they are like is asked as well; of what is known every cell is planned, and says why it is not asked.
     """
     return [
         Planned(requirement, implementation, column)
         for implementation, column in asked
         for chapter in chapters or catalogue.CHAPTERS
-        if chapter in NUMBERS or not is_brief(implementation, column, numbers)
+        if implementation.name in registry.IMPLEMENTATIONS
+        or not for_numbers(implementation, column, chapter, numbers)
         for requirement in catalogue.CHAPTERS[chapter]
     ]
 
@@ -207,26 +208,33 @@ def in_turn(planned: Iterable[Planned]) -> list[Planned]:
     places = {name: place for place, name in enumerate(catalogue.REQUIREMENTS)}
     kinds: dict[tuple[str, ...], int] = {}
     for each in (found := list(planned)):
-        kinds.setdefault(_kind(each.column), len(kinds))
-    return sorted(found, key=lambda each: (kinds[_kind(each.column)], places[each.requirement.id]))
+        kinds.setdefault(kind(each.column), len(kinds))
+    return sorted(found, key=lambda each: (kinds[kind(each.column)], places[each.requirement.id]))
 
 
-def _kind(column: Column) -> tuple[str, ...]:
+def kind(column: Column) -> tuple[str, ...]:
+    """Return what columns have alike that share what is drawn, remembered and compiled."""
     return column.framework, column.device, column.mode, column.dtype
 
 
-def brief(dtypes: Sequence[str], profile: Profile, *, run: bool = False) -> tuple[str, ...]:
+def brief(dtypes: Sequence[str], profile: Profile) -> tuple[str, ...]:
     """Return the dtypes that are asked less: the second of two alike, but in the thorough profile.
 
     One code serves both formats of a kind. Profile standard asks the second all requirements, and searches no longer
-    than quick does; a verification in profile quick asks it for its numbers alone, and the first what a kernel does
-    beside them (layouts, state, gradients), where a ``run`` has every cell. As many of the wrong kernels of the kill
-    matrix are stopped so.
+    than quick does; profile quick asks it for its numbers alone, and the first what a kernel does beside them
+    (layouts, state, gradients). As many of the wrong kernels of the kill matrix are stopped so.
     """
-    if profile is Profile.THOROUGH or (run and profile is Profile.QUICK):
+    if profile is Profile.THOROUGH:
         return ()
     wanted = dtypes or [dtype.label for dtype in Dtype]
     return tuple(second for second, first in ALIKE.items() if {first, second} <= set(wanted))
+
+
+def for_numbers(
+    implementation: Implementation, column: Column, chapter: str, numbers: tuple[str, ...]
+) -> bool:
+    """Whether a chapter is left out in a column that is asked for its numbers alone."""
+    return chapter not in NUMBERS and is_brief(implementation, column, numbers)
 
 
 def is_brief(implementation: Implementation, column: Column, brief: tuple[str, ...]) -> bool:

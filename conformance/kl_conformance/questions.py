@@ -14,10 +14,9 @@ from kl_cases.case import Case
 from kl_cases.corpus import cases_for
 from kl_cases.corpus import load as load_cases
 from kl_cases.distributions import FAMILIES
-from kl_cases.family import Shape
 from kl_cases.pair import Measure, Pair
 from kl_cases.problems import Profile, Recipe, build
-from kl_conformance.affording import CHOSEN, LONG, affords, shapes
+from kl_conformance.affording import CHOSEN, LONG, affords, depth, drawn_at, shapes
 from kl_conformance.remembered import built
 from kl_conformance.requirement import HOW, Requirement
 from kl_conformance.subject import Subject
@@ -74,11 +73,11 @@ def question(case: Case) -> Pair:
 def questions(requirement: Requirement, subject: Subject, profile: Profile) -> Iterator[Question]:
     """Yield the fixed problems of a requirement, the corpus with the ids of its cases first, then the grid.
 
-    In the quick profile, families asked at the same shape take turns with the forms they are asked in: at every
-    shape each form is asked, and of every family each space and each reduction. So do cases where the numbers are not
-    the question, and those of ``MANY`` elements.
+    Where as little is asked as in the quick profile, families asked at the same shape take turns with the forms they
+    are asked in: at every shape each form is asked, and of every family each space and each reduction. So do cases
+    where the numbers are not the question, and those of ``MANY`` elements.
     """
-    quick = profile is Profile.QUICK
+    quick = depth(subject, profile) is Profile.QUICK
     cases = [
         each
         for each in cases_for(requirement.id)
@@ -88,17 +87,15 @@ def questions(requirement: Requirement, subject: Subject, profile: Profile) -> I
         pair = question(case)
         shared = quick and len(cases) > 1 and (requirement.draws is HOW or math.prod(pair.shape) >= MANY)
         yield Question(pair, f"{case.chapter}/{case.id}", place if shared else None)
+    asked = shapes(requirement, subject, profile)
+    drawn = drawn_at(requirement.families, asked, subject, profile)
     for name in requirement.families:
-        for shape in shapes(requirement, subject, profile):
-            alike = [each for each in requirement.families if _fits(each, shape)]
+        for shape in asked:
+            alike = [each for each in requirement.families if (each, shape) in drawn]
             if name in alike:
                 turn = alike.index(name) if quick and len(alike) > 1 else None
                 for corner in _corners(requirement):
                     yield Question(built(Recipe(name, shape, subject.dtype, GRID_SEED, corner)), None, turn)
-
-
-def _fits(family: str, shape: Shape) -> bool:
-    return (shape or (1,))[-1] >= FAMILIES[family].classes
 
 
 def other_cases(requirement: Requirement, subject: Subject, profile: Profile) -> Iterator[Question]:

@@ -72,7 +72,7 @@ class Request:
             self.like,
             self.strict,
             shape(self.shape),
-            brief(self.dtypes, Profile(self.profile), run=self.verb == "run"),
+            brief(self.dtypes, Profile(self.profile)),
         )
         asked.check()
         return asked

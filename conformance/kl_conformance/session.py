@@ -15,7 +15,7 @@ from kl_conformance.cell import Cell
 from kl_conformance.framework import Modules, unimportable
 from kl_conformance.implementation import AbsentError, Implementation
 from kl_conformance.mode import EAGER, ran, spared
-from kl_conformance.plan import Planned, Selection, is_brief, shape
+from kl_conformance.plan import ALIKE, NUMBERS, Planned, Selection, for_numbers, is_brief, kind, shape
 from kl_conformance.subject import Subject
 from kl_reports.result import Result, Verdict
 
@@ -114,6 +114,7 @@ class Session:
         self._selection = selection
         self._modules: dict[str, Modules | str] = {}
         self._subjects: dict[str, Subject | str] = {}
+        self._kind: tuple[str, ...] = ()  # of the column asked last
 
     def settle(self, planned: Planned) -> Result:
         """Return the verdict of one cell; MISSING, with the reason, where nobody is there to be asked."""
@@ -128,12 +129,18 @@ class Session:
         if why is not None:
             return _without(planned, Verdict.UNSUPPORTED, why)
         asked = self._selection
+        chapter = planned.requirement.chapter
+        if for_numbers(planned.implementation, planned.column, chapter, asked.numbers):
+            second = planned.column.dtype
+            why = f"profile quick asks {second} chapters {', '.join(NUMBERS)}; the others of {ALIKE[second]}"
+            return _without(planned, Verdict.MISSING, why)
         shorter = is_brief(planned.implementation, planned.column, asked.brief)
         examples = planned.requirement.draws[Profile.QUICK if shorter else asked.profile]
         cell = Cell(planned.requirement, subject, asked.profile, asked.seed, examples=examples)
         with np.errstate():  # as it was, whatever a call does to it
             result = cell.settle()
-            return replace(result, arithmetic=_arithmetic(subject)) if first else result
+            measured = first and asked.profile is not Profile.QUICK
+            return replace(result, arithmetic=_arithmetic(subject)) if measured else result
 
     def _subject(self, planned: Planned) -> Subject | str:
         """Return who is asked in a column, or why nobody is there."""
@@ -144,6 +151,11 @@ class Session:
         if why is not None:
             return why
         framework = registry.framework(planned.implementation.framework)
+        if (
+            kind(planned.column) != self._kind
+        ):  # what was compiled for the columns before serves these no more
+            self._kind = kind(planned.column)
+            framework.clear(modules)
         own = ran(planned.implementation, framework, modules, planned.column.mode)
         return Subject(own, framework, modules, planned.column)
 

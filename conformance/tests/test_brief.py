@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from kl_cases.problems import Profile
-from kl_conformance import plan, registry, verify
-from kl_conformance.plan import ALIKE, NUMBERS, Selection
+from kl_conformance import catalogue, plan, registry, verify
+from kl_conformance.plan import ALIKE, NUMBERS, Planned, Selection
 from kl_conformance.session import Session
 from kl_reference.dtype import Dtype
+from kl_reports.result import Verdict
 from kl_trials.command import RIGHT
 
 ALL = [dtype.label for dtype in Dtype]
@@ -34,8 +37,9 @@ def test_the_second_of_two_alike_is_asked_briefly(
 
 
 def test_the_numbers_of_every_format_are_asked() -> None:
-    """A verification plans every chapter in one format of each size, and the numbers in all of them."""
-    implementation = registry.implementation("torch.nn.functional.kl_div")
+    """Of a kernel every chapter is planned in one format of each size, and the numbers in all of them."""
+    known = registry.implementation("torch.nn.functional.kl_div")
+    implementation = replace(known, name="my_kl")
     asked = [(implementation, column) for column in plan.columns(implementation)]
     planned = plan.planned(asked, numbers=plan.brief((), Profile.QUICK))
     whole = plan.planned(asked)
@@ -44,6 +48,24 @@ def test_the_numbers_of_every_format_are_asked() -> None:
         chapters = {chapter for own, chapter in seen if own == dtype}
         every = {cell.requirement.chapter for cell in whole}
         assert chapters == (set(NUMBERS) if dtype in ALIKE else every)
+    assert len(plan.planned([(known, column) for _, column in asked], numbers=tuple(ALIKE))) == len(whole)
+
+
+def test_a_quick_run_says_what_it_does_not_ask_of_the_second_format() -> None:
+    """Its cells beside the numbers are MISSING, with the reason, and are judged where it alone is asked."""
+    known = registry.implementation("scipy.special.rel_entr")
+    column = next(each for each in plan.columns(known) if each.dtype == "float64")
+    odd, pointwise = (
+        Planned(catalogue.requirement(name), known, column) for name in ("layouts/odd", "values/pointwise")
+    )
+    beside = Session(Selection(profile=Profile.QUICK, brief=plan.brief((), Profile.QUICK)))
+    alone = Session(Selection(profile=Profile.QUICK, brief=plan.brief(("float64",), Profile.QUICK)))
+    spared = beside.settle(odd)
+    assert spared.verdict is Verdict.MISSING
+    assert "profile quick asks float64 chapters values" in spared.detail
+    assert spared.detail.endswith("the others of float32")
+    assert beside.settle(pointwise).verdict is Verdict.PASS
+    assert alone.settle(odd).verdict is Verdict.PASS
 
 
 def test_a_verification_asks_so() -> None:

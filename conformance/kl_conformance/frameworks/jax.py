@@ -56,6 +56,10 @@ class Jax(Framework):
             region = importlib.import_module("jax.experimental").disable_x64()
         return region
 
+    def clear(self, modules: Modules) -> None:
+        """Clear JAX's caches: with 2,000 programs in memory another takes half as long again to compile."""
+        modules.jax.clear_caches()
+
     def profile(self, dtype: Dtype, device: str) -> Profile:
         """Return the default profile; XLA's CPU threads flush subnormals, float16 computes in float32."""
         return replace(Profile.of(dtype), flush_to_zero=device == "cpu" and dtype is not Dtype.FLOAT16)

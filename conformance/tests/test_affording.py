@@ -1,0 +1,134 @@
+"""A known implementation is asked less where little is to be asked, and a kernel that is brought never."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from kl_cases.problems import Profile
+from kl_conformance import catalogue, plan, registry
+from kl_conformance.affording import LONG, shapes
+from kl_conformance.framework import Modules
+from kl_conformance.frameworks.numpy import NumPy
+from kl_conformance.plan import ALIKE, Planned, Selection
+from kl_conformance.questions import Question, case, questions
+from kl_conformance.requirement import Requirement
+from kl_conformance.session import Session
+from kl_conformance.share import shares
+from kl_conformance.subject import Subject
+from kl_reports.result import Verdict
+
+NAME = "torch.nn.functional.kl_div"
+
+
+def asked(dtype: str = "float32", name: str = NAME) -> Subject:
+    """Return an implementation, known or brought under another name; nobody calls it."""
+    known = registry.implementation(NAME)
+    column = next(each for each in plan.columns(known) if (each.device, each.dtype) == ("cpu", dtype))
+    return Subject(replace(known, name=name), registry.framework("torch"), Modules(), column)
+
+
+def every(*names: str) -> Iterator[Requirement]:
+    """Yield requirements whose pairs are drawn, of several families at several shapes."""
+    yield from (
+        each for each in catalogue.REQUIREMENTS.values() if len(each.families) > 1 and not each.shapes
+    )
+    yield from map(catalogue.requirement, names)
+
+
+def drawn(requirement: Requirement, subject: Subject, profile: Profile) -> set[tuple[str, Any]]:
+    """Return the families and shapes of the grid."""
+    grid = (each for each in questions(requirement, subject, profile) if each.case is None)
+    return {(each.pair.origin.partition(" ")[0], each.pair.shape) for each in grid}
+
+
+def test_each_family_is_asked_somewhere_and_each_shape_of_some_family() -> None:
+    """In the quick profile families take turns with the shapes, so that neither is left out."""
+    for requirement in every("gradients/model", "gradients/logits", "modes/vmap"):
+        few, all_of_them = (
+            drawn(requirement, each, Profile.QUICK) for each in (asked(), asked(name="my_kl"))
+        )
+        assert few <= all_of_them
+        for place in (0, 1):
+            assert {each[place] for each in few} == {each[place] for each in all_of_them}, requirement.id
+        sizes = len({family for family, _ in all_of_them}), len({shape for _, shape in all_of_them})
+        assert len(few) <= sum(sizes)
+
+
+def test_the_other_profiles_draw_every_family_at_every_shape() -> None:
+    """So does the quick one of a kernel that is brought."""
+    for requirement in every():
+        whole = drawn(requirement, asked(name="my_kl"), Profile.STANDARD)
+        assert drawn(requirement, asked(), Profile.STANDARD) == whole
+
+
+def cases(found: Iterator[Question]) -> set[Any]:
+    """Return the dtypes that cases were met in."""
+    return {case(each.case).dtype for each in found if each.case is not None}
+
+
+@pytest.mark.parametrize("name", ["values/pointwise", "values/extreme", "gradients/model"])
+def test_a_case_is_asked_quickly_in_the_dtype_it_was_met_in(name: str) -> None:
+    """A known implementation is asked it there or in the standard profile; a kernel that is brought everywhere."""
+    requirement, own, other = catalogue.requirement(name), asked("float16"), asked("float16", "my_kl")
+    assert cases(questions(requirement, own, Profile.QUICK)) <= {own.dtype, None}
+    assert len(cases(questions(requirement, other, Profile.QUICK))) > 1
+    assert len(cases(questions(requirement, own, Profile.STANDARD))) > 1
+
+
+@pytest.mark.parametrize(("second", "first"), ALIKE.items())
+def test_the_second_of_two_formats_alike_is_asked_what_quick_asks(second: str, first: str) -> None:
+    """In the standard profile; and long rows beside it, where its sums could stagnate."""
+    for requirement in every("gradients/model", "layouts/odd"):
+        quick, standard = (
+            set(shapes(requirement, asked(second), each)) for each in (Profile.QUICK, Profile.STANDARD)
+        )
+        assert standard == quick | (set() if requirement.shapes else {LONG})
+        assert set(shapes(requirement, asked(second, "my_kl"), Profile.STANDARD)) == set(
+            shapes(requirement, asked(first), Profile.STANDARD)
+        )
+
+
+class Cleared(NumPy):
+    """NumPy that notes how often it is to let go of what was compiled."""
+
+    times = 0
+
+    def clear(self, modules: Modules) -> None:
+        """Count."""
+        Cleared.times += 1
+
+
+def test_what_was_compiled_for_one_dtype_is_let_go_of_before_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Once a dtype, however many columns and cells it has."""
+    monkeypatch.setitem(registry.FRAMEWORKS, "scipy", Cleared())
+    session, sentence = Session(Selection(profile=Profile.QUICK)), catalogue.requirement("signs/direction")
+    known = [registry.implementation(f"scipy.special.{name}") for name in ("rel_entr", "kl_div")]
+    for dtype in ("float32", "float64"):
+        for implementation in known:
+            column = next(each for each in plan.columns(implementation) if each.dtype == dtype)
+            result = session.settle(Planned(sentence, implementation, column))
+            assert result.verdict in {Verdict.PASS, Verdict.EXPECTED, Verdict.UNSUPPORTED}
+    assert Cleared.times == 2
+
+
+def test_two_formats_alike_are_asked_by_one_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second is asked less, so that all workers take about as long; each dtype is asked by one of them."""
+    for cores, piles in (
+        (1, [4]),
+        (2, [2, 2]),
+        (3, [1, 1, 2]),
+        (8, [1, 1, 1, 1]),
+    ):
+        monkeypatch.setattr("os.cpu_count", lambda cores=cores: cores)
+        found = shares(Selection(frameworks=("torch",), devices=("cpu",)))
+        dtypes = [{column.dtype for column in each.header.columns.values()} for each in found]
+        assert sorted(len(each) for each in dtypes) == piles
+        assert set().union(*dtypes) == {"float64", "float32", "float16", "bfloat16"}
+        if cores == 2:
+            assert {"float64", "float32"} in dtypes
