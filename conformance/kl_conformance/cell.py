@@ -10,7 +10,7 @@ from itertools import count, islice, repeat
 from kl_cases.pair import Pair
 from kl_cases.problems import Profile
 from kl_conformance import judge
-from kl_conformance.affording import depth, shapes
+from kl_conformance.affording import depth, draws, shapes
 from kl_conformance.diagnosis import diagnose
 from kl_conformance.evaluation import RefusedError
 from kl_conformance.expectation import Expectation, expected_of, permitted_to
@@ -65,7 +65,7 @@ class Cell:
         self.profile = profile
         self.seeds = seeds
         self.brief = brief
-        self.examples = requirement.draws[depth(subject, profile)] if examples is None else examples
+        self.examples = draws(requirement, subject, profile) if examples is None else examples
         self.expected = expected_of(requirement.id, subject)
         self.permitted = (*permitted_to(requirement.id, subject), *interpreted(subject))
         self.tally = Tally()

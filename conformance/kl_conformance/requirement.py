@@ -19,8 +19,8 @@ Draws = Mapping[Profile, int]
 
 # Pairs that the search draws for a cell: where a fault hangs on the numbers asked, and where on how they are asked
 # (how they lie, in which mode, beside or after what).
-WHAT: Draws = {Profile.QUICK: 2, Profile.STANDARD: 15, Profile.THOROUGH: 200}
-HOW: Draws = {Profile.QUICK: 0, Profile.STANDARD: 2, Profile.THOROUGH: 50}
+WHAT: Draws = {Profile.QUICK: 2, Profile.STANDARD: 20, Profile.THOROUGH: 200}
+HOW: Draws = {Profile.QUICK: 0, Profile.STANDARD: 5, Profile.THOROUGH: 50}
 
 
 class Level(Enum):

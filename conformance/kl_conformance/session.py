@@ -135,7 +135,7 @@ class Session:
             why = f"profile quick asks {second} chapters {', '.join(NUMBERS)}; the others of {ALIKE[second]}"
             return _without(planned, Verdict.MISSING, why)
         shorter = is_brief(planned.implementation, planned.column, asked.brief)
-        examples = planned.requirement.draws[Profile.QUICK if shorter else asked.profile]
+        examples = planned.requirement.draws[Profile.QUICK] if shorter else None
         cell = Cell(planned.requirement, subject, asked.profile, asked.seed, examples=examples)
         with np.errstate():  # as it was, whatever a call does to it
             result = cell.settle()

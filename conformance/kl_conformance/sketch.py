@@ -263,6 +263,11 @@ class Sketch:
         rows = zip(call.target, call.model, strict=True)
         return np.stack([self(modules, replace(call, target=p, model=q)) for p, q in rows])
 
+    def _per_row(self, modules: Any, call: Call, side: Side) -> Any:
+        rows = zip(call.target, call.model, strict=True)
+        own = (replace(call, target=p, model=q) for p, q in rows)
+        return np.stack([self.gradient(modules, each, side, None) for each in own])
+
     def _autocast(self, modules: Any, call: Call) -> Any:
         due = np.promote_types(call.target.dtype, np.float32)
         return self(modules, replace(call, target=call.target.astype(due), model=call.model.astype(due)))
@@ -277,6 +282,7 @@ class Sketch:
             Transform.COMPILED: self,
             Transform.INFERENCE: self,
             Transform.BATCHED: self._batched,
+            Transform.PER_ROW: self._per_row,
             Transform.AUTOCAST: self._autocast,
         }
 

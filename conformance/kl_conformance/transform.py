@@ -23,6 +23,7 @@ class Transform(Enum):
     TANGENT = "differentiate forwards"
     COMPILED = "compile a call"
     BATCHED = "batch a call"
+    PER_ROW = "differentiate rows by themselves, batched"
     AUTOCAST = "choose dtypes by itself"
     INFERENCE = "switch gradients off"
 
@@ -88,6 +89,21 @@ class Transformer:
     def batched(self, modules: Any, function: Function) -> Function:
         """Return the function of one row as a function of many, along the first axis of every argument."""
         raise NotImplementedError(Transform.BATCHED.value)
+
+    def slope(self, modules: Any, function: Function, tensor: Any) -> Any:
+        """Return the gradient of ``sum(function(tensor))``, asked for in a way that can be batched."""
+        return self.differentiate(modules, function, tensor, None)
+
+    def per_row(self, modules: Any, function: Function, tensors: Sequence[Any], place: int) -> Any:
+        """Return the gradients of the sums of the function of every row by the tensor in a place, batched."""
+
+        def row(*own: Any) -> Any:
+            def moved(tensor: Any) -> Any:
+                return function(*own[:place], tensor, *own[place + 1 :])
+
+            return self.slope(modules, moved, own[place])
+
+        return self.batched(modules, row)(*tensors)
 
     def autocast(self, modules: Any, device: str) -> AbstractContextManager[Any]:
         """Return the region in which the library chooses dtypes by itself."""

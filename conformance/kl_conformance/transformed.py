@@ -9,6 +9,7 @@ from typing import Any
 from kl_conformance.evaluation import Evaluation
 from kl_conformance.framework import Output
 from kl_conformance.implementation import Call
+from kl_conformance.remembered import slope
 from kl_conformance.subject import Subject
 from kl_conformance.transform import Pullback, Transform
 from kl_reference.convention import Reduction, Side
@@ -151,6 +152,22 @@ def batched(subject: Subject, problem: Problem) -> Evaluation:
         return function(call.target, call.model)
 
     return _made(subject, due, "batched", ask)
+
+
+def per_row(subject: Subject, problem: Problem, side: Side) -> Evaluation:
+    """Ask every row by itself for its gradient by a side, all of them batched."""
+    call = subject.call(problem)
+    own = subject.implementation.own.get(Transform.PER_ROW)
+
+    def ask() -> Any:
+        if own is not None:
+            return own(subject.modules, call, side)
+        function, place = _function(subject, call), BOTH.index(side)
+        return subject.framework.per_row(subject.modules, function, (call.target, call.model), place)
+
+    text = f"gradient by the {side.value} of every row of {subject.describe(call)}, batched"
+    asked = subject.judged(problem, subject.attempt(ask), text, lambda other: slope(other, side, None))
+    return replace(asked, side=side)
 
 
 def autocast(subject: Subject, problem: Problem) -> Evaluation:

@@ -10,7 +10,7 @@ import pytest
 
 from kl_cases.problems import Profile
 from kl_conformance import catalogue, plan, registry
-from kl_conformance.affording import LONG, shapes
+from kl_conformance.affording import LONG, draws, shapes
 from kl_conformance.framework import Modules
 from kl_conformance.frameworks.numpy import NumPy
 from kl_conformance.plan import ALIKE, Planned, Selection
@@ -90,6 +90,15 @@ def test_the_second_of_two_formats_alike_is_asked_what_quick_asks(second: str, f
         assert set(shapes(requirement, asked(second, "my_kl"), Profile.STANDARD)) == set(
             shapes(requirement, asked(first), Profile.STANDARD)
         )
+
+
+def test_a_known_implementation_is_searched_as_long_as_it_takes_to_find_what_there_is() -> None:
+    """A kernel that is brought is searched longer in the standard profile, and no longer in the others."""
+    for requirement in catalogue.REQUIREMENTS.values():
+        few, many = (draws(requirement, each, Profile.STANDARD) for each in (asked(), asked(name="my_kl")))
+        assert few < many == requirement.draws[Profile.STANDARD]
+        for profile in (Profile.QUICK, Profile.THOROUGH):
+            assert draws(requirement, asked(), profile) == requirement.draws[profile]
 
 
 class Cleared(NumPy):

@@ -41,6 +41,7 @@ class Torch(Framework):
             # https://github.com/pytorch/pytorch/issues/91469 and /128711
             Transform.CURVATURE: "torch.compile does not support double backward",
             Transform.TANGENT: "torch.func.jvp takes no compiled function: it is to be compiled itself",
+            Transform.PER_ROW: "torch.func.vmap takes no compiled function: it is to be compiled itself",
         }
     )
     given_up = frozenset(
@@ -135,6 +136,12 @@ class Torch(Framework):
         """Ask ``torch.func.jvp``."""
         _, tangent = _since_2(modules.torch, "func").jvp(function, (tensor,), (direction,))
         return tangent
+
+    def slope(self, modules: Modules, function: Function, tensor: Any) -> Any:
+        """Ask ``torch.func.vjp``, which vmap knows how to batch."""
+        value, pull = _since_2(modules.torch, "func").vjp(function, tensor)
+        (found,) = pull(modules.torch.ones_like(value))
+        return found
 
     def compiled(self, modules: Modules, compiler: str, function: Function) -> Function:
         """Compile by TorchDynamo and Inductor, whose kernels for the CPU are C++, and never fall back to eager.

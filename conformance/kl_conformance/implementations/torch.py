@@ -126,7 +126,10 @@ LEGACY_ROWS = tuple(
 
 CATEGORICAL_LACKS = {
     # https://docs.pytorch.org/docs/stable/func.ux_limitations.html
-    Transform.BATCHED: "writes through a mask of values, which torch.func.vmap is documented not to batch",
+    **dict.fromkeys(
+        (Transform.BATCHED, Transform.PER_ROW),
+        "writes through a mask of values, which torch.func.vmap is documented not to batch",
+    ),
     Transform.AUTOCAST: "is made of operations that torch.autocast does not list",
 }
 

@@ -26,6 +26,7 @@ from kl_reference.problem import Problem
 
 FAMILIES = ("dirichlet-dense", "dirichlet-flat")
 SHAPES = ((3, 5),)
+KEPT = (Reduction.TERMS, Reduction.ROWS, Reduction.SUM)  # whose gradient a row has by itself
 EDGES = ("unit-model", "equal", "zero-model")
 
 
@@ -140,6 +141,16 @@ def forward_mode(subject: Subject, pair: Pair) -> Iterator[Judgement]:
                 yield judge.holds(asked, asked.got == 0, "nothing moves, and the answer does")
 
 
+def per_row(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Differentiate every row by itself, all of them batched, and hold them against the whole's gradient."""
+    if len(pair.shape) != 2 or pair.p.values.shape != pair.q.values.shape or pair.axis != -1:
+        return
+    for problem in subject.problems(pair, *KEPT):
+        if probabilities(problem)[0].all():
+            for side in subject.sides:
+                yield judge.lies(transformed.per_row(subject, problem, side))
+
+
 def _differentiable(
     subject: Subject, pair: Pair, transform: Transform, *reductions: Reduction
 ) -> Iterator[tuple[Problem, Side]]:
@@ -197,6 +208,11 @@ def _spent(pull: Pullback) -> Pullback:
         return [given[0] * (len(given) == 1)]
 
     return backward
+
+
+def _shared_out(rows: Array) -> Array:
+    """Takes the batch for something to divide by."""
+    return np.asarray(rows / len(rows))
 
 
 def _second_doubled(both: list[Array]) -> list[Array]:
@@ -272,5 +288,19 @@ REQUIREMENTS = (
         families=("dirichlet-dense", "sparse"),
         shapes=SHAPES,
         miniature=Sketch(push=np.multiply),
+    ),
+    Requirement(
+        id="gradients/per-row",
+        level=Level.SHOULD,
+        sentence="Gradients of single rows, asked of a function and batched by vmap, are those of the whole.",
+        formula="vmap(vjp(f))(P, Q)[i] = ∇ Σ f(P[i], Q[i])",
+        reason="Per-sample gradients (differential privacy, influence) go through rules that a backward pass does not.",
+        link="https://docs.pytorch.org/functorch/stable/notebooks/per_sample_grads.html",
+        check=per_row,
+        draws=HOW,
+        applies=scope.both(scope.differentiable(*Side), scope.able(Transform.PER_ROW)),
+        families=FAMILIES,
+        shapes=SHAPES,
+        miniature=Sketch(ways={Transform.PER_ROW: _shared_out}),
     ),
 )
