@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import replace
@@ -16,6 +17,7 @@ from kl_reference.enclosure import Array, Enclosure
 from kl_reference.gradient import gradient
 from kl_reference.problem import Operand, Problem
 from kl_reference.reduction import Terms
+from kl_reference.working import Working
 
 Value = TypeVar("Value")
 
@@ -67,6 +69,7 @@ def _pair_bytes(pair: Pair) -> int:
 MEMORY = 2**27  # bytes of answers
 _ANSWERS: Memory[Enclosure] = Memory(MEMORY, _bytes)
 _TOTALS: Memory[Terms | Enclosure] = Memory(512)  # numbers that were summed and not yet divided
+_WORKINGS: Memory[Working] = Memory(2**27, lambda kept: 1000 * math.prod(kept.problem.shape) + 5000)
 _PAIRS: Memory[Pair] = Memory(2**26, _pair_bytes)
 # The pair is kept beside what is made of it: as long as it lives, no other has its identity.
 _OPERANDS: Memory[tuple[Pair, tuple[Operand, Operand]]] = Memory(2**26, lambda kept: _operand_bytes(*kept[1]))
@@ -102,9 +105,9 @@ def reference(problem: Problem) -> Enclosure:
 def _answer(problem: Problem) -> Enclosure:
     """Return the reference's answer; what is summed for one reduction to a number serves the others."""
     if problem.reduction not in _SINGLE:
-        return answer(problem)
+        return answer(problem, _working(problem))
     summed = replace(problem, reduction=Reduction.SUM)
-    total = _TOTALS.get((_question(summed),), lambda: totalled(summed))
+    total = _TOTALS.get((_question(summed),), lambda: totalled(summed, _working(problem)))
     assert not isinstance(total, Enclosure)
     return divided(total, problem)
 
@@ -112,7 +115,19 @@ def _answer(problem: Problem) -> Enclosure:
 def slope(problem: Problem, side: Side, upstream: Array | None) -> Enclosure:
     """Return the reference's gradient by one side, remembered across columns and layouts."""
     above = None if upstream is None else upstream.tobytes()
-    return _ANSWERS.get((_question(problem), side, above), lambda: gradient(problem, side, upstream))
+    return _ANSWERS.get(
+        (_question(problem), side, above), lambda: gradient(problem, side, upstream, _working(problem))
+    )
+
+
+def _working(problem: Problem) -> Working:
+    """Return what is worked out once for all reductions and gradients of a problem.
+
+    It is known by its operands themselves, which it keeps: as long as it lives, no others have their identity.
+    """
+    operands, terms = (id(problem.target), id(problem.model)), (problem.formula, problem.axis, problem.clip)
+    key = (*operands, *terms, problem.normalise, problem.smoothing)
+    return _WORKINGS.get(key, lambda: Working(problem))
 
 
 def _question(problem: Problem) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from kl_reference import coarse, swift
@@ -14,9 +16,10 @@ from kl_reference.problem import Problem
 from kl_reference.reduction import Terms, divisor, gathered, kept, outer, restored, sheet_shape, summed_axes
 from kl_reference.sheet import BLOCK, Sheet, Summer, finely
 from kl_reference.term import term
+from kl_reference.working import Working
 
 
-def answer(problem: Problem) -> Enclosure:
+def answer(problem: Problem, working: Working | None = None) -> Enclosure:
     """Return the exact answer to a problem, and the scales its tolerance is built from.
 
     The inputs are taken as the real numbers they are; what is lost on the way is inside the radius, about
@@ -26,6 +29,8 @@ def answer(problem: Problem) -> Enclosure:
     ----------
     problem
         Operands whose shapes broadcast.
+    working
+        What another reduction of the same problem has worked out already.
 
     Returns
     -------
@@ -42,7 +47,7 @@ def answer(problem: Problem) -> Enclosure:
     FloatingPointError
         The thread's arithmetic does not round to nearest or flushes subnormal numbers.
     """
-    whole = totalled(problem)
+    whole = totalled(problem, working)
     return whole if isinstance(whole, Enclosure) else divided(whole, problem)
 
 
@@ -54,7 +59,7 @@ def divided(total: Terms, problem: Problem) -> Enclosure:
         return total.divided(divisor(reduction, shape, axis)).enclosure(lambda part: part.reshape(own))
 
 
-def totalled(problem: Problem) -> Terms | Enclosure:
+def totalled(problem: Problem, working: Working | None = None) -> Terms | Enclosure:
     """Return a problem's terms summed as far as its reduction sums, not yet divided; of ``TERMS`` the answer.
 
     All reductions to one number have one total: :func:`divided` gives the answer to each.
@@ -65,6 +70,7 @@ def totalled(problem: Problem) -> Terms | Enclosure:
         As :func:`answer` does.
     """
     require_ieee()
+    work = Working(problem) if working is None else working
     shape, axis, reduction = problem.shape, problem.class_axis, problem.reduction
     sheet = sheet_shape(shape, axis)
     dtype, large = problem.target.dtype, coarse.suits(problem)
@@ -73,10 +79,13 @@ def totalled(problem: Problem) -> Terms | Enclosure:
     if large:
         make = coarse.certified(fine, problem.formula, dtype, summed_axes(reduction))
     with np.errstate(all="ignore"):
-        p, q = (sheet_of(problem, side, summer).broadcast(sheet) for side in (Side.TARGET, Side.MODEL))
+        p, q = (
+            work.sheet(side, partial(sheet_of, problem, side, summer)).broadcast(sheet)
+            for side in (Side.TARGET, Side.MODEL)
+        )
 
         def block(rows: slice, columns: slice) -> Terms:
-            return make(p.block(rows, columns), q.block(rows, columns))
+            return work.terms(lambda: make(p.block(rows, columns), q.block(rows, columns)))
 
         if large and swift.suits(problem, p, q):
             return swift.gathered(p, q, reduction, dtype, fine, make)

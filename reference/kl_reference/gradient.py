@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,9 +22,12 @@ from kl_reference.reduction import Terms, divisor, gathered, outer, restored, sh
 from kl_reference.scaled import UNSCALED, Scaled
 from kl_reference.sheet import Sheet, classes_last, cut
 from kl_reference.term import slope
+from kl_reference.working import Slopes, Working
 
 
-def gradient(problem: Problem, side: Side, upstream: NDArray[Any] | None = None) -> Enclosure:
+def gradient(
+    problem: Problem, side: Side, upstream: NDArray[Any] | None = None, working: Working | None = None
+) -> Enclosure:
     """Return the exact gradient of a problem's answer with respect to one operand, in that operand's space.
 
     With t the term and g the upstream gradient over the reduction's divisor:
@@ -50,6 +54,8 @@ def gradient(problem: Problem, side: Side, upstream: NDArray[Any] | None = None)
         The operand to differentiate by.
     upstream
         Gradient that arrives from above, of the answer's shape or one that broadcasts to it; 1 when None.
+    working
+        What another reduction of the same problem, or another gradient, has worked out already.
 
     Returns
     -------
@@ -67,15 +73,16 @@ def gradient(problem: Problem, side: Side, upstream: NDArray[Any] | None = None)
         The thread's arithmetic does not round to nearest or flushes subnormal numbers.
     """
     require_ieee()
+    work = Working(problem) if working is None else working
     operand, axis = problem.side(side), problem.class_axis
     with np.errstate(all="ignore"):
-        sheets = {each: sheet_of(problem, each) for each in Side}
+        sheets = {each: work.sheet(each, partial(sheet_of, problem, each)) for each in Side}
         own = sheets[side]
         count = divisor(problem.reduction, problem.shape, axis)
         incoming = _incoming(problem, upstream)
 
         def by(logarithmic: bool) -> Terms:
-            slopes = _slopes(problem, sheets, side, logarithmic, incoming, count)
+            slopes = _slopes(work, sheets, side, logarithmic, incoming, count)
             return _unbroadcast(slopes, incoming.shape, own.values.shape)
 
         if own.normaliser is None:
@@ -109,7 +116,7 @@ def _incoming(problem: Problem, upstream: NDArray[Any] | None) -> Array:
 
 
 def _slopes(
-    problem: Problem,
+    work: Working,
     sheets: Mapping[Side, Sheet],
     side: Side,
     logarithmic: bool,
@@ -118,13 +125,17 @@ def _slopes(
 ) -> Terms:
     """Return slope × upstream of every term; the scales are those of slope × upstream ÷ count."""
     p, q = (sheets[each].broadcast(incoming.shape) for each in (Side.TARGET, Side.MODEL))
+    formula, dtype = work.problem.formula, work.problem.target.dtype
+
+    def alone(rows: slice, columns: slice) -> Slopes:
+        p_block, q_block = p.block(rows, columns), q.block(rows, columns)
+        unit = slope_scale(formula, side, logarithmic, p_block, q_block, dtype)
+        return slope(formula, side, logarithmic, p_block, q_block), unit
 
     def make(rows: slice, columns: slice) -> Terms:
-        p_block, q_block = p.block(rows, columns), q.block(rows, columns)
+        rate, unit = work.slopes(side, logarithmic, partial(alone, rows, columns))
         g = cut(incoming, rows, columns)
-        rate = slope(problem.formula, side, logarithmic, p_block, q_block)
         value = (rate * Scaled.exact(g)).replaced((g == 0.0) & ~np.isnan(rate.special), 0.0)
-        unit = slope_scale(problem.formula, side, logarithmic, p_block, q_block, problem.target.dtype)
         return Terms(value, _times(unit, np.abs(g) / count))
 
     return gathered(incoming.shape, make, Reduction.TERMS)

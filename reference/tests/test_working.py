@@ -1,0 +1,95 @@
+"""What is worked out once for every reduction and gradient of a problem changes no bit of any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kl_reference import Dtype, Formula, Operand, Problem, Reduction, Side, Space, answer, gradient
+from kl_reference.enclosure import Enclosure
+from kl_reference.sheet import BLOCK
+from kl_reference.working import Working
+
+RNG = np.random.default_rng(7)
+TERMS: list[dict[str, Any]] = [
+    {},
+    {"formula": Formula.GENERALISED},
+    {"formula": Formula.CROSS_ENTROPY, "axis": 0},
+    {"clip": (1e-3, 1.0)},
+    {"normalise": True},
+    {"smoothing": 0.1},
+]
+SHAPES = [((3, 5), (3, 5)), ((4,), (4,)), ((), ()), ((3, 5), (1, 5)), ((2, 1, 4), (3, 4)), ((2, 0), (2, 0))]
+
+
+def values(shape: tuple[int, ...], space: Space) -> Any:
+    """Return probabilities, logarithms of them, or logits, zeros among them."""
+    drawn = (
+        RNG.dirichlet(np.full(max(shape[-1:], default=1) or 1, 0.5), shape[:-1]) if shape else RNG.random()
+    )
+    p = np.where(np.asarray(drawn) < 0.05, 0.0, drawn).reshape(shape) if 0 not in shape else np.zeros(shape)
+    with np.errstate(divide="ignore"):
+        return p if space is Space.PROBABILITY else np.log(p)
+
+
+def problems(dtype: Dtype) -> Iterator[Problem]:
+    """Yield problems in all spaces, formulas and shapes; those that are none are left out."""
+    for (p, q), target, model, terms in product(SHAPES, Space, Space, TERMS):
+        sides = (Operand.of(values(shape, space), space, dtype) for shape, space in ((p, target), (q, model)))
+        try:
+            made = Problem(*sides, **terms)
+            answer(made)
+        except ValueError:
+            continue
+        yield made
+
+
+def same(one: Enclosure, other: Enclosure) -> None:
+    """Assert that every array of two enclosures has the same bits."""
+    pairs = zip(
+        (one.value, one.tail, one.radius, *one.scale.arrays),
+        (other.value, other.tail, other.radius, *other.scale.arrays),
+        strict=True,
+    )
+    for mine, theirs in pairs:
+        assert mine.shape == theirs.shape
+        assert mine.tobytes() == theirs.tobytes()
+    assert one.scale.count == other.scale.count
+
+
+@pytest.mark.parametrize("dtype", [Dtype.FLOAT64, Dtype.FLOAT16])
+def test_every_reduction_and_gradient_has_the_bits_it_has_alone(dtype: Dtype) -> None:
+    """In whatever order they are asked, and under whatever arrives from above."""
+    asked = 0
+    for problem in problems(dtype):
+        working = Working(problem)
+        each = [replace(problem, reduction=reduction) for reduction in Reduction]
+        for one in RNG.permutation(np.array(each, dtype=object))[:3]:
+            side, above = RNG.choice(np.array(Side)), RNG.choice([1.0, -0.75])
+            same(gradient(one, side, np.array(above), working), gradient(one, side, np.array(above)))
+            same(answer(one, working), answer(one))
+            asked += 1
+    assert asked > 500
+
+
+def test_terms_and_slopes_are_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All reductions need one sheet of terms; those of a problem of several blocks are not kept."""
+    counts = {"term": 0}
+    made = answer.__globals__["term"]
+
+    def counting(*given: Any) -> Any:
+        counts["term"] += 1
+        return made(*given)
+
+    monkeypatch.setitem(answer.__globals__, "term", counting)
+    for size, times in ((5, 1), (BLOCK // 3 + 1, 2 * len(Reduction))):
+        p, q = (Operand.of(RNG.dirichlet(np.ones(size), 3), Space.PROBABILITY) for _ in Side)
+        counts["term"], working = 0, Working(Problem(p, q))
+        for reduction in Reduction:
+            answer(replace(working.problem, reduction=reduction), working)
+        assert counts["term"] == times
