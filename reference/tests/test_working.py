@@ -27,22 +27,19 @@ TERMS: list[dict[str, Any]] = [
 SHAPES = [((3, 5), (3, 5)), ((4,), (4,)), ((), ()), ((3, 5), (1, 5)), ((2, 1, 4), (3, 4)), ((2, 0), (2, 0))]
 
 
-def values(shape: tuple[int, ...], space: Space) -> Any:
-    """Return probabilities, logarithms of them, or logits, zeros among them."""
-    drawn = (
-        RNG.dirichlet(np.full(max(shape[-1:], default=1) or 1, 0.5), shape[:-1]) if shape else RNG.random()
-    )
-    p = np.where(np.asarray(drawn) < 0.05, 0.0, drawn).reshape(shape) if 0 not in shape else np.zeros(shape)
+def operand(shape: tuple[int, ...], space: Space, dtype: Dtype) -> Operand:
+    """Return measures, logarithms of them, or logits, zeros among them."""
+    drawn = RNG.random(shape)
+    measure = np.where(drawn < 0.2, 0.0, drawn)
     with np.errstate(divide="ignore"):
-        return p if space is Space.PROBABILITY else np.log(p)
+        return Operand.of(measure if space is Space.PROBABILITY else np.log(measure), space, dtype)
 
 
 def problems(dtype: Dtype) -> Iterator[Problem]:
     """Yield problems in all spaces, formulas and shapes; those that are none are left out."""
     for (p, q), target, model, terms in product(SHAPES, Space, Space, TERMS):
-        sides = (Operand.of(values(shape, space), space, dtype) for shape, space in ((p, target), (q, model)))
         try:
-            made = Problem(*sides, **terms)
+            made = Problem(operand(p, target, dtype), operand(q, model, dtype), **terms)
             answer(made)
         except ValueError:
             continue
