@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
 
 from kl_conformance import remembered
 from kl_conformance.remembered import Memory, reference
-from kl_reference import Operand, Problem, Reduction, Space, answer
+from kl_reference import Formula, Operand, Problem, Reduction, Side, Space, answer, gradient
 from kl_reference.answer import totalled
 from kl_reference.enclosure import Enclosure
+from kl_reference.working import Working
 
 
 def asked(classes: int, reduction: Reduction, seed: int = 0) -> Problem:
@@ -43,9 +45,9 @@ def test_a_pair_is_summed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The mean of what was summed costs no second sum; other numbers do."""
     sums: list[str] = []
 
-    def counting(problem: Problem) -> object:
+    def counting(problem: Problem, working: Working) -> object:
         sums.append(problem.id)
-        return totalled(problem)
+        return totalled(problem, working)
 
     monkeypatch.setattr(remembered, "totalled", counting)
     for reduction in (Reduction.SUM, Reduction.MEAN, Reduction.BATCHMEAN, Reduction.ROWMEAN):
@@ -53,6 +55,28 @@ def test_a_pair_is_summed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(sums) == 1
     reference(asked(6, Reduction.MEAN, seed=2))
     assert len(sums) == 2
+
+
+def test_the_same_operands_in_another_problem_are_worked_out_anew() -> None:
+    """Another formula, axis, clip, normalisation or smoothing, or another operand, has answers of its own."""
+    problem = asked(3, Reduction.SUM, seed=5)
+    turned = replace(problem, model=asked(3, Reduction.SUM, seed=6).model)
+    others: list[dict[str, Any]] = [
+        {},
+        {"formula": Formula.GENERALISED},
+        {"axis": 0, "smoothing": 0.25},
+        {"clip": (0.25, 1.0)},
+        {"normalise": True, "axis": 0},
+        {"normalise": True},
+        {"smoothing": 0.25},
+    ]
+    for one in (problem, turned):
+        for terms in others:
+            for reduction in (Reduction.ROWS, Reduction.SUM):
+                own = replace(one, reduction=reduction, **terms)
+                assert bits(reference(own)) == bits(answer(own))
+                slopes = remembered.slope(own, Side.TARGET, None)
+                assert slopes.value.tobytes() == gradient(own, Side.TARGET).value.tobytes()
 
 
 def test_where_numbers_lie_is_no_part_of_the_question() -> None:
