@@ -233,8 +233,8 @@ def brief(dtypes: Sequence[str], profile: Profile) -> tuple[str, ...]:
 def for_numbers(
     implementation: Implementation, column: Column, chapter: str, numbers: tuple[str, ...]
 ) -> bool:
-    """Whether a chapter is left out in a column that is asked for its numbers alone."""
-    return chapter not in NUMBERS and is_brief(implementation, column, numbers)
+    """Whether a chapter is left out in a column that is asked for its numbers alone: not where a mode is named."""
+    return column.mode == EAGER and chapter not in NUMBERS and is_brief(implementation, column, numbers)
 
 
 def is_brief(implementation: Implementation, column: Column, brief: tuple[str, ...]) -> bool:

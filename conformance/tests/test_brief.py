@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 import pytest
 
 from kl_cases.problems import Profile
 from kl_conformance import catalogue, plan, registry, verify
+from kl_conformance.mode import EAGER
 from kl_conformance.plan import ALIKE, NUMBERS, Planned, Selection
 from kl_conformance.session import Session
 from kl_reference.dtype import Dtype
@@ -43,11 +45,12 @@ def test_the_numbers_of_every_format_are_asked() -> None:
     asked = [(implementation, column) for column in plan.columns(implementation)]
     planned = plan.planned(asked, numbers=plan.brief((), Profile.QUICK))
     whole = plan.planned(asked)
-    seen = {(cell.column.dtype, cell.requirement.chapter) for cell in planned}
-    for dtype in ALL:
-        chapters = {chapter for own, chapter in seen if own == dtype}
-        every = {cell.requirement.chapter for cell in whole}
-        assert chapters == (set(NUMBERS) if dtype in ALIKE else every)
+    seen = {(cell.column.mode, cell.column.dtype, cell.requirement.chapter) for cell in planned}
+    every = {cell.requirement.chapter for cell in whole}
+    for mode, dtype in product({each.column.mode for each in whole}, ALL):
+        chapters = {chapter for *own, chapter in seen if own == [mode, dtype]}
+        # A mode that is named is asked whole.
+        assert chapters == (set(NUMBERS) if dtype in ALIKE and mode == EAGER else every)
     assert len(plan.planned([(known, column) for _, column in asked], numbers=tuple(ALIKE))) == len(whole)
 
 
