@@ -19,8 +19,9 @@ LONG = (2, 1025)  # the one long shape where few are asked
 # of them, three axes, and more than 1024 classes. A kernel that is brought may work in blocks of its own, and is asked
 # every size.
 SIZES: frozenset[Shape] = frozenset({(), (4,), (1, 4), (3, 1), (3, 5), (2, 3, 5), LONG})
-# There, in the quick profile, in the second of two formats alike, and of gradients, which are compiled in three times
-# as many pieces.
+# There, of gradients, which are compiled in three times as many pieces; and in the quick profile and the second of two
+# formats alike.
+STEEP: frozenset[Shape] = frozenset({(3, 5), LONG})
 ONE: frozenset[Shape] = frozenset({(3, 5)})
 # Beside them, in the standard profile, the shapes that most cases were met in.
 MET: frozenset[Shape] = frozenset({(1,), (2,), (3,), (1, 2), (1, 3), (2, 2), (2, 3)})
@@ -32,7 +33,7 @@ FEW: frozenset[Shape] = frozenset({(1, 3), (2, 3), (3, 5), (8, 31)})
 WHAT_NEEDS, HOW_NEEDS = 15, 2
 # Chapters asked by few forms of call: there a case may have a shape of its own.
 FEW_FORMS = ("values", "support", "signs")
-CHOSEN = [sorted(each) for each in (SIZES, ONE, MET, MET_BY_GRADIENTS, FEW)]
+CHOSEN = [sorted(each) for each in (SIZES, STEEP, ONE, MET, MET_BY_GRADIENTS, FEW)]
 
 
 def known(subject: Subject) -> bool:
@@ -67,8 +68,7 @@ def shapes(requirement: Requirement, subject: Subject, profile: Profile) -> tupl
     palette = requirement.shapes or palette
     if kept is None:
         return palette
-    few, others = (tuple(shape for shape in palette if shape in sizes) for sizes in (kept, SIZES))
-    return few or others[:1] or palette[:1]
+    return tuple(shape for shape in palette if shape in kept) or palette[:1]
 
 
 def affords(
@@ -122,10 +122,9 @@ def _sizes(requirement: Requirement, subject: Subject, profile: Profile) -> froz
     """Return the shapes a known implementation is asked where each is compiled; None for all others."""
     if profile is Profile.THOROUGH or not subject.compiles:
         return None
-    if known(subject) and requirement.chapter == "gradients":
-        return ONE
-    if subject.slow and profile is Profile.QUICK:
+    steep, quickly = requirement.chapter == "gradients", depth(subject, profile) is Profile.QUICK
+    if subject.slow and profile is Profile.QUICK and not (steep and known(subject)):
         return FEW
     if not known(subject):
         return None
-    return ONE if depth(subject, profile) is Profile.QUICK else SIZES
+    return ONE if quickly else STEEP if steep else SIZES

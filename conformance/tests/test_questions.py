@@ -144,11 +144,11 @@ def test_where_each_shape_is_compiled_every_kind_of_size_is_asked_once() -> None
 def test_the_second_of_two_formats_alike_is_asked_fewer_sizes(second: str, first: str) -> None:
     """One code serves both: either is asked an odd size, and whatever sizes are the question."""
     again, once = (_asked(_compiling(dtype=each), Profile.STANDARD) for each in (second, first))
-    assert again < once
+    assert len(again) < len(once)
     assert (3, 5) in again
-    assert shapes(catalogue.requirement("gradients/odd"), _compiling(dtype=second), Profile.STANDARD) == (
-        LONG,
-    )
+    odd = catalogue.requirement("gradients/odd")
+    sizes = [shapes(odd, _compiling(dtype=each), Profile.STANDARD) for each in (second, first)]
+    assert sizes == [odd.shapes[:1], (LONG,)]
 
 
 @pytest.mark.parametrize("profile", [Profile.QUICK, Profile.STANDARD])
@@ -156,7 +156,7 @@ def test_a_kernel_that_is_brought_is_asked_more_sizes_than_a_known_one(profile: 
     """Sizes beside blocks of 32 and 128, classes and rows, are asked of what may work in blocks of its own."""
     known, brought = (_asked(_compiling(name), profile) for name in ("optax.losses.kl_divergence", "my_kl"))
     assert {(3, 33), (129, 3), (8, 31)} <= brought
-    assert not {(3, 33), (129, 3), (8, 31)} & known
+    assert not {(129, 3), (8, 31)} & known
     assert len(known) < len(brought)
 
 
