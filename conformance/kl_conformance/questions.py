@@ -16,14 +16,14 @@ from kl_cases.corpus import load as load_cases
 from kl_cases.distributions import FAMILIES
 from kl_cases.pair import Measure, Pair
 from kl_cases.problems import Profile, Recipe, build
-from kl_conformance.affording import CHOSEN, LONG, affords, depth, drawn_at, shapes
+from kl_conformance.affording import CHOSEN, LONG, affords, depth, drawn_at, known, shapes
 from kl_conformance.remembered import built
 from kl_conformance.requirement import HOW, Requirement
 from kl_conformance.subject import Subject
 from kl_reference.convention import Space
 from kl_reference.dtype import Dtype
 
-MANY = 2**16  # elements of a case that is dear to ask
+MANY = 2**16  # elements of what is dear to ask
 GRID_SEED = 0  # the grid is the same on every run, so that two runs answer the same questions
 
 
@@ -75,7 +75,8 @@ def questions(requirement: Requirement, subject: Subject, profile: Profile) -> I
 
     Where as little is asked as in the quick profile, families asked at the same shape take turns with the forms they
     are asked in: at every shape each form is asked, and of every family each space and each reduction. So do cases
-    where the numbers are not the question, and those of ``MANY`` elements.
+    where the numbers are not the question, and those of ``MANY`` elements; and in the standard profile shapes of as
+    many, of a known implementation.
     """
     quick = depth(subject, profile) is Profile.QUICK
     cases = [
@@ -87,13 +88,15 @@ def questions(requirement: Requirement, subject: Subject, profile: Profile) -> I
         pair = question(case)
         shared = quick and len(cases) > 1 and (requirement.draws is HOW or math.prod(pair.shape) >= MANY)
         yield Question(pair, f"{case.chapter}/{case.id}", place if shared else None)
-    asked = shapes(requirement, subject, profile)
+    asked, spared = shapes(requirement, subject, profile), known(subject) and profile is Profile.STANDARD
     drawn = drawn_at(requirement.families, asked, subject, profile)
     for name in requirement.families:
         for shape in asked:
             alike = [each for each in requirement.families if (each, shape) in drawn]
             if name in alike:
                 turn = alike.index(name) if quick and len(alike) > 1 else None
+                if turn is None and spared and math.prod(shape) >= MANY - 1:
+                    turn = asked.index(shape)
                 for corner in _corners(requirement):
                     yield Question(built(Recipe(name, shape, subject.dtype, GRID_SEED, corner)), None, turn)
 

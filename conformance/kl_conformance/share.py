@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 
 from kl_conformance import heading, plan, registry
@@ -81,13 +80,10 @@ def _header(part: Selection) -> Header:
 def _divided(share: Share, cores: int) -> list[Share]:
     """Divide the one share there is over all cores, by dtype: what is compiled and remembered differs by dtype.
 
-    With several frameworks each already has a core; one alone, as in a tox environment, would leave others idle. Two
-    formats alike, of which the second is asked less (``plan.ALIKE``), stay together, so that all take as long.
+    With several frameworks each already has a core; one alone, as in a tox environment, would leave others idle.
     """
     dtypes = list(dict.fromkeys(column.dtype for column in share.header.columns.values()))
-    count = min(cores, len(dtypes))
-    ends = [len(dtypes) * place // count for place in range(count + 1)]
-    piles = [tuple(dtypes[start:end]) for start, end in pairwise(ends)]
+    piles = [tuple(dtypes[first::cores]) for first in range(min(cores, len(dtypes)))]
     if len(piles) == 1:
         return [share]
     return [

@@ -17,7 +17,6 @@ from kl_conformance.plan import ALIKE, Planned, Selection
 from kl_conformance.questions import Question, case, questions
 from kl_conformance.requirement import Requirement
 from kl_conformance.session import Session
-from kl_conformance.share import shares
 from kl_conformance.subject import Subject
 from kl_reports.result import Verdict
 
@@ -56,6 +55,24 @@ def test_each_family_is_asked_somewhere_and_each_shape_of_some_family() -> None:
             assert {each[place] for each in few} == {each[place] for each in all_of_them}, requirement.id
         sizes = len({family for family, _ in all_of_them}), len({shape for _, shape in all_of_them})
         assert len(few) <= sum(sizes)
+
+
+def test_of_a_known_implementation_the_largest_shapes_share_the_forms() -> None:
+    """In the standard profile, and none is asked by halves that is small, or asked of a kernel that is brought."""
+    requirement = catalogue.requirement("layouts/odd")
+    turns = {
+        name: {
+            each.pair.shape: each.turn
+            for each in questions(requirement, asked(name=name), Profile.STANDARD)
+            if each.case is None
+        }
+        for name in (NAME, "my_kl")
+    }
+    shared = {shape: turn % 2 for shape, turn in turns[NAME].items() if turn is not None}
+    assert shared.keys() == {(1, 65535), (1, 65537), (65537, 3)}
+    assert set(shared.values()) == {0, 1}
+    assert set(turns["my_kl"].values()) == {None}
+    assert turns["my_kl"].keys() == turns[NAME].keys()
 
 
 def test_the_other_profiles_draw_every_family_at_every_shape() -> None:
@@ -124,20 +141,3 @@ def test_what_was_compiled_for_one_dtype_is_let_go_of_before_the_next(
             result = session.settle(Planned(sentence, implementation, column))
             assert result.verdict in {Verdict.PASS, Verdict.EXPECTED, Verdict.UNSUPPORTED}
     assert Cleared.times == 2
-
-
-def test_two_formats_alike_are_asked_by_one_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second is asked less, so that all workers take about as long; each dtype is asked by one of them."""
-    for cores, piles in (
-        (1, [4]),
-        (2, [2, 2]),
-        (3, [1, 1, 2]),
-        (8, [1, 1, 1, 1]),
-    ):
-        monkeypatch.setattr("os.cpu_count", lambda cores=cores: cores)
-        found = shares(Selection(frameworks=("torch",), devices=("cpu",)))
-        dtypes = [{column.dtype for column in each.header.columns.values()} for each in found]
-        assert sorted(len(each) for each in dtypes) == piles
-        assert set().union(*dtypes) == {"float64", "float32", "float16", "bfloat16"}
-        if cores == 2:
-            assert {"float64", "float32"} in dtypes
