@@ -95,7 +95,7 @@ def questions(requirement: Requirement, subject: Subject, profile: Profile) -> I
             alike = [each for each in requirement.families if (each, shape) in drawn]
             if name in alike:
                 turn = alike.index(name) if quick and len(alike) > 1 else None
-                if turn is None and spared and math.prod(shape) >= MANY - 1:
+                if turn is None and spared and math.prod(shape) >= MANY - 1:  # 65,535 is of their size
                     turn = asked.index(shape)
                 for corner in _corners(requirement):
                     yield Question(built(Recipe(name, shape, subject.dtype, GRID_SEED, corner)), None, turn)

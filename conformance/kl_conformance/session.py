@@ -151,11 +151,9 @@ class Session:
         if why is not None:
             return why
         framework = registry.framework(planned.implementation.framework)
-        if (
-            kind(planned.column) != self._kind
-        ):  # what was compiled for the columns before serves these no more
+        if kind(planned.column) != self._kind:
             self._kind = kind(planned.column)
-            framework.clear(modules)
+            framework.clear(modules)  # what was compiled for the columns before serves these no more
         own = ran(planned.implementation, framework, modules, planned.column.mode)
         return Subject(own, framework, modules, planned.column)
 

@@ -264,8 +264,7 @@ class Sketch:
         return np.stack([self(modules, replace(call, target=p, model=q)) for p, q in rows])
 
     def _per_row(self, modules: Any, call: Call, side: Side) -> Any:
-        rows = zip(call.target, call.model, strict=True)
-        own = (replace(call, target=p, model=q) for p, q in rows)
+        own = (replace(call, target=p, model=q) for p, q in zip(call.target, call.model, strict=True))
         return np.stack([self.gradient(modules, each, side, None) for each in own])
 
     def _autocast(self, modules: Any, call: Call) -> Any:
