@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from kl_conformance.plan import Selection
 from kl_conformance.probe import probe
 from kl_reports.result import Header
 
+BRIEF = 0.3  # what a cell of a dtype that is asked less takes, of one that is not
 WORTH_DIVIDING = 200  # cells: with fewer, a second process spends its time on importing
 
 
@@ -80,10 +82,16 @@ def _header(part: Selection) -> Header:
 def _divided(share: Share, cores: int) -> list[Share]:
     """Divide the one share there is over all cores, by dtype: what is compiled and remembered differs by dtype.
 
-    With several frameworks each already has a core; one alone, as in a tox environment, would leave others idle.
+    With several frameworks each already has a core; one alone, as in a tox environment, would leave others idle. The
+    longest is dealt first, to whoever has least, so that all take about as long.
     """
-    dtypes = list(dict.fromkeys(column.dtype for column in share.header.columns.values()))
-    piles = [tuple(dtypes[first::cores]) for first in range(min(cores, len(dtypes)))]
+    dtypes = dict.fromkeys(column.dtype for column in share.header.columns.values())
+    cells = Counter(share.header.columns[cell.partition("@")[2]].dtype for cell in share.header.planned)
+    work = {each: cells[each] * (BRIEF if each in share.selection.brief else 1.0) for each in dtypes}
+    dealt: list[list[str]] = [[] for _ in range(min(cores, len(dtypes)))]
+    for dtype in sorted(dtypes, key=lambda each: -work[each]):
+        min(dealt, key=lambda pile: sum(work[each] for each in pile)).append(dtype)
+    piles = [tuple(pile) for pile in dealt]
     if len(piles) == 1:
         return [share]
     return [

@@ -17,6 +17,7 @@ from kl_conformance.plan import ALIKE, Planned, Selection
 from kl_conformance.questions import Question, case, questions
 from kl_conformance.requirement import Requirement
 from kl_conformance.session import Session
+from kl_conformance.share import shares
 from kl_conformance.subject import Subject
 from kl_reports.result import Verdict
 
@@ -141,3 +142,16 @@ def test_what_was_compiled_for_one_dtype_is_let_go_of_before_the_next(
             result = session.settle(Planned(sentence, implementation, column))
             assert result.verdict in {Verdict.PASS, Verdict.EXPECTED, Verdict.UNSUPPORTED}
     assert Cleared.times == 2
+
+
+def test_workers_take_about_as_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each dtype is asked by one of them; of two, one has single precision and the other the three that take less."""
+    brief = plan.brief((), Profile.STANDARD)
+    for cores, piles in ((1, [4]), (2, [1, 3]), (3, [1, 1, 2]), (8, [1, 1, 1, 1])):
+        monkeypatch.setattr("os.cpu_count", lambda cores=cores: cores)
+        found = shares(Selection(frameworks=("torch",), devices=("cpu",), brief=brief))
+        dtypes = [{column.dtype for column in each.header.columns.values()} for each in found]
+        assert sorted(len(each) for each in dtypes) == piles
+        assert set().union(*dtypes) == {"float64", "float32", "float16", "bfloat16"}
+        if cores == 2:
+            assert {"float32"} in dtypes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,13 @@ def pytest_configure(config: pytest.Config) -> None:
         host.die_with_parent()
         note.keep(Path(page))
     config.stash[SESSION] = Session(selection_of(config))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Spare a worker the looking for garbage among all that was imported, which lives as long as it does."""
+    if session.config.getoption("--kl-note", default=""):
+        gc.freeze()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
