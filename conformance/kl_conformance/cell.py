@@ -17,7 +17,7 @@ from kl_conformance.expectation import Expectation, expected_of, permitted_to
 from kl_conformance.implementation import AbsentError
 from kl_conformance.interpreted import interpreted
 from kl_conformance.judgement import Judgement
-from kl_conformance.questions import Question, other_cases, questions
+from kl_conformance.questions import Question, left_out, questions
 from kl_conformance.requirement import Requirement
 from kl_conformance.search import search, shrink
 from kl_conformance.subject import Subject
@@ -115,10 +115,10 @@ class Cell:
         return self._held() if self.tally.excused is None else self._follows(*self.tally.excused)
 
     def _fixed(self) -> Iterator[Question]:
-        """Yield the fixed problems, and where they decide nothing the cases that were left out."""
+        """Yield the fixed problems, and where they decide nothing what was left out."""
         yield from questions(self.requirement, self.subject, self.profile)
         if not (self.tally.decisive or self.tally.excused):
-            yield from other_cases(self.requirement, self.subject, self.profile)
+            yield from left_out(self.requirement, self.subject, self.profile)
 
     def _search(self, seed: int) -> Pair | None:
         """Return a drawn pair that is broken, or None."""

@@ -101,8 +101,12 @@ def questions(requirement: Requirement, subject: Subject, profile: Profile) -> I
                     yield Question(built(Recipe(name, shape, subject.dtype, GRID_SEED, corner)), None, turn)
 
 
-def other_cases(requirement: Requirement, subject: Subject, profile: Profile) -> Iterator[Question]:
-    """Yield the cases of other dtypes and shapes, asked only where the fixed problems decide nothing."""
+def left_out(requirement: Requirement, subject: Subject, profile: Profile) -> Iterator[Question]:
+    """Yield cases of other dtypes and shapes, and shapes of its own, asked only where what is fixed decides nothing."""
+    for shape in requirement.shapes:
+        if shape not in shapes(requirement, subject, profile):
+            for name in requirement.families[:1]:
+                yield Question(built(Recipe(name, shape, subject.dtype, GRID_SEED)))
     for case in cases_for(requirement.id):
         pair = question(case)
         if not affords(requirement, subject, case.dtype, pair, profile):

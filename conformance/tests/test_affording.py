@@ -14,7 +14,7 @@ from kl_conformance.affording import LONG, draws, shapes
 from kl_conformance.framework import Modules
 from kl_conformance.frameworks.numpy import NumPy
 from kl_conformance.plan import ALIKE, Planned, Selection
-from kl_conformance.questions import Question, case, questions
+from kl_conformance.questions import Question, case, left_out, questions
 from kl_conformance.requirement import Requirement
 from kl_conformance.session import Session
 from kl_conformance.share import shares
@@ -155,3 +155,14 @@ def test_workers_take_about_as_long(monkeypatch: pytest.MonkeyPatch) -> None:
         assert set().union(*dtypes) == {"float64", "float32", "float16", "bfloat16"}
         if cores == 2:
             assert {"float32"} in dtypes
+
+
+def test_where_nothing_decides_what_was_left_out_is_asked() -> None:
+    """At 33 classes bfloat16 may decide nothing of a gradient; the requirement's other shapes are asked then."""
+    requirement, compiled = catalogue.requirement("gradients/odd"), asked("bfloat16")
+    compiled.compiles = True
+    assert shapes(requirement, compiled, Profile.QUICK) == requirement.shapes[:1]
+    others = list(left_out(requirement, compiled, Profile.QUICK))
+    assert [each.pair.shape for each in others if each.case is None] == list(requirement.shapes[1:])
+    assert any(each.case for each in others)
+    assert not any(each.case is None for each in left_out(requirement, asked(), Profile.STANDARD))
