@@ -16,7 +16,7 @@ from kl_conformance.requirements import scope
 from kl_conformance.requirements.gradients import pattern, upstream_of
 from kl_conformance.sketch import Sketch
 from kl_conformance.subject import Subject
-from kl_conformance.transform import Transform
+from kl_conformance.transform import Function, Transform, Transformer
 from kl_reference.convention import Reduction, Side, Space
 from kl_reference.dtype import Dtype
 from kl_reports.result import Column
@@ -115,3 +115,23 @@ def test_a_machine_that_lacks_something_is_not_a_fault() -> None:
         asked = subject(replace(Sketch().implementation(), own=own))
         with pytest.raises(error, match="compile"):
             transformed.compiled(asked, asked.problem(PAIR), "its own")
+
+
+class Silenced(Transformer):
+    """A library whose slope is what comes of a tensor of zeros, and whose batches are loops."""
+
+    def slope(self, modules: Any, function: Function, tensor: Any) -> Any:
+        """Ask about zeros."""
+        return function(0 * tensor)
+
+    def batched(self, modules: Any, function: Function) -> Function:
+        """Ask row by row."""
+        return lambda *tensors: np.stack([function(*rows) for rows in zip(*tensors, strict=True)])
+
+
+@pytest.mark.parametrize(("place", "due"), [(0, [[3, 4], [5, 6]]), (1, [[10, 20], [30, 40]])])
+def test_every_row_is_differentiated_by_the_tensor_in_one_place(place: int, due: list[list[int]]) -> None:
+    """The others stay as they are, in every row its own."""
+    first, second = np.array([[1, 2], [3, 4]]), np.array([[3, 4], [5, 6]])
+    found = Silenced().per_row(Modules(), lambda p, q: 10 * p + q, (first, second), place)
+    np.testing.assert_array_equal(found, due)
