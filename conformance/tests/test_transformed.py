@@ -132,6 +132,10 @@ class Silenced(Transformer):
 @pytest.mark.parametrize(("place", "due"), [(0, [[3, 4], [5, 6]]), (1, [[10, 20], [30, 40]])])
 def test_every_row_is_differentiated_by_the_tensor_in_one_place(place: int, due: list[list[int]]) -> None:
     """The others stay as they are, in every row its own."""
+
+    def function(p: Any, q: Any) -> Any:
+        return 10 * p + q
+
     first, second = np.array([[1, 2], [3, 4]]), np.array([[3, 4], [5, 6]])
-    found = Silenced().per_row(Modules(), lambda p, q: 10 * p + q, (first, second), place)
+    found = Silenced().per_row(Modules(), function, (first, second), place)
     np.testing.assert_array_equal(found, due)
