@@ -210,7 +210,7 @@ def _spent(pull: Pullback) -> Pullback:
     return backward
 
 
-def _shared_out(rows: Array) -> Array:
+def mean_of_the_batch(rows: Array) -> Array:
     """Takes the batch for something to divide by."""
     return np.asarray(rows / len(rows))
 
@@ -301,6 +301,6 @@ REQUIREMENTS = (
         applies=scope.both(scope.differentiable(*Side), scope.able(Transform.PER_ROW)),
         families=FAMILIES,
         shapes=SHAPES,
-        miniature=Sketch(ways={Transform.PER_ROW: _shared_out}),
+        miniature=Sketch(ways={Transform.PER_ROW: mean_of_the_batch}),
     ),
 )

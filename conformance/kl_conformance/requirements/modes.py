@@ -17,6 +17,7 @@ from kl_conformance.judgement import Judgement
 from kl_conformance.listening import listening, taken
 from kl_conformance.requirement import HOW, Level, Requirement
 from kl_conformance.requirements import scope
+from kl_conformance.requirements.derivatives import mean_of_the_batch
 from kl_conformance.sketch import Array, Sketch
 from kl_conformance.subject import Subject
 from kl_conformance.transform import Transform
@@ -179,11 +180,6 @@ def _odd_ones_elsewhere(answer: Array) -> Array:
     return answer
 
 
-def _mean_of_the_batch(rows: Array) -> Array:
-    """Takes the batch for something to divide by."""
-    return np.asarray(rows / len(rows))
-
-
 def _as_they_come(target: Array, model: Array) -> tuple[Array, Array]:
     """Leaves two dtypes to each operation by itself: a logarithm is taken in the narrow one."""
     return target, model
@@ -213,7 +209,7 @@ REQUIREMENTS = (
         applies=scope.able(Transform.BATCHED),
         families=FAMILIES,
         shapes=SHAPES,
-        miniature=Sketch(ways={Transform.BATCHED: _mean_of_the_batch}),
+        miniature=Sketch(ways={Transform.BATCHED: mean_of_the_batch}),
     ),
     Requirement(
         id="modes/mixed-dtype",
