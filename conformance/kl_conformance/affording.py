@@ -23,9 +23,8 @@ SIZES: frozenset[Shape] = frozenset({(), (4,), (1, 4), (3, 1), (3, 5), (2, 3, 5)
 # formats alike.
 STEEP: frozenset[Shape] = frozenset({(3, 5), LONG})
 ONE: frozenset[Shape] = frozenset({(3, 5)})
-# Beside them, in the standard profile, the shapes that most cases were met in.
+# Beside them, in the standard profile, the shapes that most cases were met in; not of gradients.
 MET: frozenset[Shape] = frozenset({(1,), (2,), (3,), (1, 2), (1, 3), (2, 2), (2, 3)})
-MET_BY_GRADIENTS: frozenset[Shape] = frozenset({(1, 3)})
 # What is asked in the quick profile where a shape takes seconds.
 FEW: frozenset[Shape] = frozenset({(1, 3), (2, 3), (3, 5), (8, 31)})
 # Pairs the standard profile draws for a known implementation, where the numbers are the question and where they are
@@ -33,7 +32,7 @@ FEW: frozenset[Shape] = frozenset({(1, 3), (2, 3), (3, 5), (8, 31)})
 WHAT_NEEDS, HOW_NEEDS = 15, 2
 # Chapters asked by few forms of call: there a case may have a shape of its own.
 FEW_FORMS = ("values", "support", "signs")
-CHOSEN = [sorted(each) for each in (SIZES, STEEP, ONE, MET, MET_BY_GRADIENTS, FEW)]
+CHOSEN = [sorted(each) for each in (SIZES, STEEP, ONE, MET, FEW)]
 
 
 def known(subject: Subject) -> bool:
@@ -82,15 +81,18 @@ def affords(
     """
     if profile is Profile.THOROUGH:
         return True
-    quickly, seconds = depth(subject, profile) is Profile.QUICK, requirement.spared(subject) is not None
+    quickly, seconds = depth(subject, profile) is Profile.QUICK, _seconds(requirement, subject)
     spares = subject.compiles or seconds or (quickly and known(subject))
     if spares and dtype not in {None, subject.dtype}:
         return False
-    if not subject.compiles or seconds or (requirement.chapter in FEW_FORMS and not quickly):
-        return True
-    kept = _sizes(requirement, subject, profile)
-    if kept is not None and profile is Profile.STANDARD:
-        kept |= MET_BY_GRADIENTS if requirement.chapter == "gradients" else MET
+    if seconds:
+        kept = frozenset(shapes(requirement, subject, profile)) if known(subject) else None
+    elif not subject.compiles or (requirement.chapter in FEW_FORMS and not quickly):
+        kept = None
+    else:
+        kept = _sizes(requirement, subject, profile)
+        if kept is not None and profile is Profile.STANDARD and requirement.chapter != "gradients":
+            kept |= MET
     return kept is None or {pair.p.values.shape, pair.q.values.shape} <= kept
 
 
@@ -116,6 +118,11 @@ def drawn_at(
         if names and not any(own == shape for _, own in taken):
             taken.add((names[place % len(names)], shape))
     return taken
+
+
+def _seconds(requirement: Requirement, subject: Subject) -> bool:
+    """Whether what is asked takes seconds a shape."""
+    return requirement.spared(subject) is not None
 
 
 def _sizes(requirement: Requirement, subject: Subject, profile: Profile) -> frozenset[Shape] | None:

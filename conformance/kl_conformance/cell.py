@@ -115,10 +115,12 @@ class Cell:
         return self._held() if self.tally.excused is None else self._follows(*self.tally.excused)
 
     def _fixed(self) -> Iterator[Question]:
-        """Yield the fixed problems, and where they decide nothing what was left out."""
+        """Yield the fixed problems, and where they decide nothing what was left out, until something does."""
         yield from questions(self.requirement, self.subject, self.profile)
-        if not (self.tally.decisive or self.tally.excused):
-            yield from left_out(self.requirement, self.subject, self.profile)
+        for question in left_out(self.requirement, self.subject, self.profile):
+            if self.tally.decisive or self.tally.excused:
+                break
+            yield question
 
     def _search(self, seed: int) -> Pair | None:
         """Return a drawn pair that is broken, or None."""

@@ -106,6 +106,12 @@ class Selection:
             if not self.frameworks or each.framework in self.frameworks
         ]
 
+    def known(self) -> list[Implementation]:
+        """Return those to ask that the registry knows, without importing what a user brings."""
+        names = dict.fromkeys(self.implementations or registry.IMPLEMENTATIONS)
+        known = [registry.implementation(name) for name in names if not registry.is_brought(name)]
+        return [each for each in known if not self.frameworks or each.framework in self.frameworks]
+
     def columns(self) -> list[tuple[Implementation, Column]]:
         """Return every column to ask, in the order shown."""
         return [(each, column) for each in self.chosen() for column in columns(each) if self.wants(column)]
@@ -187,7 +193,7 @@ def planned(
     """Return a cell for every requirement of these chapters (of all when none is named) in every column.
 
     Of a kernel that is brought, columns of the dtypes in ``numbers`` have chapters ``NUMBERS`` alone, where the format
-    they are like is asked as well; of what is known every cell is planned, and says why it is not asked.
+    they are like is asked as well.
     """
     return [
         Planned(requirement, implementation, column)
@@ -217,12 +223,27 @@ def kind(column: Column) -> tuple[str, ...]:
     return column.framework, column.device, column.mode, column.dtype
 
 
+def formats(selection: Selection, known: Iterable[Implementation]) -> tuple[str, ...]:
+    """Return the dtypes that known implementations are asked in; empty for all.
+
+    The quick profile asks the first of two alike, where neither a dtype nor a mode is named: of those that take it.
+    """
+    if selection.dtypes or selection.modes or selection.profile is not Profile.QUICK:
+        return selection.dtypes
+    taken = [[dtype.label for dtype in each.dtypes] for each in known]
+    return tuple(
+        dtype.label
+        for dtype in Dtype
+        if any(dtype.label in own and ALIKE.get(dtype.label) not in own for own in taken)
+    )
+
+
 def brief(dtypes: Sequence[str], profile: Profile) -> tuple[str, ...]:
     """Return the dtypes that are asked less: the second of two alike, but in the thorough profile.
 
     One code serves both formats of a kind. Profile standard asks the second all requirements, and searches no longer
-    than quick does; profile quick asks it for its numbers alone, and the first what a kernel does beside them
-    (layouts, state, gradients). As many of the wrong kernels of the kill matrix are stopped so.
+    than quick does; profile quick asks a kernel that is brought for its numbers alone in it, and in the first what a
+    kernel does beside them (layouts, state, gradients). As many of the wrong kernels of the kill matrix are stopped so.
     """
     if profile is Profile.THOROUGH:
         return ()

@@ -102,7 +102,7 @@ def questions(requirement: Requirement, subject: Subject, profile: Profile) -> I
 
 
 def left_out(requirement: Requirement, subject: Subject, profile: Profile) -> Iterator[Question]:
-    """Yield cases of other dtypes and shapes, and shapes of its own, asked only where what is fixed decides nothing."""
+    """Yield cases of other dtypes and shapes, and shapes of its own, asked only until one decides where nothing did."""
     for shape in requirement.shapes:
         if shape not in shapes(requirement, subject, profile):
             for name in requirement.families[:1]:

@@ -17,7 +17,7 @@ from rich.console import Console
 from kl_cases.problems import Profile
 from kl_conformance import host, registry
 from kl_conformance.output import check_writable
-from kl_conformance.plan import Selection, brief, shape
+from kl_conformance.plan import Selection, brief, formats, shape
 from kl_conformance.probe import probe
 from kl_conformance.registry import is_brought
 from kl_conformance.share import shares
@@ -104,10 +104,17 @@ def run(request: Request, tell: Callable[[Run], str] = summary) -> int:
     console = Console(stderr=True)
     names = ", ".join(worker.name for worker in workers)
     about = f"profile {request.profile}, seed {selection.seed}"
-    console.print(f"Asking {names}; {about}.", highlight=False, markup=False, soft_wrap=True)
+    few = _formats(selection)
+    console.print(f"Asking {names}; {about}{few}.", highlight=False, markup=False, soft_wrap=True)
     interrupted = watch(workers, console, by_chapter if request.verb == "verify" else by_worker)
     with undisturbed():
         return _conclude(request, workers, folder, tell, interrupted=interrupted)
+
+
+def _formats(selection: Selection) -> str:
+    """Return, in words, in which formats alone known implementations are asked; empty where in all, or as was said."""
+    few = () if selection.dtypes else formats(selection, selection.known())
+    return f", in {' and '.join(few)} (--dtype asks other formats)" if few else ""
 
 
 def _conclude(

@@ -15,7 +15,7 @@ from kl_conformance.cell import Cell
 from kl_conformance.framework import Modules, unimportable
 from kl_conformance.implementation import AbsentError, Implementation
 from kl_conformance.mode import EAGER, ran, spared
-from kl_conformance.plan import ALIKE, NUMBERS, Planned, Selection, for_numbers, is_brief, kind, shape
+from kl_conformance.plan import Planned, Selection, is_brief, kind, shape
 from kl_conformance.subject import Subject
 from kl_reports.result import Result, Verdict
 
@@ -129,11 +129,6 @@ class Session:
         if why is not None:
             return _without(planned, Verdict.UNSUPPORTED, why)
         asked = self._selection
-        chapter = planned.requirement.chapter
-        if for_numbers(planned.implementation, planned.column, chapter, asked.numbers):
-            second = planned.column.dtype
-            why = f"profile quick asks {second} chapters {', '.join(NUMBERS)}; the others of {ALIKE[second]}"
-            return _without(planned, Verdict.MISSING, why)
         shorter = is_brief(planned.implementation, planned.column, asked.brief)
         examples = planned.requirement.draws[Profile.QUICK] if shorter else None
         cell = Cell(planned.requirement, subject, asked.profile, asked.seed, examples=examples)

@@ -14,7 +14,7 @@ from kl_conformance.plan import Selection
 from kl_conformance.probe import probe
 from kl_reports.result import Header
 
-BRIEF = 0.3  # what a cell of a dtype that is asked less takes, of one that is not
+BRIEF = 0.4  # what a cell of a dtype that is asked less takes, of one that is not
 WORTH_DIVIDING = 200  # cells: with fewer, a second process spends its time on importing
 
 
@@ -90,7 +90,7 @@ def _divided(share: Share, cores: int) -> list[Share]:
     work = {each: cells[each] * (BRIEF if each in share.selection.brief else 1.0) for each in dtypes}
     dealt: list[list[str]] = [[] for _ in range(min(cores, len(dtypes)))]
     for dtype in sorted(dtypes, key=lambda each: -work[each]):
-        min(dealt, key=lambda pile: sum(work[each] for each in pile)).append(dtype)
+        min(reversed(dealt), key=lambda pile: sum(work[each] for each in pile)).append(dtype)
     piles = [tuple(pile) for pile in dealt]
     if len(piles) == 1:
         return [share]
@@ -113,13 +113,12 @@ def _part(header: Header, dtypes: tuple[str, ...]) -> Header:
 
 def _parts(selection: Selection) -> Iterator[tuple[str, Selection]]:
     """Yield the name and the selection of each share."""
-    names = dict.fromkeys(selection.implementations or registry.IMPLEMENTATIONS)
-    known = [registry.implementation(name) for name in names if not registry.is_brought(name)]
+    known = selection.known()
     for framework in dict.fromkeys(each.framework for each in known):
-        if not selection.frameworks or framework in selection.frameworks:
-            own = tuple(each.name for each in known if each.framework == framework)
-            yield framework, replace(selection, implementations=own, frameworks=(framework,))
-    brought = [name for name in names if registry.is_brought(name)]
+        own = [each for each in known if each.framework == framework]
+        part = replace(selection, implementations=tuple(each.name for each in own), frameworks=(framework,))
+        yield framework, replace(part, dtypes=plan.formats(part, own))
+    brought = list(filter(registry.is_brought, dict.fromkeys(selection.implementations)))
     short = [Path(name).name for name in brought]
     for name in brought:
         shown = Path(name).name

@@ -8,17 +8,22 @@ from typing import Any
 
 import pytest
 
-from kl_cases.problems import Profile
+from kl_cases.problems import Profile, Recipe, build
 from kl_conformance import catalogue, plan, registry
 from kl_conformance.affording import LONG, draws, shapes
+from kl_conformance.cell import Cell
 from kl_conformance.framework import Modules
 from kl_conformance.frameworks.numpy import NumPy
+from kl_conformance.judge import passes
+from kl_conformance.judgement import Judgement
 from kl_conformance.plan import ALIKE, Planned, Selection
 from kl_conformance.questions import Question, case, left_out, questions
 from kl_conformance.requirement import Requirement
 from kl_conformance.session import Session
 from kl_conformance.share import shares
 from kl_conformance.subject import Subject
+from kl_conformance.tally import Tally
+from kl_reference.dtype import Dtype
 from kl_reports.result import Verdict
 
 NAME = "torch.nn.functional.kl_div"
@@ -145,16 +150,51 @@ def test_what_was_compiled_for_one_dtype_is_let_go_of_before_the_next(
 
 
 def test_workers_take_about_as_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each dtype is asked by one of them; of two, one has single precision and the other the three that take less."""
+    """Each dtype is asked by one of them; of two, each has one of the two that take longest and one of the others."""
     brief = plan.brief((), Profile.STANDARD)
-    for cores, piles in ((1, [4]), (2, [1, 3]), (3, [1, 1, 2]), (8, [1, 1, 1, 1])):
+    for cores, piles in ((1, [4]), (2, [2, 2]), (3, [1, 1, 2]), (8, [1, 1, 1, 1])):
         monkeypatch.setattr("os.cpu_count", lambda cores=cores: cores)
         found = shares(Selection(frameworks=("torch",), devices=("cpu",), brief=brief))
         dtypes = [{column.dtype for column in each.header.columns.values()} for each in found]
         assert sorted(len(each) for each in dtypes) == piles
         assert set().union(*dtypes) == {"float64", "float32", "float16", "bfloat16"}
         if cores == 2:
-            assert {"float32"} in dtypes
+            assert all(len(each & set(ALIKE)) == 1 for each in dtypes)
+
+
+@pytest.mark.parametrize("name", ["torch.nn.functional.kl_div", "my_kl"])
+def test_where_a_shape_takes_seconds_a_case_brings_none_of_its_own(name: str) -> None:
+    """A known implementation is asked it only in a shape that is asked anyway; a kernel that is brought in any."""
+    requirement, own = catalogue.requirement("modes/compiled"), asked(name=name)
+    found = {each.pair.shape for each in questions(requirement, own, Profile.STANDARD) if each.case}
+    assert (found <= set(shapes(requirement, own, Profile.STANDARD))) == (name != "my_kl")
+    assert (3, 5) in found
+
+
+class Undecided(Tally):
+    """What decides nothing until it has seen so much."""
+
+    enough = 0
+
+    def count(self, judgement: Judgement) -> None:
+        """Count, and decide late."""
+        self.problems += 1
+        self.decisive = int(self.problems >= self.enough)
+
+
+def test_what_was_left_out_is_asked_until_something_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And no longer: each may have a shape of its own."""
+    requirement = catalogue.requirement("gradients/odd")
+    monkeypatch.setattr("kl_conformance.cell.Tally", Undecided)
+    monkeypatch.setattr("kl_conformance.cell.questions", lambda *_: iter(()))
+    pairs = [Question(build(Recipe("dirichlet-flat", (1, size), Dtype.FLOAT32, 0))) for size in (2, 3, 4, 5)]
+    monkeypatch.setattr("kl_conformance.cell.left_out", lambda *_: iter(pairs))
+    told = replace(
+        requirement, check=lambda subject, pair: iter([passes(subject.problem(pair), "said")]), families=()
+    )
+    for enough in (1, 3, 9):
+        monkeypatch.setattr(Undecided, "enough", enough)
+        assert Cell(told, asked(), Profile.STANDARD, examples=0).settle().problems == min(enough, len(pairs))
 
 
 def test_where_nothing_decides_what_was_left_out_is_asked() -> None:

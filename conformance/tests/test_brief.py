@@ -1,20 +1,22 @@
-"""A verification asks the second of two formats alike less: its numbers alone, or with a shorter search."""
+"""The second of two formats alike is asked less: for its numbers alone, with a shorter search, or not at all."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 
 import pytest
 
 from kl_cases.problems import Profile
-from kl_conformance import catalogue, plan, registry, verify
+from kl_conformance import plan, registry, verify
 from kl_conformance.mode import EAGER
-from kl_conformance.plan import ALIKE, NUMBERS, Planned, Selection
+from kl_conformance.plan import ALIKE, NUMBERS, Selection
 from kl_conformance.session import Session
+from kl_conformance.share import shares
 from kl_reference.dtype import Dtype
-from kl_reports.result import Verdict
-from kl_trials.command import RIGHT
+from kl_reports.exchange import read
+from kl_trials.command import RIGHT, ask
 
 ALL = [dtype.label for dtype in Dtype]
 
@@ -54,21 +56,36 @@ def test_the_numbers_of_every_format_are_asked() -> None:
     assert len(plan.planned([(known, column) for _, column in asked], numbers=tuple(ALIKE))) == len(whole)
 
 
-def test_a_quick_run_says_what_it_does_not_ask_of_the_second_format() -> None:
-    """Its cells beside the numbers are MISSING, with the reason, and are judged where it alone is asked."""
-    known = registry.implementation("scipy.special.rel_entr")
-    column = next(each for each in plan.columns(known) if each.dtype == "float64")
-    odd, pointwise = (
-        Planned(catalogue.requirement(name), known, column) for name in ("layouts/odd", "values/pointwise")
-    )
-    beside = Session(Selection(profile=Profile.QUICK, brief=plan.brief((), Profile.QUICK)))
-    alone = Session(Selection(profile=Profile.QUICK, brief=plan.brief(("float64",), Profile.QUICK)))
-    spared = beside.settle(odd)
-    assert spared.verdict is Verdict.MISSING
-    assert "profile quick asks float64 chapters values" in spared.detail
-    assert spared.detail.endswith("the others of float32")
-    assert beside.settle(pointwise).verdict is Verdict.PASS
-    assert alone.settle(odd).verdict is Verdict.PASS
+def test_the_quick_profile_asks_the_first_of_two_alike() -> None:
+    """Of what is known: all formats where one or a mode is named, or another profile, and what takes no other."""
+    known = registry.implementation("torch.nn.functional.kl_div")
+    double = replace(known, dtypes=(Dtype.FLOAT64, Dtype.FLOAT16))
+    quick = Selection(profile=Profile.QUICK)
+    assert plan.formats(quick, [known]) == ("float32", "float16")
+    assert plan.formats(quick, [double]) == ("float64", "float16")
+    assert set(plan.formats(quick, [known, double])) == {"float64", "float32", "float16"}
+    assert plan.formats(replace(quick, modes=("compile",)), [known]) == ()
+    assert plan.formats(replace(quick, dtypes=("float64",)), [known]) == ("float64",)
+    assert plan.formats(Selection(), [known]) == ()
+
+
+def test_workers_are_given_these_formats() -> None:
+    """In the quick profile, a kernel that is brought keeping all of its own."""
+    quick = Selection(("scipy.special.rel_entr", RIGHT), profile=Profile.QUICK)
+    asked = {each.name: {own.dtype for own in each.header.columns.values()} for each in shares(quick)}
+    assert asked.pop("scipy") == {"float32"}
+    assert asked.popitem()[1] == {"float32", "float64"}
+
+
+def test_the_screen_says_so(tmp_path: Path) -> None:
+    """And how to ask the others; nothing where the formats are named, or nothing known is asked."""
+    line = ("run", "-k", "signs/direction", "--profile", "quick", "--seed", "1", "-o", "run.jsonl.gz")
+    few = "in float32 (--dtype asks other formats)"
+    assert f"seed 1, {few}." in ask(*line, "--framework", "scipy", at=tmp_path).err
+    named = ask(*line, "--framework", "scipy", "--dtype", "float64", at=tmp_path)
+    assert "seed 1." in named.err
+    assert {each.dtype for each in read(tmp_path / "run.jsonl.gz").header.columns.values()} == {"float64"}
+    assert "seed 1." in ask(*line, RIGHT, at=tmp_path).err
 
 
 def test_a_verification_asks_so() -> None:

@@ -117,7 +117,10 @@ def test_what_takes_seconds_a_shape_is_asked_cases_of_its_own_dtype(
     dtype: str, profile: Profile, asked: bool
 ) -> None:
     """torch.compile runs a C++ compiler for each shape: a case met in float32 is asked there, or by thorough."""
-    subject = _known("torch.nn.functional.kl_div", dtype)
+    known = _known("torch.nn.functional.kl_div", dtype)
+    subject = Subject(
+        replace(known.implementation, name="my_kl"), known.framework, known.modules, known.column
+    )
     cases = {each.case for each in questions(catalogue.requirement("modes/compiled"), subject, profile)}
     assert ("values/half-target-single-model" in cases) is asked
     everywhere = questions(catalogue.requirement("modes/inference"), subject, profile)
