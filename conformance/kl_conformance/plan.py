@@ -38,6 +38,8 @@ class Selection:
         Rows and classes at which all are asked as well, whatever they say they are used at.
     brief
         Dtypes that are asked less; see :func:`brief`.
+    only
+        Keys of the columns that are asked, where another worker asks the others; empty for all.
     """
 
     implementations: tuple[str, ...] = ()
@@ -51,6 +53,7 @@ class Selection:
     strict: bool = False
     shape: tuple[int, int] | None = None
     brief: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
 
     @property
     def numbers(self) -> tuple[str, ...]:
@@ -134,7 +137,7 @@ class Selection:
         """Whether a column is one of those asked for."""
         modes = self.modes or (EAGER,)  # the others take their time, and are asked where they are named
         asked = ((self.devices, column.device), (self.dtypes, column.dtype), (modes, column.mode))
-        return all(not names or own in names for names, own in asked)
+        return all(not names or own in names for names, own in (*asked, (self.only, column.key)))
 
 
 def shape(text: str) -> tuple[int, int] | None:

@@ -56,6 +56,7 @@ def selection_of(config: pytest.Config) -> Selection:
         strict=bool(config.getoption("--kl-strict")),
         shape=size,
         brief=tuple(filter(None, str(config.getoption("--kl-brief")).split(","))),
+        only=names("--kl-only"),
     )
 
 

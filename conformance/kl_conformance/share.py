@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -40,7 +40,7 @@ class Share:
 def shares(selection: Selection) -> list[Share]:
     """Divide a selection: a share for each framework, and for each implementation a user brings.
 
-    One of these asked alone is divided by dtype, a share for each core.
+    One of these asked alone is divided, a share for each core.
 
     Raises
     ------
@@ -83,30 +83,42 @@ def _divided(share: Share, cores: int) -> list[Share]:
     """Divide the one share there is over all cores, by dtype: what is compiled and remembered differs by dtype.
 
     With several frameworks each already has a core; one alone, as in a tox environment, would leave others idle. The
-    longest is dealt first, to whoever has least, so that all take about as long.
+    longest dtype is dealt first, to whoever has least; and but where every operation compiles anew, the last columns
+    of whoever has most go to whoever has least, until both have about as much.
     """
-    dtypes = dict.fromkeys(column.dtype for column in share.header.columns.values())
-    cells = Counter(share.header.columns[cell.partition("@")[2]].dtype for cell in share.header.planned)
-    work = {each: cells[each] * (BRIEF if each in share.selection.brief else 1.0) for each in dtypes}
-    dealt: list[list[str]] = [[] for _ in range(min(cores, len(dtypes)))]
-    for dtype in sorted(dtypes, key=lambda each: -work[each]):
-        min(reversed(dealt), key=lambda pile: sum(work[each] for each in pile)).append(dtype)
-    piles = [tuple(pile) for pile in dealt]
+    columns, brief = share.header.columns, share.selection.brief
+    cells = Counter(cell.partition("@")[2] for cell in share.header.planned)
+    work = {key: cells[key] * (BRIEF if column.dtype in brief else 1.0) for key, column in columns.items()}
+
+    def load(pile: Iterable[str]) -> float:
+        return sum(work[key] for key in pile)
+
+    dtypes: dict[str, list[str]] = {}
+    for key, column in columns.items():
+        dtypes.setdefault(column.dtype, []).append(key)
+    longest_first = sorted(dtypes.values(), key=load, reverse=True)
+    piles, rest = longest_first[:cores], longest_first[cores:]
+    for own in rest:
+        min(reversed(piles), key=load).extend(own)
+    compiling = any(registry.framework(column.framework).compiles for column in columns.values())
+    longest, shortest = max(piles, key=load), min(piles, key=load)
+    while not compiling and load(shortest) + work[longest[-1]] < load(longest):
+        shortest.append(longest.pop())
     if len(piles) == 1:
         return [share]
     return [
         Share(
             f"{share.name} {place}/{len(piles)}",
-            replace(share.selection, dtypes=pile),
+            replace(share.selection, only=tuple(pile)),
             _part(share.header, pile),
         )
         for place, pile in enumerate(piles, start=1)
     ]
 
 
-def _part(header: Header, dtypes: tuple[str, ...]) -> Header:
-    """Return what a header says of the columns in some dtypes."""
-    columns = {key: column for key, column in header.columns.items() if column.dtype in dtypes}
+def _part(header: Header, keys: Sequence[str]) -> Header:
+    """Return what a header says of some columns."""
+    columns = {key: column for key, column in header.columns.items() if key in keys}
     planned = tuple(cell for cell in header.planned if cell.partition("@")[2] in columns)
     return replace(header, columns=columns, planned=planned)
 

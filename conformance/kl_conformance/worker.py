@@ -100,6 +100,7 @@ class Worker:
             ("--device", asked.devices),
             ("--dtype", asked.dtypes),
             ("--mode", asked.modes),
+            ("--kl-only", asked.only),
         ):
             command += [f"{option}={name}" for name in names]
         command += [f"--profile={asked.profile.value}", f"--kl-seed={asked.seed}"]

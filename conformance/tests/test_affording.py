@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from kl_cases.pair import Pair
 from kl_cases.problems import Profile, Recipe, build
 from kl_conformance import catalogue, plan, registry
 from kl_conformance.affording import LONG, draws, shapes
@@ -20,7 +22,7 @@ from kl_conformance.plan import ALIKE, Planned, Selection
 from kl_conformance.questions import Question, case, left_out, questions
 from kl_conformance.requirement import Requirement
 from kl_conformance.session import Session
-from kl_conformance.share import shares
+from kl_conformance.share import BRIEF, Share, shares
 from kl_conformance.subject import Subject
 from kl_conformance.tally import Tally
 from kl_reference.dtype import Dtype
@@ -149,17 +151,42 @@ def test_what_was_compiled_for_one_dtype_is_let_go_of_before_the_next(
     assert Cleared.times == 2
 
 
-def test_workers_take_about_as_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each dtype is asked by one of them; of two, each has one of the two that take longest and one of the others."""
-    brief = plan.brief((), Profile.STANDARD)
-    for cores, piles in ((1, [4]), (2, [2, 2]), (3, [1, 1, 2]), (8, [1, 1, 1, 1])):
+def cells(share: Share) -> float:
+    """Return how many cells a worker is to judge, those of the second of two formats counted as the run counts them."""
+    dtypes = Counter(share.header.columns[each.partition("@")[2]].dtype for each in share.header.planned)
+    return sum(number * (BRIEF if dtype in ALIKE else 1.0) for dtype, number in dtypes.items())
+
+
+@pytest.mark.parametrize("framework", ["torch", "jax", "scipy"])
+@pytest.mark.parametrize("profile", [Profile.QUICK, Profile.STANDARD])
+def test_workers_take_about_as_long(
+    monkeypatch: pytest.MonkeyPatch, profile: Profile, framework: str
+) -> None:
+    """Each column is asked by one of them, and none of two has a fifth more than the other."""
+    whole = Selection(frameworks=(framework,), profile=profile, brief=plan.brief((), profile))
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    (alone,) = shares(whole)
+    for cores in (2, 3):
         monkeypatch.setattr("os.cpu_count", lambda cores=cores: cores)
-        found = shares(Selection(frameworks=("torch",), devices=("cpu",), brief=brief))
-        dtypes = [{column.dtype for column in each.header.columns.values()} for each in found]
-        assert sorted(len(each) for each in dtypes) == piles
-        assert set().union(*dtypes) == {"float64", "float32", "float16", "bfloat16"}
-        if cores == 2:
-            assert all(len(each & set(ALIKE)) == 1 for each in dtypes)
+        found = shares(whole)
+        dealt = [key for each in found for key in each.header.columns]
+        assert sorted(dealt) == sorted(alone.header.columns)
+        assert sorted(cell for each in found for cell in each.header.planned) == sorted(alone.header.planned)
+        for each in found:
+            assert {column.key for _, column in each.selection.columns()} == set(each.header.columns)
+        if cores == 2 and len(found) == 2:
+            assert max(map(cells, found)) <= 1.2 * min(map(cells, found))
+
+
+def test_what_compiles_shares_no_dtype_between_two_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the columns of a dtype have in common would be compiled twice; JAX has as much of each."""
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    brief = plan.brief((), Profile.STANDARD)
+    piles = [
+        {column.dtype for column in each.header.columns.values()}
+        for each in shares(Selection(frameworks=("jax",), brief=brief))
+    ]
+    assert piles == [{"float32", "float64"}, {"float16", "bfloat16"}]
 
 
 @pytest.mark.parametrize("name", ["torch.nn.functional.kl_div", "my_kl"])
@@ -186,12 +213,20 @@ def test_what_was_left_out_is_asked_until_something_decides(monkeypatch: pytest.
     """And no longer: each may have a shape of its own."""
     requirement = catalogue.requirement("gradients/odd")
     monkeypatch.setattr("kl_conformance.cell.Tally", Undecided)
-    monkeypatch.setattr("kl_conformance.cell.questions", lambda *_: iter(()))
     pairs = [Question(build(Recipe("dirichlet-flat", (1, size), Dtype.FLOAT32, 0))) for size in (2, 3, 4, 5)]
-    monkeypatch.setattr("kl_conformance.cell.left_out", lambda *_: iter(pairs))
-    told = replace(
-        requirement, check=lambda subject, pair: iter([passes(subject.problem(pair), "said")]), families=()
-    )
+
+    def nothing(*_: object) -> Iterator[Question]:
+        yield from ()
+
+    def left(*_: object) -> Iterator[Question]:
+        yield from pairs
+
+    def check(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+        yield passes(subject.problem(pair), "said")
+
+    monkeypatch.setattr("kl_conformance.cell.questions", nothing)
+    monkeypatch.setattr("kl_conformance.cell.left_out", left)
+    told = replace(requirement, check=check)
     for enough in (1, 3, 9):
         monkeypatch.setattr(Undecided, "enough", enough)
         assert Cell(told, asked(), Profile.STANDARD, examples=0).settle().problems == min(enough, len(pairs))

@@ -18,6 +18,7 @@ from kl_reports.line import encode_result
 from kl_reports.result import Result, Verdict
 
 SESSION = pytest.StashKey[Session]()
+SELDOM = 100_000  # objects made between two looks; Python's 700 take a twentieth of a worker's time
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -31,9 +32,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> None:
-    """Spare a worker the looking for garbage among all that was imported, which lives as long as it does."""
+    """Let a worker look for garbage seldom, and not among all that was imported, which lives as long as it does."""
     if session.config.getoption("--kl-note", default=""):
         gc.freeze()
+        gc.set_threshold(SELDOM)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
