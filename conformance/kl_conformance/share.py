@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from kl_cases.problems import Profile
 from kl_conformance import heading, plan, registry
 from kl_conformance.brought import defined
 from kl_conformance.plan import Selection
@@ -129,7 +130,9 @@ def _parts(selection: Selection) -> Iterator[tuple[str, Selection]]:
     for framework in dict.fromkeys(each.framework for each in known):
         own = [each for each in known if each.framework == framework]
         part = replace(selection, implementations=tuple(each.name for each in own), frameworks=(framework,))
-        yield framework, replace(part, dtypes=plan.formats(part, own))
+        # The quick profile asks a known implementation the second of two alike in full, or not at all.
+        brief = () if selection.profile is Profile.QUICK else selection.brief
+        yield framework, replace(part, dtypes=plan.formats(part, own), brief=brief)
     brought = list(filter(registry.is_brought, dict.fromkeys(selection.implementations)))
     short = [Path(name).name for name in brought]
     for name in brought:

@@ -78,10 +78,12 @@ def test_workers_are_given_these_formats() -> None:
 
 
 def test_the_screen_says_so(tmp_path: Path) -> None:
-    """And how to ask the others; nothing where the formats are named, or nothing known is asked."""
+    """And how to ask the others; where they are named each worker asks those that are its own, and in full."""
     line = ("run", "-k", "signs/direction", "--profile", "quick", "--seed", "1", "-o", "run.jsonl.gz")
     few = "in float32 (--dtype asks other formats)"
     assert f"seed 1, {few}." in ask(*line, "--framework", "scipy", at=tmp_path).err
+    both = ask(*line, "--framework", "scipy", "--dtype", "float32", "--dtype", "float64", at=tmp_path).err
+    assert [f"scipy {worker}/2: 3 of 3 cells judged" in both for worker in (1, 2)] == [True, True]
     named = ask(*line, "--framework", "scipy", "--dtype", "float64", at=tmp_path)
     assert "seed 1." in named.err
     assert {each.dtype for each in read(tmp_path / "run.jsonl.gz").header.columns.values()} == {"float64"}

@@ -154,6 +154,22 @@ def test_the_second_of_two_formats_alike_is_asked_fewer_sizes(second: str, first
     assert sizes == [odd.shapes[:1], (LONG,)]
 
 
+def test_where_each_is_compiled_gradients_are_asked_in_no_small_shape_of_a_case() -> None:
+    """They are compiled in three times as many pieces; other chapters are asked cases of common shapes, too."""
+
+    def small(chapter: str) -> set[Shape]:
+        asked = {
+            (each.pair.shape, each.pair.shape in shapes(requirement, _compiling(), Profile.STANDARD))
+            for requirement in catalogue.CHAPTERS[chapter]
+            for each in questions(requirement, _compiling(), Profile.STANDARD)
+            if each.case
+        }
+        return {shape for shape, anyway in asked if not anyway}
+
+    assert not small("gradients")
+    assert small("reductions")
+
+
 @pytest.mark.parametrize("profile", [Profile.QUICK, Profile.STANDARD])
 def test_a_kernel_that_is_brought_is_asked_more_sizes_than_a_known_one(profile: Profile) -> None:
     """Sizes beside blocks of 32 and 128, classes and rows, are asked of what may work in blocks of its own."""
