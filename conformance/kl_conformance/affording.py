@@ -37,7 +37,7 @@ CHOSEN = [sorted(each) for each in (SIZES, STEEP, ONE, MET, FEW)]
 
 def known(subject: Subject) -> bool:
     """Whether somebody else's tests ask this implementation, too, and it is spared what is dear."""
-    return subject.implementation.name in registry.IMPLEMENTATIONS
+    return registry.is_known(subject.implementation.name)
 
 
 def depth(subject: Subject, profile: Profile) -> Profile:

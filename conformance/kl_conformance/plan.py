@@ -202,8 +202,7 @@ def planned(
         Planned(requirement, implementation, column)
         for implementation, column in asked
         for chapter in chapters or catalogue.CHAPTERS
-        if implementation.name in registry.IMPLEMENTATIONS
-        or not for_numbers(implementation, column, chapter, numbers)
+        if registry.is_known(implementation.name) or not for_numbers(implementation, column, chapter, numbers)
         for requirement in catalogue.CHAPTERS[chapter]
     ]
 

@@ -12,7 +12,7 @@ from typing import Any, assert_never
 
 from kl_conformance.brought import Brought, brought
 from kl_conformance.execution import Seen, execute
-from kl_conformance.registry import IMPLEMENTATIONS, is_brought
+from kl_conformance.registry import is_brought, is_known
 from kl_conformance.reproducer import reproducer
 from kl_reports.result import Result, Run
 from kl_reports.screen import broken, smallest
@@ -40,7 +40,7 @@ def proven(run: Run, kernel: Any) -> Run:
         The kernel, or the name it was asked for by.
     """
     place = located(kernel)
-    if place is None and not (isinstance(kernel, str) and kernel in IMPLEMENTATIONS):
+    if place is None and not (isinstance(kernel, str) and is_known(kernel)):
         return run
     tried = list(_smallest(run, place))[:MOST]
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
@@ -87,7 +87,7 @@ def _after(seen: Seen, result: Result, script: str) -> Result:
 
 def _scripted(run: Run, result: Result) -> Result:
     column = run.header.columns.get(result.column)
-    known = column is not None and column.implementation in IMPLEMENTATIONS
+    known = column is not None and is_known(column.implementation)
     script = _script(run, result, None) if known else ""
     return _with(result, script) if script else result
 

@@ -94,6 +94,11 @@ def is_brought(name: str) -> bool:
     return ":" in name
 
 
+def is_known(name: str) -> bool:
+    """Whether an implementation of that name is one of ours, which others test as well, and no kernel brought."""
+    return name in IMPLEMENTATIONS
+
+
 def implementation(name: str, like: str = "", *, framework: str = "", strict: bool = False) -> Implementation:
     """Return the implementation of that name, or the one at ``module:attribute`` or ``file.py:attribute``.
 
@@ -116,7 +121,7 @@ def implementation(name: str, like: str = "", *, framework: str = "", strict: bo
         The module or file cannot be imported, or what is there is no Implementation that can be asked.
     """
     if not is_brought(name):
-        if name not in IMPLEMENTATIONS:
+        if not is_known(name):
             raise UnknownNameError(
                 "implementation", name, [*IMPLEMENTATIONS, "or module:attribute, file.py:attribute"]
             )

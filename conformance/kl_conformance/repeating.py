@@ -31,7 +31,7 @@ def repeated(comparison: Comparison, say: Say) -> Comparison:
     """
     groups = dict[tuple[Pins, Pins], list[Change]]()
     for change in comparison.changes:
-        if change.debatable and change.column.implementation in registry.IMPLEMENTATIONS:
+        if change.debatable and registry.is_known(change.column.implementation):
             pins = _pins(comparison.old, change.old), _pins(comparison.new, change.new)
             groups.setdefault(pins, []).append(change)
     found = dict[str, Change]()

@@ -162,7 +162,7 @@ class Session:
 
 def _arithmetic(subject: Subject) -> str:
     """Return what is measured of an eager column's arithmetic, in words; kernels brought are spared the calls."""
-    if subject.column.mode != EAGER or subject.implementation.name not in registry.IMPLEMENTATIONS:
+    if subject.column.mode != EAGER or not registry.is_known(subject.implementation.name):
         return ""
     own = Subject(subject.implementation, subject.framework, subject.modules, subject.column)
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from kl_conformance import heading, plan, registry
 from kl_conformance.brought import defined
 from kl_conformance.plan import Selection
 from kl_conformance.probe import probe
-from kl_reports.result import Header
+from kl_reports.result import Column, Header
 
 BRIEF = 0.4  # what a cell of a dtype that is asked less takes, of one that is not
 WORTH_DIVIDING = 200  # cells: with fewer, a second process spends its time on importing
@@ -81,15 +81,41 @@ def _header(part: Selection) -> Header:
 
 
 def _divided(share: Share, cores: int) -> list[Share]:
-    """Divide the one share there is over all cores, by dtype: what is compiled and remembered differs by dtype.
+    """Divide the one share there is over all cores.
 
-    With several frameworks each already has a core; one alone, as in a tox environment, would leave others idle. The
-    longest dtype is dealt first, to whoever has least; and but where every operation compiles anew, the last columns
-    of whoever has most go to whoever has least, until both have about as much.
+    With several frameworks each already has a core; one alone, as in a tox environment, would leave others idle.
     """
-    columns, brief = share.header.columns, share.selection.brief
+    columns, asked = share.header.columns, share.selection
     cells = Counter(cell.partition("@")[2] for cell in share.header.planned)
-    work = {key: cells[key] * (BRIEF if column.dtype in brief else 1.0) for key, column in columns.items()}
+    work = {
+        key: cells[key] * (BRIEF if column.dtype in asked.brief else 1.0) for key, column in columns.items()
+    }
+    brought = any(map(registry.is_brought, asked.implementations))
+    compiling = any(registry.framework(column.framework).compiles for column in columns.values())
+    piles = _dealt(columns, work, cores, apart=not (brought or compiling))
+    if len(piles) == 1:
+        return [share]
+    parts = [
+        # A kernel that is brought has its columns' keys from its worker, which imports it.
+        replace(asked, dtypes=tuple(dict.fromkeys(columns[key].dtype for key in pile)))
+        if brought
+        else replace(asked, only=tuple(pile))
+        for pile in piles
+    ]
+    return [
+        Share(f"{share.name} {place}/{len(piles)}", part, _part(share.header, pile))
+        for place, (part, pile) in enumerate(zip(parts, piles, strict=True), start=1)
+    ]
+
+
+def _dealt(
+    columns: Mapping[str, Column], work: Mapping[str, float], most: int, *, apart: bool
+) -> list[list[str]]:
+    """Deal columns into piles of about as much work, by dtype: what is compiled and remembered differs by dtype.
+
+    The longest dtype is dealt first, to the pile that has least. Where a dtype may be taken ``apart``, which is dear
+    where every operation compiles anew, the last columns of the highest pile go to the lowest, until both are level.
+    """
 
     def load(pile: Iterable[str]) -> float:
         return sum(work[key] for key in pile)
@@ -98,23 +124,13 @@ def _divided(share: Share, cores: int) -> list[Share]:
     for key, column in columns.items():
         dtypes.setdefault(column.dtype, []).append(key)
     longest_first = sorted(dtypes.values(), key=load, reverse=True)
-    piles, rest = longest_first[:cores], longest_first[cores:]
+    piles, rest = longest_first[:most], longest_first[most:]
     for own in rest:
         min(reversed(piles), key=load).extend(own)
-    compiling = any(registry.framework(column.framework).compiles for column in columns.values())
-    longest, shortest = max(piles, key=load), min(piles, key=load)
-    while not compiling and load(shortest) + work[longest[-1]] < load(longest):
-        shortest.append(longest.pop())
-    if len(piles) == 1:
-        return [share]
-    return [
-        Share(
-            f"{share.name} {place}/{len(piles)}",
-            replace(share.selection, only=tuple(pile)),
-            _part(share.header, pile),
-        )
-        for place, pile in enumerate(piles, start=1)
-    ]
+    high, low = max(piles, key=load), min(piles, key=load)
+    while apart and load(low) + work[high[-1]] < load(high):
+        low.append(high.pop())
+    return piles
 
 
 def _part(header: Header, keys: Sequence[str]) -> Header:

@@ -156,7 +156,7 @@ def _in(asked: Evaluation, due: Dtype) -> Judgement:
 
 
 def _brought(subject: Subject) -> str | None:
-    known = subject.implementation.name in registry.IMPLEMENTATIONS
+    known = registry.is_known(subject.implementation.name)
     if known:
         return "is one of the library's own"
     return "a profiler is at work, and nobody else can listen" if taken() else None
