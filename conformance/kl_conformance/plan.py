@@ -228,16 +228,12 @@ def kind(column: Column) -> tuple[str, ...]:
 def formats(selection: Selection, known: Iterable[Implementation]) -> tuple[str, ...]:
     """Return the dtypes that known implementations are asked in; empty for all.
 
-    The quick profile asks the first of two alike, where neither a dtype nor a mode is named: of those that take it.
+    The quick profile asks float32, where neither a dtype nor a mode is named; of who does not take it, the first taken.
     """
     if selection.dtypes or selection.modes or selection.profile is not Profile.QUICK:
         return selection.dtypes
-    taken = [[dtype.label for dtype in each.dtypes] for each in known]
-    return tuple(
-        dtype.label
-        for dtype in Dtype
-        if any(dtype.label in own and ALIKE.get(dtype.label) not in own for own in taken)
-    )
+    first = (Dtype.FLOAT32 if Dtype.FLOAT32 in each.dtypes else each.dtypes[0] for each in known)
+    return tuple(dict.fromkeys(dtype.label for dtype in first))
 
 
 def brief(dtypes: Sequence[str], profile: Profile) -> tuple[str, ...]:

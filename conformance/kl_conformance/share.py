@@ -13,9 +13,11 @@ from kl_conformance import heading, plan, registry
 from kl_conformance.brought import defined
 from kl_conformance.plan import Selection
 from kl_conformance.probe import probe
+from kl_reference.dtype import Dtype
 from kl_reports.result import Column, Header
 
 BRIEF = 0.4  # what a cell of a dtype that is asked less takes, of one that is not
+MOST = len(Dtype)  # workers of one framework: each imports it
 WORTH_DIVIDING = 200  # cells: with fewer, a second process spends its time on importing
 
 
@@ -92,7 +94,9 @@ def _divided(share: Share, cores: int) -> list[Share]:
     }
     brought = any(map(registry.is_brought, asked.implementations))
     compiling = any(registry.framework(column.framework).compiles for column in columns.values())
-    piles = _dealt(columns, work, cores, apart=not (brought or compiling))
+    # One dtype has to be taken apart in any event, or all but one would be idle.
+    alone = len({column.dtype for column in columns.values()}) == 1
+    piles = _dealt(columns, work, cores, apart=not brought and (alone or not compiling))
     if len(piles) == 1:
         return [share]
     parts = [
@@ -114,7 +118,7 @@ def _dealt(
     """Deal columns into piles of about as much work, by dtype: what is compiled and remembered differs by dtype.
 
     The longest dtype is dealt first, to the pile that has least. Where a dtype may be taken ``apart``, which is dear
-    where every operation compiles anew, the last columns of the highest pile go to the lowest, until both are level.
+    where every operation compiles anew, the last columns of the highest pile go to the lowest, until all are level.
     """
 
     def load(pile: Iterable[str]) -> float:
@@ -127,10 +131,14 @@ def _dealt(
     piles, rest = longest_first[:most], longest_first[most:]
     for own in rest:
         min(reversed(piles), key=load).extend(own)
-    high, low = max(piles, key=load), min(piles, key=load)
-    while apart and load(low) + work[high[-1]] < load(high):
+    while apart:
+        if len(piles) < min(most, MOST):
+            piles.append([])
+        high, low = max(piles, key=load), min(piles, key=load)
+        if load(low) + work[high[-1]] >= load(high):
+            break
         low.append(high.pop())
-    return piles
+    return [pile for pile in piles if pile]
 
 
 def _part(header: Header, keys: Sequence[str]) -> Header:
@@ -146,7 +154,7 @@ def _parts(selection: Selection) -> Iterator[tuple[str, Selection]]:
     for framework in dict.fromkeys(each.framework for each in known):
         own = [each for each in known if each.framework == framework]
         part = replace(selection, implementations=tuple(each.name for each in own), frameworks=(framework,))
-        # The quick profile asks a known implementation the second of two alike in full, or not at all.
+        # The quick profile asks a known implementation a dtype in full, or not at all.
         brief = () if selection.profile is Profile.QUICK else selection.brief
         yield framework, replace(part, dtypes=plan.formats(part, own), brief=brief)
     brought = list(filter(registry.is_brought, dict.fromkeys(selection.implementations)))
