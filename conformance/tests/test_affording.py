@@ -157,7 +157,7 @@ def cells(share: Share) -> float:
     return sum(number * (BRIEF if dtype in ALIKE else 1.0) for dtype, number in dtypes.items())
 
 
-@pytest.mark.parametrize("framework", ["torch", "jax", "scipy"])
+@pytest.mark.parametrize("framework", ["torch", "tensorflow", "scipy"])
 @pytest.mark.parametrize("profile", [Profile.QUICK, Profile.STANDARD])
 def test_workers_take_about_as_long(
     monkeypatch: pytest.MonkeyPatch, profile: Profile, framework: str
@@ -179,7 +179,7 @@ def test_workers_take_about_as_long(
 
 
 def test_what_compiles_shares_no_dtype_between_two_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the columns of a dtype have in common would be compiled twice; JAX has as much of each."""
+    """What the columns of a dtype have in common would be compiled twice; but one dtype alone is taken apart."""
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     brief = plan.brief((), Profile.STANDARD)
     piles = [
@@ -187,6 +187,8 @@ def test_what_compiles_shares_no_dtype_between_two_workers(monkeypatch: pytest.M
         for each in shares(Selection(frameworks=("jax",), brief=brief))
     ]
     assert piles == [{"float32", "float64"}, {"float16", "bfloat16"}]
+    quick = shares(Selection(frameworks=("jax",), profile=Profile.QUICK))
+    assert [{column.dtype for column in each.header.columns.values()} for each in quick] == [{"float32"}] * 2
 
 
 @pytest.mark.parametrize("name", ["torch.nn.functional.kl_div", "my_kl"])
