@@ -164,8 +164,8 @@ def test_what_cannot_be_written_beside_the_page_is_named(
 def test_a_real_run_is_as_the_published_schema_says(here: Path) -> None:
     """Every line that a run writes is valid, and the schema knows every kind of line that a run writes."""
     jsonschema: Any = pytest.importorskip("jsonschema")
-    asked = ("scipy.special.kl_div", "--profile", "quick", "--seed", "1", "-k", "values or boundary")
-    command.ask("run", *asked, "-o", "real.jsonl.gz", at=here)
+    asked = ("scipy.special.kl_div", "--dtype", "float64", "--profile", "quick", "--seed", "1")
+    command.ask("run", *asked, "-k", "values or boundary", "-o", "real.jsonl.gz", at=here)
     schema = json.loads(resources.files("kl_reports").joinpath("run-file.schema.json").read_text("utf-8"))
     validator = jsonschema.Draft202012Validator(schema)
     lines = [json.loads(line) for line in gzip.decompress((here / "real.jsonl.gz").read_bytes()).splitlines()]
