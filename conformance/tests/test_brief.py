@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -83,7 +84,10 @@ def test_the_screen_says_so(tmp_path: Path) -> None:
     few = "in float32 (--dtype asks other formats)"
     assert f"seed 1, {few}." in ask(*line, "--framework", "scipy", at=tmp_path).err
     both = ask(*line, "--framework", "scipy", "--dtype", "float32", "--dtype", "float64", at=tmp_path).err
-    assert [f"scipy {worker}/2: 3 of 3 cells judged" in both for worker in (1, 2)] == [True, True]
+    judged = dict(
+        re.findall(r"(scipy[ \d/]*): (\d+) of \d+ cells judged\n", both)
+    )  # of as many as there are cores
+    assert sum(map(int, judged.values())) == 6
     named = ask(*line, "--framework", "scipy", "--dtype", "float64", at=tmp_path)
     assert "seed 1." in named.err
     assert {each.dtype for each in read(tmp_path / "run.jsonl.gz").header.columns.values()} == {"float64"}
