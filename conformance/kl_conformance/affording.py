@@ -76,8 +76,8 @@ def affords(
     """Whether a case is asked in any event.
 
     Of a known implementation in the quick profile's depth, and where each new shape is compiled, only in the dtype it
-    was met in, if any; where shapes are compiled only in a shape that is asked anyway or, in the standard profile,
-    that most cases were met in, but for chapters of few forms of call.
+    was met in, if any; where a shape takes seconds only in one that is asked anyway, and where shapes are compiled in
+    those and, in the standard profile, in the ones most cases were met in, but for chapters of few forms of call.
     """
     if profile is Profile.THOROUGH:
         return True
