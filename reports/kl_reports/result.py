@@ -38,6 +38,49 @@ class Verdict(Enum):
         }
 
 
+class Kind(Enum):
+    """What a failure consists of."""
+
+    NUMBER = "number"
+    """A number differs from the expected one by more than is allowed."""
+    SHAPE = "shape"
+    """The answer has another shape than expected."""
+    NO_TENSOR = "no_tensor"
+    """The call returned something that is no tensor."""
+    RAISED = "raised"
+    """The call raised where a value was expected."""
+    ACCEPTED = "accepted"
+    """The call returned a value where an error was expected."""
+    CRASHED = "crashed"
+    """The process ended during the call."""
+    TIMED_OUT = "timed_out"
+    """The call did not return in the time allowed."""
+    HARNESS = "harness"
+    """The suite itself failed; nothing is known of the implementation."""
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetItem:
+    """One allowance of a tolerance.
+
+    Parameters
+    ----------
+    amount
+        Its size, in ``unit``.
+    name
+        Short name, such as ``conditioning``.
+    reason
+        Why it is allowed, as a sentence.
+    unit
+        What ``amount`` counts, in words.
+    """
+
+    amount: float
+    name: str
+    reason: str
+    unit: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """Implementation × version × device × dtype × mode."""
@@ -110,6 +153,10 @@ class Result:
         of an earlier day.
     arithmetic
         What was measured of its column's arithmetic, in words; said with one result of a column.
+    kind
+        What a failure consists of; None where nothing failed, and in files of an earlier day.
+    explanation
+        The alternative definition that the wrong value fits, as a clause; empty where none is known.
     """
 
     requirement: str
@@ -126,6 +173,8 @@ class Result:
     spread: Spread | None = None
     fixed: Fixed | None = None
     arithmetic: str = ""
+    kind: Kind | None = None
+    explanation: str = ""
 
     @property
     def cell(self) -> str:
