@@ -9,6 +9,8 @@ from pkgutil import resolve_name
 
 import pytest
 
+from kl_reports.wording import LOOKS
+
 ROOT = next(folder for folder in Path(__file__).parents if (folder / "tox.ini").is_file())
 HOUSES = ("conformance", "reference", "cases", "reports")
 DOCUMENTS = sorted(
@@ -78,6 +80,26 @@ def test_every_page_can_be_found() -> None:
         found = ((path.parent / link.partition("#")[0]).resolve() for link in links)
         left.extend(each for each in found if each.suffix == ".md" and each.is_file())
     assert {*(ROOT / "docs").rglob("*.md")} <= reached
+
+
+def test_the_page_has_the_definitions_of_the_glossary() -> None:
+    """Every term that the HTML page defines has the same definition in docs/glossary.md."""
+    text = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    glossary = dict(re.findall(r"^\| \*\*([\w ]+)\*\* \| (.+) \|$", text, re.MULTILINE))
+    (template,) = (ROOT / "reports" / "kl_reports").rglob("glossary.html.jinja")
+    terms = re.findall(r"<dt>(\w+)[^<{]*</dt><dd>([^<{]+)</dd>", template.read_text(encoding="utf-8"))
+    assert len(terms) >= 11
+    for term, definition in terms:
+        assert glossary[term.lower()].startswith(definition)
+
+
+@pytest.mark.parametrize("page", ["index.md", "reference/verdicts.md"])
+def test_every_verdict_is_documented(page: str) -> None:
+    """The documents show every verdict with the glyph and word of the page."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    for verdict, look in LOOKS.items():
+        row = next(line for line in text.splitlines() if f"| `{verdict.name}` |" in line)
+        assert f"| {look.glyph} {look.word} |" in row
 
 
 def test_a_broken_link_is_found(tmp_path: Path) -> None:
