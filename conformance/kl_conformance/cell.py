@@ -145,8 +145,7 @@ class Cell:
             if subject.misshapen is None:
                 raise
             call, shapes = subject.misshapen
-            note = f"{call.text} gave shape {shapes.got} where {shapes.expected} is due"
-            yield judge.misshapen(subject.problem(pair), subject.named, note, shapes)
+            yield judge.misshapen(subject.problem(pair), subject.named, f"{call.text} {shapes.note}", shapes)
 
     def _news(self, judgement: Judgement) -> bool:
         """Whether a judgement is broken beyond what is recorded."""

@@ -329,8 +329,7 @@ def _condition(asked: Evaluation, at: tuple[int, ...]) -> float | None:
 
 
 def _wrong_shape(asked: Evaluation, shapes: Misshapen) -> Judgement:
-    note = f"gave shape {shapes.got} where {shapes.expected} is right"
     if not asked.got.size:
-        return misshapen(asked.problem, asked.call, note, shapes)
-    judgement = holds(asked, np.zeros(asked.got.shape, dtype=bool), note)
+        return misshapen(asked.problem, asked.call, shapes.note, shapes)
+    judgement = holds(asked, np.zeros(asked.got.shape, dtype=bool), shapes.note)
     return replace(judgement, kind=Kind.SHAPE, misshapen=shapes)
