@@ -136,15 +136,15 @@ class Cell:
     def judgements(self, pair: Pair) -> Iterator[Judgement]:
         """Yield what the requirement says of a pair; an implementation that raises has not held it."""
         subject = self.subject
-        subject.misshapen = None
+        subject.misshapen.clear()
         try:
             yield from self.requirement.check(subject, pair)
         except RefusedError as refusal:
             yield judge.refused(subject.problem(pair), subject.named, refusal)
         except (IndexError, TypeError, ValueError):
-            if subject.misshapen is None:
+            if not subject.misshapen:
                 raise
-            call, shapes = subject.misshapen
+            call, shapes = subject.misshapen[-1]
             yield judge.misshapen(subject.problem(pair), subject.named, f"{call.text} {shapes.note}", shapes)
 
     def _news(self, judgement: Judgement) -> bool:
