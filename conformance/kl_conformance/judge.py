@@ -134,12 +134,11 @@ def exactly(asked: Evaluation, note: str = "", where: Mask | None = None) -> Jud
     return holds(asked, ~bad, note or "must be exact")
 
 
-def holds(asked: Evaluation, fine: Mask, note: str, criterion: Criterion = Criterion.YES_OR_NO) -> Judgement:
+def holds(asked: Evaluation, fine: Mask, note: str) -> Judgement:
     """Judge by a yes or no for every element."""
     if fine.ndim and fine.shape != asked.got.shape:
         return _wrong_shape(asked)
     bad = np.broadcast_to(~fine, asked.got.shape)
-    at = _worst(bad.astype(float))
     right = np.broadcast_to(asked.enclosure.value, asked.got.shape) if asked.misshapen is None else asked.got
     return Judgement(
         problem=asked.problem,
@@ -148,16 +147,16 @@ def holds(asked: Evaluation, fine: Mask, note: str, criterion: Criterion = Crite
         right=right,
         allowed=np.zeros_like(asked.got),
         bad=bad,
-        at=at,
+        at=_worst(bad.astype(float)),
         note=note,
-        criterion=criterion,
+        criterion=Criterion.YES_OR_NO,
     )
 
 
 def fails(problem: Problem, call: CallDescription, note: str, kind: Kind = Kind.NUMBER) -> Judgement:
     """Judge a call that failed, with nothing to measure."""
     raised = False if kind is Kind.ACCEPTED else None
-    return replace(passes(problem, call, note, raised=raised), bad=np.array(True), kind=kind)
+    return replace(passes(problem, call, note), bad=np.array(True), kind=kind, raised=raised)
 
 
 def refused(problem: Problem, call: CallDescription, refusal: RefusedError, lacking: str = "") -> Judgement:
@@ -167,12 +166,12 @@ def refused(problem: Problem, call: CallDescription, refusal: RefusedError, lack
     return replace(judgement, error=refusal.error, raised=None if lacking else True, unhelpful=bool(lacking))
 
 
-def passes(
-    problem: Problem, call: CallDescription, note: str = "", *, raised: bool | None = None
-) -> Judgement:
+def passes(problem: Problem, call: CallDescription, note: str = "", *, raised: bool = False) -> Judgement:
     """Judge a call that did what it must, with nothing to measure."""
     nothing = np.full((), np.nan)
-    return Judgement(problem, call, nothing, nothing, nothing, np.array(False), note=note, raised=raised)
+    return Judgement(
+        problem, call, nothing, nothing, nothing, np.array(False), note=note, raised=raised or None
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,7 +316,7 @@ def _condition(asked: Evaluation, at: tuple[int, ...]) -> float | None:
 
 def _wrong_shape(asked: Evaluation) -> Judgement:
     shapes = Misshapen(asked.got.shape, asked.enclosure.value.shape)
-    judgement = fails(asked.problem, asked.call, shapes.note)
-    if asked.got.size:
-        judgement = holds(asked, np.zeros(asked.got.shape, dtype=bool), shapes.note)
+    fine = np.zeros(asked.got.shape, dtype=bool)
+    empty = fails(asked.problem, asked.call, shapes.note)
+    judgement = holds(asked, fine, shapes.note) if fine.size else empty
     return replace(judgement, kind=Kind.SHAPE, misshapen=shapes)
