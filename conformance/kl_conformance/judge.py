@@ -168,10 +168,8 @@ def refused(problem: Problem, call: CallDescription, refusal: RefusedError, lack
 
 def passes(problem: Problem, call: CallDescription, note: str = "", *, raised: bool = False) -> Judgement:
     """Judge a call that did what it must, with nothing to measure."""
-    nothing = np.full((), np.nan)
-    return Judgement(
-        problem, call, nothing, nothing, nothing, np.array(False), note=note, raised=raised or None
-    )
+    nan = np.full((), np.nan)
+    return Judgement(problem, call, nan, nan, nan, np.array(False), note=note, raised=raised or None)
 
 
 @dataclass(frozen=True, slots=True)
