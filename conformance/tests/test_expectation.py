@@ -12,13 +12,15 @@ import pytest
 from numpy.typing import NDArray
 
 from kl_conformance import judge
+from kl_conformance.call import CallDescription
+from kl_conformance.evaluation import RefusedError
 from kl_conformance.expectation import Expectation, ExpectationError, load
 from kl_conformance.implementation import Call, Implementation
 from kl_conformance.sketch import Array, Sketch, term
 from kl_conformance.subject import Subject
 from kl_conformance_testkit.subjects import pair, settled, subject
 from kl_reference.convention import Convention, Reduction, Space
-from kl_reports.result import Column, Result, Verdict
+from kl_reports.result import Column, Kind, Result, Verdict
 
 ENTRY = {
     "id": '"sketch-masked-nan"',
@@ -302,9 +304,10 @@ def test_a_poor_message_is_recorded_as_one() -> None:
     recorded = entry(region='"p >= 0"', instead='"unhelpful_error"')
     asked = subject()
     problem = asked.problem(pair([[0.5, 0.5]], [[-1.0, -1.0]], Space.LOG))
-    poor = judge.fails(problem, "call", "names nothing", unhelpful=True)
-    none = judge.fails(problem, "call", "accepted", raised=False)
-    crash = judge.fails(problem, "call", "raised", raised=True)
+    call = CallDescription("call")
+    poor = judge.refused(problem, call, RefusedError("raised"), "mean")
+    none = judge.fails(problem, call, "accepted", Kind.ACCEPTED)
+    crash = judge.refused(problem, call, RefusedError("raised"))
     assert [bool(recorded.explains(each, asked).any()) for each in (poor, none, crash)] == [
         True,
         False,

@@ -10,6 +10,7 @@ import pytest
 from kl_cases.pair import Pair
 from kl_cases.problems import Recipe, build
 from kl_conformance import judge
+from kl_conformance.call import CallDescription
 from kl_conformance.evaluation import Evaluation
 from kl_conformance.judge import Weighed
 from kl_conformance.sketch import Sketch, reduce
@@ -20,6 +21,7 @@ from kl_reference.dtype import Dtype
 from kl_reference.enclosure import Array
 from kl_reference.precision import Profile, accepts_overflow, tolerance
 from kl_reference.problem import Operand, Problem
+from kl_reports.result import Kind
 
 FAMILIES = ("dirichlet-flat", "power-law", "peaked-logits", "near-equal", "ladder", "measure")
 ROW = pair([[0.5, 0.25, 0.25], [0.125, 0.75, 0.125]], [[0.25, 0.25, 0.5], [0.5, 0.25, 0.25]])
@@ -285,7 +287,7 @@ def test_another_question_may_fit() -> None:
 def test_a_refusal_is_judged_without_numbers() -> None:
     """Where an error was due, or none was, there is nothing to measure."""
     problem = asked().problem
-    fails = judge.fails(problem, "call", "accepted", raised=False)
-    passes = judge.passes(problem, "call", raised=True)
+    fails = judge.fails(problem, CallDescription("call"), "accepted", Kind.ACCEPTED)
+    passes = judge.passes(problem, CallDescription("call"), raised=True)
     assert (fails.broken, fails.raised, fails.headroom) == (True, False, None)
     assert (passes.broken, passes.raised, passes.headroom) == (False, True, None)

@@ -32,7 +32,7 @@ from kl_conformance_testkit.command import (
 )
 from kl_reports.exchange import RunFileError, read
 from kl_reports.following import Follower
-from kl_reports.result import Run, Verdict
+from kl_reports.result import Kind, Run, Verdict
 
 QUICK = ("--profile", "quick", "--dtype", "float32", "--seed", "1", "-o", "run.jsonl.gz")
 # What the main job does not ask, and the module each is of.
@@ -80,7 +80,7 @@ def test_a_broken_kernel_ends_with_1_and_a_small_witness(tmp_path: Path) -> None
     done = ask("run", BROKEN, *QUICK, at=tmp_path)
     assert done.code == 1, done.all
     assert "FAIL reductions/batchmean" in done.out
-    assert "This is the right answer to another question" in done.out
+    assert "This is the correct answer to another problem" in done.out
     failed = {
         result.requirement: result.witness
         for result in read(tmp_path / "run.jsonl.gz").results
@@ -244,6 +244,7 @@ def test_a_failure_of_the_harness_is_nobody_s_verdict(tmp_path: Path) -> None:
     assert done.code == 3, done.all
     (result,) = read(tmp_path / "run.jsonl.gz").results
     assert result.verdict is Verdict.UNDECIDED
+    assert result.kind is Kind.HARNESS
     assert "RudeError: get out" in result.detail
     assert "1 cells are UNDECIDED" in done.err
     assert "all it said:" in done.err

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from kl_cases.pair import Pair
 from kl_conformance import judge
 from kl_conformance.evaluation import Evaluation, RefusedError
-from kl_conformance.judgement import Judgement, Mask
+from kl_conformance.judgement import Criterion, Judgement, Mask
 from kl_conformance.remembered import reference
 from kl_conformance.requirement import Check, Level, Requirement
 from kl_conformance.requirements import scope
@@ -100,7 +101,7 @@ def _answered(subject: Subject, problem: Problem) -> Evaluation | Judgement:
     except RefusedError as refusal:
         if not np.isnan(reference(problem).value).any():
             raise
-        return judge.passes(problem, subject.implementation.name, str(refusal))
+        return judge.passes(problem, subject.named, str(refusal))
 
 
 def infinite(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -116,11 +117,14 @@ def infinite(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         try:
             asked = subject.evaluate(problem)
         except RefusedError as refusal:
-            yield judge.passes(problem, subject.implementation.name, str(refusal))
+            yield judge.passes(problem, subject.named, str(refusal))
             continue
         endless, asked_of = (_folded(each, problem) for each in (endless, asked_of))
         fine = ~asked_of | ~np.isfinite(asked.got)
-        yield judge.holds(asked, fine, "an infinite probability gave a plausible number")
+        yield replace(
+            judge.holds(asked, fine, "an infinite probability gave a plausible number"),
+            criterion=Criterion.NOT_FINITE,
+        )
         yield judge.inside(asked, ~endless)
 
 
@@ -135,7 +139,7 @@ def nan(subject: Subject, pair: Pair) -> Iterator[Judgement]:
             try:
                 yield judge.lies(subject.evaluate(problem), decisive=False)
             except RefusedError as refusal:
-                yield judge.passes(problem, subject.implementation.name, str(refusal))
+                yield judge.passes(problem, subject.named, str(refusal))
 
 
 def negative_target(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -147,10 +151,13 @@ def negative_target(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     try:
         asked = subject.evaluate(problem)
     except RefusedError as refusal:
-        yield judge.passes(problem, subject.implementation.name, str(refusal))
+        yield judge.passes(problem, subject.named, str(refusal))
         return
     fine = ~_folded(negative, problem) | ~np.isfinite(asked.got)
-    yield judge.holds(asked, fine, "a negative probability gave a plausible number")
+    yield replace(
+        judge.holds(asked, fine, "a negative probability gave a plausible number"),
+        criterion=Criterion.NOT_FINITE,
+    )
 
 
 def _folded(elements: Mask, problem: Problem) -> Mask:
