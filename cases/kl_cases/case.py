@@ -13,7 +13,7 @@ from kl_reference.dtype import Dtype
 
 
 @dataclass(frozen=True, slots=True)
-class Printed:
+class PublishedValue:
     """A number as its source printed it, digits and all."""
 
     text: str
@@ -84,7 +84,9 @@ class Case:
     dtype: Dtype | None = None
     shapes: tuple[tuple[int, ...], ...] = ()
     arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    printed: Mapping[str, tuple[Printed, ...]] = field(default_factory=dict[str, tuple[Printed, ...]])
+    printed: Mapping[str, tuple[PublishedValue, ...]] = field(
+        default_factory=dict[str, tuple[PublishedValue, ...]]
+    )
     accept: tuple[str, ...] = ()
 
     @property

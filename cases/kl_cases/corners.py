@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kl_cases.elementary import log
 from kl_cases.family import Rng, order, per_row
 from kl_cases.pair import Measure, Pair
+from kl_cases.portable_math import log
 from kl_reference.convention import Space
 from kl_reference.dtype import Dtype
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from kl_cases.bits import decode, encode
-from kl_cases.case import Case, Printed
+from kl_cases.case import Case, PublishedValue
 from kl_cases.flags import FLAGS
 from kl_cases.pair import Measure, Pair
 from kl_reference.convention import Space
@@ -68,6 +68,31 @@ def cases() -> Iterator[Case]:
 def cases_for(requirement: str) -> tuple[Case, ...]:
     """Return the cases that serve a requirement, whatever their chapter."""
     return tuple(case for case in cases() if requirement in case.requirements)
+
+
+def find_case(name: str) -> Case:
+    """Return the case with the name ``chapter/id``.
+
+    Raises
+    ------
+    ValueError
+        The chapter or the case is unknown; the message lists the known ones.
+    """
+    chapter, _, own = name.partition("/")
+    found = next((case for case in load(chapter) if case.id == own), None)
+    if found is None:
+        known = ", ".join(f"{chapter}/{case.id}" for case in load(chapter))
+        raise ValueError(f"unknown case {name!r}; known: {known}")
+    return found
+
+
+def case_pair(case: Case) -> Pair:
+    """Return a case as a pair; a case without numbers becomes uniform distributions of its first shape."""
+    if case.pair is not None:
+        return case.pair
+    shape = case.shapes[0] if case.shapes else (3, 5)
+    uniform = Measure(np.full(shape, 1.0 / max(shape[-1], 1) if shape else 1.0), Space.PROBABILITY)
+    return Pair(uniform, uniform, origin=f"case {case.id}")
 
 
 def parse(text: str, chapter: str, name: str) -> tuple[Case, ...]:
@@ -207,10 +232,10 @@ def _shapes(rows: Any, name: str = "shapes") -> tuple[tuple[int, ...], ...]:
         raise _FieldError(name, f"{rows!r} are not lists of whole numbers") from error
 
 
-def _printed(number: Any) -> Printed:
+def _printed(number: Any) -> PublishedValue:
     try:
         float(number)
-        return Printed(str(number))
+        return PublishedValue(str(number))
     except (TypeError, ValueError) as error:
         raise _FieldError("printed", f"{number!r} is not a number as text, such as '0.0716'") from error
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from kl_cases.elementary import Array, exp, log
 from kl_cases.family import (
     Family,
     Rng,
@@ -28,6 +27,7 @@ from kl_cases.family import (
 )
 from kl_cases.measures import MEASURES
 from kl_cases.pair import Measure, Pair
+from kl_cases.portable_math import Array, exp, log
 from kl_reference.convention import Space
 from kl_reference.dtype import Dtype
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kl_cases.elementary import Array, exp, log
 from kl_cases.pair import Measure, Pair
+from kl_cases.portable_math import Array, exp, log
 from kl_reference.convention import Space
 from kl_reference.dtype import Dtype
 
@@ -74,7 +74,7 @@ def family(
     return enter
 
 
-# Everything is drawn from rng.random alone, whose stream NumPy keeps, and shaped with kl_cases.elementary:
+# Everything is drawn from rng.random alone, whose stream NumPy keeps, and shaped with kl_cases.portable_math:
 # a recipe gives the same bits under every NumPy and on every processor.
 
 

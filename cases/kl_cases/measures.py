@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 
-from kl_cases.elementary import Array, exp, log
 from kl_cases.family import (
     Family,
     Rng,
@@ -20,6 +19,7 @@ from kl_cases.family import (
     probabilities,
 )
 from kl_cases.pair import Measure, Pair
+from kl_cases.portable_math import Array, exp, log
 from kl_reference.convention import Space
 from kl_reference.dtype import Dtype
 

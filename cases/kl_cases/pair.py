@@ -9,7 +9,7 @@ from typing import Any, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from kl_cases.elementary import Array, exp, log, log_sum_exp
+from kl_cases.portable_math import Array, exp, log, log_sum_exp
 from kl_reference.convention import Space
 from kl_reference.dtype import Dtype
 from kl_reference.problem import Operand

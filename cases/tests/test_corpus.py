@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kl_cases.case import Case, Printed
+from kl_cases.case import Case, PublishedValue
 from kl_cases.corpus import CHAPTERS, cases, cases_for, load, main, parse
-from kl_cases.elementary import Array
 from kl_cases.flags import FLAGS
+from kl_cases.portable_math import Array
 from kl_reference.answer import answer
 from kl_reference.convention import Formula, Reduction, Space
 from kl_reference.dtype import Dtype
@@ -213,7 +213,7 @@ def test_an_unknown_chapter_is_refused() -> None:
 )
 def test_a_printed_number_shows_what_rounds_to_it(text: str, number: float, shown: bool) -> None:
     """A number shows another when half a unit of its last digit separates them at most."""
-    assert Printed(text).shows(number) is shown
+    assert PublishedValue(text).shows(number) is shown
 
 
 GOOD: dict[str, Any] = {

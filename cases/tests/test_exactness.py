@@ -7,8 +7,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from kl_cases.elementary import Array
-from kl_cases.problems import Recipe, build
+from kl_cases.portable_math import Array
+from kl_cases.recipes import Recipe, build
 from kl_reference.answer import answer
 from kl_reference.convention import Reduction, Space
 from kl_reference.dtype import Dtype

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from kl_cases.distributions import FAMILIES
-from kl_cases.elementary import Array
 from kl_cases.pair import Pair
-from kl_cases.problems import Recipe, build
+from kl_cases.portable_math import Array
+from kl_cases.recipes import Recipe, build
 from kl_reference.convention import Space
 from kl_reference.dtype import Dtype
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from kl_reference.convention import Side
 from kl_reference.enclosure import Array, Enclosure
-from kl_reference.precision import Profile, Tolerance
 from kl_reference.problem import Problem
+from kl_reference.tolerance import Profile, Tolerance
 
 
 class RefusedError(Exception):

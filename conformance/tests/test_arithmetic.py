@@ -21,7 +21,7 @@ from kl_conformance.judgement import Grade
 from kl_conformance.sketch import Sketch, log_term, term
 from kl_reference.convention import Reduction, Space
 from kl_reference.dtype import Dtype
-from kl_reference.precision import Profile, Summation
+from kl_reference.tolerance import Profile, Summation
 from kl_trials.asked import subject
 
 Array = NDArray[Any]

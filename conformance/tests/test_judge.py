@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kl_cases.pair import Pair
-from kl_cases.problems import Recipe, build
+from kl_cases.recipes import Recipe, build
 from kl_conformance import judge
 from kl_conformance.evaluation import Evaluation
 from kl_conformance.judge import Weighed
@@ -17,8 +17,8 @@ from kl_conformance.subject import Subject
 from kl_reference.convention import Formula, Reduction, Side, Space
 from kl_reference.dtype import Dtype
 from kl_reference.enclosure import Array
-from kl_reference.precision import Profile, accepts_overflow, tolerance
 from kl_reference.problem import Operand, Problem
+from kl_reference.tolerance import Profile, accepts_overflow, tolerance
 from kl_trials.asked import pair, subject
 
 FAMILIES = ("dirichlet-flat", "power-law", "peaked-logits", "near-equal", "ladder", "measure")

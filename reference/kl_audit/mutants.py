@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from kl_reference import ball, scaled, tables
-from kl_reference import double_double as dd
-from kl_reference.ball import Ball
-from kl_reference.double_double import Pair
+from kl_reference.bounds import ball, scaled, tables
+from kl_reference.bounds import double_double as dd
+from kl_reference.bounds.ball import Ball
+from kl_reference.bounds.double_double import Pair
 from kl_reference.enclosure import Array
 
 
@@ -21,12 +21,12 @@ class Mutant:
     """One fault: what stands where instead of what belongs there."""
 
     name: str
-    place: ModuleType | type
+    owner: ModuleType | type
     attribute: str
-    instead: Any
+    replacement: Any
 
 
-def _but(column: Array, cell: int, change: Callable[[float], float]) -> Array:
+def _with_entry(column: Array, cell: int, change: Callable[[float], float]) -> Array:
     """Return a table with one entry changed."""
     changed = column.copy()
     changed[cell] = change(float(column[cell]))
@@ -48,11 +48,11 @@ def _careless_add(a: Pair, b: Pair) -> Pair:
 
 
 def _sum_without_the_only_low_part(a: Pair, b: Pair) -> Pair:
-    return dd.two_sum(a[0], b[0]) if a[1] is dd.NOTHING or b[1] is dd.NOTHING else _ADD(a, b)
+    return dd.two_sum(a[0], b[0]) if a[1] is dd.ZEROS or b[1] is dd.ZEROS else _ADD(a, b)
 
 
 def _product_without_the_only_low_part(a: Pair, b: Pair) -> Pair:
-    return dd.two_prod(a[0], b[0]) if a[1] is dd.NOTHING or b[1] is dd.NOTHING else _MULTIPLY(a, b)
+    return dd.two_prod(a[0], b[0]) if a[1] is dd.ZEROS or b[1] is dd.ZEROS else _MULTIPLY(a, b)
 
 
 def _product_without_one_cross_term(a: Pair, b: Pair) -> Pair:
@@ -119,17 +119,20 @@ MUTANTS: tuple[Mutant, ...] = (
         "one −log c off by 2^-60",
         tables,
         "MINUS_LOG_LOW",
-        _but(tables.MINUS_LOG_LOW, 20, lambda x: x + 2.0**-60),
+        _with_entry(tables.MINUS_LOG_LOW, 20, lambda x: x + 2.0**-60),
     ),
     Mutant(
         "one reciprocal off by its last bit",
         tables,
         "RECIPROCAL",
-        _but(tables.RECIPROCAL, 50, lambda x: x + 2.0**-15),
+        _with_entry(tables.RECIPROCAL, 50, lambda x: x + 2.0**-15),
     ),
     Mutant("2^(j/64) without its low parts", tables, "POWER_LOW", 0.0 * tables.POWER_LOW),
     Mutant(
-        "one 2^(j/64) off by 2^-70", tables, "POWER_LOW", _but(tables.POWER_LOW, 33, lambda x: x + 2.0**-70)
+        "one 2^(j/64) off by 2^-70",
+        tables,
+        "POWER_LOW",
+        _with_entry(tables.POWER_LOW, 33, lambda x: x + 2.0**-70),
     ),
     Mutant("the step of exp without its last piece", tables, "STEP_3", 0.0),
     Mutant("the step of exp without its middle piece", tables, "STEP_2", 0.0),
@@ -159,5 +162,5 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("an odd class is dropped on the way to a sum", Ball, "folded", _fold_without_odd_ones),
     Mutant("exp forgets the error of its argument", ball, "exp", _exp_of_exact_numbers),
     Mutant("exponents are not brought together", Ball, "scaled", _not_scaled),
-    Mutant("a sum's exponent is that of its smallest term", scaled, "_FAR", -(2**20)),
+    Mutant("a sum's exponent is that of its smallest term", scaled, "_LOWEST_EXPONENT", -(2**20)),
 )

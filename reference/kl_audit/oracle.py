@@ -61,15 +61,17 @@ def log_softmax(values: NDArray[Any]) -> Exact:
         return _distribution(exact(values), Space.LOGITS, False, 1)[1]
 
 
-def excess(enclosure: Enclosure, truth: Exact) -> float:
+def error_ratio(enclosure: Enclosure, truth: Exact) -> float:
     """Return the largest |truth − centre| ÷ radius: more than 1 says that the enclosure lies."""
     parts = (enclosure.value, enclosure.tail, enclosure.radius)
     with mpmath.workdps(DIGITS):
-        ratios = [_excess(*number) for number in zip(*(part.flat for part in parts), truth.flat, strict=True)]
+        ratios = [
+            _error_ratio(*number) for number in zip(*(part.flat for part in parts), truth.flat, strict=True)
+        ]
     return max(ratios, default=0.0)
 
 
-def _excess(value: float, tail: float, radius: float, truth: Any) -> float:
+def _error_ratio(value: float, tail: float, radius: float, truth: Any) -> float:
     if math.isinf(value):
         overflow = mpmath.mpf(2) ** 1024 * (1 - mpmath.mpf(2) ** -54)
         return 0.0 if truth * math.copysign(1.0, value) >= overflow else math.inf

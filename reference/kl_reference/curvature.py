@@ -10,18 +10,25 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from kl_reference.answer import sheet_of
-from kl_reference.condition import ELEMENTARY, blocked, slope_scale, weight_error
+from kl_reference.answer import block_view
+from kl_reference.bounds.double_double import ZEROS
+from kl_reference.bounds.ieee754 import require_ieee
+from kl_reference.bounds.scaled import UNSCALED, Scaled
 from kl_reference.convention import Formula, Reduction, Side, Space
-from kl_reference.distribution import Distribution, own_share
-from kl_reference.double_double import NOTHING
 from kl_reference.enclosure import Array, Enclosure, Scale
-from kl_reference.machine import require_ieee
+from kl_reference.evaluation.blocks import classes_last
+from kl_reference.evaluation.condition import ELEMENTARY, slope_scale, summation_growth, weight_error
+from kl_reference.evaluation.distribution import Distribution, one_minus
+from kl_reference.evaluation.reduction import (
+    Terms,
+    divisor,
+    matrix_shape,
+    outer_shape,
+    restore_shape,
+    summed_axes,
+)
+from kl_reference.evaluation.term import slope
 from kl_reference.problem import Problem
-from kl_reference.reduction import Terms, divisor, outer, restored, sheet_shape, summed_axes
-from kl_reference.scaled import UNSCALED, Scaled
-from kl_reference.sheet import classes_last
-from kl_reference.term import slope
 
 RULES: Final = 32.0
 """Roundings of a second derivative by p or q, worked out rule by rule: three products of nine, and their sums."""
@@ -32,7 +39,7 @@ ROUTES: Final = 2.0
 def tangent(problem: Problem, side: Side, direction: NDArray[Any]) -> Enclosure:
     """Return the derivative of a problem's answer along a direction in which one operand moves.
 
-    With s the slope of the term (:func:`~kl_reference.term.slope`), the answer's terms are s·v, reduced as the
+    With s the slope of the term (:func:`~kl_reference.evaluation.term.slope`), the answer's terms are s·v, reduced as the
     answer is; for logits v is v − Σ softmax·v.
 
     Parameters
@@ -60,16 +67,16 @@ def tangent(problem: Problem, side: Side, direction: NDArray[Any]) -> Enclosure:
     require_ieee()
     shape, axis, reduction = problem.shape, problem.class_axis, problem.reduction
     with np.errstate(all="ignore"):
-        place = _Place.of(problem, side)
-        way = _way(problem, place, direction)
-        terms = _times(place.slopes(problem), way)
+        point = _Point.of(problem, side)
+        along = _direction(problem, point, direction)
+        terms = _times(point.slopes(problem), along)
         for each in summed_axes(reduction):
             terms = terms.sum(each)
         terms = terms.divided(divisor(reduction, shape, axis))
         if reduction is Reduction.TERMS:
-            return terms.enclosure(lambda part: restored(part, sheet_shape(shape, axis), axis, shape))
+            return terms.enclosure(lambda part: restore_shape(part, matrix_shape(shape, axis), axis, shape))
         return terms.enclosure(
-            lambda part: part.reshape(outer(shape, axis) if reduction is Reduction.ROWS else ())
+            lambda part: part.reshape(outer_shape(shape, axis) if reduction is Reduction.ROWS else ())
         )
 
 
@@ -115,21 +122,21 @@ def curvature(
     require_ieee()
     shape, axis = problem.shape, problem.class_axis
     with np.errstate(all="ignore"):
-        place = _Place.of(problem, side)
-        way = _way(problem, place, direction)
+        point = _Point.of(problem, side)
+        along = _direction(problem, point, direction)
         incoming, count = _incoming(problem, upstream), divisor(problem.reduction, shape, axis)
         size = np.abs(incoming) / count
-        above = _Way(Scaled.exact(incoming).divided(count), size, 2.0 * size)
-        above = above.smoothed(problem.smoothing) if place.own.mixture else above
-        bends = _times(place.bends(problem), above)
-        terms = _times(bends, way)
-        if place.own.space is Space.LOGITS:
-            terms = _through_softmax(place.own, terms, way, _times(place.slopes(problem), above))
-        return terms.enclosure(lambda part: restored(part, sheet_shape(shape, axis), axis, shape))
+        above = _Direction(Scaled.exact(incoming).divided(count), size, 2.0 * size)
+        above = above.smoothed(problem.smoothing) if point.own.mixture else above
+        second_derivatives = _times(point.second_derivatives(problem), above)
+        terms = _times(second_derivatives, along)
+        if point.own.space is Space.LOGITS:
+            terms = _through_softmax(point.own, terms, along, _times(point.slopes(problem), above))
+        return terms.enclosure(lambda part: restore_shape(part, matrix_shape(shape, axis), axis, shape))
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _Point:
     """Where derivatives are taken: P, Q and the side that moves, (rows, classes) each."""
 
     p: Distribution
@@ -137,13 +144,13 @@ class _Place:
     side: Side
 
     @classmethod
-    def of(cls, problem: Problem, side: Side) -> _Place:
+    def of(cls, problem: Problem, side: Side) -> _Point:
         if problem.target.values.shape != problem.model.values.shape:
             sides = f"{problem.target.values.shape} and {problem.model.values.shape}"
             raise ValueError(f"along a direction both operands have one shape, not {sides}")
         if problem.normalise and problem.side(side).space is Space.PROBABILITY:
             raise ValueError("probabilities that are normalised first are not moved along a direction")
-        p, q = (sheet_of(problem, each).whole() for each in (Side.TARGET, Side.MODEL))
+        p, q = (block_view(problem, each).whole() for each in (Side.TARGET, Side.MODEL))
         return cls(p, q, side)
 
     @property
@@ -159,36 +166,39 @@ class _Place:
         value = slope(problem.formula, self.side, self.logarithmic, self.p, self.q)
         return Terms(value, self._scale(problem))
 
-    def bends(self, problem: Problem) -> Terms:
+    def second_derivatives(self, problem: Problem) -> Terms:
         """Return the second derivative of every term."""
         formula, unit = problem.formula, self._scale(problem)
         first, weight = self.slopes(problem), self.own.weight()
         if self.side is Side.TARGET and self.logarithmic:
             value = first.value if formula is Formula.CROSS_ENTROPY else first.value + weight
-            more = 2.0 * unit.magnitude + self.p.rough * (weight_error(self.p) + ELEMENTARY)
-            size = unit.magnitude + self.p.rough
+            more = 2.0 * unit.magnitude + self.p.approximate * (weight_error(self.p) + ELEMENTARY)
+            size = unit.magnitude + self.p.approximate
             return Terms(value, _bounded(unit.fixed + more, size, unit.gradual + 2.0, unit.flushed + 2.0))
         if self.logarithmic:
             if formula is not Formula.GENERALISED:
-                return self._nothing()
-            size = self.q.rough
+                return self._zero()
+            size = self.q.approximate
             return Terms(
                 weight, _bounded(size * (3.0 + weight_error(self.q)), size, unit.gradual, unit.flushed)
             )
         if self.side is Side.TARGET and formula is Formula.CROSS_ENTROPY:
-            return self._nothing()
+            return self._zero()
         upper = Scaled.exact(np.ones_like(self.p.values))
         if self.side is Side.MODEL:
             upper = -slope(Formula.PLAIN, Side.MODEL, False, self.p, self.q)
         value = upper / weight
         if self.side is Side.MODEL:  # p = 0 adds nothing, wherever q is
             value = value.replaced((self.p.extended == -np.inf) & ~np.isnan(self.q.extended), 0.0)
-        size, inverse = np.abs(value.rough), 1.0 / np.where(self.own.ordinary, self.own.rough, 1.0)
+        size, inverse = (
+            np.abs(value.approximate),
+            1.0 / np.where(self.own.ordinary, self.own.approximate, 1.0),
+        )
         error = size * (RULES + weight_error(self.p) + weight_error(self.q))
         steep = np.maximum(inverse, 1.0)
         return Terms(value, _bounded(error, size, steep * unit.gradual, steep * unit.flushed))
 
-    def _nothing(self) -> Terms:
+    def _zero(self) -> Terms:
         zero = np.zeros_like(self.p.values)
         return Terms(Scaled.exact(zero), _bounded(zero, zero, zero, zero))
 
@@ -198,38 +208,38 @@ class _Place:
 
 
 @dataclass(frozen=True, slots=True)
-class _Way:
+class _Direction:
     """What slopes are multiplied by: its value, a bound of its size, and its error in u."""
 
     value: Scaled
     size: Array
     error: Array
 
-    def smoothed(self, smoothing: float) -> _Way:
+    def smoothed(self, smoothing: float) -> _Direction:
         """Return 1 − ε of it: so far labels move that are smoothed."""
-        share = Scaled(own_share(smoothing), UNSCALED, NOTHING)
-        return _Way(self.value * share, self.size, self.error + 2.0 * self.size)
+        share = Scaled(one_minus(smoothing), UNSCALED, ZEROS)
+        return _Direction(self.value * share, self.size, self.error + 2.0 * self.size)
 
 
-def _way(problem: Problem, place: _Place, direction: NDArray[Any]) -> _Way:
+def _direction(problem: Problem, point: _Point, direction: NDArray[Any]) -> _Direction:
     """Return how the operand, or the logarithm that its logits make, moves: v, or v − Σ softmax·v."""
-    own, shape = place.own, problem.shape
+    own, shape = point.own, problem.shape
     given = np.broadcast_to(np.asarray(direction, dtype=np.float64), shape)
     v = classes_last(given, problem.class_axis).reshape(own.values.shape)
     if problem.clip is not None and own.space is Space.PROBABILITY:
-        low, high = problem.side(place.side).dtype.round(np.array(problem.clip))
-        received = classes_last(problem.side(place.side).values, problem.class_axis).reshape(v.shape)
+        low, high = problem.side(point.side).dtype.round(np.array(problem.clip))
+        received = classes_last(problem.side(point.side).values, problem.class_axis).reshape(v.shape)
         v = np.where((received < low) | (received > high), 0.0, v)
     value, size = Scaled.exact(v), np.abs(v)
     if own.space is not Space.LOGITS:
-        way = _Way(value, size, np.zeros_like(size))
-        return way.smoothed(problem.smoothing) if own.mixture else way
+        along = _Direction(value, size, np.zeros_like(size))
+        return along.smoothed(problem.smoothing) if own.mixture else along
     weight = own.weight()
     mean = (weight * value).sum(1)
-    parts = own.rough * size
-    slack = weight_error(own) + blocked(own.values.shape[1]) + 2.0
+    parts = own.approximate * size
+    slack = weight_error(own) + summation_growth(own.values.shape[1]) + 2.0
     far = size + np.sum(parts, axis=1, keepdims=True)
-    return _Way(value + -mean, far, np.sum(parts * slack, axis=1, keepdims=True) + far)
+    return _Direction(value + -mean, far, np.sum(parts * slack, axis=1, keepdims=True) + far)
 
 
 def _incoming(problem: Problem, upstream: NDArray[Any] | None) -> Array:
@@ -240,42 +250,42 @@ def _incoming(problem: Problem, upstream: NDArray[Any] | None) -> Array:
         case Reduction.TERMS:
             wide = classes_last(np.broadcast_to(given, shape), axis)
         case Reduction.ROWS:
-            rows = np.broadcast_to(given, outer(shape, axis))[..., np.newaxis]
-            wide = np.broadcast_to(rows, sheet_shape(shape, axis))
+            rows = np.broadcast_to(given, outer_shape(shape, axis))[..., np.newaxis]
+            wide = np.broadcast_to(rows, matrix_shape(shape, axis))
         case _:
-            wide = np.broadcast_to(np.broadcast_to(given, ()), sheet_shape(shape, axis))
-    return np.asarray(wide).reshape(-1, sheet_shape(shape, axis)[-1])
+            wide = np.broadcast_to(np.broadcast_to(given, ()), matrix_shape(shape, axis))
+    return np.asarray(wide).reshape(-1, matrix_shape(shape, axis)[-1])
 
 
-def _times(terms: Terms, way: _Way) -> Terms:
+def _times(terms: Terms, along: _Direction) -> Terms:
     """Return terms times a way; what does not move counts for nothing, however steep it is."""
-    still = (way.value.extended == 0.0) & ~np.isnan(terms.value.special)
-    value, scale = (terms.value * way.value).replaced(still, 0.0), terms.scale
+    still = (along.value.extended == 0.0) & ~np.isnan(terms.value.special)
+    value, scale = (terms.value * along.value).replaced(still, 0.0), terms.scale
     moves = np.where(still, 0.0, 1.0)
-    fixed = scale.fixed * way.size + scale.magnitude * (way.error + way.size)
+    fixed = scale.fixed * along.size + scale.magnitude * (along.error + along.size)
     return Terms(
         value,
         _bounded(
             moves * fixed,
-            moves * scale.magnitude * way.size,
-            moves * (scale.gradual * way.size + scale.magnitude + 1.0),
-            moves * (scale.flushed * way.size + scale.magnitude + 1.0),
+            moves * scale.magnitude * along.size,
+            moves * (scale.gradual * along.size + scale.magnitude + 1.0),
+            moves * (scale.flushed * along.size + scale.magnitude + 1.0),
         ),
     )
 
 
-def _through_softmax(own: Distribution, bent: Terms, way: _Way, slopes: Terms) -> Terms:
+def _through_softmax(own: Distribution, bent: Terms, along: _Direction, slopes: Terms) -> Terms:
     """Return Dw − s·Σ Dw − s·w·ΣG, given Dw and G."""
-    weight, growth = own.weight(), blocked(own.values.shape[1])
+    weight, growth = own.weight(), summation_growth(own.values.shape[1])
     drawn, pull = bent.sum(1), slopes.sum(1)
-    value = bent.value + -(weight * (drawn.value + way.value * pull.value))
-    s, slack = own.rough, weight_error(own) + growth + 3.0
-    sums = drawn.scale.magnitude + way.size * pull.scale.magnitude
+    value = bent.value + -(weight * (drawn.value + along.value * pull.value))
+    s, slack = own.approximate, weight_error(own) + growth + 3.0
+    sums = drawn.scale.magnitude + along.size * pull.scale.magnitude
     fixed = bent.scale.fixed + s * (
-        drawn.scale.fixed + way.size * pull.scale.fixed + way.error * pull.scale.magnitude + slack * sums
+        drawn.scale.fixed + along.size * pull.scale.fixed + along.error * pull.scale.magnitude + slack * sums
     )
-    gradual = bent.scale.gradual + s * (drawn.scale.gradual + way.size * pull.scale.gradual) + sums + 2.0
-    flushed = bent.scale.flushed + s * (drawn.scale.flushed + way.size * pull.scale.flushed) + sums + 2.0
+    gradual = bent.scale.gradual + s * (drawn.scale.gradual + along.size * pull.scale.gradual) + sums + 2.0
+    flushed = bent.scale.flushed + s * (drawn.scale.flushed + along.size * pull.scale.flushed) + sums + 2.0
     return Terms(value, _bounded(ROUTES * fixed, bent.scale.magnitude + s * sums, gradual, flushed))
 
 

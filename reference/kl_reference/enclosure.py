@@ -41,7 +41,7 @@ class Scale:
     flushed: Array
     count: int
 
-    def each(self, change: Callable[[Array], Array]) -> Scale:
+    def map_arrays(self, change: Callable[[Array], Array]) -> Scale:
         """Return the scale with every one of its arrays changed."""
         return Scale(
             change(self.condition),
@@ -96,12 +96,12 @@ class Enclosure:
         mismatch = np.where(same, 0.0, np.inf)
         return np.where(plain, difference, mismatch)
 
-    def each(self, change: Callable[[Array], Array]) -> Enclosure:
+    def map_arrays(self, change: Callable[[Array], Array]) -> Enclosure:
         """Return the enclosure with every one of its arrays changed."""
         value, tail, radius = change(self.value), change(self.tail), change(self.radius)
-        return replace(self, value=value, tail=tail, radius=radius, scale=self.scale.each(change))
+        return replace(self, value=value, tail=tail, radius=radius, scale=self.scale.map_arrays(change))
 
-    def put(self, part: Enclosure, rows: slice, columns: slice) -> None:
+    def write(self, part: Enclosure, rows: slice, columns: slice) -> None:
         """Write another enclosure over that in a place of two axes."""
         mine, theirs = ((each.value, each.tail, each.radius, *each.scale.arrays) for each in (self, part))
         for array, other in zip(mine, theirs, strict=True):

@@ -6,15 +6,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from kl_reference.condition import ELEMENTARY, log_error
+from kl_reference.bounds.ieee754 import require_ieee
+from kl_reference.bounds.scaled import Scaled
 from kl_reference.convention import Space
-from kl_reference.distribution import Distribution
 from kl_reference.enclosure import Array, Enclosure, Scale
-from kl_reference.machine import require_ieee
+from kl_reference.evaluation.blocks import BlockView
+from kl_reference.evaluation.condition import ELEMENTARY, log_error
+from kl_reference.evaluation.distribution import Distribution
+from kl_reference.evaluation.reduction import Terms, evaluate_terms, restore_shape
 from kl_reference.problem import Operand, class_axis
-from kl_reference.reduction import Terms, kept, restored
-from kl_reference.scaled import Scaled
-from kl_reference.sheet import Sheet
 
 
 def log_softmax(logits: Operand, axis: int = -1) -> Enclosure:
@@ -73,23 +73,23 @@ def _each(logits: Operand, axis: int, function: Callable[[Distribution], Terms])
     shape = logits.values.shape
     axis = class_axis(axis, shape)
     with np.errstate(all="ignore"):
-        sheet = Sheet.of(logits, axis)
-        whole = sheet.values.shape
-        return kept(
+        view = BlockView.of(logits, axis)
+        whole = view.values.shape
+        return evaluate_terms(
             whole,
-            lambda rows, columns: function(sheet.block(rows, columns)),
-            shaped=lambda part: restored(part, whole, axis, shape),
+            lambda rows, columns: function(view.block(rows, columns)),
+            shaped=lambda part: restore_shape(part, whole, axis, shape),
         )
 
 
 def _log(block: Distribution) -> Terms:
     value = Scaled.of(block.log(), block.extended)
-    return Terms(value, _scale(log_error(block), np.abs(value.rough)))
+    return Terms(value, _scale(log_error(block), np.abs(value.approximate)))
 
 
 def _probability(block: Distribution) -> Terms:
     value = block.weight()
-    size = np.abs(value.rough)
+    size = np.abs(value.approximate)
     return Terms(value, _scale(size * (log_error(block) + ELEMENTARY + 1.0), size))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from kl_audit import draw
+from kl_audit import hard_inputs
 from kl_audit.audit import AUDITS, SPACES
 from kl_reference import Dtype, Formula, Operand, Problem, Reduction, Side, Space, answer, gradient
 
@@ -30,22 +30,22 @@ def test_exact_answer_is_enclosed(name: str, samples: int) -> None:
 def test_radius_is_narrow(formula: Formula, target: Space, model: Space, reduction: Reduction) -> None:
     """A radius is at most a thousandth of what float64 loses on the same problem."""
     rng = np.random.default_rng(5)
-    for family in draw.FAMILIES:
+    for family in hard_inputs.FAMILIES:
         if family in ("bits", "apart"):
             continue  # float64 overflows there, and its scales with it
-        pair = draw.operands(rng, family, (40, 7), target, model)
+        pair = hard_inputs.operands(rng, family, (40, 7), target, model)
         result = answer(Problem(*pair, formula, reduction))
         loss = U64 * (result.scale.condition + result.scale.fixed)
         assert np.all(result.radius <= 1e-3 * loss + FLOOR * result.scale.count), family
 
 
-@pytest.mark.parametrize("family", draw.FAMILIES)
+@pytest.mark.parametrize("family", hard_inputs.FAMILIES)
 @pytest.mark.parametrize(("target", "model"), [pair for pair in SPACES if Space.LOGITS not in pair])
 def test_second_oracle_agrees(family: str, target: Space, model: Space, samples: int) -> None:
     """SLEEF's 113-bit arithmetic, which shares no code with mpmath or with the reference, agrees."""
     quad = pytest.importorskip("numpy_quaddtype").QuadPrecDType()
     rng = np.random.default_rng(7)
-    p, q = draw.operands(rng, family, (samples,), target, model)
+    p, q = hard_inputs.operands(rng, family, (samples,), target, model)
     result = answer(Problem(p, q))
 
     def both(operand: Operand) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -67,7 +67,7 @@ def test_answers_have_the_same_bits_everywhere() -> None:
     """No libm, no fused operation, no order of summation: every IEEE 754 machine gives these very bits."""
     rng = np.random.default_rng(11)
     inputs = {space: rng.uniform(-20.0, 0.0, (2, 30, 17)) for space in (Space.LOG, Space.LOGITS)}
-    inputs[Space.PROBABILITY] = np.stack([draw.bits(rng, (30, 17)), rng.uniform(size=(30, 17))])
+    inputs[Space.PROBABILITY] = np.stack([hard_inputs.bits(rng, (30, 17)), rng.uniform(size=(30, 17))])
     digest = hashlib.sha256()
     for target, model in SPACES:
         pair = Operand.of(inputs[target][0], target), Operand.of(inputs[model][1], model)

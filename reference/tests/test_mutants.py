@@ -12,7 +12,7 @@ from kl_audit.mutants import MUTANTS, Mutant
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_audit_notices(mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every small fault in the reference puts some exact answer outside its radius, or stops it."""
-    monkeypatch.setattr(mutant.place, mutant.attribute, mutant.instead)
+    monkeypatch.setattr(mutant.owner, mutant.attribute, mutant.replacement)
     assert any(_fails(name) for name in AUDITS)
 
 

@@ -24,7 +24,7 @@ from kl_reference import (
 )
 
 
-def problem(**changes: Any) -> Problem:
+def make_problem(**changes: Any) -> Problem:
     """Return a small problem with some of its fields changed."""
     p = Operand.of(np.array([[0.25, 0.75]]), Space.PROBABILITY, Dtype.FLOAT32)
     q = Operand.of(np.array([[-0.5, -1.0]]), Space.LOG, Dtype.FLOAT32)
@@ -36,7 +36,7 @@ def test_same_content_has_the_same_id() -> None:
     values = np.asfortranarray(np.random.default_rng(0).uniform(size=(3, 4)))
     swapped = values.astype(values.dtype.newbyteorder())
     ids = {
-        replace(problem(), target=Operand(each, Space.PROBABILITY, Dtype.FLOAT64)).id
+        replace(make_problem(), target=Operand(each, Space.PROBABILITY, Dtype.FLOAT64)).id
         for each in (values, values.copy(), swapped)
     }
     assert len(ids) == 1
@@ -44,21 +44,21 @@ def test_same_content_has_the_same_id() -> None:
 
 def test_anything_else_has_another_id() -> None:
     """Whatever changes the question changes the id."""
-    base = problem()
+    base = make_problem()
     others = [
-        problem(formula=Formula.GENERALISED),
-        problem(reduction=Reduction.SUM),
-        problem(axis=0),
-        problem(clip=(1e-7, 1.0)),
-        problem(normalise=True),
-        problem(smoothing=0.1),
-        problem(layout="strided"),
-        problem(target=base.model, model=base.target),
-        problem(target=replace(base.target, values=base.target.values.reshape(2))),
-        problem(target=replace(base.target, space=Space.LOGITS)),
-        problem(target=replace(base.target, dtype=Dtype.BFLOAT16)),
-        problem(target=Operand.of(-0.0 * base.target.values, Space.PROBABILITY)),
-        problem(target=Operand.of(0.0 * base.target.values, Space.PROBABILITY)),
+        make_problem(formula=Formula.GENERALISED),
+        make_problem(reduction=Reduction.SUM),
+        make_problem(axis=0),
+        make_problem(clip=(1e-7, 1.0)),
+        make_problem(normalise=True),
+        make_problem(smoothing=0.1),
+        make_problem(layout="strided"),
+        make_problem(target=base.model, model=base.target),
+        make_problem(target=replace(base.target, values=base.target.values.reshape(2))),
+        make_problem(target=replace(base.target, space=Space.LOGITS)),
+        make_problem(target=replace(base.target, dtype=Dtype.BFLOAT16)),
+        make_problem(target=Operand.of(-0.0 * base.target.values, Space.PROBABILITY)),
+        make_problem(target=Operand.of(0.0 * base.target.values, Space.PROBABILITY)),
     ]
     assert len({base.id, *(other.id for other in others)}) == 1 + len(others)
 
@@ -82,27 +82,27 @@ def test_flushed_problem_has_no_subnormals() -> None:
             np.testing.assert_array_equal(
                 flushed.side(side).values, [0.0, 0.0, values[2], 0.0, np.nan, np.inf]
             )
-    assert answer(problem()).value.dtype == np.float64
+    assert answer(make_problem()).value.dtype == np.float64
 
 
 def test_shapes_must_broadcast() -> None:
     """Shapes that do not broadcast are refused, equal element counts or not."""
     p = Operand.of(np.ones((2, 3)), Space.PROBABILITY)
     for shape in ((3, 2), (6,), (2, 2)):
-        asked = Problem(p, Operand.of(np.ones(shape), Space.PROBABILITY))
+        problem = Problem(p, Operand.of(np.ones(shape), Space.PROBABILITY))
         with pytest.raises(ValueError, match="broadcast"):
-            answer(asked)
+            answer(problem)
         with pytest.raises(ValueError, match="broadcast"):
-            gradient(asked, Side.MODEL)
+            gradient(problem, Side.MODEL)
 
 
 @pytest.mark.parametrize("axis", [2, -3, 100])
 def test_axis_must_exist(axis: int) -> None:
     """A class axis that the broadcast shape lacks is refused, and named."""
     with pytest.raises(ValueError, match=f"axis {axis} is out of range"):
-        answer(problem(axis=axis))
+        answer(make_problem(axis=axis))
     with pytest.raises(ValueError, match=f"axis {axis} is out of range"):
-        gradient(problem(axis=axis), Side.TARGET)
+        gradient(make_problem(axis=axis), Side.TARGET)
 
 
 def test_unknown_dtypes_are_refused() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kl_audit import draw
+from kl_audit import hard_inputs
 from kl_audit.audit import SPACES
 from kl_reference import Operand, Problem, Reduction, Space, answer
 
@@ -23,13 +23,13 @@ def wide(operand: Operand, quad: Any) -> tuple[Any, Any]:
     return np.exp(values), values
 
 
-@pytest.mark.parametrize("family", draw.FAMILIES)
+@pytest.mark.parametrize("family", hard_inputs.FAMILIES)
 @pytest.mark.parametrize(("target", "model"), SPACES)
 def test_second_oracle_agrees(family: str, target: Space, model: Space, samples: int) -> None:
     """SLEEF's 113-bit arithmetic agrees on a row of 10,000 classes, nightly of a million, all different."""
     quad = pytest.importorskip("numpy_quaddtype").QuadPrecDType()
     length = 10 * samples
-    p, q = draw.operands(np.random.default_rng(13), family, (1, length), target, model)
+    p, q = hard_inputs.operands(np.random.default_rng(13), family, (1, length), target, model)
     result = answer(Problem(p, q, reduction=Reduction.ROWS))
     with np.errstate(all="ignore"):
         (weight, log_p), (_, log_q) = wide(p, quad), wide(q, quad)

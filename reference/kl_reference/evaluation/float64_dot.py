@@ -2,7 +2,7 @@
 
 A chunk of rows × classes becomes eight scalar products a row, in one call of BLAS: (p, 1) × (ratio, |ratio|,
 |log p|, |log q|). If all of them are of ordinary size, so was everything in them (and p = 0 is ordinary here); else
-the chunk is left to whoever makes terms one by one. Nothing is assumed beyond :mod:`~kl_reference.coarse`, least of
+the chunk is left to whoever makes terms one by one. Nothing is assumed beyond :mod:`~kl_reference.evaluation.float64`, least of
 all an order in which BLAS adds.
 """
 
@@ -16,46 +16,59 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from kl_reference.ball import Ball
-from kl_reference.coarse import LIBM, SECOND_ORDER, UNDERFLOW, Make, U, certify
-from kl_reference.condition import plain_scale
+from kl_reference.bounds.ball import Ball
+from kl_reference.bounds.scaled import Scaled
 from kl_reference.convention import Formula, Reduction, Space
 from kl_reference.dtype import Dtype
 from kl_reference.enclosure import Array
+from kl_reference.evaluation.blocks import BlockView, blocks
+from kl_reference.evaluation.condition import plain_scale
+from kl_reference.evaluation.float64 import (
+    LIBM,
+    LIMITS,
+    SECOND_ORDER,
+    UNDERFLOW,
+    Limits,
+    MakeTerms,
+    U,
+    check_bounds,
+)
+from kl_reference.evaluation.reduction import Terms
 from kl_reference.problem import Problem
-from kl_reference.reduction import Terms
-from kl_reference.scaled import Scaled
-from kl_reference.sheet import Sheet, blocks
 
-CHUNK: Final = 8192
-"""Elements worked on at a time."""
-
-SHORT: Final = 32
-"""Classes below which a row is not worth a call of BLAS."""
-
-LEAST: Final = 1024
-MOST: Final = 100_000
-SPARSE: Final = 512
+MIN_SAMPLE: Final = 1024
+MAX_SAMPLE: Final = 100_000
+SAMPLE_STEP: Final = 512
 """Elements compared with double-double: at least and at most (about), and between them one in so many."""
 
 # Finite, with room for bounds.
 HUGE: Final = 2.0**960
 # What stands for p = 0: far beyond every narrow number, and in float64 p·log p is 0 exactly.
-NOTHING: Final = {Space.PROBABILITY: (0.0, 2.0**-1000), Space.LOG: (-math.inf, -(2.0**200))}
+ZERO_TARGET: Final = {Space.PROBABILITY: (0.0, 2.0**-1000), Space.LOG: (-math.inf, -(2.0**200))}
 
 
-def suits(problem: Problem, p: Sheet, q: Sheet) -> bool:
+def applies(problem: Problem, p: BlockView, q: BlockView, limits: Limits = LIMITS) -> bool:
     """Return whether a problem's terms are the commonest, to be summed, and in order in memory."""
+    if limits.dot_classes is None:
+        return False
     received = p.normaliser is None and q.normaliser is None and q.space is Space.LOG
     ordered = p.values.flags.c_contiguous and q.values.flags.c_contiguous
-    least = SHORT if problem.reduction is Reduction.ROWS else 1
+    least = limits.dot_classes if problem.reduction is Reduction.ROWS else 1
     summed = problem.reduction is not Reduction.TERMS and p.values.size > 0
     return (
         problem.formula is Formula.PLAIN and received and ordered and summed and p.values.shape[-1] >= least
     )
 
 
-def gathered(p: Sheet, q: Sheet, reduction: Reduction, dtype: Dtype, fine: Make, make: Make) -> Terms:
+def sum_by_dot_products(
+    p: BlockView,
+    q: BlockView,
+    reduction: Reduction,
+    dtype: Dtype,
+    fine: MakeTerms,
+    make: MakeTerms,
+    chunk: int = LIMITS.dot_chunk,
+) -> Terms:
     """Return a sheet of terms summed as the reduction says, but not yet divided.
 
     Parameters
@@ -76,27 +89,27 @@ def gathered(p: Sheet, q: Sheet, reduction: Reduction, dtype: Dtype, fine: Make,
     """
     shape = (-1, p.values.shape[-1]) if reduction is Reduction.ROWS else (1, -1)
     p, q = (replace(side, values=side.values.reshape(shape)) for side in (p, q))
-    _certify(p, q, dtype, fine)
-    places = list(_places(p.values.shape))
-    sums = Sums.empty(p.values.shape[0], places[-1].number + 1)
-    odd = _fill(sums, p, q, places)
+    _check_sample(p, q, dtype, fine, chunk)
+    positions = list(_positions(p.values.shape, chunk))
+    sums = Sums.empty(p.values.shape[0], positions[-1].number + 1)
+    irregular = _fill(sums, p, q, positions, chunk)
     terms = sums.terms(p.space, dtype)
-    for place in odd:
-        block = make(p.block(place.rows, place.columns), q.block(place.rows, place.columns))
-        terms.put(block.sum(1), place.rows, slice(place.number, place.number + 1))
+    for position in irregular:
+        block = make(p.block(position.rows, position.columns), q.block(position.rows, position.columns))
+        terms.write(block.sum(1), position.rows, slice(position.number, position.number + 1))
     summed = terms.sum(1)
     return Terms(summed.value, replace(summed.scale, count=p.values.shape[-1]))
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Position:
     """Rows and columns of a sheet, and the number of these columns among the columns of their rows."""
 
     rows: slice
     columns: slice
     number: int
 
-    def cut(self, side: Sheet) -> NDArray[Any]:
+    def take_block(self, side: BlockView) -> NDArray[Any]:
         """Return what a sheet holds there."""
         return side.clipped(side.values[self.rows, self.columns])
 
@@ -106,7 +119,7 @@ class Sums:
     """Scalar products (rows, chunks, 2, 4) of (p, 1) and (ratio, |ratio|, |log p|, |log q|), and how often p > 0."""
 
     products: Array
-    present: Array
+    positive_count: Array
 
     @classmethod
     def empty(cls, rows: int, chunks: int) -> Sums:
@@ -118,34 +131,36 @@ class Sums:
         value, size, target, model = np.moveaxis(self.products[:, :, 0], -1, 0)
         _, ratio, target_log, model_log = np.moveaxis(self.products[:, :, 1], -1, 0)
         condition, logs = target + model, (target_log, model_log)
-        scale = plain_scale(space, self.present, condition, logs, size, dtype)
+        scale = plain_scale(space, self.positive_count, condition, logs, size, dtype)
         # As in coarse.enclosed: log p errs, or else p itself.
         erring = LIBM * target if space is Space.PROBABILITY else LIBM * size
-        error = erring + (self.present + 2.0) * size + UNDERFLOW * (ratio + self.present)
+        error = erring + (self.positive_count + 2.0) * size + UNDERFLOW * (ratio + self.positive_count)
         zero = np.zeros_like(value)
         ball = Ball(value, zero.copy(), error * (U * SECOND_ORDER))
         return Terms(Scaled(ball, np.zeros(zero.shape, np.intc), zero), scale)
 
 
-def _places(shape: tuple[int, ...]) -> Iterator[Place]:
-    for rows, cuts in blocks(shape, CHUNK):
+def _positions(shape: tuple[int, ...], chunk: int) -> Iterator[Position]:
+    for rows, cuts in blocks(shape, chunk):
         for number, columns in enumerate(cuts):
-            yield Place(rows, columns, number)
+            yield Position(rows, columns, number)
 
 
-def _fill(sums: Sums, p: Sheet, q: Sheet, places: Sequence[Place]) -> list[Place]:
+def _fill(
+    sums: Sums, p: BlockView, q: BlockView, positions: Sequence[Position], chunk: int
+) -> list[Position]:
     """Make the sums of all places, and return those where they are no ordinary numbers and 0 stands instead."""
-    odd: list[Place] = []
-    buffer = np.empty(6 * CHUNK)
-    for place in places:
-        target, model = place.cut(p), place.cut(q)
-        products, present = _products(p.space, target, model, buffer)
+    irregular: list[Position] = []
+    buffer = np.empty(6 * chunk)
+    for position in positions:
+        target, model = position.take_block(p), position.take_block(q)
+        products, positive_count = _products(p.space, target, model, buffer)
         if not np.abs(products).max() < HUGE:
-            odd.append(place)
-            products, present = np.zeros(()), 0.0
-        sums.products[place.rows, place.number] = products
-        sums.present[place.rows, place.number] = present
-    return odd
+            irregular.append(position)
+            products, positive_count = np.zeros(()), 0.0
+        sums.products[position.rows, position.number] = products
+        sums.positive_count[position.rows, position.number] = positive_count
+    return irregular
 
 
 def _products(
@@ -158,12 +173,12 @@ def _products(
     np.copyto(given, target)
     np.copyto(log_q, model)
     one.fill(1.0)
-    positive, present = given, target.shape[1]
-    nothing, instead = NOTHING[space]
+    positive, positive_count = given, target.shape[1]
+    nothing, instead = ZERO_TARGET[space]
     # Beside a negative or NaN p, the least of all, zeros stay what they are and make the chunk an odd one.
     if given.min() == nothing:
         np.greater(given, nothing, out=one)
-        positive, present = np.maximum(given, instead, out=log_p), one.sum(axis=1)
+        positive, positive_count = np.maximum(given, instead, out=log_p), one.sum(axis=1)
     if space is Space.LOG:
         np.exp(positive, out=weight)
     else:
@@ -172,20 +187,21 @@ def _products(
     np.abs(ratio, out=size)
     np.abs(log_p, out=log_p)
     np.abs(log_q, out=log_q)
-    return work[:2].transpose(1, 0, 2) @ work[2:].transpose(1, 2, 0), present
+    return work[:2].transpose(1, 0, 2) @ work[2:].transpose(1, 2, 0), positive_count
 
 
-def _certify(p: Sheet, q: Sheet, dtype: Dtype, fine: Make) -> None:
+def _check_sample(p: BlockView, q: BlockView, dtype: Dtype, fine: MakeTerms, chunk: int) -> None:
     """Compare a sample, spread over everything, with double-double: sums of one term each."""
     size = p.values.size
     # An odd step does not meet the same few columns again and again.
-    step = max(min(size // LEAST, SPARSE), size // MOST) | 1
+    step = max(min(size // MIN_SAMPLE, SAMPLE_STEP), size // MAX_SAMPLE) | 1
     target, model = (side.values.reshape(-1)[::step, None] for side in (p, q))
     plain = np.isfinite(target) & np.isfinite(model) & ((target > 0.0) | (p.space is Space.LOG))
     p, q = (replace(side, values=part[plain][:, None]) for side, part in ((p, target), (q, model)))
-    for place in _places(p.values.shape):
-        sums = Sums.empty(place.rows.stop - place.rows.start, 1)
-        here = Place(slice(None), slice(None), 0)
-        if not _fill(sums, replace(p, values=place.cut(p)), replace(q, values=place.cut(q)), [here]):
-            exact = fine(p.block(place.rows, place.columns), q.block(place.rows, place.columns))
-            certify(sums.terms(p.space, dtype), exact)
+    whole = [Position(slice(None), slice(None), 0)]
+    for position in _positions(p.values.shape, chunk):
+        sums = Sums.empty(position.rows.stop - position.rows.start, 1)
+        p_part, q_part = (replace(side, values=position.take_block(side)) for side in (p, q))
+        if not _fill(sums, p_part, q_part, whole, chunk):
+            exact = fine(p.block(position.rows, position.columns), q.block(position.rows, position.columns))
+            check_bounds(sums.terms(p.space, dtype), exact)

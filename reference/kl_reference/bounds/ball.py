@@ -9,8 +9,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from kl_reference import double_double as dd
-from kl_reference.double_double import NOTHING, Exponent, Pair, full
+from kl_reference.bounds import double_double as dd
+from kl_reference.bounds.double_double import ZEROS, Exponent, Pair, full
 from kl_reference.enclosure import Array
 
 # What each operation may add, relative to its result; each is larger than the bound proven for it.
@@ -43,9 +43,9 @@ class Ball:
     error: Array
 
     @classmethod
-    def exact(cls, high: Array, low: Array = NOTHING) -> Ball:
+    def exact(cls, high: Array, low: Array = ZEROS) -> Ball:
         """Return a ball of radius 0 around high + low."""
-        return cls(high, low, NOTHING)
+        return cls(high, low, ZEROS)
 
     @property
     def pair(self) -> Pair:
@@ -53,24 +53,24 @@ class Ball:
         return self.high, self.low
 
     @property
-    def moderate(self) -> bool:
+    def is_below_huge(self) -> bool:
         """Whether all numbers are below ``HUGE``."""
         return bool(self.high.max(initial=0.0) < HUGE and self.high.min(initial=0.0) > -HUGE)
 
     @property
-    def extent(self) -> Array:
+    def magnitude(self) -> Array:
         """The largest absolute value in the ball."""
-        extent = np.abs(self.high)
-        if self.error is not NOTHING:
-            extent += self.error
-        return extent
+        magnitude = np.abs(self.high)
+        if self.error is not ZEROS:
+            magnitude += self.error
+        return magnitude
 
     def __neg__(self) -> Ball:
         return Ball(-self.high, minus(self.low), self.error)
 
     def __add__(self, other: Ball) -> Ball:
         high, low = dd.add(self.pair, other.pair)
-        if self.low is NOTHING and other.low is NOTHING:
+        if self.low is ZEROS and other.low is ZEROS:
             return Ball(high, low, plus(self.error, other.error))
         return Ball(high, low, rounding(E_ADD, high, self.error, other.error))
 
@@ -85,9 +85,9 @@ class Ball:
 
     def _error_times(self, other: Ball) -> Array:
         """Return how far a product is off because this factor is (or both are)."""
-        if self.error is NOTHING:
-            return NOTHING
-        return other.extent * self.error
+        if self.error is ZEROS:
+            return ZEROS
+        return other.magnitude * self.error
 
     def __truediv__(self, other: Ball) -> Ball:
         """Return the quotient; the divisor's ball must keep well away from 0."""
@@ -95,32 +95,32 @@ class Ball:
         mixed = (self.error + np.abs(high) * other.error) / (np.abs(other.high) - other.error)
         return Ball(high, low, mixed + E_DIVIDE * np.abs(high) + E_UNDERFLOW)
 
-    def only(self, where: NDArray[np.bool_]) -> Ball:
+    def masked(self, where: NDArray[np.bool_]) -> Ball:
         """Return the ball there, and exactly 0 elsewhere; mostly there is no elsewhere."""
         if where.all():
             return self
-        return self.each(lambda part: np.where(where, part, 0.0))
+        return self.map_arrays(lambda part: np.where(where, part, 0.0))
 
-    def each(self, change: Callable[[Array], Array]) -> Ball:
+    def map_arrays(self, change: Callable[[Array], Array]) -> Ball:
         """Return balls with every array of theirs changed that is not ``NOTHING``."""
-        low, error = (part if part is NOTHING else change(part) for part in (self.low, self.error))
+        low, error = (part if part is ZEROS else change(part) for part in (self.low, self.error))
         return Ball(change(self.high), low, error)
 
     def reshape(self, shape: tuple[int, ...]) -> Ball:
         """Return the same balls in another shape."""
-        return self.each(lambda part: part.reshape(shape))
+        return self.map_arrays(lambda part: part.reshape(shape))
 
     def scaled(self, exponent: Exponent) -> Ball:
         """Return the ball times 2^exponent; bits that fall below the range go into the error."""
         if not exponent.any():
             return self
-        moved = self.each(lambda part: np.ldexp(part, exponent))
+        moved = self.map_arrays(lambda part: np.ldexp(part, exponent))
         lost = np.full((), E_UNDERFLOW)
-        if self.error is NOTHING or not self.error.all():
-            lost = np.where((exponent != 0) & (self.extent > 0.0), lost, 0.0)
+        if self.error is ZEROS or not self.error.all():
+            lost = np.where((exponent != 0) & (self.magnitude > 0.0), lost, 0.0)
         return Ball(moved.high, moved.low, moved.error + lost)
 
-    def folded(self, few: int) -> Ball:
+    def partial_sums(self, few: int) -> Ball:
         """Return (rows, few or fewer classes) with the same sums, by the first levels of the tree of :meth:`sum`."""
         ball = self
         while (length := ball.high.shape[1]) > few:
@@ -131,7 +131,7 @@ class Ball:
 
     def classes(self, start: int, stop: int) -> Ball:
         """Return some columns of balls of two axes."""
-        return self.each(lambda part: part[:, start:stop])
+        return self.map_arrays(lambda part: part[:, start:stop])
 
     def sum(self, axis: int) -> Ball:
         """Return the sum over an axis, which is kept with length 1."""
@@ -146,21 +146,21 @@ def rounding(rate: float, size: Array, *errors: Array) -> Array:
     bound = np.abs(size)
     bound *= rate
     for error in errors:
-        if error is not NOTHING:
+        if error is not ZEROS:
             bound += error
     return bound
 
 
 def plus(a: Array, b: Array) -> Array:
     """Return a + b, where either may be ``NOTHING``."""
-    if a is NOTHING or b is NOTHING:
-        return b if a is NOTHING else a
+    if a is ZEROS or b is ZEROS:
+        return b if a is ZEROS else a
     return a + b
 
 
 def minus(a: Array) -> Array:
     """Return −a, where a may be ``NOTHING``."""
-    return a if a is NOTHING else -a
+    return a if a is ZEROS else -a
 
 
 def concatenate(balls: Sequence[Ball], axis: int) -> Ball:
@@ -174,8 +174,8 @@ def concatenate(balls: Sequence[Ball], axis: int) -> Ball:
 
 def joined(parts: Sequence[Array], like: Sequence[Array], axis: int) -> Array:
     """Join arrays along an axis, some of which may be ``NOTHING``; other arrays of their shapes stand by."""
-    if all(part is NOTHING for part in parts):
-        return NOTHING
+    if all(part is ZEROS for part in parts):
+        return ZEROS
     return np.concatenate([full(part, each) for part, each in zip(parts, like, strict=True)], axis)
 
 
@@ -184,7 +184,7 @@ def difference(a: Array, b: Array) -> Ball:
     high, low = dd.two_sum(a, -b)
     known = np.isfinite(high)
     if np.all(known):
-        return Ball(high, low, NOTHING)
+        return Ball(high, low, ZEROS)
     huge = np.copysign(np.finfo(np.float64).max, high)
     return Ball(np.where(known, high, huge), np.where(known, low, 0.0), np.where(known, 0.0, np.inf))
 
@@ -193,7 +193,7 @@ def log(a: Ball) -> Ball:
     """Return log a; the ball must keep well away from 0."""
     high, low = dd.log(a.pair)
     error = rounding(E_LOG, high)
-    if a.low is NOTHING and a.error is NOTHING:
+    if a.low is ZEROS and a.error is ZEROS:
         # Of single numbers nothing but mantissas is worked on, and none of their products underflows.
         return Ball(high, low, error)
     error += a.error / (a.high - 2.0 * a.error)
@@ -203,7 +203,7 @@ def log(a: Ball) -> Ball:
 
 def log_quotient(a: Array, b: Array) -> Ball:
     """Return log(a ÷ b) of exact positive numbers, without cancellation where they are neighbours."""
-    high, low = dd.log_quotient((a, NOTHING), b)
+    high, low = dd.log_quotient((a, ZEROS), b)
     return Ball(high, low, rounding(E_LOG, high))
 
 
@@ -215,13 +215,13 @@ def exp(a: Ball) -> tuple[Ball, Exponent]:
     """
     beyond = np.abs(a.high) > EXP_LIMIT
     if np.any(beyond):
-        limited = a.only(~beyond)
+        limited = a.masked(~beyond)
         a = Ball(np.clip(a.high, -EXP_LIMIT, EXP_LIMIT), limited.low, limited.error)
     (high, low), k = dd.exp(a.pair)
     rate = np.full((), E_EXP)
     if not np.all(a.high):
         rate = np.where((a.high == 0.0) & (a.low == 0.0), 0.0, rate)
-    if a.error is not NOTHING:
+    if a.error is not ZEROS:
         # exp e − 1 ≤ e + e² for 0 ≤ e ≤ 1.
         rate = rate + np.where(a.error <= 1.0, a.error + a.error * a.error, np.inf)
     return Ball(high, low, high * rate), k

@@ -1,6 +1,6 @@
 """Draws reference/accuracy.svg: error against condition number, naively, with SciPy, and here.
 
-Run ``python reference/benchmarks/picture.py`` (needs SciPy and mpmath). The terms are p·(log p − log q) for P given
+Run ``python reference/benchmarks/accuracy_plot.py`` (needs SciPy and mpmath). The terms are p·(log p − log q) for P given
 as probabilities and Q as log-probabilities, nearer and nearer to P; the truth is taken from mpmath.
 """
 

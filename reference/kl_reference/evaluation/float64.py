@@ -10,23 +10,21 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from kl_reference.ball import Ball
-from kl_reference.condition import term_scale
+from kl_reference.bounds.ball import Ball
+from kl_reference.bounds.double_double import ZEROS
+from kl_reference.bounds.scaled import UNSCALED, Scaled
 from kl_reference.convention import Formula, Space
-from kl_reference.distribution import Distribution, masked
-from kl_reference.double_double import NOTHING
 from kl_reference.dtype import Dtype
 from kl_reference.enclosure import Array
+from kl_reference.evaluation.condition import term_scale
+from kl_reference.evaluation.distribution import Distribution, masked
+from kl_reference.evaluation.reduction import Terms
 from kl_reference.problem import Problem
-from kl_reference.reduction import Terms
-from kl_reference.scaled import UNSCALED, Scaled
-
-LARGE: Final = 2_000_000
-"""Elements up to which everything is computed in double-double."""
 
 BLOCK: Final = 16_384
 """Elements worked on at a time."""
@@ -40,17 +38,39 @@ SECOND_ORDER: Final = 1.0 + 2.0**-10
 # What a probability below the normal range may lose, and far more: a subnormal bound would be slow.
 UNDERFLOW: Final = 2.0**-960
 
-Make = Callable[[Distribution, Distribution], Terms]
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Sizes at which the evaluation of an answer changes its method.
+
+    Parameters
+    ----------
+    double_double
+        Number of elements up to which everything is evaluated in double-double.
+    dot_classes
+        Least number of classes in a row for which a call of BLAS pays off; None: no dot products at all.
+    dot_chunk
+        Number of elements in one call of BLAS.
+    """
+
+    double_double: int = 2_000_000
+    dot_classes: int | None = 32
+    dot_chunk: int = 8192
+
+
+LIMITS: Final = Limits()
+
+MakeTerms = Callable[[Distribution, Distribution], Terms]
 """Makes a block of terms from the same block of P and Q."""
 
 
-def suits(problem: Problem) -> bool:
+def applies(problem: Problem, limits: Limits = LIMITS) -> bool:
     """Return whether a problem is large, and its operands, as they are, have half of float64's digits or less."""
     narrow = Dtype.FLOAT64 not in (problem.target.dtype, problem.model.dtype) and not problem.smoothing
-    return narrow and math.prod(problem.shape) > LARGE
+    return narrow and math.prod(problem.shape) > limits.double_double
 
 
-def certified(fine: Make, formula: Formula, dtype: Dtype, axes: tuple[int, ...]) -> Make:
+def checked_terms(fine: MakeTerms, formula: Formula, dtype: Dtype, axes: tuple[int, ...]) -> MakeTerms:
     """Return what makes terms in float64, summed over the axes.
 
     Parameters
@@ -74,28 +94,28 @@ def certified(fine: Make, formula: Formula, dtype: Dtype, axes: tuple[int, ...])
         if not np.all(np.isfinite(terms.value.ball.error)):
             return fine(p, q)
         if next(number).bit_count() == 1:
-            certify(terms, fine(p, q))
+            check_bounds(terms, fine(p, q))
         return _summed(terms, axes)
 
     return make
 
 
-def coarsely(block: Distribution) -> Ball:
+def sum_float64(block: Distribution) -> Ball:
     """Return the sum of a block's probabilities over its classes, in float64."""
     if block.normaliser is None:
         raise ValueError("only rows that are normalised are summed")
     if block.space is Space.PROBABILITY:
         weight = np.where(block.ordinary, block.values / block.normaliser.origin, 0.0)
     else:
-        weight = block.rough
+        weight = block.approximate
     total = np.sum(weight, axis=1, keepdims=True)
-    return Ball(total, NOTHING, total * (_total_error(block.normaliser.classes) * U))
+    return Ball(total, ZEROS, total * (_total_error(block.normaliser.classes) * U))
 
 
-def enclosed(formula: Formula, p: Distribution, q: Distribution) -> Ball:
+def term_balls(formula: Formula, p: Distribution, q: Distribution) -> Ball:
     """Return the terms, each within a bound; numbers of no meaning where they are not real."""
-    log_p, log_q = masked(p.ordinary, p.rough_log), masked(q.ordinary, q.rough_log)
-    weight, target, model = p.rough, _log_error(p, log_p), _log_error(q, log_q)
+    log_p, log_q = masked(p.ordinary, p.approximate_log), masked(q.ordinary, q.approximate_log)
+    weight, target, model = p.approximate, _log_error(p, log_p), _log_error(q, log_q)
     if formula is Formula.CROSS_ENTROPY:
         ratio, ratio_error = -log_q, model
     else:
@@ -105,21 +125,23 @@ def enclosed(formula: Formula, p: Distribution, q: Distribution) -> Ball:
     error = weight * (ratio_error + size * (_weight_error(p, target) + 1.0))
     error = error + masked(p.ordinary, UNDERFLOW * (size + 1.0))
     if formula is Formula.GENERALISED:
-        other = q.rough
+        other = q.approximate
         error = error + weight * (_weight_error(p, target) + 2.0) + other * (_weight_error(q, model) + 1.0)
         error = error + 2.0 * np.abs(value) + masked(q.ordinary, np.full_like(other, UNDERFLOW))
         value = (value - weight) + other
-    return Ball(value, NOTHING, error * (U * SECOND_ORDER))
+    return Ball(value, ZEROS, error * (U * SECOND_ORDER))
 
 
 def special(formula: Formula, p: Distribution, q: Distribution) -> Array:
-    """Return the terms that are ±inf or NaN, as :func:`~kl_reference.term.term` does, and 0 elsewhere."""
+    """Return the terms that are ±inf or NaN, as :func:`~kl_reference.evaluation.term.term` does, and 0 elsewhere."""
     both = p.ordinary & q.ordinary
     if np.all(both):
-        return NOTHING
+        return ZEROS
     # For signs and infinities an ordinary probability is as good as 1.
     p_size, q_size = np.exp(p.extended), np.exp(q.extended)
-    difference = -q.rough_log if formula is Formula.CROSS_ENTROPY else p.rough_log - q.rough_log
+    difference = (
+        -q.approximate_log if formula is Formula.CROSS_ENTROPY else p.approximate_log - q.approximate_log
+    )
     vanishing = (p.extended == -np.inf) & ~np.isnan(q.extended)
     value = np.where(vanishing, 0.0, p_size * difference)
     if formula is Formula.GENERALISED:
@@ -127,7 +149,7 @@ def special(formula: Formula, p: Distribution, q: Distribution) -> Array:
     return np.where(both | np.isfinite(value), 0.0, value)
 
 
-def certify(terms: Terms, fine: Terms) -> None:
+def check_bounds(terms: Terms, fine: Terms) -> None:
     """Refuse to go on if double-double finds a term outside its bound."""
     exact, coarse = fine.value.ball.scaled(fine.value.exponent), terms.value.ball
     distance = np.abs((coarse.high - exact.high) - exact.low)
@@ -140,7 +162,7 @@ def certify(terms: Terms, fine: Terms) -> None:
 
 
 def _terms(formula: Formula, p: Distribution, q: Distribution, dtype: Dtype) -> Terms:
-    value = Scaled.beside(enclosed(formula, p, q), UNSCALED, special(formula, p, q))
+    value = Scaled.with_special(term_balls(formula, p, q), UNSCALED, special(formula, p, q))
     return Terms(value, term_scale(formula, p, q, np.abs(value.ball.high), dtype))
 
 
@@ -152,12 +174,12 @@ def _summed(terms: Terms, axes: tuple[int, ...]) -> Terms:
     def total(part: Array) -> Array:
         return np.asarray(np.sum(part, axis=axes, keepdims=True))
 
-    scale, ball = terms.scale.each(total), terms.value.ball
+    scale, ball = terms.scale.map_arrays(total), terms.value.ball
     high, count = total(ball.high), math.prod(ball.high.shape[axis] for axis in axes)
     error = (total(ball.error) + count * U * scale.magnitude) * SECOND_ORDER
     special = terms.value.special
-    special = special if special is NOTHING else total(special)
-    return Terms(Scaled.beside(Ball(high, NOTHING, error), UNSCALED, special), scale)
+    special = special if special is ZEROS else total(special)
+    return Terms(Scaled.with_special(Ball(high, ZEROS, error), UNSCALED, special), scale)
 
 
 def _log_error(side: Distribution, log_p: Array) -> Array:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from kl_reference import Operand, Problem, Side, Space, answer, gradient, softmax
-from kl_reference.machine import require_ieee
+from kl_reference.bounds.ieee754 import require_ieee
 
 # glibc on x86-64: fenv_t has 32 bytes, the control register of SSE in the last four.
 pytestmark = pytest.mark.skipif(
@@ -55,7 +55,7 @@ def test_flushing_is_refused(mask: int) -> None:
         require_ieee()
 
 
-def asked() -> Problem:
+def problem() -> Problem:
     """Return any problem."""
     return Problem(Operand.of(np.ones(2), Space.LOGITS), Operand.of(np.ones(2), Space.LOGITS))
 
@@ -63,8 +63,8 @@ def asked() -> Problem:
 @pytest.mark.parametrize(
     "question",
     [
-        lambda: answer(asked()),
-        lambda: gradient(asked(), Side.MODEL),
+        lambda: answer(problem()),
+        lambda: gradient(problem(), Side.MODEL),
         lambda: softmax(Operand.of(np.ones(2), Space.LOGITS)),
     ],
     ids=["answer", "gradient", "softmax"],

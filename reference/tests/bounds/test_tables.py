@@ -9,7 +9,7 @@ from typing import Any
 
 import mpmath
 
-TABLES = Path(__file__).resolve().parents[1] / "kl_reference" / "tables.json"
+TABLES = Path(__file__).resolve().parents[2] / "kl_reference" / "bounds" / "tables.json"
 
 
 def grid(value: Any, exponent: int) -> Any:

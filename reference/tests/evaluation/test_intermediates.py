@@ -12,8 +12,8 @@ import pytest
 
 from kl_reference import Dtype, Formula, Operand, Problem, Reduction, Side, Space, answer, gradient
 from kl_reference.enclosure import Enclosure
-from kl_reference.sheet import BLOCK
-from kl_reference.working import Working
+from kl_reference.evaluation.blocks import BLOCK
+from kl_reference.evaluation.intermediates import Intermediates
 
 RNG = np.random.default_rng(7)
 TERMS: list[dict[str, Any]] = [
@@ -62,16 +62,16 @@ def same(one: Enclosure, other: Enclosure) -> None:
 @pytest.mark.parametrize("dtype", [Dtype.FLOAT64, Dtype.FLOAT16])
 def test_every_reduction_and_gradient_has_the_bits_it_has_alone(dtype: Dtype) -> None:
     """In whatever order they are asked, and under whatever arrives from above."""
-    asked = 0
+    tested = 0
     for problem in problems(dtype):
-        working = Working(problem)
+        working = Intermediates(problem)
         each = [replace(problem, reduction=reduction) for reduction in Reduction]
         for one in RNG.permutation(np.array(each, dtype=object))[:3]:
             side, above = RNG.choice(np.array(Side)), RNG.choice([1.0, -0.75])
             same(gradient(one, side, np.array(above), working), gradient(one, side, np.array(above)))
             same(answer(one, working), answer(one))
-            asked += 1
-    assert asked > 500
+            tested += 1
+    assert tested > 500
 
 
 def test_terms_and_slopes_are_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,7 +86,7 @@ def test_terms_and_slopes_are_worked_out_once(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(answer.__globals__, "term", counting)
     for size, times in ((5, 1), (BLOCK // 3 + 1, 2 * len(Reduction))):
         p, q = (Operand.of(RNG.dirichlet(np.ones(size), 3), Space.PROBABILITY) for _ in Side)
-        counts["term"], working = 0, Working(Problem(p, q))
+        counts["term"], working = 0, Intermediates(Problem(p, q))
         for reduction in Reduction:
             answer(replace(working.problem, reduction=reduction), working)
         assert counts["term"] == times

@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from kl_reference import tables
+from kl_reference.bounds import tables
 from kl_reference.enclosure import Array
 
 Pair = tuple[Array, Array]
@@ -31,9 +31,9 @@ LOW_BITS: Final = 27
 LOG_TAIL: Final = tuple((-1.0) ** (n - 1) / n for n in range(11, 2, -1))
 EXP_TAIL: Final = tuple(1.0 / n for n in (3628800, 362880, 40320, 5040, 720, 120, 24, 6))
 
-NOTHING: Final = np.zeros(())
+ZEROS: Final = np.zeros(())
 """Zeros of any shape, and known to be zeros: where an array is this very one, no work is done on it."""
-NOTHING.flags.writeable = False
+ZEROS.flags.writeable = False
 
 # Added to f, leaves the nearest multiple of 1/128 in the last bits; as an integer, with what stands for f = 0.
 _ROUNDER: Final = np.full((), 1.5 * 2.0**45)
@@ -42,7 +42,7 @@ _ROUNDED_ZERO: Final = int(_ROUNDER.view(np.int64))
 
 def full(a: Array, like: Array) -> Array:
     """Return ``a`` itself, or if it is ``NOTHING`` as many zeros as the other array has elements."""
-    return np.zeros(like.shape) if a is NOTHING else a
+    return np.zeros(like.shape) if a is ZEROS else a
 
 
 def two_sum(a: Array, b: Array) -> Pair:
@@ -88,9 +88,9 @@ def two_prod(a: Array, b: Array) -> Pair:
 def add(a: Pair, b: Pair) -> Pair:
     """Return a + b to 3u²; of two single numbers exactly."""
     high, rest = two_sum(a[0], b[0])
-    if a[1] is NOTHING or b[1] is NOTHING:
-        low = b[1] if a[1] is NOTHING else a[1]
-        return (high, rest) if low is NOTHING else quick_two_sum(high, np.add(rest, low, out=rest))
+    if a[1] is ZEROS or b[1] is ZEROS:
+        low = b[1] if a[1] is ZEROS else a[1]
+        return (high, rest) if low is ZEROS else quick_two_sum(high, np.add(rest, low, out=rest))
     low, dust = two_sum(a[1], b[1])
     high, rest = quick_two_sum(high, np.add(rest, low, out=rest))
     return quick_two_sum(high, np.add(dust, rest, out=dust))
@@ -99,10 +99,10 @@ def add(a: Pair, b: Pair) -> Pair:
 def multiply(a: Pair, b: Pair) -> Pair:
     """Return a × b to 5u²; of two single numbers exactly."""
     high, low = two_prod(a[0], b[0])
-    if a[1] is NOTHING and b[1] is NOTHING:
+    if a[1] is ZEROS and b[1] is ZEROS:
         return high + low, low  # 0 for −0
-    if a[1] is NOTHING or b[1] is NOTHING:
-        cross = a[0] * b[1] if a[1] is NOTHING else a[1] * b[0]
+    if a[1] is ZEROS or b[1] is ZEROS:
+        cross = a[0] * b[1] if a[1] is ZEROS else a[1] * b[0]
     else:
         cross = a[0] * b[1]
         cross += a[1] * b[0]
@@ -160,7 +160,7 @@ def log(a: Pair) -> Pair:
     rest *= c
     # Where the second were the larger of the two, both would be small, and their sum exact.
     r = quick_two_sum(head, rest)
-    if a[1] is not NOTHING:
+    if a[1] is not ZEROS:
         r = two_sum(r[0], r[1] + c * np.ldexp(a[1], -k))
     return _plus_series(_table_log(k, cell), r, -0.5, LOG_TAIL)
 
@@ -185,7 +185,7 @@ def log_quotient(a: Pair, b: Array) -> Pair:
     head -= b
     rest *= c
     r = quick_two_sum(head, rest)
-    if a[1] is not NOTHING:
+    if a[1] is not ZEROS:
         r = two_sum(r[0], r[1] + c * np.ldexp(a[1], -k))
     k -= b_exponent
     r = divide_single(r, b)
@@ -203,13 +203,13 @@ def exp(a: Pair) -> tuple[Pair, Exponent]:
     # difference, of neighbours; and the second unless its first number is the larger.
     high, rest = quick_two_sum(a[0] - n * tables.STEP_1, n * -tables.STEP_2)
     low = n * -tables.STEP_3
-    if a[1] is not NOTHING:
+    if a[1] is not ZEROS:
         low += a[1]
     r = two_sum(high, np.add(rest, low, out=rest))
     whole = n.astype(np.intc)
     cell = whole & 63
     power = tables.POWER_HIGH[cell], tables.POWER_LOW[cell]
-    m = multiply(power, _plus_series((np.ones(()), NOTHING), r, 0.5, EXP_TAIL))
+    m = multiply(power, _plus_series((np.ones(()), ZEROS), r, 0.5, EXP_TAIL))
     return m, np.right_shift(whole, 6, out=whole)
 
 
@@ -248,7 +248,7 @@ def _plus_series(start: Pair, r: Pair, half: float, tail: Sequence[float]) -> Pa
     low += square[1]
     low *= half
     low += r[1]
-    if start[1] is not NOTHING:
+    if start[1] is not ZEROS:
         low += start[1]
     high, more = quick_two_sum(high, half * square[0])
     rest += more

@@ -11,16 +11,16 @@ from typing import Any, Final, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from kl_reference import scaled
-from kl_reference.ball import INFLATION, Ball
+from kl_reference.bounds import scaled
+from kl_reference.bounds.ball import INFLATION, Ball
+from kl_reference.bounds.double_double import ZEROS, full
+from kl_reference.bounds.scaled import Scaled
 from kl_reference.convention import Reduction
-from kl_reference.double_double import NOTHING, full
 from kl_reference.enclosure import Array, Enclosure, Scale
-from kl_reference.scaled import Scaled
-from kl_reference.sheet import BLOCK, blocks
+from kl_reference.evaluation.blocks import BLOCK, blocks
 
 # Sums of a block stop at so many numbers; those of so many bands, a block again, are added to the end together.
-_FEW: Final = 256
+_MAX_PARTIAL_SUMS: Final = 256
 _BANDS: Final = 32
 
 
@@ -42,27 +42,27 @@ class Terms:
             return self
         return Terms(self.value.sum(axis), self._summed_scale(axis))
 
-    def folded(self, few: int) -> Terms:
+    def partial_sums(self, few: int) -> Terms:
         """Return few or fewer classes with the same sums over them, and scales that are summed already."""
         if self.shape[1] == 1:
             return self
-        return Terms(self.value.folded(few), self._summed_scale(1))
+        return Terms(self.value.partial_sums(few), self._summed_scale(1))
 
     def _summed_scale(self, axis: int) -> Scale:
-        summed = self.scale.each(lambda part: np.sum(part, axis=axis, keepdims=True))
+        summed = self.scale.map_arrays(lambda part: np.sum(part, axis=axis, keepdims=True))
         return replace(summed, count=self.scale.count * self.shape[axis])
 
     def divided(self, count: int) -> Terms:
         """Return everything divided by a count; what is divided by 0 is NaN."""
         if count == 0:
             return Terms(self.value.divided(0), self.scale)
-        return Terms(self.value.divided(count), self.scale.each(lambda part: part / count))
+        return Terms(self.value.divided(count), self.scale.map_arrays(lambda part: part / count))
 
     def reshape(self, shape: tuple[int, ...]) -> Terms:
         """Return the same terms in another shape."""
-        return Terms(self.value.reshape(shape), self.scale.each(lambda part: part.reshape(shape)))
+        return Terms(self.value.reshape(shape), self.scale.map_arrays(lambda part: part.reshape(shape)))
 
-    def put(self, part: Terms, rows: slice, columns: slice) -> None:
+    def write(self, part: Terms, rows: slice, columns: slice) -> None:
         """Write other terms over those in a place."""
         mine, theirs = self._arrays, part._arrays
         for array, other in zip(mine, theirs, strict=True):
@@ -80,7 +80,7 @@ class Terms:
         value, tail = number.high, full(number.low, number.high)
         radius = full(number.error, number.high) * INFLATION
         finite = np.isfinite(value)
-        ordinary = special is NOTHING and np.all(finite) and np.all(np.isfinite(tail))
+        ordinary = special is ZEROS and np.all(finite) and np.all(np.isfinite(tail))
         if not ordinary:
             # A centre that overflowed has the sign of the exact number; one lost to inf − inf tells nothing.
             lost = np.isnan(value)
@@ -91,12 +91,12 @@ class Terms:
 
         def bounded(part: Array) -> Array:
             known = not np.isnan(np.max(part, initial=0.0))
-            return shaped(part if ordinary and known else np.where(finite, _unless_nan(part), 0.0))
+            return shaped(part if ordinary and known else np.where(finite, _nan_to_inf(part), 0.0))
 
-        return Enclosure(shaped(value), shaped(tail), bounded(radius), self.scale.each(bounded))
+        return Enclosure(shaped(value), shaped(tail), bounded(radius), self.scale.map_arrays(bounded))
 
 
-def _unless_nan(part: Array) -> Array:
+def _nan_to_inf(part: Array) -> Array:
     return np.where(np.isnan(part), np.inf, part)
 
 
@@ -105,7 +105,7 @@ def summed_axes(reduction: Reduction) -> tuple[int, ...]:
     return {Reduction.TERMS: (), Reduction.ROWS: (1,)}.get(reduction, (1, 0))
 
 
-def kept(
+def evaluate_terms(
     shape: tuple[int, ...],
     make: Callable[[slice, slice], Terms],
     size: int = BLOCK,
@@ -120,15 +120,15 @@ def kept(
     shaped
         Gives every array, (rows, classes), its shape.
     """
-    value, tail, radius, *scale = (np.empty(_sheet(shape)) for _ in range(8))
+    value, tail, radius, *scale = (np.empty(_matrix(shape)) for _ in range(8))
     whole = Enclosure(value, tail, radius, Scale(scale[0], scale[1], scale[2], scale[3], scale[4], 1))
     for rows, columns in blocks(shape, size):
         for part in columns:
-            whole.put(make(rows, part).enclosure(), rows, part)
-    return whole.each(shaped)
+            whole.write(make(rows, part).enclosure(), rows, part)
+    return whole.map_arrays(shaped)
 
 
-def gathered(
+def evaluate_sums(
     shape: tuple[int, ...],
     make: Callable[[slice, slice], Terms],
     reduction: Reduction,
@@ -147,14 +147,14 @@ def gathered(
     size
         Number of terms in a block.
     """
-    axes, sheet = summed_axes(reduction), _sheet(shape)
+    axes, matrix = summed_axes(reduction), _matrix(shape)
     if math.prod(shape) == 0:
-        return _summed(nothing(*sheet), axes)
+        return _summed(zero_terms(*matrix), axes)
     if not axes:
-        whole = nothing(*sheet)
+        whole = zero_terms(*matrix)
         for rows, columns in blocks(shape, size):
             for part in columns:
-                whole.put(make(rows, part), rows, part)
+                whole.write(make(rows, part), rows, part)
         return whole
     bands = blocks(shape, size)
     sums = [
@@ -162,7 +162,7 @@ def gathered(
     ]
     total = _summed(concatenate(sums, 0), axes[1:])
     # Sums of sums: only here is it known how many terms went into each.
-    return Terms(total.value, replace(total.scale, count=math.prod(sheet[axis] for axis in axes)))
+    return Terms(total.value, replace(total.scale, count=math.prod(matrix[axis] for axis in axes)))
 
 
 def _row_sums(bands: list[tuple[slice, list[slice]]], make: Callable[[slice, slice], Terms]) -> Terms:
@@ -172,22 +172,24 @@ def _row_sums(bands: list[tuple[slice, list[slice]]], make: Callable[[slice, sli
     each, they wait for those of the other bands.
     """
     rows, columns = bands[0]
-    few = max(1, _FEW // (rows.stop - rows.start))
-    parts = [concatenate([make(rows, part).folded(few) for rows, _ in bands], 0).sum(1) for part in columns]
+    few = max(1, _MAX_PARTIAL_SUMS // (rows.stop - rows.start))
+    parts = [
+        concatenate([make(rows, part).partial_sums(few) for rows, _ in bands], 0).sum(1) for part in columns
+    ]
     return concatenate(parts, 1).sum(1)
 
 
-def nothing(rows: int, classes: int) -> Terms:
+def zero_terms(rows: int, classes: int) -> Terms:
     """Return a sheet of zeros, to be written to."""
     high, low, error, special, *scale = (np.zeros((rows, classes)) for _ in range(9))
     value = Scaled(Ball(high, low, error), np.zeros((rows, classes), np.intc), special)
     return Terms(value, Scale(scale[0], scale[1], scale[2], scale[3], scale[4], 1))
 
 
-def concatenate(sheets: Sequence[Terms], axis: int) -> Terms:
+def concatenate(matrices: Sequence[Terms], axis: int) -> Terms:
     """Join sheets along an axis."""
-    value = scaled.concatenate([sheet.value for sheet in sheets], axis)
-    scales = [sheet.scale for sheet in sheets]
+    value = scaled.concatenate([matrix.value for matrix in matrices], axis)
+    scales = [matrix.scale for matrix in matrices]
     scale = Scale(
         np.concatenate([scale.condition for scale in scales], axis),
         np.concatenate([scale.fixed for scale in scales], axis),
@@ -209,34 +211,34 @@ def divisor(reduction: Reduction, shape: tuple[int, ...], axis: int) -> int:
         case Reduction.BATCHMEAN:
             return shape[0] if shape else 1
         case Reduction.ROWMEAN:
-            return math.prod(outer(shape, axis))
+            return math.prod(outer_shape(shape, axis))
         case _:
             assert_never(reduction)
 
 
-def outer(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
+def outer_shape(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
     """Return the shape without its class axis (a scalar has none)."""
     classes = len(shape) + axis
     return tuple(length for place, length in enumerate(shape) if place != classes)
 
 
-def classes_last(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
+def _classes_last_shape(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
     """Return the shape with its class axis moved to the end."""
-    return (*outer(shape, axis), shape[axis]) if shape else ()
+    return (*outer_shape(shape, axis), shape[axis]) if shape else ()
 
 
-def sheet_shape(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
+def matrix_shape(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
     """Return the shape (*outer, classes) of the sheet, which has at least one outer axis."""
-    moved = classes_last(shape, axis)
+    moved = _classes_last_shape(shape, axis)
     return (1,) * (2 - len(moved)) + moved
 
 
-def restored(part: Array, sheet: tuple[int, ...], axis: int, shape: tuple[int, ...]) -> Array:
+def restore_shape(part: Array, matrix: tuple[int, ...], axis: int, shape: tuple[int, ...]) -> Array:
     """Return the elements of a sheet of the shape (*outer, classes) in the shape it was made of."""
-    return (part if axis == -1 else np.moveaxis(part.reshape(sheet), -1, axis)).reshape(shape)
+    return (part if axis == -1 else np.moveaxis(part.reshape(matrix), -1, axis)).reshape(shape)
 
 
-def _sheet(shape: tuple[int, ...]) -> tuple[int, int]:
+def _matrix(shape: tuple[int, ...]) -> tuple[int, int]:
     return math.prod(shape[:-1]), shape[-1]
 
 

@@ -10,7 +10,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from kl_cases.elementary import Array, exp, log, log_sum_exp
+from kl_cases.portable_math import Array, exp, log, log_sum_exp
 
 
 def _spread() -> Array:

@@ -10,28 +10,28 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from kl_reference import ball
-from kl_reference.ball import Ball
+from kl_reference.bounds import ball
+from kl_reference.bounds.ball import Ball
 from kl_reference.convention import Space
-from kl_reference.distribution import Distribution, Normaliser
 from kl_reference.enclosure import Array
+from kl_reference.evaluation.distribution import Distribution, Normaliser
 from kl_reference.problem import Operand
 
 BLOCK: Final = 8192
 """Elements worked on at a time: the temporaries of double-double arithmetic then stay in the L2 cache."""
 
-Summer = Callable[[Distribution], Ball]
+RowSum = Callable[[Distribution], Ball]
 """Returns the sum of a block's probabilities over its classes, which are kept with length 1."""
 
 
-def finely(block: Distribution) -> Ball:
+def sum_double_double(block: Distribution) -> Ball:
     """Return the sum of a block's probabilities over its classes, in double-double."""
     weight = block.weight()
     return weight.ball.scaled(weight.exponent).sum(1)
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class BlockView:
     """An operand with its classes last, (*outer, classes), its normaliser, and how it is clipped and smoothed.
 
     ``values`` are as received: they are clipped only block by block, lest a copy of them all be made.
@@ -51,8 +51,8 @@ class Sheet:
         clip: tuple[float, float] | None = None,
         normalise: bool = False,
         smoothing: float = 0.0,
-        summer: Summer = finely,
-    ) -> Sheet:
+        row_sum: RowSum = sum_double_double,
+    ) -> BlockView:
         """Clip an operand, move its class axis (counted from the end) last, and normalise or smooth its rows."""
         received = cls(classes_last(operand.values, axis), operand.space, None)
         if clip is not None and operand.space is Space.PROBABILITY:
@@ -64,15 +64,15 @@ class Sheet:
             return replace(received, smoothing=smoothing)
         if operand.space is Space.LOG or (operand.space is Space.PROBABILITY and not normalise):
             return received
-        return replace(received, normaliser=_normaliser(received, summer))
+        return replace(received, normaliser=_normaliser(received, row_sum))
 
-    def broadcast(self, shape: tuple[int, ...]) -> Sheet:
+    def broadcast(self, shape: tuple[int, ...]) -> BlockView:
         """Return the same sheet read as if it had the shape (*outer, classes)."""
         if self.values.shape == shape:
             return self
         values, normaliser = np.broadcast_to(self.values, shape), self.normaliser
         if normaliser is not None:
-            normaliser = normaliser.each(lambda part: np.broadcast_to(part, (*shape[:-1], 1)))
+            normaliser = normaliser.map_arrays(lambda part: np.broadcast_to(part, (*shape[:-1], 1)))
         return replace(self, values=values, normaliser=normaliser)
 
     def clipped(self, values: NDArray[Any]) -> NDArray[Any]:
@@ -83,8 +83,8 @@ class Sheet:
         """Return the rows (of all outer axes, flattened) and columns asked for."""
         normaliser = self.normaliser
         if normaliser is not None:
-            normaliser = normaliser.each(lambda part: cut(part, rows, slice(0, 1)))
-        values = self.clipped(cut(self.values, rows, columns))
+            normaliser = normaliser.map_arrays(lambda part: take_block(part, rows, slice(0, 1)))
+        values = self.clipped(take_block(self.values, rows, columns))
         if self.smoothing:
             return Distribution.smoothed(values, self.smoothing, self.values.shape[-1])
         return Distribution.of(values, self.space, normaliser)
@@ -104,7 +104,7 @@ def classes_last(values: NDArray[Any], axis: int) -> NDArray[Any]:
     return wide if axis == -1 else np.moveaxis(wide, axis, -1)
 
 
-def cut(values: NDArray[Any], rows: slice, columns: slice) -> Array:
+def take_block(values: NDArray[Any], rows: slice, columns: slice) -> Array:
     """Return rows (of all outer axes, flattened) and columns of an array (*outer, classes), as float64."""
     if values.ndim == 2:
         return np.asarray(values[rows, columns], dtype=np.float64)
@@ -122,16 +122,16 @@ def blocks(shape: tuple[int, ...], size: int = BLOCK) -> Iterator[tuple[slice, l
         yield slice(start, min(start + height, rows)), columns
 
 
-def _normaliser(received: Sheet, summer: Summer) -> Normaliser:
+def _normaliser(received: BlockView, row_sum: RowSum) -> Normaliser:
     """Return what normalises the rows of a sheet."""
     origin, values = _origin(received), received.values
     one = Ball.exact(np.ones(origin.shape))
     unscaled = Normaliser(origin, one, values.shape[-1])
     if values.size == 0:
         return unscaled
-    sheet = replace(received, normaliser=unscaled)
+    view = replace(received, normaliser=unscaled)
     sums = [
-        ball.concatenate([summer(sheet.block(rows, part)) for part in columns], 1).sum(1)
+        ball.concatenate([row_sum(view.block(rows, part)) for part in columns], 1).sum(1)
         for rows, columns in blocks(values.shape)
     ]
     total = ball.concatenate(sums, 0).reshape(origin.shape)
@@ -139,12 +139,12 @@ def _normaliser(received: Sheet, summer: Summer) -> Normaliser:
     return Normaliser(origin, Ball(high, total.low, total.error), values.shape[-1])
 
 
-def _origin(sheet: Sheet) -> Array:
+def _origin(view: BlockView) -> Array:
     """Return the largest logit, or the power of two below the largest probability; NaN for a lost row."""
-    values = sheet.values
-    largest = sheet.clipped(np.max(values, axis=-1, keepdims=True, initial=-np.inf)).astype(np.float64)
-    if sheet.space is Space.LOGITS:
+    values = view.values
+    largest = view.clipped(np.max(values, axis=-1, keepdims=True, initial=-np.inf)).astype(np.float64)
+    if view.space is Space.LOGITS:
         return np.where(np.isfinite(largest), largest, np.nan)
-    least = sheet.clipped(np.min(values, axis=-1, keepdims=True, initial=np.inf))
+    least = view.clipped(np.min(values, axis=-1, keepdims=True, initial=np.inf))
     lost = ~(np.isfinite(largest) & (largest > 0.0) & (least >= 0.0))
     return np.where(lost, np.nan, np.ldexp(0.5, np.frexp(largest)[1]))

@@ -10,7 +10,9 @@ import numpy as np
 
 from kl_reference.enclosure import Array
 
-_TABLES: Final[dict[str, Any]] = json.loads(files("kl_reference").joinpath("tables.json").read_text("utf-8"))
+_TABLES: Final[dict[str, Any]] = json.loads(
+    files("kl_reference.bounds").joinpath("tables.json").read_text("utf-8")
+)
 
 
 def _column(numbers: list[str]) -> Array:

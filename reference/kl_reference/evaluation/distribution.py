@@ -9,12 +9,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from kl_reference import ball
-from kl_reference.ball import Ball
+from kl_reference.bounds import ball
+from kl_reference.bounds.ball import Ball
+from kl_reference.bounds.double_double import ZEROS, Exponent
+from kl_reference.bounds.scaled import Scaled
 from kl_reference.convention import Space
-from kl_reference.double_double import NOTHING, Exponent
 from kl_reference.enclosure import Array
-from kl_reference.scaled import Scaled
 
 _EVERYWHERE: Final = np.ones((), np.bool_)
 
@@ -31,9 +31,9 @@ class Normaliser:
     total: Ball
     classes: int
 
-    def each(self, change: Callable[[Array], Array]) -> Normaliser:
+    def map_arrays(self, change: Callable[[Array], Array]) -> Normaliser:
         """Return the normaliser with every one of its arrays changed."""
-        return Normaliser(change(self.origin), self.total.each(change), self.classes)
+        return Normaliser(change(self.origin), self.total.map_arrays(change), self.classes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Distribution:
     values: Array
     extended: Array
     ordinary: NDArray[np.bool_]
-    rough_log: Array
+    approximate_log: Array
     space: Space
     normaliser: Normaliser | None
     mixture: Ball | None = None
@@ -70,23 +70,23 @@ class Distribution:
     def of(cls, received: Array, space: Space, normaliser: Normaliser | None) -> Distribution:
         """Sort the ordinary numbers from the others, which stay out of all arithmetic."""
         probability = space is Space.PROBABILITY
-        rough = np.log(received) if probability else received
-        if normaliser is None and np.isfinite(rough).all():
-            return cls(received, NOTHING, _EVERYWHERE, rough, space, None)
-        extended = np.where(np.isfinite(rough), 0.0, rough)
+        approximate = np.log(received) if probability else received
+        if normaliser is None and np.isfinite(approximate).all():
+            return cls(received, ZEROS, _EVERYWHERE, approximate, space, None)
+        extended = np.where(np.isfinite(approximate), 0.0, approximate)
         if normaliser is not None:
             lost = np.isnan(normaliser.origin)
             origin = np.where(lost, 1.0, normaliser.origin)
             normaliser = Normaliser(origin, normaliser.total, normaliser.classes)
             distance = _log_quotient(received, origin) if probability else received - origin
             extended = np.where(lost, np.nan, extended)
-            rough = distance - np.log(normaliser.total.high)
+            approximate = distance - np.log(normaliser.total.high)
         ordinary = np.equal(extended, 0.0)
         if ordinary.all():
-            return cls(received, NOTHING, _EVERYWHERE, rough, space, normaliser)
+            return cls(received, ZEROS, _EVERYWHERE, approximate, space, normaliser)
         received = np.where(ordinary, received, 1.0 if probability else 0.0)
-        rough = np.where(ordinary, rough, extended)
-        return cls(received, extended, ordinary, rough, space, normaliser)
+        approximate = np.where(ordinary, approximate, extended)
+        return cls(received, extended, ordinary, approximate, space, normaliser)
 
     @classmethod
     def smoothed(cls, received: Array, smoothing: float, classes: int) -> Distribution:
@@ -96,7 +96,7 @@ class Distribution:
         share = Ball.exact(np.full(received.shape, smoothing)) / Ball.exact(
             np.full(received.shape, float(classes))
         )
-        mixture = (Ball.exact(high) * own_share(smoothing)).scaled(exponent) + share
+        mixture = (Ball.exact(high) * one_minus(smoothing)).scaled(exponent) + share
         return replace(
             cls.of(np.where(usual, mixture.high, received), Space.PROBABILITY, None), mixture=mixture
         )
@@ -108,9 +108,9 @@ class Distribution:
         return self.values if received else None
 
     @property
-    def rough(self) -> Array:
+    def approximate(self) -> Array:
         """P to about float64, and 0 where it is not ordinary."""
-        return masked(self.ordinary, np.exp(self.rough_log) if self.exact is None else self.values)
+        return masked(self.ordinary, np.exp(self.approximate_log) if self.exact is None else self.values)
 
     def log(self) -> Ball:
         """Return log p; a number of no meaning where p is not ordinary."""
@@ -131,14 +131,14 @@ class Distribution:
             m = self.mixture.scaled(-k) if self.mixture else Ball.exact(high)
             if self.normaliser is not None:
                 m, k = m / self.normaliser.total, k - binary_exponent(self.normaliser.origin)
-        if self.extended is NOTHING:
-            return Scaled(m, k, NOTHING)
+        if self.extended is ZEROS:
+            return Scaled(m, k, ZEROS)
         special = np.where(self.extended == -np.inf, 0.0, self.extended)
         # An exact 0 with a large exponent would be rounded on that exponent's scale later.
-        return Scaled(m.only(self.ordinary), np.where(self.ordinary, k, 0), special)
+        return Scaled(m.masked(self.ordinary), np.where(self.ordinary, k, 0), special)
 
 
-def own_share(smoothing: float) -> Ball:
+def one_minus(smoothing: float) -> Ball:
     """Return 1 − ε, which float64 need not have."""
     return ball.difference(np.ones((1, 1)), np.full((1, 1), smoothing))
 

@@ -9,27 +9,27 @@ from typing import Final
 
 import numpy as np
 
-from kl_reference.answer import sheet_of
-from kl_reference.coarse import coarsely
+from kl_reference.answer import block_view
 from kl_reference.convention import Formula, Reduction, Side, Space
-from kl_reference.distribution import Distribution, masked
 from kl_reference.enclosure import Array, Slope
+from kl_reference.evaluation.blocks import BlockView, blocks, classes_last, take_block
+from kl_reference.evaluation.distribution import Distribution, masked
+from kl_reference.evaluation.float64 import sum_float64
+from kl_reference.evaluation.reduction import divisor, matrix_shape, outer_shape, restore_shape, summed_axes
 from kl_reference.problem import Problem
-from kl_reference.reduction import divisor, outer, restored, sheet_shape, summed_axes
-from kl_reference.sheet import Sheet, blocks, classes_last, cut
 
 NEAR: Final = 0.7
 """|log x| up to which x counts as one of [1/2, 2]: with some room, since x may itself be rounded."""
 
 
 @dataclass(frozen=True, slots=True)
-class Excess:
+class FastMathError:
     """By how much log, exp and division are worse than the scales of an Enclosure assume, in u.
 
     Parameters
     ----------
     relative
-        Relative error of log and exp beyond :data:`~kl_reference.condition.ELEMENTARY`.
+        Relative error of log and exp beyond :data:`~kl_reference.evaluation.condition.ELEMENTARY`.
     near_one
         Absolute error of log on [1/2, 2].
     steepness
@@ -44,7 +44,7 @@ class Excess:
     division: Array
 
     @classmethod
-    def apart(cls, relative: float, near_one: float, steepness: float, division: float) -> Excess:
+    def separate(cls, relative: float, near_one: float, steepness: float, division: float) -> FastMathError:
         """Return the four kept apart along a first axis: all that follows is linear in them."""
         return cls(*np.diag([relative, near_one, steepness, division])[..., np.newaxis, np.newaxis])
 
@@ -56,8 +56,11 @@ class Excess:
         and neither p nor q is, |log p| + |log q| ≥ 1.4.
         """
         both = p.ordinary & q.ordinary
-        log_p, log_q = (masked(both, np.abs(side.rough_log)) for side in (p, q))
-        weight, lever = masked(both, p.rough), 1.0 + masked(both, np.abs(p.rough_log - q.rough_log))
+        log_p, log_q = (masked(both, np.abs(side.approximate_log)) for side in (p, q))
+        weight, lever = (
+            masked(both, p.approximate),
+            1.0 + masked(both, np.abs(p.approximate_log - q.approximate_log)),
+        )
         sizes = log_p + log_q
         if q.space is Space.PROBABILITY:
             sizes = np.maximum(sizes, lever)
@@ -74,7 +77,7 @@ class Excess:
             error = error + self.relative * log_q
         error = weight * error
         if formula is Formula.GENERALISED:
-            error = error + q.rough * (self._pipeline(q) + self._exponential(q))
+            error = error + q.approximate * (self._pipeline(q) + self._exponential(q))
         return error + np.zeros((4, *weight.shape))
 
     def slope(
@@ -82,10 +85,10 @@ class Excess:
     ) -> Array:
         """Return the errors of slopes, and last what bounds the slopes themselves, (5, rows, classes).
 
-        As :func:`~kl_reference.condition.slope_scale`, for an upstream gradient of 1.
+        As :func:`~kl_reference.evaluation.condition.slope_scale`, for an upstream gradient of 1.
         """
-        log_p, log_q = (masked(each.ordinary, np.abs(each.rough_log)) for each in (p, q))
-        weight, model_weight = p.rough, q.rough
+        log_p, log_q = (masked(each.ordinary, np.abs(each.approximate_log)) for each in (p, q))
+        weight, model_weight = p.approximate, q.approximate
         if side is Side.TARGET:
             size = log_q if formula is Formula.CROSS_ENTROPY else log_p + log_q + 1.0
             error = self._logarithm(q) + (0.0 if formula is Formula.CROSS_ENTROPY else self._logarithm(p))
@@ -108,7 +111,7 @@ class Excess:
 
     def through_softmax(self, own: Distribution, by_log: Array) -> Array:
         """Return errors and sizes of G − softmax·ΣG, given those of G."""
-        total = own.rough * by_log.sum(-1, keepdims=True)
+        total = own.approximate * by_log.sum(-1, keepdims=True)
         total[:-1] += (self._weight(own) + self.division) * total[-1]
         return np.asarray(by_log + total)
 
@@ -127,20 +130,20 @@ class Excess:
 
     def _near_one(self, side: Distribution) -> Array:
         """Return the absolute error of the logarithms of probabilities near 1."""
-        near = side.ordinary & (np.abs(side.rough_log) <= NEAR) & (side.space is Space.PROBABILITY)
+        near = side.ordinary & (np.abs(side.approximate_log) <= NEAR) & (side.space is Space.PROBABILITY)
         return self.near_one * near
 
     def _exponential(self, side: Distribution) -> Array:
         """Return the relative error of the exponentials of logarithms, but for ``relative``."""
         if side.space is Space.PROBABILITY:
             return np.zeros((4, 1, 1))
-        return self.steepness * masked(side.ordinary, np.abs(side.rough_log))
+        return self.steepness * masked(side.ordinary, np.abs(side.approximate_log))
 
     def _logarithm(self, side: Distribution) -> Array:
         """Return the absolute error of log p, however it is come by."""
         if side.space is not Space.PROBABILITY:
             return self._pipeline(side)
-        own = self._near_one(side) + self.relative * masked(side.ordinary, np.abs(side.rough_log))
+        own = self._near_one(side) + self.relative * masked(side.ordinary, np.abs(side.approximate_log))
         return self._pipeline(side) + own
 
     def _weight(self, side: Distribution) -> Array:
@@ -150,53 +153,55 @@ class Excess:
         return self._pipeline(side) + self._exponential(side) + self.relative
 
 
-def of_answer(problem: Problem, excess: Excess) -> Array:
+def answer_error(problem: Problem, extra: FastMathError) -> Array:
     """Return what an answer may err more, in u: (4, *its shape), one entry for each error of ``excess``."""
     formula, reduction, shape, axis = problem.formula, problem.reduction, problem.shape, problem.class_axis
-    sheet = sheet_shape(shape, axis)
-    p, q = (sheet_of(problem, side, coarsely).broadcast(sheet) for side in (Side.TARGET, Side.MODEL))
+    matrix = matrix_shape(shape, axis)
+    p, q = (block_view(problem, side, sum_float64).broadcast(matrix) for side in (Side.TARGET, Side.MODEL))
 
     def make(rows: slice, columns: slice) -> Array:
-        return excess.term(formula, p.block(rows, columns), q.block(rows, columns))
+        return extra.term(formula, p.block(rows, columns), q.block(rows, columns))
 
-    errors = _filled(sheet, 4, make)
+    errors = _evaluate_blocks(matrix, 4, make)
     for each in summed_axes(reduction):
         errors = errors.sum(each - 2, keepdims=True)
     errors = errors / divisor(reduction, shape, axis)
     match reduction:
         case Reduction.TERMS:
-            return np.stack([restored(part, sheet, axis, shape) for part in errors])
+            return np.stack([restore_shape(part, matrix, axis, shape) for part in errors])
         case Reduction.ROWS:
-            return errors.reshape(4, *outer(shape, axis))
+            return errors.reshape(4, *outer_shape(shape, axis))
         case _:
             return errors.reshape(4)
 
 
-def of_gradient(problem: Problem, slope: Slope, excess: Excess) -> Array:
+def gradient_error(problem: Problem, slope: Slope, extra: FastMathError) -> Array:
     """Return what a gradient may err more, in u: (4, *its operand's shape)."""
     operand, axis = problem.side(slope.side), problem.class_axis
-    sheets = {side: sheet_of(problem, side, coarsely) for side in Side}
-    own = sheets[slope.side]
+    views = {side: block_view(problem, side, sum_float64) for side in Side}
+    own = views[slope.side]
     incoming = _incoming(problem, slope)
 
     def by(logarithmic: bool) -> Array:
-        return _slopes(problem, sheets, slope.side, logarithmic, incoming, excess)
+        return _slopes(problem, views, slope.side, logarithmic, incoming, extra)
 
     if own.normaliser is None:
         errors = by(operand.space is Space.LOG)
     elif operand.space is Space.LOGITS:
-        errors = excess.through_softmax(own.whole(), by(True))
+        errors = extra.through_softmax(own.whole(), by(True))
     else:
         sums = own.normaliser.origin * own.normaliser.total.high
         total = by(True).sum(-1, keepdims=True)
-        errors = excess.divided(by(False) + total) / sums.reshape(-1, 1)
-    return np.stack([restored(part, own.values.shape, axis, operand.values.shape) for part in errors[:-1]])
+        errors = extra.divided(by(False) + total) / sums.reshape(-1, 1)
+    return np.stack(
+        [restore_shape(part, own.values.shape, axis, operand.values.shape) for part in errors[:-1]]
+    )
 
 
-def _filled(sheet: tuple[int, ...], depth: int, make: Callable[[slice, slice], Array]) -> Array:
+def _evaluate_blocks(matrix: tuple[int, ...], depth: int, make: Callable[[slice, slice], Array]) -> Array:
     """Return (depth, rows, classes) of a sheet (*outer, classes), made block by block."""
-    whole = np.zeros((depth, math.prod(sheet[:-1]), sheet[-1]))
-    for rows, cuts in blocks(sheet):
+    whole = np.zeros((depth, math.prod(matrix[:-1]), matrix[-1]))
+    for rows, cuts in blocks(matrix):
         for columns in cuts:
             whole[:, rows, columns] = make(rows, columns)
     return whole
@@ -205,36 +210,40 @@ def _filled(sheet: tuple[int, ...], depth: int, make: Callable[[slice, slice], A
 def _incoming(problem: Problem, slope: Slope) -> Array:
     """Return |upstream gradient| ÷ the reduction's divisor, of every term: (*outer, classes)."""
     shape, axis = problem.shape, problem.class_axis
-    sheet = sheet_shape(shape, axis)
+    matrix = matrix_shape(shape, axis)
     given = np.abs(np.asarray(1.0 if slope.upstream is None else slope.upstream, dtype=np.float64))
     if problem.reduction is Reduction.TERMS:
         given = classes_last(np.broadcast_to(given, shape), axis)
     elif problem.reduction is Reduction.ROWS:
-        given = np.broadcast_to(given, outer(shape, axis)).reshape((*sheet[:-1], 1))
-    return np.broadcast_to(given / divisor(problem.reduction, shape, axis), sheet)
+        given = np.broadcast_to(given, outer_shape(shape, axis)).reshape((*matrix[:-1], 1))
+    return np.broadcast_to(given / divisor(problem.reduction, shape, axis), matrix)
 
 
 def _slopes(
     problem: Problem,
-    sheets: dict[Side, Sheet],
+    views: dict[Side, BlockView],
     side: Side,
     logarithmic: bool,
     incoming: Array,
-    excess: Excess,
+    extra: FastMathError,
 ) -> Array:
     """Return errors and sizes of slope × upstream, (5, rows, classes) of the operand, summed where it is broadcast."""
-    p, q = (sheets[each].broadcast(incoming.shape) for each in (Side.TARGET, Side.MODEL))
+    p, q = (views[each].broadcast(incoming.shape) for each in (Side.TARGET, Side.MODEL))
 
     def make(rows: slice, columns: slice) -> Array:
-        g, p_block, q_block = cut(incoming, rows, columns), p.block(rows, columns), q.block(rows, columns)
-        unit = excess.slope(problem.formula, side, logarithmic, p_block, q_block)
+        g, p_block, q_block = (
+            take_block(incoming, rows, columns),
+            p.block(rows, columns),
+            q.block(rows, columns),
+        )
+        unit = extra.slope(problem.formula, side, logarithmic, p_block, q_block)
         return np.where(g == 0.0, 0.0, g * unit)
 
-    slopes = _filled(incoming.shape, 5, make)
+    slopes = _evaluate_blocks(incoming.shape, 5, make)
     if divisor(problem.reduction, problem.shape, problem.class_axis) != 1:
-        slopes = excess.divided(slopes)
+        slopes = extra.divided(slopes)
     slopes = slopes.reshape(5, *incoming.shape)
-    own = sheets[side].values.shape
+    own = views[side].values.shape
     padded = (1,) * (incoming.ndim - len(own)) + own
     wide = tuple(
         at + 1 for at, (have, keep) in enumerate(zip(incoming.shape, padded, strict=True)) if keep < have

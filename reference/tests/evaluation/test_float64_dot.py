@@ -9,40 +9,27 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kl_audit import draw
-from kl_reference import Dtype, Enclosure, Formula, Operand, Problem, Reduction, Space, answer, coarse, swift
+from kl_audit import hard_inputs
+from kl_reference import Dtype, Formula, Operand, Problem, Reduction, Side, Space, answer
+from kl_reference.answer import block_view
+from kl_reference.evaluation.float64 import LIMITS, Limits, U
+from kl_reference.evaluation.float64_dot import applies
+from kl_reference.evaluation.reduction import matrix_shape
 
 NARROW = [Dtype.FLOAT32, Dtype.FLOAT16, Dtype.BFLOAT16]
 SUMS = [reduction for reduction in Reduction if reduction is not Reduction.TERMS]
 SPECIALS = [0.0, -0.0, -math.inf, math.inf, math.nan, -0.5, 800.0, -1e4, 1e-45]
 
 
-def never(*_: Any) -> bool:
-    """Suit nothing."""
-    return False
-
-
-@pytest.fixture
-def ways(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return what answers a problem swiftly in small chunks, in float64 term by term, and in double-double."""
-
-    def answers(problem: Problem) -> tuple[Enclosure, Enclosure, Enclosure]:
-        fine = answer(problem)
-        monkeypatch.setattr(coarse, "LARGE", -1)
-        monkeypatch.setattr(swift, "SHORT", 1)
-        monkeypatch.setattr(swift, "CHUNK", 16)
-        quick = answer(problem)
-        monkeypatch.setattr(swift, "suits", never)
-        rough = answer(problem)
-        monkeypatch.undo()
-        return quick, rough, fine
-
-    return answers
+DOTS = Limits(double_double=-1, dot_classes=1, dot_chunk=16)
+"""float64 for problems of every size, by dot products of small chunks where possible."""
+NO_DOTS = Limits(double_double=-1, dot_classes=None)
+"""float64 for problems of every size, term by term."""
 
 
 def operands(rng: np.random.Generator, family: str, target: Space, dtype: Dtype) -> tuple[Operand, Operand]:
     """Return P and log Q, where chance wills with the hardest of numbers, or zeros of P, strewn in."""
-    p, q = draw.operands(rng, family, (5, 70), target, Space.LOG)
+    p, q = hard_inputs.operands(rng, family, (5, 70), target, Space.LOG)
     for side in (p, q):
         strewn = rng.integers(3)
         for number in SPECIALS if strewn == 1 else []:
@@ -56,13 +43,13 @@ def operands(rng: np.random.Generator, family: str, target: Space, dtype: Dtype)
 
 @pytest.mark.parametrize("dtype", NARROW)
 @pytest.mark.parametrize("target", [Space.PROBABILITY, Space.LOG])
-@pytest.mark.parametrize("family", draw.FAMILIES)
-def test_all_ways_agree(ways: Any, family: str, target: Space, dtype: Dtype) -> None:
+@pytest.mark.parametrize("family", hard_inputs.FAMILIES)
+def test_all_ways_agree(family: str, target: Space, dtype: Dtype) -> None:
     """The same infinities and NaN, values within the radius, the same scales, and a small radius."""
     rng = np.random.default_rng(7)
     for reduction, _ in itertools.product(SUMS, range(3)):
         problem = Problem(*operands(rng, family, target, dtype), reduction=reduction)
-        quick, rough, fine = ways(problem)
+        quick, rough, fine = (answer(problem, limits=limits) for limits in (DOTS, NO_DOTS, LIMITS))
         # Where one way would overflow, another may be in double-double.
         ordinary = np.isfinite(fine.value) & (fine.scale.condition < 1e200)
         for other in (rough, fine):
@@ -78,21 +65,12 @@ def test_all_ways_agree(ways: Any, family: str, target: Space, dtype: Dtype) -> 
                 )
         assert quick.scale.count == fine.scale.count
         assert np.all(quick.radius[fine.radius == 0.0] == 0.0)
-        small = (20.0 + fine.scale.count) * coarse.U * fine.scale.condition + 1e-280
+        small = (20.0 + fine.scale.count) * U * fine.scale.condition + 1e-280
         assert np.all((quick.radius <= small)[ordinary])
 
 
-def test_only_the_commonest_sums_are_swift(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever else is asked takes the longer way; so does what is not in order in memory."""
-    asked: list[bool] = []
-    suits = swift.suits
-
-    def noted(*arguments: Any) -> bool:
-        asked.append(suits(*arguments))
-        return asked[-1]
-
-    monkeypatch.setattr(coarse, "LARGE", -1)
-    monkeypatch.setattr(swift, "suits", noted)
+def test_dot_products_serve_the_common_sums_only() -> None:
+    """Other formulas, spaces, reductions and layouts are evaluated term by term, with the same bits as before."""
     values = np.random.default_rng(8).uniform(0.1, 0.9, (40, 50)).astype(np.float32)
     p, log_q = Operand.of(values, Space.PROBABILITY), Operand.of(np.log(values), Space.LOG)
     across = Operand(np.asfortranarray(values), Space.PROBABILITY, Dtype.FLOAT32)
@@ -107,8 +85,14 @@ def test_only_the_commonest_sums_are_swift(monkeypatch: pytest.MonkeyPatch) -> N
         Problem(p, Operand.of(log_q.values[:1], Space.LOG), reduction=Reduction.SUM),
     ]
     for problem in common + others:
-        answer(problem)
-    assert asked == [True] * len(common) + [False] * len(others)
+        p_view, q_view = (
+            block_view(problem, side).broadcast(matrix_shape(problem.shape, problem.class_axis))
+            for side in Side
+        )
+        expected = problem in common
+        assert applies(problem, p_view, q_view) is expected
+        dots, terms = (answer(problem, limits=Limits(-1, classes)) for classes in (32, None))
+        assert (dots.radius.tobytes() != terms.radius.tobytes()) is expected
 
 
 @pytest.mark.parametrize(("function", "target"), [("log", Space.PROBABILITY), ("exp", Space.LOG)])
@@ -123,9 +107,8 @@ def test_poor_functions_are_noticed(monkeypatch: pytest.MonkeyPatch, function: s
     p = np.random.default_rng(9).uniform(0.1, 0.9, (50, 50)).astype(np.float32)
     log_q = Operand.of(np.log(p.T), Space.LOG)
     operand = Operand.of(p if target is Space.PROBABILITY else np.log(p), target)
-    problem = Problem(operand, log_q, reduction=Reduction.SUM)
-    monkeypatch.setattr(coarse, "LARGE", -1)
-    answer(problem)
+    problem, limits = Problem(operand, log_q, reduction=Reduction.SUM), Limits(double_double=-1)
+    answer(problem, limits=limits)
     monkeypatch.setattr(np, function, poor)
     with pytest.raises(ArithmeticError, match="4 ulp"):
-        answer(problem)
+        answer(problem, limits=limits)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kl_audit import draw
+from kl_audit import hard_inputs
 from kl_reference import (
     Dtype,
     Enclosure,
@@ -21,24 +21,18 @@ from kl_reference import (
     Reduction,
     Space,
     answer,
-    coarse,
     tolerance,
 )
+from kl_reference.evaluation.float64 import LIMITS, Limits, applies
 
+ALWAYS = Limits(double_double=-1)
+"""float64 for problems of every size."""
 PAIRS = list(itertools.product(Space, Space))
 
 
-@pytest.fixture
-def both(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return what answers a problem both ways, coarsely and finely."""
-
-    def answers(problem: Problem) -> tuple[Enclosure, Enclosure]:
-        monkeypatch.setattr(coarse, "LARGE", -1)
-        rough = answer(problem)
-        monkeypatch.undo()
-        return rough, answer(problem)
-
-    return answers
+def both(problem: Problem) -> tuple[Enclosure, Enclosure]:
+    """Return the answer in float64 and the answer in double-double."""
+    return answer(problem, limits=ALWAYS), answer(problem)
 
 
 def narrowed(
@@ -46,7 +40,7 @@ def narrowed(
 ) -> Any:
     """Return operands of a narrow dtype, a few of their numbers 0, infinite, negative or NaN."""
     family = str(rng.choice(["uniform", "ladder", "near", "float32", "next to one"]))
-    for operand in draw.operands(rng, family, shape, *spaces):
+    for operand in hard_inputs.operands(rng, family, shape, *spaces):
         values = operand.values.copy()
         odd = rng.integers(40, size=shape)
         for number, special in enumerate([0.0, -math.inf, math.inf, math.nan, -0.5]):
@@ -57,9 +51,7 @@ def narrowed(
 @pytest.mark.parametrize("dtype", [Dtype.FLOAT32, Dtype.FLOAT16, Dtype.BFLOAT16])
 @pytest.mark.parametrize("formula", Formula)
 @pytest.mark.parametrize("spaces", PAIRS, ids=str)
-def test_coarse_answer_is_enclosed(
-    both: Any, dtype: Dtype, formula: Formula, spaces: tuple[Space, Space]
-) -> None:
+def test_coarse_answer_is_enclosed(dtype: Dtype, formula: Formula, spaces: tuple[Space, Space]) -> None:
     """Where double-double is replaced by float64, the answer stays within its radius, special values included."""
     rng = np.random.default_rng(1)
     for reduction, normalise in itertools.product(Reduction, (False, True)):
@@ -76,7 +68,7 @@ def test_coarse_answer_is_enclosed(
 
 
 @pytest.mark.parametrize("spaces", PAIRS, ids=str)
-def test_coarse_radius_is_small(both: Any, spaces: tuple[Space, Space]) -> None:
+def test_coarse_radius_is_small(spaces: tuple[Space, Space]) -> None:
     """Against a float32 tolerance, the radius of a long float64 sum is nothing."""
     x, y = np.random.default_rng(2).normal(size=(2, 1, 100_000))
     positive = [np.exp(z) / np.exp(z).sum() for z in (x, y)]
@@ -90,7 +82,7 @@ def test_coarse_radius_is_small(both: Any, spaces: tuple[Space, Space]) -> None:
     assert fine.radius < rough.radius < 1e-4 * allowed
 
 
-def test_a_poor_logarithm_is_noticed(both: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_poor_logarithm_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """If NumPy's logarithm were worse than assumed, no coarse answer would be given."""
     log = np.log
 
@@ -100,13 +92,12 @@ def test_a_poor_logarithm_is_noticed(both: Any, monkeypatch: pytest.MonkeyPatch)
     p = np.random.default_rng(3).uniform(0.1, 0.9, (50, 50)).astype(np.float32)
     problem = Problem(Operand.of(p, Space.PROBABILITY), Operand.of(p.T.copy(), Space.PROBABILITY))
     both(problem)
-    monkeypatch.setattr(coarse, "LARGE", -1)
     monkeypatch.setattr(np, "log", poor)
     with pytest.raises(ArithmeticError, match="4 ulp"):
-        answer(problem)
+        answer(problem, limits=ALWAYS)
 
 
-def test_blocks_that_overflow_are_done_finely(both: Any) -> None:
+def test_blocks_that_overflow_are_done_finely() -> None:
     """A log-probability whose exponential overflows float64 does not spoil the answer."""
     p = np.array([[800.0, -1.0, -2.0]], dtype=np.float32)
     q = np.array([[800.0, -2.0, -1.0]], dtype=np.float32)
@@ -116,7 +107,7 @@ def test_blocks_that_overflow_are_done_finely(both: Any) -> None:
     assert rough.value[0, 0] == 0.0
 
 
-def test_what_underflows_is_allowed_for(both: Any) -> None:
+def test_what_underflows_is_allowed_for() -> None:
     """A probability far below float64's range is 0 within a radius, not exactly 0."""
     p = Operand.of(np.array([[-np.inf, -1.0]]), Space.LOG, Dtype.FLOAT32)
     q = Operand.of(np.array([[-1e4, -1.0]]), Space.LOG, Dtype.FLOAT32)
@@ -131,16 +122,16 @@ def test_only_large_problems_of_narrow_dtypes_are_coarse() -> None:
         values = np.broadcast_to(np.ones(1, dtype=dtype.carrier), (rows, 1000))
         return Problem(Operand(values, Space.PROBABILITY, dtype), Operand(values, Space.PROBABILITY, dtype))
 
-    assert coarse.suits(of(2001, Dtype.FLOAT32))
-    assert not coarse.suits(of(2000, Dtype.FLOAT32))
-    assert not coarse.suits(of(2001, Dtype.FLOAT64))
+    assert applies(of(2001, Dtype.FLOAT32))
+    assert not applies(of(2000, Dtype.FLOAT32))
+    assert not applies(of(2001, Dtype.FLOAT64))
 
 
-def extra_memory(problem: Problem) -> int:
+def extra_memory(problem: Problem, limits: Limits = LIMITS) -> int:
     """Return how many bytes more are in use at a time while a problem is answered and its tolerance told."""
     tracemalloc.start()
     try:
-        tolerance(problem, answer(problem), Profile.of(Dtype.FLOAT32))
+        tolerance(problem, answer(problem, limits=limits), Profile.of(Dtype.FLOAT32))
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -169,11 +160,8 @@ def test_memory_is_bounded_by_the_block(contiguous: bool) -> None:
         ((Space.LOGITS, Space.LOGITS), {"formula": Formula.GENERALISED}),
     ],
 )
-def test_memory_does_not_grow_with_the_rows(
-    monkeypatch: pytest.MonkeyPatch, spaces: tuple[Space, Space], rest: dict[str, Any]
-) -> None:
+def test_memory_does_not_grow_with_the_rows(spaces: tuple[Space, Space], rest: dict[str, Any]) -> None:
     """Eight rows more of 131,072 classes, 8 MiB in float32, add at most a sixteenth of it to what judging needs."""
-    monkeypatch.setattr(coarse, "LARGE", -1)
 
     def extra(rows: int) -> int:
         p, q = np.random.default_rng(6).uniform(0.05, 1.0, (2, rows, 131_072)).astype(np.float32)
@@ -181,6 +169,6 @@ def test_memory_does_not_grow_with_the_rows(
             Operand(p, spaces[0], Dtype.FLOAT32),
             Operand(np.log(q) if spaces[1] is not Space.PROBABILITY else q, spaces[1], Dtype.FLOAT32),
         )
-        return extra_memory(Problem(*operands, reduction=Reduction.ROWS, **rest))
+        return extra_memory(Problem(*operands, reduction=Reduction.ROWS, **rest), ALWAYS)
 
     assert extra(12) - extra(4) < 2**19

@@ -15,7 +15,7 @@ PLAIN, GENERALISED, CROSS_ENTROPY = Formula.PLAIN, Formula.GENERALISED, Formula.
 GIVEN = (Space.PROBABILITY, Space.LOG)
 
 
-def ask(
+def evaluate(
     p: Any,
     q: Any,
     formula: Formula = PLAIN,
@@ -66,7 +66,7 @@ def test_corner(corner: tuple[float, ...], spaces: tuple[Space, Space]) -> None:
     """Where p or q is 0, infinite, negative or NaN the term is what the extended reals say, exactly."""
     p, q, *expected = corner
     for formula, value in zip((PLAIN, GENERALISED, CROSS_ENTROPY), expected, strict=True):
-        result = ask(p, q, formula, spaces)
+        result = evaluate(p, q, formula, spaces)
         np.testing.assert_equal(result.value, value)
         # exp(log 0.5) is not 0.5, and the remainder of it is in the tail.
         assert abs(result.tail) <= 2.0**-53
@@ -88,7 +88,7 @@ def test_quotient_beyond_the_range_is_harmless() -> None:
     """p/q may overflow or vanish; p·log(p/q) stays what it is."""
     p, q = np.array([1e300, 1e-300, 5e-324, 1.0]), np.array([1e-300, 1e300, 1e300, 5e-324])
     expected = p * (np.log(p) - np.log(q))
-    np.testing.assert_allclose(ask(p, q).value, expected, rtol=1e-12)
+    np.testing.assert_allclose(evaluate(p, q).value, expected, rtol=1e-12)
 
 
 def test_partial_sums_beyond_the_range_are_harmless() -> None:
@@ -159,7 +159,7 @@ def test_lost_rows_are_nan() -> None:
     )
     np.testing.assert_array_equal(np.isnan(answer(logits).value), [True, True, False])
     p = np.array([[0.0, 0.0], [INF, 1.0], [-1.0, 2.0], [2.0, 6.0]])
-    rows = ask(p, np.ones((4, 2)), normalise=True, reduction=Reduction.ROWS)
+    rows = evaluate(p, np.ones((4, 2)), normalise=True, reduction=Reduction.ROWS)
     np.testing.assert_array_equal(np.isnan(rows.value), [True, True, True, False])
     assert rows.value[3] == pytest.approx(0.25 * math.log(0.25) + 0.75 * math.log(0.75) + math.log(2.0))
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from kl_cases.corners import CORNERS
 from kl_cases.distributions import FAMILIES
-from kl_cases.problems import ODD, PALETTE, Profile, Recipe, build, grid, recipes
+from kl_cases.recipes import ODD, PALETTE, Recipe, TestProfile, build, grid, recipes
 from kl_reference.convention import Space
 from kl_reference.dtype import Dtype
 
@@ -134,31 +134,31 @@ def test_a_corner_in_a_scalar() -> None:
 def test_the_grid_is_the_same_list_every_time() -> None:
     """Two runs answer the same questions, each asked once."""
     listed = grid(FAMILIES, Dtype.FLOAT16, "quick")
-    assert listed == grid(list(FAMILIES), Dtype.FLOAT16, Profile.QUICK)
-    assert len(listed) == len(set(listed)) == len(FAMILIES) * len(PALETTE[Profile.QUICK])
+    assert listed == grid(list(FAMILIES), Dtype.FLOAT16, TestProfile.QUICK)
+    assert len(listed) == len(set(listed)) == len(FAMILIES) * len(PALETTE[TestProfile.QUICK])
     assert len({build(recipe).id for recipe in listed}) == len(listed)
 
 
 def test_the_grid_leaves_out_what_cannot_be() -> None:
     """A family that needs two classes is not asked with one."""
-    shapes = {recipe.shape for recipe in grid(["asymmetric"], Dtype.FLOAT32, Profile.THOROUGH)}
+    shapes = {recipe.shape for recipe in grid(["asymmetric"], Dtype.FLOAT32, TestProfile.THOROUGH)}
     assert (1, 1) not in shapes
     assert (1, 131072) in shapes
 
 
 def test_profiles_grow() -> None:
     """Each profile asks what the smaller one asks, and more; the largest reaches a vocabulary."""
-    quick, standard, thorough = (set(PALETTE[profile]) for profile in Profile)
+    quick, standard, thorough = (set(PALETTE[profile]) for profile in TestProfile)
     assert quick < standard < thorough
-    assert set(ODD[Profile.STANDARD]) < set(ODD[Profile.THOROUGH])
+    assert set(ODD[TestProfile.STANDARD]) < set(ODD[TestProfile.THOROUGH])
     assert max(shape[-1] for shape in thorough) == 131072
 
 
 def test_an_unknown_family_or_profile_is_refused() -> None:
     """The message lists what is known."""
     with pytest.raises(ValueError, match="unknown family 'x'; known: dirichlet-flat"):
-        grid(["x"], Dtype.FLOAT32, Profile.QUICK)
-    with pytest.raises(ValueError, match="'huge' is not a valid Profile"):
+        grid(["x"], Dtype.FLOAT32, TestProfile.QUICK)
+    with pytest.raises(ValueError, match="'huge' is not a valid TestProfile"):
         grid(["ladder"], Dtype.FLOAT32, "huge")
 
 
@@ -215,7 +215,7 @@ def test_the_search_shrinks_to_the_simplest() -> None:
 
 def test_odd_shapes_can_be_built() -> None:
     """Sizes beside powers of two, down to one class and up to 65,537 rows or classes."""
-    assert {size for shape in ODD[Profile.STANDARD] for size in shape} >= {
+    assert {size for shape in ODD[TestProfile.STANDARD] for size in shape} >= {
         1,
         2,
         31,
@@ -228,5 +228,5 @@ def test_odd_shapes_can_be_built() -> None:
         65535,
         65537,
     }
-    for shape in {*ODD[Profile.QUICK], *ODD[Profile.STANDARD], *ODD[Profile.THOROUGH]}:
+    for shape in {*ODD[TestProfile.QUICK], *ODD[TestProfile.STANDARD], *ODD[TestProfile.THOROUGH]}:
         assert build(Recipe("uniform", shape, Dtype.FLOAT32, 0)).shape == shape

@@ -6,19 +6,19 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from kl_reference.bounds.scaled import Scaled
 from kl_reference.convention import Side
 from kl_reference.enclosure import Scale
+from kl_reference.evaluation.blocks import BLOCK, BlockView
+from kl_reference.evaluation.reduction import Terms, matrix_shape
 from kl_reference.problem import Problem
-from kl_reference.reduction import Terms, sheet_shape
-from kl_reference.scaled import Scaled
-from kl_reference.sheet import BLOCK, Sheet
 
 Slopes = tuple[Scaled, Scale]
 """The slope of every term, and the scales of its error."""
 
 
 @dataclass(slots=True)
-class Working:
+class Intermediates:
     """Sheets, terms and slopes of a problem that fits in one block; of a larger one nothing is kept.
 
     It serves problems that differ in their reduction and layout alone, as often as they are asked, and changes no bit
@@ -26,26 +26,26 @@ class Working:
     """
 
     problem: Problem
-    _sheets: dict[Side, Sheet] = field(default_factory=dict[Side, Sheet])
+    _views: dict[Side, BlockView] = field(default_factory=dict[Side, BlockView])
     _terms: list[Terms] = field(default_factory=list[Terms])
     _slopes: dict[tuple[Side, bool], Slopes] = field(default_factory=dict[tuple[Side, bool], Slopes])
 
     @property
-    def single(self) -> bool:
+    def fits_one_block(self) -> bool:
         """Whether all terms are worked on at once."""
-        return 0 < math.prod(sheet_shape(self.problem.shape, self.problem.class_axis)) <= BLOCK
+        return 0 < math.prod(matrix_shape(self.problem.shape, self.problem.class_axis)) <= BLOCK
 
-    def sheet(self, side: Side, make: Callable[[], Sheet]) -> Sheet:
+    def view(self, side: Side, make: Callable[[], BlockView]) -> BlockView:
         """Return an operand as a sheet."""
-        if not self.single:
+        if not self.fits_one_block:
             return make()
-        if side not in self._sheets:
-            self._sheets[side] = make()
-        return self._sheets[side]
+        if side not in self._views:
+            self._views[side] = make()
+        return self._views[side]
 
     def terms(self, make: Callable[[], Terms]) -> Terms:
         """Return a block of terms, not summed."""
-        if not self.single:
+        if not self.fits_one_block:
             return make()
         if not self._terms:
             self._terms.append(make())
@@ -53,7 +53,7 @@ class Working:
 
     def slopes(self, side: Side, logarithmic: bool, make: Callable[[], Slopes]) -> Slopes:
         """Return a block of slopes by one side, or by its logarithm, before anything arrives from above."""
-        if not self.single:
+        if not self.fits_one_block:
             return make()
         key = side, logarithmic
         if key not in self._slopes:

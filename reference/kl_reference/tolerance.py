@@ -9,11 +9,11 @@ from typing import Final, assert_never
 
 import numpy as np
 
-from kl_reference import fast
-from kl_reference.condition import ELEMENTARY, blocked
+from kl_reference import fast_math
 from kl_reference.convention import Reduction
 from kl_reference.dtype import Dtype
 from kl_reference.enclosure import Array, Enclosure
+from kl_reference.evaluation.condition import ELEMENTARY, summation_growth
 from kl_reference.problem import Problem
 
 Mask = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
@@ -34,7 +34,7 @@ class Summation(Enum):
         careless = max(count - 1.0, 0.0)
         match self:
             case Summation.BLOCKED:
-                return blocked(count)
+                return summation_growth(count)
             case Summation.PAIRWISE:
                 return min(careless, 2.0 * math.log2(max(count, 1)))
             case Summation.ANY:
@@ -154,7 +154,7 @@ class Tolerance:
         unit, total = float(self.unit[index]), float(self.total[index])
         amounts = [(float(item.amount[index]), item) for item in self.allowances]
         lines = [
-            f"{_short(amount / unit)} {item.name}: {item.sentence}"
+            f"{_format_count(amount / unit)} {item.name}: {item.sentence}"
             for amount, item in amounts
             if amount > 0.0 and amount >= 1e-3 * total
         ]
@@ -167,7 +167,7 @@ def tolerance(problem: Problem, enclosure: Enclosure, profile: Profile) -> Toler
     (a + 2)·u·S + u·(pipeline) + h(n)·u_acc·T + u_out·|v| + underflow + radius, with S, T, n and the rest from
     ``enclosure.scale``; it is 0 wherever the answer is infinite or NaN. For a gradient pass the enclosure of
     the gradient. Source: NUMERICS 2.2. Profiles whose log and exp are worse than the scales assume have up to
-    three items more, from :mod:`~kl_reference.fast`.
+    three items more, from :mod:`~kl_reference.fast_math`.
     """
     with np.errstate(all="ignore"):
         return _tolerance(problem, enclosure, profile)
@@ -191,7 +191,7 @@ def _tolerance(problem: Problem, enclosure: Enclosure, profile: Profile) -> Tole
             (a + 2.0) * compute.roundoff * scale.condition,
             f"log and exp to {a:g} u, and two roundings more",
         ),
-        *_careless(problem, enclosure, profile),
+        *_fast_math_allowances(problem, enclosure, profile),
         Allowance("pipeline", compute.roundoff * scale.fixed, "what softmax, normalisation or gradient adds"),
         Allowance(
             "summation",
@@ -209,14 +209,18 @@ def _tolerance(problem: Problem, enclosure: Enclosure, profile: Profile) -> Tole
     return Tolerance(allowances, unit, sentence)
 
 
-def _careless(problem: Problem, enclosure: Enclosure, profile: Profile) -> tuple[Allowance, ...]:
+def _fast_math_allowances(problem: Problem, enclosure: Enclosure, profile: Profile) -> tuple[Allowance, ...]:
     """Return what is allowed for log, exp and division that are worse than the scales assume; mostly nothing."""
     relative = max(profile.elementary - ELEMENTARY, 0.0)
     sizes = relative, profile.near_one, profile.steepness, profile.division - 1.0
     if not any(sizes):
         return ()
-    excess, slope = fast.Excess.apart(*sizes), enclosure.slope
-    errors = fast.of_answer(problem, excess) if slope is None else fast.of_gradient(problem, slope, excess)
+    extra, slope = fast_math.FastMathError.separate(*sizes), enclosure.slope
+    errors = (
+        fast_math.answer_error(problem, extra)
+        if slope is None
+        else fast_math.gradient_error(problem, slope, extra)
+    )
     if errors.shape[1:] != enclosure.value.shape:  # a second derivative, of which nothing is known here
         return ()
     names = (
@@ -227,7 +231,7 @@ def _careless(problem: Problem, enclosure: Enclosure, profile: Profile) -> tuple
     )
     errs = _may_err(enclosure)
     return tuple(
-        Allowance(name, np.where(errs, profile.compute.roundoff * _unless_nan(error), 0.0), sentence)
+        Allowance(name, np.where(errs, profile.compute.roundoff * _nan_to_inf(error), 0.0), sentence)
         for size, error, (name, sentence) in zip(sizes, errors, names, strict=True)
         if size > 0.0
     )
@@ -275,7 +279,7 @@ def _may_err(enclosure: Enclosure) -> Mask:
     return np.asarray(enclosure.scale.gradual + enclosure.scale.flushed > 0.0)
 
 
-def _unless_nan(error: Array) -> Array:
+def _nan_to_inf(error: Array) -> Array:
     """Return an error, infinite where it is the product of 0 and an infinity."""
     return np.where(np.isnan(error), np.inf, error)
 
@@ -286,6 +290,6 @@ def _underflow_sentence(profile: Profile) -> str:
     return f"products below {profile.compute.least_normal:.3g} lose digits"
 
 
-def _short(count: float) -> str:
+def _format_count(count: float) -> str:
     """Return a count with one decimal, or with an exponent where that would hide it."""
     return f"{count:.1f}" if 0.05 <= count < 1e6 else f"{count:.1e}"

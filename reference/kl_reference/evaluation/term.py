@@ -7,11 +7,11 @@ from typing import assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from kl_reference import ball
-from kl_reference.ball import minus, plus
+from kl_reference.bounds import ball
+from kl_reference.bounds.ball import minus, plus
+from kl_reference.bounds.scaled import UNSCALED, Scaled
 from kl_reference.convention import Formula, Side
-from kl_reference.distribution import Distribution
-from kl_reference.scaled import UNSCALED, Scaled
+from kl_reference.evaluation.distribution import Distribution
 
 
 def term(formula: Formula, p: Distribution, q: Distribution) -> Scaled:
@@ -54,8 +54,8 @@ def log_ratio(p: Distribution, q: Distribution) -> Scaled:
         return Scaled.of(ball.log_quotient(p.exact, q.exact), plus(p.extended, minus(q.extended)))
     log_p, log_q = p.log(), q.log()
     difference = log_p - log_q
-    if difference.moderate:
-        return Scaled.beside(difference, UNSCALED, plus(p.extended, minus(q.extended)))
+    if difference.is_below_huge:
+        return Scaled.with_special(difference, UNSCALED, plus(p.extended, minus(q.extended)))
     return Scaled.of(log_p, p.extended) + -Scaled.of(log_q, q.extended)
 
 

@@ -11,15 +11,15 @@ from typing import Final, assert_never
 import numpy as np
 
 from kl_reference.convention import Formula, Side, Space
-from kl_reference.distribution import Distribution, masked
 from kl_reference.dtype import Dtype
 from kl_reference.enclosure import Array, Scale
+from kl_reference.evaluation.distribution import Distribution, masked
 
 ELEMENTARY: Final = 4.0
 """Relative error of log and exp, in u, that the scales of pipelines and gradients are built with."""
 
 
-def blocked(count: int) -> float:
+def summation_growth(count: int) -> float:
     """Return h(n) = min(n − 1, 2√n), the growth of rounding in a sum of n terms.
 
     It is the bound of any sum in √n blocks, and the two-sigma estimate of a sequential one.
@@ -30,8 +30,8 @@ def blocked(count: int) -> float:
 def term_scale(formula: Formula, p: Distribution, q: Distribution, magnitude: Array, dtype: Dtype) -> Scale:
     """Return the scales of a block of terms whose absolute values are ``magnitude``."""
     both = p.ordinary & q.ordinary
-    log_p, log_q = (masked(both, side.rough_log) for side in (p, q))
-    weight, model_size = masked(both, p.rough), np.abs(log_q)
+    log_p, log_q = (masked(both, side.approximate_log) for side in (p, q))
+    weight, model_size = masked(both, p.approximate), np.abs(log_q)
     ratio, sizes = np.abs(log_p - log_q), np.abs(log_p) + model_size
     if q.space is Space.PROBABILITY:
         # Both ways are open, log(p/q) and log p − log q: whichever errs more.
@@ -42,7 +42,7 @@ def term_scale(formula: Formula, p: Distribution, q: Distribution, magnitude: Ar
         case Formula.CROSS_ENTROPY:
             condition = weight * model_size
         case Formula.GENERALISED:
-            condition = weight * (sizes + 1.0) + q.rough
+            condition = weight * (sizes + 1.0) + q.approximate
         case _:
             assert_never(formula)
     fixed = np.zeros(weight.shape)
@@ -50,7 +50,7 @@ def term_scale(formula: Formula, p: Distribution, q: Distribution, magnitude: Ar
         target, model = log_error(p), log_error(q)
         fixed = weight * ((model_size if formula is Formula.CROSS_ENTROPY else ratio + 1.0) * target + model)
         if formula is Formula.GENERALISED:
-            fixed = fixed + q.rough * model
+            fixed = fixed + q.approximate * model
     if p.space is not Space.PROBABILITY and q.space is Space.PROBABILITY:
         # Both err, the exponential that p is and the logarithm of q; the condition counts one of them.
         fixed = fixed + weight * ELEMENTARY * model_size
@@ -107,8 +107,8 @@ def slope_scale(
     (a + 4)·p times the same by log p, and what p and q bring with them from exp or from a pipeline.
     ``magnitude`` bounds the slope; it may be somewhat larger where the slope is a difference.
     """
-    log_p, log_q = (masked(d.ordinary, np.abs(d.rough_log)) for d in (p, q))
-    weight, model_weight = p.rough, q.rough
+    log_p, log_q = (masked(d.ordinary, np.abs(d.approximate_log)) for d in (p, q))
+    weight, model_weight = p.approximate, q.approximate
     sizes = log_q if formula is Formula.CROSS_ENTROPY else log_p + log_q + 1.0
     pipeline = log_error(p) + log_error(q)
     # What an underflow of p is multiplied by.
@@ -148,11 +148,11 @@ def log_error(side: Distribution) -> Array:
     if side.normaliser is None:
         return np.full((), 0.0 if side.mixture is None else 3.0)
     if side.space is Space.PROBABILITY:
-        return np.full((), blocked(side.normaliser.classes) + 2.0)
-    log_p = masked(side.ordinary, np.abs(side.rough_log))
+        return np.full((), summation_growth(side.normaliser.classes) + 2.0)
+    log_p = masked(side.ordinary, np.abs(side.approximate_log))
     return 2.0 * log_p + softmax_error(side.normaliser.classes)
 
 
 def softmax_error(classes: int) -> float:
     """Return the part of the error of log-softmax, in u, that is the same for every class."""
-    return (ELEMENTARY + 1.0) * math.log(max(classes, 1)) + ELEMENTARY + blocked(classes)
+    return (ELEMENTARY + 1.0) * math.log(max(classes, 1)) + ELEMENTARY + summation_growth(classes)
