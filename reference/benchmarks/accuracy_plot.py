@@ -1,7 +1,7 @@
-"""Draws reference/accuracy.svg: error against condition number, naively, with SciPy, and here.
+"""Draws reference/accuracy.svg: error against condition number of NumPy, SciPy and the reference.
 
-Run ``python reference/benchmarks/accuracy_plot.py`` (needs SciPy and mpmath). The terms are p·(log p − log q) for P given
-as probabilities and Q as log-probabilities, nearer and nearer to P; the truth is taken from mpmath.
+Run ``python reference/benchmarks/accuracy_plot.py`` (needs SciPy and mpmath). The terms are p·(log p − log q) for P
+given as probabilities and Q as log-probabilities, at decreasing distances from P; mpmath computes the exact values.
 """
 
 from __future__ import annotations
@@ -48,18 +48,18 @@ def measured() -> tuple[Array, list[Array]]:
 
 
 def across(condition: Array) -> Array:
-    """Return the horizontal place of condition numbers."""
+    """Return the horizontal coordinate of condition numbers."""
     return LEFT + WIDTH * (np.log10(condition) - DECADES_X[0]) / (DECADES_X[1] - DECADES_X[0])
 
 
 def down(error: Array) -> Array:
-    """Return the vertical place of relative errors; what is smaller than the picture lies on its floor."""
+    """Return the vertical coordinate of relative errors; errors below the range are drawn at the bottom."""
     decade = np.clip(np.log10(np.maximum(error, 1e-300)), *DECADES_Y)
     return TOP + HEIGHT * (DECADES_Y[1] - decade) / (DECADES_Y[1] - DECADES_Y[0])
 
 
 def grid() -> list[str]:
-    """Return the axes, a line every four decades."""
+    """Return the axes, with a line every four decades."""
     lines = [f'<rect x="{LEFT}" y="{TOP}" width="{WIDTH}" height="{HEIGHT}" fill="#fff" stroke="#888"/>']
     for decade in range(DECADES_X[0], DECADES_X[1] + 1, 4):
         x = across(np.array(10.0**decade))
@@ -75,7 +75,7 @@ def grid() -> list[str]:
 
 
 def drawing() -> str:
-    """Return the picture."""
+    """Return the plot as SVG."""
     condition, errors = measured()
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {LEFT + WIDTH + 22} {TOP + HEIGHT + 150}" '
@@ -89,8 +89,8 @@ def drawing() -> str:
     ]
     x = across(condition)
     for row, ((name, (colour, mark)), error) in enumerate(zip(METHODS.items(), errors, strict=True)):
-        places = zip(x, down(error), strict=True)
-        marks = "".join(f'<path d="{mark}" transform="translate({a:.1f},{b:.1f})"/>' for a, b in places)
+        points = zip(x, down(error), strict=True)
+        marks = "".join(f'<path d="{mark}" transform="translate({a:.1f},{b:.1f})"/>' for a, b in points)
         style = f'fill="none" stroke="{colour}" stroke-width="1.3"'
         parts.append(f'<g {style} stroke-opacity="0.75">{marks}</g>')
         y = TOP + HEIGHT + 66 + 20 * row

@@ -1,4 +1,4 @@
-"""Every function of the reference held against its own claim."""
+"""Audits: every function of the reference is compared with its documented bound."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ from kl_reference.bounds.ball import Ball
 from kl_reference.evaluation.blocks import BLOCK
 
 Audit = Callable[[np.random.Generator, int], float]
-"""Returns the largest error ÷ bound in about as many problems as asked for."""
+"""Returns the largest error ÷ bound over about the requested number of problems."""
 
 SPACES = tuple(itertools.product(Space, Space))
 ROWS = 5
 CLASSES = 3
-# One class less than so many blocks: no level of a tree of sums comes out even. In a narrow dtype the last is too
-# large for double-double.
+# One class less than a number of blocks: every level of the summation tree has an odd length. In a narrow dtype the
+# last length is too large for double-double.
 LONG = (12 * BLOCK - 1, 122 * BLOCK - 1, 257 * BLOCK - 1)
 DIFFERENT = 60
 
 
 def _pairs(rng: np.random.Generator, count: int) -> tuple[Array, Array]:
-    """Return as many pairs of positive numbers, of all families."""
+    """Return about this number of pairs of positive numbers, from all families."""
     share = (-(-count // len(hard_inputs.FAMILIES)),)
     parts = [family(rng, share) for family in hard_inputs.FAMILIES.values()]
     return np.concatenate([p for p, _ in parts]), np.concatenate([q for _, q in parts])
 
 
 def _balls(rng: np.random.Generator, count: int) -> Ball:
-    """Return numbers of either sign and of moderate size, with both parts full of digits."""
+    """Return numbers of either sign and of moderate size, with all digits of both parts in use."""
     high = rng.normal(size=count) * np.exp2(rng.integers(-20, 20, count).astype(np.float64))
     return Ball.exact(high, high * rng.uniform(-0.5, 0.5, count) * 2.0**-53)
 
@@ -118,7 +118,7 @@ def _arithmetic(rng: np.random.Generator, count: int) -> float:
 
 
 def _single_numbers(rng: np.random.Generator, count: int) -> float:
-    """Arithmetic of numbers of two parts with numbers of one, which have ways of their own."""
+    """Arithmetic between double-double and single float64 numbers, which has separate code paths."""
     a, b, c = _balls(rng, count), Ball.exact(rng.normal(size=count)), Ball.exact(rng.normal(size=count))
     near = Ball.exact(-a.high)
     x, y, z = _centre(a), oracle.exact(b.high), oracle.exact(c.high)
@@ -147,7 +147,7 @@ def _sum(rng: np.random.Generator, count: int) -> float:
 
 
 def _problems(rng: np.random.Generator, count: int, reduction: Reduction) -> float:
-    """Problems of five rows of three classes, of every formula, in all spaces, of all families."""
+    """Problems of a few rows of three classes, of every formula, in all spaces, of all families."""
     worst = 0.0
     families, formulas = list(hard_inputs.FAMILIES), list(Formula)
     rows = ROWS if reduction in (Reduction.TERMS, Reduction.ROWS) else 2
@@ -167,7 +167,7 @@ def _reducing(reduction: Reduction) -> Audit:
 
 
 def _long_rows(rng: np.random.Generator, count: int) -> float:
-    """Rows of up to two million classes, of which few differ, so that 70 digits remain affordable."""
+    """Rows of up to two million classes with few different values, so that 70 digits are within the effort."""
     worst = 0.0
     for index in range(2 + count // 2000):
         length = LONG[index % len(LONG)]
@@ -175,7 +175,7 @@ def _long_rows(rng: np.random.Generator, count: int) -> float:
         formula = list(Formula)[int(rng.integers(len(Formula)))]
         dtype, families = Dtype.FLOAT64, list(hard_inputs.FAMILIES)
         if length == max(LONG):
-            # The others leave the range of a narrow dtype.
+            # The other families exceed the range of a narrow dtype.
             dtype, families = Dtype.FLOAT32, ["uniform", "near", "next to one", "float32"]
         pair = hard_inputs.operands(rng, families[index % len(families)], (1, DIFFERENT), target, model)
         few = [Operand.of(side.values, side.space, dtype) for side in pair]
@@ -241,20 +241,20 @@ def _smoothed(rng: np.random.Generator, count: int) -> float:
             "neighbours",
             "near",
             "float32",
-        ):  # the others leave the range of a difference
+        ):  # differences of the other families overflow
             upstream = rng.normal(size=exact.value.shape)
             worst = max(worst, *(_entry(rng, problem, side, upstream) for side in Side))
     return worst
 
 
 def _entry(rng: np.random.Generator, problem: Problem, side: Side, upstream: Array) -> float:
-    """Return error ÷ bound at one entry of a gradient where the operand is a positive probability."""
+    """Return error ÷ bound at one entry of a gradient with respect to a positive finite value."""
     values = problem.side(side).values
     place = tuple(int(rng.integers(length)) for length in values.shape)
     if values[place] == 0.0 or not np.isfinite(values[place]):
         return 0.0
     result = gradient(problem, side, upstream)
-    # The difference itself is good to 40 digits of what it is made of.
+    # The difference itself is accurate to 40 digits of its operands.
     radius = result.radius[place] + 1e-40 * result.scale.magnitude[place]
     value, tail = np.asarray(result.value[place]), np.asarray(result.tail[place])
     entry = Enclosure(value, tail, np.asarray(radius), result.scale)

@@ -1,4 +1,4 @@
-"""Numbers that are hard for logarithms, exponentials and sums."""
+"""Inputs that are hard for logarithms, exponentials and sums."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from kl_reference import Operand, Space
 
 Array = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, tuple[int, ...]], tuple[Array, Array]]
-"""A family: positive numbers p and q of a shape."""
+"""A family: draws positive numbers p and q of a shape."""
 
 _LARGEST = 0x7FEFFFFFFFFFFFFF
 
 
 def bits(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    """Return positive finite numbers, every bit pattern alike."""
+    """Return positive finite numbers with uniformly distributed bit patterns."""
     return rng.integers(1, _LARGEST, shape, endpoint=True).view(np.float64)
 
 
@@ -28,7 +28,7 @@ def subnormals(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
 
 
 def stepped(rng: np.random.Generator, values: Array, width: int) -> Array:
-    """Return numbers up to ``width`` representable numbers away."""
+    """Return numbers at most ``width`` representable numbers away."""
     moved = values.view(np.int64) + rng.integers(-width, width, values.shape, endpoint=True)
     return np.asarray(np.clip(moved, 1, _LARGEST).view(np.float64))
 
@@ -65,7 +65,7 @@ def _next_to_one(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Arra
 
 
 def _edges(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, Array]:
-    """Quotients where one cell of the table of logarithms meets the next, or where they are halved."""
+    """Quotients at the boundary between two cells of the logarithm table, or at the boundary where they are halved."""
     cell = (rng.integers(90, 183, shape) + 0.5) / 128.0
     edge = np.where(rng.integers(8, size=shape) == 0, np.sqrt(0.5), cell)
     q = np.exp2(rng.integers(-300, 300, shape).astype(np.float64))
@@ -78,7 +78,7 @@ def _float32(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, A
 
 
 def _apart(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, Array]:
-    """Quotients that overflow, or vanish."""
+    """Quotients that overflow or underflow."""
     exponent = rng.uniform(500.0, 1020.0, (2, *shape)) * rng.choice([-1.0, 1.0], shape)
     return np.exp2(exponent[0]), np.exp2(-exponent[1])
 
@@ -100,7 +100,7 @@ FAMILIES: dict[str, Draw] = {
 def operands(
     rng: np.random.Generator, family: str, shape: tuple[int, ...], target: Space, model: Space
 ) -> tuple[Operand, Operand]:
-    """Return P and Q of a family in their spaces; here and there, in both, a class is masked."""
+    """Return P and Q of a family in their spaces; in some problems a few classes of P have probability 0."""
     p, q = FAMILIES[family](rng, shape)
     masked = np.zeros(shape, dtype=np.bool_)
     if shape[-1] > 1 and rng.integers(3) == 0:
@@ -118,6 +118,6 @@ def _in_space(rng: np.random.Generator, values: Array, space: Space) -> NDArray[
         logs = np.log(values)
     if space is Space.LOG:
         return logs
-    # The same row in another place, and now and then so far out that the logits lose most of their digits.
+    # Shift each row of logits, sometimes so far that the logits lose most of their digits.
     moved = rng.choice([0.0, 1.0, 1e3, 1e8]) * rng.normal(size=(*values.shape[:-1], 1))
     return np.asarray(logs + moved)

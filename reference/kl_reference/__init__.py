@@ -1,4 +1,4 @@
-"""What the answer is, and how far one may lie from it."""
+"""Exact answers to divergence problems with proven error bounds, and tolerances for implementations."""
 
 from kl_reference.answer import answer
 from kl_reference.convention import Convention, Formula, Reduction, Side, Space

@@ -1,4 +1,4 @@
-"""The one right answer to a problem."""
+"""The exact divergence of a problem, as an Enclosure."""
 
 from __future__ import annotations
 
@@ -32,17 +32,19 @@ from kl_reference.problem import Problem
 def answer(
     problem: Problem, intermediates: Intermediates | None = None, *, limits: Limits = LIMITS
 ) -> Enclosure:
-    """Return the exact answer to a problem, and the scales its tolerance is built from.
+    """Return the exact answer to a problem, and the scales from which its tolerance is built.
 
-    The inputs are taken as the real numbers they are; what is lost on the way is inside the radius, about
-    1e-4 of what a float64 evaluation may err (NUMERICS 1.2).
+    The inputs are taken as exact real numbers. All rounding errors of the evaluation are inside the radius, which is
+    about 1e-4 of the rounding error of a float64 evaluation.
 
     Parameters
     ----------
     problem
         Operands whose shapes broadcast.
-    working
-        What another reduction of the same problem has worked out already.
+    intermediates
+        Intermediate results shared with other reductions of the same problem.
+    limits
+        Sizes at which the evaluation changes its method.
 
     Returns
     -------
@@ -50,21 +52,24 @@ def answer(
         Of the broadcast shape for ``TERMS``, of that shape without its class axis for ``ROWS``, else 0-D.
         p = 0 contributes 0 for every q ≥ 0 (``GENERALISED``: q), p > 0 with q = 0 gives +inf; negative
         probabilities and NaN give NaN in their term and in the sums that contain it. A row of logits that
-        are all −inf, or of probabilities to be normalised that sum to 0, is NaN. The mean of nothing is NaN.
+        are all −inf, or of probabilities to be normalised that sum to 0, is NaN. The mean of an empty array is NaN.
 
     Raises
     ------
     ValueError
-        The shapes do not broadcast, there is no such axis, or probabilities are to be normalised and smoothed.
+        The shapes do not broadcast, the class axis does not exist, or probabilities are to be both normalised and
+        smoothed.
     FloatingPointError
         The thread's arithmetic does not round to nearest or flushes subnormal numbers.
+    ArithmeticError
+        NumPy's log or exp is less accurate than the float64 evaluation assumes.
     """
     whole = sum_terms(problem, intermediates, limits=limits)
     return whole if isinstance(whole, Enclosure) else divide_sum(whole, problem)
 
 
 def divide_sum(total: Terms, problem: Problem) -> Enclosure:
-    """Return the answer to a problem whose terms are summed; see :func:`sum_terms`."""
+    """Return the answer to a problem whose terms have been summed by :func:`sum_terms`."""
     shape, axis, reduction = problem.shape, problem.class_axis, problem.reduction
     own = outer_shape(shape, axis) if reduction is Reduction.ROWS else ()
     with np.errstate(all="ignore"):
@@ -74,13 +79,13 @@ def divide_sum(total: Terms, problem: Problem) -> Enclosure:
 def sum_terms(
     problem: Problem, intermediates: Intermediates | None = None, *, limits: Limits = LIMITS
 ) -> Terms | Enclosure:
-    """Return a problem's terms summed as far as its reduction sums, not yet divided; of ``TERMS`` the answer.
+    """Return a problem's terms, summed over the axes of its reduction but not yet divided; for ``TERMS`` the answer.
 
-    All reductions to one number have one total: :func:`divide_sum` gives the answer to each.
+    All reductions to one number share one sum: :func:`divide_sum` derives the answer to each of them.
 
     Raises
     ------
-    ValueError, FloatingPointError
+    ValueError, FloatingPointError, ArithmeticError
         As :func:`answer` does.
     """
     require_ieee()
@@ -109,7 +114,7 @@ def sum_terms(
 
 
 def _double_double_terms(problem: Problem) -> float64.MakeTerms:
-    """Return what makes a block of terms in double-double, not summed."""
+    """Return a function that evaluates a block of terms in double-double, without summing them."""
     formula, dtype = problem.formula, problem.target.dtype
 
     def make(p: Distribution, q: Distribution) -> Terms:
@@ -120,6 +125,6 @@ def _double_double_terms(problem: Problem) -> float64.MakeTerms:
 
 
 def block_view(problem: Problem, side: Side, row_sum: RowSum = sum_double_double) -> BlockView:
-    """Return the operand of a side, clipped, normalised or smoothed as the problem says, with its classes last."""
+    """Return an operand, clipped, normalised or smoothed as the problem requires, with its classes last."""
     operand, smoothing = problem.side(side), problem.smoothing if side is Side.TARGET else 0.0
     return BlockView.of(operand, problem.class_axis, problem.clip, problem.normalise, smoothing, row_sum)

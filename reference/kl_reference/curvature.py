@@ -1,7 +1,6 @@
-"""What an answer, and its gradient, do along a direction."""
+"""Directional derivatives of the answer and of the gradient, as Enclosures."""
 
-# Scales are those of accurate logarithms: what `fast` allows is derived for answers and gradients only.
-
+# Scales assume accurate log and exp: the errors in `fast_math` are derived for answers and gradients only.
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -31,31 +30,31 @@ from kl_reference.evaluation.term import slope
 from kl_reference.problem import Problem
 
 RULES: Final = 32.0
-"""Roundings of a second derivative by p or q, worked out rule by rule: three products of nine, and their sums."""
+"""Bound on the roundings of a second derivative by p or q: three products of nine roundings each, and their sums."""
 ROUTES: Final = 2.0
-"""What a second normalisation, of what is normalised already, may make of the errors."""
+"""Factor of the errors for a second normalisation of quantities that are normalised already."""
 
 
 def tangent(problem: Problem, side: Side, direction: NDArray[Any]) -> Enclosure:
-    """Return the derivative of a problem's answer along a direction in which one operand moves.
+    """Return the derivative of a problem's answer along a direction of one operand.
 
-    With s the slope of the term (:func:`~kl_reference.evaluation.term.slope`), the answer's terms are s·v, reduced as the
-    answer is; for logits v is v − Σ softmax·v.
+    With s the slope of the term, the answer's terms are s·v, reduced as the answer is; for logits, v is replaced by
+    v − Σ softmax·v.
 
     Parameters
     ----------
     problem
-        Both operands of one shape, probabilities not to be normalised.
+        Both operands have the same shape; probabilities must not be normalised.
     side
-        The operand that moves.
+        The operand that changes.
     direction
         v, of the operand's shape, in the operand's space.
 
     Returns
     -------
     Enclosure
-        Of the answer's shape. Whatever the slope, a class that does not move adds 0, and so does a probability
-        outside the clip range.
+        Of the answer's shape. A class with v = 0 adds 0, whatever its slope, and so does a probability outside the
+        clip range.
 
     Raises
     ------
@@ -83,7 +82,7 @@ def tangent(problem: Problem, side: Side, direction: NDArray[Any]) -> Enclosure:
 def curvature(
     problem: Problem, side: Side, direction: NDArray[Any], upstream: NDArray[Any] | None = None
 ) -> Enclosure:
-    """Return the derivative, along a direction, of a problem's gradient: the Hessian times that direction.
+    """Return the derivative of a problem's gradient along a direction: the Hessian times that direction.
 
     With t the term, v the direction and g the upstream gradient over the reduction's divisor:
 
@@ -104,7 +103,7 @@ def curvature(
     problem, side, direction
         As for :func:`tangent`.
     upstream
-        Gradient that arrives from above, of the answer's shape or one that broadcasts to it; 1 when None.
+        Upstream gradient, of the answer's shape or of one that broadcasts to it; 1 if None.
 
     Returns
     -------
@@ -137,7 +136,7 @@ def curvature(
 
 @dataclass(frozen=True, slots=True)
 class _Point:
-    """Where derivatives are taken: P, Q and the side that moves, (rows, classes) each."""
+    """The point of differentiation: P and Q, (rows, classes) each, and the side of the operand that changes."""
 
     p: Distribution
     q: Distribution
@@ -147,9 +146,9 @@ class _Point:
     def of(cls, problem: Problem, side: Side) -> _Point:
         if problem.target.values.shape != problem.model.values.shape:
             sides = f"{problem.target.values.shape} and {problem.model.values.shape}"
-            raise ValueError(f"along a direction both operands have one shape, not {sides}")
+            raise ValueError(f"directional derivatives need operands of one shape, given {sides}")
         if problem.normalise and problem.side(side).space is Space.PROBABILITY:
-            raise ValueError("probabilities that are normalised first are not moved along a direction")
+            raise ValueError("directional derivatives of normalised probabilities are not supported")
         p, q = (block_view(problem, each).whole() for each in (Side.TARGET, Side.MODEL))
         return cls(p, q, side)
 
@@ -162,7 +161,7 @@ class _Point:
         return self.own.space is not Space.PROBABILITY
 
     def slopes(self, problem: Problem) -> Terms:
-        """Return the first derivative of every term, by the logarithm where that is what moves."""
+        """Return the first derivative of every term, by the logarithm unless the operand is given as probabilities."""
         value = slope(problem.formula, self.side, self.logarithmic, self.p, self.q)
         return Terms(value, self._scale(problem))
 
@@ -188,7 +187,7 @@ class _Point:
         if self.side is Side.MODEL:
             upper = -slope(Formula.PLAIN, Side.MODEL, False, self.p, self.q)
         value = upper / weight
-        if self.side is Side.MODEL:  # p = 0 adds nothing, wherever q is
+        if self.side is Side.MODEL:  # p = 0 contributes 0 for every q
             value = value.replaced((self.p.extended == -np.inf) & ~np.isnan(self.q.extended), 0.0)
         size, inverse = (
             np.abs(value.approximate),
@@ -209,20 +208,20 @@ class _Point:
 
 @dataclass(frozen=True, slots=True)
 class _Direction:
-    """What slopes are multiplied by: its value, a bound of its size, and its error in u."""
+    """The factor of the slopes: its value, a bound of its absolute value, and its error in u."""
 
     value: Scaled
     size: Array
     error: Array
 
     def smoothed(self, smoothing: float) -> _Direction:
-        """Return 1 − ε of it: so far labels move that are smoothed."""
+        """Return the direction times 1 − ε: the derivative of a smoothed label."""
         share = Scaled(one_minus(smoothing), UNSCALED, ZEROS)
         return _Direction(self.value * share, self.size, self.error + 2.0 * self.size)
 
 
 def _direction(problem: Problem, point: _Point, direction: NDArray[Any]) -> _Direction:
-    """Return how the operand, or the logarithm that its logits make, moves: v, or v − Σ softmax·v."""
+    """Return the derivative of the operand, or of the logarithm that its logits give: v, or v − Σ softmax·v."""
     own, shape = point.own, problem.shape
     given = np.broadcast_to(np.asarray(direction, dtype=np.float64), shape)
     v = classes_last(given, problem.class_axis).reshape(own.values.shape)
@@ -258,18 +257,18 @@ def _incoming(problem: Problem, upstream: NDArray[Any] | None) -> Array:
 
 
 def _times(terms: Terms, along: _Direction) -> Terms:
-    """Return terms times a way; what does not move counts for nothing, however steep it is."""
-    still = (along.value.extended == 0.0) & ~np.isnan(terms.value.special)
-    value, scale = (terms.value * along.value).replaced(still, 0.0), terms.scale
-    moves = np.where(still, 0.0, 1.0)
+    """Return terms times a direction; where the direction is 0 the product is 0, whatever the slope."""
+    unchanged = (along.value.extended == 0.0) & ~np.isnan(terms.value.special)
+    value, scale = (terms.value * along.value).replaced(unchanged, 0.0), terms.scale
+    changes = np.where(unchanged, 0.0, 1.0)
     fixed = scale.fixed * along.size + scale.magnitude * (along.error + along.size)
     return Terms(
         value,
         _bounded(
-            moves * fixed,
-            moves * scale.magnitude * along.size,
-            moves * (scale.gradual * along.size + scale.magnitude + 1.0),
-            moves * (scale.flushed * along.size + scale.magnitude + 1.0),
+            changes * fixed,
+            changes * scale.magnitude * along.size,
+            changes * (scale.gradual * along.size + scale.magnitude + 1.0),
+            changes * (scale.flushed * along.size + scale.magnitude + 1.0),
         ),
     )
 
@@ -290,5 +289,5 @@ def _through_softmax(own: Distribution, bent: Terms, along: _Direction, slopes: 
 
 
 def _bounded(fixed: Array, magnitude: Array, gradual: Array, flushed: Array) -> Scale:
-    """Return a scale of one summand whose whole error is a multiple of u."""
+    """Return the scale of one summand with its whole error in ``fixed``."""
     return Scale(np.zeros_like(magnitude), fixed, magnitude, gradual, flushed, 1)

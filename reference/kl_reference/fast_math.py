@@ -1,4 +1,4 @@
-"""What fast logarithms, exponentials and divisions add to the error of an answer or a gradient."""
+"""Error allowed for approximate log, exp and division, in answers and gradients."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from kl_reference.evaluation.reduction import divisor, matrix_shape, outer_shape
 from kl_reference.problem import Problem
 
 NEAR: Final = 0.7
-"""|log x| up to which x counts as one of [1/2, 2]: with some room, since x may itself be rounded."""
+"""Largest |log x| for which x counts as an element of [1/2, 2]; more than log 2, since x may itself be rounded."""
 
 
 @dataclass(frozen=True, slots=True)
 class FastMathError:
-    """By how much log, exp and division are worse than the scales of an Enclosure assume, in u.
+    """Errors of log, exp and division beyond those that the scales of an Enclosure assume, in u.
 
     Parameters
     ----------
@@ -45,31 +45,31 @@ class FastMathError:
 
     @classmethod
     def separate(cls, relative: float, near_one: float, steepness: float, division: float) -> FastMathError:
-        """Return the four kept apart along a first axis: all that follows is linear in them."""
+        """Return the four errors separated along a first axis: all results are linear in them."""
         return cls(*np.diag([relative, near_one, steepness, division])[..., np.newaxis, np.newaxis])
 
     def term(self, formula: Formula, p: Distribution, q: Distribution) -> Array:
-        """Return the errors of terms, (4, rows, classes), but for ``relative``, which their condition knows.
+        """Return the errors of terms, (4, rows, classes); ``relative`` is part of their condition and not included.
 
-        p·near_one for every logarithm near 1, steepness·|log p|·p·(|log p| + |log q|) where p is an
-        exponential, and what log-softmax or normalisation adds. log(p/q) needs no more: where p/q is near 1
+        p·near_one for every logarithm near 1, steepness·|log p|·p·(|log p| + |log q|) if p is an
+        exponential, and the error of log-softmax or normalisation. log(p/q) needs no more: if p/q is near 1
         and neither p nor q is, |log p| + |log q| ≥ 1.4.
         """
         both = p.ordinary & q.ordinary
         log_p, log_q = (masked(both, np.abs(side.approximate_log)) for side in (p, q))
-        weight, lever = (
+        weight, factor = (
             masked(both, p.approximate),
             1.0 + masked(both, np.abs(p.approximate_log - q.approximate_log)),
         )
         sizes = log_p + log_q
         if q.space is Space.PROBABILITY:
-            sizes = np.maximum(sizes, lever)
+            sizes = np.maximum(sizes, factor)
         if formula is Formula.CROSS_ENTROPY:
-            sizes, lever = log_q, log_q
+            sizes, factor = log_q, log_q
         elif formula is Formula.GENERALISED:
             sizes = sizes + 1.0
         error = (
-            lever * self._pipeline(p) + self._pipeline(q) + sizes * self._exponential(p) + self._near_one(q)
+            factor * self._pipeline(p) + self._pipeline(q) + sizes * self._exponential(p) + self._near_one(q)
         )
         if formula is not Formula.CROSS_ENTROPY:
             error = error + self._near_one(p)
@@ -83,7 +83,7 @@ class FastMathError:
     def slope(
         self, formula: Formula, side: Side, logarithmic: bool, p: Distribution, q: Distribution
     ) -> Array:
-        """Return the errors of slopes, and last what bounds the slopes themselves, (5, rows, classes).
+        """Return the errors of slopes and, last, a bound of the slopes themselves, (5, rows, classes).
 
         As :func:`~kl_reference.evaluation.condition.slope_scale`, for an upstream gradient of 1.
         """
@@ -106,7 +106,7 @@ class FastMathError:
         return np.concatenate([error + np.zeros((4, *size.shape)), size[np.newaxis]])
 
     def divided(self, slopes: Array) -> Array:
-        """Return errors and sizes of slopes that are divided once more."""
+        """Return errors and sizes of slopes after one more division."""
         return np.concatenate([slopes[:-1] + self.division * slopes[-1], slopes[-1:]])
 
     def through_softmax(self, own: Distribution, by_log: Array) -> Array:
@@ -116,10 +116,10 @@ class FastMathError:
         return np.asarray(by_log + total)
 
     def _pipeline(self, side: Distribution) -> Array:
-        """Return the absolute error of log p that normalising its rows brings in.
+        """Return the absolute error of log p from the normalisation of its rows.
 
-        For logits it is that of Σ e^(x − max x), where |x − max x| is at most ln n in the mean, and of its
-        logarithm; for probabilities that of a division.
+        For logits it is the error of Σ e^(x − max x), where |x − max x| is at most ln n in the mean, and of its
+        logarithm; for probabilities the error of a division.
         """
         if side.normaliser is None:
             return np.zeros((4, 1, 1))
@@ -134,27 +134,27 @@ class FastMathError:
         return self.near_one * near
 
     def _exponential(self, side: Distribution) -> Array:
-        """Return the relative error of the exponentials of logarithms, but for ``relative``."""
+        """Return the relative error of the exponentials of logarithms, without ``relative``."""
         if side.space is Space.PROBABILITY:
             return np.zeros((4, 1, 1))
         return self.steepness * masked(side.ordinary, np.abs(side.approximate_log))
 
     def _logarithm(self, side: Distribution) -> Array:
-        """Return the absolute error of log p, however it is come by."""
+        """Return the absolute error of log p, in any space."""
         if side.space is not Space.PROBABILITY:
             return self._pipeline(side)
         own = self._near_one(side) + self.relative * masked(side.ordinary, np.abs(side.approximate_log))
         return self._pipeline(side) + own
 
     def _weight(self, side: Distribution) -> Array:
-        """Return the relative error of p, however it is come by."""
+        """Return the relative error of p, in any space."""
         if side.space is Space.PROBABILITY:
             return self._pipeline(side)
         return self._pipeline(side) + self._exponential(side) + self.relative
 
 
 def answer_error(problem: Problem, extra: FastMathError) -> Array:
-    """Return what an answer may err more, in u: (4, *its shape), one entry for each error of ``excess``."""
+    """Return the additional error of an answer, in u: (4, *its shape), one entry for each error of ``extra``."""
     formula, reduction, shape, axis = problem.formula, problem.reduction, problem.shape, problem.class_axis
     matrix = matrix_shape(shape, axis)
     p, q = (block_view(problem, side, sum_float64).broadcast(matrix) for side in (Side.TARGET, Side.MODEL))
@@ -176,7 +176,7 @@ def answer_error(problem: Problem, extra: FastMathError) -> Array:
 
 
 def gradient_error(problem: Problem, slope: Slope, extra: FastMathError) -> Array:
-    """Return what a gradient may err more, in u: (4, *its operand's shape)."""
+    """Return the additional error of a gradient, in u: (4, *its operand's shape)."""
     operand, axis = problem.side(slope.side), problem.class_axis
     views = {side: block_view(problem, side, sum_float64) for side in Side}
     own = views[slope.side]
@@ -199,7 +199,7 @@ def gradient_error(problem: Problem, slope: Slope, extra: FastMathError) -> Arra
 
 
 def _evaluate_blocks(matrix: tuple[int, ...], depth: int, make: Callable[[slice, slice], Array]) -> Array:
-    """Return (depth, rows, classes) of a sheet (*outer, classes), made block by block."""
+    """Return (depth, rows, classes) of a matrix (*outer, classes), evaluated block by block."""
     whole = np.zeros((depth, math.prod(matrix[:-1]), matrix[-1]))
     for rows, cuts in blocks(matrix):
         for columns in cuts:
@@ -208,7 +208,7 @@ def _evaluate_blocks(matrix: tuple[int, ...], depth: int, make: Callable[[slice,
 
 
 def _incoming(problem: Problem, slope: Slope) -> Array:
-    """Return |upstream gradient| ÷ the reduction's divisor, of every term: (*outer, classes)."""
+    """Return |upstream gradient| ÷ the reduction's divisor, for every term: (*outer, classes)."""
     shape, axis = problem.shape, problem.class_axis
     matrix = matrix_shape(shape, axis)
     given = np.abs(np.asarray(1.0 if slope.upstream is None else slope.upstream, dtype=np.float64))
@@ -227,7 +227,7 @@ def _slopes(
     incoming: Array,
     extra: FastMathError,
 ) -> Array:
-    """Return errors and sizes of slope × upstream, (5, rows, classes) of the operand, summed where it is broadcast."""
+    """Return errors and sizes of slope × upstream, summed to the operand's shape: (5, rows, classes)."""
     p, q = (views[each].broadcast(incoming.shape) for each in (Side.TARGET, Side.MODEL))
 
     def make(rows: slice, columns: slice) -> Array:

@@ -1,4 +1,4 @@
-"""The one right gradient of a problem, by analysis and not by differences."""
+"""The exact gradient of a problem, from analytic derivatives, as an Enclosure."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def gradient(
     logits                  G − softmax·ΣG, with G the gradient by the logarithm
     probabilities to be     (H − ΣG)/Σp, with H and G the gradients by the normalised probability
     normalised              and by its logarithm
-    probabilities that are  (1 − ε) times the gradient by the smoothed one
+    probabilities to be     (1 − ε) times the gradient by the smoothed probability
     smoothed
     ======================  ============================  =====================================
 
@@ -63,22 +63,22 @@ def gradient(
     side
         The operand to differentiate by.
     upstream
-        Gradient that arrives from above, of the answer's shape or one that broadcasts to it; 1 when None.
-    working
-        What another reduction of the same problem, or another gradient, has worked out already.
+        Upstream gradient, of the answer's shape or of one that broadcasts to it; 1 if None.
+    intermediates
+        Intermediate results shared with other reductions and gradients of the same problem.
 
     Returns
     -------
     Enclosure
         Of the operand's own shape: summed over the axes along which it was broadcast. At p = 0 the limit from
-        the right: −inf by p where log p is in the formula (+inf if q = 0 too), 0 by log p, and 0 by q and
-        log q (``GENERALISED``: 1 and q). Classes whose logit is −inf have the gradient G. Probabilities
+        the right: −inf by p if log p is in the formula (+inf if q = 0, too), 0 by log p, and 0 by q and
+        log q (``GENERALISED``: 1 and q). Classes with a logit of −inf have the gradient G. Probabilities
         outside the clip range have gradient 0. An upstream gradient of 0 gives 0.
 
     Raises
     ------
     ValueError
-        The shapes do not broadcast, or there is no such axis.
+        The shapes do not broadcast, or the class axis does not exist.
     FloatingPointError
         The thread's arithmetic does not round to nearest or flushes subnormal numbers.
     """
@@ -111,7 +111,7 @@ def gradient(
 
 
 def _incoming(problem: Problem, upstream: NDArray[Any] | None) -> Array:
-    """Return the upstream gradient as a sheet (*outer, classes) of the broadcast shape."""
+    """Return the upstream gradient as a matrix (*outer, classes) of the broadcast shape."""
     shape, axis = problem.shape, problem.class_axis
     matrix = matrix_shape(shape, axis)
     given = np.ones(()) if upstream is None else np.asarray(upstream, dtype=np.float64)
@@ -152,7 +152,7 @@ def _slopes(
 
 
 def _times(unit: Scale, factor: Array) -> Scale:
-    """Return the scale of slopes times a factor, which, and whose product, may underflow."""
+    """Return the scale of slopes times a factor; the factor and the product may underflow."""
     zero_terms = (unit.magnitude == 0.0) | (factor == 0.0)
     own = np.where(zero_terms, 0.0, unit.magnitude + 1.0)
     fixed, magnitude = factor * unit.fixed, factor * unit.magnitude
@@ -162,7 +162,7 @@ def _times(unit: Scale, factor: Array) -> Scale:
 
 
 def _unbroadcast(terms: Terms, matrix: tuple[int, ...], own: tuple[int, ...]) -> Terms:
-    """Return the terms of a sheet summed over the axes along which the operand was broadcast."""
+    """Return the terms of a matrix, summed over the axes along which the operand was broadcast."""
     terms = terms.reshape(matrix)
     padded = (1,) * (len(matrix) - len(own)) + own
     for axis, (length, kept) in enumerate(zip(matrix, padded, strict=True)):
@@ -211,7 +211,7 @@ def _through_normalisation(own: BlockView, by_probability: Terms, by_log: Terms)
 
 
 def _through_smoothing(smoothing: float, by_mixture: Terms) -> Terms:
-    """Return (1 − ε)·G, given the gradient G by the smoothed probabilities; 1 − ε is rounded, and so is the product."""
+    """Return (1 − ε)·G, given the gradient G by the smoothed probabilities; 1 − ε and the product are both rounded."""
     scale = by_mixture.scale
     value = by_mixture.value * Scaled(one_minus(smoothing), UNSCALED, ZEROS)
     return Terms(
@@ -220,7 +220,7 @@ def _through_smoothing(smoothing: float, by_mixture: Terms) -> Terms:
 
 
 def _inside_clip(problem: Problem, operand: Operand, terms: Terms) -> Terms:
-    """Return the gradient with 0 put where a probability lies outside the clip range."""
+    """Return the gradient, replaced by 0 for probabilities outside the clip range."""
     if problem.clip is None or operand.space is not Space.PROBABILITY:
         return terms
     low, high = operand.dtype.round(np.array(problem.clip))

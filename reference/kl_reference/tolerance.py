@@ -1,4 +1,4 @@
-"""How far an implementation may lie from the true answer, item by item."""
+"""tolerance(): the error budget of an implementation, item by item, for its Profile of arithmetic."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ _HALF: Final = (Dtype.FLOAT16, Dtype.BFLOAT16)
 
 
 class Summation(Enum):
-    """How an implementation may add up n terms; the value is the growth of its rounding, h(n), in words."""
+    """How an implementation may sum n terms; the value is the growth h(n) of the rounding error as a formula."""
 
     BLOCKED = "2·√n"
     PAIRWISE = "2·log₂ n"
     ANY = "n − 1"
 
     def growth(self, count: int) -> float:
-        """Return h(n), never more than the n − 1 of the most careless order."""
-        careless = max(count - 1.0, 0.0)
+        """Return h(n), at most n − 1, the growth for the least favourable order."""
+        worst = max(count - 1.0, 0.0)
         match self:
             case Summation.BLOCKED:
                 return summation_growth(count)
             case Summation.PAIRWISE:
-                return min(careless, 2.0 * math.log2(max(count, 1)))
+                return min(worst, 2.0 * math.log2(max(count, 1)))
             case Summation.ANY:
-                return careless
+                return worst
             case _:
                 assert_never(self)
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """The arithmetic an implementation declares.
+    """The arithmetic that an implementation declares.
 
     Parameters
     ----------
@@ -58,10 +58,10 @@ class Profile:
     summation
         The order of sums.
     near_one
-        Absolute error of log x for x in [1/2, 2], in u of ``compute``, where that is more: fast logarithms have
-        one, however near 1 x is.
+        Absolute error of log x for x in [1/2, 2], in u of ``compute``, if larger: fast logarithms have such an absolute
+        error even for x next to 1.
     steepness
-        What a grows by in exp x for every unit of |x|: fast exponentials round x·log₂ e.
+        Growth of a in exp x per unit of |x|: fast exponentials round x·log₂ e.
     division
         Relative error of a division in u of ``compute``.
     """
@@ -78,10 +78,10 @@ class Profile:
 
     @classmethod
     def of(cls, dtype: Dtype) -> Profile:
-        """Return what frameworks do operation by operation: 16-bit formats are summed in float32.
+        """Return the profile of operation-by-operation evaluation in a framework; 16-bit formats are summed in float32.
 
-        a = 4 covers every logarithm and exponential measured or documented for float64 and float32 (NUMERICS
-        2.1), a = 2 those of the 16-bit formats, which are computed in float32 and rounded once.
+        a = 4 covers every logarithm and exponential measured or documented for float64 and float32, a = 2 those of the
+        16-bit formats, which are computed in float32 and rounded once.
         """
         if dtype in _HALF:
             return cls(dtype, dtype, Dtype.FLOAT32, elementary=2.0)
@@ -89,17 +89,17 @@ class Profile:
 
     @classmethod
     def fused(cls, dtype: Dtype) -> Profile:
-        """Return what one kernel does that reads and writes ``dtype`` and computes in float32 or better."""
+        """Return the profile of one kernel that reads and writes ``dtype`` and computes in float32 or better."""
         inside = Dtype.FLOAT32 if dtype in _HALF else dtype
         return cls(dtype, inside, inside)
 
     @classmethod
     def fast(cls, dtype: Dtype) -> Profile:
-        """Return what one kernel does that computes in float32 as ``nvcc --use_fast_math`` lets GPUs compute.
+        """Return the profile of one kernel that computes in float32 with ``nvcc --use_fast_math``.
 
         __logf errs by at most 2^-21.41 for x in [1/2, 2] and by 3 ulp elsewhere, __expf by 2 + ⌊1.173·|x|⌋ ulp,
-        a division by 2 ulp; subnormal numbers of float32 are 0. (Those of float16 are not: float32 holds them
-        as normal ones.) float64 has no fast functions.
+        a division by 2 ulp; subnormal numbers of float32 are 0. (Those of float16 are not: they are normal numbers of
+        float32.) float64 has no fast functions.
 
         Source: CUDA C++ programming guide, mathematical functions, intrinsic functions,
         https://docs.nvidia.com/cuda/cuda-c-programming-guide/#intrinsic-functions
@@ -112,8 +112,9 @@ class Profile:
             inside,
             inside,
             flush_to_zero=dtype is not Dtype.FLOAT16,
-            elementary=6.0,  # 3 ulp, of 2 u each at most
-            near_one=2.0**-21.4 / inside.roundoff,  # with room for roundings of the error itself
+            elementary=6.0,  # 3 ulp; an ulp is at most 2 u
+            near_one=2.0**-21.4
+            / inside.roundoff,  # slightly more than 2^-21.41, to cover the roundings of the error itself
             steepness=2.0 * 1.173,
             division=4.0,
         )
@@ -121,7 +122,7 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """One item of a tolerance: its name, its amount at every element, and the reason for it."""
+    """One item of a tolerance: its name, its amount at every element, and its reason as a sentence."""
 
     name: str
     amount: Array
@@ -130,9 +131,9 @@ class Allowance:
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """How far an answer may lie from an Enclosure's centre, itemised.
+    """The largest accepted distance of an answer from an Enclosure's midpoint, as a sum of items.
 
-    ``unit``, of the answer's shape, is what :meth:`budget` counts in, and ``unit_sentence`` what that is; ``total``
+    ``unit``, of the answer's shape, is the unit of :meth:`budget`, and ``unit_sentence`` describes it; ``total``
     is the sum of all items.
     """
 
@@ -142,14 +143,14 @@ class Tolerance:
     total: Array = field(init=False)
 
     def __post_init__(self) -> None:
-        """Add up all items, once."""
+        """Compute the sum of all items once."""
         total = np.asarray(sum(allowance.amount for allowance in self.allowances))
         object.__setattr__(self, "total", total)
 
     def budget(self, index: tuple[int, ...] = ()) -> tuple[str, ...]:
-        """Return the items that matter at one element as sentences with numbers, and the unit last.
+        """Return the relevant items at one element as sentences with numbers, and the unit last.
 
-        An item matters that makes up a thousandth of the whole.
+        An item is relevant if it is at least a thousandth of the total.
         """
         unit, total = float(self.unit[index]), float(self.total[index])
         amounts = [(float(item.amount[index]), item) for item in self.allowances]
@@ -162,12 +163,12 @@ class Tolerance:
 
 
 def tolerance(problem: Problem, enclosure: Enclosure, profile: Profile) -> Tolerance:
-    """Return how far an implementation of that profile may lie from the enclosure of that problem.
+    """Return the tolerance of a problem's answer for implementations with the given profile.
 
     (a + 2)·u·S + u·(pipeline) + h(n)·u_acc·T + u_out·|v| + underflow + radius, with S, T, n and the rest from
-    ``enclosure.scale``; it is 0 wherever the answer is infinite or NaN. For a gradient pass the enclosure of
-    the gradient. Source: NUMERICS 2.2. Profiles whose log and exp are worse than the scales assume have up to
-    three items more, from :mod:`~kl_reference.fast_math`.
+    ``enclosure.scale``; it is 0 wherever the answer is infinite or NaN. For a gradient, pass the enclosure of
+    the gradient. A profile whose log, exp or division is less accurate than the scales assume has up to four
+    more items, from :mod:`~kl_reference.fast_math`.
     """
     with np.errstate(all="ignore"):
         return _tolerance(problem, enclosure, profile)
@@ -192,7 +193,7 @@ def _tolerance(problem: Problem, enclosure: Enclosure, profile: Profile) -> Tole
             f"log and exp to {a:g} u, and two roundings more",
         ),
         *_fast_math_allowances(problem, enclosure, profile),
-        Allowance("pipeline", compute.roundoff * scale.fixed, "what softmax, normalisation or gradient adds"),
+        Allowance("pipeline", compute.roundoff * scale.fixed, "error of softmax, normalisation or gradient"),
         Allowance(
             "summation",
             growth * profile.accumulate.roundoff * scale.magnitude if growth else np.zeros_like(size),
@@ -203,14 +204,14 @@ def _tolerance(problem: Problem, enclosure: Enclosure, profile: Profile) -> Tole
         Allowance("reference", enclosure.radius, "the reference's own radius"),
     )
     named = np.where(scale.condition > 0.0, scale.condition, size)
-    # u·S itself may underflow; it is only counted in, never allowed.
+    # u·S may underflow; it is a unit of display only and allows nothing.
     unit = np.where(named > 0.0, np.maximum(store.roundoff * named, 5e-324), store.least_subnormal)
     sentence = f"u·S, with u of {store.label} and S the condition of the answer, or its size without one"
     return Tolerance(allowances, unit, sentence)
 
 
 def _fast_math_allowances(problem: Problem, enclosure: Enclosure, profile: Profile) -> tuple[Allowance, ...]:
-    """Return what is allowed for log, exp and division that are worse than the scales assume; mostly nothing."""
+    """Return the items for log, exp and division that are less accurate than the scales assume; usually none."""
     relative = max(profile.elementary - ELEMENTARY, 0.0)
     sizes = relative, profile.near_one, profile.steepness, profile.division - 1.0
     if not any(sizes):
@@ -221,7 +222,7 @@ def _fast_math_allowances(problem: Problem, enclosure: Enclosure, profile: Profi
         if slope is None
         else fast_math.gradient_error(problem, slope, extra)
     )
-    if errors.shape[1:] != enclosure.value.shape:  # a second derivative, of which nothing is known here
+    if errors.shape[1:] != enclosure.value.shape:  # a second derivative: no bounds are derived for it
         return ()
     names = (
         ("pipeline's log and exp", f"{relative:g} u more of either in softmax or gradient"),
@@ -238,12 +239,12 @@ def _fast_math_allowances(problem: Problem, enclosure: Enclosure, profile: Profi
 
 
 def accepts_overflow(enclosure: Enclosure, tolerance: Tolerance, dtype: Dtype) -> Mask:
-    """Return where an infinity is as right as a number: |value| + tolerance ≥ MAX·(1 − u)."""
+    """Return where an infinity is accepted in place of a number: |value| + tolerance ≥ MAX·(1 − u)."""
     return np.abs(enclosure.value) + tolerance.total >= dtype.largest * (1.0 - dtype.roundoff)
 
 
 def vacuous(enclosure: Enclosure, tolerance: Tolerance) -> str | None:
-    """Return why a problem proves nothing, because an answer without any thought would pass, or None."""
+    """Return why a problem proves nothing (a trivial answer would pass), or None."""
     value, total = enclosure.value, tolerance.total
     if value.size == 0:
         return "an empty answer would pass"
@@ -253,7 +254,7 @@ def vacuous(enclosure: Enclosure, tolerance: Tolerance) -> str | None:
         return "a sign-flipped answer would pass"
     if value.size == 1:
         return None
-    # The middle of what all intervals share, if they share anything; an infinity or NaN stands for itself.
+    # The midpoint of the intersection of all intervals, if there is one; for non-finite values, the first of them.
     finite = np.isfinite(value)
     with np.errstate(invalid="ignore", over="ignore"):
         middle = 0.5 * (np.max(value - total) + np.min(value + total))
@@ -266,7 +267,7 @@ def _passes(enclosure: Enclosure, total: Array, got: Array) -> bool:
 
 
 def _underflow(enclosure: Enclosure, profile: Profile) -> Array:
-    """Return the floor: the terms' own underflows in ``compute``, and one more when the result is stored."""
+    """Return the underflow error: that of the terms in ``compute``, and one more when the result is stored."""
     scale, store, compute = enclosure.scale, profile.storage, profile.compute
     floor = scale.gradual * compute.least_subnormal + store.least_subnormal
     if profile.flush_to_zero:
@@ -275,12 +276,12 @@ def _underflow(enclosure: Enclosure, profile: Profile) -> Array:
 
 
 def _may_err(enclosure: Enclosure) -> Mask:
-    """Return where an answer is not exact: where no term can underflow, because every p is 0, it is."""
+    """Return where an answer may be inexact: it is exact where no term can underflow, because every p is 0."""
     return np.asarray(enclosure.scale.gradual + enclosure.scale.flushed > 0.0)
 
 
 def _nan_to_inf(error: Array) -> Array:
-    """Return an error, infinite where it is the product of 0 and an infinity."""
+    """Return an error with NaN, the product of 0 and an infinity, replaced by infinity."""
     return np.where(np.isnan(error), np.inf, error)
 
 
@@ -291,5 +292,5 @@ def _underflow_sentence(profile: Profile) -> str:
 
 
 def _format_count(count: float) -> str:
-    """Return a count with one decimal, or with an exponent where that would hide it."""
+    """Return a count with one decimal, or with an exponent if one decimal would hide it."""
     return f"{count:.1f}" if 0.05 <= count < 1e6 else f"{count:.1e}"

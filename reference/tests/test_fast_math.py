@@ -1,4 +1,4 @@
-"""Fast logarithms, exponentials and divisions: what they may err is allowed, and to nobody else."""
+"""Fast logarithms, exponentials and divisions: only profiles that declare them are allowed their errors."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ P, LOG, LOGITS = Space.PROBABILITY, Space.LOG, Space.LOGITS
 FLOAT32 = Dtype.FLOAT32
 U = FLOAT32.roundoff
 FAST = Profile.fast(FLOAT32)
-CAREFUL = Profile(FLOAT32, FLOAT32, FLOAT32, flush_to_zero=True)
+ACCURATE = Profile(FLOAT32, FLOAT32, FLOAT32, flush_to_zero=True)
 FAMILIES = ["uniform", "near", "next to one", "float32"]
 SPACES = list(itertools.product(Space, Space))
 MORE = {"pipeline's log and exp", "logarithm near 1", "steep exp", "division"}
@@ -50,7 +50,7 @@ def items(problem: Problem, enclosure: Enclosure | None = None, profile: Profile
 
 
 def drawn(family: str, spaces: tuple[Space, Space], seed: int = 0, **rest: Any) -> Problem:
-    """Return some rows of five classes; logits are moved about."""
+    """Return random rows of five classes; logits are shifted by row."""
     rng = np.random.default_rng(seed)
     sides = hard_inputs.FAMILIES[family](rng, (60, 5))
     moved = (np.log(each) + 3.0 * rng.standard_normal((60, 1)) for each in sides)
@@ -62,13 +62,13 @@ def drawn(family: str, spaces: tuple[Space, Space], seed: int = 0, **rest: Any) 
 
 
 def beyond(problem: Problem, enclosure: Enclosure, got: Array, profile: Profile) -> bool:
-    """Return whether any element lies outside its tolerance."""
+    """Return whether any element is outside its tolerance."""
     error = np.abs(enclosure.error(got.astype(np.float64)))
     return bool(np.any(error > tolerance(problem, enclosure, profile).total))
 
 
 def test_a_logarithm_near_one() -> None:
-    """A logarithm of p near 1 may err by an absolute number, and one of q likewise; others may not."""
+    """The logarithm of p near 1 is allowed an absolute error, and so is that of q; other logarithms are not."""
     near = FAST.near_one * U
     np.testing.assert_allclose(
         items(make_problem([0.25, 0.5, 0.75, 1.0, 1.5, 2.5], np.full(6, -3.0)))["logarithm near 1"],
@@ -83,7 +83,7 @@ def test_a_logarithm_near_one() -> None:
 
 
 def test_a_steep_exponential() -> None:
-    """An exponential may err the more, the farther from 0 its argument is."""
+    """The allowed error of an exponential grows with the absolute value of its argument."""
     log_p, log_q = np.array([-0.5, -20.0]), np.array([-3.0, -1.0])
     condition = np.exp(log_p) * (np.abs(log_p) + np.abs(log_q))
     amounts = items(make_problem(log_p, log_q, (LOG, LOG)))
@@ -92,16 +92,16 @@ def test_a_steep_exponential() -> None:
     np.testing.assert_allclose(amounts["conditioning"], 8.0 * U * condition, rtol=1e-6)
 
 
-@pytest.mark.parametrize("profile", [Profile.of(FLOAT32), Profile.fused(Dtype.BFLOAT16), CAREFUL])
-def test_careful_profiles_are_given_nothing(profile: Profile) -> None:
-    """Who does not say that his functions are fast has no item for them."""
+@pytest.mark.parametrize("profile", [Profile.of(FLOAT32), Profile.fused(Dtype.BFLOAT16), ACCURATE])
+def test_accurate_profiles_have_no_fast_items(profile: Profile) -> None:
+    """A profile that does not declare fast functions has no items for them."""
     problem = drawn("near", (LOGITS, P))
     assert MORE.isdisjoint(items(problem, profile=profile))
     assert items(problem).keys() >= MORE
 
 
 def test_float64_has_no_fast_functions() -> None:
-    """Only what computes in float32 is fast; float16 keeps its subnormal numbers there."""
+    """Only float32 computation is fast; float16 numbers that are subnormal are normal in float32."""
     assert Profile.fast(Dtype.FLOAT64) == Profile.of(Dtype.FLOAT64)
     for dtype in (FLOAT32, Dtype.FLOAT16, Dtype.BFLOAT16):
         profile = Profile.fast(dtype)
@@ -110,7 +110,7 @@ def test_float64_has_no_fast_functions() -> None:
 
 
 def test_exact_answers_have_no_tolerance() -> None:
-    """Where p = 0, or the answer is infinite or NaN, there is nothing to forgive fast functions either."""
+    """Where p = 0, or the answer is infinite or NaN, fast functions are allowed nothing."""
     for q, spaces in (([0.5, 0.0, 0.0, 0.5], (P, P)), ([-1.0, -np.inf, -np.inf, -1.0], (P, LOG))):
         problem = make_problem([0.0, 0.0, 0.75, np.nan], q, spaces)
         np.testing.assert_array_equal(tolerance(problem, answer(problem), FAST).total, 0.0)
@@ -120,10 +120,8 @@ def test_exact_answers_have_no_tolerance() -> None:
 
 @pytest.mark.parametrize("spaces", SPACES, ids=lambda pair: "-".join(space.name for space in pair))
 @pytest.mark.parametrize("reduction", Reduction)
-def test_what_is_allowed_is_reduced_as_the_terms_are(
-    reduction: Reduction, spaces: tuple[Space, Space]
-) -> None:
-    """Fast functions are allowed in a sum what they are in its terms, whatever broadcasts, wherever classes are."""
+def test_items_are_reduced_like_terms(reduction: Reduction, spaces: tuple[Space, Space]) -> None:
+    """The items of a sum are the sums of the items of its terms, with broadcasting and for every class axis."""
     rng = np.random.default_rng(0)
     p, q = np.exp(rng.uniform(-3.0, 0.0, (4, 3, 1))), np.exp(rng.uniform(-3.0, 0.0, (3, 5)))
     given = [values if space is P else np.log(values) for values, space in zip((p, q), spaces, strict=True)]
@@ -142,8 +140,8 @@ def test_what_is_allowed_is_reduced_as_the_terms_are(
 
 @pytest.mark.parametrize("spaces", SPACES, ids=lambda pair: "-".join(space.name for space in pair))
 @pytest.mark.parametrize("side", Side)
-def test_what_is_allowed_a_gradient_follows_the_upstream(side: Side, spaces: tuple[Space, Space]) -> None:
-    """What fast functions are allowed in a gradient is proportional to what arrives from above."""
+def test_items_of_a_gradient_follow_the_upstream(side: Side, spaces: tuple[Space, Space]) -> None:
+    """The items of a gradient are proportional to the upstream gradient."""
     problem = drawn("uniform", spaces)
     upstream = np.full(problem.shape, -3.0)
     once, thrice = items(problem, gradient(problem, side)), items(problem, gradient(problem, side, upstream))
@@ -155,8 +153,8 @@ def test_what_is_allowed_a_gradient_follows_the_upstream(side: Side, spaces: tup
 
 @pytest.mark.parametrize("reduction", Reduction)
 @pytest.mark.parametrize("side", Side)
-def test_what_is_allowed_a_gradient_is_divided(side: Side, reduction: Reduction) -> None:
-    """Through a mean, fast functions are allowed a share, and one division more."""
+def test_items_of_a_gradient_are_divided(side: Side, reduction: Reduction) -> None:
+    """In a mean, the items of a gradient are divided by the count, and one more division is allowed."""
     rng = np.random.default_rng(0)
     p, q = rng.uniform(0.1, 1.0, (2, 4, 3, 5))
     terms, reduced = (
@@ -171,8 +169,8 @@ def test_what_is_allowed_a_gradient_is_divided(side: Side, reduction: Reduction)
 
 
 @pytest.mark.parametrize("spaces", SPACES, ids=lambda pair: "-".join(space.name for space in pair))
-def test_what_is_allowed_a_broadcast_gradient_is_summed(spaces: tuple[Space, Space]) -> None:
-    """An operand that is broadcast gathers what is allowed wherever it goes; logits, with their own softmax once."""
+def test_items_of_a_broadcast_gradient_are_summed(spaces: tuple[Space, Space]) -> None:
+    """The items of a broadcast operand are summed over its copies; those of the softmax of logits are counted once."""
     problem = drawn("uniform", spaces)
     q = problem.model
     one = Problem(problem.target, Operand(q.values[:1], q.space, q.dtype))
@@ -183,17 +181,17 @@ def test_what_is_allowed_a_broadcast_gradient_is_summed(spaces: tuple[Space, Spa
 
 
 def test_a_mean_is_divided() -> None:
-    """A division of 2 ulp may make a mean err by three roundings more."""
+    """A division with an error of 2 ulp allows a mean three roundings more."""
     p, log_q = [0.75, 0.25, 0.5], [-1.0, -2.0, -3.0]
-    fast, careful = (
+    fast, accurate = (
         items(make_problem(p, log_q, reduction=Reduction.MEAN), profile=each)["output rounding"]
-        for each in (FAST, CAREFUL)
+        for each in (FAST, ACCURATE)
     )
-    assert float(fast) == pytest.approx(2.0 * float(careful))
+    assert float(fast) == pytest.approx(2.0 * float(accurate))
 
 
 def test_the_budget_names_them() -> None:
-    """The budget says of which function it allows what."""
+    """The budget names the function of each item."""
     problem = make_problem([[0.75, 0.25]], [[-0.5, -1.0]], reduction=Reduction.SUM)
     lines = tolerance(problem, answer(problem), FAST).budget()
     assert any("logarithm near 1: log x to 6.06 u where x is in [1/2, 2]" in line for line in lines)
@@ -203,26 +201,26 @@ def test_the_budget_names_them() -> None:
 @pytest.mark.parametrize("spaces", SPACES, ids=lambda pair: "-".join(space.name for space in pair))
 @pytest.mark.parametrize("formula", Formula)
 @pytest.mark.parametrize("normalise", [False, True])
-def test_the_worst_fast_kernels_lie_inside(
+def test_the_worst_fast_kernels_are_within_tolerance(
     formula: Formula, spaces: tuple[Space, Space], normalise: bool
 ) -> None:
-    """A kernel whose functions err as far as is documented lies inside the tolerances of terms and of sums."""
+    """A kernel whose functions have their documented maximum error is within the tolerances of terms and of sums."""
     for family, reduction in itertools.product(FAMILIES, (Reduction.TERMS, Reduction.ROWS)):
         problem = drawn(family, spaces, formula=formula, normalise=normalise, reduction=reduction)
         enclosure = answer(problem)
         for fast in intrinsics.worst():
-            for way, terms in intrinsics.kernels(problem, fast):
+            for algorithm, terms in intrinsics.kernels(problem, fast):
                 got = terms if reduction is Reduction.TERMS else terms.sum(-1)
-                assert not beyond(problem, enclosure, got, FAST), (way, family, fast)
+                assert not beyond(problem, enclosure, got, FAST), (algorithm, family, fast)
 
 
 @pytest.mark.parametrize("spaces", SPACES, ids=lambda pair: "-".join(space.name for space in pair))
 @pytest.mark.parametrize("side", Side)
 @pytest.mark.parametrize("normalise", [False, True])
-def test_the_worst_fast_gradients_lie_inside(
+def test_the_worst_fast_gradients_are_within_tolerance(
     side: Side, spaces: tuple[Space, Space], normalise: bool
 ) -> None:
-    """A gradient written down with functions that err as far as is documented lies inside the tolerances."""
+    """A hand-written gradient whose functions have their documented maximum error is within the tolerances."""
     for family in FAMILIES:
         problem = drawn(family, spaces, normalise=normalise)
         enclosure = gradient(problem, side)
@@ -234,19 +232,19 @@ def test_the_worst_fast_gradients_lie_inside(
 
 
 @pytest.mark.parametrize("spaces", [(P, LOG), (LOG, LOG)], ids=str)
-def test_fast_kernels_are_stopped_where_nobody_declared_them(spaces: tuple[Space, Space]) -> None:
-    """The same kernels lie outside the tolerances of a profile that promises log and exp to 2 ulp."""
-    stopped = [
-        beyond(problem, answer(problem), terms, CAREFUL)
+def test_undeclared_fast_kernels_fail(spaces: tuple[Space, Space]) -> None:
+    """The same kernels are outside the tolerances of a profile with log and exp accurate to 2 ulp."""
+    failed = [
+        beyond(problem, answer(problem), terms, ACCURATE)
         for problem in (drawn(family, spaces) for family in FAMILIES)
         for fast in intrinsics.worst()
         for _, terms in intrinsics.kernels(problem, fast)
     ]
-    assert np.mean(stopped) > 0.3
+    assert np.mean(failed) > 0.3
 
 
-def test_the_worst_is_as_bad_as_documented_and_no_worse() -> None:
-    """The simulated functions err as far as they may in each direction, and never farther."""
+def test_the_simulated_errors_are_the_documented_ones() -> None:
+    """The simulated functions reach their documented error in each direction, and never exceed it."""
     x = np.exp(np.random.default_rng(0).uniform(-20.0, 5.0, 10_000)).astype(np.float32)
     exact = np.log(x.astype(np.float64))
     near = (x >= 0.5) & (x <= 2.0)

@@ -1,4 +1,4 @@
-"""Gradients at the corners, through broadcasting and through normalisation; the audits do the rest."""
+"""Gradients at special values, with broadcasting and with normalisation; the audits cover the rest."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TARGET, MODEL = Side.TARGET, Side.MODEL
 def make_problem(
     p: Any, q: Any, spaces: tuple[Space, Space], formula: Formula = Formula.PLAIN, **rest: Any
 ) -> Problem:
-    """Return a problem of values as they are."""
+    """Return a problem with the given values."""
     target, model = np.asarray(p, dtype=np.float64), np.asarray(q, dtype=np.float64)
     return Problem(Operand.of(target, spaces[0]), Operand.of(model, spaces[1]), formula, **rest)
 
@@ -49,14 +49,14 @@ CORNERS = [
 
 @pytest.mark.parametrize("corner", CORNERS, ids=str)
 def test_corner(corner: tuple[Any, ...]) -> None:
-    """At the edge a gradient is the one-sided limit, and never NaN where the answer is finite."""
+    """At special values a gradient is the one-sided limit, and never NaN if the answer is finite."""
     side, spaces, p, q, *expected = corner
     for formula, value in zip(Formula, expected, strict=True):
         np.testing.assert_equal(float(gradient(make_problem(p, q, spaces, formula), side).value), value)
 
 
-def test_tiny_gradients_keep_their_digits() -> None:
-    """A gradient far below any absolute tolerance is right to its last digit."""
+def test_tiny_gradients_are_accurate() -> None:
+    """A gradient far below any absolute tolerance is accurate to its last digit."""
     p = np.array([1e-30, 3e-300, 5e-324])
     result = gradient(make_problem(p, np.full(3, -1.0), (P, LOG), reduction=Reduction.MEAN), MODEL)
     np.testing.assert_allclose(result.value[:2], -p[:2] / 3.0, rtol=1e-15)
@@ -84,14 +84,14 @@ def test_broadcast_gradient_is_summed(target: Space, model: Space, reduction: Re
 @pytest.mark.parametrize("side", Side)
 @pytest.mark.parametrize("formula", Formula)
 def test_gradient_by_logits_sums_to_zero(side: Side, formula: Formula) -> None:
-    """Logits can be shifted for nothing, so that the gradient by them sums to 0."""
+    """The gradient by logits sums to 0, because a shift of all logits does not change the answer."""
     x, y = np.random.default_rng(1).normal(size=(2, 4, 50))
     result = gradient(make_problem(x, y, (LOGITS, LOGITS), formula, reduction=Reduction.SUM), side)
     assert np.all(np.abs(result.value.sum(1)) < 1e-14)
 
 
 def test_masked_logits_have_no_gradient() -> None:
-    """A class masked in P and Q has gradient exactly 0; the others have theirs as without it."""
+    """A class masked in P and Q has gradient exactly 0; the other classes have the same gradient as without it."""
     x, y = np.random.default_rng(2).normal(size=(2, 3, 6))
     x[:, 4:] = y[:, 4:] = -INF
     for side in Side:
@@ -103,7 +103,7 @@ def test_masked_logits_have_no_gradient() -> None:
 
 @pytest.mark.parametrize("side", Side)
 def test_normalised_probabilities_can_be_scaled(side: Side) -> None:
-    """Where rows are divided by their sum, the gradient is at right angles to them."""
+    """If rows are divided by their sum, the gradient is orthogonal to them."""
     p, q = np.random.default_rng(3).uniform(0.1, 1.0, (2, 5, 7))
     problem = make_problem(p, q, (P, P), normalise=True, reduction=Reduction.ROWS)
     values = p if side is TARGET else q
@@ -111,7 +111,7 @@ def test_normalised_probabilities_can_be_scaled(side: Side) -> None:
 
 
 def test_clipped_probabilities_have_no_gradient() -> None:
-    """Outside the clip range the gradient is exactly 0; on its edge it is that of the inside."""
+    """Outside the clip range the gradient is exactly 0; at its boundary it is the gradient of the inside."""
     p = np.array([-1.0, 0.0, 0.25, 0.5, 0.75, 2.0])
     problem = make_problem(p, np.full(6, 0.5), (P, P), clip=(0.25, 0.75))
     np.testing.assert_array_equal(
@@ -119,14 +119,14 @@ def test_clipped_probabilities_have_no_gradient() -> None:
     )
 
 
-def test_upstream_of_zero_silences_infinity() -> None:
-    """What nobody asks about has gradient 0, even where the slope is infinite."""
+def test_upstream_of_zero_gives_zero() -> None:
+    """An upstream gradient of 0 gives 0, even where the slope is infinite."""
     result = gradient(make_problem([0.0, 0.0], [-1.0, -1.0], (P, LOG)), TARGET, np.array([0.0, 1.0]))
     np.testing.assert_array_equal(result.value, [0.0, -INF])
 
 
 def test_upstream_broadcasts_and_must_fit() -> None:
-    """One number stands for an upstream gradient of the answer's shape; another shape is refused."""
+    """A scalar upstream gradient broadcasts to the answer's shape; any other shape is rejected."""
     problem = make_problem(np.ones((2, 3)), np.zeros((2, 3)), (P, LOG), reduction=Reduction.ROWS)
     np.testing.assert_array_equal(gradient(problem, MODEL, np.array(2.0)).value, -2.0)
     with pytest.raises(ValueError, match="broadcast"):
@@ -134,7 +134,7 @@ def test_upstream_broadcasts_and_must_fit() -> None:
 
 
 def test_empty_gradients_are_empty() -> None:
-    """With nothing to sum, the gradient has the operand's shape."""
+    """The gradient of an empty operand has the operand's shape."""
     for shape in ((0, 3), (3, 0)):
         problem = make_problem(np.zeros(shape), np.zeros(shape), (P, LOGITS), reduction=Reduction.SUM)
         for side in Side:
@@ -142,7 +142,7 @@ def test_empty_gradients_are_empty() -> None:
 
 
 @pytest.mark.parametrize("side", Side)
-def test_axis_further_out_than_the_operand(side: Side) -> None:
-    """An operand without the class axis has one class there."""
+def test_class_axis_beyond_the_operand(side: Side) -> None:
+    """An operand without the class axis has one class."""
     problem = make_problem(np.full((4, 3), 0.5), np.array([0.1, 0.2, 0.3]), (LOGITS, LOGITS), axis=0)
     assert gradient(problem, side).value.shape == problem.side(side).values.shape

@@ -1,4 +1,4 @@
-"""Targets mixed with the uniform distribution: corners, sizes and tolerances; the audits do the rest."""
+"""Targets mixed with the uniform distribution: special values, sizes and tolerances; the audits cover the rest."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ P, LOG, LOGITS = Space.PROBABILITY, Space.LOG, Space.LOGITS
 
 
 def make_problem(p: Any, q: Any, model: Space = LOG, dtype: Dtype = Dtype.FLOAT64, **rest: Any) -> Problem:
-    """Return a cross-entropy with labels smoothed by 0.1, unless it says otherwise."""
+    """Return a cross-entropy with labels smoothed by 0.1, with optional changes."""
     target, other = (np.asarray(each, dtype=np.float64) for each in (p, q))
     plain = Problem(
         Operand.of(target, P, dtype), Operand.of(other, model, dtype), Formula.CROSS_ENTROPY, smoothing=0.1
@@ -40,54 +40,54 @@ def make_problem(p: Any, q: Any, model: Space = LOG, dtype: Dtype = Dtype.FLOAT6
     return replace(plain, **rest)
 
 
-def is_near(exact: Enclosure, right: Array) -> None:
-    """Assert that a number rounded once lies in an enclosure."""
-    assert np.all(np.abs(exact.error(right)) <= exact.radius + np.spacing(np.abs(right)))
+def is_near(exact: Enclosure, number: Array) -> None:
+    """Assert that a number rounded once is in an enclosure."""
+    assert np.all(np.abs(exact.error(number)) <= exact.radius + np.spacing(np.abs(number)))
 
 
 @pytest.mark.parametrize("formula", Formula)
-def test_a_smoothed_one_hot_label_is_wrong_about_nothing(formula: Formula) -> None:
-    """Of a smoothed one-hot label no class has p = 0: a class the model excludes makes the loss infinite."""
+def test_a_smoothed_one_hot_label_has_no_zeros(formula: Formula) -> None:
+    """No class of a smoothed one-hot label has p = 0: a class that the model excludes makes the loss infinite."""
     given = answer(make_problem([0.0, 1.0], [-np.inf, 0.0], formula=formula)).value
     assert given[0] == np.inf
     assert np.isfinite(given[1])
 
 
-def test_no_smoothing_is_no_other_problem() -> None:
-    """Labels smoothed by nothing are those received."""
+def test_zero_smoothing_changes_nothing() -> None:
+    """Labels smoothed by 0 are the received ones."""
     plain, smoothed = (make_problem([0.2, 0.8], [-1.0, -2.0], smoothing=each) for each in (0.0, 2.0**-1000))
     np.testing.assert_array_equal(answer(plain).value, answer(smoothed).value)
     assert plain.id != smoothed.id
 
 
-def test_what_is_no_probability_stays_none() -> None:
-    """Smoothing makes no number of a negative probability, NaN or infinity."""
+def test_invalid_probabilities_stay_invalid() -> None:
+    """Smoothing does not hide a negative probability, NaN or infinity."""
     np.testing.assert_array_equal(
         answer(make_problem([-1e-3, np.nan, np.inf], [-1.0] * 3)).value, [np.nan, np.nan, np.inf]
     )
 
 
 def test_only_probabilities_are_smoothed() -> None:
-    """A target of logarithms is what it was, and so is the model."""
+    """Smoothing changes neither a target of logarithms nor the model."""
     logs = replace(make_problem([0.5, 0.5], [-1.0, -2.0]), target=Operand.of(np.array([-1.0, -0.5]), LOG))
     np.testing.assert_array_equal(answer(logs).value, answer(replace(logs, smoothing=0.0)).value)
 
 
-def test_rows_that_are_normalised_are_not_smoothed() -> None:
-    """Which of the two would come first nobody says."""
-    with pytest.raises(ValueError, match="not smoothed"):
+def test_smoothing_of_normalised_rows_is_rejected() -> None:
+    """Normalisation and smoothing have no defined order."""
+    with pytest.raises(ValueError, match="smoothing of normalised probabilities"):
         answer(make_problem([0.5, 0.5], [0.5, 0.5], P, normalise=True))
 
 
 def test_the_classes_of_any_axis_are_counted() -> None:
-    """The uniform distribution is that of the class axis."""
+    """The uniform distribution is over the class axis."""
     p, q = np.full((2, 3, 4), 0.0), np.full((2, 3, 4), -1.0)
     for axis, classes in ((0, 2), (1, 3), (-1, 4)):
         is_near(answer(make_problem(p, q, axis=axis)), np.full(p.shape, float(Fraction(0.1) / classes)))
 
 
 def test_large_problems_are_enclosed() -> None:
-    """A row of more elements than double-double is meant for is right as well."""
+    """A row with more elements than the limit of double-double is enclosed, too."""
     classes = LIMITS.double_double + 1
     problem = make_problem(
         np.zeros(classes), np.full(classes, -1.5), dtype=Dtype.FLOAT32, reduction=Reduction.SUM
@@ -97,8 +97,8 @@ def test_large_problems_are_enclosed() -> None:
 
 
 @pytest.mark.parametrize("formula", Formula)
-def test_a_label_moves_by_what_smoothing_leaves_of_it(formula: Formula) -> None:
-    """Along v a smoothed p moves by (1 − ε)·v: what 70 digits give as differences."""
+def test_the_tangent_of_a_smoothed_label(formula: Formula) -> None:
+    """Along v a smoothed p changes by (1 − ε)·v: the same as differences with 70 digits."""
     v = np.array([1.0, -0.25])
     problem = make_problem([0.2, 0.8], [0.3, -0.2], LOGITS, reduction=Reduction.SUM, formula=formula)
     upstream = np.ones(())
@@ -109,7 +109,7 @@ def test_a_label_moves_by_what_smoothing_leaves_of_it(formula: Formula) -> None:
 
 
 @pytest.mark.parametrize("formula", Formula)
-def test_the_gradient_of_a_label_moves_by_the_square_of_it(formula: Formula) -> None:
+def test_the_curvature_of_a_smoothed_label(formula: Formula) -> None:
     """By p′ the formula's second derivative is 1/p′, or 0 for the cross-entropy; by p it is (1 − ε)² times that."""
     p, v = np.array([0.2, 0.8]), np.array([1.0, -0.25])
     problem = make_problem(p, [0.3, -0.2], LOGITS, reduction=Reduction.SUM, formula=formula)
@@ -124,8 +124,8 @@ def test_the_gradient_of_a_label_moves_by_the_square_of_it(formula: Formula) -> 
 
 @pytest.mark.parametrize("dtype", [Dtype.FLOAT64, Dtype.FLOAT32, Dtype.FLOAT16])
 @pytest.mark.parametrize("side", [None, *Side])
-def test_plain_numpy_lies_inside(dtype: Dtype, side: Side | None) -> None:
-    """NumPy, operation by operation, lies inside the tolerance, and smoothing by another ε or count far outside."""
+def test_plain_numpy_is_within_tolerance(dtype: Dtype, side: Side | None) -> None:
+    """Operation-by-operation NumPy is within the tolerance; another ε or number of classes is far outside."""
     rng = np.random.default_rng(3)
     p = rng.dirichlet(np.ones(5), 400).astype(dtype.carrier) * (rng.uniform(size=(400, 5)) > 0.3)
     logs = np.log(rng.dirichlet(np.ones(5), 400)).astype(dtype.carrier)
@@ -151,7 +151,7 @@ def test_plain_numpy_lies_inside(dtype: Dtype, side: Side | None) -> None:
 
 
 def test_the_oracle_smooths_likewise() -> None:
-    """Two ways of mixing, of which one has 70 digits, agree to the last bit of float64."""
+    """The oracle, with 70 digits, gives the same float64."""
     problem = make_problem([[0.25, 0.75], [0.0, 1.0]], [[-1.0, -2.0], [-3.0, -0.5]], reduction=Reduction.SUM)
     assert oracle.error_ratio(answer(problem), oracle.answer(problem)) <= 1.0
     assert float(answer(problem).value) == float(oracle.answer(problem))

@@ -22,7 +22,7 @@ def evaluate(
     spaces: tuple[Space, Space] = (Space.PROBABILITY, Space.PROBABILITY),
     **rest: Any,
 ) -> Enclosure:
-    """Answer a problem whose operands are given as probabilities, in the spaces named."""
+    """Return the answer to a problem with probabilities as input, converted to the given spaces."""
 
     def operand(values: Any, space: Space) -> Operand:
         probabilities = np.asarray(values, dtype=np.float64)
@@ -63,19 +63,19 @@ CORNERS = [
 @pytest.mark.parametrize("spaces", [(a, b) for a in GIVEN for b in GIVEN])
 @pytest.mark.parametrize("corner", CORNERS, ids=str)
 def test_corner(corner: tuple[float, ...], spaces: tuple[Space, Space]) -> None:
-    """Where p or q is 0, infinite, negative or NaN the term is what the extended reals say, exactly."""
+    """Where p or q is 0, infinite, negative or NaN, the term is exactly its value in the extended reals."""
     p, q, *expected = corner
     for formula, value in zip((PLAIN, GENERALISED, CROSS_ENTROPY), expected, strict=True):
         result = evaluate(p, q, formula, spaces)
         np.testing.assert_equal(result.value, value)
-        # exp(log 0.5) is not 0.5, and the remainder of it is in the tail.
+        # exp(log 0.5) is not exactly 0.5; the tail contains the difference.
         assert abs(result.tail) <= 2.0**-53
         if not math.isfinite(value) or value == 0.0 == p:
             assert result.radius == 0.0
 
 
 def test_underflowing_probability_is_not_zero() -> None:
-    """e^-10000 is more than 0: with q = 0 it gives +inf, with a huge −log q the true product."""
+    """e^-10000 is positive: with q = 0 it gives +inf, with a huge −log q the exact product."""
     p = Operand.of(np.array([-1e4, -1e4, -800.0]), Space.LOG)
     q = Operand.of(np.array([-INF, -1e300, -1e100]), Space.LOG)
     result = answer(Problem(p, q))
@@ -85,14 +85,14 @@ def test_underflowing_probability_is_not_zero() -> None:
 
 
 def test_quotient_beyond_the_range_is_harmless() -> None:
-    """p/q may overflow or vanish; p·log(p/q) stays what it is."""
+    """p·log(p/q) is correct even if p/q overflows or underflows."""
     p, q = np.array([1e300, 1e-300, 5e-324, 1.0]), np.array([1e-300, 1e300, 1e300, 5e-324])
     expected = p * (np.log(p) - np.log(q))
     np.testing.assert_allclose(evaluate(p, q).value, expected, rtol=1e-12)
 
 
 def test_partial_sums_beyond_the_range_are_harmless() -> None:
-    """Terms that overflow, and partial sums that do, add up to a finite sum if the sum is finite."""
+    """Terms and partial sums that overflow add up to a finite sum if the exact sum is finite."""
     p = np.array([1.5e308, 1.5e308, 1.0])
     log_q = math.log(1.5e308) + np.array([-100.0, 100.0, -math.log(1.5e308)])
     target, model = Operand.of(p, Space.PROBABILITY), Operand.of(log_q, Space.LOG)
@@ -104,7 +104,7 @@ def test_partial_sums_beyond_the_range_are_harmless() -> None:
 
 @pytest.mark.parametrize("space", Space)
 def test_nan_stays_in_its_row(space: Space) -> None:
-    """A NaN is in its term and in every sum that contains it, and nowhere else."""
+    """A NaN gives NaN in its term and in every sum that contains it, and nowhere else."""
     values = np.log(np.full((3, 4), 0.25)) if space is not Space.PROBABILITY else np.full((3, 4), 0.25)
     spoilt = values.copy()
     spoilt[1, 2] = NAN
@@ -120,7 +120,7 @@ def test_nan_stays_in_its_row(space: Space) -> None:
 
 
 def test_masked_classes_contribute_nothing() -> None:
-    """Logits of −inf, in P alone or in both, leave the sum over the other classes as it is without them."""
+    """Logits of −inf, in P alone or in both, do not change the sum over the other classes."""
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(2, 3, 8))
     x[:, 5:] = -INF
@@ -151,8 +151,8 @@ def test_mask_of_the_model_alone_is_infinite() -> None:
     np.testing.assert_equal(result.value, [INF, 0.0])
 
 
-def test_lost_rows_are_nan() -> None:
-    """A row with nothing to normalise, all logits −inf or all probabilities 0, is NaN."""
+def test_rows_without_a_normalised_form_are_nan() -> None:
+    """A row that cannot be normalised, with all logits −inf or all probabilities 0, is NaN."""
     x = np.array([[-INF, -INF], [INF, 0.0], [0.0, -INF]])
     logits = Problem(
         Operand.of(x, Space.LOGITS), Operand.of(np.zeros((3, 2)), Space.LOGITS), reduction=Reduction.ROWS
@@ -165,7 +165,7 @@ def test_lost_rows_are_nan() -> None:
 
 
 def test_clipping_comes_first() -> None:
-    """Clipping, to bounds rounded to the dtype, moves zeros and negative numbers into range, not NaN."""
+    """Clipping, to bounds rounded to the dtype, changes zeros and negative numbers, but not NaN."""
     p, q = np.array([-1.0, 0.0, NAN, 2.0], dtype=np.float32), np.array([0.5] * 4, dtype=np.float32)
     problem = Problem(Operand.of(p, Space.PROBABILITY), Operand.of(q, Space.PROBABILITY), clip=(1e-7, 1.0))
     low = float(np.float32(1e-7))
@@ -181,11 +181,11 @@ FAR = np.finfo(np.float64).max
 @pytest.mark.parametrize("p", [1.0, 0.75, 0.3, 1e-300])
 @pytest.mark.parametrize("space", GIVEN)
 def test_logarithms_at_the_end_of_the_range(formula: Formula, sign: float, p: float, space: Space) -> None:
-    """With log q = ±MAX nothing overflows on the way to p·MAX, which float64 holds."""
+    """With log q = ±MAX no intermediate result of p·MAX, which is a float64, overflows."""
     log_p = math.log(p)
     target = Operand.of(np.array([p if space is Space.PROBABILITY else log_p]), space)
     result = answer(Problem(target, Operand.of(np.array([-sign * FAR]), Space.LOG), formula))
-    # Beside MAX, log p is nothing; as p it is known to 2 ulp of its logarithm.
+    # Compared with MAX, log p is negligible; p from log p has a relative error of 2 ulp of log p.
     slack = 0.0 if space is Space.PROBABILITY else 2.0**-52 * abs(log_p)
     assert abs(result.value[0] / FAR - sign * p) <= p * (slack + 2.0**-53)
     assert result.radius[0] <= 1e-20 * p * FAR
@@ -194,7 +194,7 @@ def test_logarithms_at_the_end_of_the_range(formula: Formula, sign: float, p: fl
 
 
 def test_differences_of_logarithms_beyond_the_range() -> None:
-    """Where log p − log q overflows, the term does too, or p is so small that nothing is left of it."""
+    """If log p − log q overflows, the term overflows, too, or p is so small that the term is 0."""
     log_p, log_q = np.array([[-FAR, FAR, -FAR]]), np.array([[FAR, -FAR, -FAR]])
     result = answer(Problem(Operand.of(log_p, Space.LOG), Operand.of(log_q, Space.LOG)))
     np.testing.assert_array_equal(result.value, [[0.0, INF, 0.0]])

@@ -1,4 +1,4 @@
-"""Tolerances: every item where it belongs, and none that forgives everything."""
+"""Tolerances: every item for its own error, and no item that accepts every answer."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def items(tolerated: Tolerance) -> dict[str, float]:
 
 
 def test_one_term() -> None:
-    """A term may err by (a + 2)·u·p·(|log p| + |log q|) and a last rounding."""
+    """The tolerance of a term is (a + 2)·u·p·(|log p| + |log q|) and one output rounding."""
     enclosure, tolerated = judged(0.25, -1.0, Profile.of(Dtype.FLOAT32))
     condition = 0.25 * (math.log(4.0) + 1.0)
     amounts = items(tolerated)
@@ -60,7 +60,7 @@ def test_one_term() -> None:
 
 
 def test_half_precision_op_by_op_and_fused() -> None:
-    """Operation by operation a 16-bit format rounds everything, in a fused kernel only the result."""
+    """Operation by operation, a 16-bit format rounds every intermediate result; a fused kernel only the output."""
     condition = 0.25 * (math.log(4.0) + 1.0)
     _, by_operation = judged(0.25, -1.0, Profile.of(Dtype.FLOAT16))
     enclosure, fused = judged(0.25, -1.0, Profile.fused(Dtype.FLOAT16))
@@ -76,7 +76,7 @@ def test_half_precision_op_by_op_and_fused() -> None:
     [(Summation.BLOCKED, 20.0), (Summation.PAIRWISE, 2.0 * math.log2(100)), (Summation.ANY, 99.0)],
 )
 def test_summation_grows(summation: Summation, growth: float) -> None:
-    """A sum of n terms may err by h(n)·u·Σ|t|, and one term by nothing."""
+    """The tolerance of a sum of n terms is h(n)·u·Σ|t|, and 0 for one term."""
     profile = Profile(Dtype.FLOAT32, Dtype.FLOAT32, Dtype.FLOAT32, summation=summation)
     p, log_q = np.full(100, 0.01), np.linspace(-9.0, -1.0, 100)
     terms, _ = judged(p, log_q, profile)
@@ -88,7 +88,7 @@ def test_summation_grows(summation: Summation, growth: float) -> None:
 
 
 def test_means_are_divided() -> None:
-    """A mean's tolerance is that of the sum over n, and two roundings more."""
+    """The tolerance of a mean is that of the sum divided by n, and two more roundings."""
     p, log_q = np.full((4, 5), 0.2), np.linspace(-9.0, -1.0, 20).reshape(4, 5)
     profile = Profile.of(Dtype.BFLOAT16)
     _, of_sum = judged(p, log_q, profile, reduction=Reduction.SUM)
@@ -98,26 +98,26 @@ def test_means_are_divided() -> None:
     assert items(of_mean)["output rounding"] == pytest.approx(2.0**-8 * (3.0 * size + magnitude))
 
 
-def test_flushing_is_allowed_for_by_name() -> None:
-    """Only a profile that flushes to zero may lose a least normal number a term."""
-    gentle = Profile.of(Dtype.FLOAT32)
-    harsh = Profile(Dtype.FLOAT32, Dtype.FLOAT32, Dtype.FLOAT32, flush_to_zero=True)
-    _, small = judged(1e-37, -1.0, gentle)
-    _, large = judged(1e-37, -1.0, harsh)
+def test_flushing_must_be_declared() -> None:
+    """Only a profile with flush_to_zero is allowed an error of a least normal number per term."""
+    gradual = Profile.of(Dtype.FLOAT32)
+    flushing = Profile(Dtype.FLOAT32, Dtype.FLOAT32, Dtype.FLOAT32, flush_to_zero=True)
+    _, small = judged(1e-37, -1.0, gradual)
+    _, large = judged(1e-37, -1.0, flushing)
     extra = items(large)["underflow"] - items(small)["underflow"]
     assert extra == pytest.approx((149.0 * math.log(2.0) + 1.0 + 4.0 + 1.0) * 2.0**-126)
 
 
 @pytest.mark.parametrize("dtype", Dtype)
 def test_exact_answers_have_no_tolerance(dtype: Dtype) -> None:
-    """Where p = 0, or the answer is infinite or NaN, there is nothing to forgive."""
+    """Where p = 0, or the answer is infinite or NaN, the tolerance is 0."""
     p, log_q = [0.0, 0.0, 0.5, np.nan, 0.5], [-1.0, -np.inf, -np.inf, -1.0, np.inf]
     _, tolerated = judged(p, log_q, Profile.of(dtype))
     np.testing.assert_array_equal(tolerated.total, 0.0)
 
 
 def test_logits_have_a_pipeline() -> None:
-    """Softmax adds its own error, more for less probable classes and for more of them."""
+    """Softmax has its own error, larger for less probable classes and for more classes."""
     amounts: list[float] = []
     for classes in (2, 1000):
         x = Operand.of(np.linspace(-1.0, 1.0, classes), Space.LOGITS, Dtype.FLOAT32)
@@ -127,7 +127,7 @@ def test_logits_have_a_pipeline() -> None:
 
 
 def test_an_exponential_and_a_logarithm_both_err() -> None:
-    """Where P is received as log p and Q as q, one function errs for each."""
+    """If P is received as log p and Q as q, the errors of one function each are added."""
     p, q = Operand.of(np.array([-1.5]), Space.LOG), Operand.of(np.array([0.01]), Space.PROBABILITY)
     for formula in Formula:
         problem = Problem(p, q, formula)
@@ -137,7 +137,7 @@ def test_an_exponential_and_a_logarithm_both_err() -> None:
 
 
 def test_wide_rows_have_a_tolerance() -> None:
-    """Normalising a row whose probabilities lie the whole range apart leaves every scale finite."""
+    """Normalising a row whose probabilities span the whole range leaves every scale finite."""
     p = Operand.of(np.array([[1e300, 1.0, 1e-300, 5e-324]]), Space.PROBABILITY)
     q = Operand.of(np.array([[5e-324, 1e-300, 1.0, 1e300]]), Space.PROBABILITY)
     problem = Problem(p, q, normalise=True)
@@ -145,7 +145,7 @@ def test_wide_rows_have_a_tolerance() -> None:
 
 
 def test_gradient_tolerance() -> None:
-    """The gradient by log q may err by three roundings of p."""
+    """The tolerance of the gradient by log q is three roundings of p, and the output rounding."""
     p, q = Operand.of(np.array([0.3]), Space.PROBABILITY), Operand.of(np.array([-1.0]), Space.LOG)
     problem = Problem(p, q)
     tolerated = tolerance(problem, gradient(problem, Side.MODEL), Profile.of(Dtype.FLOAT64))
@@ -153,7 +153,7 @@ def test_gradient_tolerance() -> None:
 
 
 def test_budget_reads_as_sentences() -> None:
-    """The budget at an element names every item with a number, and what the numbers count."""
+    """The budget at an element names every item with a number, and the unit of the numbers."""
     p, log_q = np.full((2, 31), 1.0 / 31.0), np.linspace(-9.0, -1.0, 62).reshape(2, 31)
     _, tolerated = judged(p, log_q, Profile.of(Dtype.FLOAT32), reduction=Reduction.ROWS)
     lines = tolerated.budget((1,))
@@ -167,7 +167,7 @@ def test_budget_reads_as_sentences() -> None:
 
 
 def test_overflow_is_accepted_at_the_end_of_the_range() -> None:
-    """An infinity is right where value and tolerance reach the largest number, and nowhere else."""
+    """An infinity is accepted where value and tolerance reach the largest number, and nowhere else."""
     half = Profile.of(Dtype.FLOAT16)
     enclosure, tolerated = judged([40000.0, 100.0, 2000.0], [-1.0, -1.0, -25.1], half)
     np.testing.assert_array_equal(accepts_overflow(enclosure, tolerated, half.storage), [True, False, True])
@@ -187,12 +187,12 @@ def test_overflow_is_accepted_at_the_end_of_the_range() -> None:
     ],
 )
 def test_vacuous_problems_are_named(p: list[float], log_q: list[float], reason: str | None) -> None:
-    """A problem that a thoughtless answer would pass is named, and no other."""
+    """A problem that a trivial answer would pass is reported, and no other."""
     assert vacuous(*judged(p, log_q, Profile.of(Dtype.FLOAT32))) == reason
 
 
 def test_cancelling_sum_is_vacuous() -> None:
-    """Where positive and negative terms cancel below the tolerance, zero would pass."""
+    """If positive and negative terms cancel to less than the tolerance, zero would pass."""
     p = np.array([0.5, 0.5])
     enclosure, tolerated = judged(
         p, np.log(p) + np.array([1e-9, -1e-9]), Profile.of(Dtype.FLOAT64), reduction=Reduction.SUM
@@ -202,8 +202,8 @@ def test_cancelling_sum_is_vacuous() -> None:
 
 @pytest.mark.parametrize("formula", Formula)
 @pytest.mark.parametrize("dtype", [Dtype.FLOAT64, Dtype.FLOAT32])
-def test_plain_numpy_lies_inside(dtype: Dtype, formula: Formula) -> None:
-    """NumPy, operation by operation, lies inside the tolerance of every term, mostly far from its edge."""
+def test_plain_numpy_is_within_tolerance(dtype: Dtype, formula: Formula) -> None:
+    """Operation-by-operation NumPy is within the tolerance of every term, mostly far from its limit."""
     rng = np.random.default_rng(0)
     p = np.exp(rng.uniform(-80.0, 0.0, 20_000)).astype(dtype.carrier)
     log_q = rng.uniform(-80.0, 0.0, p.size).astype(dtype.carrier)

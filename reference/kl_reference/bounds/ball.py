@@ -1,4 +1,4 @@
-"""Numbers that carry their own bound."""
+"""Ball: a number with an error radius, and its arithmetic."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from kl_reference.bounds import double_double as dd
 from kl_reference.bounds.double_double import ZEROS, Exponent, Pair, full
 from kl_reference.enclosure import Array
 
-# What each operation may add, relative to its result; each is larger than the bound proven for it.
+# Relative error of each operation; every constant is larger than the bound proven for the operation.
 U2: Final = 2.0**-106
 E_ADD: Final = 4.0 * U2
 E_MULTIPLY: Final = 8.0 * U2
 E_DIVIDE: Final = 20.0 * U2
 E_LOG: Final = 2.0**-66
 E_EXP: Final = 2.0**-72
-# And absolutely, where a partial product leaves the normal range of float64.
+# Absolute error of a product with a partial product below the normal range of float64.
 E_UNDERFLOW: Final = 8.0 * 2.0**-1074
-# Bounds are added and multiplied in float64 themselves: this pays for 2^12 such roundings in a row.
+# Bounds are computed in float64, too: this factor covers 2^12 successive roundings of a bound.
 INFLATION: Final = 1.0 + 2.0**-40
-# exp is asked for no more than this; beyond it the result is below, or above, every float64 squared.
+# Largest argument of exp; beyond it the result is below, or above, the square of every float64.
 EXP_LIMIT: Final = 32768.0
-# Numbers below this can be cut in two and multiplied by a mantissa without overflow.
+# Numbers below this limit can be split and multiplied by a significand without overflow.
 HUGE: Final = 2.0**960
 
 
@@ -34,8 +34,8 @@ HUGE: Final = 2.0**960
 class Ball:
     """The exact number lies within ``high + low ± error``, element by element; all parts are finite.
 
-    ``error`` is what the bounds above add up to in float64, short by at most a factor ``INFLATION``. ``low`` and
-    ``error`` may be ``NOTHING``.
+    ``error`` is a sum of the bounds above, rounded in float64; the exact sum is larger by at most a factor
+    ``INFLATION``. ``low`` and ``error`` may be ``ZEROS``.
     """
 
     high: Array
@@ -49,12 +49,12 @@ class Ball:
 
     @property
     def pair(self) -> Pair:
-        """The centre."""
+        """The midpoint."""
         return self.high, self.low
 
     @property
     def is_below_huge(self) -> bool:
-        """Whether all numbers are below ``HUGE``."""
+        """Whether all absolute values are below ``HUGE``."""
         return bool(self.high.max(initial=0.0) < HUGE and self.high.min(initial=0.0) > -HUGE)
 
     @property
@@ -84,25 +84,25 @@ class Ball:
         return Ball(high, low, error)
 
     def _error_times(self, other: Ball) -> Array:
-        """Return how far a product is off because this factor is (or both are)."""
+        """Return the error of a product that comes from the error of this factor (or from the errors of both)."""
         if self.error is ZEROS:
             return ZEROS
         return other.magnitude * self.error
 
     def __truediv__(self, other: Ball) -> Ball:
-        """Return the quotient; the divisor's ball must keep well away from 0."""
+        """Return the quotient; the divisor's ball must be well separated from 0."""
         high, low = dd.divide(self.pair, other.pair)
         mixed = (self.error + np.abs(high) * other.error) / (np.abs(other.high) - other.error)
         return Ball(high, low, mixed + E_DIVIDE * np.abs(high) + E_UNDERFLOW)
 
     def masked(self, where: NDArray[np.bool_]) -> Ball:
-        """Return the ball there, and exactly 0 elsewhere; mostly there is no elsewhere."""
+        """Return the ball where the mask is true, and exactly 0 elsewhere."""
         if where.all():
             return self
         return self.map_arrays(lambda part: np.where(where, part, 0.0))
 
     def map_arrays(self, change: Callable[[Array], Array]) -> Ball:
-        """Return balls with every array of theirs changed that is not ``NOTHING``."""
+        """Return the balls with a function applied to each array that is not ``ZEROS``."""
         low, error = (part if part is ZEROS else change(part) for part in (self.low, self.error))
         return Ball(change(self.high), low, error)
 
@@ -111,7 +111,7 @@ class Ball:
         return self.map_arrays(lambda part: part.reshape(shape))
 
     def scaled(self, exponent: Exponent) -> Ball:
-        """Return the ball times 2^exponent; bits that fall below the range go into the error."""
+        """Return the ball times 2^exponent; bits lost to underflow are added to the error."""
         if not exponent.any():
             return self
         moved = self.map_arrays(lambda part: np.ldexp(part, exponent))
@@ -120,17 +120,17 @@ class Ball:
             lost = np.where((exponent != 0) & (self.magnitude > 0.0), lost, 0.0)
         return Ball(moved.high, moved.low, moved.error + lost)
 
-    def partial_sums(self, few: int) -> Ball:
-        """Return (rows, few or fewer classes) with the same sums, by the first levels of the tree of :meth:`sum`."""
+    def partial_sums(self, count: int) -> Ball:
+        """Return at most ``count`` columns with the same row sums, by the first levels of the tree of :meth:`sum`."""
         ball = self
-        while (length := ball.high.shape[1]) > few:
+        while (length := ball.high.shape[1]) > count:
             half = length // 2
-            paired = ball.classes(0, half) + ball.classes(half, 2 * half)
-            ball = concatenate([paired, ball.classes(2 * half, length)], 1) if length % 2 else paired
+            paired = ball.columns(0, half) + ball.columns(half, 2 * half)
+            ball = concatenate([paired, ball.columns(2 * half, length)], 1) if length % 2 else paired
         return ball
 
-    def classes(self, start: int, stop: int) -> Ball:
-        """Return some columns of balls of two axes."""
+    def columns(self, start: int, stop: int) -> Ball:
+        """Return a range of columns of balls with two axes."""
         return self.map_arrays(lambda part: part[:, start:stop])
 
     def sum(self, axis: int) -> Ball:
@@ -142,7 +142,7 @@ class Ball:
 
 
 def rounding(rate: float, size: Array, *errors: Array) -> Array:
-    """Return errors added up, and a rate times the size of the result on top."""
+    """Return the sum of some errors and of a rate times the absolute value of the result."""
     bound = np.abs(size)
     bound *= rate
     for error in errors:
@@ -152,49 +152,49 @@ def rounding(rate: float, size: Array, *errors: Array) -> Array:
 
 
 def plus(a: Array, b: Array) -> Array:
-    """Return a + b, where either may be ``NOTHING``."""
+    """Return a + b, where either may be ``ZEROS``."""
     if a is ZEROS or b is ZEROS:
         return b if a is ZEROS else a
     return a + b
 
 
 def minus(a: Array) -> Array:
-    """Return −a, where a may be ``NOTHING``."""
+    """Return −a, where a may be ``ZEROS``."""
     return a if a is ZEROS else -a
 
 
 def concatenate(balls: Sequence[Ball], axis: int) -> Ball:
     """Join balls along an axis."""
     low, error = (
-        joined([getattr(ball, part) for ball in balls], [ball.high for ball in balls], axis)
+        join_arrays([getattr(ball, part) for ball in balls], [ball.high for ball in balls], axis)
         for part in ("low", "error")
     )
     return Ball(np.concatenate([ball.high for ball in balls], axis), low, error)
 
 
-def joined(parts: Sequence[Array], like: Sequence[Array], axis: int) -> Array:
-    """Join arrays along an axis, some of which may be ``NOTHING``; other arrays of their shapes stand by."""
+def join_arrays(parts: Sequence[Array], like: Sequence[Array], axis: int) -> Array:
+    """Concatenate arrays, some of which may be ``ZEROS``; ``like`` gives their shapes."""
     if all(part is ZEROS for part in parts):
         return ZEROS
     return np.concatenate([full(part, each) for part, each in zip(parts, like, strict=True)], axis)
 
 
 def difference(a: Array, b: Array) -> Ball:
-    """Return a − b of exact numbers; of one that overflows nothing is known but that it is huge."""
+    """Return a − b of exact numbers; where a − b overflows, the result has an infinite radius."""
     high, low = dd.two_sum(a, -b)
-    known = np.isfinite(high)
-    if np.all(known):
+    finite = np.isfinite(high)
+    if np.all(finite):
         return Ball(high, low, ZEROS)
     huge = np.copysign(np.finfo(np.float64).max, high)
-    return Ball(np.where(known, high, huge), np.where(known, low, 0.0), np.where(known, 0.0, np.inf))
+    return Ball(np.where(finite, high, huge), np.where(finite, low, 0.0), np.where(finite, 0.0, np.inf))
 
 
 def log(a: Ball) -> Ball:
-    """Return log a; the ball must keep well away from 0."""
+    """Return log a; the ball must be well separated from 0."""
     high, low = dd.log(a.pair)
     error = rounding(E_LOG, high)
     if a.low is ZEROS and a.error is ZEROS:
-        # Of single numbers nothing but mantissas is worked on, and none of their products underflows.
+        # For single float64 arguments only significands are multiplied, and no product underflows.
         return Ball(high, low, error)
     error += a.error / (a.high - 2.0 * a.error)
     error += E_UNDERFLOW
@@ -202,7 +202,7 @@ def log(a: Ball) -> Ball:
 
 
 def log_quotient(a: Array, b: Array) -> Ball:
-    """Return log(a ÷ b) of exact positive numbers, without cancellation where they are neighbours."""
+    """Return log(a ÷ b) of exact positive numbers, without cancellation where a ≈ b."""
     high, low = dd.log_quotient((a, ZEROS), b)
     return Ball(high, low, rounding(E_LOG, high))
 
@@ -210,8 +210,8 @@ def log_quotient(a: Array, b: Array) -> Ball:
 def exp(a: Ball) -> tuple[Ball, Exponent]:
     """Return (m, k) with exp a = m·2^k and 0.99 < m < 2; an exact 0 gives an exact 1.
 
-    Beyond ±``EXP_LIMIT`` the limit stands for the argument: such a result is out of range anyhow, and stays
-    so when it is multiplied by any float64.
+    Arguments beyond ±``EXP_LIMIT`` are replaced by the limit: the result is out of range in either case, and remains
+    out of range after multiplication by any float64.
     """
     beyond = np.abs(a.high) > EXP_LIMIT
     if np.any(beyond):

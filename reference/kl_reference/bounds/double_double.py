@@ -1,8 +1,8 @@
-"""Numbers held as an unevaluated sum of two float64, good to about 100 bits.
+"""Double-double arithmetic: a number is an unevaluated sum of two float64, accurate to about 100 bits.
 
-Only ``+ − × ÷``, ``frexp``, ``ldexp``, ``rint`` and bit masks are used, one ufunc an operation: nothing can
-be contracted and no libm is asked, so the bits are the same on every IEEE 754 machine. Arguments are finite
-and far from overflow; whoever calls sees to that. Bounds are relative, in u = 2^-53, and hold where nothing
+Only ``+ − × ÷``, ``frexp``, ``ldexp``, ``rint`` and bit masks are used, one ufunc per operation: the compiler cannot
+contract operations and no libm is called, so the bits are the same on every IEEE 754 machine. Arguments must be
+finite and far from overflow; the caller ensures this. Bounds are relative, in u = 2^-53, and hold if nothing
 underflows.
 
 Source: Joldes, Muller, Popescu, "Tight and rigorous error bounds for basic building blocks of double-word
@@ -24,7 +24,7 @@ from kl_reference.enclosure import Array
 
 Pair = tuple[Array, Array]
 Exponent = NDArray[np.intc]
-"""C ints, by which NumPy's ldexp is a dozen times as fast as by longs."""
+"""C ints: NumPy's ldexp is about twelve times as fast with them as with longs."""
 
 SQRT_HALF: Final = 0.7071067811865476
 LOW_BITS: Final = 27
@@ -32,16 +32,16 @@ LOG_TAIL: Final = tuple((-1.0) ** (n - 1) / n for n in range(11, 2, -1))
 EXP_TAIL: Final = tuple(1.0 / n for n in (3628800, 362880, 40320, 5040, 720, 120, 24, 6))
 
 ZEROS: Final = np.zeros(())
-"""Zeros of any shape, and known to be zeros: where an array is this very one, no work is done on it."""
+"""Stands for zeros of any shape: operations skip the work for an array that is this very object."""
 ZEROS.flags.writeable = False
 
-# Added to f, leaves the nearest multiple of 1/128 in the last bits; as an integer, with what stands for f = 0.
+# Adding this to f leaves the nearest multiple of 1/128 in the last bits; below, the same bits for f = 0.
 _ROUNDER: Final = np.full((), 1.5 * 2.0**45)
 _ROUNDED_ZERO: Final = int(_ROUNDER.view(np.int64))
 
 
 def full(a: Array, like: Array) -> Array:
-    """Return ``a`` itself, or if it is ``NOTHING`` as many zeros as the other array has elements."""
+    """Return ``a``, or an array of zeros of the shape of ``like`` if ``a`` is ``ZEROS``."""
     return np.zeros(like.shape) if a is ZEROS else a
 
 
@@ -50,7 +50,7 @@ def two_sum(a: Array, b: Array) -> Pair:
     s = a + b
     t = s - a
     rest = s - t
-    # In place: what stays in the cache costs half.
+    # In place: an array that stays in the cache costs half the time.
     rest = np.subtract(a, rest, out=rest)
     rest += np.subtract(b, t, out=t)
     return s, rest
@@ -64,7 +64,7 @@ def quick_two_sum(a: Array, b: Array) -> Pair:
 
 
 def split(a: Array) -> Pair:
-    """Return a exactly as a head and a rest of at most 26 bits each (no overflow, unlike Veltkamp's)."""
+    """Return a exactly as a head and a rest of at most 26 bits each (no overflow, unlike Veltkamp's splitting)."""
     bits = np.ascontiguousarray(a).view(np.int64) + (1 << (LOW_BITS - 1))
     bits &= -1 << LOW_BITS
     head = bits.view(np.float64)
@@ -86,7 +86,7 @@ def two_prod(a: Array, b: Array) -> Pair:
 
 
 def add(a: Pair, b: Pair) -> Pair:
-    """Return a + b to 3u²; of two single numbers exactly."""
+    """Return a + b to 3u²; exactly for two single float64 numbers."""
     high, rest = two_sum(a[0], b[0])
     if a[1] is ZEROS or b[1] is ZEROS:
         low = b[1] if a[1] is ZEROS else a[1]
@@ -97,7 +97,7 @@ def add(a: Pair, b: Pair) -> Pair:
 
 
 def multiply(a: Pair, b: Pair) -> Pair:
-    """Return a × b to 5u²; of two single numbers exactly."""
+    """Return a × b to 5u²; exactly for two single float64 numbers."""
     high, low = two_prod(a[0], b[0])
     if a[1] is ZEROS and b[1] is ZEROS:
         return high + low, low  # 0 for −0
@@ -126,7 +126,7 @@ def divide_single(a: Pair, b: Array) -> Pair:
 
 
 def total(a: Pair, axis: int) -> tuple[Pair, int]:
-    """Return the sum over an axis (kept, of length 1) by a tree of ``add``, and the depth of the tree."""
+    """Return the sum over an axis (kept with length 1) by a binary tree of ``add``, and the depth of the tree."""
     high, low = (part.swapaxes(axis, 0) for part in a)
     if high.shape[0] == 0:
         high, low = np.zeros((2, 1, *high.shape[1:]))
@@ -145,20 +145,20 @@ def total(a: Pair, axis: int) -> tuple[Pair, int]:
 def log(a: Pair) -> Pair:
     """Return log a to 2^-66, for positive a of any size.
 
-    With a = 2^k·f, f in [√½, √2], and a table's c ≈ 1/f: log a = k·log 2 − log c + log(1 + r), where
-    r = c·f − 1 is small and comes without cancellation, so that numbers next to 1 lose nothing either.
+    With a = 2^k·f, f in [√½, √2], and c ≈ 1/f from a table: log a = k·log 2 − log c + log(1 + r), where
+    r = c·f − 1 is small and computed without cancellation, so that numbers next to 1 are accurate, too.
     """
     m, exponent = np.frexp(a[0])
     doubled = (m <= SQRT_HALF).astype(np.intc)
     f, k = np.ldexp(m, doubled), np.subtract(exponent, doubled, out=exponent)
     cell = _cell(f)
     c = tables.RECIPROCAL[cell]
-    # c has 16 bits and f's pieces 26: both products are exact, and so is the difference of near neighbours.
+    # c has 16 bits and each piece of f 26: both products are exact, as is the difference of close numbers.
     head, rest = split(f)
     head *= c
     head -= 1.0
     rest *= c
-    # Where the second were the larger of the two, both would be small, and their sum exact.
+    # If the second were larger than the first, both would be small and their sum exact.
     r = quick_two_sum(head, rest)
     if a[1] is not ZEROS:
         r = two_sum(r[0], r[1] + c * np.ldexp(a[1], -k))
@@ -168,8 +168,8 @@ def log(a: Pair) -> Pair:
 def log_quotient(a: Pair, b: Array) -> Pair:
     """Return log(a ÷ b) to 2^-66, for positive a and b of any size.
 
-    As in ``log``, with f the quotient of two numbers m and b between ½ and 2, and r = (c·m − b)/b, so that
-    neighbours lose nothing.
+    As in ``log``, with f the quotient of two numbers m and b between ½ and 2, and r = (c·m − b)/b, so that the
+    result is accurate for a ≈ b.
     """
     b, b_exponent = np.frexp(b)
     m, k = np.frexp(a[0])
@@ -200,7 +200,7 @@ def exp(a: Pair) -> tuple[Pair, Exponent]:
     n = a[0] * tables.STEPS_PER_UNIT
     n = np.rint(n, out=n)
     # n has 22 bits and each of the first two pieces of the step 31: both products are exact. So is the first
-    # difference, of neighbours; and the second unless its first number is the larger.
+    # difference, of close numbers; the second is exact unless its first number is the larger one.
     high, rest = quick_two_sum(a[0] - n * tables.STEP_1, n * -tables.STEP_2)
     low = n * -tables.STEP_3
     if a[1] is not ZEROS:
@@ -214,7 +214,7 @@ def exp(a: Pair) -> tuple[Pair, Exponent]:
 
 
 def _cell(f: Array) -> NDArray[np.int64]:
-    """Return the place in log's tables of the nearest multiple of 1/128 (to even between two)."""
+    """Return the table index of the nearest multiple of 1/128 (ties to even)."""
     cell: NDArray[np.int64] = (f + _ROUNDER).view(np.int64)
     cell -= _ROUNDED_ZERO + tables.FIRST_CELL
     return cell
@@ -232,7 +232,7 @@ def _table_log(k: Exponent, cell: NDArray[np.int64]) -> Pair:
 
 
 def _plus_series(start: Pair, r: Pair, half: float, tail: Sequence[float]) -> Pair:
-    """Return start + r + half·r² + r³·tail(r): the first three in full, the rest in float64.
+    """Return start + r + half·r² + r³·tail(r): the first three terms in double-double, the rest in float64.
 
     The start is 0 or larger than r, and the sum of both larger than r²/2 (or 0).
     """

@@ -1,4 +1,4 @@
-"""The floating-point arithmetic that the reference stands on."""
+"""Self-check of the machine's float64 arithmetic, on which all bounds depend."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import sys
 
 
 def require_ieee() -> None:
-    """Refuse to compute where this thread does not round to nearest or does not keep subnormals.
+    """Raise an error unless this thread rounds to nearest and keeps subnormal numbers.
 
-    Python and NumPy share the control register of the thread they run in, so a few scalar operations tell.
+    Python and NumPy share the control register of the thread they run in, so a few scalar operations suffice.
 
     Raises
     ------
@@ -24,10 +24,12 @@ def require_ieee() -> None:
         and one - 0.5 * u == one
     )
     if not nearest:
-        raise FloatingPointError("this thread does not round to nearest; the reference needs IEEE arithmetic")
+        raise FloatingPointError(
+            "this thread does not round to nearest; the reference needs IEEE 754 arithmetic"
+        )
     least = sys.float_info.min
     if least * 0.5 == 0.0 or (least * 0.5) * 2.0 != least:
         raise FloatingPointError(
-            "this thread flushes subnormal numbers to zero, and NumPy with it; "
-            "undo torch.set_flush_denormal(True) or ask the reference in another thread"
+            "this thread flushes subnormal numbers to zero, which affects NumPy; "
+            "undo torch.set_flush_denormal(True) or call the reference in another thread"
         )

@@ -1,4 +1,4 @@
-"""Extended real numbers with a bound: balls times powers of two, and beside them infinities and NaN."""
+"""Scaled: extended real numbers with an error bound, as balls times powers of two, with infinities and NaN."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kl_reference.bounds.double_double import ZEROS, Exponent
 from kl_reference.enclosure import Array
 
 UNSCALED: Final = np.zeros((), np.intc)
-"""The exponent of numbers that are what their balls are."""
+"""Exponent of numbers that equal their balls."""
 UNSCALED.flags.writeable = False
 
 _LOWEST_EXPONENT: Final = 2**20
@@ -25,8 +25,8 @@ _LOWEST_EXPONENT: Final = 2**20
 class Scaled:
     """The number ball × 2^exponent, or ``special`` where that is ±inf or NaN (the ball is then 0).
 
-    The power of two keeps products of tiny and huge numbers in range until the very end; it broadcasts.
-    ``special`` is ``NOTHING`` where all numbers are real, as they mostly are.
+    The power of two keeps products of tiny and huge numbers in range until the end of the evaluation; it broadcasts.
+    ``special`` is ``ZEROS`` if all numbers are real, which is the common case.
     Arithmetic is that of the extended reals: inf − inf, 0 × inf, 0 ÷ 0 and inf ÷ inf are NaN.
     """
 
@@ -36,7 +36,7 @@ class Scaled:
 
     @classmethod
     def of(cls, ball: Ball, special: Array) -> Scaled:
-        """Return a ball as it is, and the special values beside it; huge numbers are scaled, or products overflow."""
+        """Return a ball with special values; huge balls get an exponent, because their products would overflow."""
         if ball.is_below_huge:
             return cls.with_special(ball, UNSCALED, special)
         exponent = np.frexp(ball.high)[1]
@@ -44,7 +44,7 @@ class Scaled:
 
     @classmethod
     def with_special(cls, ball: Ball, exponent: Exponent, special: Array) -> Scaled:
-        """Return ball × 2^exponent, but the special values wherever there are any."""
+        """Return ball × 2^exponent, or the special value where there is one."""
         return cls(ball if special is ZEROS else ball.masked(special == 0.0), exponent, special)
 
     @classmethod
@@ -61,7 +61,7 @@ class Scaled:
         return Scaled(-self.ball, self.exponent, minus(self.special))
 
     def __add__(self, other: Scaled) -> Scaled:
-        shared = np.maximum(self.size, other.size)
+        shared = np.maximum(self.max_exponent, other.max_exponent)
         total = self.ball.scaled(self.exponent - shared) + other.ball.scaled(other.exponent - shared)
         return Scaled.with_special(total, shared, plus(self.special, other.special))
 
@@ -85,12 +85,12 @@ class Scaled:
 
     @property
     def extended(self) -> Array:
-        """The special value, or else the sign, −1, 0 or 1."""
+        """The special value, or else the sign: −1, 0 or 1."""
         return np.where(self.special == 0.0, np.sign(self.ball.high), self.special)
 
     @property
-    def size(self) -> Exponent:
-        """The binary exponent of the largest number in the ball; far below all others for an exact 0."""
+    def max_exponent(self) -> Exponent:
+        """The binary exponent of the largest number in the ball; ``_LOWEST_EXPONENT`` for an exact 0."""
         magnitude = self.ball.magnitude
         own = np.frexp(magnitude)[1]
         own += self.exponent
@@ -105,7 +105,7 @@ class Scaled:
         return rounded if self.special is ZEROS else np.where(self.special == 0.0, rounded, self.special)
 
     def replaced(self, where: NDArray[np.bool_], special: float) -> Scaled:
-        """Return the same numbers with 0, ±inf or NaN put there."""
+        """Return the same numbers with 0, ±inf or NaN where the mask is true."""
         if not where.any():
             return self
         return Scaled(self.ball.masked(~where), self.exponent, np.where(where, special, self.special))
@@ -121,25 +121,25 @@ class Scaled:
         shared = self._shared_exponent(axis)
         return Scaled(self.ball.scaled(self.exponent - shared).sum(axis), shared, self._special_sum(axis))
 
-    def partial_sums(self, few: int) -> Scaled:
-        """Return (rows, few or fewer classes) with the same sums; special values are in the first."""
+    def partial_sums(self, count: int) -> Scaled:
+        """Return (rows, at most ``count`` columns) with the same row sums; special values are in the first column."""
         shared = self._shared_exponent(1)
-        ball, special = self.ball.scaled(self.exponent - shared).partial_sums(few), ZEROS
+        ball, special = self.ball.scaled(self.exponent - shared).partial_sums(count), ZEROS
         if self.special is not ZEROS:
             special = np.zeros(ball.high.shape)
             special[:, :1] = self._special_sum(1)
         return Scaled.with_special(ball, shared, special)
 
     def _shared_exponent(self, axis: int) -> Exponent:
-        """Return an exponent under which the numbers along an axis, which is kept with length 1, can be added."""
-        return np.asarray(np.max(self.size, axis=axis, keepdims=True, initial=-_LOWEST_EXPONENT))
+        """Return an exponent at which the numbers along an axis (kept with length 1) can be added."""
+        return np.asarray(np.max(self.max_exponent, axis=axis, keepdims=True, initial=-_LOWEST_EXPONENT))
 
     def _special_sum(self, axis: int) -> Array:
         special = self.special
         return special if special is ZEROS else np.sum(special, axis=axis, keepdims=True)
 
     def divided(self, count: int) -> Scaled:
-        """Return the numbers divided by a count; what is divided by 0 is NaN."""
+        """Return the numbers divided by a count; NaN for a count of 0."""
         if count == 1:
             return self
         if count == 0:
@@ -149,11 +149,11 @@ class Scaled:
 
 
 def concatenate(parts: Sequence[Scaled], axis: int) -> Scaled:
-    """Join along an axis."""
+    """Join numbers along an axis."""
     highs = [part.ball.high for part in parts]
     exponents = [np.broadcast_to(part.exponent, part.ball.high.shape) for part in parts]
     return Scaled(
         ball.concatenate([part.ball for part in parts], axis),
         np.concatenate(exponents, axis),
-        ball.joined([part.special for part in parts], highs, axis),
+        ball.join_arrays([part.special for part in parts], highs, axis),
     )

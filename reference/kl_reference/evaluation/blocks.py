@@ -1,4 +1,4 @@
-"""P or Q as a sheet of rows and classes, from which blocks are cut."""
+"""BlockView: P or Q as a matrix of rows and classes, from which blocks are taken."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from kl_reference.evaluation.distribution import Distribution, Normaliser
 from kl_reference.problem import Operand
 
 BLOCK: Final = 8192
-"""Elements worked on at a time: the temporaries of double-double arithmetic then stay in the L2 cache."""
+"""Elements per block: the temporaries of double-double arithmetic then stay in the L2 cache."""
 
 RowSum = Callable[[Distribution], Ball]
-"""Returns the sum of a block's probabilities over its classes, which are kept with length 1."""
+"""Returns the sum of a block's probabilities over its classes, kept with length 1."""
 
 
 def sum_double_double(block: Distribution) -> Ball:
@@ -32,9 +32,9 @@ def sum_double_double(block: Distribution) -> Ball:
 
 @dataclass(frozen=True, slots=True)
 class BlockView:
-    """An operand with its classes last, (*outer, classes), its normaliser, and how it is clipped and smoothed.
+    """An operand with its classes last, (*outer, classes), its normaliser, and its clipping and smoothing.
 
-    ``values`` are as received: they are clipped only block by block, lest a copy of them all be made.
+    ``values`` are as received: clipping is applied block by block, which avoids a copy of the whole operand.
     """
 
     values: NDArray[Any]
@@ -60,14 +60,14 @@ class BlockView:
             received = replace(received, clip=(low, high))
         if smoothing and operand.space is Space.PROBABILITY:
             if normalise:
-                raise ValueError("probabilities that are normalised first are not smoothed")
+                raise ValueError("label smoothing of normalised probabilities is not supported")
             return replace(received, smoothing=smoothing)
         if operand.space is Space.LOG or (operand.space is Space.PROBABILITY and not normalise):
             return received
         return replace(received, normaliser=_normaliser(received, row_sum))
 
     def broadcast(self, shape: tuple[int, ...]) -> BlockView:
-        """Return the same sheet read as if it had the shape (*outer, classes)."""
+        """Return the same view broadcast to the shape (*outer, classes)."""
         if self.values.shape == shape:
             return self
         values, normaliser = np.broadcast_to(self.values, shape), self.normaliser
@@ -76,11 +76,11 @@ class BlockView:
         return replace(self, values=values, normaliser=normaliser)
 
     def clipped(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Return some of the numbers as they are after clipping."""
+        """Return some of the values after clipping."""
         return values if self.clip is None else np.clip(values, *self.clip)
 
     def block(self, rows: slice, columns: slice) -> Distribution:
-        """Return the rows (of all outer axes, flattened) and columns asked for."""
+        """Return the selected rows (of all outer axes, flattened) and columns."""
         normaliser = self.normaliser
         if normaliser is not None:
             normaliser = normaliser.map_arrays(lambda part: take_block(part, rows, slice(0, 1)))
@@ -95,9 +95,9 @@ class BlockView:
 
 
 def classes_last(values: NDArray[Any], axis: int) -> NDArray[Any]:
-    """Return an array, of at least two axes, with the axis (counted from the end) moved to the end.
+    """Return an array of at least two axes with the given axis (counted from the end) moved to the end.
 
-    An axis further out than the array reaches is one of length 1, as in broadcasting.
+    An axis beyond the array's first axis has length 1, as in broadcasting.
     """
     missing = max(-axis - values.ndim, 2 - values.ndim, 0)
     wide = values.reshape((1,) * missing + values.shape) if missing else values
@@ -114,7 +114,7 @@ def take_block(values: NDArray[Any], rows: slice, columns: slice) -> Array:
 
 
 def blocks(shape: tuple[int, ...], size: int = BLOCK) -> Iterator[tuple[slice, list[slice]]]:
-    """Cut a sheet of the shape (*outer, classes) into rows, and columns to be worked on in turn."""
+    """Split a matrix of the shape (*outer, classes) into slices of rows, each with the slices of its columns."""
     rows, classes = math.prod(shape[:-1]), shape[-1]
     height = max(1, size // max(1, classes))
     columns = [slice(start, min(start + size, classes)) for start in range(0, classes, size)]
@@ -123,7 +123,7 @@ def blocks(shape: tuple[int, ...], size: int = BLOCK) -> Iterator[tuple[slice, l
 
 
 def _normaliser(received: BlockView, row_sum: RowSum) -> Normaliser:
-    """Return what normalises the rows of a sheet."""
+    """Return the normaliser of the rows of a view."""
     origin, values = _origin(received), received.values
     one = Ball.exact(np.ones(origin.shape))
     unscaled = Normaliser(origin, one, values.shape[-1])
@@ -140,7 +140,7 @@ def _normaliser(received: BlockView, row_sum: RowSum) -> Normaliser:
 
 
 def _origin(view: BlockView) -> Array:
-    """Return the largest logit, or the power of two below the largest probability; NaN for a lost row."""
+    """Return the largest logit, or the power of two below the largest probability; NaN without a normalised form."""
     values = view.values
     largest = view.clipped(np.max(values, axis=-1, keepdims=True, initial=-np.inf)).astype(np.float64)
     if view.space is Space.LOGITS:

@@ -1,6 +1,6 @@
-"""How far a straightforward evaluation of a term may err: the scales a tolerance is built from.
+"""Condition numbers: bounds of the error of a straightforward evaluation of a term, from which tolerances are built.
 
-Source: NUMERICS 2.2. Everything here is plain float64: a scale needs a few digits, not a bound.
+Everything here is plain float64: a scale needs a few digits, not a bound.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from kl_reference.enclosure import Array, Scale
 from kl_reference.evaluation.distribution import Distribution, masked
 
 ELEMENTARY: Final = 4.0
-"""Relative error of log and exp, in u, that the scales of pipelines and gradients are built with."""
+"""Relative error of log and exp, in u, assumed by the scales of pipelines and gradients."""
 
 
 def summation_growth(count: int) -> float:
-    """Return h(n) = min(n − 1, 2√n), the growth of rounding in a sum of n terms.
+    """Return h(n) = min(n − 1, 2√n), the growth of the rounding error in a sum of n terms.
 
-    It is the bound of any sum in √n blocks, and the two-sigma estimate of a sequential one.
+    It bounds every sum in √n blocks, and it is the two-sigma estimate for a sequential sum.
     """
     return min(max(count - 1.0, 0.0), 2.0 * math.sqrt(count))
 
@@ -34,7 +34,7 @@ def term_scale(formula: Formula, p: Distribution, q: Distribution, magnitude: Ar
     weight, model_size = masked(both, p.approximate), np.abs(log_q)
     ratio, sizes = np.abs(log_p - log_q), np.abs(log_p) + model_size
     if q.space is Space.PROBABILITY:
-        # Both ways are open, log(p/q) and log p − log q: whichever errs more.
+        # An implementation may compute log(p/q) or log p − log q: take the larger error.
         sizes = np.maximum(sizes, 1.0 + ratio)
     match formula:
         case Formula.PLAIN:
@@ -52,17 +52,17 @@ def term_scale(formula: Formula, p: Distribution, q: Distribution, magnitude: Ar
         if formula is Formula.GENERALISED:
             fixed = fixed + q.approximate * model
     if p.space is not Space.PROBABILITY and q.space is Space.PROBABILITY:
-        # Both err, the exponential that p is and the logarithm of q; the condition counts one of them.
+        # The exponential p and the logarithm of q both have an error; the condition covers one of them.
         fixed = fixed + weight * ELEMENTARY * model_size
     gradual = np.full(weight.shape, 2.0)
     if p.space is not Space.PROBABILITY:
         gradual = 0.5 * sizes + 3.5
-    if p.mixture is not None:  # of which the product and the sum may be subnormal
+    if p.mixture is not None:  # the product and the sum of the mixture may be subnormal
         gradual = gradual + sizes
     flushed = model_size + (abs(math.log(dtype.least_subnormal)) + 4.0)
     if q.normaliser is not None and q.space is Space.PROBABILITY:
-        # A probability divided by its sum may become subnormal: its logarithm then errs by log(1 ± SUB/2q), at
-        # most log 2 while anything of q is left. As a multiple of u, since one of SUB would overflow.
+        # A probability divided by its sum may become subnormal: its logarithm then has an error of log(1 ± SUB/2q),
+        # at most log 2 while q > 0. It is a multiple of u, since a multiple of SUB would overflow.
         lost = np.minimum(0.5 * np.exp(math.log(dtype.least_subnormal) - log_q), 0.5)
         fixed = fixed + weight * (1.4 / dtype.roundoff) * masked(both, lost)
         gradual = gradual + 0.5 * (ratio + 1.0)
@@ -73,16 +73,21 @@ def term_scale(formula: Formula, p: Distribution, q: Distribution, magnitude: Ar
 
 
 def plain_scale(
-    space: Space, present: Array, condition: Array, logs: tuple[Array, Array], magnitude: Array, dtype: Dtype
+    space: Space,
+    positive_count: Array,
+    condition: Array,
+    logs: tuple[Array, Array],
+    magnitude: Array,
+    dtype: Dtype,
 ) -> Scale:
-    """Return what ``term_scale`` sums up to where P and log Q stay as they were received.
+    """Return the sum of ``term_scale`` where P and log Q are used as they were received.
 
     Parameters
     ----------
     space
         That of P; Q is given by logarithms.
-    present
-        How many terms have p > 0: the others count for nothing here.
+    positive_count
+        Number of terms with p > 0; the others have no error.
     condition, magnitude
         S and T.
     logs
@@ -91,10 +96,10 @@ def plain_scale(
         That of P.
     """
     target, model = logs
-    gradual = 2.0 * present
+    gradual = 2.0 * positive_count
     if space is not Space.PROBABILITY:
-        gradual = gradual + 0.5 * (3.0 * present + target + model)
-    flushed = (abs(math.log(dtype.least_subnormal)) + 4.0) * present + model
+        gradual = gradual + 0.5 * (3.0 * positive_count + target + model)
+    flushed = (abs(math.log(dtype.least_subnormal)) + 4.0) * positive_count + model
     return Scale(condition, np.zeros_like(magnitude), magnitude, gradual, flushed, 1)
 
 
@@ -104,14 +109,14 @@ def slope_scale(
     """Return the scales of a block of slopes, by p or q or their logarithms, for an upstream gradient of 1.
 
     All of the error is in ``fixed``: 3·p by log q, 4·p/q by q, (a + 3)·(|log p| + 1 + |log q|) by p and
-    (a + 4)·p times the same by log p, and what p and q bring with them from exp or from a pipeline.
-    ``magnitude`` bounds the slope; it may be somewhat larger where the slope is a difference.
+    (a + 4)·p times the same by log p, plus the errors of p and q from exp or from a pipeline.
+    ``magnitude`` bounds the slope; it may be somewhat larger if the slope is a difference.
     """
     log_p, log_q = (masked(d.ordinary, np.abs(d.approximate_log)) for d in (p, q))
     weight, model_weight = p.approximate, q.approximate
     sizes = log_q if formula is Formula.CROSS_ENTROPY else log_p + log_q + 1.0
     pipeline = log_error(p) + log_error(q)
-    # What an underflow of p is multiplied by.
+    # The factor of an underflow of p.
     factor = np.ones_like(weight)
     match side, logarithmic:
         case Side.TARGET, False:
@@ -134,15 +139,15 @@ def slope_scale(
 
 
 def weight_error(side: Distribution) -> Array:
-    """Return the relative error of p itself, in u: of exp, where logarithms are given, and of normalising."""
+    """Return the relative error of p, in u: of exp if logarithms are given, and of normalisation."""
     return log_error(side) + (0.0 if side.space is Space.PROBABILITY else ELEMENTARY)
 
 
 def log_error(side: Distribution) -> Array:
-    """Return the absolute error of log p, in u, that normalising its rows, or smoothing them, brings in.
+    """Return the absolute error of log p, in u, from the normalisation or smoothing of its rows.
 
     For logits: 2·|log p| + (a + 1)·ln n + a + h(n), since |x − max x| ≤ |log p|, and its mean under the
-    softmax is at most ln n. For probabilities divided by their sum: h(n) + 2; for smoothed ones, made of 1 − ε, a
+    softmax is at most ln n. For probabilities divided by their sum: h(n) + 2; for smoothed ones, computed from 1 − ε, a
     product and a sum: 3.
     """
     if side.normaliser is None:

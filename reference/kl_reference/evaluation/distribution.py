@@ -1,4 +1,4 @@
-"""P or Q at work: probabilities and their logarithms, however they were received."""
+"""Distribution: probabilities and their logarithms for a block of an operand, in any space."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _EVERYWHERE: Final = np.ones((), np.bool_)
 
 @dataclass(frozen=True, slots=True)
 class Normaliser:
-    """What makes rows sum to 1: p = e^(x − origin)/total for logits x, p = x/origin/total for probabilities.
+    """Normalises rows to the sum 1: p = e^(x − origin)/total for logits x, p = x/origin/total for probabilities.
 
-    ``origin`` and ``total`` have one entry a row, (*outer, 1). The origin, NaN where a row has no normalised
-    form, is the largest logit, or a power of two; ``classes`` is the number of numbers in a row.
+    ``origin`` and ``total`` have one entry per row, (*outer, 1). The origin is the largest logit, or a power of two; it
+    is NaN for a row that has no normalised form. ``classes`` is the number of classes in a row.
     """
 
     origin: Array
@@ -32,7 +32,7 @@ class Normaliser:
     classes: int
 
     def map_arrays(self, change: Callable[[Array], Array]) -> Normaliser:
-        """Return the normaliser with every one of its arrays changed."""
+        """Return the normaliser with a function applied to each of its arrays."""
         return Normaliser(change(self.origin), self.total.map_arrays(change), self.classes)
 
 
@@ -43,19 +43,19 @@ class Distribution:
     Parameters
     ----------
     values
-        What was received, (rows, classes); 1, or 0 for logarithms, where it is not ordinary.
+        The received values, (rows, classes); replaced by 1, or 0 for logarithms, where p is not ordinary.
     extended
-        log p where that is −inf, +inf or NaN; 0 where p is an ordinary positive number; mostly ``NOTHING``.
+        log p where it is −inf, +inf or NaN; 0 where p is an ordinary positive number; usually ``ZEROS``.
     ordinary
         Where p is a positive real number; it broadcasts.
-    rough_log
-        log p to about float64, with the same −inf, +inf and NaN: for error scales, and for coarse answers.
+    approximate_log
+        log p to about float64, with the same −inf, +inf and NaN: for error scales and for float64 answers.
     space
-        What the values are.
+        The space of the values.
     normaliser
-        That of the rows, where there is one.
+        That of the rows, if there is one.
     mixture
-        p, where it was mixed with the uniform distribution and so is no single number; ``values`` are near it.
+        p after label smoothing, which is not a single float64; ``values`` are its approximation.
     """
 
     values: Array
@@ -68,7 +68,7 @@ class Distribution:
 
     @classmethod
     def of(cls, received: Array, space: Space, normaliser: Normaliser | None) -> Distribution:
-        """Sort the ordinary numbers from the others, which stay out of all arithmetic."""
+        """Separate the ordinary numbers from the special ones, which are excluded from all arithmetic."""
         probability = space is Space.PROBABILITY
         approximate = np.log(received) if probability else received
         if normaliser is None and np.isfinite(approximate).all():
@@ -103,7 +103,7 @@ class Distribution:
 
     @property
     def exact(self) -> Array | None:
-        """The probabilities, where they were received as such and left as they are."""
+        """The probabilities, if they were received as such and are neither normalised nor smoothed; else None."""
         received = self.space is Space.PROBABILITY and self.normaliser is None and self.mixture is None
         return self.values if received else None
 
@@ -113,7 +113,7 @@ class Distribution:
         return masked(self.ordinary, np.exp(self.approximate_log) if self.exact is None else self.values)
 
     def log(self) -> Ball:
-        """Return log p; a number of no meaning where p is not ordinary."""
+        """Return log p; arbitrary numbers where p is not ordinary."""
         if self.normaliser is None:
             if self.space is Space.LOG:
                 return Ball.exact(self.values)
@@ -134,24 +134,24 @@ class Distribution:
         if self.extended is ZEROS:
             return Scaled(m, k, ZEROS)
         special = np.where(self.extended == -np.inf, 0.0, self.extended)
-        # An exact 0 with a large exponent would be rounded on that exponent's scale later.
+        # An exact 0 with a large exponent would later be rounded to multiples of that power of two.
         return Scaled(m.masked(self.ordinary), np.where(self.ordinary, k, 0), special)
 
 
 def one_minus(smoothing: float) -> Ball:
-    """Return 1 − ε, which float64 need not have."""
+    """Return 1 − ε, which need not be a float64."""
     return ball.difference(np.ones((1, 1)), np.full((1, 1), smoothing))
 
 
 def _log_quotient(a: Array, power: Array) -> Array:
-    """Return log(a ÷ 2^k): exactly scaled first, so that numbers near the power lose nothing, where that is normal."""
+    """Return log(a ÷ 2^k), from the exact quotient if it is a normal number, so that a ≈ 2^k loses no accuracy."""
     quotient = a / power
     exact = quotient >= np.finfo(np.float64).smallest_normal
     return np.where(exact, np.log(quotient), np.log(a) - np.log(power))
 
 
 def masked(where: NDArray[np.bool_], values: Array) -> Array:
-    """Return the values there, and 0 elsewhere; mostly there is no elsewhere."""
+    """Return the values where the mask is true, and 0 elsewhere."""
     return values if where.all() else np.where(where, values, 0.0)
 
 

@@ -1,8 +1,7 @@
-"""Float64 with a proven bound, for problems too large for double-double.
+"""float64 evaluation with a proven bound, for problems too large for double-double.
 
-Nothing is assumed but that each operation of IEEE arithmetic is rounded once and that NumPy's log and exp err
-by at most 4 ulp. The latter is no promise of NumPy's, so blocks 1, 2, 4, 8, … are computed in double-double as
-well and compared.
+The bound assumes that each IEEE 754 operation is rounded once and that NumPy's log and exp have an error of at most
+4 ulp. NumPy does not guarantee the latter, so blocks 1, 2, 4, 8, … are evaluated in double-double, too, and compared.
 """
 
 from __future__ import annotations
@@ -27,15 +26,15 @@ from kl_reference.evaluation.reduction import Terms
 from kl_reference.problem import Problem
 
 BLOCK: Final = 16_384
-"""Elements worked on at a time."""
+"""Elements per block."""
 
 U: Final = 2.0**-53
 LIBM: Final = 8.0
 """Relative error of np.log and np.exp, in u."""
 
-# First-order bounds are enlarged by this: it pays for all products of two roundings, n·u ≤ 2^-20 included.
+# Factor of first-order bounds: it covers all products of two roundings, n·u ≤ 2^-20 included.
 SECOND_ORDER: Final = 1.0 + 2.0**-10
-# What a probability below the normal range may lose, and far more: a subnormal bound would be slow.
+# Exceeds by far the underflow error of a probability below the normal range; a subnormal bound would be slow.
 UNDERFLOW: Final = 2.0**-960
 
 
@@ -61,17 +60,17 @@ class Limits:
 LIMITS: Final = Limits()
 
 MakeTerms = Callable[[Distribution, Distribution], Terms]
-"""Makes a block of terms from the same block of P and Q."""
+"""Evaluates a block of terms from the same block of P and Q."""
 
 
 def applies(problem: Problem, limits: Limits = LIMITS) -> bool:
-    """Return whether a problem is large, and its operands, as they are, have half of float64's digits or less."""
+    """Return whether a problem is large, and its operands have at most half of float64's significand bits."""
     narrow = Dtype.FLOAT64 not in (problem.target.dtype, problem.model.dtype) and not problem.smoothing
     return narrow and math.prod(problem.shape) > limits.double_double
 
 
 def checked_terms(fine: MakeTerms, formula: Formula, dtype: Dtype, axes: tuple[int, ...]) -> MakeTerms:
-    """Return what makes terms in float64, summed over the axes.
+    """Return a function that evaluates terms in float64, summed over the axes.
 
     Parameters
     ----------
@@ -85,7 +84,7 @@ def checked_terms(fine: MakeTerms, formula: Formula, dtype: Dtype, axes: tuple[i
     Raises
     ------
     ArithmeticError
-        From what is returned: a term lies outside its bound.
+        In the returned function: a term is outside its bound.
     """
     number = itertools.count(1)
 
@@ -103,7 +102,7 @@ def checked_terms(fine: MakeTerms, formula: Formula, dtype: Dtype, axes: tuple[i
 def sum_float64(block: Distribution) -> Ball:
     """Return the sum of a block's probabilities over its classes, in float64."""
     if block.normaliser is None:
-        raise ValueError("only rows that are normalised are summed")
+        raise ValueError("sum_float64 needs normalised rows")
     if block.space is Space.PROBABILITY:
         weight = np.where(block.ordinary, block.values / block.normaliser.origin, 0.0)
     else:
@@ -113,7 +112,7 @@ def sum_float64(block: Distribution) -> Ball:
 
 
 def term_balls(formula: Formula, p: Distribution, q: Distribution) -> Ball:
-    """Return the terms, each within a bound; numbers of no meaning where they are not real."""
+    """Return the terms, each with a bound; arbitrary numbers where a term is not real."""
     log_p, log_q = masked(p.ordinary, p.approximate_log), masked(q.ordinary, q.approximate_log)
     weight, target, model = p.approximate, _log_error(p, log_p), _log_error(q, log_q)
     if formula is Formula.CROSS_ENTROPY:
@@ -132,12 +131,12 @@ def term_balls(formula: Formula, p: Distribution, q: Distribution) -> Ball:
     return Ball(value, ZEROS, error * (U * SECOND_ORDER))
 
 
-def special(formula: Formula, p: Distribution, q: Distribution) -> Array:
+def special_terms(formula: Formula, p: Distribution, q: Distribution) -> Array:
     """Return the terms that are ±inf or NaN, as :func:`~kl_reference.evaluation.term.term` does, and 0 elsewhere."""
     both = p.ordinary & q.ordinary
     if np.all(both):
         return ZEROS
-    # For signs and infinities an ordinary probability is as good as 1.
+    # For signs and infinities an ordinary probability can be replaced by 1.
     p_size, q_size = np.exp(p.extended), np.exp(q.extended)
     difference = (
         -q.approximate_log if formula is Formula.CROSS_ENTROPY else p.approximate_log - q.approximate_log
@@ -150,24 +149,24 @@ def special(formula: Formula, p: Distribution, q: Distribution) -> Array:
 
 
 def check_bounds(terms: Terms, fine: Terms) -> None:
-    """Refuse to go on if double-double finds a term outside its bound."""
+    """Raise an error if the double-double value of a term is outside its float64 bound."""
     exact, coarse = fine.value.ball.scaled(fine.value.exponent), terms.value.ball
     distance = np.abs((coarse.high - exact.high) - exact.low)
     mine, other = terms.value.special, fine.value.special
     same = np.all((mine == other) | (np.isnan(mine) & np.isnan(other)))
     if not (same and np.all(distance <= coarse.error + exact.error)):
         raise ArithmeticError(
-            "NumPy's log or exp errs by more than 4 ulp here, or its float64 is not IEEE 754"
+            "NumPy's log or exp has an error of more than 4 ulp on this machine, or its float64 is not IEEE 754"
         )
 
 
 def _terms(formula: Formula, p: Distribution, q: Distribution, dtype: Dtype) -> Terms:
-    value = Scaled.with_special(term_balls(formula, p, q), UNSCALED, special(formula, p, q))
+    value = Scaled.with_special(term_balls(formula, p, q), UNSCALED, special_terms(formula, p, q))
     return Terms(value, term_scale(formula, p, q, np.abs(value.ball.high), dtype))
 
 
 def _summed(terms: Terms, axes: tuple[int, ...]) -> Terms:
-    """Return sums in float64: any order of adding up n terms errs by at most (n − 1)·u·Σ|t|."""
+    """Return sums in float64: in any order, a sum of n terms has an error of at most (n − 1)·u·Σ|t|."""
     if not axes:
         return terms
 
@@ -183,7 +182,7 @@ def _summed(terms: Terms, axes: tuple[int, ...]) -> Terms:
 
 
 def _log_error(side: Distribution, log_p: Array) -> Array:
-    """Return the bound on the absolute error of ``rough_log``, in u, to first order."""
+    """Return the bound on the absolute error of ``approximate_log``, in u, to first order."""
     if side.normaliser is not None:
         # |x − origin| and |log(x/origin)| are at most |log p| + log 2n, and so is log total.
         classes = side.normaliser.classes
@@ -193,13 +192,13 @@ def _log_error(side: Distribution, log_p: Array) -> Array:
 
 
 def _weight_error(side: Distribution, log_error: Array) -> Array:
-    """Return the bound on the relative error of ``rough``, in u."""
+    """Return the bound on the relative error of ``approximate``, in u."""
     return np.zeros(()) if side.exact is not None else log_error + LIBM
 
 
 def _total_error(classes: int) -> float:
     """Return the bound on the relative error of a row's sum, in u.
 
-    The exponents err by u·|x − max x|, of which the mean under the softmax is at most u·log n.
+    The exponents have an error of u·|x − max x|, whose mean under the softmax is at most u·log n.
     """
     return (classes + LIBM + math.log(max(classes, 1)) + 2.0) * SECOND_ORDER

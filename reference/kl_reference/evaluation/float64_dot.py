@@ -1,9 +1,9 @@
-"""The commonest sums, Σ p·(log p − log q) with log q as received, as fast as float64 goes.
+"""Fast path in float64 for the most common sums, Σ p·(log p − log q) with log q as received, by dot products.
 
-A chunk of rows × classes becomes eight scalar products a row, in one call of BLAS: (p, 1) × (ratio, |ratio|,
-|log p|, |log q|). If all of them are of ordinary size, so was everything in them (and p = 0 is ordinary here); else
-the chunk is left to whoever makes terms one by one. Nothing is assumed beyond :mod:`~kl_reference.evaluation.float64`, least of
-all an order in which BLAS adds.
+A chunk of rows × classes becomes eight dot products per row, in one call of BLAS: (p, 1) × (ratio, |ratio|,
+|log p|, |log q|). If all of them are of moderate size, so are all of their terms (p = 0 is included); else the chunk is
+evaluated term by term. The bound makes the same assumptions as :mod:`~kl_reference.evaluation.float64` and holds for
+every order of summation in BLAS.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ from kl_reference.problem import Problem
 MIN_SAMPLE: Final = 1024
 MAX_SAMPLE: Final = 100_000
 SAMPLE_STEP: Final = 512
-"""Elements compared with double-double: at least and at most (about), and between them one in so many."""
+"""Terms compared with double-double: at least MIN_SAMPLE, about MAX_SAMPLE at most, in between one of SAMPLE_STEP."""
 
-# Finite, with room for bounds.
+# Larger dot products are irregular; below it, bounds do not overflow.
 HUGE: Final = 2.0**960
-# What stands for p = 0: far beyond every narrow number, and in float64 p·log p is 0 exactly.
+# p = 0 and its replacement: far below every number of a narrow dtype, and p·log p is exactly 0 in float64.
 ZERO_TARGET: Final = {Space.PROBABILITY: (0.0, 2.0**-1000), Space.LOG: (-math.inf, -(2.0**200))}
 
 
 def applies(problem: Problem, p: BlockView, q: BlockView, limits: Limits = LIMITS) -> bool:
-    """Return whether a problem's terms are the commonest, to be summed, and in order in memory."""
+    """Return whether a problem sums plain terms of operands that are contiguous in memory and used as received."""
     if limits.dot_classes is None:
         return False
     received = p.normaliser is None and q.normaliser is None and q.space is Space.LOG
@@ -69,23 +69,25 @@ def sum_by_dot_products(
     make: MakeTerms,
     chunk: int = LIMITS.dot_chunk,
 ) -> Terms:
-    """Return a sheet of terms summed as the reduction says, but not yet divided.
+    """Return a matrix of terms summed as the reduction requires, but not yet divided.
 
     Parameters
     ----------
     p, q
-        What ``suits``.
+        Operands for which :func:`applies` holds.
     reduction, dtype
         Those of the problem.
     fine
-        Makes a block of terms in double-double: for comparison.
+        Evaluates a block of terms in double-double: for comparison.
     make
-        Makes a block of terms with anything in them, summed or not.
+        Evaluates a block of arbitrary terms, summed or not.
+    chunk
+        Number of elements in one call of BLAS.
 
     Raises
     ------
     ArithmeticError
-        A term lies outside its bound.
+        A term is outside its bound.
     """
     shape = (-1, p.values.shape[-1]) if reduction is Reduction.ROWS else (1, -1)
     p, q = (replace(side, values=side.values.reshape(shape)) for side in (p, q))
@@ -103,38 +105,40 @@ def sum_by_dot_products(
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Rows and columns of a sheet, and the number of these columns among the columns of their rows."""
+    """Rows and columns of a matrix, and the index of the column slice within the rows."""
 
     rows: slice
     columns: slice
     number: int
 
     def take_block(self, side: BlockView) -> NDArray[Any]:
-        """Return what a sheet holds there."""
+        """Return the values of a view at this position."""
         return side.clipped(side.values[self.rows, self.columns])
 
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """Scalar products (rows, chunks, 2, 4) of (p, 1) and (ratio, |ratio|, |log p|, |log q|), and how often p > 0."""
+    """Dot products (rows, chunks, 2, 4) of (p, 1) and (ratio, |ratio|, |log p|, |log q|), and the number of p > 0."""
 
     products: Array
     positive_count: Array
 
     @classmethod
     def empty(cls, rows: int, chunks: int) -> Sums:
-        """Return room for sums."""
+        """Return uninitialised sums."""
         return cls(np.empty((rows, chunks, 2, 4)), np.empty((rows, chunks)))
 
     def terms(self, space: Space, dtype: Dtype) -> Terms:
-        """Return them as sums of terms: any order of adding up n products errs by at most n·u·Σ|t|."""
+        """Return the sums as terms: in any order, a sum of n products has an error of at most n·u·Σ|t|."""
         value, size, target, model = np.moveaxis(self.products[:, :, 0], -1, 0)
         _, ratio, target_log, model_log = np.moveaxis(self.products[:, :, 1], -1, 0)
         condition, logs = target + model, (target_log, model_log)
         scale = plain_scale(space, self.positive_count, condition, logs, size, dtype)
-        # As in coarse.enclosed: log p errs, or else p itself.
-        erring = LIBM * target if space is Space.PROBABILITY else LIBM * size
-        error = erring + (self.positive_count + 2.0) * size + UNDERFLOW * (ratio + self.positive_count)
+        # As in float64.term_balls: either log p or p has an error.
+        function_error = LIBM * target if space is Space.PROBABILITY else LIBM * size
+        error = (
+            function_error + (self.positive_count + 2.0) * size + UNDERFLOW * (ratio + self.positive_count)
+        )
         zero = np.zeros_like(value)
         ball = Ball(value, zero.copy(), error * (U * SECOND_ORDER))
         return Terms(Scaled(ball, np.zeros(zero.shape, np.intc), zero), scale)
@@ -149,7 +153,7 @@ def _positions(shape: tuple[int, ...], chunk: int) -> Iterator[Position]:
 def _fill(
     sums: Sums, p: BlockView, q: BlockView, positions: Sequence[Position], chunk: int
 ) -> list[Position]:
-    """Make the sums of all places, and return those where they are no ordinary numbers and 0 stands instead."""
+    """Evaluate the sums at all positions, and return the positions with irregular values, whose sums are set to 0."""
     irregular: list[Position] = []
     buffer = np.empty(6 * chunk)
     for position in positions:
@@ -166,7 +170,7 @@ def _fill(
 def _products(
     space: Space, target: NDArray[Any], model: NDArray[Any], buffer: Array
 ) -> tuple[Array, Array | float]:
-    """Return the scalar products (rows, 2, 4) of a chunk, and how many p of each row are positive."""
+    """Return the dot products (rows, 2, 4) of a chunk, and the number of positive p in each row."""
     work = buffer[: 6 * target.size].reshape(6, *target.shape)
     weight, one, ratio, size, log_p, log_q = work
     given = log_p if space is Space.LOG else weight
@@ -174,11 +178,11 @@ def _products(
     np.copyto(log_q, model)
     one.fill(1.0)
     positive, positive_count = given, target.shape[1]
-    nothing, instead = ZERO_TARGET[space]
-    # Beside a negative or NaN p, the least of all, zeros stay what they are and make the chunk an odd one.
-    if given.min() == nothing:
-        np.greater(given, nothing, out=one)
-        positive, positive_count = np.maximum(given, instead, out=log_p), one.sum(axis=1)
+    zero, replacement = ZERO_TARGET[space]
+    # If a smaller p is in the chunk (negative or NaN), zeros are not replaced and the chunk becomes irregular.
+    if given.min() == zero:
+        np.greater(given, zero, out=one)
+        positive, positive_count = np.maximum(given, replacement, out=log_p), one.sum(axis=1)
     if space is Space.LOG:
         np.exp(positive, out=weight)
     else:
@@ -191,9 +195,9 @@ def _products(
 
 
 def _check_sample(p: BlockView, q: BlockView, dtype: Dtype, fine: MakeTerms, chunk: int) -> None:
-    """Compare a sample, spread over everything, with double-double: sums of one term each."""
+    """Compare a sample from the whole matrix with double-double, as sums of one term each."""
     size = p.values.size
-    # An odd step does not meet the same few columns again and again.
+    # An odd step does not select the same few columns repeatedly.
     step = max(min(size // MIN_SAMPLE, SAMPLE_STEP), size // MAX_SAMPLE) | 1
     target, model = (side.values.reshape(-1)[::step, None] for side in (p, q))
     plain = np.isfinite(target) & np.isfinite(model) & ((target > 0.0) | (p.space is Space.LOG))

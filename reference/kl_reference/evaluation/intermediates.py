@@ -1,4 +1,4 @@
-"""What a problem's answers in every reduction and its gradients have in common, worked out once."""
+"""Intermediate results shared by all reductions and gradients of one problem."""
 
 from __future__ import annotations
 
@@ -19,10 +19,9 @@ Slopes = tuple[Scaled, Scale]
 
 @dataclass(slots=True)
 class Intermediates:
-    """Sheets, terms and slopes of a problem that fits in one block; of a larger one nothing is kept.
+    """Cache of the views, terms and slopes of a problem that fits in one block; a larger problem is not cached.
 
-    It serves problems that differ in their reduction and layout alone, as often as they are asked, and changes no bit
-    of any answer.
+    It may be shared by problems that differ in reduction and layout only, and changes no bit of an answer.
     """
 
     problem: Problem
@@ -32,11 +31,11 @@ class Intermediates:
 
     @property
     def fits_one_block(self) -> bool:
-        """Whether all terms are worked on at once."""
+        """Whether all terms are evaluated in one block."""
         return 0 < math.prod(matrix_shape(self.problem.shape, self.problem.class_axis)) <= BLOCK
 
     def view(self, side: Side, make: Callable[[], BlockView]) -> BlockView:
-        """Return an operand as a sheet."""
+        """Return an operand as a block view."""
         if not self.fits_one_block:
             return make()
         if side not in self._views:
@@ -52,7 +51,7 @@ class Intermediates:
         return self._terms[0]
 
     def slopes(self, side: Side, logarithmic: bool, make: Callable[[], Slopes]) -> Slopes:
-        """Return a block of slopes by one side, or by its logarithm, before anything arrives from above."""
+        """Return a block of slopes by one side or by its logarithm, for an upstream gradient of 1."""
         if not self.fits_one_block:
             return make()
         key = side, logarithmic

@@ -1,4 +1,4 @@
-"""What becomes of the terms: summed, divided, and written down as an Enclosure."""
+"""Sums and divides terms, and rounds them to an Enclosure."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from kl_reference.convention import Reduction
 from kl_reference.enclosure import Array, Enclosure, Scale
 from kl_reference.evaluation.blocks import BLOCK, blocks
 
-# Sums of a block stop at so many numbers; those of so many bands, a block again, are added to the end together.
+# A block is reduced to at most this number of partial sums; those of _BANDS bands are then summed together.
 _MAX_PARTIAL_SUMS: Final = 256
 _BANDS: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """A sheet of terms, (rows, classes), or of sums of terms, with the scales of their errors."""
+    """A matrix of terms, (rows, classes), or of sums of terms, with the scales of their errors."""
 
     value: Scaled
     scale: Scale
@@ -42,18 +42,18 @@ class Terms:
             return self
         return Terms(self.value.sum(axis), self._summed_scale(axis))
 
-    def partial_sums(self, few: int) -> Terms:
-        """Return few or fewer classes with the same sums over them, and scales that are summed already."""
+    def partial_sums(self, count: int) -> Terms:
+        """Return at most ``count`` columns with the same sums over classes, and scales that are summed already."""
         if self.shape[1] == 1:
             return self
-        return Terms(self.value.partial_sums(few), self._summed_scale(1))
+        return Terms(self.value.partial_sums(count), self._summed_scale(1))
 
     def _summed_scale(self, axis: int) -> Scale:
         summed = self.scale.map_arrays(lambda part: np.sum(part, axis=axis, keepdims=True))
         return replace(summed, count=self.scale.count * self.shape[axis])
 
     def divided(self, count: int) -> Terms:
-        """Return everything divided by a count; what is divided by 0 is NaN."""
+        """Return everything divided by a count; values divided by 0 are NaN."""
         if count == 0:
             return Terms(self.value.divided(0), self.scale)
         return Terms(self.value.divided(count), self.scale.map_arrays(lambda part: part / count))
@@ -63,7 +63,7 @@ class Terms:
         return Terms(self.value.reshape(shape), self.scale.map_arrays(lambda part: part.reshape(shape)))
 
     def write(self, part: Terms, rows: slice, columns: slice) -> None:
-        """Write other terms over those in a place."""
+        """Write other terms into rows and columns of these."""
         mine, theirs = self._arrays, part._arrays
         for array, other in zip(mine, theirs, strict=True):
             array[rows, columns] = other
@@ -75,14 +75,14 @@ class Terms:
         return *numbers, *scale.arrays
 
     def enclosure(self, shaped: Callable[[Array], Array] = np.asarray) -> Enclosure:
-        """Return the terms rounded to float64, every array in the shape that ``shaped`` gives it."""
+        """Return the terms rounded to float64, with ``shaped`` applied to every array."""
         number, special = self.value.ball.scaled(self.value.exponent), self.value.special
         value, tail = number.high, full(number.low, number.high)
         radius = full(number.error, number.high) * INFLATION
         finite = np.isfinite(value)
         ordinary = special is ZEROS and np.all(finite) and np.all(np.isfinite(tail))
         if not ordinary:
-            # A centre that overflowed has the sign of the exact number; one lost to inf − inf tells nothing.
+            # A midpoint that overflowed has the sign of the exact number; after inf − inf nothing is known.
             lost = np.isnan(value)
             value = np.where(special == 0.0, np.where(lost, 0.0, value), special)
             finite = np.isfinite(value)
@@ -101,7 +101,7 @@ def _nan_to_inf(part: Array) -> Array:
 
 
 def summed_axes(reduction: Reduction) -> tuple[int, ...]:
-    """Return the axes of a sheet, (rows, classes), that a reduction sums over, the classes first."""
+    """Return the axes of a matrix, (rows, classes), over which a reduction sums, the classes first."""
     return {Reduction.TERMS: (), Reduction.ROWS: (1,)}.get(reduction, (1, 0))
 
 
@@ -111,12 +111,12 @@ def evaluate_terms(
     size: int = BLOCK,
     shaped: Callable[[Array], Array] = np.asarray,
 ) -> Enclosure:
-    """Make a sheet of terms, (*outer, classes), block by block, and round each to float64 while it is at hand.
+    """Evaluate a matrix of terms, (*outer, classes), block by block, and round each block to float64 at once.
 
     Parameters
     ----------
     shape, make, size
-        As for :func:`gathered`.
+        As for :func:`evaluate_sums`.
     shaped
         Gives every array, (rows, classes), its shape.
     """
@@ -134,14 +134,14 @@ def evaluate_sums(
     reduction: Reduction,
     size: int = BLOCK,
 ) -> Terms:
-    """Make a sheet of terms block by block, summed as the reduction says but not yet divided.
+    """Evaluate a matrix of terms block by block, summed as the reduction requires but not yet divided.
 
     Parameters
     ----------
     shape
         (*outer, classes).
     make
-        Returns the terms of the rows and columns it is given, summed already or not.
+        Returns the terms of the given rows and columns, summed already or not.
     reduction
         ``TERMS`` keeps everything, ``ROWS`` sums over classes, every other over both.
     size
@@ -161,33 +161,33 @@ def evaluate_sums(
         _summed(_row_sums(some, make), axes[1:]) for some in iter(lambda: list(islice(bands, _BANDS)), [])
     ]
     total = _summed(concatenate(sums, 0), axes[1:])
-    # Sums of sums: only here is it known how many terms went into each.
+    # These are sums of sums: the number of terms in each is known only here.
     return Terms(total.value, replace(total.scale, count=math.prod(matrix[axis] for axis in axes)))
 
 
 def _row_sums(bands: list[tuple[slice, list[slice]]], make: Callable[[slice, slice], Terms]) -> Terms:
-    """Return the sums over classes of a few bands of rows.
+    """Return the sums over classes of several bands of rows.
 
-    Every block is summed while it is at hand, but for the last levels of the tree: too short to be worth a call
-    each, they wait for those of the other bands.
+    Every block is reduced to partial sums at once. The last levels of the summation tree are too short to be worth one
+    call per band and are evaluated for all bands together.
     """
     rows, columns = bands[0]
-    few = max(1, _MAX_PARTIAL_SUMS // (rows.stop - rows.start))
+    count = max(1, _MAX_PARTIAL_SUMS // (rows.stop - rows.start))
     parts = [
-        concatenate([make(rows, part).partial_sums(few) for rows, _ in bands], 0).sum(1) for part in columns
+        concatenate([make(rows, part).partial_sums(count) for rows, _ in bands], 0).sum(1) for part in columns
     ]
     return concatenate(parts, 1).sum(1)
 
 
 def zero_terms(rows: int, classes: int) -> Terms:
-    """Return a sheet of zeros, to be written to."""
+    """Return a matrix of zeros, to be written to."""
     high, low, error, special, *scale = (np.zeros((rows, classes)) for _ in range(9))
     value = Scaled(Ball(high, low, error), np.zeros((rows, classes), np.intc), special)
     return Terms(value, Scale(scale[0], scale[1], scale[2], scale[3], scale[4], 1))
 
 
 def concatenate(matrices: Sequence[Terms], axis: int) -> Terms:
-    """Join sheets along an axis."""
+    """Join matrices of terms along an axis."""
     value = scaled.concatenate([matrix.value for matrix in matrices], axis)
     scales = [matrix.scale for matrix in matrices]
     scale = Scale(
@@ -202,7 +202,7 @@ def concatenate(matrices: Sequence[Terms], axis: int) -> Terms:
 
 
 def divisor(reduction: Reduction, shape: tuple[int, ...], axis: int) -> int:
-    """Return what the sum of all terms is divided by, given the broadcast shape and a negative class axis."""
+    """Return the divisor of the sum of all terms, given the broadcast shape and a negative class axis."""
     match reduction:
         case Reduction.TERMS | Reduction.ROWS | Reduction.SUM:
             return 1
@@ -228,13 +228,13 @@ def _classes_last_shape(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
 
 
 def matrix_shape(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
-    """Return the shape (*outer, classes) of the sheet, which has at least one outer axis."""
+    """Return the shape (*outer, classes) of the matrix, which has at least one outer axis."""
     moved = _classes_last_shape(shape, axis)
     return (1,) * (2 - len(moved)) + moved
 
 
 def restore_shape(part: Array, matrix: tuple[int, ...], axis: int, shape: tuple[int, ...]) -> Array:
-    """Return the elements of a sheet of the shape (*outer, classes) in the shape it was made of."""
+    """Return the elements of a matrix of the shape (*outer, classes) in their original shape."""
     return (part if axis == -1 else np.moveaxis(part.reshape(matrix), -1, axis)).reshape(shape)
 
 

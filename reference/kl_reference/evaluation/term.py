@@ -1,4 +1,4 @@
-"""One term of the sum over classes, and its slopes."""
+"""One term of the sum over classes, and its derivatives."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kl_reference.evaluation.distribution import Distribution
 
 
 def term(formula: Formula, p: Distribution, q: Distribution) -> Scaled:
-    """Return the formula's value in the extended reals, but 0·(log 0 − log q) = 0 for every q."""
+    """Return the formula's value in the extended reals, except that 0·(log 0 − log q) = 0 for every q."""
     weight = p.weight()
     match formula:
         case Formula.PLAIN:
@@ -31,8 +31,8 @@ def term(formula: Formula, p: Distribution, q: Distribution) -> Scaled:
 def slope(formula: Formula, side: Side, logarithmic: bool, p: Distribution, q: Distribution) -> Scaled:
     """Return the derivative of the term by p or q, or, if ``logarithmic``, by its logarithm.
 
-    At p = 0 it is the limit from the right: −inf by p where log p is in it (+inf at q = 0, where the term
-    jumps from 0 to +inf), 0 by log p; and 0 by q or log q (``GENERALISED``: 1 or q), at q = 0 too.
+    At p = 0 it is the limit from the right: by p it is −inf if log p is in the formula (+inf at q = 0, where the term
+    jumps from 0 to +inf), by log p 0; and by q or log q 0 (``GENERALISED``: 1 or q), also at q = 0.
     """
     if side is Side.TARGET:
         inner = _target_slope(formula, p, q)
@@ -49,7 +49,7 @@ def slope(formula: Formula, side: Side, logarithmic: bool, p: Distribution, q: D
 
 
 def log_ratio(p: Distribution, q: Distribution) -> Scaled:
-    """Return log(p/q): of neighbours too to full relative accuracy, where both are exact probabilities."""
+    """Return log(p/q); to full relative accuracy even for p ≈ q if both are exact probabilities."""
     if p.exact is not None and q.exact is not None:
         return Scaled.of(ball.log_quotient(p.exact, q.exact), plus(p.extended, minus(q.extended)))
     log_p, log_q = p.log(), q.log()
@@ -60,7 +60,7 @@ def log_ratio(p: Distribution, q: Distribution) -> Scaled:
 
 
 def _target_slope(formula: Formula, p: Distribution, q: Distribution) -> Scaled:
-    """Return the derivative by p, equally the derivative by log p without its factor p."""
+    """Return the derivative by p, which is also the derivative by log p without its factor p."""
     match formula:
         case Formula.PLAIN:
             return log_ratio(p, q) + Scaled.exact(np.ones_like(p.values))
@@ -77,7 +77,7 @@ def _log(q: Distribution) -> Scaled:
 
 
 def _weighted(weight: Scaled, number: Scaled, p: Distribution, q: Distribution) -> Scaled:
-    """Return p × number, 0 where p = 0."""
+    """Return p × number, and 0 where p = 0."""
     return (weight * number).replaced(_vanishing(p, q), 0.0)
 
 

@@ -1,4 +1,4 @@
-"""The checked-in tables are what their definition says; run this file to write them anew."""
+"""The stored tables equal their definition; run this file to write them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def grid(value: Any, exponent: int) -> Any:
 
 
 def cascade(value: Any, *exponents: int) -> list[str]:
-    """Cut a number into pieces on ever finer grids; what is left over is the last piece."""
+    """Split a number into pieces on finer and finer grids; the remainder is the last piece."""
     pieces: list[str] = []
     for exponent in exponents:
         piece = grid(value, exponent)
@@ -62,8 +62,8 @@ def test_tables_are_their_definition() -> None:
     assert json.loads(TABLES.read_text(encoding="utf-8")) == tables()
 
 
-def test_series_start_larger_than_they_go_on() -> None:
-    """In every cell but that of 1, log c outweighs r, and their sum r²/2: quick sums of them are exact."""
+def test_series_start_with_their_largest_term() -> None:
+    """In every cell but that of 1, |log c| > |r| and |log c + r| > r²/2, so that quick_two_sum of them is exact."""
     with mpmath.workdps(60):
         half = mpmath.mpf(1) / 256
         for j, c in enumerate(map(float.fromhex, tables()["log"]["reciprocal"]), start=91):

@@ -38,38 +38,40 @@ def both(problem: Problem) -> tuple[Enclosure, Enclosure]:
 def narrowed(
     rng: np.random.Generator, dtype: Dtype, shape: tuple[int, ...], spaces: tuple[Space, Space]
 ) -> Any:
-    """Return operands of a narrow dtype, a few of their numbers 0, infinite, negative or NaN."""
+    """Return operands of a narrow dtype, with some elements 0, infinite, negative or NaN."""
     family = str(rng.choice(["uniform", "ladder", "near", "float32", "next to one"]))
     for operand in hard_inputs.operands(rng, family, shape, *spaces):
         values = operand.values.copy()
-        odd = rng.integers(40, size=shape)
+        marks = rng.integers(40, size=shape)
         for number, special in enumerate([0.0, -math.inf, math.inf, math.nan, -0.5]):
-            values[odd == number] = special
+            values[marks == number] = special
         yield Operand.of(values if rng.integers(2) else operand.values, operand.space, dtype)
 
 
 @pytest.mark.parametrize("dtype", [Dtype.FLOAT32, Dtype.FLOAT16, Dtype.BFLOAT16])
 @pytest.mark.parametrize("formula", Formula)
 @pytest.mark.parametrize("spaces", PAIRS, ids=str)
-def test_coarse_answer_is_enclosed(dtype: Dtype, formula: Formula, spaces: tuple[Space, Space]) -> None:
-    """Where double-double is replaced by float64, the answer stays within its radius, special values included."""
+def test_float64_answer_is_enclosed(dtype: Dtype, formula: Formula, spaces: tuple[Space, Space]) -> None:
+    """The float64 answer is within its radius of the double-double answer, special values included."""
     rng = np.random.default_rng(1)
     for reduction, normalise in itertools.product(Reduction, (False, True)):
         p, q = narrowed(rng, dtype, (6, 9), spaces)
-        rough, fine = both(Problem(p, q, formula, reduction, normalise=normalise))
+        approximate, fine = both(Problem(p, q, formula, reduction, normalise=normalise))
         finite = np.isfinite(fine.value)
-        np.testing.assert_array_equal(rough.value[~finite], fine.value[~finite])
-        distance = np.abs((rough.value[finite] - fine.value[finite]) - fine.tail[finite])
-        assert np.all(distance <= (rough.radius + fine.radius)[finite])
-        assert np.all(rough.radius[fine.radius == 0.0] == 0.0) or formula is Formula.GENERALISED
-        assert rough.scale.count == fine.scale.count
+        np.testing.assert_array_equal(approximate.value[~finite], fine.value[~finite])
+        distance = np.abs((approximate.value[finite] - fine.value[finite]) - fine.tail[finite])
+        assert np.all(distance <= (approximate.radius + fine.radius)[finite])
+        assert np.all(approximate.radius[fine.radius == 0.0] == 0.0) or formula is Formula.GENERALISED
+        assert approximate.scale.count == fine.scale.count
         for field in ("condition", "fixed", "gradual", "flushed"):
-            np.testing.assert_allclose(getattr(rough.scale, field), getattr(fine.scale, field), rtol=1e-9)
+            np.testing.assert_allclose(
+                getattr(approximate.scale, field), getattr(fine.scale, field), rtol=1e-9
+            )
 
 
 @pytest.mark.parametrize("spaces", PAIRS, ids=str)
-def test_coarse_radius_is_small(spaces: tuple[Space, Space]) -> None:
-    """Against a float32 tolerance, the radius of a long float64 sum is nothing."""
+def test_float64_radius_is_small(spaces: tuple[Space, Space]) -> None:
+    """The radius of a long float64 sum is negligible compared with a float32 tolerance."""
     x, y = np.random.default_rng(2).normal(size=(2, 1, 100_000))
     positive = [np.exp(z) / np.exp(z).sum() for z in (x, y)]
     operands = [
@@ -77,46 +79,46 @@ def test_coarse_radius_is_small(spaces: tuple[Space, Space]) -> None:
         for p, space in zip(positive, spaces, strict=True)
     ]
     problem = Problem(operands[0], operands[1], reduction=Reduction.SUM)
-    rough, fine = both(problem)
+    approximate, fine = both(problem)
     allowed = tolerance(problem, fine, Profile.of(Dtype.FLOAT32)).total
-    assert fine.radius < rough.radius < 1e-4 * allowed
+    assert fine.radius < approximate.radius < 1e-4 * allowed
 
 
-def test_a_poor_logarithm_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """If NumPy's logarithm were worse than assumed, no coarse answer would be given."""
+def test_an_inaccurate_logarithm_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An inaccurate NumPy logarithm raises an error instead of giving a float64 answer."""
     log = np.log
 
-    def poor(values: Any) -> Any:
+    def inaccurate(values: Any) -> Any:
         return log(values) * (1.0 + 1e-14)
 
     p = np.random.default_rng(3).uniform(0.1, 0.9, (50, 50)).astype(np.float32)
     problem = Problem(Operand.of(p, Space.PROBABILITY), Operand.of(p.T.copy(), Space.PROBABILITY))
     both(problem)
-    monkeypatch.setattr(np, "log", poor)
+    monkeypatch.setattr(np, "log", inaccurate)
     with pytest.raises(ArithmeticError, match="4 ulp"):
         answer(problem, limits=ALWAYS)
 
 
-def test_blocks_that_overflow_are_done_finely() -> None:
-    """A log-probability whose exponential overflows float64 does not spoil the answer."""
+def test_blocks_that_overflow_use_double_double() -> None:
+    """A log-probability whose exponential overflows float64 does not affect the answer."""
     p = np.array([[800.0, -1.0, -2.0]], dtype=np.float32)
     q = np.array([[800.0, -2.0, -1.0]], dtype=np.float32)
     problem = Problem(Operand.of(p, Space.LOG), Operand.of(q, Space.LOG))
-    rough, fine = both(problem)
-    np.testing.assert_array_equal(rough.value, fine.value)
-    assert rough.value[0, 0] == 0.0
+    approximate, fine = both(problem)
+    np.testing.assert_array_equal(approximate.value, fine.value)
+    assert approximate.value[0, 0] == 0.0
 
 
-def test_what_underflows_is_allowed_for() -> None:
-    """A probability far below float64's range is 0 within a radius, not exactly 0."""
+def test_underflow_is_inside_the_radius() -> None:
+    """A probability far below float64's range is 0 with a positive radius, not exactly 0."""
     p = Operand.of(np.array([[-np.inf, -1.0]]), Space.LOG, Dtype.FLOAT32)
     q = Operand.of(np.array([[-1e4, -1.0]]), Space.LOG, Dtype.FLOAT32)
     for result in both(Problem(p, q, Formula.GENERALISED)):
         assert result.value[0, 0] == 0.0 < result.radius[0, 0]
 
 
-def test_only_large_problems_of_narrow_dtypes_are_coarse() -> None:
-    """float64 is never judged by float64."""
+def test_float64_applies_to_large_problems_of_narrow_dtypes() -> None:
+    """A problem in float64 is never evaluated in float64."""
 
     def of(rows: int, dtype: Dtype) -> Problem:
         values = np.broadcast_to(np.ones(1, dtype=dtype.carrier), (rows, 1000))
@@ -128,7 +130,7 @@ def test_only_large_problems_of_narrow_dtypes_are_coarse() -> None:
 
 
 def extra_memory(problem: Problem, limits: Limits = LIMITS) -> int:
-    """Return how many bytes more are in use at a time while a problem is answered and its tolerance told."""
+    """Return the peak memory in bytes of evaluating a problem and its tolerance."""
     tracemalloc.start()
     try:
         tolerance(problem, answer(problem, limits=limits), Profile.of(Dtype.FLOAT32))
@@ -139,7 +141,7 @@ def extra_memory(problem: Problem, limits: Limits = LIMITS) -> int:
 
 @pytest.mark.parametrize("contiguous", [False, True])
 def test_memory_is_bounded_by_the_block(contiguous: bool) -> None:
-    """A reduction of five million terms needs a few megabytes beside its operands."""
+    """A reduction of five million terms needs a few megabytes beyond its operands."""
     row = np.random.default_rng(4).uniform(0.1, 1.0, 5000).astype(np.float32)
     p, q = (np.broadcast_to(values, (1000, 5000)) for values in (row, np.log(row)))
     if contiguous:
@@ -161,7 +163,7 @@ def test_memory_is_bounded_by_the_block(contiguous: bool) -> None:
     ],
 )
 def test_memory_does_not_grow_with_the_rows(spaces: tuple[Space, Space], rest: dict[str, Any]) -> None:
-    """Eight rows more of 131,072 classes, 8 MiB in float32, add at most a sixteenth of it to what judging needs."""
+    """Eight more rows of 131,072 classes, 8 MiB in float32, add at most a sixteenth of that to the memory in use."""
 
     def extra(rows: int) -> int:
         p, q = np.random.default_rng(6).uniform(0.05, 1.0, (2, rows, 131_072)).astype(np.float32)

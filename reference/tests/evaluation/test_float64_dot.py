@@ -1,4 +1,4 @@
-"""The commonest sums of large problems: the swift way to them agrees with the others."""
+"""Dot products for the most common sums of large problems agree with the evaluation term by term."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ NO_DOTS = Limits(double_double=-1, dot_classes=None)
 
 
 def operands(rng: np.random.Generator, family: str, target: Space, dtype: Dtype) -> tuple[Operand, Operand]:
-    """Return P and log Q, where chance wills with the hardest of numbers, or zeros of P, strewn in."""
+    """Return P and log Q; in some problems special values or zeros of P are inserted at random."""
     p, q = hard_inputs.operands(rng, family, (5, 70), target, Space.LOG)
     for side in (p, q):
-        strewn = rng.integers(3)
-        for number in SPECIALS if strewn == 1 else []:
+        kind = rng.integers(3)
+        for number in SPECIALS if kind == 1 else []:
             side.values[rng.integers(60, size=side.values.shape) == 0] = number
-        if strewn == 2 and side is p:
+        if kind == 2 and side is p:
             p.values[rng.integers(3, size=p.values.shape) == 0] = (
                 0.0 if target is Space.PROBABILITY else -np.inf
             )
@@ -44,33 +44,33 @@ def operands(rng: np.random.Generator, family: str, target: Space, dtype: Dtype)
 @pytest.mark.parametrize("dtype", NARROW)
 @pytest.mark.parametrize("target", [Space.PROBABILITY, Space.LOG])
 @pytest.mark.parametrize("family", hard_inputs.FAMILIES)
-def test_all_ways_agree(family: str, target: Space, dtype: Dtype) -> None:
-    """The same infinities and NaN, values within the radius, the same scales, and a small radius."""
+def test_all_methods_agree(family: str, target: Space, dtype: Dtype) -> None:
+    """The methods give the same infinities and NaN, values within the radius, the same scales, and a small radius."""
     rng = np.random.default_rng(7)
     for reduction, _ in itertools.product(SUMS, range(3)):
         problem = Problem(*operands(rng, family, target, dtype), reduction=reduction)
-        quick, rough, fine = (answer(problem, limits=limits) for limits in (DOTS, NO_DOTS, LIMITS))
-        # Where one way would overflow, another may be in double-double.
+        by_dots, by_terms, fine = (answer(problem, limits=limits) for limits in (DOTS, NO_DOTS, LIMITS))
+        # Where one method would overflow, another may use double-double.
         ordinary = np.isfinite(fine.value) & (fine.scale.condition < 1e200)
-        for other in (rough, fine):
+        for other in (by_terms, fine):
             finite = np.isfinite(other.value)
-            np.testing.assert_array_equal(quick.value[~finite], other.value[~finite])
-            difference = (quick.value[finite] - other.value[finite]) + (quick.tail - other.tail)[finite]
-            assert np.all(np.abs(difference) <= (quick.radius + other.radius)[finite])
-            size = quick.scale.magnitude[ordinary] - other.scale.magnitude[ordinary]
-            assert np.all(np.abs(size) <= (quick.radius + other.radius)[ordinary])
+            np.testing.assert_array_equal(by_dots.value[~finite], other.value[~finite])
+            difference = (by_dots.value[finite] - other.value[finite]) + (by_dots.tail - other.tail)[finite]
+            assert np.all(np.abs(difference) <= (by_dots.radius + other.radius)[finite])
+            size = by_dots.scale.magnitude[ordinary] - other.scale.magnitude[ordinary]
+            assert np.all(np.abs(size) <= (by_dots.radius + other.radius)[ordinary])
             for field in ("condition", "fixed", "gradual", "flushed"):
                 np.testing.assert_allclose(
-                    getattr(quick.scale, field), getattr(other.scale, field), rtol=1e-9
+                    getattr(by_dots.scale, field), getattr(other.scale, field), rtol=1e-9
                 )
-        assert quick.scale.count == fine.scale.count
-        assert np.all(quick.radius[fine.radius == 0.0] == 0.0)
+        assert by_dots.scale.count == fine.scale.count
+        assert np.all(by_dots.radius[fine.radius == 0.0] == 0.0)
         small = (20.0 + fine.scale.count) * U * fine.scale.condition + 1e-280
-        assert np.all((quick.radius <= small)[ordinary])
+        assert np.all((by_dots.radius <= small)[ordinary])
 
 
 def test_dot_products_serve_the_common_sums_only() -> None:
-    """Other formulas, spaces, reductions and layouts are evaluated term by term, with the same bits as before."""
+    """Other formulas, spaces, reductions and memory layouts are evaluated term by term."""
     values = np.random.default_rng(8).uniform(0.1, 0.9, (40, 50)).astype(np.float32)
     p, log_q = Operand.of(values, Space.PROBABILITY), Operand.of(np.log(values), Space.LOG)
     across = Operand(np.asfortranarray(values), Space.PROBABILITY, Dtype.FLOAT32)
@@ -96,11 +96,13 @@ def test_dot_products_serve_the_common_sums_only() -> None:
 
 
 @pytest.mark.parametrize(("function", "target"), [("log", Space.PROBABILITY), ("exp", Space.LOG)])
-def test_poor_functions_are_noticed(monkeypatch: pytest.MonkeyPatch, function: str, target: Space) -> None:
-    """If NumPy's log or exp were worse than assumed, even in few places, no swift answer would be given."""
+def test_inaccurate_functions_are_detected(
+    monkeypatch: pytest.MonkeyPatch, function: str, target: Space
+) -> None:
+    """An inaccurate NumPy log or exp, even for few arguments, raises an error instead of giving an answer."""
     exact = getattr(np, function)
 
-    def poor(values: Any, **out: Any) -> Any:
+    def inaccurate(values: Any, **out: Any) -> Any:
         result = exact(values, **out)
         return np.multiply(result, np.where(np.abs(values) < 0.2, 1.0 + 1e-14, 1.0), **out)
 
@@ -109,6 +111,6 @@ def test_poor_functions_are_noticed(monkeypatch: pytest.MonkeyPatch, function: s
     operand = Operand.of(p if target is Space.PROBABILITY else np.log(p), target)
     problem, limits = Problem(operand, log_q, reduction=Reduction.SUM), Limits(double_double=-1)
     answer(problem, limits=limits)
-    monkeypatch.setattr(np, function, poor)
+    monkeypatch.setattr(np, function, inaccurate)
     with pytest.raises(ArithmeticError, match="4 ulp"):
         answer(problem, limits=limits)

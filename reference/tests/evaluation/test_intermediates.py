@@ -1,4 +1,4 @@
-"""What is worked out once for every reduction and gradient of a problem changes no bit of any of them."""
+"""Sharing intermediate results between reductions and gradients changes no bit of an answer."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SHAPES = [((3, 5), (3, 5)), ((4,), (4,)), ((), ()), ((3, 5), (1, 5)), ((2, 1, 4)
 
 
 def operand(shape: tuple[int, ...], space: Space, dtype: Dtype) -> Operand:
-    """Return measures, logarithms of them, or logits, zeros among them."""
+    """Return measures with some zeros, their logarithms, or logits."""
     drawn = RNG.random(shape)
     measure = np.where(drawn < 0.2, 0.0, drawn)
     with np.errstate(divide="ignore"):
@@ -36,7 +36,7 @@ def operand(shape: tuple[int, ...], space: Space, dtype: Dtype) -> Operand:
 
 
 def problems(dtype: Dtype) -> Iterator[Problem]:
-    """Yield problems in all spaces, formulas and shapes; those that are none are left out."""
+    """Yield problems in all spaces, formulas and shapes; invalid combinations are skipped."""
     for (p, q), target, model, terms in product(SHAPES, Space, Space, TERMS):
         try:
             made = Problem(operand(p, target, dtype), operand(q, model, dtype), **terms)
@@ -61,21 +61,21 @@ def same(one: Enclosure, other: Enclosure) -> None:
 
 @pytest.mark.parametrize("dtype", [Dtype.FLOAT64, Dtype.FLOAT16])
 def test_every_reduction_and_gradient_has_the_bits_it_has_alone(dtype: Dtype) -> None:
-    """In whatever order they are asked, and under whatever arrives from above."""
+    """In any order of evaluation, and for every upstream gradient."""
     tested = 0
     for problem in problems(dtype):
-        working = Intermediates(problem)
+        shared = Intermediates(problem)
         each = [replace(problem, reduction=reduction) for reduction in Reduction]
         for one in RNG.permutation(np.array(each, dtype=object))[:3]:
             side, above = RNG.choice(np.array(Side)), RNG.choice([1.0, -0.75])
-            same(gradient(one, side, np.array(above), working), gradient(one, side, np.array(above)))
-            same(answer(one, working), answer(one))
+            same(gradient(one, side, np.array(above), shared), gradient(one, side, np.array(above)))
+            same(answer(one, shared), answer(one))
             tested += 1
     assert tested > 500
 
 
-def test_terms_and_slopes_are_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All reductions need one sheet of terms; those of a problem of several blocks are not kept."""
+def test_terms_and_slopes_are_evaluated_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All reductions share one block of terms; the terms of a problem of several blocks are not cached."""
     counts = {"term": 0}
     made = answer.__globals__["term"]
 
@@ -86,7 +86,7 @@ def test_terms_and_slopes_are_worked_out_once(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(answer.__globals__, "term", counting)
     for size, times in ((5, 1), (BLOCK // 3 + 1, 2 * len(Reduction))):
         p, q = (Operand.of(RNG.dirichlet(np.ones(size), 3), Space.PROBABILITY) for _ in Side)
-        counts["term"], working = 0, Intermediates(Problem(p, q))
+        counts["term"], shared = 0, Intermediates(Problem(p, q))
         for reduction in Reduction:
-            answer(replace(working.problem, reduction=reduction), working)
+            answer(replace(shared.problem, reduction=reduction), shared)
         assert counts["term"] == times

@@ -1,4 +1,4 @@
-"""Rows so long that nothing but arithmetic of 113 bits can follow."""
+"""Rows so long that only 113-bit arithmetic is fast enough to check them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def wide(operand: Operand, quad: Any) -> tuple[Any, Any]:
 @pytest.mark.parametrize("family", hard_inputs.FAMILIES)
 @pytest.mark.parametrize(("target", "model"), SPACES)
 def test_second_oracle_agrees(family: str, target: Space, model: Space, samples: int) -> None:
-    """SLEEF's 113-bit arithmetic agrees on a row of 10,000 classes, nightly of a million, all different."""
+    """SLEEF's 113-bit arithmetic agrees on a row of 10,000 different classes, in the nightly profile of a million."""
     quad = pytest.importorskip("numpy_quaddtype").QuadPrecDType()
     length = 10 * samples
     p, q = hard_inputs.operands(np.random.default_rng(13), family, (1, length), target, model)
@@ -35,13 +35,13 @@ def test_second_oracle_agrees(family: str, target: Space, model: Space, samples:
         (weight, log_p), (_, log_q) = wide(p, quad), wide(q, quad)
         nothing = np.zeros_like(weight)
         truth = np.sum(np.where(weight == 0, nothing, weight * (log_p - log_q)))
-        # Every factor and every sum errs by a roundoff for each unit of the logarithms and for each class; those of
-        # a softmax err even where they are 0.
+        # Every factor and every sum has an error of a unit roundoff for each unit of the logarithms and for each
+        # class; logarithms from a softmax have an error even if they are 0.
         size = np.abs(log_p) + np.abs(log_q) + (Space.LOGITS in (target, model))
-        made_of = np.where(weight == 0, nothing, weight * size * (size + 1))
-        own = float(np.sum(made_of)) * length * 2.0**-111
+        operand_size = np.where(weight == 0, nothing, weight * size * (size + 1))
+        own = float(np.sum(operand_size)) * length * 2.0**-111
         error = abs(float(truth - result.value.astype(quad)[0] - result.tail.astype(quad)[0]))
     if np.isfinite(result.value[0]):
         assert error <= result.radius[0] + own
-        # Lest the oracle's own error be what decides.
+        # The oracle's own error must not decide.
         assert own <= 1e-20 * result.scale.condition[0]

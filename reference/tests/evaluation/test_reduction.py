@@ -1,4 +1,4 @@
-"""Sums, and what they are divided by."""
+"""Sums and their divisors."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def halves(shape: tuple[int, ...]) -> tuple[Problem, NDArray[np.float64]]:
 
 
 def reduced(terms: NDArray[Any], reduction: Reduction, axis: int) -> Any:
-    """Return the reduction as its definition says it."""
+    """Return the reduction by its definition."""
     match reduction:
         case Reduction.TERMS:
             return terms
@@ -51,7 +51,7 @@ def reduced(terms: NDArray[Any], reduction: Reduction, axis: int) -> Any:
 @pytest.mark.parametrize("reduction", Reduction)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_reduction(shape: tuple[int, ...], reduction: Reduction) -> None:
-    """Every reduction, along every axis of every shape, is what its definition says, scales included."""
+    """Every reduction, along every axis of every shape, agrees with its definition, scales included."""
     problem, terms = halves(shape)
     for axis in range(-len(shape), len(shape)) if shape else (-1, 0):
         result = answer(Problem(problem.target, problem.model, reduction=reduction, axis=axis))
@@ -69,7 +69,7 @@ def test_reduction(shape: tuple[int, ...], reduction: Reduction) -> None:
 )
 @pytest.mark.parametrize("reduction", Reduction)
 def test_broadcasting(p_shape: tuple[int, ...], q_shape: tuple[int, ...], reduction: Reduction) -> None:
-    """Operands that broadcast give the answer of their broadcast copies."""
+    """Operands that broadcast have the same answer as their broadcast copies."""
     rng = np.random.default_rng(1)
     p, q = rng.uniform(0.1, 1.0, p_shape), rng.uniform(0.1, 1.0, q_shape)
     wide = np.broadcast_arrays(p, q)
@@ -91,7 +91,7 @@ def test_broadcasting(p_shape: tuple[int, ...], q_shape: tuple[int, ...], reduct
 
 @pytest.mark.parametrize("space", [Space.LOGITS, Space.PROBABILITY])
 def test_rows_are_normalised_before_broadcasting(space: Space) -> None:
-    """Softmax and normalisation work on an operand as it was received, along the class axis."""
+    """Softmax and normalisation act on an operand as received, along the class axis."""
     x, y = (
         np.random.default_rng(2).uniform(0.5, 2.0, (2, 4, 3)),
         np.random.default_rng(3).uniform(1, 2, (4, 1)),
@@ -113,8 +113,8 @@ def test_rows_are_normalised_before_broadcasting(space: Space) -> None:
     ids=str,
 )
 @pytest.mark.parametrize("space", Space)
-def test_nothing(shape: tuple[int, ...], expected: list[float], space: Space) -> None:
-    """The sum of nothing is 0, the mean of nothing NaN, and no rows and no terms are empty arrays."""
+def test_empty_operands(shape: tuple[int, ...], expected: list[float], space: Space) -> None:
+    """An empty sum is 0, an empty mean is NaN, and no rows or no terms give empty arrays."""
     empty = Operand.of(np.zeros(shape), space)
     scalar = (Reduction.SUM, Reduction.MEAN, Reduction.BATCHMEAN, Reduction.ROWMEAN)
     got = [float(answer(Problem(empty, empty, reduction=reduction)).value) for reduction in scalar]
@@ -126,7 +126,7 @@ def test_nothing(shape: tuple[int, ...], expected: list[float], space: Space) ->
 
 
 def test_exact_sums_are_exact() -> None:
-    """With p in {0, 1} and dyadic log q every sum is exact, and the tail says so."""
+    """With p in {0, 1} and dyadic log q every sum is exact, and its tail is 0."""
     rng = np.random.default_rng(4)
     p = rng.integers(0, 2, (3, 9001)).astype(np.float32)
     log_q = -rng.integers(1, 64, p.shape).astype(np.float32) / 8.0
@@ -138,8 +138,8 @@ def test_exact_sums_are_exact() -> None:
     np.testing.assert_array_equal(result.tail, 0.0)
 
 
-def test_one_row_is_as_good_as_many() -> None:
-    """A row's answer has the same bits whichever rows stand beside it."""
+def test_a_row_does_not_depend_on_the_others() -> None:
+    """A row's answer has the same bits with any other rows."""
     rng = np.random.default_rng(5)
     x, y = rng.normal(size=(2, 300, 37))
     whole = answer(
