@@ -1,4 +1,4 @@
-"""Logarithm and exponential whose bits are the same on every machine."""
+"""Logarithm and exponential with identical bits on every machine."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _LN2_HIGH = float.fromhex("0x1.62e42fee00000p-1")
 _LN2_LOW = float.fromhex("0x1.a39ef35793c76p-33")
 _LOG_SERIES = tuple(2.0 / (2 * k + 1) for k in range(10))  # atanh; argument below 0.172
 _EXP_SERIES = tuple(1.0 / math.factorial(k) for k in range(15))  # Taylor; argument below 0.347
-_LOWEST, _HIGHEST = -746.0, 710.0  # below exp is 0, above it is infinite
+_LOWEST, _HIGHEST = -746.0, 710.0  # exp is 0 below and infinite above
 
 
-_BLOCK = 8192  # numbers at a time: temporaries stay in the cache, three times as fast as in one piece
+_BLOCK = 8192  # elements per block: temporaries stay in the cache, which is three times as fast
 
 
 def _horner(series: tuple[float, ...], x: Array) -> Array:
@@ -40,8 +40,8 @@ def _blockwise(function: Callable[[Array], Array], values: Array) -> Array:
 def log(values: Array) -> Array:
     """Natural logarithm, within 3 ulp; log 0 = −∞, the logarithm of a negative number is NaN, no warnings.
 
-    NumPy's own differs in the last bit between processors, and a question that differs in the last bit
-    is another question.
+    The last bit of NumPy's logarithm differs between processors, and a pair that differs in the last bit
+    is another problem.
 
     Parameters
     ----------
@@ -109,22 +109,22 @@ def _exp(x: Array) -> Array:
 
 
 def log_sum_exp(values: Array, axis: int) -> Array:
-    """Return log Σ exp x over ``axis``, kept as an axis of size 1.
+    """Return log Σ exp x over ``axis``, which is kept with length 1.
 
     Parameters
     ----------
     values
         Array of at least one axis.
     axis
-        The axis summed over.
+        The axis of the sum.
 
     Returns
     -------
     Array
-        −∞ where every x is −∞; NaN where an x is NaN.
+        −∞ if every x is −∞; NaN if an x is NaN.
     """
     top = np.max(values, axis=axis, keepdims=True, initial=-np.inf)
-    # A row of −∞ has no finite maximum to take out; an x of +∞ leaves ∞ − ∞ = NaN, as softmax does.
+    # A row of −∞ has no finite maximum to subtract; an x of +∞ gives ∞ − ∞ = NaN, as in softmax.
     top = np.where(top == -np.inf, 0.0, top)
     with np.errstate(invalid="ignore"):
         shifted = exp(values - top)

@@ -1,4 +1,4 @@
-"""Recipes: the few numbers from which a pair of any size is built again."""
+"""Recipe: name, shape, dtype and seed from which a pair is rebuilt."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Option = TypeVar("Option")
 
 
 class TestProfile(Enum):
-    """How much is asked; the value is the name used on the command line."""
+    """The test depth; the value is the name on the command line."""
 
     __test__ = False  # not a class of tests, although its name begins like one
 
@@ -30,8 +30,8 @@ class TestProfile(Enum):
     THOROUGH = "thorough"
 
 
-# Few shapes, because JAX and torch.compile compile once for each. Sizes lie around powers of two and the
-# usual block sizes; the vocabulary-sized ones are dear and come last.
+# Few shapes, because JAX and torch.compile compile once per shape. Sizes are next to powers of two and common
+# block sizes; the vocabulary-sized ones are expensive and come last.
 _QUICK: tuple[Shape, ...] = ((4,), (1, 4), (3, 5), (8, 31))
 _STANDARD: tuple[Shape, ...] = (*_QUICK, (3, 4, 5), (129, 2), (2, 1025), (64, 128))
 _THOROUGH: tuple[Shape, ...] = (
@@ -50,7 +50,7 @@ PALETTE: dict[TestProfile, tuple[Shape, ...]] = {
     TestProfile.STANDARD: _STANDARD,
     TestProfile.THOROUGH: _THOROUGH,
 }
-# Sizes beside every power of two and block size, many rows of few classes and few rows of many.
+# Sizes next to powers of two and block sizes, with many rows of few classes and few rows of many classes.
 _ODD: tuple[Shape, ...] = (
     *((3, classes) for classes in (1, 2, 31, 33, 127, 129, 1023, 1025)),
     *((1, classes) for classes in (4097, 65535, 65537)),
@@ -65,7 +65,7 @@ ODD: dict[TestProfile, tuple[Shape, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What a pair is built from.
+    """The parameters of a pair.
 
     Parameters
     ----------
@@ -74,11 +74,11 @@ class Recipe:
     shape
         The shape of both sides, classes last; ``()`` is one class without an axis.
     dtype
-        The format whose range and precision the pair is meant for.
+        The format for which the range and precision of the pair are meant.
     seed
         At least 0.
     corners
-        Names in ``CORNERS``, put in after the family has drawn.
+        Names in ``CORNERS``, inserted into the pair that the family has drawn.
     """
 
     family: str
@@ -95,12 +95,12 @@ class Recipe:
 
 
 def build(recipe: Recipe) -> Pair:
-    """Build the pair of a recipe: the same bits everywhere.
+    """Build the pair of a recipe, with the same bits on every machine.
 
     Raises
     ------
     ValueError
-        The family or a corner is not known, or the family needs more classes.
+        The family or a corner is unknown, or the family needs more classes.
     """
     family = FAMILIES.get(recipe.family)
     if family is None:
@@ -108,7 +108,7 @@ def build(recipe: Recipe) -> Pair:
     shape = recipe.shape or (1,)
     if shape[-1] < family.classes:
         raise ValueError(f"family {family.name!r} needs {family.classes} classes, not {recipe.shape}")
-    # The name goes in, or families drawn from one seed would be made of the same numbers.
+    # The name is part of the seed; otherwise all families would draw the same numbers from one seed.
     entropy = (recipe.seed, zlib.crc32(family.name.encode()))
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
     pair = inject(family.build(rng, shape, recipe.dtype), recipe.corners, rng, recipe.dtype)
@@ -122,14 +122,14 @@ def build(recipe: Recipe) -> Pair:
 def grid(
     families: Iterable[str], dtype: Dtype, profile: TestProfile | str = TestProfile.STANDARD, *, seed: int = 0
 ) -> list[Recipe]:
-    """Return every family in every shape of the profile, the same list on every run.
+    """Return every family in every shape of the profile, the same list in every run.
 
     Parameters
     ----------
     families
-        Names in ``FAMILIES``; a shape with too few classes for a family is left out.
+        Names in ``FAMILIES``; shapes with too few classes for a family are omitted.
     dtype
-        The format meant.
+        The format of all recipes.
     profile
         A profile or its name.
     seed
@@ -138,7 +138,7 @@ def grid(
     Raises
     ------
     ValueError
-        A family or the profile is not known.
+        A family or the profile is unknown.
     """
     recipes: list[Recipe] = []
     for name in families:
@@ -149,7 +149,7 @@ def grid(
     return recipes
 
 
-# What a recipe is drawn from: a byte for the family, the shape, how many corners, which, and which else; four
+# Bytes of a recipe: one each for the family, the shape, the number of corners, the first and the second corner; four
 # for the seed.
 _DRAWN = 9
 _HOW_MANY_CORNERS = (0, 1, 1, 1, 2, 2)
@@ -163,23 +163,23 @@ def recipes(
     shapes: Sequence[Shape] = _STANDARD,
     corners: Sequence[str] = (),
 ) -> Recipe:
-    """Draw a recipe: a family, a shape, a 32-bit seed and up to two corners, never an array.
+    """Draw a recipe: a family, a shape, a 32-bit seed and up to two corners, but no array.
 
-    All of it is one draw of bytes, so that every family, shape and corner is as likely as any other:
-    Hypothesis draws integers near 0 more often than others, and copies one choice over another.
+    The whole recipe is one draw of bytes, so that all families, shapes and corners are equally likely:
+    Hypothesis draws integers near 0 more often than others, and may copy one choice to another.
 
     Parameters
     ----------
     draw
-        Given by Hypothesis.
+        Supplied by Hypothesis.
     families
         Names in ``FAMILIES``, the simplest first.
     dtype
-        The format meant.
+        The format of the recipe.
     shapes
         The shapes to choose from; an example shrinks to the one with the fewest elements.
     corners
-        Names in ``CORNERS`` that may be put in.
+        Names in ``CORNERS`` that may be inserted.
     """
     drawn = draw(st.binary(min_size=_DRAWN, max_size=_DRAWN))
     family = FAMILIES[_pick(drawn[0], families)]
@@ -193,5 +193,5 @@ def recipes(
 
 
 def _pick(byte: int, options: Sequence[Option]) -> Option:
-    """Return one of the options, the first for 0; each is as likely as the others, to one byte in 256."""
+    """Return one of the options, the first for 0; all are equally likely, to one byte in 256."""
     return options[byte * len(options) // 256]

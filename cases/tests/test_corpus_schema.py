@@ -1,4 +1,4 @@
-"""Every chapter of the corpus is as its schema describes it."""
+"""Every chapter of the corpus follows its schema."""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ KEYWORDS = {
 
 
 def _problems(value: Any, schema: dict[str, Any], place: str) -> Iterator[str]:
-    """Yield what is wrong with a value, by the part of JSON Schema that our schema uses."""
-    assert schema.keys() <= KEYWORDS, f"the schema uses more than this test understands: {schema.keys()}"
+    """Yield the violations of a schema, for the part of JSON Schema that our schema uses."""
+    assert schema.keys() <= KEYWORDS, (
+        f"the schema uses keywords that this test does not support: {schema.keys()}"
+    )
     if "$ref" in schema:
         yield from _problems(value, SCHEMA["$defs"][schema["$ref"].removeprefix("#/$defs/")], place)
     if "anyOf" in schema and all(any(_problems(value, choice, place)) for choice in schema["anyOf"]):
@@ -51,14 +53,14 @@ def _problems(value: Any, schema: dict[str, Any], place: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
-def test_a_chapter_is_as_described(chapter: str) -> None:
-    """No field is missing, unknown or of another kind."""
+def test_a_chapter_follows_the_schema(chapter: str) -> None:
+    """No field is missing, unknown or of another type."""
     content = json.loads(CORPORA.joinpath(f"{chapter}.json").read_text(encoding="utf-8"))
     assert list(_problems(content, SCHEMA, chapter)) == []
     assert content["chapter"] == chapter
 
 
-def test_the_schema_knows_what_the_reader_knows() -> None:
+def test_schema_and_parser_agree() -> None:
     """Chapters and expectations are the same in both."""
     assert tuple(SCHEMA["properties"]["chapter"]["enum"]) == CHAPTERS
     assert tuple(SCHEMA["$defs"]["case"]["properties"]["expectation"]["enum"]) == EXPECTATIONS
@@ -76,8 +78,8 @@ def test_the_schema_knows_what_the_reader_knows() -> None:
         ({"printed": {"sum": [0.5]}}, "not of type string"),
     ],
 )
-def test_the_schema_refuses(change: dict[str, Any], problem: str) -> None:
-    """A case with one field spoilt is found out."""
+def test_the_schema_rejects(change: dict[str, Any], problem: str) -> None:
+    """A case with one invalid field is rejected."""
     content = json.loads(CORPORA.joinpath("values.json").read_text(encoding="utf-8"))
     case = {**content["cases"][0], **change}
     found = list(_problems({"chapter": "values", "cases": [case]}, SCHEMA, "values"))

@@ -1,4 +1,4 @@
-"""Logarithms and exponentials are right, and the same everywhere."""
+"""Logarithms and exponentials are accurate, and the same on every machine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _spread() -> Array:
 
 
 def _worst_ulps(got: Array, x: Array, exact: Callable[[Any], Any]) -> float:
-    """Return the largest error of a function's values, in units of their last place."""
+    """Return the largest error of a function's values, in units in the last place."""
     worst = 0.0
     with mpmath.workdps(40):
         for argument, value in zip(x, got, strict=True):
@@ -32,13 +32,13 @@ def _worst_ulps(got: Array, x: Array, exact: Callable[[Any], Any]) -> float:
 
 
 def test_log_is_within_three_ulp() -> None:
-    """The logarithm is within three units in the last place of the true one."""
+    """The logarithm is within three units in the last place of the exact one."""
     x = _spread()
     assert _worst_ulps(log(x), x, mpmath.log) <= 3.0
 
 
 def test_exp_is_within_two_ulp() -> None:
-    """The exponential is within two units in the last place of the true one, subnormal results included."""
+    """The exponential is within two units in the last place of the exact one, subnormal results included."""
     rng = np.random.Generator(np.random.PCG64(2))
     x = np.concatenate([rng.random(1500) * 1454.0 - 745.0, rng.random(1500) - 0.5])
     assert _worst_ulps(exp(x), x, mpmath.exp) <= 2.0
@@ -58,26 +58,26 @@ def test_log_at_the_edges(x: float, expected: float) -> None:
     [(-np.inf, 0.0), (0.0, 1.0), (np.inf, np.inf), (-800.0, 0.0), (800.0, np.inf), (np.nan, np.nan)],
 )
 def test_exp_at_the_edges(x: float, expected: float) -> None:
-    """The exponential of −∞ is 0, of 0 is 1, and too large a number gives ∞."""
+    """The exponential of −∞ is 0, of 0 is 1, and of too large a number ∞."""
     np.testing.assert_array_equal(exp(np.array([x])), [expected])
 
 
 def test_the_bits_are_pinned() -> None:
-    """These bits come out on every machine; other bits would be other questions."""
+    """These bits are the same on every machine; other bits would be other problems."""
     x = _spread()
     digest = hashlib.blake2b(log(x).astype("<f8").tobytes() + exp(log(x) / 2.0).astype("<f8").tobytes())
     assert digest.hexdigest()[:16] == "fe204373548becf9"
 
 
 def test_log_sum_exp_of_far_logits() -> None:
-    """Logits of ±1e4 neither overflow nor vanish."""
+    """Logits of ±1e4 neither overflow nor underflow."""
     values = np.array([[1e4, 1e4], [-1e4, -1e4], [0.0, -np.inf], [-np.inf, -np.inf]])
     half = float(log(np.array([2.0]))[0])
     np.testing.assert_allclose(log_sum_exp(values, -1)[:, 0], [1e4 + half, -1e4 + half, 0.0, -np.inf])
 
 
 def test_log_sum_exp_keeps_a_nan_in_its_row() -> None:
-    """NaN in a row is NaN there and nowhere else."""
+    """NaN in a row gives NaN in that row and nowhere else."""
     result = log_sum_exp(np.array([[0.0, np.nan], [0.0, 0.0]]), -1)
     assert np.isnan(result[0, 0])
     assert np.isfinite(result[1, 0])

@@ -1,4 +1,4 @@
-"""Recipes build the same pairs everywhere, and corners go where they should."""
+"""Recipes build the same pairs on every machine, and insert corners where documented."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kl_cases.recipes import ODD, PALETTE, Recipe, TestProfile, build, grid, rec
 from kl_reference.convention import Space
 from kl_reference.dtype import Dtype
 
-# One recipe of each family. A change here makes every stored run incomparable: change it knowingly.
+# One recipe of each family. A change of an id makes every stored run incomparable.
 PINNED: dict[str, str] = {
     "dirichlet-flat": "f76d9b1cfe088c8e",
     "dirichlet-sparse": "98f542b9622efa8f",
@@ -46,13 +46,13 @@ PINNED: dict[str, str] = {
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_a_recipe_asks_the_same_question_for_ever(name: str) -> None:
-    """Under every NumPy and on every processor a recipe gives these bits."""
+def test_a_recipe_always_builds_the_same_pair(name: str) -> None:
+    """With every NumPy and on every processor a recipe gives these bits."""
     assert build(Recipe(name, (8, 31), Dtype.FLOAT32, 7)).id == PINNED[name]
 
 
-def test_other_ingredients_make_other_pairs() -> None:
-    """Family, shape, seed and corners each change the question."""
+def test_other_parameters_make_other_pairs() -> None:
+    """Family, shape, seed and corners each change the problem."""
     plain = Recipe("dirichlet-flat", (3, 5), Dtype.FLOAT32, 1)
     others = [
         Recipe("uniform", (3, 5), Dtype.FLOAT32, 1),
@@ -64,13 +64,13 @@ def test_other_ingredients_make_other_pairs() -> None:
 
 
 def test_families_do_not_share_their_numbers() -> None:
-    """From one seed two families draw different numbers, so that one does not repeat the other's luck."""
+    """From one seed, two families draw different numbers."""
     one, other = (build(Recipe(name, (4,), Dtype.FLOAT32, 1)) for name in ("same", "dirichlet-flat"))
     assert (one.p.values != other.p.values).all()
 
 
-def test_a_recipe_reads_in_one_line() -> None:
-    """The origin of a pair says how to build it again."""
+def test_a_recipe_is_printed_in_one_line() -> None:
+    """The origin of a pair contains all parameters to rebuild it."""
     recipe = Recipe("ladder", (8, 31), Dtype.FLOAT32, 7, ("zero-target",))
     assert build(recipe).origin == str(recipe) == "ladder 8x31 float32 #7 +zero-target"
     assert str(Recipe("ladder", (), Dtype.FLOAT16, 0)) == "ladder scalar float16 #0"
@@ -84,16 +84,16 @@ def test_a_recipe_reads_in_one_line() -> None:
         (Recipe("asymmetric", (3, 1), Dtype.FLOAT32, 0), "needs 2 classes"),
     ],
 )
-def test_a_mistaken_recipe_names_what_is_known(recipe: Recipe, message: str) -> None:
-    """The message repeats the value given and lists the values known."""
+def test_an_invalid_recipe_names_the_known_values(recipe: Recipe, message: str) -> None:
+    """The message contains the given value and the known values."""
     with pytest.raises(ValueError, match=message):
         build(recipe)
 
 
 @pytest.mark.parametrize("family", ["dirichlet-flat", "ladder", "peaked-logits", "distant-logs"])
 @pytest.mark.parametrize("name", CORNERS)
-def test_a_corner_is_where_it_says(name: str, family: str) -> None:
-    """In each row, or in one, one class has the corner's numbers, or in one all have; all other numbers stay."""
+def test_a_corner_is_where_documented(name: str, family: str) -> None:
+    """In each row, or in one, one class (or the whole row) has the corner's numbers; all others are unchanged."""
     corner = CORNERS[name]
     seen: set[int] = set()
     for seed in range(12):
@@ -118,7 +118,7 @@ def test_a_corner_is_where_it_says(name: str, family: str) -> None:
 
 
 def test_two_corners_take_two_classes() -> None:
-    """Corners do not overwrite each other while there are classes enough."""
+    """Corners do not overwrite each other if there are enough classes."""
     for seed in range(20):
         p = build(Recipe("uniform", (4, 3), Dtype.FLOAT32, seed, ("zero-target", "nan-target"))).p.values
         assert np.isnan(p).sum() == (p == 0.0).sum() in (1, 4)
@@ -132,30 +132,30 @@ def test_a_corner_in_a_scalar() -> None:
 
 
 def test_the_grid_is_the_same_list_every_time() -> None:
-    """Two runs answer the same questions, each asked once."""
+    """Two runs test the same problems, each of them once."""
     listed = grid(FAMILIES, Dtype.FLOAT16, "quick")
     assert listed == grid(list(FAMILIES), Dtype.FLOAT16, TestProfile.QUICK)
     assert len(listed) == len(set(listed)) == len(FAMILIES) * len(PALETTE[TestProfile.QUICK])
     assert len({build(recipe).id for recipe in listed}) == len(listed)
 
 
-def test_the_grid_leaves_out_what_cannot_be() -> None:
-    """A family that needs two classes is not asked with one."""
+def test_the_grid_omits_impossible_shapes() -> None:
+    """A family that needs two classes is not built with one."""
     shapes = {recipe.shape for recipe in grid(["asymmetric"], Dtype.FLOAT32, TestProfile.THOROUGH)}
     assert (1, 1) not in shapes
     assert (1, 131072) in shapes
 
 
 def test_profiles_grow() -> None:
-    """Each profile asks what the smaller one asks, and more; the largest reaches a vocabulary."""
+    """Each profile contains the smaller one, and more; the largest reaches the size of a vocabulary."""
     quick, standard, thorough = (set(PALETTE[profile]) for profile in TestProfile)
     assert quick < standard < thorough
     assert set(ODD[TestProfile.STANDARD]) < set(ODD[TestProfile.THOROUGH])
     assert max(shape[-1] for shape in thorough) == 131072
 
 
-def test_an_unknown_family_or_profile_is_refused() -> None:
-    """The message lists what is known."""
+def test_an_unknown_family_or_profile_is_rejected() -> None:
+    """The message lists the known ones."""
     with pytest.raises(ValueError, match="unknown family 'x'; known: dirichlet-flat"):
         grid(["x"], Dtype.FLOAT32, TestProfile.QUICK)
     with pytest.raises(ValueError, match="'huge' is not a valid TestProfile"):
@@ -164,8 +164,8 @@ def test_an_unknown_family_or_profile_is_refused() -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(st.data())
-def test_what_the_search_draws_can_be_built(data: st.DataObject) -> None:
-    """A drawn recipe builds, twice the same, and realises in its format."""
+def test_drawn_recipes_can_be_built(data: st.DataObject) -> None:
+    """A drawn recipe builds the same pair twice, and can be realised in its format."""
     dtype = data.draw(st.sampled_from(Dtype))
     shapes = [(), (1,), (4,), (3, 5), (2, 3, 4)]
     recipe = data.draw(recipes(list(FAMILIES), dtype, shapes=shapes, corners=list(CORNERS)))
@@ -178,8 +178,8 @@ def test_what_the_search_draws_can_be_built(data: st.DataObject) -> None:
             assert operand.values.dtype == dtype.carrier
 
 
-def test_the_search_prefers_nothing() -> None:
-    """Families, shapes and corners are each drawn about as often as the others, and few recipes twice."""
+def test_the_search_has_no_preference() -> None:
+    """Families, shapes and corners are each drawn about equally often, and few recipes twice."""
     families, shapes = ["uniform", "ladder", "measure"], [(4,), (3, 5), (64, 128)]
     found: list[Recipe] = []
 
@@ -199,7 +199,7 @@ def test_the_search_prefers_nothing() -> None:
 
 
 def test_the_search_shrinks_to_the_simplest() -> None:
-    """The least recipe is the first family in the smallest shape, with seed 0 and no corner."""
+    """The simplest recipe is the first family in the smallest shape, with seed 0 and no corner."""
     found: list[Recipe] = []
 
     @settings(max_examples=200, deadline=None, database=None)
@@ -214,7 +214,7 @@ def test_the_search_shrinks_to_the_simplest() -> None:
 
 
 def test_odd_shapes_can_be_built() -> None:
-    """Sizes beside powers of two, down to one class and up to 65,537 rows or classes."""
+    """Sizes next to powers of two, from one class to 65,537 rows or classes."""
     assert {size for shape in ODD[TestProfile.STANDARD] for size in shape} >= {
         1,
         2,
