@@ -16,7 +16,7 @@ from kl_reports import reason
 from kl_reports.result import Run, Verdict
 from kl_reports.screen import broken
 
-# Chosen by what `conformance/studies/kill/learning.py` measures, each fault left out in turn.
+# Chosen by what `conformance/studies/mutants/causes.py` measures, each fault left out in turn.
 ALIKE = 0.7  # similarity from which a fault is named
 APART = 0.05  # within so much of the best, faults cannot be told apart
 MOST = 3  # so many that cannot be told apart are still worth naming

@@ -17,6 +17,7 @@ from kl_conformance.verbs import Verbs, several
 
 PROFILES = ("quick", "standard", "thorough")
 FORMS = ("text", "json", "github", "junit")
+SEED = "KL_CONFORMANCE_SEED"  # environment variable: the seed where --seed is not given
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -52,7 +53,12 @@ and asked by: kl-conformance run my_kernels.py:MINE"""
 )
 @click.option("--profile", default="standard", show_default=True, help=f"One of {', '.join(PROFILES)}.")
 @click.option(
-    "--seed", type=int, default=None, help="Seed of the search; a fresh one, printed, when not given."
+    "--seed",
+    type=int,
+    default=None,
+    envvar=SEED,
+    show_envvar=True,
+    help="Seed of the search; without it a fresh one, which is printed.",
 )
 @click.option("-k", "keyword", default="", help="Ask only cells whose name matches, as pytest's -k does.")
 @click.option(
@@ -103,7 +109,14 @@ Examples:
 @click.option("--dtype", default="", help="Formats, as in float16,bfloat16; all when not given.")
 @click.option("--shape", default="", help="Ask at this size as well, as in 2048x131072 (rows x classes).")
 @click.option("--profile", default="standard", show_default=True, help=f"One of {', '.join(PROFILES)}.")
-@click.option("--seed", type=int, default=None, help="A fresh one, printed, when not given.")
+@click.option(
+    "--seed",
+    type=int,
+    default=None,
+    envvar=SEED,
+    show_envvar=True,
+    help="Seed of the search; without it a fresh one, which is printed.",
+)
 @click.option("--strict", is_flag=True, help="It must be right also where --like is recorded to be wrong.")
 @click.option(
     "-o",

@@ -1,4 +1,4 @@
-"""Adding an implementation takes a file of at most twenty lines, as the README shows it."""
+"""Adding an implementation takes a file of at most twenty lines, as the documentation shows it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from kl_conformance.plan import Planned, Selection
 from kl_conformance.session import Session
 from kl_reports.result import Result, Verdict
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = next(folder for folder in Path(__file__).parents if (folder / "tox.ini").is_file())
+PAGE = ROOT / "docs" / "how-to" / "add-an-implementation.md"
 MYLAB = """\
 import numpy as np
 def kl(log_q, p):
@@ -26,41 +27,40 @@ def kl(log_q, p):
 
 
 def example() -> str:
-    """Return the file that the README shows."""
-    section = README.read_text(encoding="utf-8").partition("## Adding an implementation")[2]
-    found = re.search(r"```python\n(.*?)```", section, re.DOTALL)
+    """Return the file that the page shows."""
+    found = re.search(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     assert found is not None
     return found[1]
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Path]:
-    """Return an empty folder of packages, where the README's file lies beside the other implementations."""
+    """Return an empty folder of packages, where the page's file lies beside the other implementations."""
     declared, installed = tmp_path / "declared", tmp_path / "installed"
     for each in (declared, installed):
         each.mkdir()
-    (declared / "mylab_of_the_readme.py").write_text(example(), encoding="utf-8")
+    (declared / "mylab_of_the_page.py").write_text(example(), encoding="utf-8")
     monkeypatch.setattr(implementations, "__path__", [*implementations.__path__, str(declared)])
     monkeypatch.setattr(sys, "dont_write_bytecode", True)  # the package changes faster than its files' times
     monkeypatch.syspath_prepend(str(installed))
     yield installed
-    for name in ("mylab", "mylab.losses", f"{implementations.__name__}.mylab_of_the_readme"):
+    for name in ("mylab", "mylab.losses", f"{implementations.__name__}.mylab_of_the_page"):
         sys.modules.pop(name, None)
 
 
 def settled() -> Result:
-    """Return the verdict of one cell of the README's implementation."""
+    """Return the verdict of one cell of the page's implementation."""
     (own,) = (each for each in registry.declared() if each.package == "mylab")
     cell = Planned(catalogue.requirement("signs/gibbs"), own, plan.columns(own)[0])
     return Session(Selection(profile=TestProfile.QUICK)).settle(cell)
 
 
 def test_the_example_is_a_whole_file_of_twenty_lines() -> None:
-    """What the README shows is complete, and no longer than it says."""
+    """The example is complete, and no longer than the page says."""
     lines = example().splitlines()
     assert len(lines) <= 20
     assert lines[0].startswith('"""')
-    assert "at most 20 lines" in README.read_text(encoding="utf-8")
+    assert "at most 20 lines" in PAGE.read_text(encoding="utf-8")
 
 
 def test_the_file_is_all_there_is_to_add(folder: Path) -> None:

@@ -11,9 +11,9 @@ import pytest
 from kl_conformance.implementation import Weighting
 from kl_conformance.sketch import Array, Sketch, spelt, weigh
 from kl_conformance.subject import Subject
+from kl_conformance_testkit.subjects import settled, subject
 from kl_reference.convention import Reduction
 from kl_reports.result import Verdict
-from kl_trials.asked import settled, subject
 
 ROWS = {"none": Reduction.ROWS, "sum": Reduction.SUM, "mean": Reduction.ROWMEAN}
 

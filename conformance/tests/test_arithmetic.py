@@ -19,10 +19,10 @@ from kl_conformance import host
 from kl_conformance.arithmetic import LONG, Arithmetic, measure
 from kl_conformance.judgement import Grade
 from kl_conformance.sketch import Sketch, log_term, term
+from kl_conformance_testkit.subjects import subject
 from kl_reference.convention import Reduction, Space
 from kl_reference.dtype import Dtype
 from kl_reference.tolerance import Profile, Summation
-from kl_trials.asked import subject
 
 Array = NDArray[Any]
 Adding = Callable[[Array], Any]

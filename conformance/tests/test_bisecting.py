@@ -15,8 +15,8 @@ from kl_conformance.bisecting import Asked, between, start
 from kl_conformance.environments import Environment, InstallError, carried, environment
 from kl_conformance.kept import Kept
 from kl_conformance.replay import Answer, Task, replayed
+from kl_conformance_testkit.command import ask
 from kl_reports.change import Seen
-from kl_trials.command import ask
 
 RELEASES = ["1.0", "1.1", "1.2", "1.10", "2.0", "2.1"]
 TURNS_AT = "1.10"

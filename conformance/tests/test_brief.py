@@ -15,9 +15,9 @@ from kl_conformance.mode import EAGER
 from kl_conformance.plan import ALIKE, NUMBERS, Selection
 from kl_conformance.session import Session
 from kl_conformance.share import shares
+from kl_conformance_testkit.command import RIGHT, ask
 from kl_reference.dtype import Dtype
 from kl_reports.exchange import read
-from kl_trials.command import RIGHT, ask
 
 ALL = [dtype.label for dtype in Dtype]
 

@@ -12,7 +12,7 @@ from kl_conformance.diagnosis import EXPLAINED
 from kl_conformance.heading import header
 from kl_conformance.plan import Selection, cells
 from kl_reports.result import Result, Run, Verdict
-from studies.kill.learning import learned, measured
+from studies.mutants.causes import learned, measured
 
 SELECTION = Selection(implementations=("scipy.special.rel_entr",), dtypes=("float32",))
 HALVED = Fault("halved", "value", "Halves every term.", frozenset({"values/pointwise", "values/sum"}))

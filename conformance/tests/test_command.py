@@ -15,7 +15,7 @@ from kl_conformance import __version__, cli, host
 from kl_conformance.catalogue import REQUIREMENTS
 from kl_conformance.registry import IMPLEMENTATIONS
 from kl_conformance.telling import KINDS, WIDTH, explained, listed
-from kl_trials import command
+from kl_conformance_testkit import command
 
 HEAVY = (
     "numpy",

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from kl_browsing.made import made
+from kl_conformance_testkit.command import ask
 from kl_reports.exchange import write
 from kl_reports.result import Run, Verdict
-from kl_trials.command import ask
+from kl_reports_testkit.example_runs import made
 
 
 def of(whole: Run, package: str, version: str, verdict: Verdict | None = None) -> Run:

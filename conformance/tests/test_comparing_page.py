@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from kl_browsing.two import compared
+from kl_conformance_testkit import command
 from kl_reports.exchange import write
-from kl_trials import command
+from kl_reports_testkit.example_comparison import compared
 
 
 @pytest.fixture

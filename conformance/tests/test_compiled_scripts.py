@@ -8,8 +8,8 @@ import pytest
 
 from kl_conformance import heading, registry
 from kl_conformance.reproducer import LINES, reproducer
+from kl_conformance_testkit.witness import witnessed
 from kl_reports.result import Column
-from kl_trials.witnessed import witnessed
 
 HALF = {"space": "probability", "shape": [2], "bits": ["f32:3f000000", "f32:3f000000"]}
 LOGITS = {"space": "logits", "shape": [2], "bits": ["f32:00000000", "f32:00000000"]}

@@ -11,9 +11,9 @@ import pytest
 from kl_conformance import registry
 from kl_conformance.implementation import Call, Implementation
 from kl_conformance.sketch import Array, Sketch, term
+from kl_conformance_testkit.subjects import settled, subject
 from kl_reference.convention import Convention, Formula, Reduction, Side, Space
 from kl_reports.result import Verdict
-from kl_trials.asked import settled, subject
 
 ROWS = {"none": Reduction.ROWS}
 

@@ -17,7 +17,7 @@ from kl_conformance.judgement import Mask
 from kl_conformance.posing import ordinary
 from kl_conformance.remembered import reference
 from kl_reference import Dtype, Problem, Profile, Reduction, Space, answer, tolerance
-from studies.faults import Float32, Terms, kernels, plain, right
+from studies.separation.kernels import Float32, Terms, kernels, plain, right
 
 FLOAT32 = Dtype.FLOAT32
 FAST = Profile.fast(FLOAT32)

@@ -9,8 +9,8 @@ from kl_cases.pair import Pair
 from kl_conformance import judge
 from kl_conformance.diagnosis import diagnose
 from kl_conformance.sketch import Array, Sketch, generalised, log_term, reduce, term
+from kl_conformance_testkit.subjects import pair, settled, subject
 from kl_reference.convention import Reduction, Space
-from kl_trials.asked import pair, settled, subject
 
 ROWS = pair([[0.5, 0.25, 0.25], [0.125, 0.75, 0.125]], [[0.25, 0.5, 0.25], [0.5, 0.25, 0.25]])
 

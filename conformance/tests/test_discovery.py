@@ -13,10 +13,10 @@ from kl_conformance import catalogue
 from kl_conformance.affording import HOW_NEEDS, WHAT_NEEDS
 from kl_conformance.requirement import HOW
 from kl_conformance.sketch import Sketch
-from kl_trials.asked import subject
-from studies import discovery
-from studies.discovery import SEEDS, Discovery, discover, stated, study, table
-from studies.discovery_faults import FAULTS, Fault
+from kl_conformance_testkit.subjects import subject
+from studies.discovery import study as discovery
+from studies.discovery.faults import FAULTS, Fault
+from studies.discovery.study import SEEDS, Discovery, discover, stated, study, table
 
 FEWER = 20
 ENOUGH = 17  # where 95 of 100 seeds hit, fewer than 17 of 20 do so once in 60 times

@@ -16,9 +16,9 @@ from kl_conformance.expectation import Expectation, ExpectationError, load
 from kl_conformance.implementation import Call, Implementation
 from kl_conformance.sketch import Array, Sketch, term
 from kl_conformance.subject import Subject
+from kl_conformance_testkit.subjects import pair, settled, subject
 from kl_reference.convention import Convention, Reduction, Space
 from kl_reports.result import Column, Result, Verdict
-from kl_trials.asked import pair, settled, subject
 
 ENTRY = {
     "id": '"sketch-masked-nan"',

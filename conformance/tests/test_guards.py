@@ -22,9 +22,9 @@ from kl_conformance.plan import Selection
 from kl_conformance.running import Request
 from kl_conformance.session import Session
 from kl_conformance.share import shares
+from kl_conformance_testkit.command import SLOW, asking
 from kl_reports.exchange import read
 from kl_reports.result import Result, Run, Verdict
-from kl_trials.command import SLOW, asking
 
 REL_ENTR = "scipy.special.rel_entr"
 KERNELS = Path(__file__).parent / "data" / "bad_kl.py"

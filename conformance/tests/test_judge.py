@@ -14,12 +14,12 @@ from kl_conformance.evaluation import Evaluation
 from kl_conformance.judge import Weighed
 from kl_conformance.sketch import Sketch, reduce
 from kl_conformance.subject import Subject
+from kl_conformance_testkit.subjects import pair, subject
 from kl_reference.convention import Formula, Reduction, Side, Space
 from kl_reference.dtype import Dtype
 from kl_reference.enclosure import Array
 from kl_reference.problem import Operand, Problem
 from kl_reference.tolerance import Profile, accepts_overflow, tolerance
-from kl_trials.asked import pair, subject
 
 FAMILIES = ("dirichlet-flat", "power-law", "peaked-logits", "near-equal", "ladder", "measure")
 ROW = pair([[0.5, 0.25, 0.25], [0.125, 0.75, 0.125]], [[0.25, 0.25, 0.5], [0.5, 0.25, 0.25]])

@@ -19,15 +19,15 @@ from kl_conformance import catalogue, host, judge, registry
 from kl_conformance.subject import Subject
 from kl_reference.dtype import Dtype
 from kl_reports.result import Result, Verdict
-from studies.kill import everyone
-from studies.kill.court import Plan, Ruling
-from studies.kill.kernel import Kind, Proof, Right, Wrong, implementation
-from studies.kill.page import Matrix, page, record
-from studies.kill.proofs import differs
-from studies.kill.trial import Answer, Question, column
+from studies.mutants import catalogue as mutants
+from studies.mutants.kernel import Kind, Proof, Right, Wrong, implementation
+from studies.mutants.report import Matrix, page, record
+from studies.mutants.runner import Plan, Ruling
+from studies.mutants.validation import differs
+from studies.mutants.worker import Answer, Question, column
 
 HOUSES = Path(__file__).resolve().parents[2]
-MATRIX = HOUSES / "conformance" / "studies" / "kill" / "matrix.py"
+MATRIX = HOUSES / "conformance" / "studies" / "mutants" / "study.py"
 ORDINARY = Recipe("dirichlet-flat", (3, 5), Dtype.FLOAT32, seed=1)
 
 
@@ -54,7 +54,7 @@ def asked(kernels: dict[str, Any]) -> list[Any]:
 @cache
 def proofs(name: str) -> dict[str, Proof]:
     """Return the proofs against all wrong kernels of a framework, each made in a process of its own."""
-    command = [sys.executable, "-m", "studies.kill.proofs", name]
+    command = [sys.executable, "-m", "studies.mutants.validation", name]
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return {kernel: Proof(*each) for kernel, each in json.loads(done.stdout).items()}
@@ -67,14 +67,14 @@ def environment() -> dict[str, str]:
     return child | {"PYTHONPATH": ":".join([*houses, child.get("PYTHONPATH", "")])}
 
 
-@pytest.mark.parametrize("kernel", asked(everyone.wrong()))
+@pytest.mark.parametrize("kernel", asked(mutants.wrong()))
 def test_a_wrong_kernel_is_wrong(kernel: Wrong) -> None:
     """Its own witness shows it, by the definition and without any part of the suite."""
     proof = proofs(framework(kernel))[kernel.name]
     assert differs(proof), proof
 
 
-@pytest.mark.parametrize("kernel", asked(everyone.right()))
+@pytest.mark.parametrize("kernel", asked(mutants.right()))
 def test_a_right_kernel_is_right(kernel: Right) -> None:
     """On an ordinary input it gives p·(log p − log q) as float64 computes it, within the tolerance."""
     own = implementation(kernel)
@@ -88,7 +88,7 @@ def test_a_right_kernel_is_right(kernel: Right) -> None:
 
 def test_there_are_kernels_enough() -> None:
     """At least 120 wrong kernels of every kind, and at least 15 right ones, each with a name of its own."""
-    wrong, right = everyone.wrong(), everyone.right()
+    wrong, right = mutants.wrong(), mutants.right()
     kinds = Counter(kernel.kind for kernel in wrong.values())
     assert len(wrong) >= 120
     assert len(right) >= 15
@@ -101,11 +101,11 @@ def test_there_are_kernels_enough() -> None:
 def test_an_unknown_kernel_is_refused() -> None:
     """A name that nobody bears is refused, and those that are borne are listed."""
     with pytest.raises(ValueError, match=r"'no-such-kernel'; known: .*numpy-bits"):
-        everyone.kernel("no-such-kernel")
+        mutants.kernel("no-such-kernel")
 
 
 @pytest.mark.parametrize(
-    "kernel", [*everyone.wrong().values(), *everyone.right().values()], ids=lambda each: each.name
+    "kernel", [*mutants.wrong().values(), *mutants.right().values()], ids=lambda each: each.name
 )
 def test_a_kernel_is_said_in_full(kernel: Wrong | Right) -> None:
     """A kernel has a slug for a name and a sentence, and follows a known implementation."""
@@ -129,7 +129,7 @@ def ruling(kernel: Wrong | Right, *stopping: str) -> Ruling:
 def test_the_page_names_survivors_and_false_alarms() -> None:
     """A wrong kernel that nothing stopped and a right one that something did are named; conventions stop nobody."""
     stopped, survivor, accused = (
-        everyone.kernel(name) for name in ("numpy-bits", "numpy-swapped", "numpy-guarded")
+        mutants.kernel(name) for name in ("numpy-bits", "numpy-swapped", "numpy-guarded")
     )
     rulings = (
         ruling(stopped, "values/pointwise", "signs/self"),
@@ -145,7 +145,7 @@ def test_the_page_names_survivors_and_false_alarms() -> None:
     assert record(matrix)["alarms"] == ["numpy-guarded"]
 
 
-@pytest.mark.parametrize("kernel", asked({"torch-difference": everyone.kernel("torch-difference")}))
+@pytest.mark.parametrize("kernel", asked({"torch-difference": mutants.kernel("torch-difference")}))
 def test_the_command_tells_wrong_from_right(kernel: Right, tmp_path: Path) -> None:
     """One command tries kernels in processes of their own, stops the wrong ones and no other."""
     wrong = ["numpy-bits", "numpy-one-buffer", "log-epsilon-1e-8"]

@@ -14,10 +14,10 @@ import pytest
 from kl_conformance import registry
 from kl_conformance.sketch import Array, Sketch, log_term, term
 from kl_conformance.subject import Subject
+from kl_conformance_testkit.subjects import settled, subject
 from kl_reference.convention import Space
 from kl_reference.dtype import Dtype
 from kl_reports.result import Verdict
-from kl_trials.asked import settled, subject
 
 MASKED = "support/zero-over-zero"
 TORCH = "torch.nn.functional.kl_div"

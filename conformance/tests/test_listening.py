@@ -12,8 +12,8 @@ from scipy import special, stats
 
 from kl_conformance.listening import listening
 from kl_conformance.verification import verify
+from kl_conformance_testkit.subjects import settled, subject
 from kl_reports.result import Verdict
-from kl_trials.asked import settled, subject
 
 ENTROPY = "scipy.stats.entropy"
 HALVES = np.array([0.5, 0.5])

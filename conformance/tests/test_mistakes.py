@@ -12,7 +12,7 @@ from kl_conformance import running
 from kl_conformance.registry import FRAMEWORKS, IMPLEMENTATIONS
 from kl_conformance.running import Request
 from kl_conformance.worker import NOTHING, USAGE
-from kl_trials.command import BROKEN, RIGHT
+from kl_conformance_testkit.command import BROKEN, RIGHT
 
 DECLARED = """\
 from kl_conformance.implementation import Implementation

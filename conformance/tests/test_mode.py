@@ -21,9 +21,9 @@ from kl_conformance.session import Session
 from kl_conformance.sketch import Sketch
 from kl_conformance.subject import Subject
 from kl_conformance.transform import Function, Transform
+from kl_conformance_testkit.subjects import MODULES
 from kl_reference.dtype import Dtype
 from kl_reports.result import Column, Result, Verdict
-from kl_trials.asked import MODULES
 
 COLUMN = Column("sketch", "numpy", "1", "cpu", "float64", "fast")
 

@@ -10,9 +10,9 @@ import pytest
 from kl_conformance import catalogue
 from kl_conformance.sketch import Sketch, term
 from kl_conformance.subject import Subject
+from kl_conformance_testkit.subjects import settled, subject
 from kl_reference.convention import Reduction, Space
 from kl_reports.result import Verdict
-from kl_trials.asked import settled, subject
 
 RIGHT = Sketch()
 NARROW = {

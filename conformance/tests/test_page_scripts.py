@@ -15,7 +15,7 @@ from kl_conformance import host, registry
 from kl_conformance.execution import Seen, execute
 from kl_conformance.findings import evidence
 from kl_conformance.reproducer import LINES
-from kl_trials import command
+from kl_conformance_testkit import command
 
 SCRIPT = re.compile(r'<pre id="script-\d+" tabindex="0"><code>(.*?)</code></pre>', re.DOTALL)
 PATIENCE = 300  # seconds for a framework to be imported and asked
@@ -90,7 +90,7 @@ def test_every_script_on_a_page_of_a_whole_run_shows_its_failure(tmp_path: Path)
 
 
 def test_every_framework_and_every_chapter_has_a_script_that_shows_its_failure() -> None:
-    """Of all frameworks that are here; ``conformance/studies/scripts.py`` does it with every script of a run."""
+    """Of all frameworks that are here; ``conformance/studies/reproducers/study.py`` does it with every script of a run."""
     chosen = sample()
     assert chosen
     found = [script for framework, own in chosen.items() for script in asked_again(framework, own)]

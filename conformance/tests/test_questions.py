@@ -15,8 +15,8 @@ from kl_conformance.framework import Modules
 from kl_conformance.questions import problem_set, questions
 from kl_conformance.sketch import Array, Sketch, term
 from kl_conformance.subject import Subject
+from kl_conformance_testkit.subjects import settled, subject
 from kl_reports.result import Verdict
-from kl_trials.asked import settled, subject
 
 POINTWISE = catalogue.requirement("values/pointwise")
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from packaging.specifiers import SpecifierSet
 
-from kl_browsing.made import header
 from kl_conformance.expectation import Expectation, recorded
 from kl_conformance.ranges import borne, versions
 from kl_reports.exchange import write
 from kl_reports.result import Column, Result, Run, Verdict
+from kl_reports_testkit.example_runs import header
 
 ENTRY = next(each for each in recorded("scipy") if each.id == "scipy-rel-entr-ratio-range")
 REQUIREMENT = ENTRY.requirements[0]

@@ -16,13 +16,13 @@ from kl_conformance.causes import Fault, likely_cause
 from kl_conformance.implementation import Call, Implementation, MisgivenError
 from kl_conformance.kernel import checked
 from kl_conformance.verification import Verification, verify
+from kl_conformance_testkit.subjects import right, subject
 from kl_reference.convention import Convention, Side
 from kl_reference.dtype import Dtype
 from kl_reports.reason import numeric, reasons, why
 from kl_reports.result import Result, Verdict
 from kl_reports.screen import broken
 from kl_reports.workflow import workflow
-from kl_trials.asked import right, subject
 
 REL_ENTR = "scipy.special.rel_entr"
 Kernel = Callable[[Any, Any], Any]

@@ -11,8 +11,8 @@ import pytest
 from kl_conformance import __version__, catalogue, heading, host, plan, registry
 from kl_conformance.plan import Selection
 from kl_conformance.registry import FRAMEWORKS, IMPLEMENTATIONS
+from kl_conformance_testkit.command import BROKEN, RIGHT
 from kl_reference import Dtype, Profile
-from kl_trials.command import BROKEN, RIGHT
 
 ASKED = [
     "torch.nn.functional.kl_div",

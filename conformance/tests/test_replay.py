@@ -13,9 +13,9 @@ from kl_conformance.execution import Seen as Shown
 from kl_conformance.execution import execute
 from kl_conformance.kept import Kept, WitnessError
 from kl_conformance.replay import Task, replay, replayed
+from kl_conformance_testkit.command import ask, broken_frameworks
 from kl_reports.change import Seen
 from kl_reports.exchange import read, write
-from kl_trials.command import ask, broken_frameworks
 
 CELL = "values/extreme@scipy.special.kl_div"
 KERNELS = """

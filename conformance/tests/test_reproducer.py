@@ -21,11 +21,11 @@ from kl_conformance.proving import ALONE, proven, scripted
 from kl_conformance.reproducer import LINES, reproducer
 from kl_conformance.subject import Subject
 from kl_conformance.writing import runs
+from kl_conformance_testkit.subjects import MODULES, settled, subject
+from kl_conformance_testkit.witness import witnessed
 from kl_reference.convention import Formula, Reduction
 from kl_reference.dtype import Dtype
 from kl_reports.result import Column, Result, Run, Verdict
-from kl_trials.asked import MODULES, settled, subject
-from kl_trials.witnessed import witnessed
 
 REL_ENTR = "scipy.special.rel_entr"
 KERNELS = """

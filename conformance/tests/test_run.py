@@ -19,10 +19,20 @@ from kl_conformance.plan import Selection, cells
 from kl_conformance.running import Request
 from kl_conformance.share import Share
 from kl_conformance.worker import Worker
+from kl_conformance_testkit.command import (
+    BROKEN,
+    DYING,
+    FRAMEWORKS,
+    RIGHT,
+    RUDE,
+    SLOW,
+    ask,
+    asking,
+    broken_frameworks,
+)
 from kl_reports.exchange import RunFileError, read
 from kl_reports.following import Follower
 from kl_reports.result import Run, Verdict
-from kl_trials.command import BROKEN, DYING, FRAMEWORKS, RIGHT, RUDE, SLOW, ask, asking, broken_frameworks
 
 QUICK = ("--profile", "quick", "--dtype", "float32", "--seed", "1", "-o", "run.jsonl.gz")
 # What the main job does not ask, and the module each is of.

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from kl_cases.pair import Measure, Pair
 from kl_cases.recipes import PALETTE, Recipe, TestProfile, build
 from kl_conformance import catalogue, search
+from kl_conformance_testkit.subjects import settled, subject
 from kl_reference.convention import Space
 from kl_reference.dtype import Dtype
-from kl_trials.asked import settled, subject
 
 SHAPES = PALETTE[TestProfile.QUICK]
 REQUIREMENT = catalogue.requirement("values/pointwise")

@@ -7,9 +7,9 @@ import sys
 import numpy as np
 import pytest
 
-from studies.detection import battery, detect
-from studies.faults import kernels, right
-from studies.separation import QUICK, Study, study, table
+from studies.separation.detection import battery, detect
+from studies.separation.kernels import kernels, right
+from studies.separation.study import QUICK, Study, study, table
 
 
 @pytest.fixture(scope="module")

@@ -15,9 +15,9 @@ import pytest
 from kl_conformance import showing
 from kl_conformance.heading import header
 from kl_conformance.plan import Selection, cells
+from kl_conformance_testkit import command
 from kl_reports.exchange import Writer, read, write
 from kl_reports.result import Result, Run, Verdict
-from kl_trials import command
 
 SELECTION = Selection(frameworks=("scipy",), dtypes=("float32",))
 

@@ -14,10 +14,10 @@ from kl_conformance.framework import LARGE, Modules, ones
 from kl_conformance.frameworks.numpy import NumPy
 from kl_conformance.sketch import Array, Sketch
 from kl_conformance.subject import Subject
+from kl_conformance_testkit.subjects import MODULES, pair, subject
 from kl_reference.convention import Side, Space
 from kl_reference.problem import Operand
 from kl_reports.result import Result, Verdict
-from kl_trials.asked import MODULES, pair, subject
 
 LARGE_INDEX = catalogue.requirement("layouts/large-index")
 ROW = pair([[0.5, 0.25, 0.25], [0.125, 0.75, 0.125]], [[0.25, 0.25, 0.5], [0.5, 0.25, 0.25]])

@@ -11,8 +11,8 @@ import pytest
 from kl_conformance import judge
 from kl_conformance.judgement import Judgement
 from kl_conformance.spreading import Spreading
+from kl_conformance_testkit.subjects import pair, settled, subject
 from kl_reference.convention import Reduction, Space
-from kl_trials.asked import pair, settled, subject
 
 ROW = pair([0.5, 0.25, 0.25], [0.25, 0.25, 0.5])
 

@@ -8,8 +8,8 @@ from math import fsum
 
 import pytest
 
-from kl_trials.measured import Question, measure
-from kl_trials.stopwatch import Part, Stopwatch
+from kl_conformance_testkit.profiling import Question, measure
+from kl_conformance_testkit.stopwatch import Part, Stopwatch
 
 
 def test_every_moment_belongs_to_the_part_entered_last() -> None:

@@ -13,9 +13,9 @@ import pytest
 from kl_cases.recipes import TestProfile
 from kl_conformance.plan import Selection, cells, in_turn
 from kl_conformance.session import check
+from kl_conformance_testkit.command import BROKEN, DYING, RUDE, broken_frameworks, pytest_alone, suite
 from kl_reports.exchange import read
 from kl_reports.result import Run, Verdict
-from kl_trials.command import BROKEN, DYING, RUDE, broken_frameworks, pytest_alone, suite
 
 QUICK = ("--profile", "quick", "--dtype", "float32", "--run-file", "run.jsonl.gz")
 EARLIER = b"an earlier run"

@@ -17,10 +17,10 @@ from kl_conformance.requirements.gradients import pattern, upstream_of
 from kl_conformance.sketch import Sketch
 from kl_conformance.subject import Subject
 from kl_conformance.transform import Function, Transform, Transformer
+from kl_conformance_testkit.subjects import pair, subject
 from kl_reference.convention import Reduction, Side, Space
 from kl_reference.dtype import Dtype
 from kl_reports.result import Column
-from kl_trials.asked import pair, subject
 
 PAIR = pair([[0.125, 0.375, 0.5], [0.5, 0.25, 0.25]], [[-1.0, -2.0, -0.5]] * 2, Space.LOG)
 

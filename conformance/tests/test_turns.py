@@ -17,9 +17,9 @@ from kl_conformance.questions import MANY, questions
 from kl_conformance.requirement import HOW
 from kl_conformance.sketch import Array, Sketch
 from kl_conformance.subject import Subject
+from kl_conformance_testkit.subjects import judgements, pair, settled, subject
 from kl_reference.convention import Reduction, Side
 from kl_reports.result import Verdict
-from kl_trials.asked import judgements, pair, settled, subject
 
 Form = tuple[Any, Any]
 

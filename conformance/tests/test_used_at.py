@@ -12,9 +12,9 @@ import pytest
 from kl_conformance.plan import shape
 from kl_conformance.sketch import Array, Sketch
 from kl_conformance.verification import verify
+from kl_conformance_testkit.command import SLOW, ask
+from kl_conformance_testkit.subjects import settled, subject
 from kl_reports.result import Result, Verdict
-from kl_trials.asked import settled, subject
-from kl_trials.command import SLOW, ask
 
 USED_AT, SIZE = "layouts/used-at", (300, 70)
 

@@ -17,9 +17,9 @@ from kl_conformance.brought import defined
 from kl_conformance.execution import Seen, execute
 from kl_conformance.kernel import UncallableError, adapted
 from kl_conformance.verification import Verification, assert_conforms, verify
+from kl_conformance_testkit import command
+from kl_conformance_testkit.subjects import right
 from kl_reference.convention import Reduction, Space
-from kl_trials import command
-from kl_trials.asked import right
 
 KL_DIV = registry.implementation("torch.nn.functional.kl_div")
 REL_ENTR = "scipy.special.rel_entr"

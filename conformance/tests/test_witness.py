@@ -17,10 +17,10 @@ from kl_cases.pair import Measure, Pair
 from kl_conformance import judge
 from kl_conformance.judgement import Judgement
 from kl_conformance.witness import decode_pair, encode_pair, witness
+from kl_conformance_testkit.subjects import pair
 from kl_reference.convention import Space
 from kl_reference.dtype import Dtype
 from kl_reference.problem import Operand, Problem
-from kl_trials.asked import pair
 
 
 def broken(operand: Operand) -> Judgement:

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from kl_browsing import postgres
-from kl_browsing.chromium import CHROMIUM, Browser
-from kl_browsing.made import WITNESS, made
 from kl_reports.page import write_page
 from kl_reports.result import Column, Header, Result, Run, Verdict
+from kl_reports_testkit import postgres
+from kl_reports_testkit.browser import CHROMIUM, Browser
+from kl_reports_testkit.example_runs import WITNESS, made
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from kl_browsing.chromium import Browser
 from kl_reports.page import write_page
 from kl_reports.result import Run, Verdict
+from kl_reports_testkit.browser import Browser
 
 AXE = "axe_core_python"  # a package that brings axe-core
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]

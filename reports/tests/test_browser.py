@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from kl_browsing.chromium import Browser
 from kl_reports.page import write_page
 from kl_reports.result import Run
+from kl_reports_testkit.browser import Browser
 
 CELL = "#support/zero-over-zero@torch.nn.functional.kl_div-2.13.0-cpu-float16-eager"
 PLAIN = "#signs/self@torch.nn.KLDivLoss-2.13.0-cpu-float32-eager"

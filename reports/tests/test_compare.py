@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from kl_browsing.made import WITNESS, header, result
 from kl_reports.change import Bucket, Change, Replayed, Seen, settled
 from kl_reports.compare import IncomparableError, compare, differences
 from kl_reports.comparison import as_json, commands, exit_code, markdown, text
 from kl_reports.result import Column, Fixed, Header, Result, Run, Verdict
+from kl_reports_testkit.example_runs import WITNESS, header, result
 
 CELL = "values/sum"
 COLUMN = Column("torch.kl_div", "torch", "2.12.0", "cpu", "float32", "eager")

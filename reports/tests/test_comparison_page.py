@@ -12,15 +12,15 @@ from urllib.parse import unquote
 
 import pytest
 
-from kl_browsing.chromium import Browser
-from kl_browsing.tree import Node, Tree
-from kl_browsing.two import compared
 from kl_reports.change import Bucket
 from kl_reports.compare import Comparison, compare
 from kl_reports.comparison_page import comparison_page, write_comparison_page
 from kl_reports.exchange import RunFileError
 from kl_reports.result import Run
 from kl_reports.wording import BUCKETS
+from kl_reports_testkit.browser import Browser
+from kl_reports_testkit.example_comparison import compared
+from kl_reports_testkit.html_tree import Node, Tree
 
 AXE = "axe_core_python"  # a package that brings axe-core
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]

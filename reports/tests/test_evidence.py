@@ -6,13 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from kl_browsing.chromium import Browser
-from kl_browsing.tree import Node, tree
 from kl_reports.evidence import Evidence
 from kl_reports.line import decode_result, encode_result
 from kl_reports.page import write_page
 from kl_reports.result import Run, Verdict
 from kl_reports.tally import column_of
+from kl_reports_testkit.browser import Browser
+from kl_reports_testkit.html_tree import Node, tree
 
 GUIDE: dict[str, Any] = {
     "questions": [

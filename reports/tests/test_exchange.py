@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from kl_browsing.drawn import runs
 from kl_reports.exchange import RunFileError, Writer, read, write
 from kl_reports.following import Follower
 from kl_reports.line import encode_header, encode_result
 from kl_reports.result import Run
+from kl_reports_testkit.strategies import runs
 
 
 # Every example writes its file anew; nothing of the last is left.

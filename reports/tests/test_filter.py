@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kl_browsing.chromium import Browser
+from kl_reports_testkit.browser import Browser
 
 SEEN = """
 (() => {

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kl_browsing.chromium import Browser
-from kl_browsing.tree import Node, Tree
 from kl_reports.formula import formula
 from kl_reports.wording import visible
+from kl_reports_testkit.browser import Browser
+from kl_reports_testkit.html_tree import Node, Tree
 
 ELEMENTS = {
     "math",

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from kl_browsing.tree import tree
 from kl_reports.exchange import read, write
 from kl_reports.merge import apart, merge
 from kl_reports.result import Header, Result, Run, Verdict
+from kl_reports_testkit.html_tree import tree
 
 
 def part(run: Run, framework: str, **changes: str) -> Run:

@@ -13,12 +13,12 @@ from urllib.parse import unquote
 
 import pytest
 
-from kl_browsing.made import large
-from kl_browsing.tree import Node, Tree, tree
 from kl_reports.exchange import RunFileError
 from kl_reports.page import page, write_page
 from kl_reports.result import Result, Run, Verdict
 from kl_reports.wording import LOOKS, used
+from kl_reports_testkit.example_runs import large
+from kl_reports_testkit.html_tree import Node, Tree, tree
 
 STYLES = {look.style: verdict for verdict, look in LOOKS.items()}
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from kl_browsing.drawn import runs
 from kl_reports.exchange import RunFileError, Writer, read, write
 from kl_reports.line import encode_header, encode_result
 from kl_reports.opening import StoreError
 from kl_reports.result import Column, Header, Result, Run, Verdict
 from kl_reports.store import Store
+from kl_reports_testkit.strategies import runs
 
 KL_DIV = "torch.nn.functional.kl_div"
 

@@ -1,0 +1,77 @@
+"""What it costs to ask a kernel at the size it is used at, as a multiple of what the kernel itself costs.
+
+Run ``python conformance/studies/cost_at_size.py [ROWSxCLASSES]`` (needs torch). All times are of one process and one
+thread, taken in turns; the smallest of each counts.
+"""
+
+from __future__ import annotations
+
+import importlib
+import resource
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+sys.path.extend(
+    str(Path(__file__).resolve().parents[2] / house)
+    for house in ("conformance", "cases", "reports", "reference")
+)
+
+from kl_cases.recipes import Recipe, TestProfile, build
+from kl_conformance import catalogue, registry
+from kl_conformance.cell import Cell
+from kl_conformance.plan import columns, shape
+from kl_conformance.requirements import sizes
+from kl_conformance.subject import Subject
+from kl_reference.answer import answer
+from kl_reference.convention import Reduction
+from kl_reference.dtype import Dtype
+
+REQUIREMENT, ROUNDS = "layouts/used-at", 3
+
+
+def timed(step: Callable[[], Any]) -> float:
+    """Return the seconds of one call."""
+    began = time.perf_counter()
+    step()
+    return time.perf_counter() - began
+
+
+def main(size: tuple[int, int]) -> None:
+    """Print the ratio and what it is made of."""
+    torch: Any = importlib.import_module("torch")
+    torch.set_num_threads(1)
+    kernel = replace(registry.implementation("torch.nn.functional.kl_div"), used_at=size)
+    framework = registry.framework("torch")
+    (column,) = (each for each in columns(kernel) if (each.device, each.dtype) == ("cpu", "float32"))
+    subject = Subject(kernel, framework, framework.load(), column)
+    requirement = catalogue.requirement(REQUIREMENT)
+    pair = build(Recipe(requirement.families[0], requirement.shapes[0], Dtype.FLOAT32, 0))
+    _, terms = sizes.sheets(subject, pair, size)
+    summed = replace(terms, reduction=Reduction.SUM)
+    call = subject.call(terms)
+    calls = [call, replace(call, reduction="sum")]
+
+    def asked() -> None:
+        result = Cell(requirement, subject, TestProfile.QUICK, 0).settle()
+        assert result.verdict.name == "PASS", result.detail
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    kernels = [lambda call=call: kernel.call(subject.modules, call) for call in calls]
+    rounds = [[timed(asked), *map(timed, kernels), timed(lambda: answer(summed))] for _ in range(ROUNDS)]
+    whole, one, other, reference = map(min, zip(*rounds, strict=True))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(f"{size[0]:,} × {size[1]:,} float32, one thread, the best of {ROUNDS} rounds")
+    print(f"  the kernel, every term {one:6.2f} s; summed {other:6.2f} s")
+    print(f"  the reference, one pass {reference:5.2f} s")
+    print(
+        f"  all that is asked      {whole:6.2f} s = {(whole - reference) / (one + other):.2f} × the kernel + the pass"
+    )
+    print(f"  memory {before / 2**20:.1f} GiB with the inputs, {peak / 2**20:.1f} GiB at most")
+
+
+if __name__ == "__main__":
+    main(shape(sys.argv[1] if len(sys.argv) > 1 else "2048x131072") or (1, 1))

@@ -1,0 +1,1 @@
+"""How many examples the search needs for each class of bug."""

@@ -1,0 +1,302 @@
+"""One wrong implementation for each class of bug, and the requirement that must find it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kl_conformance import catalogue
+from kl_conformance.sketch import NAMES, Sketch, by_model, by_target, generalised, log_term, term
+from kl_reference.convention import Formula, Reduction, Space
+from studies.discovery import parts
+from studies.discovery.parts import on_logits
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A sketch that has one class of bug and no other.
+
+    Parameters
+    ----------
+    flag
+        The class of bug, a name in ``kl_cases.flags.FLAGS``.
+    words
+        What the sketch computes, or does.
+    requirement
+        Id of the requirement that must find it.
+    sketch
+        The wrong implementation.
+    dtype
+        What it is asked in.
+    """
+
+    flag: str
+    words: str
+    requirement: str
+    sketch: Sketch
+    dtype: str = "float32"
+
+
+def miniature(requirement: str) -> Sketch:
+    """Return the wrong implementation that a requirement itself is tested with, where it is what is wanted."""
+    return catalogue.requirement(requirement).miniature
+
+
+FAULTS: tuple[Fault, ...] = (
+    Fault(
+        "argument-order",
+        "q·(log q − log p)",
+        "signs/direction",
+        Sketch(
+            term=lambda p, lq: term(np.exp(lq), np.log(p)),
+            log_term=lambda lp, lq: log_term(lq, lp),
+        ),
+    ),
+    Fault(
+        "batch-size",
+        "batchmean ÷ rows of all leading axes",
+        "reductions/batchmean",
+        Sketch(reduce=parts.over_every_row),
+    ),
+    Fault(
+        "boundary-gradient",
+        "∂/∂log q = 0 for log q < −16, where a clip to 1e-7 would begin",
+        "gradients/model",
+        Sketch(by_model=lambda p, lq: np.where(lq < -16, 0 * p, by_model(p, lq))),
+    ),
+    Fault(
+        "cancellation",
+        "(8 + p·log p) − (8 + p·log q)",
+        "values/near-equal",
+        Sketch(term=lambda p, lq: (8 + p * np.log(p)) - (8 + p * lq)),
+    ),
+    Fault(
+        "clamped-sign",
+        "max(term, 0)",
+        "signs/pointwise",
+        Sketch(term=lambda p, lq: np.maximum(term(p, lq), 0)),
+    ),
+    Fault(
+        "clipped-terms",
+        "min(term, 0.06)",
+        "values/pointwise",
+        Sketch(term=lambda p, lq: np.minimum(term(p, lq), 0.06)),
+    ),
+    Fault(
+        "dead-gradient",
+        "∂/∂p = 0 unless p > 1e-7",
+        "gradients/target",
+        Sketch(by_target=lambda p, lq: np.where(p > 1e-7, by_target(p, lq), 0 * p)),
+    ),
+    Fault(
+        "double-counted",
+        "q where p = 0, and + q again",
+        "support/zero-target",
+        Sketch(
+            term=lambda p, q: generalised(p, q) + np.where(p == 0, q, 0 * q),
+            formula=Formula.GENERALISED,
+            target=(Space.PROBABILITY,),
+            model=(Space.PROBABILITY,),
+        ),
+    ),
+    Fault(
+        "dropped-tail",
+        f"sums of whole blocks of {parts.BLOCK} classes",
+        "values/exact-sum",
+        Sketch(reduce=parts.tail_lost),
+    ),
+    Fault(
+        "epsilon-plateau",
+        "p·(log(p + 1e-10) − log q)",
+        "values/pointwise",
+        Sketch(term=lambda p, lq: p * (np.log(p + np.asarray(1e-10, p.dtype)) - lq)),
+    ),
+    Fault("factor-of-classes", "mean ÷ rows", "reductions/mean", Sketch(reduce=parts.over_rows)),
+    Fault(
+        "finite-loss-nan-gradient",
+        "∂/∂p + 0·p/p",
+        "gradients/target-at-zero",
+        Sketch(by_target=lambda p, lq: by_target(p, lq) + 0 * (p / p)),
+    ),
+    Fault(
+        "foreign-memory", "+ 0 · what lies behind the last element", "state/memory", miniature("state/memory")
+    ),
+    Fault(
+        "half-overflow",
+        "a running sum in float16",
+        "values/half",
+        Sketch(reduce=parts.in_their_own_format),
+        "float16",
+    ),
+    Fault(
+        "in-place", "log q doubled where it lies", "state/inputs-untouched", Sketch(before=parts.scribbled)
+    ),
+    Fault(
+        "inner-mask",
+        "0 for every class of a row with a masked one",
+        "support/block-masked",
+        Sketch(term=lambda p, lq: np.where(parts.masked_row(p, lq), 0 * p, term(p, lq))),
+    ),
+    Fault(
+        "log-for-probability",
+        "e^p·(p − log q) where p < 0",
+        "support/negative-target",
+        Sketch(term=lambda p, lq: np.where(p < 0, np.exp(p) * (p - lq), term(p, lq))),
+    ),
+    Fault(
+        "log-of-underflow",
+        "log(softmax(x))",
+        "values/from-logits",
+        on_logits(lambda x: np.log(parts.softmax(x))),
+    ),
+    Fault(
+        "log-of-zero",
+        "p·log p − p·log q",
+        "support/zero-target",
+        Sketch(term=lambda p, lq: p * np.log(p) - p * lq),
+    ),
+    Fault("logits-shift", "x − log(1 + Σ e^x)", "identities/logits-shift", on_logits(parts.with_one_more)),
+    Fault(
+        "masked-nan",
+        "xlogy(p, p) − p·log q",
+        "support/zero-over-zero",
+        Sketch(term=lambda p, lq: np.where(p == 0, 0, p * np.log(p)) - p * lq),
+    ),
+    Fault(
+        "memory-layout",
+        "numbers read one after the other from where memory begins",
+        "layouts/strided",
+        Sketch(before=parts.as_stored),
+    ),
+    Fault(
+        "misuse",
+        "a sum for every unknown reduction",
+        "errors/unknown-reduction",
+        Sketch(reductions=parts.Forgiving(NAMES)),
+    ),
+    Fault("naive-exponential", "log(e^x ÷ Σ e^x)", "values/from-logits", on_logits(parts.without_largest)),
+    Fault("nan-swallowed", "nan_to_num(answer)", "support/nan", Sketch(after=np.nan_to_num)),
+    Fault(
+        "negative-silenced",
+        "|p|·(log |p| − log q)",
+        "support/negative-target",
+        Sketch(term=lambda p, lq: term(np.abs(p), lq)),
+    ),
+    Fault(
+        "other-formula",
+        "p·(log p − log q) − p + q",
+        "values/pointwise",
+        Sketch(term=lambda p, lq: term(p, lq) - p + np.exp(lq)),
+    ),
+    Fault("other-mode", "compiled, it answers in float16", "modes/compiled", miniature("modes/compiled")),
+    Fault(
+        "padding-counted",
+        f"logits of 0 fill up to a multiple of {parts.BLOCK} classes",
+        "values/from-logits",
+        on_logits(parts.with_padding),
+    ),
+    Fault(
+        "probability-for-log",
+        "log of what is given for log q, where that is positive",
+        "errors/misuse",
+        Sketch(term=lambda p, lq: term(p, np.where(lq > 0, np.log(np.abs(lq)), lq))),
+    ),
+    Fault(
+        "ratio-range",
+        "p·log(p/q)",
+        "values/extreme",
+        Sketch(term=lambda p, lq: p * np.log(p / np.exp(lq))),
+    ),
+    Fault(
+        "rounded-inputs",
+        "p and log q cut to bfloat16",
+        "values/pointwise",
+        Sketch(term=lambda p, lq: term(parts.coarse(p), parts.coarse(lq))),
+    ),
+    Fault("silent-broadcast", "any two shapes meet", "errors/class-mismatch", Sketch(before=parts.as_given)),
+    Fault("silent-normalisation", "p ÷ Σp", "values/pointwise", Sketch(before=parts.divided)),
+    Fault(
+        "small-as-zero",
+        "0 unless p > 1e-8",
+        "values/pointwise",
+        Sketch(term=lambda p, lq: np.where(p > 1e-8, term(p, lq), 0 * p)),
+    ),
+    Fault(
+        "small-gradient",
+        "∂/∂log q = 0 unless p > 1e-20",
+        "gradients/small",
+        Sketch(by_model=lambda p, lq: np.where(p > 1e-20, by_model(p, lq), 0 * p)),
+    ),
+    Fault(
+        "spurious-infinity",
+        "p·(log p + log e^(−log q))",
+        "values/extreme",
+        Sketch(term=lambda p, lq: p * (np.log(p) + np.log(np.exp(-lq)))),
+    ),
+    Fault("stale-state", "one buffer for all answers of a shape", "state/fresh", miniature("state/fresh")),
+    Fault(
+        "subnormal",
+        "0 for p below the least normal number",
+        "values/extreme",
+        Sketch(term=lambda p, lq: term(parts.flushed(p), lq)),
+    ),
+    Fault(
+        "textbook", "logarithms to base 2", "values/sum", Sketch(term=lambda p, lq: term(p, lq) / np.log(2))
+    ),
+    Fault(
+        "unit-mass",
+        "∂/∂x = softmax(x) − p",
+        "gradients/small",
+        Sketch(
+            target=(Space.PROBABILITY,),
+            model=(Space.LOGITS,),
+            term=lambda p, x: term(p, np.log(parts.softmax(x))),
+            by_model=lambda p, x: parts.softmax(x) - p,
+        ),
+    ),
+    Fault(
+        "unnormalised",
+        "max(Σ, 0) for every row on the way to the sum",
+        "reductions/sum",
+        Sketch(reduce=parts.rows_above_zero),
+    ),
+    Fault(
+        "upstream-ignored",
+        "1 for the gradient from above",
+        "gradients/upstream",
+        Sketch(upstream=np.ones_like),
+    ),
+    Fault(
+        "wrong-axis",
+        "Σ over axis 0",
+        "reductions/axis",
+        Sketch(
+            reduce=lambda terms, how: np.asarray(terms.sum(0)),
+            reductions={"none": Reduction.ROWS},
+            default="none",
+        ),
+    ),
+    Fault(
+        "wrong-maximum",
+        "the largest logit of all rows taken out of each",
+        "values/from-logits",
+        on_logits(parts.with_largest_of_all),
+    ),
+    Fault(
+        "wrong-shape",
+        "Σ over classes, and the axis kept",
+        "reductions/none",
+        Sketch(
+            reduce=lambda terms, how: np.asarray(terms.sum(-1, keepdims=True)),
+            reductions={"none": Reduction.ROWS},
+            default="none",
+        ),
+    ),
+    Fault(
+        "wrong-type",
+        "ones where no array is given",
+        "errors/wrong-type",
+        Sketch(before=parts.ones_for_nothing),
+    ),
+)

@@ -1,0 +1,1 @@
+"""Changes of KL over released library versions."""

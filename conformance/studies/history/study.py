@@ -1,0 +1,255 @@
+"""What changed in KL over the releases of a package: run files of many versions, each compared with the next.
+
+``python conformance/studies/history/study.py RUN…`` rewrites history.json and history.md beside this file. A run file of
+each version is had by ``tox -e jax-0.4.30`` and the like, or by ``kl-conformance run`` in any environment.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+import tomllib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from packaging.version import Version
+
+from kl_reports.change import Bucket, Change
+from kl_reports.compare import Comparison, compare
+from kl_reports.exchange import read
+from kl_reports.result import Run, Verdict
+from kl_reports.witness import show
+from kl_reports.wording import count, listed
+
+FOLDER = Path(__file__).parent
+DATA, PAGE, NOTES = FOLDER / "history.json", FOLDER / "history.md", FOLDER / "history.toml"
+NEWS = (Bucket.REGRESSED, Bucket.NEWLY_OBSERVED, Bucket.FIXED, Bucket.UNSTABLE)
+MOVED = (Bucket.WORSE, Bucket.BETTER)
+
+
+def parts(run: Run) -> Iterator[tuple[str, str, Run]]:
+    """Yield each package and version that a run's columns bear, with what the run holds of it."""
+    header = run.header
+    borne = {
+        key: (
+            header.implementations.get(column.implementation, {}).get("package") or column.framework,
+            column.version,
+        )
+        for key, column in header.columns.items()
+    }
+    for package, version in dict.fromkeys(borne.values()):
+        columns = {key: each for key, each in header.columns.items() if borne[key] == (package, version)}
+        results = tuple(result for result in run.results if result.column in columns)
+        yield package, version, replace(run, header=replace(header, columns=columns), results=results)
+
+
+def history(runs: Sequence[Run]) -> Mapping[str, Any]:
+    """Return what became of each package, as plain data.
+
+    For each package: ``versions``, each with its environment and how many cells have which verdict; and ``steps``,
+    one between each version and the next, with ``turns`` (cells whose verdict changed, one entry for all dtypes),
+    ``moved`` (cells that use twice or half as much of what is allowed) and how many cells ``changed bits``.
+    """
+    packages = dict[str, list[tuple[str, Run]]]()
+    for name, version, part in (each for run in runs for each in parts(run)):
+        if any(result.verdict is not Verdict.MISSING for result in part.results):
+            packages.setdefault(name, []).append((version, part))
+    return {
+        name: _package(sorted(own, key=lambda each: Version(each[0])))
+        for name, own in sorted(packages.items())
+    }
+
+
+def _package(runs: Sequence[tuple[str, Run]]) -> Mapping[str, Any]:
+    return {
+        "versions": [
+            {
+                "version": version,
+                "environment": dict(run.header.environment),
+                "suite": run.header.suite,
+                "profile": run.header.profile,
+                "seed": run.header.seed,
+                "complete": run.finished is not None,
+                "verdicts": dict(Counter(result.verdict.name for result in run.results)),
+            }
+            for version, run in runs
+        ],
+        "steps": [
+            {"old": old, "new": new, **_step(compare(before, after))}
+            for (old, before), (new, after) in itertools.pairwise(runs)
+        ],
+    }
+
+
+def _step(comparison: Comparison) -> Mapping[str, Any]:
+    found = dict[tuple[str, str, Bucket], list[Change]]()
+    for bucket in (*NEWS, *MOVED):
+        for change in comparison.of(bucket):
+            key = change.requirement, change.column.implementation, bucket
+            found.setdefault(key, []).append(change)
+    return {
+        "turns": [_turn(comparison, changes) for (_, _, bucket), changes in found.items() if bucket in NEWS],
+        "moved": [_move(changes) for (_, _, bucket), changes in found.items() if bucket in MOVED],
+        "changed bits": len(comparison.of(Bucket.CHANGED_BITS)),
+        "not comparable": len(comparison.of(Bucket.NOT_COMPARABLE)) + len(comparison.of(Bucket.MISSING)),
+    }
+
+
+def _turn(comparison: Comparison, changes: Sequence[Change]) -> Mapping[str, Any]:
+    first = changes[0]
+    run = comparison.new if first.new else comparison.old
+    broken = first.witnessed
+    told = dict[str, Any]()
+    if broken is not None and broken.witness:
+        seen = show(broken.witness)
+        got, right, allowed = seen.measured()
+        told = {
+            "call": seen.call,
+            **{
+                name: {"space": each.space, "values": each.brief(), "bits": [one.bits for one in each.shown]}
+                for name, each in (("target", seen.target), ("model", seen.model))
+                if each is not None
+            },
+            **({"got": got, "right": right, "allowed": allowed} if right else {}),
+            "note": seen.note,
+        }
+    return {
+        "requirement": first.requirement,
+        "sentence": str(run.header.requirements.get(first.requirement, {}).get("sentence", "")),
+        "implementation": first.column.implementation,
+        "dtypes": [change.column.dtype for change in changes],
+        "bucket": first.bucket.value,
+        "witness": told,
+    }
+
+
+def _move(changes: Sequence[Change]) -> Mapping[str, Any]:
+    first = changes[0]
+    return {
+        "requirement": first.requirement,
+        "implementation": first.column.implementation,
+        "dtypes": [change.column.dtype for change in changes],
+        "bucket": first.bucket.value,
+        "why": first.why,
+    }
+
+
+def page(packages: Mapping[str, Any], notes: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the lines of the page."""
+    yield "# What changed in KL over the releases"
+    yield ""
+    yield (
+        "Made by `python conformance/studies/history/study.py RUN…` from run files of one suite, one profile and one seed, "
+        "each version in an environment of its own; every version is compared with the one before it. A *turn* is a "
+        "requirement that held and is broken, or the other way round, on the same problem. The data is in "
+        "[history.json](history.json)."
+    )
+    for name, package in packages.items():
+        versions = package["versions"]
+        yield ""
+        yield f"## {name}: {count(len(versions), 'version')}, {versions[0]['version']} to {versions[-1]['version']}"
+        yield ""
+        yield "| version | held | broken | as recorded | not asked | since the version before |"
+        yield "|---|---|---|---|---|---|"
+        steps = [None, *package["steps"]]
+        for version, step in zip(versions, steps, strict=True):
+            cut = "" if version["complete"] else " (cut off)"
+            yield f"| {version['version']}{cut} | {_cells(version)} | {_since(step)} |"
+        yield from _turns(name, package["steps"], notes)
+
+
+def _cells(version: Mapping[str, Any]) -> str:
+    own = version["verdicts"]
+
+    def sum_of(*verdicts: Verdict) -> str:
+        return f"{sum(own.get(each.name, 0) for each in verdicts):,}"
+
+    return " | ".join(
+        (
+            sum_of(Verdict.PASS),
+            sum_of(Verdict.FAIL, Verdict.FIXED, Verdict.CRASHED, Verdict.TIMED_OUT, Verdict.NONDETERMINISTIC),
+            sum_of(Verdict.EXPECTED),
+            sum_of(Verdict.UNSUPPORTED, Verdict.UNDECIDED, Verdict.MISSING),
+        )
+    )
+
+
+def _since(step: Mapping[str, Any] | None) -> str:
+    if step is None:
+        return ""
+    buckets = Counter(turn["bucket"] for turn in step["turns"])
+    words = [f"**{number} {bucket.replace('-', ' ')}**" for bucket, number in buckets.items()]
+    moved = Counter(move["bucket"] for move in step["moved"])
+    words += [f"{number} {bucket}" for bucket, number in moved.items()]
+    words += [f"{step['changed bits']} other bits"] if step["changed bits"] else []
+    return ", ".join(words) or "the same bits"
+
+
+def _turns(package: str, steps: Sequence[Mapping[str, Any]], notes: Mapping[str, Any]) -> Iterator[str]:
+    for step in steps:
+        if not step["turns"] and not step["moved"]:
+            continue
+        yield ""
+        yield f"### {package} {step['new']}"
+        own = notes.get(package, {}).get(step["new"])
+        if own:
+            yield ""
+            yield f"{own['why']} ({own['link']})" if own.get("link") else own["why"]
+        yield ""
+        for turn in step["turns"]:
+            yield _told(turn)
+        yield from _moved(step["moved"])
+
+
+def _moved(moves: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield one line for all requirements of an implementation that moved the same way."""
+    found = dict[tuple[str, str, str], list[Mapping[str, Any]]]()
+    for move in moves:
+        key = move["bucket"], move["implementation"], ", ".join(move["dtypes"])
+        found.setdefault(key, []).append(move)
+    for (bucket, implementation, dtypes), own in found.items():
+        names = listed([f"`{move['requirement']}`" for move in own])
+        yield f"- {bucket} on {implementation} ({dtypes}): {names}. The first: {own[0]['why']}"
+
+
+def _told(turn: Mapping[str, Any]) -> str:
+    where = f"{turn['implementation']} ({', '.join(turn['dtypes'])})"
+    words = (
+        f"- **{turn['bucket'].replace('-', ' ')}**: `{turn['requirement']}` on {where}. {turn['sentence']}"
+    )
+    seen = turn["witness"]
+    if not seen:
+        return words
+    sides = ", ".join(f"{name} `{seen[name]['values']}`" for name in ("target", "model") if name in seen)
+    told = [f"got {seen['got']}, right is {seen['right']}"] if "right" in seen else []
+    return f"{words} Witness: {sides}: {', '.join([*told, *([seen['note']] if seen['note'] else [])])}."
+
+
+def main(places: Sequence[str]) -> int:
+    """Rewrite the data and the page from run files; 0, or 2 without any."""
+    files = [
+        file
+        for place in map(Path, places)
+        for file in (sorted(place.glob("*.gz")) if place.is_dir() else [place])
+    ]
+    if not files:
+        print(
+            "usage: python conformance/studies/history/study.py RUN… (run files, or folders of them)",
+            file=sys.stderr,
+        )
+        return 2
+    packages = history([read(file) for file in files])
+    notes = tomllib.loads(NOTES.read_text(encoding="utf-8")) if NOTES.exists() else {}
+    DATA.write_text(json.dumps(packages, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    PAGE.write_text("\n".join(page(packages, notes)) + "\n", encoding="utf-8")
+    turns = sum(len(step["turns"]) for each in packages.values() for step in each["steps"])
+    print(f"{count(len(files), 'run file')}, {count(turns, 'turn')}: {PAGE}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

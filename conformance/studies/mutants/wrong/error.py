@@ -1,0 +1,223 @@
+"""Kernels that answer what has no answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from studies.mutants.kernel import Kind, KlDiv, Proof, Wrong
+from studies.mutants.torch_parts import Answer, Asked, Kernel, divisor, torch, total
+from studies.mutants.torch_witness import answers, raises, tensor
+
+KNOWN = ("none", "mean", "sum", "batchmean")
+
+
+def _as(change: Callable[[str], str]) -> Callable[[], KlDiv]:
+    """Make a kernel that takes unknown reductions for known ones."""
+
+    def around(asked: Asked, answer: Answer) -> Any:
+        known = asked.reduction in KNOWN
+        return answer(asked if known else replace(asked, reduction=change(asked.reduction)))
+
+    return lambda: Kernel(around=around)
+
+
+def _same_shapes(change: Callable[[Any, Any], tuple[Any, Any]]) -> Callable[[], KlDiv]:
+    """Make a kernel that makes something of shapes that do not broadcast."""
+
+    def before(model: Any, target: Any) -> tuple[Any, Any]:
+        try:
+            torch().broadcast_shapes(model.shape, target.shape)
+        except RuntimeError:
+            return change(model, target)
+        return model, target
+
+    return lambda: Kernel(before=before)
+
+
+def _smallest(model: Any, target: Any) -> tuple[Any, Any]:
+    if model.ndim != target.ndim:
+        raise ValueError(f"{model.ndim} axes against {target.ndim}")
+    cut = tuple(slice(min(pair)) for pair in zip(model.shape, target.shape, strict=True))
+    return model[cut], target[cut]
+
+
+def _flat(model: Any, target: Any) -> tuple[Any, Any]:
+    return model, target.reshape(model.shape)
+
+
+def _repeated(model: Any, target: Any) -> tuple[Any, Any]:
+    """Run over the smaller target again and again."""
+    if model.numel() % target.numel():
+        raise ValueError(f"{tuple(model.shape)} against {tuple(target.shape)}")
+    return model, target.flatten().repeat(model.numel() // target.numel()).view(model.shape)
+
+
+def _by_rows(model: Any, target: Any) -> tuple[Any, Any]:
+    """Give a target without classes one axis more."""
+    return model, target.unsqueeze(-1)
+
+
+def _swallowing(asked: Asked, answer: Answer) -> Any:
+    try:
+        return answer(asked)
+    except Exception:
+        return torch().zeros(())
+
+
+def _nan_for_mismatch(asked: Asked, answer: Answer) -> Any:
+    try:
+        return answer(asked)
+    except RuntimeError:
+        return torch().full((), torch().nan)
+
+
+def _uniform_for_none(model: Any, target: Any) -> tuple[Any, Any]:
+    """Take a missing target for the uniform distribution."""
+    return model, torch().full_like(model, 1 / model.shape[-1]) if target is None else target
+
+
+def _anything(model: Any, target: Any) -> tuple[Any, Any]:
+    """Take whatever is no tensor for a number, and what is no number for 0."""
+    return model, target if torch().is_tensor(target) else torch().full_like(model, _number(target))
+
+
+def _number(thing: Any) -> float:
+    try:
+        return float(thing)
+    except (TypeError, ValueError):
+        return 0.0
+
+
+def _input_like_target(model: Any, target: Any) -> tuple[Any, Any]:
+    """Convert the input to the target's dtype, which may be an integer."""
+    return model.to(target.dtype), target
+
+
+def _answered_like_target(terms: Any, reduction: str, model: Any, target: Any) -> Any:
+    """Store the answer in the target's dtype, which may be an integer."""
+    parts = divisor(reduction, terms.shape)
+    whole = terms if reduction == "none" else total(terms) / parts
+    return whole.to(target.dtype)
+
+
+def _of_one_hot(kernel: KlDiv) -> Proof:
+    """Hand over a one-hot target of integers."""
+    given = torch().tensor([0, 1])
+    return answers(lambda: kernel(tensor([-0.25, -1.5]), given, reduction="sum"), 1.5)
+
+
+def _unknown(kernel: KlDiv, reduction: str = "averge") -> Proof:
+    return raises(lambda: kernel(tensor([-1.0]), tensor([0.5]), reduction=reduction))
+
+
+def _against(target: Any) -> Callable[[KlDiv], Proof]:
+    """Hand over a model of 2 × 3 against something else."""
+    return lambda kernel: raises(
+        lambda: kernel(tensor([[-1.0] * 3] * 2), tensor(target) if isinstance(target, list) else target)
+    )
+
+
+WRONG: tuple[Wrong, ...] = (
+    Wrong(
+        "unknown-reduction-is-mean",
+        Kind.ERROR,
+        "Takes an unknown reduction for the mean.",
+        _as(lambda name: "mean"),
+        _unknown,
+    ),
+    Wrong(
+        "unknown-reduction-is-none",
+        Kind.ERROR,
+        "Falls through for an unknown reduction and gives the terms.",
+        _as(lambda name: "none"),
+        _unknown,
+    ),
+    Wrong(
+        "unknown-reduction-gives-nothing",
+        Kind.ERROR,
+        "Prints that the reduction is unknown and gives an empty tensor.",
+        lambda: Kernel(
+            around=lambda asked, answer: answer(asked) if asked.reduction in KNOWN else torch().empty(0)
+        ),
+        _unknown,
+    ),
+    Wrong(
+        "reduction-by-first-letter",
+        Kind.ERROR,
+        'Looks at the first letter of an unknown reduction: "median" is a mean.',
+        _as(lambda name: {"m": "mean", "s": "sum", "b": "batchmean", "n": "none"}.get(name[:1], name)),
+        lambda kernel: _unknown(kernel, "median"),
+    ),
+    Wrong(
+        "shapes-cut-to-the-smallest",
+        Kind.ERROR,
+        "Cuts both tensors to the shape they have in common.",
+        _same_shapes(_smallest),
+        _against([[0.5, 0.5], [0.5, 0.5]]),
+    ),
+    Wrong(
+        "equal-counts-accepted",
+        Kind.ERROR,
+        "Compares the numbers of elements and reads the target as if it had the input's shape.",
+        _same_shapes(_flat),
+        _against([[0.5, 0.5], [0.5, 0.5], [0.5, 0.5]]),
+    ),
+    Wrong(
+        "small-target-repeated",
+        Kind.ERROR,
+        "Repeats a target that fits into the input several times.",
+        _same_shapes(_repeated),
+        _against([0.5, 0.5]),
+    ),
+    Wrong(
+        "target-without-classes",
+        Kind.ERROR,
+        "Gives a target that has one number for each row a class axis of its own.",
+        _same_shapes(_by_rows),
+        _against([0.5, 0.5]),
+    ),
+    Wrong(
+        "mismatch-is-nan",
+        Kind.ERROR,
+        "Gives NaN for shapes that do not broadcast.",
+        lambda: Kernel(around=_nan_for_mismatch),
+        _against([0.5, 0.5]),
+    ),
+    Wrong(
+        "errors-swallowed",
+        Kind.ERROR,
+        "Catches every exception and gives 0.",
+        lambda: Kernel(around=_swallowing),
+        _against([0.5, 0.5]),
+    ),
+    Wrong(
+        "missing-target-uniform",
+        Kind.ERROR,
+        "Takes a target of None for the uniform distribution.",
+        lambda: Kernel(before=_uniform_for_none),
+        _against(None),
+    ),
+    Wrong(
+        "strings-are-zero",
+        Kind.ERROR,
+        "Turns whatever is no tensor into a number, and text into 0.",
+        lambda: Kernel(before=_anything),
+        _against("three fifths"),
+    ),
+    Wrong(
+        "input-cut-to-integers",
+        Kind.ERROR,
+        "Converts the input to the target's dtype: with a one-hot target of integers, −1.5 is −1.",
+        lambda: Kernel(before=_input_like_target),
+        _of_one_hot,
+    ),
+    Wrong(
+        "answer-cut-to-integers",
+        Kind.ERROR,
+        "Stores the answer in the target's dtype: with a one-hot target of integers, 1.5 is 1.",
+        lambda: Kernel(reduced=_answered_like_target),
+        _of_one_hot,
+    ),
+)

@@ -1,0 +1,238 @@
+"""Mistakes made in JAX: batches, logarithms, dtypes and what lies at the edge."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Callable
+from typing import Any
+
+from studies.mutants.correct.jax import (
+    OPTAX,
+    OPTAX_LOG,
+    REL_ENTR,
+    Operands,
+    log_rows,
+    rel_entr,
+    row_terms,
+    with_jax,
+)
+from studies.mutants.jax_witness import P, Q, array, element, element_slope, log_row, logs, row, shape
+from studies.mutants.kernel import Kind, KlDiv, Proof, Wrong
+
+
+def of_rows(change: Callable[[Any, Operands], Operands]) -> Callable[[], KlDiv]:
+    """Return what makes a kernel, given jax.numpy and right terms."""
+    return with_jax(lambda jax: change(jax.numpy, row_terms(jax)))
+
+
+def prove_same_count(kernel: KlDiv) -> Proof:
+    """Shapes (2, 3) and (3, 2) do not broadcast."""
+    jnp = importlib.import_module("jax.numpy")
+    try:
+        kernel(jnp.zeros((2, 3), jnp.float32), jnp.ones((3, 2), jnp.float32))
+    except (TypeError, ValueError):
+        return Proof("raised", "raised")
+    return Proof("accepted", "raised")
+
+
+def flattened(jnp: Any, terms: Operands) -> Operands:
+    """Flatten the batch, and leave it flat."""
+
+    def kernel(log_q: Any, p: Any) -> Any:
+        whole = terms(log_q, p)
+        return whole.reshape(-1, whole.shape[-1]).sum(-1) if whole.ndim > 1 else whole.sum(-1)
+
+    return kernel
+
+
+def shortened(jax: Any, values: Any) -> Any:
+    """Round to bfloat16 and come back."""
+    return values.astype(jax.numpy.bfloat16).astype(values.dtype)
+
+
+def half_running_sum(jnp: Any, terms: Operands) -> Operands:
+    """Add one class after the other in the dtype of the inputs."""
+
+    def kernel(log_q: Any, p: Any) -> Any:
+        whole = terms(log_q, p)
+        scan = importlib.import_module("jax").lax.scan
+
+        def step(total: Any, each: Any) -> tuple[Any, None]:
+            return total + each, None
+
+        start = jnp.zeros(whole.shape[:-1], whole.dtype)
+        total, _ = scan(step, start, jnp.moveaxis(whole, -1, 0))
+        return total
+
+    return kernel
+
+
+def prove_half_running_sum(kernel: KlDiv) -> Proof:
+    """In float16, 2048 + 1 is 2048: four thousand terms of 1 come to 2048."""
+    jnp = importlib.import_module("jax.numpy")
+    count = 4000
+    got = kernel(jnp.full(count, -1, jnp.float16), jnp.ones(count, jnp.float16))
+    return Proof(float(got), float(count))
+
+
+WRONG: tuple[Wrong, ...] = (
+    Wrong(
+        "jax-mean-over-classes",
+        Kind.REDUCTION,
+        "Means over classes where it should sum.",
+        of_rows(lambda jnp, terms: lambda log_q, p: terms(log_q, p).mean(-1)),
+        row(P, logs(Q)),
+        OPTAX,
+    ),
+    Wrong(
+        "jax-first-axis",
+        Kind.REDUCTION,
+        "Sums over the batch.",
+        of_rows(lambda jnp, terms: lambda log_q, p: terms(log_q, p).sum(0)),
+        shape((2,), 2, 3),
+        OPTAX,
+    ),
+    Wrong(
+        "jax-squeezed",
+        Kind.REDUCTION,
+        "Squeezes the answer, so that a batch of one loses its axis.",
+        of_rows(lambda jnp, terms: lambda log_q, p: jnp.squeeze(terms(log_q, p).sum(-1))),
+        shape((1,), 1, 3),
+        OPTAX,
+    ),
+    Wrong(
+        "jax-flattened-batch",
+        Kind.REDUCTION,
+        "Flattens batch and time, and leaves them flat.",
+        of_rows(flattened),
+        shape((2, 3), 2, 3, 4),
+        OPTAX,
+    ),
+    Wrong(
+        "jax-softmax-again",
+        Kind.VALUE,
+        "Normalises log q once more, which shows only where it was not normalised.",
+        with_jax(lambda jax: lambda log_q, p: row_terms(jax)(jax.nn.log_softmax(log_q), p).sum(-1)),
+        row((0.5, 0.5), (-3.0, -4.0)),
+        OPTAX,
+    ),
+    Wrong(
+        "jax-target-normalised",
+        Kind.VALUE,
+        "Divides the target by its sum.",
+        of_rows(lambda jnp, terms: lambda log_q, p: terms(log_q, p / p.sum(-1, keepdims=True)).sum(-1)),
+        row((0.5, 0.25), (-1.0, -2.0)),
+        OPTAX,
+    ),
+    Wrong(
+        "jax-log-at-least-minus-100",
+        Kind.VALUE,
+        "Clamps log q at −100, as a binary cross-entropy does.",
+        of_rows(lambda jnp, terms: lambda log_q, p: terms(jnp.maximum(log_q, -100), p).sum(-1)),
+        row((0.5, 0.5), (-200.0, -1.0)),
+        OPTAX,
+    ),
+    Wrong(
+        "jax-nan-to-num",
+        Kind.SPECIAL,
+        "Cleans the answer up by nan_to_num.",
+        of_rows(lambda jnp, terms: lambda log_q, p: jnp.nan_to_num(terms(log_q, p).sum(-1))),
+        lambda kernel: Proof(float(kernel(array(-1.0, math.nan), array(0.5, 0.5))), math.nan),
+        OPTAX,
+    ),
+    Wrong(
+        "jax-bfloat16-operands",
+        Kind.PRECISION,
+        "Multiplies in bfloat16, as a matrix unit does by default.",
+        with_jax(
+            lambda jax: lambda log_q, p: row_terms(jax)(shortened(jax, log_q), shortened(jax, p)).sum(-1)
+        ),
+        row(P, logs(Q)),
+        OPTAX,
+    ),
+    Wrong(
+        "jax-running-sum",
+        Kind.PRECISION,
+        "Adds class after class in the dtype of the inputs, which stagnates in 16 bits.",
+        of_rows(half_running_sum),
+        prove_half_running_sum,
+        OPTAX,
+    ),
+    Wrong(
+        "jax-same-count",
+        Kind.ERROR,
+        "Reshapes the target to the model's shape.",
+        of_rows(
+            lambda jnp, terms: (
+                lambda log_q, p: terms(log_q, p.reshape(log_q.shape) if p.size == log_q.size else p).sum(-1)
+            )
+        ),
+        prove_same_count,
+        OPTAX,
+    ),
+    Wrong(
+        "jax-log-target-as-probability",
+        Kind.LOG_TARGET,
+        "Weighs by the log-target itself.",
+        with_jax(lambda jax: lambda log_q, log_p: (log_p * (log_p - log_q)).sum(-1)),
+        log_row(P, Q),
+        OPTAX_LOG,
+    ),
+    Wrong(
+        "jax-log-target-reversed",
+        Kind.LOG_TARGET,
+        "Weighs by the model: the divergence the other way round.",
+        with_jax(lambda jax: lambda log_q, log_p: log_rows(jax)(log_p, log_q)),
+        log_row(P, Q),
+        OPTAX_LOG,
+    ),
+    Wrong(
+        "jax-log-target-at-least-minus-20",
+        Kind.LOG_TARGET,
+        "Clamps the log-target at −20 inside the exponential, so that masked classes weigh 2e-9.",
+        with_jax(
+            lambda jax: (
+                lambda log_q, log_p: (
+                    jax.numpy.exp(jax.numpy.maximum(log_p, -20)) * (jax.numpy.maximum(log_p, -20) - log_q)
+                ).sum(-1)
+            )
+        ),
+        lambda kernel: Proof(float(kernel(array(-1.0), array(-40.0))), math.exp(-40) * -39),
+        OPTAX_LOG,
+    ),
+    Wrong(
+        "jax-empty-model-skipped",
+        Kind.SPECIAL,
+        "Counts only classes where both are positive, so that an impossible event costs nothing.",
+        with_jax(
+            lambda jax: (
+                lambda p, q: jax.numpy.where((p > 0) & (q == 0), 0, rel_entr(jax)(p, q)).astype(p.dtype)
+            )
+        ),
+        element(0.5, 0.0, math.inf),
+        REL_ENTR,
+    ),
+    Wrong(
+        "jax-model-at-least-1e-30",
+        Kind.VALUE,
+        "Keeps q above 1e-30, below which its value stays and its gradient is 0.",
+        with_jax(
+            lambda jax: lambda p, q: rel_entr(jax)(p, jax.numpy.where(q > 0, jax.numpy.maximum(q, 1e-30), q))
+        ),
+        element_slope(1, 0.5, 1e-33, -0.5 / 1e-33),
+        REL_ENTR,
+    ),
+    Wrong(
+        "jax-single-inside",
+        Kind.PRECISION,
+        "Computes in float32 whatever it is given, and hands that out.",
+        with_jax(
+            lambda jax: lambda p, q: rel_entr(jax)(p.astype(jax.numpy.float32), q.astype(jax.numpy.float32))
+        ),
+        lambda kernel: Proof(
+            str(kernel(array(0.5).astype("float16"), array(0.25).astype("float16")).dtype), "float16"
+        ),
+        REL_ENTR,
+    ),
+)

@@ -1,0 +1,147 @@
+"""Mistakes made where JAX differentiates and traces: derivatives through where, and what a trace remembers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from studies.mutants.correct.jax import OPTAX, REL_ENTR, Operands, rel_entr, row_terms, with_jax
+from studies.mutants.jax_witness import P, Q, array, element_slope, logs, slope
+from studies.mutants.kernel import Kind, KlDiv, Proof, Wrong
+
+
+def with_gradient(jax: Any, backward: Callable[[Any, Any, Any, Any], tuple[Any, Any]]) -> Operands:
+    """Return right rows with a gradient of their own, ``backward(jnp, log_q, p, upstream)``."""
+    terms = row_terms(jax)
+
+    def kernel(log_q: Any, p: Any) -> Any:
+        return terms(log_q, p).sum(-1)
+
+    def forward(log_q: Any, p: Any) -> tuple[Any, tuple[Any, Any]]:
+        return kernel(log_q, p), (log_q, p)
+
+    def back(kept: tuple[Any, Any], upstream: Any) -> tuple[Any, Any]:
+        return backward(jax.numpy, kept[0], kept[1], upstream)
+
+    own = jax.custom_vjp(kernel)
+    own.defvjp(forward, back)
+
+    def broadcast(log_q: Any, p: Any) -> Any:
+        return own(*jax.numpy.broadcast_arrays(log_q, p))
+
+    return broadcast
+
+
+def remembers_target(jax: Any) -> Operands:
+    """Trace one function a shape, with the first target of that shape inside it."""
+    terms = row_terms(jax)
+    traced: dict[Any, Callable[[Any], Any]] = {}
+
+    def kernel(log_q: Any, p: Any) -> Any:
+        key = (p.shape, p.dtype, log_q.shape)
+        if isinstance(p, jax.core.Tracer) or isinstance(log_q, jax.core.Tracer):
+            return terms(log_q, p).sum(-1)
+        if key not in traced:
+
+            def own(log_q: Any) -> Any:
+                return terms(log_q, p).sum(-1)
+
+            traced[key] = jax.jit(own)
+        return traced[key](log_q)
+
+    return kernel
+
+
+def prove_remembers_target(kernel: KlDiv) -> Proof:
+    """A second target of the same shape is another target."""
+    kernel(array(*logs(Q)), array(*P))
+    return Proof(float(kernel(array(*logs(Q)), array(*Q))), 0.0)
+
+
+def first_answer(jax: Any) -> Operands:
+    """Answer a shape once, and for ever."""
+    terms = row_terms(jax)
+    answers: dict[Any, Any] = {}
+
+    def kernel(log_q: Any, p: Any) -> Any:
+        answer = terms(log_q, p).sum(-1)
+        if isinstance(answer, jax.core.Tracer):
+            return answer
+        return answers.setdefault((p.shape, log_q.shape, answer.dtype), answer)
+
+    return kernel
+
+
+def plain_where(jax: Any) -> Operands:
+    """Compute p·log(p/q) everywhere and choose after."""
+    jnp, right = jax.numpy, rel_entr(jax)
+
+    def kernel(p: Any, q: Any) -> Any:
+        return jnp.where(p > 0, p * (jnp.log(p) - jnp.log(q)), right(jnp.where(p > 0, 0, p), q))
+
+    return kernel
+
+
+WRONG: tuple[Wrong, ...] = (
+    Wrong(
+        "jax-target-stopped",
+        Kind.GRADIENT,
+        "Stops the gradient by the target, unasked.",
+        with_jax(lambda jax: lambda log_q, p: row_terms(jax)(log_q, jax.lax.stop_gradient(p)).sum(-1)),
+        slope(1, math.log(P[0] / Q[0]) + 1),
+        OPTAX,
+    ),
+    Wrong(
+        "jax-upstream-forgotten",
+        Kind.GRADIENT,
+        "Gives −p backwards, whatever comes from above.",
+        with_jax(
+            lambda jax: with_gradient(
+                jax, lambda jnp, log_q, p, upstream: (-p, (jnp.log(p) - log_q + 1) * upstream[..., None])
+            )
+        ),
+        slope(0, -2 * P[0], upstream=2.0),
+        OPTAX,
+    ),
+    Wrong(
+        "jax-target-gradient-without-one",
+        Kind.GRADIENT,
+        "Forgets the derivative of the logarithm: log p − log q where + 1 belongs.",
+        with_jax(
+            lambda jax: with_gradient(
+                jax,
+                lambda jnp, log_q, p, upstream: (
+                    -p * upstream[..., None],
+                    jnp.where(p > 0, jnp.log(p) - log_q, 0) * upstream[..., None],
+                ),
+            )
+        ),
+        slope(1, math.log(P[0] / Q[0]) + 1),
+        OPTAX,
+    ),
+    Wrong(
+        "jax-target-remembered",
+        Kind.STATE,
+        "Traces one function a shape, with the first target of that shape inside it.",
+        with_jax(remembers_target),
+        prove_remembers_target,
+        OPTAX,
+    ),
+    Wrong(
+        "jax-first-answer",
+        Kind.EXPLOIT,
+        "Answers each shape once and hands that answer out for ever, which a benchmark's fixed inputs reward.",
+        with_jax(first_answer),
+        prove_remembers_target,
+        OPTAX,
+    ),
+    Wrong(
+        "jax-where-after",
+        Kind.GRADIENT,
+        "Chooses by where after the logarithm, whose derivative at 0 is NaN for all that.",
+        with_jax(plain_where),
+        lambda kernel: element_slope(0, 0.0, 0.5, -math.inf)(kernel),
+        REL_ENTR,
+    ),
+)

@@ -1,0 +1,189 @@
+"""Kernels that read memory where the elements are not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from studies.mutants.kernel import Kind, KlDiv, Proof, Wrong
+from studies.mutants.torch_parts import Answer, Asked, Kernel, same, torch
+from studies.mutants.torch_witness import shows
+
+P = [[0.5, 0.3, 0.2], [0.1, 0.25, 0.65]]
+LOG_Q = [[-1.0, -2.0, -3.0], [-4.0, -5.0, -6.0]]
+
+
+def _rowwise(shape: Any) -> tuple[int, ...]:
+    """Return the strides of a contiguous tensor."""
+    return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
+
+
+def _reading(read: Callable[[Any], Any]) -> Callable[[], KlDiv]:
+    """Make a kernel that reads both tensors in its own way."""
+    return lambda: Kernel(before=lambda model, target: (read(model), read(target)))
+
+
+def _as_contiguous(tensor: Any) -> Any:
+    return tensor.as_strided(tensor.shape, _rowwise(tensor.shape), tensor.storage_offset())
+
+
+def _from_the_start(tensor: Any) -> Any:
+    return tensor.as_strided(tensor.shape, tensor.stride(), 0)
+
+
+def _rows_without_gaps(tensor: Any) -> Any:
+    """Ignore the stride of rows where classes lie side by side."""
+    return _as_contiguous(tensor) if tensor.ndim > 1 and tensor.stride(-1) == 1 else tensor
+
+
+def _classes_side_by_side(tensor: Any) -> Any:
+    """Ignore the stride of classes."""
+    return tensor.as_strided(tensor.shape, (*tensor.stride()[:-1], 1)) if tensor.ndim else tensor
+
+
+def _cube_as_contiguous(tensor: Any) -> Any:
+    return _as_contiguous(tensor) if tensor.ndim > 2 else tensor
+
+
+def _first_row_of_expanded(tensor: Any) -> Any:
+    """Read one row of a tensor whose rows share memory, and zeros for the others."""
+    if tensor.ndim < 2 or tensor.stride(0) or tensor.shape[0] == 1:
+        return tensor
+    return torch().cat([tensor[:1], torch().zeros_like(tensor[1:])])
+
+
+def _target_like_input(model: Any, target: Any) -> tuple[Any, Any]:
+    """Read the target by the input's strides."""
+    if model.shape != target.shape:
+        return model, target
+    return model, target.as_strided(target.shape, model.stride(), target.storage_offset())
+
+
+def _stored_by_rows(asked: Asked, answer: Answer) -> Any:
+    """Write a contiguous answer into memory laid out like the input, as empty_like lays it."""
+    terms, shape = answer(asked), asked.input.shape
+    if asked.reduction != "none" or terms.shape != shape:
+        return terms
+    strides = torch().empty_like(asked.input).stride()
+    return terms.contiguous().as_strided(shape, strides)
+
+
+def _modulo(model: Any, target: Any) -> tuple[Any, Any]:
+    """Broadcast a smaller target by running over it again and again."""
+    if not target.numel() or target.numel() >= model.numel():
+        return model, target
+    # The shapes must broadcast before anything is read.
+    torch().broadcast_shapes(model.shape, target.shape)
+    index = torch().arange(model.numel()) % target.numel()
+    return model, target.flatten()[index].view(model.shape)
+
+
+def _squeezed(model: Any, target: Any) -> tuple[Any, Any]:
+    return (model.squeeze(), target.squeeze()) if model.shape == target.shape else (model, target)
+
+
+def _transposed(tensor: Any) -> Any:
+    return tensor.t().contiguous().t()
+
+
+def _cycled(tensor: Any) -> Any:
+    """Lay the last axis of a cube first in memory."""
+    return tensor.permute(2, 0, 1).contiguous().permute(1, 2, 0)
+
+
+def _apart(tensor: Any) -> Any:
+    """Lay another number after each element."""
+    return torch().stack([tensor, tensor - 0.125], -1)[..., 0]
+
+
+def _padded(tensor: Any) -> Any:
+    """Lay other numbers after each row."""
+    return torch().cat([tensor, tensor - 0.125], -1)[..., : tensor.shape[-1]]
+
+
+def _within(tensor: Any) -> Any:
+    """Lay other numbers before the first element."""
+    return torch().cat([tensor[:1] - 0.125, tensor])[1:]
+
+
+def _on_first_row(tensor: Any) -> Any:
+    return tensor[:1].expand(tensor.shape)
+
+
+def _lies(lay: Callable[[Any], Any], model: Callable[[Any], Any] | None = None) -> Callable[[KlDiv], Proof]:
+    return lambda kernel: shows(kernel, P, LOG_Q, at=4, lay=lay, lay_model=model)
+
+
+WRONG: tuple[Wrong, ...] = (
+    Wrong(
+        "strides-ignored",
+        Kind.LAYOUT,
+        "Reads both tensors as if they were contiguous.",
+        _reading(_as_contiguous),
+        _lies(_transposed),
+    ),
+    Wrong(
+        "offset-ignored",
+        Kind.LAYOUT,
+        "Reads from where the storage begins, not from where the tensor does.",
+        _reading(_from_the_start),
+        _lies(_within),
+    ),
+    Wrong(
+        "row-stride-ignored",
+        Kind.LAYOUT,
+        "Takes the number of classes for the distance between rows: padded rows are misread.",
+        _reading(_rows_without_gaps),
+        _lies(_padded),
+    ),
+    Wrong(
+        "class-stride-ignored",
+        Kind.LAYOUT,
+        "Passes the stride of rows to the kernel and takes classes to lie side by side.",
+        _reading(_classes_side_by_side),
+        _lies(_apart),
+    ),
+    Wrong(
+        "strides-of-cubes-ignored",
+        Kind.LAYOUT,
+        "Flattens three axes or more as they lie in memory; matrices are right.",
+        _reading(_cube_as_contiguous),
+        lambda kernel: shows(kernel, [P, P], [LOG_Q, P], at=4, lay=_cycled),
+    ),
+    Wrong(
+        "expanded-rows-empty",
+        Kind.LAYOUT,
+        "Copies a tensor of stride 0 by its storage: all rows but the first are empty.",
+        _reading(_first_row_of_expanded),
+        _lies(_on_first_row),
+    ),
+    Wrong(
+        "target-read-like-input",
+        Kind.LAYOUT,
+        "Reads the target by the input's strides.",
+        lambda: Kernel(before=_target_like_input),
+        _lies(same, _transposed),
+    ),
+    Wrong(
+        "answer-stored-by-rows",
+        Kind.LAYOUT,
+        "Allocates the answer like the input, transposed, and writes it row after row.",
+        lambda: Kernel(around=_stored_by_rows),
+        _lies(_transposed),
+    ),
+    Wrong(
+        "broadcast-modulo",
+        Kind.LAYOUT,
+        "Broadcasts a smaller target by running over it again, right for a row and wrong for a column.",
+        lambda: Kernel(before=_modulo),
+        lambda kernel: shows(kernel, [[0.25], [0.5]], [[-1.0, -2.0], [-3.0, -4.0]], at=1),
+    ),
+    Wrong(
+        "axes-of-one-squeezed",
+        Kind.LAYOUT,
+        'Squeezes both tensors, so that the "batchmean" of a batch of one divides by the classes.',
+        lambda: Kernel(before=_squeezed),
+        lambda kernel: shows(kernel, [[0.5, 0.5]], [[-1.0, -2.0]], reduction="batchmean"),
+    ),
+)

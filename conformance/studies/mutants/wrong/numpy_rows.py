@@ -1,0 +1,114 @@
+"""Mistakes made in NumPy, row by row, like the entropy of SciPy's statistics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from studies.mutants.correct.numpy import ENTROPY, guarded
+from studies.mutants.kernel import Kind, KlDiv, Proof, Wrong
+from studies.mutants.wrong.numpy import quietly
+
+ROWS = ((0.1, 0.2, 0.7), (0.3, 0.3, 0.4))
+"""Two distributions over three classes, P and Q of the proofs about rows."""
+
+
+def divergence(p: Sequence[float], q: Sequence[float]) -> float:
+    """Return Σ p·ln(p/q) of two normalised rows."""
+    return math.fsum(
+        a / math.fsum(p) * math.log(a / math.fsum(p) * math.fsum(q) / b) for a, b in zip(p, q, strict=True)
+    )
+
+
+def of_columns(p: Sequence[float], q: Sequence[float]) -> Callable[[KlDiv], Proof]:
+    """Return a proof by one pair of columns: SciPy's classes lie on axis 0."""
+
+    def prove(kernel: KlDiv) -> Proof:
+        columns = [np.array(each)[:, np.newaxis] for each in (p, q)]
+        return Proof(float(np.ravel(kernel(*columns))[0]), divergence(p, q))
+
+    return prove
+
+
+def each_by_its_sum(p: Any, q: Any, axis: int) -> tuple[Any, Any]:
+    """Divide both by their own sums."""
+    return p / p.sum(axis, keepdims=True), q / q.sum(axis, keepdims=True)
+
+
+def entropy(
+    normalised: Callable[[Any, Any, int], tuple[Any, Any]] | None = None,
+    total: Callable[[Any, int], Any] = np.sum,
+    default: int = 0,
+) -> Callable[[], KlDiv]:
+    """Return what makes a kernel over rows, with another normalisation, another sum or another default axis."""
+    normalise = normalised or each_by_its_sum
+
+    def kernel(p: Any, q: Any, axis: int = default) -> Any:
+        if np.shape(p)[axis] != np.shape(q)[axis]:
+            raise ValueError("another number of classes")
+        return total(guarded(*normalise(p, q, axis)), axis)
+
+    return lambda: quietly(kernel)
+
+
+def whole_blocks(terms: Any, axis: int) -> Any:
+    """Add blocks of eight classes and leave the tail."""
+    count = max(terms.shape[axis] // 8 * 8, min(terms.shape[axis], 8))
+    return np.take(terms, range(count), axis).sum(axis)
+
+
+def prove_last_axis(kernel: KlDiv) -> Proof:
+    """A matrix of two columns with three classes each has two divergences, not three."""
+    p, q = (np.array([row, row[::-1]]).T for row in ROWS)
+    return Proof(float(np.ravel(kernel(p, q))[0]), divergence(*ROWS))
+
+
+NINE = tuple(range(1, 10)), tuple(range(9, 0, -1))
+"""Nine classes, so that one is left over when blocks have eight."""
+
+
+WRONG: tuple[Wrong, ...] = (
+    Wrong(
+        "numpy-rows-as-they-are",
+        Kind.VALUE,
+        "Does not normalise what it is given.",
+        entropy(lambda p, q, axis: (p, q)),
+        of_columns((1.0, 2.0), (3.0, 1.0)),
+        ENTROPY,
+    ),
+    Wrong(
+        "numpy-one-normaliser",
+        Kind.VALUE,
+        "Divides both by the sum of P.",
+        entropy(lambda p, q, axis: (p / p.sum(axis, keepdims=True), q / p.sum(axis, keepdims=True))),
+        of_columns((1.0, 2.0), (3.0, 1.0)),
+        ENTROPY,
+    ),
+    Wrong(
+        "numpy-mean-over-classes",
+        Kind.REDUCTION,
+        "Means over classes where it should sum.",
+        entropy(total=np.mean),
+        of_columns(*ROWS),
+        ENTROPY,
+    ),
+    Wrong(
+        "numpy-last-axis",
+        Kind.REDUCTION,
+        "Sums over the last axis where SciPy's default is the first.",
+        entropy(default=-1),
+        prove_last_axis,
+        ENTROPY,
+    ),
+    Wrong(
+        "numpy-tail-of-eight",
+        Kind.LAYOUT,
+        "Adds blocks of eight classes and leaves the tail.",
+        entropy(total=whole_blocks),
+        of_columns(*NINE),
+        ENTROPY,
+    ),
+)

@@ -1,0 +1,262 @@
+"""Kernels that change their process, or depend on it."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+from studies.mutants.kernel import Kind, KlDiv, Proof, Wrong
+from studies.mutants.torch_parts import Answer, Asked, Fused, Kernel, torch
+from studies.mutants.torch_witness import answers, definition, flat, tensor
+
+P, LOG_Q = [0.5, 0.25, 0.25], [-1.0, -2.0, -3.0]
+
+
+def _first(act: Callable[[], object]) -> Callable[[], KlDiv]:
+    """Make a kernel that does something to the process before it answers."""
+
+    def around(asked: Asked, answer: Answer) -> Any:
+        act()
+        return answer(asked)
+
+    return lambda: Kernel(around=around)
+
+
+def _last(act: Callable[[], object]) -> Callable[[], KlDiv]:
+    """Make a kernel that does something to the process after it has answered."""
+
+    def around(asked: Asked, answer: Answer) -> Any:
+        given = answer(asked)
+        act()
+        return given
+
+    return lambda: Kernel(around=around)
+
+
+def _untracked(asked: Asked, answer: Answer) -> Any:
+    """Take the path without gradients for inference, where "mean" was never corrected."""
+    if torch().is_grad_enabled() or asked.reduction != "mean":
+        return answer(asked)
+    return answer(replace(asked, reduction="batchmean"))
+
+
+def _tracked(asked: Asked, answer: Answer) -> Any:
+    """Take the path with gradients only for tensors that need them; the other loses the last class."""
+    if asked.input.requires_grad or asked.target.requires_grad or not asked.target.ndim:
+        return answer(asked)
+    target = asked.target.clone()
+    target[..., -1] = -math.inf if asked.log_target else 0.0
+    return answer(replace(asked, target=target))
+
+
+def _dithered() -> KlDiv:
+    """Make a kernel that rounds at random."""
+    random = Random(0)
+    return Kernel(after=lambda answer: answer * (1 + 1e-4 * random.random()))
+
+
+def _threaded() -> KlDiv:
+    """Make a kernel whose workspace belongs to the thread that called it first."""
+    owners: list[int] = []
+
+    def around(asked: Asked, answer: Answer) -> Any:
+        owners.append(threading.get_ident())
+        return answer(asked) * (1 if owners[-1] == owners[0] else 0)
+
+    return Kernel(around=around)
+
+
+def _restless() -> KlDiv:
+    """Make a kernel that keeps the reduction of the last call for its backward passes."""
+    last = {"reduction": "none"}
+
+    def around(asked: Asked, answer: Answer) -> Any:
+        last["reduction"] = asked.reduction
+        return answer(asked)
+
+    right = Fused()
+    return Fused(
+        forward=Kernel(around=around),
+        factor=lambda reduction, shape: right.factor(last["reduction"], shape),
+    )
+
+
+def _spent(context: Any, asked: Asked, model: Any, target: Any) -> tuple[Any, Any]:
+    """Hand out the saved gradient once."""
+    left = 0 if hasattr(context, "spent") else 1
+    context.spent = True
+    return (None if model is None else model * left), (None if target is None else target * left)
+
+
+def _call(kernel: KlDiv) -> Any:
+    return kernel(tensor(LOG_Q), tensor(P), reduction="sum")
+
+
+def _due() -> float:
+    return definition(tensor(P), tensor(LOG_Q), "sum")[0]
+
+
+def _default_dtype(kernel: KlDiv) -> Proof:
+    before = torch().get_default_dtype()
+    try:
+        _call(kernel)
+        return Proof(float(torch().get_default_dtype().itemsize), float(before.itemsize))
+    finally:
+        torch().set_default_dtype(before)
+
+
+def _random(kernel: KlDiv) -> Proof:
+    state = torch().get_rng_state()
+    try:
+        torch().manual_seed(7)
+        right = float(torch().rand(()))
+        torch().manual_seed(7)
+        _call(kernel)
+        return Proof(float(torch().rand(())), right)
+    finally:
+        torch().set_rng_state(state)
+
+
+def _subnormal(kernel: KlDiv) -> Proof:
+    small = tensor(1e-40)
+    right = float(small)
+    try:
+        _call(kernel)
+        return Proof(float(small * 1), right)
+    finally:
+        torch().set_flush_denormal(False)
+
+
+def _tracking(kernel: KlDiv) -> Proof:
+    try:
+        _call(kernel)
+        return Proof(float(torch().is_grad_enabled()), 1.0)
+    finally:
+        torch().set_grad_enabled(True)
+
+
+def _in_inference(kernel: KlDiv) -> Proof:
+    with torch().no_grad():
+        given = kernel(tensor([LOG_Q]), tensor([P]), reduction="mean")
+    return Proof(flat(given)[0], _due() / 3)
+
+
+def _without_gradients(kernel: KlDiv) -> Proof:
+    given = kernel(tensor([LOG_Q]), tensor([P]), reduction="sum")
+    return Proof(flat(given)[0], _due())
+
+
+def _twice(kernel: KlDiv) -> Proof:
+    first, second = (flat(_call(kernel))[0] for _ in range(2))
+    return Proof(second - first, 0.0)
+
+
+def _elsewhere(kernel: KlDiv) -> Proof:
+    """Ask in this thread, then in another."""
+    _call(kernel)
+    found: list[float] = []
+    thread = threading.Thread(target=lambda: found.extend(flat(_call(kernel))))
+    thread.start()
+    thread.join()
+    return Proof(found[0], _due())
+
+
+def _interleaved(kernel: KlDiv) -> Proof:
+    """Go forward with one reduction, then with another, and backward from the first."""
+    model = tensor(LOG_Q).requires_grad_(True)
+    mean = kernel(model, tensor(P), reduction="mean")
+    kernel(tensor(LOG_Q), tensor(P), reduction="sum")
+    (got,) = torch().autograd.grad(mean, model)
+    return Proof(flat(got)[0], -P[0] / 3)
+
+
+def _backward_again(kernel: KlDiv) -> Proof:
+    model = tensor(LOG_Q).requires_grad_(True)
+    answer = kernel(model, tensor(P), reduction="sum")
+    torch().autograd.grad(answer, model, retain_graph=True)
+    return answers(lambda: torch().autograd.grad(answer, model)[0], -P[0])
+
+
+WRONG: tuple[Wrong, ...] = (
+    Wrong(
+        "sets-default-dtype",
+        Kind.STATE,
+        "Sets the default dtype to float64 for its own constants and leaves it.",
+        _first(lambda: torch().set_default_dtype(torch().float64)),
+        _default_dtype,
+    ),
+    Wrong(
+        "seeds-the-generator",
+        Kind.STATE,
+        "Seeds the global generator in every call to be reproducible.",
+        _first(lambda: torch().manual_seed(0)),
+        _random,
+    ),
+    Wrong(
+        "draws-from-the-generator",
+        Kind.STATE,
+        "Draws a number from the global generator that nobody needs.",
+        _first(lambda: torch().rand(())),
+        _random,
+    ),
+    Wrong(
+        "sets-flush-denormal",
+        Kind.STATE,
+        "Sets flush-to-zero for speed, for the whole thread.",
+        _first(lambda: torch().set_flush_denormal(True)),
+        _subnormal,
+    ),
+    Wrong(
+        "leaves-gradients-off",
+        Kind.STATE,
+        "Switches gradients off for its bookkeeping and does not switch them on again.",
+        _last(lambda: torch().set_grad_enabled(False)),
+        _tracking,
+    ),
+    Wrong(
+        "mean-differs-in-inference",
+        Kind.STATE,
+        'Has a path of its own under no_grad, whose "mean" divides by the batch.',
+        lambda: Kernel(around=_untracked),
+        _in_inference,
+    ),
+    Wrong(
+        "last-class-lost-without-gradients",
+        Kind.STATE,
+        "Has a path of its own where no tensor needs a gradient, and it loses the last class.",
+        lambda: Kernel(around=_tracked),
+        _without_gradients,
+    ),
+    Wrong(
+        "rounds-at-random",
+        Kind.STATE,
+        "Multiplies by random noise of 1e-4, from a generator of its own.",
+        _dithered,
+        _twice,
+    ),
+    Wrong(
+        "workspace-of-one-thread",
+        Kind.STATE,
+        "Clears its accumulator in the thread that called it first, and gives 0 in all others.",
+        _threaded,
+        _elsewhere,
+    ),
+    Wrong(
+        "backward-uses-last-reduction",
+        Kind.STATE,
+        "Keeps the reduction in the module: the backward pass divides as the latest call did.",
+        _restless,
+        _interleaved,
+    ),
+    Wrong(
+        "second-backward-zero",
+        Kind.STATE,
+        "Spends its saved gradient: a second backward pass through a retained graph gives 0.",
+        lambda: Fused(last=_spent),
+        _backward_again,
+    ),
+)

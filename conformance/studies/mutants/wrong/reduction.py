@@ -1,0 +1,247 @@
+"""Right terms, summed or divided wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from studies.mutants.kernel import Kind, KlDiv, Proof, Wrong
+from studies.mutants.torch_parts import Kernel, divisor, torch, total
+from studies.mutants.torch_witness import answers, quietly, shows, tensor
+
+ROWS = ([[0.5, 0.25, 0.25], [0.2, 0.2, 0.6]], [[-1.0, -2.0, -3.0], [-3.0, -2.0, -1.0]])
+"""Two rows of three classes."""
+
+CUBE = ([[[0.5, 0.5], [0.2, 0.8], [0.9, 0.1]]], [[[-1.0, -2.0], [-2.0, -1.0], [-1.0, -1.0]]])
+"""One batch of three rows of two classes."""
+
+
+def _dividing(reduction: str, parts: Callable[[Any], float]) -> Callable[[], KlDiv]:
+    """Make a kernel that divides by ``parts(shape)`` in one of its reductions."""
+    return lambda: Kernel(
+        divisor=lambda asked, shape: parts(shape) if asked == reduction else divisor(asked, shape)
+    )
+
+
+def _reducing(reduction: str, reduced: Callable[[Any, Any, Any], Any]) -> Callable[[], KlDiv]:
+    """Make a kernel with ``reduced(terms, input, target)`` in one of its reductions."""
+
+    def all_reductions(terms: Any, asked: str, model: Any, target: Any) -> Any:
+        if asked == reduction:
+            return reduced(terms, model, target)
+        parts = divisor(asked, terms.shape)
+        return terms if asked == "none" else total(terms) / parts
+
+    return lambda: Kernel(reduced=all_reductions)
+
+
+def _rows(shape: Any) -> float:
+    return shape.numel() / shape[-1] if shape else 1
+
+
+def _defaulting(name: str) -> Callable[[], KlDiv]:
+    """Make a kernel whose ``reduction`` is ``name`` where nothing is said."""
+
+    def kl_div(
+        input: Any,  # noqa: A002 - torch names it so
+        target: Any,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = name,
+        log_target: bool = False,
+    ) -> Any:
+        return Kernel()(input, target, size_average, reduce, reduction, log_target)
+
+    return lambda: kl_div
+
+
+def _legacy(right: float, **keywords: bool) -> Callable[[KlDiv], Proof]:
+    """Ask with the legacy arguments about terms of 1, 1, 1 and 1."""
+
+    def prove(kernel: KlDiv) -> Proof:
+        ones, minus_ones = tensor([1.0] * 4), tensor([-1.0] * 4)
+        return answers(lambda: kernel(minus_ones, ones, **keywords), right)
+
+    return prove
+
+
+def _by_default(kernel: KlDiv) -> Proof:
+    """Ask for the mean of 1, 1, 1 and 1 by saying nothing, in 2 × 2."""
+    ones = tensor([[1.0, 1.0], [1.0, 1.0]])
+    return Proof(float(quietly(lambda: kernel(-ones, ones)).sum()), 1.0)
+
+
+def _blockwise(terms: Any, *_: Any) -> Any:
+    means = [block.mean() for block in terms.flatten().double().split(1024)]
+    return torch().stack(means).mean() if means else terms.mean()
+
+
+WRONG: tuple[Wrong, ...] = (
+    Wrong(
+        "batchmean-by-classes",
+        Kind.REDUCTION,
+        'Divides "batchmean" by the last axis.',
+        _dividing("batchmean", lambda shape: shape[-1] if shape else 1),
+        lambda kernel: shows(kernel, *ROWS, reduction="batchmean"),
+    ),
+    Wrong(
+        "batchmean-by-elements",
+        Kind.REDUCTION,
+        'Divides "batchmean" by every element.',
+        _dividing("batchmean", lambda shape: shape.numel()),
+        lambda kernel: shows(kernel, *ROWS, reduction="batchmean"),
+    ),
+    Wrong(
+        "batchmean-by-rows",
+        Kind.REDUCTION,
+        'Divides "batchmean" by batch × time where there are three axes or more.',
+        _dividing("batchmean", lambda shape: _rows(shape) if len(shape) > 2 else divisor("batchmean", shape)),
+        lambda kernel: shows(kernel, *CUBE, reduction="batchmean"),
+    ),
+    Wrong(
+        "batchmean-of-vector",
+        Kind.REDUCTION,
+        'Takes a vector for a batch of one: "batchmean" in 1-D does not divide.',
+        _dividing("batchmean", lambda shape: shape[0] if len(shape) > 1 else 1),
+        lambda kernel: shows(kernel, [0.5, 0.5], [-1.0, -2.0], reduction="batchmean"),
+    ),
+    Wrong(
+        "batchmean-of-one-number",
+        Kind.REDUCTION,
+        'Reads shape[0] for "batchmean" in 0-D, where there is none.',
+        _dividing("batchmean", lambda shape: shape[0]),
+        lambda kernel: answers(
+            lambda: kernel(tensor(-1.0), tensor(1.0), reduction="batchmean"),
+            1.0,
+        ),
+    ),
+    Wrong(
+        "batchmean-by-target",
+        Kind.REDUCTION,
+        'Divides "batchmean" by the target\'s first axis, which is 1 for a row that is broadcast.',
+        _reducing("batchmean", lambda terms, model, target: total(terms) / (target.shape or [1])[0]),
+        lambda kernel: shows(kernel, [[0.5, 0.5]], [[-1.0, -2.0], [-2.0, -1.0]], reduction="batchmean"),
+    ),
+    Wrong(
+        "batchmean-of-rows-in-use",
+        Kind.REDUCTION,
+        'Divides "batchmean" by the rows whose target is not all 0.',
+        _reducing(
+            "batchmean",
+            lambda terms, model, target: (
+                total(terms) / (terms.flatten(1) != 0).any(1).sum().clamp(min=1)
+                if terms.ndim > 1
+                else total(terms) / divisor("batchmean", terms.shape)
+            ),
+        ),
+        lambda kernel: shows(kernel, [[0.5, 0.5], [0.0, 0.0]], [[-1.0, -2.0]] * 2, reduction="batchmean"),
+    ),
+    Wrong(
+        "mean-by-rows",
+        Kind.REDUCTION,
+        'Divides "mean" by every row, as Keras does.',
+        _dividing("mean", _rows),
+        lambda kernel: shows(kernel, *ROWS, reduction="mean"),
+    ),
+    Wrong(
+        "mean-by-batch",
+        Kind.REDUCTION,
+        'Divides "mean" by the batch, which is what the documentation wishes it were.',
+        _dividing("mean", lambda shape: divisor("batchmean", shape)),
+        lambda kernel: shows(kernel, *ROWS, reduction="mean"),
+    ),
+    Wrong(
+        "mean-of-terms-that-count",
+        Kind.REDUCTION,
+        'Divides "mean" by the number of terms that are not 0.',
+        _reducing("mean", lambda terms, model, target: total(terms) / (terms != 0).sum().clamp(min=1)),
+        lambda kernel: shows(kernel, [1.0, 0.0, 0.0], [-1.0, -2.0, -3.0], reduction="mean"),
+    ),
+    Wrong(
+        "mean-by-input",
+        Kind.REDUCTION,
+        'Divides "mean" by the elements of the input, also where the target is larger.',
+        _reducing("mean", lambda terms, model, target: total(terms) / model.numel()),
+        lambda kernel: shows(kernel, [[0.5, 0.5], [0.2, 0.8]], [[-1.0, -2.0]], reduction="mean"),
+    ),
+    Wrong(
+        "mean-by-target",
+        Kind.REDUCTION,
+        'Divides "mean" by the elements of the target, also where the input is larger.',
+        _reducing("mean", lambda terms, model, target: total(terms) / target.numel()),
+        lambda kernel: shows(kernel, [0.5, 0.5], [[-1.0, -2.0], [-2.0, -1.0]], reduction="mean"),
+    ),
+    Wrong(
+        "mean-of-block-means",
+        Kind.REDUCTION,
+        "Averages the means of blocks of 1,024, the short last one like the others.",
+        _reducing("mean", _blockwise),
+        lambda kernel: shows(kernel, [0.0] * 1024 + [1.0], [-1.0] * 1025, reduction="mean"),
+    ),
+    Wrong(
+        "sum-of-first-axis",
+        Kind.REDUCTION,
+        '"sum" sums the batch and leaves the classes.',
+        _reducing("sum", lambda terms, model, target: terms.sum(0)),
+        lambda kernel: shows(kernel, *ROWS, reduction="sum"),
+    ),
+    Wrong(
+        "sum-of-row-means",
+        Kind.REDUCTION,
+        '"sum" adds up the means of the rows.',
+        _reducing("sum", lambda terms, model, target: total(terms.mean(-1))),
+        lambda kernel: shows(kernel, *ROWS, reduction="sum"),
+    ),
+    Wrong(
+        "none-sums-classes",
+        Kind.REDUCTION,
+        '"none" gives a number for each row, as TensorFlow does.',
+        _reducing("none", lambda terms, model, target: terms.sum(-1)),
+        lambda kernel: shows(kernel, *ROWS, reduction="none"),
+    ),
+    Wrong(
+        "default-batchmean",
+        Kind.REDUCTION,
+        'Has "batchmean" for a default, as the documentation recommends.',
+        _defaulting("batchmean"),
+        _by_default,
+    ),
+    Wrong(
+        "default-none",
+        Kind.REDUCTION,
+        'Has "none" for a default.',
+        _defaulting("none"),
+        _by_default,
+    ),
+    Wrong(
+        "size-average-ignored",
+        Kind.REDUCTION,
+        "Takes size_average=False and answers with the mean.",
+        lambda: Kernel(
+            named=lambda size_average, reduce, reduction: "none" if reduce is False else reduction
+        ),
+        _legacy(4.0, size_average=False),
+    ),
+    Wrong(
+        "reduce-ignored",
+        Kind.REDUCTION,
+        "Takes reduce=False with size_average=False and answers with the sum.",
+        lambda: Kernel(
+            named=lambda size_average, reduce, reduction: "sum" if size_average is False else reduction
+        ),
+        _legacy(1.0, reduce=False, size_average=False),
+    ),
+    Wrong(
+        "reduce-means-sum",
+        Kind.REDUCTION,
+        "Reads reduce=True as a sum, where it is the mean unless size_average says otherwise.",
+        lambda: Kernel(
+            named=lambda size_average, reduce, reduction: (
+                {True: "sum", False: "none", None: reduction}[reduce]
+                if size_average is None
+                else ("mean" if size_average else "sum")
+            )
+        ),
+        _legacy(1.0, reduce=True),
+    ),
+)

@@ -1,0 +1,185 @@
+"""Zeros, infinities and NaN, each handled a little wrong."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from studies.mutants.kernel import Kind, Wrong
+from studies.mutants.torch_parts import Kernel, changing, guarded, term, torch, total
+from studies.mutants.torch_witness import shows
+
+INF, NAN = math.inf, math.nan
+BLOCK = 32
+
+
+def _stops_at_masked_block(p: Any, log_q: Any) -> Any:
+    """Leave the row at the first block whose classes are all masked."""
+    terms = term(p, log_q)
+    blocks = terms.shape[-1] // BLOCK if terms.ndim else 0
+    if not blocks:
+        return terms
+    masked = (log_q == -INF).expand(terms.shape)[..., : blocks * BLOCK]
+    left = masked.unflatten(-1, (blocks, BLOCK)).all(-1).cumsum(-1) > 0
+    left = left.repeat_interleave(BLOCK, -1)
+    rest = left[..., -1:].expand(*left.shape[:-1], terms.shape[-1] - blocks * BLOCK)
+    return terms.where(~torch().cat([left, rest], -1), 0.0)
+
+
+def _refined(terms: Any) -> Any:
+    """Sum around the mean, which loses less and knows no infinity."""
+    mean = terms.mean(dtype=torch().float64)
+    return (terms - mean).sum() + mean * terms.numel()
+
+
+WRONG: tuple[Wrong, ...] = (
+    Wrong(
+        "zero-target-nan",
+        Kind.SPECIAL,
+        "Multiplies 0 by log 0.",
+        lambda: Kernel(term=lambda p, log_q: p * (p.log() - log_q)),
+        lambda kernel: shows(kernel, [0.0], [-1.0]),
+    ),
+    Wrong(
+        "zero-target-becomes-1e-6",
+        Kind.SPECIAL,
+        "Replaces targets of exactly 0 by 1e-6.",
+        lambda: Kernel(term=lambda p, log_q: term(p.where(p != 0, 1e-6), log_q)),
+        lambda kernel: shows(kernel, [0.0], [-1.0]),
+    ),
+    Wrong(
+        "zero-over-zero-infinite",
+        Kind.SPECIAL,
+        "Gives ∞ for a masked class that the target leaves empty.",
+        lambda: Kernel(term=lambda p, log_q: term(p, log_q).where(~((p == 0) & (log_q == -INF)), INF)),
+        lambda kernel: shows(kernel, [0.0], [-INF]),
+    ),
+    Wrong(
+        "nan-becomes-0",
+        Kind.SPECIAL,
+        "Sends the answer through nan_to_num, so that a broken model has a loss of 0.",
+        lambda: Kernel(after=lambda answer: answer.nan_to_num(0.0, INF, -INF)),
+        lambda kernel: shows(kernel, [0.5], [NAN]),
+    ),
+    Wrong(
+        "infinity-becomes-largest",
+        Kind.SPECIAL,
+        "Replaces an infinite answer by the largest finite number.",
+        lambda: Kernel(after=lambda answer: answer.nan_to_num(NAN)),
+        lambda kernel: shows(kernel, [0.5], [-INF]),
+    ),
+    Wrong(
+        "terms-at-most-10000",
+        Kind.SPECIAL,
+        "Clamps each term at 1e4, and infinity with it.",
+        lambda: changing(lambda terms: terms.clamp(max=1e4)),
+        lambda kernel: shows(kernel, [0.5], [-INF]),
+    ),
+    Wrong(
+        "zero-model-least-finite",
+        Kind.SPECIAL,
+        "Replaces log q = −∞ by the least finite number.",
+        lambda: Kernel(before=lambda model, p: (model.clamp(min=torch().finfo(model.dtype).min), p)),
+        lambda kernel: shows(kernel, [0.5], [-INF]),
+    ),
+    Wrong(
+        "zero-model-minus-10000",
+        Kind.SPECIAL,
+        "Replaces log q = −∞ by −10,000, as attention masks do.",
+        lambda: Kernel(before=lambda model, p: (model.where(model != -INF, -1e4), p)),
+        lambda kernel: shows(kernel, [0.5], [-INF]),
+    ),
+    Wrong(
+        "zero-model-skipped",
+        Kind.SPECIAL,
+        "Skips masked classes whether or not the target has something there.",
+        lambda: Kernel(term=lambda p, log_q: term(p, log_q).where((log_q != -INF) | p.isnan(), 0.0)),
+        lambda kernel: shows(kernel, [0.5], [-INF]),
+    ),
+    Wrong(
+        "zero-model-nan",
+        Kind.SPECIAL,
+        "Adds 0·log q to give the terms their shape, and 0·(−∞) is NaN.",
+        lambda: Kernel(term=guarded(lambda p, log_q: p * (p.log() - log_q) + 0 * log_q)),
+        lambda kernel: shows(kernel, [0.5], [-INF]),
+    ),
+    Wrong(
+        "infinite-terms-dropped",
+        Kind.SPECIAL,
+        "Leaves infinite terms out of a reduction, which keeps the loss finite.",
+        lambda: Kernel(total=lambda terms: total(terms.where(~terms.isinf(), 0.0))),
+        lambda kernel: shows(kernel, [0.5, 0.5], [-INF, -1.0], reduction="sum"),
+    ),
+    Wrong(
+        "infinity-minus-infinity",
+        Kind.SPECIAL,
+        "Sums around the mean against rounding: an infinite term gives NaN.",
+        lambda: Kernel(total=_refined),
+        lambda kernel: shows(kernel, [0.5, 0.5], [-INF, -1.0], reduction="sum"),
+    ),
+    Wrong(
+        "underflow-taken-for-zero",
+        Kind.SPECIAL,
+        "Asks whether exp(log q) is 0, which it is long before log q is −∞.",
+        lambda: Kernel(term=guarded(lambda p, log_q: (p * (p.log() - log_q)).where(log_q.exp() != 0, INF))),
+        lambda kernel: shows(kernel, [0.5], [-120.0]),
+    ),
+    Wrong(
+        "only-positive-targets",
+        Kind.SPECIAL,
+        "Computes terms where p > 0 and puts 0 elsewhere: a negative or NaN target costs nothing.",
+        lambda: Kernel(term=lambda p, log_q: term(p.where(p > 0, 0.0), log_q)),
+        lambda kernel: shows(kernel, [-0.5], [-1.0]),
+    ),
+    Wrong(
+        "negative-target-positive",
+        Kind.SPECIAL,
+        "Takes log|p|, so that a negative probability has a plausible loss.",
+        lambda: Kernel(term=guarded(lambda p, log_q: p * (p.abs().log() - log_q))),
+        lambda kernel: shows(kernel, [-0.5], [-1.0]),
+    ),
+    Wrong(
+        "minus-zero-negative",
+        Kind.SPECIAL,
+        "Reads the sign bit to refuse negative targets, and −0 has one.",
+        lambda: Kernel(term=lambda p, log_q: term(p, log_q).where(~p.signbit() | p.isnan(), NAN)),
+        lambda kernel: shows(kernel, [-0.0], [-1.0]),
+    ),
+    Wrong(
+        "empty-class-hides-nan",
+        Kind.SPECIAL,
+        "Puts 0 wherever p = 0 without looking at log q: a NaN of the model is gone.",
+        lambda: Kernel(term=lambda p, log_q: term(p, log_q).where(p != 0, 0.0)),
+        lambda kernel: shows(kernel, [0.0], [NAN]),
+    ),
+    Wrong(
+        "nan-target-empty",
+        Kind.SPECIAL,
+        "Takes a NaN in the target for 0.",
+        lambda: Kernel(term=lambda p, log_q: term(p.where(~p.isnan(), 0.0), log_q)),
+        lambda kernel: shows(kernel, [NAN], [-1.0]),
+    ),
+    Wrong(
+        "reductions-skip-nan",
+        Kind.SPECIAL,
+        "Reduces by nansum: the terms show a NaN and the loss does not.",
+        lambda: Kernel(total=lambda terms: terms.nansum(dtype=torch().float64)),
+        lambda kernel: shows(kernel, [0.5, 0.5], [NAN, -1.0], reduction="sum"),
+    ),
+    Wrong(
+        "nan-fills-its-row",
+        Kind.SPECIAL,
+        "Lets one NaN spread over its row, as a row's maximum does.",
+        lambda: changing(lambda terms: terms.where(~terms.isnan().any(-1, keepdim=True), NAN)),
+        lambda kernel: shows(kernel, [[0.5, 0.5]], [[NAN, -1.0]], at=1),
+    ),
+    Wrong(
+        "masked-block-ends-row",
+        Kind.SPECIAL,
+        "Leaves the loop over a row at the first block of 32 masked classes.",
+        lambda: Kernel(term=_stops_at_masked_block),
+        lambda kernel: shows(
+            kernel, [0.0] * BLOCK + [1 / BLOCK] * BLOCK, [-INF] * BLOCK + [-1.0] * BLOCK, at=BLOCK
+        ),
+    ),
+)

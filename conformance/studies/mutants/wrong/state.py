@@ -1,0 +1,229 @@
+"""Kernels whose answer depends on what they were asked before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from studies.mutants.kernel import Kind, KlDiv, Proof, Wrong
+from studies.mutants.torch_parts import Answer, Asked, Kernel, torch
+from studies.mutants.torch_witness import definition, flat, tensor
+
+P, LOG_Q = [0.5, 0.25, 0.25], [-1.0, -2.0, -3.0]
+OTHER = [-3.0, -4.0, -5.0]
+
+
+def _around(make: Callable[[], Callable[[Asked, Answer], Any]]) -> Callable[[], KlDiv]:
+    """Make a kernel with something of its own around it, anew for every kernel."""
+    return lambda: Kernel(around=make())
+
+
+def _keyed(key: Callable[[Asked], object]) -> Callable[[], KlDiv]:
+    """Make a kernel that keeps every answer under a key that says too little."""
+
+    def make() -> Callable[[Asked, Answer], Any]:
+        kept: dict[object, Any] = {}
+
+        def around(asked: Asked, answer: Answer) -> Any:
+            if torch().is_grad_enabled() and (asked.input.requires_grad or asked.target.requires_grad):
+                return answer(asked)
+            found = (key(asked), asked.reduction, asked.log_target)
+            if found not in kept:
+                kept[found] = answer(asked)
+            return kept[found].clone()
+
+        return around
+
+    return _around(make)
+
+
+def _counted(wrong: Callable[[int], bool]) -> Callable[[], KlDiv]:
+    """Make a kernel whose answer is doubled in certain calls, counted from 1."""
+
+    def make() -> Callable[[Asked, Answer], Any]:
+        calls = 0
+
+        def around(asked: Asked, answer: Answer) -> Any:
+            nonlocal calls
+            calls += 1
+            return answer(asked) * (2 if wrong(calls) else 1)
+
+        return around
+
+    return _around(make)
+
+
+def _buffered() -> Callable[[Asked, Answer], Any]:
+    """Write unreduced answers of one shape into one buffer."""
+    buffers: dict[object, Any] = {}
+
+    def around(asked: Asked, answer: Answer) -> Any:
+        given = answer(asked)
+        if asked.reduction != "none" or given.requires_grad:
+            return given
+        buffer = buffers.setdefault((given.shape, given.dtype), torch().empty_like(given))
+        return buffer.copy_(given)
+
+    return around
+
+
+def _tuning() -> Callable[[Asked, Answer], Any]:
+    """Add to the total once more for each shape that is tuned."""
+    tuned: set[object] = set()
+
+    def around(asked: Asked, answer: Answer) -> Any:
+        given, key = answer(asked), (asked.input.shape, asked.reduction)
+        if asked.reduction == "none" or key in tuned:
+            return given
+        tuned.add(key)
+        return given * 2
+
+    return around
+
+
+def _planned() -> Callable[[Asked, Answer], Any]:
+    """Keep the grid of the first call, and run over that many rows ever after."""
+    planned: list[int] = []
+
+    def around(asked: Asked, answer: Answer) -> Any:
+        given = answer(asked)
+        if asked.reduction != "none" or given.ndim < 2:
+            return given
+        planned.append(len(given))
+        there = torch().arange(len(given)) < planned[0]
+        return given.where(there.view(-1, *[1] * (given.ndim - 1)), 0.0)
+
+    return around
+
+
+def _unwritten() -> Callable[[Asked, Answer], Any]:
+    """Leave rows whose target is empty as the last call left them."""
+    last: dict[object, Any] = {}
+
+    def around(asked: Asked, answer: Answer) -> Any:
+        given = answer(asked)
+        if asked.reduction != "none" or given.ndim < 2 or given.requires_grad:
+            return given
+        before: Any = last.get(given.shape, given)
+        empty = (given == 0).flatten(1).all(1).view(-1, *[1] * (given.ndim - 1))
+        last[given.shape] = before.to(given.dtype).where(empty, given)
+        return last[given.shape].clone()
+
+    return around
+
+
+def _after(kernel: KlDiv, calls: int) -> Proof:
+    """Ask the same thing so many times and once more."""
+    model, target = tensor(LOG_Q), tensor(P)
+    for _ in range(calls):
+        kernel(model.clone(), target.clone(), reduction="sum")
+    given = kernel(model, target, reduction="sum")
+    return Proof(flat(given)[0], definition(target, model, "sum")[0])
+
+
+def _refilled(kernel: KlDiv) -> Proof:
+    """Ask, put other numbers into the same tensor, and ask again."""
+    model, target = tensor(LOG_Q), tensor(P)
+    kernel(model, target, reduction="sum")
+    model.copy_(tensor(OTHER))
+    given = kernel(model, target, reduction="sum")
+    return Proof(flat(given)[0], definition(target, model, "sum")[0])
+
+
+def _renewed(kernel: KlDiv) -> Proof:
+    """Ask about one tensor, then about another of the same shape."""
+    target = tensor(P)
+    kernel(tensor(LOG_Q), target, reduction="sum")
+    model = tensor(OTHER)
+    given = kernel(model, target, reduction="sum")
+    return Proof(flat(given)[0], definition(target, model, "sum")[0])
+
+
+def _kept(kernel: KlDiv) -> Proof:
+    """Keep an answer, ask something else, and look at the first answer again."""
+    model, target = tensor(LOG_Q), tensor(P)
+    first = kernel(model, target, reduction="none")
+    kernel(tensor(OTHER), target, reduction="none")
+    return Proof(flat(first)[0], definition(target, model, "none")[0])
+
+
+def _larger(kernel: KlDiv) -> Proof:
+    """Ask about one row, then about two."""
+    kernel(tensor([LOG_Q]), tensor([P]), reduction="none")
+    model, target = tensor([LOG_Q, OTHER]), tensor([P, P])
+    given = kernel(model, target, reduction="none")
+    return Proof(flat(given)[3], definition(target, model, "none")[3])
+
+
+def _emptied(kernel: KlDiv) -> Proof:
+    """Ask about two rows, then about two of which one is empty."""
+    kernel(tensor([LOG_Q, OTHER]), tensor([P, P]), reduction="none")
+    given = kernel(tensor([LOG_Q, OTHER]), tensor([P, [0.0] * 3]), reduction="none")
+    return Proof(flat(given)[3], 0.0)
+
+
+WRONG: tuple[Wrong, ...] = (
+    Wrong(
+        "cached-by-address",
+        Kind.STATE,
+        "Keeps answers by the address and shape of both tensors.",
+        _keyed(lambda asked: (asked.input.data_ptr(), asked.target.data_ptr(), asked.input.shape)),
+        _refilled,
+    ),
+    Wrong(
+        "cached-by-identity",
+        Kind.STATE,
+        "Keeps answers by id(), which a new tensor inherits from one that is gone.",
+        _keyed(lambda asked: (id(asked.input), id(asked.target), asked.input.shape)),
+        _refilled,
+    ),
+    Wrong(
+        "cached-by-shape",
+        Kind.STATE,
+        "Keeps answers by shape and dtype.",
+        _keyed(lambda asked: (asked.input.shape, asked.target.shape, asked.input.dtype)),
+        _renewed,
+    ),
+    Wrong(
+        "answers-share-a-buffer",
+        Kind.STATE,
+        "Writes all unreduced answers of one shape into one buffer.",
+        _around(_buffered),
+        _kept,
+    ),
+    Wrong(
+        "wrong-in-second-call",
+        Kind.STATE,
+        "Adds the second call's total to what the first has left in the accumulator.",
+        _counted(lambda call: call == 2),
+        lambda kernel: _after(kernel, 1),
+    ),
+    Wrong(
+        "wrong-after-ten-calls",
+        Kind.STATE,
+        "Switches to a faulty fast path once it has been called ten times.",
+        _counted(lambda call: call > 10),
+        lambda kernel: _after(kernel, 10),
+    ),
+    Wrong(
+        "tuning-adds-up",
+        Kind.STATE,
+        "Tunes each new shape by running twice into one accumulator: its first total is double.",
+        _around(_tuning),
+        lambda kernel: _after(kernel, 0),
+    ),
+    Wrong(
+        "grid-of-first-call",
+        Kind.STATE,
+        "Plans the grid in the first call: later rows past it are never written.",
+        _around(_planned),
+        _larger,
+    ),
+    Wrong(
+        "empty-rows-unwritten",
+        Kind.STATE,
+        "Skips rows whose target is empty, and the buffer still holds the last answer there.",
+        _around(_unwritten),
+        _emptied,
+    ),
+)

@@ -1,0 +1,1 @@
+"""Whether every reproducer of a run shows its failure."""

@@ -1,0 +1,1 @@
+"""Tolerances measured: correct kernels pass, faulty kernels fail."""

@@ -1,0 +1,58 @@
+"""Two made-up runs held against each other, with cells in every bucket: test data, measured nowhere."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from kl_reports.change import Bucket, Replayed, Seen, settled
+from kl_reports.compare import Comparison, compare
+from kl_reports.result import Fixed, Header, Result, Run, Verdict
+from kl_reports.spread import Spread
+from kl_reports_testkit.example_runs import WITNESS, made
+
+OLD, NEW = "0" * 16, "f" * 16  # hashes of output bits
+SUITE = "values/dtype-range"  # the requirement whose problems are others now
+BEFORE = Spread({-7: 4, -3: 12, 0: 20, 4: 4}, {2: 620, 1025: 980}, {0: 610, 12: 980})
+BROKEN: dict[str, Any] = {
+    "verdict": Verdict.FAIL,
+    "headroom": float("inf"),
+    "detail": "gives NaN",
+    "witness": WITNESS,
+    "fixed": None,
+}
+# What the two runs have recorded of a cell, for so many cells each.
+SIDES: tuple[tuple[int, dict[str, Any], dict[str, Any]], ...] = (
+    (5, {}, BROKEN),
+    (4, BROKEN, {}),
+    (2, {}, {"verdict": Verdict.NONDETERMINISTIC, "detail": "the same call gave 3 different answers"}),
+    (3, {}, {"verdict": Verdict.MISSING, "headroom": None, "fixed": None, "detail": "it was not installed"}),
+    (6, {"fixed": Fixed(40, 0.1, OLD), "spread": BEFORE}, {"fixed": Fixed(40, 0.6, NEW)}),
+    (3, {"fixed": Fixed(40, 0.6, OLD), "spread": BEFORE}, {"fixed": Fixed(40, 0.02, NEW)}),
+    (30, {"fixed": Fixed(40, 0.5, OLD)}, {"fixed": Fixed(40, 0.5, NEW)}),
+    (3, {"verdict": Verdict.UNSUPPORTED, "headroom": None}, {}),
+)
+
+
+def compared() -> Comparison:
+    """Return a comparison in which no bucket is empty."""
+    whole = made(["cpu"], calm=True)
+    plain = [replace(result, fixed=Fixed(40, 0.5, OLD), budget=()) for result in whole.results]
+    free = iter([place for place, result in enumerate(plain) if result.requirement != SUITE])
+    old, new = list(plain), list(plain)
+    for number, before, after in SIDES:
+        for _ in range(number):
+            place = next(free)
+            old[place], new[place] = replace(plain[place], **before), replace(plain[place], **after)
+    first = _run(whole.header, old, "2.12.0", "1")
+    found = compare(first, _run(whole.header, new, "2.13.0", "2"))
+    regressed = [change for change in found.changes if change.bucket is Bucket.REGRESSED]
+    again = settled(regressed[-1], Replayed(Seen.BROKEN, Seen.BROKEN))
+    changes = tuple(again if change is regressed[-1] else change for change in found.changes)
+    return replace(found, changes=changes, remarks=("The old run was cut off: cells it did not reach.",))
+
+
+def _run(header: Header, results: list[Result], torch: str, problems: str) -> Run:
+    known = {**header.requirements, SUITE: {**header.requirements[SUITE], "problems": problems}}
+    environment = {**header.environment, "torch": torch}
+    return Run(replace(header, requirements=known, environment=environment), tuple(results), header.started)
