@@ -1,4 +1,4 @@
-"""How thoroughly the reference is tested."""
+"""Test depth of the reference."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Offer the nightly profile."""
+    """Add the option --nightly."""
     parser.addoption(
-        "--nightly", action="store_true", help="audit the reference on 100,000 problems a function, not 1,000"
+        "--nightly",
+        action="store_true",
+        help="audit the reference on 100,000 instead of 1,000 problems per function",
     )
 
 
 @pytest.fixture(scope="session")
 def samples(pytestconfig: pytest.Config) -> int:
-    """Return how many problems a function is audited on."""
+    """Return the number of problems per audited function."""
     return 100_000 if pytestconfig.getoption("--nightly") else 1_000

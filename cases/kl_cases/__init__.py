@@ -1,1 +1,1 @@
-"""Questions: distributions, layouts, strategies and the corpus."""
+"""Test data: distributions, memory layouts, recipes and the corpus."""

@@ -1,4 +1,4 @@
-"""Floating-point numbers as bit patterns, since no printed number is sure to come back."""
+"""Floating-point numbers as bit patterns, because decimal notation does not always restore the same number."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def encode(values: NDArray[Any], dtype: Dtype) -> list[str]:
     values
         Array of any shape.
     dtype
-        The format; what it does not hold exactly is rounded to nearest.
+        The format; numbers that it cannot represent are rounded to nearest.
 
     Returns
     -------
     list of str
-        One pattern per element, in C order. A NaN keeps its sign and payload where the format has room.
+        One pattern per element, in C order. A NaN keeps its sign and payload as far as the format allows.
     """
     tag, digits = _TAGS[dtype]
     carrier = np.ascontiguousarray(dtype.round(values)).ravel()
@@ -62,10 +62,10 @@ def decode(patterns: Sequence[str]) -> tuple[NDArray[Any], Dtype]:
     Raises
     ------
     ValueError
-        There is none, one is malformed, or the formats differ; the message shows the pattern.
+        The list is empty, a pattern is malformed, or the formats differ; the message contains the pattern.
     """
     if not patterns:
-        raise ValueError("no bit pattern, so no format either")
+        raise ValueError("no bit pattern given, so the format is unknown")
     numbers: list[int] = []
     tags: set[str] = set()
     for pattern in patterns:

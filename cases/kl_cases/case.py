@@ -1,4 +1,4 @@
-"""A case someone met, and a number as its source printed it."""
+"""Case: one corpus entry; PublishedValue: a value as its source printed it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from kl_reference.dtype import Dtype
 
 
 @dataclass(frozen=True, slots=True)
-class Printed:
-    """A number as its source printed it, digits and all."""
+class PublishedValue:
+    """A number as its source printed it, with all its digits."""
 
     text: str
 
@@ -25,21 +25,21 @@ class Printed:
 
     @property
     def unit(self) -> float:
-        """One unit of the last digit shown; 0 for an infinity or a NaN."""
+        """One unit of the last printed digit; 0 for an infinity or a NaN."""
         exponent = Decimal(self.text).as_tuple().exponent
         return 10.0**exponent if isinstance(exponent, int) else 0.0
 
-    def shows(self, number: float) -> bool:
-        """Tell whether a number, printed with as many digits, reads like this one."""
+    def matches(self, number: float) -> bool:
+        """Return whether a number, printed with the same number of digits, equals this one."""
         if not math.isfinite(self.value):
             return number == self.value or (math.isnan(number) and math.isnan(self.value))
-        # Half a unit and a hair: a source that printed float32 may have rounded a tie the other way.
+        # Slightly more than half a unit: a source that printed float32 may have rounded a tie the other way.
         return abs(number - self.value) <= 0.500001 * self.unit
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One fixed question with what is known of its answer.
+    """A fixed problem with the known facts about its answer.
 
     Parameters
     ----------
@@ -48,29 +48,28 @@ class Case:
     chapter
         One of ``corpus.CHAPTERS``.
     sentence
-        What is true of it, for people.
+        A description for people.
     flags
-        Classes of bug it finds, names in ``flags.FLAGS``.
+        Bug classes that it detects, names in ``flags.FLAGS``.
     link
-        Where it was met or promised; "derived" where it follows from the formula.
+        Where it was reported or documented; "derived" if it follows from the formula.
     requirements
-        Ids of the requirements it serves.
+        Ids of the requirements it tests.
     expectation
-        ``exact`` (the enclosure holds), ``one-of`` (see ``accept``), ``unspecified`` (recorded only) or
+        ``exact`` (the enclosure applies), ``one-of`` (see ``accept``), ``unspecified`` (recorded only) or
         ``error`` (the call must raise).
     pair, dtype
-        The question and the format in which its source had the numbers; None where the call itself is
-        the question.
+        The numbers, and the format in which the source had them; None if the call itself is tested.
     shapes
-        Shapes of target and model where only these matter.
+        Shapes of target and model, if only these matter.
     arguments
-        Whatever else the call is given, such as ``reduction`` or ``misuse``.
+        Further arguments of the call, such as ``reduction`` or ``misuse``.
     printed
-        Numbers the source printed, or that were worked out by hand, by quantity: the name of a reduction
-        in lower case (``terms``, ``sum``), with another formula before it (``generalised/terms``,
+        Numbers that the source printed, or that were derived by hand, by quantity: the name of a reduction
+        in lower case (``terms``, ``sum``), after another formula (``generalised/terms``,
         ``cross-entropy/sum``), or ``ce-minus-h``.
     accept
-        What else is right beside the exact answer, or instead: ``exact``, ``nan``, ``infinity``, ``error``.
+        Further accepted answers, with or instead of the exact one: ``exact``, ``nan``, ``infinity``, ``error``.
     """
 
     id: str
@@ -84,10 +83,12 @@ class Case:
     dtype: Dtype | None = None
     shapes: tuple[tuple[int, ...], ...] = ()
     arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    printed: Mapping[str, tuple[Printed, ...]] = field(default_factory=dict[str, tuple[Printed, ...]])
+    printed: Mapping[str, tuple[PublishedValue, ...]] = field(
+        default_factory=dict[str, tuple[PublishedValue, ...]]
+    )
     accept: tuple[str, ...] = ()
 
     @property
     def subnormals(self) -> bool:
-        """Whether the pair is to be realised with subnormal numbers."""
+        """Whether the pair is realised with subnormal numbers."""
         return "subnormal" in self.flags

@@ -1,4 +1,4 @@
-"""Single classes where the formula has an edge, put into any pair."""
+"""Edge classes of the formula that can be inserted into any pair."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kl_cases.elementary import log
 from kl_cases.family import Rng, order, per_row
 from kl_cases.pair import Measure, Pair
+from kl_cases.portable_math import log
 from kl_reference.convention import Space
 from kl_reference.dtype import Dtype
 
 
 @dataclass(frozen=True, slots=True)
 class Corner:
-    """A probability for p, for q or for both at one class; None leaves a side as it is.
+    """A probability for p, for q or for both at one class; None leaves a side unchanged.
 
     Parameters
     ----------
     name
         Words joined by hyphens.
     sentence
-        What is to be seen there.
+        The expected effect.
     p, q
-        The probabilities written, given the dtype whose edge is meant.
+        The inserted probabilities, as functions of the dtype under test.
     whole
-        The whole row is overwritten, not one class of it.
+        The whole row is overwritten instead of one class.
     """
 
     name: str
@@ -70,9 +70,9 @@ CORNERS: Mapping[str, Corner] = {corner.name: corner for corner in _LISTED}
 
 
 def inject(pair: Pair, names: tuple[str, ...], rng: Rng, dtype: Dtype) -> Pair:
-    """Overwrite one random class per corner, in every row or in one random row; a whole row is always one.
+    """Overwrite one random class per corner, in every row or in one random row; a whole row is always one row.
 
-    Rows are not normalised again. Different corners take different classes while there are enough.
+    Rows are not normalised again. Different corners use different classes if there are enough classes.
 
     Parameters
     ----------
@@ -81,12 +81,12 @@ def inject(pair: Pair, names: tuple[str, ...], rng: Rng, dtype: Dtype) -> Pair:
     names
         Names in ``CORNERS``.
     rng, dtype
-        What decides the places and the numbers.
+        They determine the classes and the numbers.
 
     Raises
     ------
     ValueError
-        A name is not known; the message lists the known ones.
+        A name is unknown; the message lists the known ones.
     """
     unknown = [name for name in names if name not in CORNERS]
     if unknown:
@@ -102,14 +102,14 @@ def inject(pair: Pair, names: tuple[str, ...], rng: Rng, dtype: Dtype) -> Pair:
     p, q = pair.p, pair.q
     for place, corner in enumerate(corners):
         marked = np.arange(pair.classes) == classes[..., [place % pair.classes]]
-        where = one if corner.whole else chosen & marked  # beside a row of nothing others are to be right
+        where = one if corner.whole else chosen & marked  # the rows beside a masked row must be correct
         p = p if corner.p is None else _overwritten(p, where, corner.p(dtype))
         q = q if corner.q is None else _overwritten(q, where, corner.q(dtype))
     return Pair(p, q, pair.axis, pair.origin)
 
 
 def _overwritten(measure: Measure, where: NDArray[np.bool_], probability: float) -> Measure:
-    """Write one probability at the marked places, in the measure's own space where that can express it."""
+    """Write one probability where marked, in the measure's own space if that space can express it."""
     if measure.space is Space.PROBABILITY:
         return Measure(np.where(where, probability, measure.values), Space.PROBABILITY)
     if probability < 0.0:

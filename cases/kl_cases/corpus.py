@@ -1,4 +1,4 @@
-"""Cases someone met: fixed questions that every run asks again."""
+"""The corpus: loads and validates its cases, which every run evaluates, and returns a case as a pair."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from kl_cases.bits import decode, encode
-from kl_cases.case import Case, Printed
+from kl_cases.case import Case, PublishedValue
 from kl_cases.flags import FLAGS
 from kl_cases.pair import Measure, Pair
 from kl_reference.convention import Space
@@ -45,7 +45,7 @@ def load(chapter: str) -> tuple[Case, ...]:
     Raises
     ------
     ValueError
-        The chapter is not known, or its file is malformed; the message names file, case and field.
+        The chapter is unknown, or its file is malformed; the message names file, case and field.
     """
     if chapter not in CHAPTERS:
         raise ValueError(f"unknown chapter {chapter!r}; known: {', '.join(CHAPTERS)}")
@@ -66,12 +66,37 @@ def cases() -> Iterator[Case]:
 
 
 def cases_for(requirement: str) -> tuple[Case, ...]:
-    """Return the cases that serve a requirement, whatever their chapter."""
+    """Return the cases that test a requirement, from all chapters."""
     return tuple(case for case in cases() if requirement in case.requirements)
 
 
+def find_case(name: str) -> Case:
+    """Return the case with the name ``chapter/id``.
+
+    Raises
+    ------
+    ValueError
+        The chapter or the case is unknown; the message lists the known ones.
+    """
+    chapter, _, own = name.partition("/")
+    found = next((case for case in load(chapter) if case.id == own), None)
+    if found is None:
+        known = ", ".join(f"{chapter}/{case.id}" for case in load(chapter))
+        raise ValueError(f"unknown case {name!r}; known: {known}")
+    return found
+
+
+def case_pair(case: Case) -> Pair:
+    """Return a case as a pair; a case without numbers becomes uniform distributions of its first shape."""
+    if case.pair is not None:
+        return case.pair
+    shape = case.shapes[0] if case.shapes else (3, 5)
+    uniform = Measure(np.full(shape, 1.0 / max(shape[-1], 1) if shape else 1.0), Space.PROBABILITY)
+    return Pair(uniform, uniform, origin=f"case {case.id}")
+
+
 def parse(text: str, chapter: str, name: str) -> tuple[Case, ...]:
-    """Read the cases of a file's text.
+    """Parse the text of a corpus file.
 
     Parameters
     ----------
@@ -85,13 +110,13 @@ def parse(text: str, chapter: str, name: str) -> tuple[Case, ...]:
     Raises
     ------
     ValueError
-        Anything is not as described; the message names file, case and field.
+        The text does not follow the schema; the message names file, case and field.
     """
     try:
         content = json.loads(text)
         rows, own_chapter = content["cases"], content["chapter"]
     except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ValueError(f"{name}: no JSON object with 'chapter' and 'cases' ({error})") from error
+        raise ValueError(f"{name}: not a JSON object with 'chapter' and 'cases' ({error})") from error
     if own_chapter != chapter:
         raise ValueError(f"{name}: belongs to chapter {own_chapter!r}, not {chapter!r}")
     found: list[Case] = []
@@ -109,7 +134,7 @@ def parse(text: str, chapter: str, name: str) -> tuple[Case, ...]:
 
 
 class _FieldError(ValueError):
-    """A field is not as the schema describes it."""
+    """A field does not follow the schema."""
 
     def __init__(self, name: str, problem: str) -> None:
         super().__init__(f"field {name!r}: {problem}")
@@ -123,7 +148,7 @@ def _case(row: Any, chapter: str) -> Case:
         raise _FieldError(missing, "missing")
     for unknown in sorted(fields.keys() - _KNOWN):
         raise _FieldError(unknown, f"unknown; known: {', '.join(sorted(_KNOWN))}")
-    _check_words(fields)
+    _check_names(fields)
     pair, dtype = _pair(fields)
     printed = {
         quantity: tuple(_printed(number) for number in numbers)
@@ -146,23 +171,23 @@ def _case(row: Any, chapter: str) -> Case:
     )
 
 
-def _check_words(fields: Mapping[str, Any]) -> None:
+def _check_names(fields: Mapping[str, Any]) -> None:
     for name in ("flags", "requirements"):
         if not isinstance(fields[name], list):
             raise _FieldError(name, "not a list")
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", str(fields["id"])):
-        raise _FieldError("id", f"{fields['id']!r} is not words in lower case joined by hyphens")
+        raise _FieldError("id", f"{fields['id']!r} does not consist of lower-case words joined by hyphens")
     for flag in fields["flags"]:
         if flag not in FLAGS:
             raise _FieldError("flags", f"unknown flag {flag!r}; known: {', '.join(FLAGS)}")
     for requirement in fields["requirements"]:
         if not re.fullmatch(r"[a-z]+/[a-z0-9-]+", str(requirement)):
-            raise _FieldError("requirements", f"{requirement!r} is no id such as 'values/sum'")
+            raise _FieldError("requirements", f"{requirement!r} is not an id such as 'values/sum'")
     if fields["expectation"] not in EXPECTATIONS:
         known = ", ".join(EXPECTATIONS)
         raise _FieldError("expectation", f"unknown {fields['expectation']!r}; known: {known}")
     if (fields["expectation"] == "one-of") != bool(fields.get("accept")):
-        raise _FieldError("accept", "goes with the expectation 'one-of', and only with it")
+        raise _FieldError("accept", "required with the expectation 'one-of', and allowed only with it")
 
 
 def _pair(fields: Mapping[str, Any]) -> tuple[Pair | None, Dtype | None]:
@@ -170,7 +195,7 @@ def _pair(fields: Mapping[str, Any]) -> tuple[Pair | None, Dtype | None]:
         return None, None
     for side in ("target", "model"):
         if side not in fields:
-            raise _FieldError(side, "missing, though the other side is given")
+            raise _FieldError(side, "missing, but the other side is given")
     p, dtype = _measure(fields["target"], "target")
     same = fields["model"] == "target"
     q, other = (p, dtype) if same else _measure(fields["model"], "model")
@@ -207,16 +232,16 @@ def _shapes(rows: Any, name: str = "shapes") -> tuple[tuple[int, ...], ...]:
         raise _FieldError(name, f"{rows!r} are not lists of whole numbers") from error
 
 
-def _printed(number: Any) -> Printed:
+def _printed(number: Any) -> PublishedValue:
     try:
         float(number)
-        return Printed(str(number))
+        return PublishedValue(str(number))
     except (TypeError, ValueError) as error:
         raise _FieldError("printed", f"{number!r} is not a number as text, such as '0.0716'") from error
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write numbers as bit patterns, or read them: ``python -m kl_cases.corpus encode float32 0.1 0.2``."""
+    """Convert numbers to bit patterns, or back: ``python -m kl_cases.corpus encode float32 0.1 0.2``."""
     parser = argparse.ArgumentParser(prog="python -m kl_cases.corpus", description=main.__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
     write = verbs.add_parser("encode", help="numbers to bit patterns")
@@ -224,7 +249,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     write.add_argument("numbers", nargs="+", type=float, help="also inf, -inf and nan")
     read = verbs.add_parser("decode", help="bit patterns to numbers")
     read.add_argument("patterns", nargs="+")
-    # A number such as -inf looks like an option, unless what follows is said to be none.
+    # A number such as -inf looks like an option, unless "--" ends the options.
     given = list(sys.argv[1:] if arguments is None else arguments)
     chosen = parser.parse_args([*given[:2], "--", *given[2:]] if given[:1] == ["encode"] else given)
     if chosen.verb == "encode":

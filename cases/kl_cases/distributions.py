@@ -1,4 +1,4 @@
-"""Families of pairs, by name: distributions here, measures next door."""
+"""Families of pairs of probability distributions, and the registry of all families by name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from kl_cases.elementary import Array, exp, log
 from kl_cases.family import (
     Family,
     Rng,
@@ -28,6 +27,7 @@ from kl_cases.family import (
 )
 from kl_cases.measures import MEASURES
 from kl_cases.pair import Measure, Pair
+from kl_cases.portable_math import Array, exp, log
 from kl_reference.convention import Space
 from kl_reference.dtype import Dtype
 
@@ -42,16 +42,16 @@ def dirichlet_flat(rng: Rng, shape: Shape, dtype: Dtype) -> Pair:
 
 @family(DISTRIBUTIONS, normalised=True)
 def dirichlet_sparse(rng: Rng, shape: Shape, dtype: Dtype) -> Pair:
-    """A few classes hold nearly everything, the others very little and never 0 (Dirichlet, α ≈ 0.05)."""
-    # Gamma(α) = Gamma(α + 1)·U^(1/α); Gamma(1) stands in for Gamma(1.05). The exponent is cut where q
-    # would leave float64.
+    """A few classes have nearly all of the mass, the others very little and never 0 (Dirichlet, α ≈ 0.05)."""
+    # Gamma(α) = Gamma(α + 1)·U^(1/α), with Gamma(1) instead of Gamma(1.05). The exponent is limited so that q
+    # does not underflow in float64.
     p, q = (exponential(rng, shape) * exp(np.maximum(20.0 * log(rng.random(shape)), -500.0)) for _ in "pq")
     return probabilities(normalised(p), normalised(q))
 
 
 @family(DISTRIBUTIONS, normalised=True)
 def dirichlet_dense(rng: Rng, shape: Shape, dtype: Dtype) -> Pair:
-    """Every class holds nearly the same (Dirichlet, α ≈ 50)."""
+    """Every class has nearly the same mass (Dirichlet, α ≈ 50)."""
     # Wilson and Hilferty 1931: the cube root of a gamma variable is nearly normal.
     roots = [1.0 - 1.0 / 450.0 + bell(rng, shape) / math.sqrt(450.0) for _ in range(2)]
     p, q = (normalised(root * root * root) for root in roots)
@@ -68,7 +68,7 @@ def uniform(rng: Rng, shape: Shape, dtype: Dtype) -> Pair:
 
 @family(DISTRIBUTIONS, normalised=True)
 def power_law(rng: Rng, shape: Shape, dtype: Dtype) -> Pair:
-    """Zipf's law as in a vocabulary: P and Q rank the classes alike and fall off differently."""
+    """Zipf's law as in a vocabulary: P and Q rank the classes alike and decrease at different rates."""
     rank = log(1.0 + order(rng, shape).astype(np.float64))
     p = exp(-between(rng, 0.8, 1.6, per_row(shape)) * rank) * between(rng, 0.99, 1.01, shape)
     q = exp(-between(rng, 0.8, 1.6, per_row(shape)) * rank) * between(rng, 0.5, 1.5, shape)
@@ -83,7 +83,7 @@ def one_hot(rng: Rng, shape: Shape, dtype: Dtype) -> Pair:
 
 @family(DISTRIBUTIONS, normalised=True)
 def near_one_hot(rng: Rng, shape: Shape, dtype: Dtype) -> Pair:
-    """P and Q leave 1e-1 … 1e-6 to all classes but one, which is not always the same in both."""
+    """P and Q have a mass of 1e-1 … 1e-6 outside one class, which is not always the same in both."""
 
     def side(top: NDArray[np.bool_]) -> Array:
         rest = normalised(exponential(rng, shape)) * log_between(rng, 1e-6, 1e-1, per_row(shape))
@@ -96,7 +96,7 @@ def near_one_hot(rng: Rng, shape: Shape, dtype: Dtype) -> Pair:
 
 @family(DISTRIBUTIONS, normalised=True)
 def near_equal(rng: Rng, shape: Shape, dtype: Dtype) -> Pair:
-    """Q lies within 1e-12 … 1e-3 of P, relatively, or within the least the dtype can express."""
+    """Q is within a relative distance of 1e-12 … 1e-3 of P, or within the least distance that the dtype can express."""
     p = normalised(exponential(rng, shape))
     distance = np.maximum(log_between(rng, 1e-12, 1e-3, per_row(shape)), 4.0 * dtype.roundoff)
     return probabilities(p, normalised(p * (1.0 + distance * between(rng, -1.0, 1.0, shape))))
@@ -104,7 +104,7 @@ def near_equal(rng: Rng, shape: Shape, dtype: Dtype) -> Pair:
 
 @family(DISTRIBUTIONS, normalised=True)
 def same(rng: Rng, shape: Shape, dtype: Dtype) -> Pair:
-    """P is Q."""
+    """P equals Q."""
     p = normalised(exponential(rng, shape))
     return probabilities(p, p)
 
@@ -121,7 +121,7 @@ def sparse(rng: Rng, shape: Shape, dtype: Dtype) -> Pair:
 
 @family(DISTRIBUTIONS, normalised=True)
 def masked(rng: Rng, shape: Shape, dtype: Dtype) -> Pair:
-    """A run of classes of each row is masked: p = 0, q = 0, log q = −∞."""
+    """A range of classes of each row is masked: p = 0, q = 0, log q = −∞."""
     open_classes = ~block(rng, shape)
     return probabilities(
         normalised(exponential(rng, shape) * open_classes),
@@ -131,7 +131,7 @@ def masked(rng: Rng, shape: Shape, dtype: Dtype) -> Pair:
 
 @family(DISTRIBUTIONS, normalised=True)
 def masked_finite(rng: Rng, shape: Shape, dtype: Dtype) -> Pair:
-    """A run of classes of each row is masked by a logit of −1e9 (float16: −16376) in place of −∞."""
+    """A range of classes of each row is masked by a logit of −1e9 (float16: −16376) instead of −∞."""
     closed = block(rng, shape)
     mask = -min(1e9, dtype.largest / 4.0)
     return logits(np.where(closed, mask, bell(rng, shape)), np.where(closed, mask, bell(rng, shape)))
@@ -139,7 +139,7 @@ def masked_finite(rng: Rng, shape: Shape, dtype: Dtype) -> Pair:
 
 @family(DISTRIBUTIONS, normalised=True)
 def flat_logits(rng: Rng, shape: Shape, dtype: Dtype) -> Pair:
-    """Logits that differ by 0.01 … 1, about a level of their own in each row."""
+    """Logits that differ by 0.01 … 1, around a different level in each row."""
     rows = per_row(shape)
     p, q = (
         between(rng, -8.0, 8.0, rows) + log_between(rng, 0.01, 1.0, rows) * bell(rng, shape) for _ in "pq"
@@ -149,7 +149,7 @@ def flat_logits(rng: Rng, shape: Shape, dtype: Dtype) -> Pair:
 
 @family(DISTRIBUTIONS, normalised=True)
 def peaked_logits(rng: Rng, shape: Shape, dtype: Dtype) -> Pair:
-    """Logits that differ by 3 … 100: one class, now and then another in P than in Q, holds nearly all."""
+    """Logits that differ by 3 … 100: one class, sometimes another in P than in Q, has nearly all of the mass."""
     p, q = (log_between(rng, 3.0, 100.0, per_row(shape)) * bell(rng, shape) for _ in "pq")
     return logits(p, q)
 
@@ -163,7 +163,7 @@ def grid_logits(rng: Rng, shape: Shape, dtype: Dtype) -> Pair:
 
 @family(DISTRIBUTIONS, normalised=True, classes=2)
 def asymmetric(rng: Rng, shape: Shape, dtype: Dtype) -> Pair:
-    """KL(Q‖P) is more than three times KL(P‖Q): half of Q lies on a class that P almost never shows."""
+    """KL(Q‖P) is more than three times KL(P‖Q): half of Q is at a class with very small p."""
     rare = one_class(rng, shape)
     weights = np.where(rare, 0.0, exponential(rng, shape))
     seldom = max(1e-6, 4.0 * dtype.least_normal) * between(rng, 1.0, 2.0, per_row(shape))

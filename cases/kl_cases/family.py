@@ -1,4 +1,4 @@
-"""What a family of pairs is, and the few draws that all families are made of."""
+"""Family: a named way to draw pairs, and the random draws that all families share."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kl_cases.elementary import Array, exp, log
 from kl_cases.pair import Measure, Pair
+from kl_cases.portable_math import Array, exp, log
 from kl_reference.convention import Space
 from kl_reference.dtype import Dtype
 
@@ -20,26 +20,26 @@ Build = Callable[[Rng, Shape, Dtype], Pair]
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A named way of drawing pairs, classes last.
+    """A named way to draw pairs, classes last.
 
     Parameters
     ----------
     name
         Words joined by hyphens.
     sentence
-        What its pairs are like.
+        A description of its pairs.
     build
-        ``build(rng, shape, dtype)`` draws one pair; ``shape`` has at least one axis, and the dtype is the
-        one whose range and precision the pair is meant for.
+        ``build(rng, shape, dtype)`` draws one pair; ``shape`` has at least one axis, and the range and precision of the
+        pair are meant for ``dtype``.
     normalised
         Each row of P and of Q sums to 1 in float64, before any rounding to ``dtype``.
     repeats
-        One number fills many classes, so that all roundings of a sum may go the same way: judge sums by a
-        bound that holds in every order (NUMERICS 2.4), or by exactness.
+        Many classes have the same number, so that all roundings of a sum may have the same direction: sums need a
+        bound that applies to every order of summation, or exact values.
     subnormals
-        Subnormal numbers are the question: realise with ``subnormals=True``.
+        The family tests subnormal numbers: realise with ``subnormals=True``.
     classes
-        Least number of classes with which the family keeps its promise.
+        Least number of classes for which the family has its properties.
     """
 
     name: str
@@ -59,7 +59,7 @@ def family(
     subnormals: bool = False,
     classes: int = 1,
 ) -> Callable[[Build], Family]:
-    """Turn a function into a family and enter it in a registry.
+    """Return a decorator that turns a function into a family and adds it to a registry.
 
     The name is the function's, the sentence the first paragraph of its docstring; the other arguments are
     those of :class:`Family`.
@@ -74,8 +74,8 @@ def family(
     return enter
 
 
-# Everything is drawn from rng.random alone, whose stream NumPy keeps, and shaped with kl_cases.elementary:
-# a recipe gives the same bits under every NumPy and on every processor.
+# All numbers are drawn by rng.random, whose stream NumPy keeps stable, and transformed by kl_cases.portable_math:
+# a recipe gives the same bits with every NumPy and on every processor.
 
 
 def per_row(shape: Shape) -> Shape:
@@ -100,7 +100,7 @@ def exponential(rng: Rng, shape: Shape) -> Array:
 
 
 def bell(rng: Rng, shape: Shape) -> Array:
-    """Draw from a bell of mean 0, variance 1 and no tails beyond 3.5: four uniforms added."""
+    """Draw from a bell-shaped distribution of mean 0 and variance 1 within ±3.5: the sum of four uniform numbers."""
     total = rng.random(shape)
     for _ in range(3):
         total += rng.random(shape)
@@ -108,7 +108,7 @@ def bell(rng: Rng, shape: Shape) -> Array:
 
 
 def order(rng: Rng, shape: Shape) -> NDArray[np.intp]:
-    """Draw a random order of the classes of each row."""
+    """Draw a random permutation of the classes of each row."""
     return np.asarray(np.argsort(rng.random(shape), axis=-1, kind="stable"))
 
 
@@ -119,7 +119,7 @@ def one_class(rng: Rng, shape: Shape) -> NDArray[np.bool_]:
 
 
 def block(rng: Rng, shape: Shape) -> NDArray[np.bool_]:
-    """Mark one random run of classes of each row, from none of them to all but one."""
+    """Mark one random range of classes of each row, from no class to all but one."""
     classes = shape[-1]
     length = (rng.random(per_row(shape)) * classes).astype(np.intp)
     start = (rng.random(per_row(shape)) * (classes - length + 1)).astype(np.intp)

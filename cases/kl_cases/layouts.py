@@ -1,4 +1,4 @@
-"""The same elements, lying otherwise in memory."""
+"""Memory layouts of an array: the same elements at other addresses."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 Layout = Callable[[Array], Array]
 
-# What lies between the elements: whoever reads it shows it.
+# Value of the memory between the elements: reading it makes the answer NaN.
 POISON = np.nan
 
 
 def contiguous(values: Array) -> Array:
-    """One element after the other, classes fastest (C order)."""
+    """C order, the class axis varies fastest."""
     return np.array(values, order="C")
 
 
 def transposed(values: Array) -> Array:
-    """Classes slowest (Fortran order)."""
+    """Fortran order, the class axis varies slowest."""
     return np.array(values, order="F")
 
 
@@ -30,11 +30,11 @@ def strided(values: Array) -> Array:
     """Every second element of a buffer twice as wide."""
     if not values.ndim:
         return contiguous(values)
-    return _cut(values, (*values.shape[:-1], 2 * values.shape[-1]), np.s_[..., ::2])
+    return _in_buffer(values, (*values.shape[:-1], 2 * values.shape[-1]), np.s_[..., ::2])
 
 
 def offset(values: Array) -> Array:
-    """Three elements into a longer buffer, so that no vector load is aligned."""
+    """Three elements after the start of a longer buffer, so that no vector load is aligned."""
     size = math.prod(values.shape)
     buffer = np.full(size + 6, POISON, dtype=values.dtype)
     view = buffer[3 : 3 + size].reshape(values.shape)
@@ -43,14 +43,14 @@ def offset(values: Array) -> Array:
 
 
 def padded_rows(values: Array) -> Array:
-    """Each row starts where a longer row would."""
+    """Each row is followed by three unused elements."""
     if not values.ndim:
         return contiguous(values)
-    return _cut(values, (*values.shape[:-1], values.shape[-1] + 3), np.s_[..., : values.shape[-1]])
+    return _in_buffer(values, (*values.shape[:-1], values.shape[-1] + 3), np.s_[..., : values.shape[-1]])
 
 
 def expanded(values: Array) -> Array:
-    """One row in memory, shown as all rows (stride 0).
+    """One row in memory, repeated for all rows by a stride of 0.
 
     ``Pair.take_rows`` with a repeated index makes equal rows.
 
@@ -64,35 +64,37 @@ def expanded(values: Array) -> Array:
     first = np.array(values[:1])
     bits = np.dtype(f"u{values.dtype.itemsize}")
     if (np.ascontiguousarray(values).view(bits) != first.view(bits)).any():
-        raise ValueError(f"an expanded layout needs equal rows; the array of shape {values.shape} has others")
+        raise ValueError(
+            f"an expanded layout needs equal rows; the rows of the array of shape {values.shape} differ"
+        )
     return np.lib.stride_tricks.as_strided(first, values.shape, (0, *first.strides[1:]))
 
 
 def permuted_3d(values: Array) -> Array:
-    """Axis 1 fastest, as a channels-first picture stored channels last."""
+    """Axis 1 varies fastest, as in a channels-first image stored channels last."""
     if values.ndim < 2:
         return contiguous(values)
     return np.moveaxis(np.array(np.moveaxis(values, 1, -1), order="C"), -1, 1)
 
 
 def among_nan(values: Array) -> Array:
-    """In the midst of NaN: one element more at both ends of every axis."""
-    return _amid(values, POISON)
+    """Surrounded by NaN: one element more at both ends of every axis."""
+    return _surrounded(values, POISON)
 
 
 def among_largest(values: Array) -> Array:
-    """In the midst of the largest finite numbers, which a factor 0 silences and NaN would not be."""
-    return _amid(values, float(np.finfo(values.dtype).max))
+    """Surrounded by the largest finite numbers, which a factor 0 hides and NaN would not."""
+    return _surrounded(values, float(np.finfo(values.dtype).max))
 
 
-def _amid(values: Array, poison: float) -> Array:
+def _surrounded(values: Array, poison: float) -> Array:
     buffer = np.full([length + 2 for length in values.shape] or [3], poison, dtype=values.dtype)
     view: Array = buffer[1:-1].reshape(()) if not values.ndim else buffer[(slice(1, -1),) * values.ndim]
     view[...] = values
     return view
 
 
-def _cut(values: Array, shape: tuple[int, ...], key: Any) -> Array:
+def _in_buffer(values: Array, shape: tuple[int, ...], key: Any) -> Array:
     buffer = np.full(shape, POISON, dtype=values.dtype)
     view: Array = buffer[key]
     view[...] = values

@@ -1,4 +1,4 @@
-"""Families of measures that need not sum to 1: ladders, exact probes, the edges of the range."""
+"""Families of unnormalised measures: ladders, exact sums, and the ends of the range."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 
-from kl_cases.elementary import Array, exp, log
 from kl_cases.family import (
     Family,
     Rng,
@@ -20,6 +19,7 @@ from kl_cases.family import (
     probabilities,
 )
 from kl_cases.pair import Measure, Pair
+from kl_cases.portable_math import Array, exp, log
 from kl_reference.convention import Space
 from kl_reference.dtype import Dtype
 
@@ -34,14 +34,14 @@ def _with_logs(p: Array, log_q: Array) -> Pair:
 def ladder(rng: Rng, shape: Shape, dtype: Dtype) -> Pair:
     """Targets p log-uniform over the whole normal range up to 1, log q uniform from −110 to 0.
 
-    With 31 classes it finds every fault of NUMERICS 2.5 that a term can show.
+    With 31 classes it detects every kind of error that a single term can have.
     """
     return _with_logs(log_between(rng, dtype.least_normal, 1.0, shape), between(rng, -110.0, 0.0, shape))
 
 
 @family(MEASURES, normalised=False)
 def measure(rng: Rng, shape: Shape, dtype: Dtype) -> Pair:
-    """Positive p and q of any sum, rows of small and of large mass: KL may be negative."""
+    """Positive p and q of any sum, with rows of small and of large mass: KL may be negative."""
     p, q = (exp(bell(rng, shape) + 2.0 * bell(rng, per_row(shape))) for _ in "pq")
     return probabilities(p, q)
 
@@ -109,11 +109,11 @@ def exact_sum(rng: Rng, shape: Shape, dtype: Dtype) -> Pair:
 
 @family(MEASURES, normalised=False)
 def half_range(rng: Rng, shape: Shape, dtype: Dtype) -> Pair:
-    """Sums a 16-bit accumulator loses, though the result is representable in 16 bits.
+    """Sums that a 16-bit accumulator cannot compute, although the result is representable in 16 bits.
 
     Every second row stagnates: its first term is seven eighths of the sum, and the others are each too
-    small to move it. The other rows overflow on the way: their positive terms add up to 1.5 times the
-    largest float16, their negative terms take 1.0 of it back.
+    small to change it. The other rows overflow in between: their positive terms add up to 1.5 times the
+    largest float16, their negative terms subtract 1.0 times of it.
     """
     size = shape[-1]
     first, up = np.arange(size) == 0, np.arange(size) < (size + 1) // 2

@@ -1,4 +1,4 @@
-"""A pair of distributions: the question, before any implementation's convention."""
+"""Pair: two measures P and Q before any implementation's convention is applied."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from kl_cases.elementary import Array, exp, log, log_sum_exp
+from kl_cases.portable_math import Array, exp, log, log_sum_exp
 from kl_reference.convention import Space
 from kl_reference.dtype import Dtype
 from kl_reference.problem import Operand
@@ -19,12 +19,12 @@ Indices = NDArray[np.intp]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Measure:
-    """Numbers that stand for a distribution, or for a measure that need not sum to 1.
+    """The numbers of a distribution, or of a measure that need not sum to 1.
 
     Parameters
     ----------
     values
-        Array of any shape; held as a read-only float64 view.
+        Array of any shape; stored as a read-only float64 view.
     space
         Whether the numbers are p, log p or logits.
     """
@@ -33,7 +33,7 @@ class Measure:
     space: Space
 
     def __post_init__(self) -> None:
-        """Guard the numbers against being written to: two columns may be asked about one array."""
+        """Make the numbers read-only: several columns may use the same array."""
         guarded = np.asarray(self.values, dtype=np.float64).view()
         guarded.flags.writeable = False
         object.__setattr__(self, "values", guarded)
@@ -44,25 +44,25 @@ class Measure:
         Parameters
         ----------
         space
-            The space wanted. Log-probabilities are also logits, so what is not normalised stays so.
+            The requested space. Log-probabilities are also logits, so they are not normalised in that direction.
         axis
             The class axis, over which logits are normalised.
 
         Returns
         -------
         Array
-            Array of the measure's own shape: 0 ↔ −∞, and what is positive stays positive.
+            Array of the measure's own shape: 0 ↔ −∞, and positive numbers stay positive.
 
         Raises
         ------
         ValueError
-            Logits that have no class axis.
+            Logits without a class axis.
         """
         values = self.values
         if self.space is Space.LOGITS and space is not Space.LOGITS:
             if values.ndim == 0:
-                raise ValueError("logits without an axis have no softmax")
-            with np.errstate(invalid="ignore"):  # a row of −∞ is no distribution: NaN
+                raise ValueError("a scalar logit without a class axis has no softmax")
+            with np.errstate(invalid="ignore"):  # a row of −∞ has no softmax: NaN
                 values = values - log_sum_exp(values, axis)
         match space:
             case Space.PROBABILITY:
@@ -73,22 +73,22 @@ class Measure:
                 assert_never(space)
 
     def realised(self, space: Space, dtype: Dtype, axis: int = -1, *, subnormals: bool = False) -> Operand:
-        """Return the measure as an implementation receives it: in that space, rounded to ``dtype``.
+        """Return the measure as an implementation receives it: in the given space, rounded to ``dtype``.
 
-        With ``subnormals=False`` every number other than 0 that rounds below the least normal number of
-        ``dtype`` is lifted to it, sign kept: subnormals and underflow occur only where they are the question.
+        With ``subnormals=False`` every nonzero number that rounds below the least normal number of
+        ``dtype`` is raised to it, with its sign: subnormals and underflow occur only in problems that test them.
         """
         wide = self.expressed(space, axis)
         rounded = dtype.round(wide)
         if not subnormals:
             small = (wide != 0.0) & (np.abs(rounded) < dtype.least_normal)
-            lifted = np.copysign(dtype.least_normal, wide).astype(rounded.dtype)
-            rounded = np.where(small, lifted, rounded)
+            raised = np.copysign(dtype.least_normal, wide).astype(rounded.dtype)
+            rounded = np.where(small, raised, rounded)
         return Operand(rounded, space, dtype)
 
 
 def _positive(logs: Array) -> Array:
-    """Return exp of logs, at least the least positive number where the logarithm is not −∞."""
+    """Return exp of logs, at least the least positive number unless the logarithm is −∞."""
     with np.errstate(invalid="ignore"):
         return exp(np.where(logs == -np.inf, logs, np.maximum(logs, -745.0)))
 
@@ -102,14 +102,14 @@ class Pair:
     p, q
         The two measures, each in the space in which it was given.
     axis
-        The class axis; kept as a negative number, so that it means the same in both.
+        The class axis; stored as a negative number, so that it is the same axis in both.
     origin
-        Where the pair comes from, for people; no part of the question.
+        The source of the pair, for people; not part of the problem.
 
     Raises
     ------
     ValueError
-        The shapes do not broadcast, or the axis is none of theirs.
+        The shapes do not broadcast, or the axis does not exist.
     """
 
     p: Measure
@@ -118,7 +118,7 @@ class Pair:
     origin: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse shapes that do not broadcast; count the axis from the right."""
+        """Reject shapes that do not broadcast; count the axis from the end."""
         dims = len(self.shape)
         if not -max(dims, 1) <= self.axis < max(dims, 1):
             raise ValueError(f"axis {self.axis} is outside the shape {self.shape} of {self.origin!r}")
@@ -133,7 +133,7 @@ class Pair:
 
     @property
     def classes(self) -> int:
-        """Number of classes; 1 where there is no axis."""
+        """Number of classes; 1 for a scalar."""
         return self.shape[self.axis] if self.shape else 1
 
     @property
@@ -144,12 +144,12 @@ class Pair:
 
     @property
     def rows(self) -> int:
-        """Size of the first axis that is not the class axis, from which ``take_rows`` chooses; or 1."""
+        """Size of the first axis that is not the class axis, the axis of ``take_rows``; or 1."""
         return 1 if self._leading is None else self.shape[self._leading]
 
     @property
     def id(self) -> str:
-        """A hash of the numbers, their spaces and the class axis: the same question, the same id."""
+        """A hash of the numbers, their spaces and the class axis: the same problem has the same id."""
         digest = hashlib.blake2b(digest_size=8)
         for measure in (self.p, self.q):
             digest.update(f"{measure.space.name}|{measure.values.shape}|".encode())
@@ -166,9 +166,9 @@ class Pair:
         Parameters
         ----------
         target, model
-            The spaces the implementation wants P and Q in.
+            The spaces in which the implementation expects P and Q.
         dtype
-            The format both are rounded to.
+            The format to which both are rounded.
         subnormals
             Whether numbers below the least normal number of ``dtype`` may occur; see
             :meth:`Measure.realised`.
@@ -176,7 +176,7 @@ class Pair:
         Returns
         -------
         tuple of Operand
-            (P, Q). A pair whose sides are equal and given in one space stays equal, bit for bit, when both
+            (P, Q). A pair with equal sides given in one space stays equal, bit for bit, if both
             are realised in one space.
         """
         return (
@@ -191,13 +191,13 @@ class Pair:
     def take_rows(self, index: Indices) -> Pair:
         """Return the pair with only these entries of the first axis that is not the class axis.
 
-        A 1-D pair is one row and comes back as it is. An index may repeat: ``take_rows([0, 0, 0])`` makes
+        A 1-D pair is one row and is returned unchanged. An index may repeat: ``take_rows([0, 0, 0])`` makes
         three equal rows.
         """
         return self if self._leading is None else self._along(self._leading, index)
 
     def _along(self, axis: int, index: Indices) -> Pair:
-        """Take along one axis of the broadcast shape; a side that is broadcast there stays so."""
+        """Take along one axis of the broadcast shape; a side that is broadcast along it stays broadcast."""
 
         def side(measure: Measure) -> Measure:
             values = measure.values
@@ -219,7 +219,7 @@ class Pair:
         return replace(self, p=side(self.p), q=side(self.q), axis=-1)
 
     def moved(self, axis: int) -> Pair:
-        """Return the same distributions with the class axis elsewhere; both sides are broadcast first."""
+        """Return the same distributions with the class axis at another position; both sides are broadcast first."""
 
         def side(measure: Measure) -> Measure:
             full = np.broadcast_to(measure.values, self.shape)
@@ -250,7 +250,7 @@ def product(first: Pair, second: Pair) -> Pair:
 
     def side(one: Measure, other: Measure) -> Measure:
         if one.space is not other.space:
-            raise ValueError(f"a product needs one space, not {one.space.value} and {other.space.value}")
+            raise ValueError(f"a product needs one space, given {one.space.value} and {other.space.value}")
         left, right = one.values[..., :, np.newaxis], other.values[..., np.newaxis, :]
         whole = left * right if one.space is Space.PROBABILITY else left + right
         return Measure(whole.reshape(*whole.shape[:-2], -1), one.space)

@@ -1,4 +1,4 @@
-"""Bit patterns bring every number back."""
+"""Bit patterns restore every number."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ EDGES = np.array([0.0, -0.0, 1.0, -1.0, np.inf, -np.inf])
 
 
 @pytest.mark.parametrize("dtype", Dtype)
-def test_edges_come_back(dtype: Dtype) -> None:
-    """Zeros of both signs, infinities, and the ends of the range come back bit for bit."""
+def test_edges_are_restored(dtype: Dtype) -> None:
+    """Zeros of both signs, infinities, and the ends of the range are restored bit for bit."""
     numbers = np.concatenate([EDGES, [dtype.least_subnormal, -dtype.least_normal, dtype.largest]])
     back, found = decode(encode(numbers, dtype))
     assert found is dtype
@@ -24,15 +24,15 @@ def test_edges_come_back(dtype: Dtype) -> None:
 
 
 @pytest.mark.parametrize("dtype", Dtype)
-def test_nan_comes_back(dtype: Dtype) -> None:
-    """NaN is carried as a pattern, where JSON would carry null."""
+def test_nan_is_restored(dtype: Dtype) -> None:
+    """NaN is encoded as a pattern, because JSON has no NaN."""
     back, _ = decode(encode(np.array([np.nan]), dtype))
     assert np.isnan(back[0])
 
 
 @given(st.lists(st.floats(), min_size=1), st.sampled_from(Dtype))
-def test_every_number_comes_back_rounded(numbers: list[float], dtype: Dtype) -> None:
-    """What comes back is the number rounded to the format, and a second trip changes nothing."""
+def test_every_number_is_restored_rounded(numbers: list[float], dtype: Dtype) -> None:
+    """Decoding gives the number rounded to the format, and encoding it again changes nothing."""
     patterns = encode(np.array(numbers), dtype)
     back, _ = decode(patterns)
     np.testing.assert_array_equal(back, dtype.round(np.array(numbers)))
@@ -49,8 +49,8 @@ def test_known_patterns() -> None:
 
 
 @pytest.mark.parametrize("pattern", ["0.1", "f32:3dcccc", "f32:3DCCCCCD", "f8:00", "f32:nan", ""])
-def test_a_malformed_pattern_is_shown(pattern: str) -> None:
-    """The message repeats what was given and shows what is known."""
+def test_a_malformed_pattern_is_named(pattern: str) -> None:
+    """The message contains the given pattern and the known ones."""
     with pytest.raises(ValueError, match="malformed bit pattern") as error:
         decode([pattern])
     assert repr(pattern) in str(error.value)
@@ -63,7 +63,7 @@ def test_formats_do_not_mix() -> None:
         decode(["f32:00000000", "f64:0000000000000000"])
 
 
-def test_nothing_has_no_format() -> None:
-    """An empty list says nothing of its format."""
+def test_an_empty_list_has_no_format() -> None:
+    """The format of an empty list is unknown."""
     with pytest.raises(ValueError, match="no bit pattern"):
         decode([])

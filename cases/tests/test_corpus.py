@@ -1,4 +1,4 @@
-"""The corpus can be read, and its numbers are those its sources printed."""
+"""The corpus can be loaded, and its numbers are those of its sources."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kl_cases.case import Case, Printed
-from kl_cases.corpus import CHAPTERS, cases, cases_for, load, main, parse
-from kl_cases.elementary import Array
+from kl_cases.case import Case, PublishedValue
+from kl_cases.corpus import CHAPTERS, case_pair, cases, cases_for, find_case, load, main, parse
 from kl_cases.flags import FLAGS
+from kl_cases.portable_math import Array
 from kl_reference.answer import answer
 from kl_reference.convention import Formula, Reduction, Space
 from kl_reference.dtype import Dtype
@@ -23,7 +23,7 @@ PRINTED = [(case_id, quantity) for case_id, case in ALL.items() for quantity in 
 
 
 def _operands(case: Case) -> tuple[Operand, Operand]:
-    """Realise a case as its source had it; logits go through softmax and log-softmax."""
+    """Realise a case as in its source; logits are converted by softmax and log-softmax."""
     assert case.pair is not None
     assert case.dtype is not None
     target, model = case.pair.p.space, case.pair.q.space
@@ -36,7 +36,7 @@ def _operands(case: Case) -> tuple[Operand, Operand]:
 
 
 def _quantity(case: Case, quantity: str) -> Array:
-    """Compute what a source printed."""
+    """Compute the quantity that a source printed."""
     target, model = _operands(case)
     assert case.pair is not None
     axis = case.pair.axis
@@ -53,15 +53,15 @@ def _quantity(case: Case, quantity: str) -> Array:
 
 @pytest.mark.parametrize(("case_id", "quantity"), PRINTED)
 def test_the_reference_prints_what_the_source_printed(case_id: str, quantity: str) -> None:
-    """To the digits printed, the exact answer is the number of the source."""
+    """Rounded to the printed digits, the exact answer is the number of the source."""
     case = ALL[case_id]
     got = _quantity(case, quantity)
     assert got.size == len(case.printed[quantity])
     for number, printed in zip(got, case.printed[quantity], strict=True):
-        assert printed.shows(float(number)), (printed.text, float(number))
+        assert printed.matches(float(number)), (printed.text, float(number))
 
 
-# What the three threads show, by case: the numbers that must be in the corpus.
+# The numbers in the three threads, by case; they must be in the corpus.
 THREADS = {
     "softmax-for-log-softmax-first-epoch": {"mean": ["-0.019"]},
     "softmax-for-log-softmax-last-epoch": {"mean": ["-0.040"]},
@@ -107,8 +107,8 @@ def test_one_hot_divergence_is_cross_entropy() -> None:
     np.testing.assert_array_equal(_quantity(case, "rows"), _quantity(case, "cross-entropy/rows"))
 
 
-def test_equal_logits_lie_in_the_budget_of_rounded_inputs() -> None:
-    """Rounding P and log Q moves the mean by no more than u·(1 + |log q|) per unit of P."""
+def test_equal_logits_are_within_the_budget_of_rounded_inputs() -> None:
+    """Rounding P and log Q changes the mean by at most u·(1 + |log q|) per unit of P."""
     for name in ("smallest", "positive", "negative"):
         case = ALL[f"equal-logits-{name}-residue"]
         target, model = _operands(case)
@@ -117,8 +117,8 @@ def test_equal_logits_lie_in_the_budget_of_rounded_inputs() -> None:
         assert 0.0 < abs(_quantity(case, "mean")[0]) < budget
 
 
-def test_a_tiled_case_is_as_large_as_it_says() -> None:
-    """What only size brings out is written down once, and repeated along each axis."""
+def test_a_tiled_case_has_its_full_size() -> None:
+    """A case that needs a large array is stored as a small one, and repeated along each axis."""
     tiled = ALL["more-rows-than-half-can-count"].pair
     assert tiled is not None
     assert tiled.shape == (65537, 2)
@@ -126,7 +126,7 @@ def test_a_tiled_case_is_as_large_as_it_says() -> None:
 
 
 def test_a_case_of_subnormals_keeps_them() -> None:
-    """Where subnormal numbers are the question they are not lifted."""
+    """Subnormal numbers are kept in cases that test them."""
     case = ALL["subnormal-probabilities"]
     for operand in _operands(case):
         small = np.abs(operand.values[operand.values != 0.0]).min()
@@ -134,7 +134,7 @@ def test_a_case_of_subnormals_keeps_them() -> None:
 
 
 def test_misuse_of_the_threads_is_an_error() -> None:
-    """The three calls that were not meant are cases that must raise."""
+    """The three unintended calls are cases that must raise."""
     misuse = {case.arguments.get("misuse"): case for case in load("errors")}
     for name in ("tensors-to-constructor", "tensor-as-dim", "attribute-as-input"):
         assert misuse[name].expectation == "error"
@@ -143,7 +143,7 @@ def test_misuse_of_the_threads_is_an_error() -> None:
 
 @pytest.mark.parametrize("case_id", ALL)
 def test_a_case_can_be_answered(case_id: str) -> None:
-    """The reference answers every case that holds numbers; NaN only where the case expects it."""
+    """The reference answers every case that has numbers; with NaN only if the case expects it."""
     case = ALL[case_id]
     if case.pair is None:
         assert case.shapes
@@ -162,8 +162,8 @@ def test_ids_flags_and_chapters() -> None:
     assert all(case.requirements and case.flags for case in ALL.values())
 
 
-def test_public_trackers_have_been_read() -> None:
-    """More than a hundred threads are cases, and some of every library that is asked."""
+def test_public_trackers_are_sources() -> None:
+    """More than a hundred issues are cases, at least one from each supported library."""
     found = [
         re.match(r"https://github\.com/([^/]+/[^/]+)/(issues|pull)/\d+$", case.link) for case in ALL.values()
     ]
@@ -182,20 +182,36 @@ def test_public_trackers_have_been_read() -> None:
 
 
 def test_cases_are_found_by_requirement() -> None:
-    """A requirement finds its cases in every chapter."""
+    """The cases of a requirement are found in every chapter."""
     found = cases_for("identities/ce-minus-h")
     assert {case.chapter for case in found} == {"reductions", "identities"}
     assert cases_for("no/such") == ()
 
 
-def test_an_unknown_chapter_is_refused() -> None:
+def test_a_case_is_found_by_name() -> None:
+    """An unknown name is rejected with the known ones."""
+    assert find_case("values/textbook-forward") is ALL["textbook-forward"]
+    with pytest.raises(ValueError, match="unknown case 'values/none'; known: values/"):
+        find_case("values/none")
+
+
+def test_a_case_without_numbers_is_a_pair() -> None:
+    """Only its shape matters: both sides are the uniform distribution."""
+    case = next(case for case in ALL.values() if case.pair is None)
+    pair = case_pair(case)
+    assert pair.p is pair.q
+    assert pair.p.values.shape == case.shapes[0]
+    assert case_pair(ALL["textbook-forward"]) is ALL["textbook-forward"].pair
+
+
+def test_an_unknown_chapter_is_rejected() -> None:
     """The message lists the chapters."""
     with pytest.raises(ValueError, match="unknown chapter 'value'; known: values, support"):
         load("value")
 
 
 @pytest.mark.parametrize(
-    ("text", "number", "shown"),
+    ("text", "number", "matches"),
     [
         ("0.0716", 0.07161555, True),
         ("0.0716", 0.07166, False),
@@ -211,9 +227,9 @@ def test_an_unknown_chapter_is_refused() -> None:
         ("4", 4.6, False),
     ],
 )
-def test_a_printed_number_shows_what_rounds_to_it(text: str, number: float, shown: bool) -> None:
-    """A number shows another when half a unit of its last digit separates them at most."""
-    assert Printed(text).shows(number) is shown
+def test_a_published_value_matches_what_rounds_to_it(text: str, number: float, matches: bool) -> None:
+    """A number matches if it differs by at most half a unit of the last printed digit."""
+    assert PublishedValue(text).matches(number) is matches
 
 
 GOOD: dict[str, Any] = {
@@ -233,7 +249,7 @@ def _parsed(**changes: Any) -> tuple[Case, ...]:
     return parse(json.dumps({"chapter": "values", "cases": [row]}), "values", "values.json")
 
 
-def test_a_good_case_is_read() -> None:
+def test_a_valid_case_is_parsed() -> None:
     """Bits become numbers, names become members."""
     (case,) = _parsed()
     assert case.pair is not None
@@ -243,7 +259,7 @@ def test_a_good_case_is_read() -> None:
 
 
 def test_a_model_may_be_the_target() -> None:
-    """P = Q is said, not repeated."""
+    """P = Q is stored as a reference, not as a copy."""
     (case,) = _parsed(model="target")
     assert case.pair is not None
     assert case.pair.q is case.pair.p
@@ -254,13 +270,13 @@ def test_a_model_may_be_the_target() -> None:
     [
         ({"sentence": None}, "sentence", "missing"),
         ({"colour": "red"}, "colour", "unknown; known: accept"),
-        ({"id": "A Case"}, "id", "not words in lower case"),
+        ({"id": "A Case"}, "id", "does not consist of lower-case words"),
         ({"flags": ["bad"]}, "flags", "unknown flag 'bad'; known: argument-order"),
         ({"flags": "textbook"}, "flags", "not a list"),
-        ({"requirements": ["sum"]}, "requirements", "'sum' is no id"),
+        ({"requirements": ["sum"]}, "requirements", "'sum' is not an id"),
         ({"expectation": "maybe"}, "expectation", "unknown 'maybe'; known: exact"),
-        ({"expectation": "one-of"}, "accept", "goes with the expectation 'one-of'"),
-        ({"model": None}, "model", "missing, though the other side is given"),
+        ({"expectation": "one-of"}, "accept", "required with the expectation 'one-of'"),
+        ({"model": None}, "model", "missing, but the other side is given"),
         ({"target": {"space": "lag", "bits": []}}, "target", "a 'space' among probability"),
         ({"target": {"space": "log", "bits": ["0.5"]}}, "target", "malformed bit pattern '0.5'"),
         ({"target": {"space": "log", "bits": [["f32:00000000"], []]}}, "target", "inhomogeneous"),
@@ -275,8 +291,8 @@ def test_a_model_may_be_the_target() -> None:
         ({"shapes": [["x"]]}, "shapes", "not lists of whole numbers"),
     ],
 )
-def test_a_bad_case_is_named(changes: dict[str, Any], field: str, problem: str) -> None:
-    """The message names the file, the case, the field and what is wrong with it."""
+def test_an_invalid_case_is_named(changes: dict[str, Any], field: str, problem: str) -> None:
+    """The message names the file, the case, the field and its defect."""
     with pytest.raises(ValueError, match=r"values\.json: case") as error:
         _parsed(**changes)
     assert f"field '{field}'" in str(error.value)
@@ -286,27 +302,27 @@ def test_a_bad_case_is_named(changes: dict[str, Any], field: str, problem: str) 
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("{", "no JSON object"),
-        ("[]", "no JSON object"),
+        ("{", "not a JSON object"),
+        ("[]", "not a JSON object"),
         ('{"chapter": "signs", "cases": []}', "belongs to chapter 'signs'"),
         ('{"chapter": "values", "cases": [3]}', "case 'number 0'"),
         (json.dumps({"chapter": "values", "cases": [GOOD, GOOD]}), "case 'a-case': field 'id': used twice"),
     ],
 )
-def test_a_bad_file_is_named(text: str, problem: str) -> None:
-    """The message names the file and what is wrong with it."""
+def test_an_invalid_file_is_named(text: str, problem: str) -> None:
+    """The message names the file and its defect."""
     with pytest.raises(ValueError, match=r"values\.json: ") as error:
         parse(text, "values", "values.json")
     assert problem in str(error.value)
 
 
 def test_the_command_writes_bits(capsys: pytest.CaptureFixture[str]) -> None:
-    """People add a case with numbers, not with bits."""
+    """Contributors write a case with numbers, not with bits."""
     assert main(["encode", "float32", "0.1", "-inf", "-1e-3"]) == 0
     assert json.loads(capsys.readouterr().out) == ["f32:3dcccccd", "f32:ff800000", "f32:ba83126f"]
 
 
 def test_the_command_reads_bits(capsys: pytest.CaptureFixture[str]) -> None:
-    """Bits can be looked at."""
+    """Bits can be converted to numbers."""
     assert main(["decode", "bf16:3dcd", "bf16:ff80"]) == 0
     assert capsys.readouterr().out.split() == ["bfloat16", "0.10009765625", "-inf"]

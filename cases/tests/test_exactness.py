@@ -1,4 +1,4 @@
-"""Probes whose sums are exact, or are lost by a 16-bit accumulator."""
+"""Families whose sums are exact, or overflow or stagnate in a 16-bit accumulator."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from kl_cases.elementary import Array
-from kl_cases.problems import Recipe, build
+from kl_cases.portable_math import Array
+from kl_cases.recipes import Recipe, build
 from kl_reference.answer import answer
 from kl_reference.convention import Reduction, Space
 from kl_reference.dtype import Dtype
@@ -18,7 +18,7 @@ SHAPES = [(1,), (2,), (4,), (3, 5), (8, 31), (2, 1025), (64, 128), (3, 4, 5)]
 
 
 def _exact_terms(shape: tuple[int, ...], dtype: Dtype, seed: int = 0) -> Array:
-    """Return the terms of an exact-sum problem as its format holds them."""
+    """Return the terms of an exact-sum problem as its format represents them."""
     target, model = build(Recipe("exact-sum", shape, dtype, seed)).realise(
         Space.PROBABILITY, Space.LOG, dtype
     )
@@ -28,7 +28,7 @@ def _exact_terms(shape: tuple[int, ...], dtype: Dtype, seed: int = 0) -> Array:
 
 
 def _added(terms: Array, dtype: Dtype) -> float:
-    """Add one after the other, rounding to the format after each addition."""
+    """Add one term after the other, rounding to the format after each addition."""
     total = np.zeros(1)
     for term in terms:
         total = dtype.round(total.astype(np.float64) + term)
@@ -36,7 +36,7 @@ def _added(terms: Array, dtype: Dtype) -> float:
 
 
 def _paired(terms: Array, dtype: Dtype) -> float:
-    """Add neighbours until one number is left, rounding after each addition."""
+    """Add neighbouring terms until one number is left, rounding after each addition."""
     while terms.size > 1:
         even = np.concatenate([terms, [0.0]]) if terms.size % 2 else terms
         terms = dtype.round(even[::2] + even[1::2]).astype(np.float64)
@@ -45,7 +45,7 @@ def _paired(terms: Array, dtype: Dtype) -> float:
 
 @pytest.mark.parametrize(("dtype", "shape"), list(product(Dtype, SHAPES)))
 def test_an_exact_sum_is_exact_in_every_order(dtype: Dtype, shape: tuple[int, ...]) -> None:
-    """Forwards, backwards, shuffled, in pairs and by rows one total comes out, without rounding."""
+    """Forwards, backwards, shuffled, in pairs and by rows: the total is the same, without rounding."""
     terms = _exact_terms(shape, dtype)
     flat = terms.ravel()
     exact = float(flat.sum())
@@ -58,7 +58,7 @@ def test_an_exact_sum_is_exact_in_every_order(dtype: Dtype, shape: tuple[int, ..
 
 @pytest.mark.parametrize(("dtype", "shape"), list(product(Dtype, [*SHAPES, (1, 65537), (1, 131072)])))
 def test_an_exact_sum_fits_the_format(dtype: Dtype, shape: tuple[int, ...]) -> None:
-    """Terms are whole eighths, 2^k − 1 of them in total, at most 2^bits; the ends always count."""
+    """Terms are multiples of 1/8, 2^k − 1 eighths in total, at most 2^bits; the first and the last are positive."""
     eighths = 8.0 * _exact_terms(shape, dtype).ravel()
     assert (eighths == np.rint(eighths)).all()
     total = int(eighths.sum())
@@ -69,8 +69,8 @@ def test_an_exact_sum_fits_the_format(dtype: Dtype, shape: tuple[int, ...]) -> N
     assert np.count_nonzero(eighths) >= min(eighths.size / 2.0, 0.25 / dtype.roundoff)
 
 
-def test_an_exact_sum_shows_every_lost_element() -> None:
-    """Each counted term is at least an eighth, and what does not count has a logarithm that would show."""
+def test_an_exact_sum_detects_every_lost_element() -> None:
+    """Each counted term is at least an eighth, and every other class has a logarithm that would change the sum."""
     pair = build(Recipe("exact-sum", (8, 31), Dtype.FLOAT32, 0))
     assert (pair.q.values <= -0.125).all()
 
@@ -85,7 +85,7 @@ def test_the_reference_finds_the_exact_sum(dtype: Dtype, shape: tuple[int, ...])
 
 
 @pytest.mark.parametrize("dtype", [Dtype.FLOAT16, Dtype.BFLOAT16])
-def test_half_range_rows_fit_and_their_way_does_not(dtype: Dtype) -> None:
+def test_half_range_rows_fit_but_their_partial_sums_do_not(dtype: Dtype) -> None:
     """Each row's sum is representable; accumulated in 16 bits, one kind of row is infinite or far off."""
     target, model = build(Recipe("half-range", (2, 4097), dtype, 0)).realise(
         Space.PROBABILITY, Space.LOG, dtype

@@ -1,4 +1,4 @@
-"""Each family has the property that its sentence promises."""
+"""Each family has the properties that its sentence describes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from kl_cases.distributions import FAMILIES
-from kl_cases.elementary import Array
 from kl_cases.pair import Pair
-from kl_cases.problems import Recipe, build
+from kl_cases.portable_math import Array
+from kl_cases.recipes import Recipe, build
 from kl_reference.convention import Space
 from kl_reference.dtype import Dtype
 
@@ -31,7 +31,7 @@ def _both(pair: Pair, space: Space = Space.PROBABILITY) -> tuple[Array, Array]:
 
 
 def _terms(pair: Pair) -> Array:
-    """Return p·(log p − log q), plainly, with 0 where p is 0."""
+    """Return p·(log p − log q), and 0 where p = 0."""
     p, _ = _both(pair)
     log_p, log_q = _both(pair, Space.LOG)
     return np.where(p > 0.0, p * (np.where(p > 0.0, log_p, 0.0) - np.where(p > 0.0, log_q, 0.0)), 0.0)
@@ -39,7 +39,7 @@ def _terms(pair: Pair) -> Array:
 
 @pytest.mark.parametrize(("name", "dtype"), list(product(FAMILIES, Dtype)))
 def test_every_family_builds_everywhere(name: str, dtype: Dtype) -> None:
-    """In every shape, format and space there are numbers, none of them NaN."""
+    """In every shape, format and space a family gives numbers, none of them NaN."""
     for shape in [*SHAPES, (), (1,), (5, 1)]:
         if (shape or (1,))[-1] < FAMILIES[name].classes:
             continue
@@ -54,8 +54,8 @@ def test_every_family_builds_everywhere(name: str, dtype: Dtype) -> None:
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_a_sentence_says_what_it_is(name: str) -> None:
-    """A family is named in words joined by hyphens and described in one sentence."""
+def test_a_family_has_a_name_and_a_sentence(name: str) -> None:
+    """The name is words joined by hyphens, the description one sentence."""
     assert FAMILIES[name].name == name
     assert FAMILIES[name].sentence.endswith(".")
     assert name == name.lower().replace("_", "-")
@@ -78,7 +78,7 @@ def test_rows_of_a_normalised_family_sum_to_one(name: str, shape: tuple[int, ...
 
 
 def test_measures_do_not_sum_to_one() -> None:
-    """What is not marked as normalised is not."""
+    """Families that are not marked as normalised have other sums."""
     for name, family in FAMILIES.items():
         if not family.normalised:
             p, q = _both(_build(name))
@@ -86,8 +86,8 @@ def test_measures_do_not_sum_to_one() -> None:
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_what_does_not_repeat_does_not_repeat(name: str) -> None:
-    """Unless a family says that it repeats, hardly two terms of a row are the same number."""
+def test_numbers_repeat_only_in_families_marked_so(name: str) -> None:
+    """In a family without ``repeats``, hardly two terms of a row are equal."""
     for row in _terms(_build(name, (8, 1025))):
         counted = row[np.abs(row) > 1e-300]
         if FAMILIES[name].repeats:
@@ -97,8 +97,8 @@ def test_what_does_not_repeat_does_not_repeat(name: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", Dtype)
-def test_the_ladder_has_every_rung(dtype: Dtype) -> None:
-    """P fills each sixteenth of the logarithmic range evenly, log q each tenth of [−110, 0]."""
+def test_the_ladder_covers_the_range(dtype: Dtype) -> None:
+    """P covers each sixteenth of the logarithmic range evenly, log q each tenth of [−110, 0]."""
     pair = _build("ladder", dtype=dtype)
     bottom = math.log(dtype.least_normal)
     heights = np.histogram(np.log(pair.p.values), bins=16, range=(bottom, 0.0))[0]
@@ -111,7 +111,7 @@ def test_the_ladder_has_every_rung(dtype: Dtype) -> None:
 
 @pytest.mark.parametrize("dtype", Dtype)
 def test_the_extreme_reaches_the_ends(dtype: Dtype) -> None:
-    """Subnormal p and q occur, p/q leaves the range at both ends, and nothing rounds to 0."""
+    """Subnormal p and q occur, p/q overflows and underflows, and nothing rounds to 0."""
     target, model = _build("extreme", dtype=dtype).realise(
         Space.PROBABILITY, Space.PROBABILITY, dtype, subnormals=True
     )
@@ -128,8 +128,8 @@ def test_the_extreme_reaches_the_ends(dtype: Dtype) -> None:
 
 
 @pytest.mark.parametrize("dtype", Dtype)
-def test_the_largest_stay_finite_and_their_terms_do_not(dtype: Dtype) -> None:
-    """P and q are finite numbers of the format; some terms lie beyond its range, some within."""
+def test_the_largest_are_finite_and_their_terms_are_not(dtype: Dtype) -> None:
+    """P and q are finite numbers of the format; some terms overflow, some do not."""
     pair = _build("largest", dtype=dtype)
     for operand in pair.realise(Space.PROBABILITY, Space.PROBABILITY, dtype):
         assert np.isfinite(operand.values).all()
@@ -140,7 +140,7 @@ def test_the_largest_stay_finite_and_their_terms_do_not(dtype: Dtype) -> None:
 
 
 def test_distant_logs_reach_minus_ten_thousand() -> None:
-    """Log-probabilities fill [−1e4, 0] in P and in Q."""
+    """Log-probabilities cover [−1e4, 0] in P and in Q."""
     for values in _both(_build("distant-logs"), Space.LOG):
         assert -10010.0 < values.min() < -9900.0
         assert values.max() <= 0.0
@@ -148,7 +148,7 @@ def test_distant_logs_reach_minus_ten_thousand() -> None:
 
 @pytest.mark.parametrize("name", ["one-hot", "near-one-hot"])
 def test_hot_rows_have_one_hot_class(name: str) -> None:
-    """One class holds nearly all of P; exactly all in the one-hot family."""
+    """One class has nearly all of P; all of P in the one-hot family."""
     p, q = _both(_build(name))
     assert ((p >= 0.9).sum(-1) == 1).all()
     rest = 1.0 - p.max(-1)
@@ -164,7 +164,7 @@ def test_hot_rows_have_one_hot_class(name: str) -> None:
 
 @pytest.mark.parametrize("dtype", Dtype)
 def test_near_equals_are_near_and_not_equal(dtype: Dtype) -> None:
-    """Q differs from P by at most a thousandth, or a few units of the format, and does differ in it."""
+    """Q differs from P by at most a thousandth, or by a few units of the format, and is not equal to P in it."""
     pair = _build("near-equal", dtype=dtype)
     p, q = _both(pair)
     distance = np.abs(q / p - 1.0).max(-1)
@@ -177,15 +177,15 @@ def test_near_equals_are_near_and_not_equal(dtype: Dtype) -> None:
 
 @pytest.mark.parametrize("dtype", Dtype)
 def test_the_same_is_the_same(dtype: Dtype) -> None:
-    """P is Q, bit for bit, as probabilities and as log-probabilities."""
+    """P equals Q, bit for bit, as probabilities and as log-probabilities."""
     pair = _build("same", dtype=dtype)
     for space in Space:
         p, q = pair.realise(space, space, dtype)
         assert p.values.tobytes() == q.values.tobytes()
 
 
-def test_sparse_targets_lie_in_the_support_of_the_model() -> None:
-    """Zeros in P, some of them shared by Q, and no q = 0 where p > 0."""
+def test_sparse_targets_are_in_the_support_of_the_model() -> None:
+    """P has zeros, Q has some of them, and q > 0 wherever p > 0."""
     p, q = _both(_build("sparse"))
     assert 0.4 < (p == 0.0).mean() < 0.6
     assert 0.4 < (q[p == 0.0] == 0.0).mean() < 0.6
@@ -193,8 +193,8 @@ def test_sparse_targets_lie_in_the_support_of_the_model() -> None:
 
 
 @pytest.mark.parametrize("name", ["masked", "masked-finite"])
-def test_masks_are_runs_common_to_both(name: str) -> None:
-    """A masked class is masked in P and in Q, in one run, and never is a whole row masked."""
+def test_masks_are_ranges_common_to_both(name: str) -> None:
+    """A masked class is masked in P and in Q, in one range, and no whole row is masked."""
     pair = _build(name)
     if name == "masked":
         closed = pair.p.values == 0.0
@@ -215,7 +215,7 @@ def test_masks_are_runs_common_to_both(name: str) -> None:
     ("name", "low", "high"), [("flat-logits", 0.05, 8.0), ("peaked-logits", 100.0, 800.0)]
 )
 def test_logits_spread_as_named(name: str, low: float, high: float) -> None:
-    """The widest row of flat logits spreads by a few units, of peaked logits by hundreds."""
+    """The widest row of flat logits has a range of a few units, of peaked logits of hundreds."""
     spread = np.ptp(_build(name).p.values, axis=-1)
     assert low < spread.max() < high
     assert spread.min() < 0.1 * spread.max()
@@ -223,7 +223,7 @@ def test_logits_spread_as_named(name: str, low: float, high: float) -> None:
 
 @pytest.mark.parametrize("dtype", Dtype)
 def test_grid_logits_shift_exactly(dtype: Dtype) -> None:
-    """Adding ±8 or ±16 rounds nowhere, and taking it away again gives the same bits."""
+    """Adding ±8 or ±16 is exact, and subtracting it again gives the same bits."""
     for values in _build("grid-logits", dtype=dtype).p.values, _build("grid-logits", dtype=dtype).q.values:
         for shift in (8.0, -8.0, 16.0, -16.0):
             np.testing.assert_array_equal(dtype.round(values + shift).astype(np.float64), values + shift)
@@ -233,7 +233,7 @@ def test_grid_logits_shift_exactly(dtype: Dtype) -> None:
     ("dtype", "shape"), list(product(Dtype, [(2,), (5,), (8, 31), (64, 128), (2, 1025)]))
 )
 def test_the_asymmetric_differ_by_a_factor(dtype: Dtype, shape: tuple[int, ...]) -> None:
-    """KL(Q‖P) exceeds three times KL(P‖Q) in every row, after rounding to the format as well."""
+    """KL(Q‖P) exceeds three times KL(P‖Q) in every row, also after rounding to the format."""
     for seed in range(5):
         p, q = (
             operand.values.astype(np.float64).reshape(-1, shape[-1])
@@ -248,7 +248,7 @@ def test_the_asymmetric_differ_by_a_factor(dtype: Dtype, shape: tuple[int, ...])
 
 
 def test_zipf_ranks_alike() -> None:
-    """In a log-log plot both fall off along a line, at exponents between 0.8 and 1.6, over the same ranks."""
+    """In a log-log plot both decrease along a line, with exponents between 0.8 and 1.6, over the same ranks."""
     p, q = (np.sort(values, -1)[:, ::-1] for values in _both(_build("power-law", (64, 1025))))
     slopes = np.log(p[:, 9] / p[:, 999]) / math.log(1000 / 10)
     assert 0.75 < slopes.min() < 0.9
@@ -267,8 +267,8 @@ def test_spread_of_the_weights(name: str, variance: float) -> None:
         assert (1025.0 * values).var() == pytest.approx(variance, rel=0.05)
 
 
-def test_sparse_dirichlet_is_held_by_a_few() -> None:
-    """Ten of 1025 classes hold over a third, many hold less than 1e-9, none holds 0."""
+def test_sparse_dirichlet_is_concentrated() -> None:
+    """Ten of 1025 classes have over a third of the mass, many have less than 1e-9, and none has 0."""
     p, _ = _both(_build("dirichlet-sparse", (64, 1025)))
     ordered = np.sort(p, -1)
     assert ordered[:, -10:].sum(-1).mean() > 1.0 / 3.0
@@ -276,14 +276,14 @@ def test_sparse_dirichlet_is_held_by_a_few() -> None:
     assert (p > 0.0).all()
 
 
-def test_a_measure_may_diverge_below_zero() -> None:
+def test_the_divergence_of_measures_may_be_negative() -> None:
     """Rows of large and of small mass give a KL of either sign."""
     rows = _terms(_build("measure")).sum(-1)
     assert (rows < 0.0).any()
     assert (rows > 0.0).any()
 
 
-def test_a_unit_target_leaves_the_model_alone() -> None:
+def test_a_unit_target_gives_the_model_alone() -> None:
     """P = 1, so the term is −log q."""
     pair = _build("unit-target")
     np.testing.assert_array_equal(_terms(pair), -pair.q.values)

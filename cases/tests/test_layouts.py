@@ -1,4 +1,4 @@
-"""A layout changes where the elements lie, and nothing else."""
+"""A layout changes the addresses of the elements, and nothing else."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def _buffer(view: NDArray[Any]) -> NDArray[Any]:
 
 @pytest.mark.parametrize(("name", "shape", "dtype"), list(product(LAYOUTS, SHAPES, Dtype)))
 def test_every_layout_keeps_the_elements(name: str, shape: tuple[int, ...], dtype: Dtype) -> None:
-    """Shape, type and elements stay; the memory is new, writeable and walked forwards."""
+    """Shape, dtype and elements are unchanged; the memory is new and writeable, and no stride is negative."""
     if name == "expanded" and len(shape) == 1:
-        shape = (1,)  # along the only axis the classes themselves would have to be equal
+        shape = (1,)  # with one axis, all classes would have to be equal
     values = _values(shape, dtype, equal_rows=name == "expanded")
     view = LAYOUTS[name](values)
     assert (view.shape, view.dtype) == (values.shape, values.dtype)
@@ -44,18 +44,18 @@ def test_every_layout_keeps_the_elements(name: str, shape: tuple[int, ...], dtyp
 
 
 def test_contiguous_is_dense_in_c_order() -> None:
-    """Whatever came in, the copy is in C order."""
+    """The copy of every array is in C order."""
     assert contiguous(np.ones((3, 5)).T).flags.c_contiguous
 
 
 def test_transposed_is_dense_in_fortran_order() -> None:
-    """The first axis is the fastest."""
+    """The first axis varies fastest."""
     view = LAYOUTS["transposed"](np.ones((3, 5)))
     assert view.strides == (8, 24)
 
 
 def test_strided_skips_every_second_element() -> None:
-    """Neighbours lie two elements apart."""
+    """Neighbouring elements are two elements apart in memory."""
     view = LAYOUTS["strided"](np.ones((3, 5)))
     assert view.strides == (80, 16)
 
@@ -67,8 +67,8 @@ def test_offset_starts_behind_the_buffer() -> None:
     assert view.ctypes.data - _buffer(view).ctypes.data == 24
 
 
-def test_padded_rows_are_longer_than_they_look() -> None:
-    """A row starts eight elements behind the last, though it has five."""
+def test_padded_rows_have_unused_elements() -> None:
+    """A row starts eight elements after the previous one, although it has five elements."""
     view = LAYOUTS["padded-rows"](np.ones((3, 5)))
     assert view.strides == (64, 8)
 
@@ -81,8 +81,8 @@ def test_expanded_holds_one_row() -> None:
     assert (view == 7.0).all()
 
 
-def test_permuted_3d_walks_axis_1_fastest() -> None:
-    """Stored as (0, 2, 1), shown as (0, 1, 2)."""
+def test_permuted_3d_varies_axis_1_fastest() -> None:
+    """Stored as (0, 2, 1), presented as (0, 1, 2)."""
     view = LAYOUTS["permuted-3d"](np.ones((2, 3, 4)))
     assert view.strides == (96, 8, 24)
 
@@ -90,26 +90,26 @@ def test_permuted_3d_walks_axis_1_fastest() -> None:
 @pytest.mark.parametrize(
     ("name", "poisoned"), [("strided", 15), ("offset", 6), ("padded-rows", 9), ("among-nan", 20)]
 )
-def test_gaps_are_poisoned(name: str, poisoned: int) -> None:
-    """Whatever lies between the elements is NaN, so that whoever reads it shows it."""
+def test_gaps_are_nan(name: str, poisoned: int) -> None:
+    """The memory between the elements is NaN, so that an implementation that reads it returns NaN."""
     view = LAYOUTS[name](np.ones((3, 5)))
     assert np.isnan(_buffer(view)).sum() == poisoned
     assert not np.isnan(view).any()
 
 
-def test_the_largest_numbers_lie_around() -> None:
-    """Before the first element and behind the last one, in every row, lies the largest finite number."""
+def test_the_largest_numbers_surround_the_elements() -> None:
+    """Before the first element and after the last one, in every row, is the largest finite number."""
     view = LAYOUTS["among-largest"](np.ones((3, 5), np.float32))
     assert (_buffer(view) == np.finfo(np.float32).max).sum() == 20
     assert view.strides == (28, 4)
 
 
 def test_expanded_needs_equal_rows() -> None:
-    """Rows that differ, if only in the sign of a zero, cannot be one row."""
+    """Rows that differ, even if only in the sign of a zero, cannot share memory."""
     with pytest.raises(ValueError, match="needs equal rows"):
         expanded(np.array([[0.0, 1.0], [-0.0, 1.0]]))
 
 
-def test_expanded_rows_may_hold_nan() -> None:
-    """Equal rows are equal bits; NaN is equal to itself here."""
+def test_expanded_rows_may_be_nan() -> None:
+    """Rows are compared bit by bit, so NaN equals NaN."""
     assert np.isnan(expanded(np.array([[np.nan, 1.0], [np.nan, 1.0]]))[:, 0]).all()

@@ -1,4 +1,4 @@
-"""A pair keeps its question through spaces, formats and cuts."""
+"""A pair is the same problem in every space, format and selection."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from itertools import product as combinations
 import numpy as np
 import pytest
 
-from kl_cases.elementary import Array
 from kl_cases.pair import Measure, Pair, product
-from kl_cases.problems import Recipe, build
+from kl_cases.portable_math import Array
+from kl_cases.recipes import Recipe, build
 from kl_reference.answer import answer
 from kl_reference.convention import Reduction, Space
 from kl_reference.dtype import Dtype
@@ -32,14 +32,14 @@ def _probabilities(values: list[float]) -> Measure:
 
 
 def test_probability_to_log_and_back() -> None:
-    """The logarithm and back is the same number up to rounding, which grows with the logarithm."""
+    """The logarithm and back gives the same number up to rounding, which grows with the logarithm."""
     p = np.ldexp(1.0 + _rng().random(500), -np.arange(500))
     log_p = Measure(p, Space.PROBABILITY).expressed(Space.LOG)
     back = Measure(log_p, Space.LOG).expressed(Space.PROBABILITY)
     assert np.all(np.abs(back - p) <= (4.0 + 4.0 * np.abs(log_p)) * ROUNDOFF * p)
 
 
-def test_zero_and_minus_infinity_are_one_thing() -> None:
+def test_zero_and_minus_infinity_are_equivalent() -> None:
     """A masked class is masked in every space."""
     logs = _probabilities([0.0, 1.0]).expressed(Space.LOG)
     np.testing.assert_array_equal(logs, [-np.inf, 0.0])
@@ -49,50 +49,50 @@ def test_zero_and_minus_infinity_are_one_thing() -> None:
 
 
 def test_logits_are_normalised_over_the_class_axis() -> None:
-    """Softmax sums to 1 along the class axis, wherever that axis lies."""
+    """Softmax sums to 1 along the class axis, for every class axis."""
     logits = Measure(_rng().random((3, 4, 5)) * 20.0, Space.LOGITS)
     for axis in (0, 1, 2, -1):
         np.testing.assert_allclose(logits.expressed(Space.PROBABILITY, axis).sum(axis), 1.0, rtol=1e-14)
 
 
 def test_log_probabilities_are_logits() -> None:
-    """What is given as log-probabilities passes for logits unchanged."""
+    """Log-probabilities are used as logits unchanged."""
     values = -_rng().random((2, 3))
     np.testing.assert_array_equal(Measure(values, Space.LOG).expressed(Space.LOGITS), values)
 
 
-def test_a_row_without_any_class_is_no_distribution() -> None:
-    """Logits that are all −∞ have no softmax; the next row is untouched."""
+def test_a_row_without_classes_is_not_a_distribution() -> None:
+    """Logits that are all −∞ have no softmax; other rows are not affected."""
     logits = Measure(np.array([[-np.inf, -np.inf], [0.0, 0.0]]), Space.LOGITS)
     np.testing.assert_array_equal(logits.expressed(Space.PROBABILITY), [[np.nan, np.nan], [0.5, 0.5]])
 
 
-def test_what_is_positive_stays_positive() -> None:
-    """A log-probability of −1e4 underflows in every format, and is lifted to the least normal number."""
+def test_positive_numbers_stay_positive() -> None:
+    """A log-probability of −1e4 underflows in every format, and is raised to the least normal number."""
     measure = Measure(np.array([-1e4, -np.inf]), Space.LOG)
     assert measure.expressed(Space.PROBABILITY)[0] > 0.0
     for dtype in Dtype:
-        lifted = measure.realised(Space.PROBABILITY, dtype).values
-        np.testing.assert_array_equal(lifted, [dtype.least_normal, 0.0])
+        raised = measure.realised(Space.PROBABILITY, dtype).values
+        np.testing.assert_array_equal(raised, [dtype.least_normal, 0.0])
 
 
 @pytest.mark.parametrize("dtype", Dtype)
-def test_subnormals_occur_only_where_they_are_the_question(dtype: Dtype) -> None:
-    """Subnormals are lifted with their sign, zeros of both signs stay; where they are asked for they stay."""
+def test_subnormals_occur_only_where_they_are_tested(dtype: Dtype) -> None:
+    """Subnormals are raised with their sign and zeros of both signs are kept; with subnormals=True all are kept."""
     small = 0.25 * dtype.least_normal
     given = [small, -small, 0.0, -0.0, dtype.least_normal, 0.5]
     measure = _probabilities(given)
     kept = measure.realised(Space.PROBABILITY, dtype, subnormals=True).values
     np.testing.assert_array_equal(kept, given)
-    lifted = measure.realised(Space.PROBABILITY, dtype).values
+    raised = measure.realised(Space.PROBABILITY, dtype).values
     normal = dtype.least_normal
-    np.testing.assert_array_equal(lifted, [normal, -normal, 0.0, -0.0, normal, 0.5])
-    np.testing.assert_array_equal(np.signbit(lifted), np.signbit(given))
+    np.testing.assert_array_equal(raised, [normal, -normal, 0.0, -0.0, normal, 0.5])
+    np.testing.assert_array_equal(np.signbit(raised), np.signbit(given))
 
 
 @pytest.mark.parametrize(("dtype", "space"), list(combinations(Dtype, Space)))
 def test_equal_sides_stay_equal(dtype: Dtype, space: Space) -> None:
-    """P = Q given in one space and realised in one space is P = Q bit for bit."""
+    """P = Q given in one space and realised in one space is equal bit for bit."""
     for origin in Space:
         values = np.log(_pair((4, 129)).p.values)
         pair = Pair(Measure(values, origin), Measure(values.copy(), origin))
@@ -101,15 +101,15 @@ def test_equal_sides_stay_equal(dtype: Dtype, space: Space) -> None:
 
 
 @pytest.mark.parametrize("dtype", Dtype)
-def test_operands_hold_numbers_of_their_format(dtype: Dtype) -> None:
-    """A realised number is one of the format's own, in its carrier."""
+def test_operands_are_numbers_of_their_format(dtype: Dtype) -> None:
+    """A realised number is a number of the format, in its carrier dtype."""
     for operand in _pair().realise(Space.PROBABILITY, Space.LOG, dtype):
         assert operand.values.dtype == dtype.carrier
         np.testing.assert_array_equal(dtype.round(operand.values), operand.values)
 
 
-def test_realising_leaves_the_pair_alone() -> None:
-    """An operand may be written to; the pair cannot be, and does not change with it."""
+def test_realising_does_not_change_the_pair() -> None:
+    """An operand may be overwritten; the pair is read-only and does not change with it."""
     pair = _pair()
     before = pair.id
     for operand in pair.realise(Space.PROBABILITY, Space.PROBABILITY, Dtype.FLOAT64):
@@ -119,7 +119,7 @@ def test_realising_leaves_the_pair_alone() -> None:
         pair.p.values[0] = 1.0
 
 
-def test_the_id_is_of_the_question() -> None:
+def test_the_id_identifies_the_problem() -> None:
     """Origin, memory order, the sign of the axis and the kind of NaN do not matter."""
     pair = _pair()
     same = Measure(np.asfortranarray(pair.p.values), pair.p.space)
@@ -131,8 +131,8 @@ def test_the_id_is_of_the_question() -> None:
     assert len(ids) == 1
 
 
-def test_another_question_has_another_id() -> None:
-    """One bit, a space, a shape, the axis or the direction makes another question."""
+def test_another_problem_has_another_id() -> None:
+    """One bit, a space, a shape, the axis or the direction makes another problem."""
     pair = _pair()
     bumped = pair.p.values.copy()
     bumped[0, 0] = np.nextafter(bumped[0, 0], 1.0)
@@ -147,7 +147,7 @@ def test_another_question_has_another_id() -> None:
 
 
 def test_taking_classes_and_rows() -> None:
-    """A cut keeps the classes or rows asked for, in that order."""
+    """A selection keeps the selected classes or rows, in the given order."""
     pair = _pair((3, 5))
     cut = pair.take(np.array([4, 0])).take_rows(np.array([2]))
     np.testing.assert_array_equal(cut.p.values, pair.p.values[[2]][:, [4, 0]])
@@ -156,8 +156,8 @@ def test_taking_classes_and_rows() -> None:
     assert (cut.classes, cut.rows) == (2, 1)
 
 
-def test_taking_leaves_a_broadcast_side_broadcast() -> None:
-    """One target row against many model rows stays one row."""
+def test_taking_keeps_a_broadcast_side_broadcast() -> None:
+    """One target row for many model rows stays one row."""
     pair = Pair(_pair((1, 5)).p, _pair((3, 5)).q)
     cut = pair.take_rows(np.array([0, 2]))
     assert (cut.p.values.shape, cut.q.values.shape) == ((1, 5), (2, 5))
@@ -165,7 +165,7 @@ def test_taking_leaves_a_broadcast_side_broadcast() -> None:
     assert (flat.p.values.shape, flat.q.values.shape) == ((5,), (1, 5))
 
 
-def test_a_row_alone_has_no_rows_to_take() -> None:
+def test_a_single_row_has_no_rows_to_take() -> None:
     """A 1-D pair is one row."""
     pair = _pair((5,))
     assert pair.rows == 1
@@ -181,7 +181,7 @@ def test_a_repeated_row_makes_equal_rows() -> None:
 
 @pytest.mark.parametrize("shape", [(), (4,), (3, 5), (2, 3, 4), (2, 3, 4, 5)])
 def test_flattening_keeps_every_row(shape: tuple[int, ...]) -> None:
-    """As rows of a matrix the divergence of each distribution is what it was."""
+    """As rows of a matrix the divergence of each distribution is unchanged."""
     pair = _pair(shape)
     moved = pair.moved(0) if shape else pair
     flat = moved.flattened()
@@ -191,7 +191,7 @@ def test_flattening_keeps_every_row(shape: tuple[int, ...]) -> None:
 
 
 def test_moving_the_classes_moves_their_axis() -> None:
-    """The class axis goes along, and back again it is the same question."""
+    """The class axis is updated, and moving it back gives the same problem."""
     pair = _pair((2, 3, 4))
     moved = pair.moved(1)
     assert (moved.shape, moved.axis, moved.classes) == ((2, 4, 3), -2, 4)
@@ -199,7 +199,7 @@ def test_moving_the_classes_moves_their_axis() -> None:
 
 
 def test_logits_are_realised_along_the_class_axis() -> None:
-    """Moving the axis before realising or after gives the same numbers."""
+    """Moving the axis before or after realising gives the same numbers."""
     pair = build(Recipe("flat-logits", (2, 3, 4), Dtype.FLOAT64, 0))
     before = pair.moved(0).realise(Space.PROBABILITY, Space.LOG, Dtype.FLOAT64)
     after = pair.realise(Space.PROBABILITY, Space.LOG, Dtype.FLOAT64)
@@ -223,7 +223,7 @@ def _divergence_and_mass(pair: Pair, dtype: Dtype) -> tuple[float, float]:
 
 @pytest.mark.parametrize("dtype", Dtype)
 def test_the_divergence_of_a_product(dtype: Dtype) -> None:
-    """Of dyadic factors the product is exact in every format, and KL = P₂·KL₁ + P₁·KL₂."""
+    """The product of dyadic factors is exact in every format, and KL = P₂·KL₁ + P₁·KL₂."""
     first, second = (build(Recipe("dyadic", (n,), dtype, n)) for n in (61, 67))
     whole = product(first, second)
     for operand, measure in zip(
@@ -237,7 +237,7 @@ def test_the_divergence_of_a_product(dtype: Dtype) -> None:
 
 
 def test_a_product_needs_one_space() -> None:
-    """Probabilities do not multiply with logarithms."""
+    """Probabilities are not multiplied by logarithms."""
     ladder, flat = build(Recipe("ladder", (3,), Dtype.FLOAT32, 0)), _pair((3,))
     with pytest.raises(ValueError, match="needs one space"):
         product(ladder, flat)
@@ -249,14 +249,14 @@ def _grid(*shape: int) -> Array:
     return np.ones(shape)
 
 
-def test_shapes_that_do_not_broadcast_are_no_pair() -> None:
-    """Different numbers of classes make no pair."""
+def test_shapes_that_do_not_broadcast_are_rejected() -> None:
+    """Different numbers of classes do not make a pair."""
     with pytest.raises(ValueError, match="broadcast"):
         Pair(Measure(_grid(2, 10), Space.LOG), Measure(_grid(2, 12), Space.LOG))
 
 
 def test_an_axis_outside_the_shape_is_named() -> None:
-    """The message repeats the axis and the shape."""
+    """The message contains the axis and the shape."""
     with pytest.raises(ValueError, match=r"axis 2 is outside the shape \(2, 3\)"):
         Pair(Measure(_grid(2, 3), Space.LOG), Measure(_grid(2, 3), Space.LOG), axis=2)
 

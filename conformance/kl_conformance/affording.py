@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from kl_cases.distributions import FAMILIES
 from kl_cases.family import Shape
 from kl_cases.pair import Pair
-from kl_cases.problems import Profile
+from kl_cases.recipes import TestProfile
 from kl_conformance import registry
 from kl_conformance.plan import ALIKE
 from kl_conformance.requirement import HOW, Requirement
@@ -40,7 +40,7 @@ def known(subject: Subject) -> bool:
     return registry.is_known(subject.implementation.name)
 
 
-def depth(subject: Subject, profile: Profile) -> Profile:
+def depth(subject: Subject, profile: TestProfile) -> TestProfile:
     """Return the profile whose problems are asked.
 
     One code serves both of two formats alike (``plan.ALIKE``): in the standard profile a known implementation is
@@ -48,22 +48,22 @@ def depth(subject: Subject, profile: Profile) -> Profile:
     fixed hangs on the profile alone and runs can be compared.
     """
     again = known(subject) and subject.column.dtype in ALIKE
-    return Profile.QUICK if again and profile is Profile.STANDARD else profile
+    return TestProfile.QUICK if again and profile is TestProfile.STANDARD else profile
 
 
-def draws(requirement: Requirement, subject: Subject, profile: Profile) -> int:
+def draws(requirement: Requirement, subject: Subject, profile: TestProfile) -> int:
     """Return how many pairs the search draws."""
     own = depth(subject, profile)
-    if own is not Profile.STANDARD or not known(subject):
+    if own is not TestProfile.STANDARD or not known(subject):
         return requirement.draws[own]
     return HOW_NEEDS if requirement.draws is HOW else WHAT_NEEDS
 
 
-def shapes(requirement: Requirement, subject: Subject, profile: Profile) -> tuple[Shape, ...]:
+def shapes(requirement: Requirement, subject: Subject, profile: TestProfile) -> tuple[Shape, ...]:
     """Return the shapes asked of a subject; fewer where each new one is compiled, and few where that takes long."""
     palette, kept = requirement.palette[depth(subject, profile)], _sizes(requirement, subject, profile)
-    if profile is Profile.STANDARD and (subject.compiles or depth(subject, profile) is not profile):
-        palette = (*requirement.palette[Profile.QUICK], LONG)
+    if profile is TestProfile.STANDARD and (subject.compiles or depth(subject, profile) is not profile):
+        palette = (*requirement.palette[TestProfile.QUICK], LONG)
     palette = requirement.shapes or palette
     if kept is None:
         return palette
@@ -71,7 +71,7 @@ def shapes(requirement: Requirement, subject: Subject, profile: Profile) -> tupl
 
 
 def affords(
-    requirement: Requirement, subject: Subject, dtype: Dtype | None, pair: Pair, profile: Profile
+    requirement: Requirement, subject: Subject, dtype: Dtype | None, pair: Pair, profile: TestProfile
 ) -> bool:
     """Whether a case is asked in any event.
 
@@ -79,9 +79,9 @@ def affords(
     was met in, if any; where a shape takes seconds only in one that is asked anyway, and where shapes are compiled in
     those and, in the standard profile, in the ones most cases were met in, but for chapters of few forms of call.
     """
-    if profile is Profile.THOROUGH:
+    if profile is TestProfile.THOROUGH:
         return True
-    quickly, seconds = depth(subject, profile) is Profile.QUICK, _seconds(requirement, subject)
+    quickly, seconds = depth(subject, profile) is TestProfile.QUICK, _seconds(requirement, subject)
     spares = subject.compiles or seconds or (quickly and known(subject))
     if spares and dtype not in {None, subject.dtype}:
         return False
@@ -91,13 +91,13 @@ def affords(
         kept = None
     else:
         kept = _sizes(requirement, subject, profile)
-        if kept is not None and profile is Profile.STANDARD and requirement.chapter != "gradients":
+        if kept is not None and profile is TestProfile.STANDARD and requirement.chapter != "gradients":
             kept |= MET
     return kept is None or {pair.p.values.shape, pair.q.values.shape} <= kept
 
 
 def drawn_at(
-    families: Sequence[str], asked: Sequence[Shape], subject: Subject, profile: Profile
+    families: Sequence[str], asked: Sequence[Shape], subject: Subject, profile: TestProfile
 ) -> set[tuple[str, Shape]]:
     """Return which families are drawn at which shapes: each at all that have as many classes as it needs.
 
@@ -108,7 +108,7 @@ def drawn_at(
         name: [shape for shape in asked if (shape or (1,))[-1] >= FAMILIES[name].classes] for name in families
     }
     every = {(name, shape) for name, there in fitting.items() for shape in there}
-    if depth(subject, profile) is not Profile.QUICK or not known(subject):
+    if depth(subject, profile) is not TestProfile.QUICK or not known(subject):
         return every
     taken = {
         (name, there[place % len(there)]) for place, (name, there) in enumerate(fitting.items()) if there
@@ -125,12 +125,12 @@ def _seconds(requirement: Requirement, subject: Subject) -> bool:
     return requirement.spared(subject) is not None
 
 
-def _sizes(requirement: Requirement, subject: Subject, profile: Profile) -> frozenset[Shape] | None:
+def _sizes(requirement: Requirement, subject: Subject, profile: TestProfile) -> frozenset[Shape] | None:
     """Return the shapes a known implementation is asked where each is compiled; None for all others."""
-    if profile is Profile.THOROUGH or not subject.compiles:
+    if profile is TestProfile.THOROUGH or not subject.compiles:
         return None
-    steep, quickly = requirement.chapter == "gradients", depth(subject, profile) is Profile.QUICK
-    if subject.slow and profile is Profile.QUICK and not (steep and known(subject)):
+    steep, quickly = requirement.chapter == "gradients", depth(subject, profile) is TestProfile.QUICK
+    if subject.slow and profile is TestProfile.QUICK and not (steep and known(subject)):
         return FEW
     if not known(subject):
         return None

@@ -12,11 +12,11 @@ from kl_conformance import judge
 from kl_conformance.evaluation import Evaluation, RefusedError
 from kl_conformance.judgement import Grade
 from kl_conformance.subject import Subject
-from kl_reference.condition import ELEMENTARY
 from kl_reference.convention import Reduction, Space
 from kl_reference.dtype import Dtype
 from kl_reference.enclosure import Array
-from kl_reference.precision import Profile, Summation, tolerance
+from kl_reference.evaluation.condition import ELEMENTARY
+from kl_reference.tolerance import Profile, Summation, tolerance
 
 FINEST_FIRST = (Dtype.FLOAT64, Dtype.FLOAT32, Dtype.FLOAT16, Dtype.BFLOAT16)
 APART = 2.0  # two formats are told apart where one allows so many times what the other does

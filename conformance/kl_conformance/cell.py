@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import count, islice, repeat
 
 from kl_cases.pair import Pair
-from kl_cases.problems import Profile
+from kl_cases.recipes import TestProfile
 from kl_conformance import judge
 from kl_conformance.affording import depth, draws, shapes
 from kl_conformance.diagnosis import diagnose
@@ -55,7 +55,7 @@ class Cell:
         self,
         requirement: Requirement,
         subject: Subject,
-        profile: Profile,
+        profile: TestProfile,
         *seeds: int,
         brief: bool = False,
         examples: int | None = None,
@@ -90,7 +90,7 @@ class Cell:
         why = self.requirement.applies(self.subject)
         if why is not None:
             return self._result(Verdict.UNSUPPORTED, detail=why)
-        why = self.requirement.spared(self.subject) if self.profile is Profile.QUICK else None
+        why = self.requirement.spared(self.subject) if self.profile is TestProfile.QUICK else None
         if why is not None:
             return self._result(Verdict.MISSING, detail=why)
         replayed: Replay | None = None
@@ -126,7 +126,7 @@ class Cell:
     def _search(self, seed: int) -> Pair | None:
         """Return a drawn pair that is broken, or None."""
         palette = shapes(self.requirement, self.subject, self.profile)
-        turns = count(seed) if depth(self.subject, self.profile) is Profile.QUICK else repeat(None)
+        turns = count(seed) if depth(self.subject, self.profile) is TestProfile.QUICK else repeat(None)
 
         def breaks(pair: Pair) -> bool:
             return self._breaks(pair, next(turns))

@@ -17,7 +17,7 @@ from kl_conformance.mode import EAGER
 from kl_conformance.session import absent, load
 from kl_conformance.subject import Subject
 from kl_conformance.telling import table
-from kl_reference.machine import require_ieee
+from kl_reference.bounds.ieee754 import require_ieee
 from kl_reports.result import Column
 
 SECONDS = 120

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from kl_conformance.call import CallDescription
 from kl_reference.convention import Side
 from kl_reference.enclosure import Array, Enclosure
-from kl_reference.precision import Profile, Tolerance
 from kl_reference.problem import Problem
+from kl_reference.tolerance import Profile, Tolerance
 from kl_reports.result import Kind
 
 

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
+from kl_cases.corpus import case_pair, find_case
 from kl_cases.pair import Pair
 from kl_conformance import registry
 from kl_conformance.implementation import covers
 from kl_conformance.judgement import Judgement, Mask
 from kl_conformance.predicate import Predicate
-from kl_conformance.questions import case, question
 from kl_conformance.subject import Subject
 from kl_conformance.vocabulary import INSTEAD_NAMES, REGION_NAMES, answers, elements
 from kl_reports.result import Column
@@ -104,7 +104,7 @@ class Expectation:
     def shown(self) -> Iterator[tuple[str, Pair]]:
         """Yield the witnesses as pairs, each with the id of its corpus case."""
         for name in self.witnesses:
-            yield name, question(case(name))
+            yield name, case_pair(find_case(name))
 
 
 def _folded(region: Mask, judgement: Judgement) -> Mask:
@@ -166,7 +166,7 @@ def _entry(entry: Mapping[str, Any], place: str) -> Expectation:
             modes=_names(entry, "modes"),
         )
         for name in made.witnesses:
-            case(name)
+            find_case(name)
     except (InvalidSpecifier, TypeError, ValueError) as error:
         raise ExpectationError(f"{place}: {error}") from None
     return made

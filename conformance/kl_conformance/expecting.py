@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from kl_cases.problems import Profile
+from kl_cases.recipes import TestProfile
 from kl_conformance import catalogue, expectation, host, plan, registry
 from kl_conformance.cell import Cell
 from kl_conformance.ending import FINDINGS, FINE, cannot
@@ -115,7 +115,7 @@ def _seen(
 ) -> dict[str, Any]:
     state, shown = "not asked", None
     if subject is not None:
-        cell = Cell(catalogue.requirement(requirement), subject, Profile.QUICK)
+        cell = Cell(catalogue.requirement(requirement), subject, TestProfile.QUICK)
         try:
             why = cell.requirement.applies(subject)
             replayed = None if why else cell.replay(entry)

@@ -19,8 +19,8 @@ from kl_conformance.surroundings import Source
 from kl_conformance.transform import Transformer
 from kl_reference.convention import Space
 from kl_reference.dtype import Dtype
-from kl_reference.precision import Profile
 from kl_reference.problem import Operand
+from kl_reference.tolerance import Profile
 
 LARGE = 2**31  # elements: the last index a signed 32-bit number can hold is one less
 

@@ -15,7 +15,7 @@ from packaging.version import InvalidVersion, Version
 from kl_conformance.transform import Transform
 from kl_reference.convention import Convention, Reduction, Side, Space
 from kl_reference.dtype import Dtype
-from kl_reference.precision import Profile
+from kl_reference.tolerance import Profile
 
 ALL_DTYPES = tuple(Dtype)
 

@@ -14,8 +14,8 @@ from kl_conformance.evaluation import Evaluation, Misshapen, RefusedError
 from kl_conformance.judgement import Criterion, Grade, Judgement, Mask
 from kl_conformance.remembered import reference
 from kl_reference.enclosure import Array
-from kl_reference.precision import Profile, accepts_overflow, tolerance, vacuous
 from kl_reference.problem import Problem
+from kl_reference.tolerance import Profile, accepts_overflow, tolerance, vacuous
 from kl_reports.result import Kind
 
 

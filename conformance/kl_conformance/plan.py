@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from kl_cases.problems import Profile
+from kl_cases.recipes import TestProfile
 from kl_conformance import catalogue, registry
 from kl_conformance.implementation import Implementation
 from kl_conformance.mode import EAGER, dtypes, modes
@@ -47,7 +47,7 @@ class Selection:
     devices: tuple[str, ...] = ()
     dtypes: tuple[str, ...] = ()
     modes: tuple[str, ...] = ()
-    profile: Profile = Profile.STANDARD
+    profile: TestProfile = TestProfile.STANDARD
     seed: int = 0
     like: str = ""
     strict: bool = False
@@ -58,7 +58,7 @@ class Selection:
     @property
     def numbers(self) -> tuple[str, ...]:
         """The dtypes that are asked for their numbers alone."""
-        return self.brief if self.profile is Profile.QUICK else ()
+        return self.brief if self.profile is TestProfile.QUICK else ()
 
     def check(self) -> None:
         """Refuse unknown names, without importing what a user brings.
@@ -230,20 +230,20 @@ def formats(selection: Selection, known: Iterable[Implementation]) -> tuple[str,
 
     The quick profile asks float32, where neither a dtype nor a mode is named; of who does not take it, the first taken.
     """
-    if selection.dtypes or selection.modes or selection.profile is not Profile.QUICK:
+    if selection.dtypes or selection.modes or selection.profile is not TestProfile.QUICK:
         return selection.dtypes
     first = (Dtype.FLOAT32 if Dtype.FLOAT32 in each.dtypes else each.dtypes[0] for each in known)
     return tuple(dict.fromkeys(dtype.label for dtype in first))
 
 
-def brief(dtypes: Sequence[str], profile: Profile) -> tuple[str, ...]:
+def brief(dtypes: Sequence[str], profile: TestProfile) -> tuple[str, ...]:
     """Return the dtypes that are asked less: the second of two alike, but in the thorough profile.
 
     One code serves both formats of a kind. Profile standard asks the second all requirements, and searches no longer
     than quick does; profile quick asks a kernel that is brought for its numbers alone in it, and in the first what a
     kernel does beside them (layouts, state, gradients). As many of the wrong kernels of the kill matrix are stopped so.
     """
-    if profile is Profile.THOROUGH:
+    if profile is TestProfile.THOROUGH:
         return ()
     wanted = dtypes or [dtype.label for dtype in Dtype]
     return tuple(second for second, first in ALIKE.items() if {first, second} <= set(wanted))

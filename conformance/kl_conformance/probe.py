@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from kl_cases.problems import Profile
+from kl_cases.recipes import TestProfile
 from kl_conformance import heading, host, plan
 from kl_conformance.plan import Selection
 from kl_reports.line import decode_header, encode_header
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> None:
     asked, said = arguments
     fields: dict[str, Any] = json.loads(asked)
     fields = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
-    fields["profile"] = Profile(fields["profile"])
+    fields["profile"] = TestProfile(fields["profile"])
     selection = Selection(**fields)
     try:
         answer = encode_header(heading.header(selection, plan.cells(selection)))

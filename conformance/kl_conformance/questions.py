@@ -8,19 +8,14 @@ from functools import cache
 from hashlib import blake2b
 from typing import NamedTuple
 
-import numpy as np
-
-from kl_cases.case import Case
-from kl_cases.corpus import cases_for
-from kl_cases.corpus import load as load_cases
+from kl_cases.corpus import case_pair, cases_for
 from kl_cases.distributions import FAMILIES
-from kl_cases.pair import Measure, Pair
-from kl_cases.problems import Profile, Recipe, build
+from kl_cases.pair import Pair
+from kl_cases.recipes import Recipe, TestProfile, build
 from kl_conformance.affording import CHOSEN, LONG, affords, depth, drawn_at, known, shapes
 from kl_conformance.remembered import built
 from kl_conformance.requirement import HOW, Requirement
 from kl_conformance.subject import Subject
-from kl_reference.convention import Space
 from kl_reference.dtype import Dtype
 
 MANY = 2**16  # elements of what is dear to ask
@@ -45,32 +40,7 @@ class Question(NamedTuple):
     turn: int | None = None
 
 
-def case(name: str) -> Case:
-    """Return the corpus case called ``chapter/id``.
-
-    Raises
-    ------
-    ValueError
-        There is none.
-    """
-    chapter, _, own = name.partition("/")
-    found = next((each for each in load_cases(chapter) if each.id == own), None)
-    if found is None:
-        known = ", ".join(f"{chapter}/{each.id}" for each in load_cases(chapter))
-        raise ValueError(f"unknown case {name!r}; known: {known}")
-    return found
-
-
-def question(case: Case) -> Pair:
-    """Return a case as a pair; where only shapes matter, of equal probabilities."""
-    if case.pair is not None:
-        return case.pair
-    shape = case.shapes[0] if case.shapes else (3, 5)
-    equal = Measure(np.full(shape, 1.0 / max(shape[-1], 1) if shape else 1.0), Space.PROBABILITY)
-    return Pair(equal, equal, origin=f"case {case.id}")
-
-
-def questions(requirement: Requirement, subject: Subject, profile: Profile) -> Iterator[Question]:
+def questions(requirement: Requirement, subject: Subject, profile: TestProfile) -> Iterator[Question]:
     """Yield the fixed problems of a requirement, the corpus with the ids of its cases first, then the grid.
 
     Where as little is asked as in the quick profile, families asked at the same shape take turns with the forms they
@@ -78,17 +48,17 @@ def questions(requirement: Requirement, subject: Subject, profile: Profile) -> I
     where the numbers are not the question, and those of ``MANY`` elements; and in the standard profile shapes of as
     many, of a known implementation.
     """
-    quick = depth(subject, profile) is Profile.QUICK
+    quick = depth(subject, profile) is TestProfile.QUICK
     cases = [
         each
         for each in cases_for(requirement.id)
-        if affords(requirement, subject, each.dtype, question(each), profile)
+        if affords(requirement, subject, each.dtype, case_pair(each), profile)
     ]
     for place, case in enumerate(cases):
-        pair = question(case)
+        pair = case_pair(case)
         shared = quick and len(cases) > 1 and (requirement.draws is HOW or math.prod(pair.shape) >= MANY)
         yield Question(pair, f"{case.chapter}/{case.id}", place if shared else None)
-    asked, spared = shapes(requirement, subject, profile), known(subject) and profile is Profile.STANDARD
+    asked, spared = shapes(requirement, subject, profile), known(subject) and profile is TestProfile.STANDARD
     drawn = drawn_at(requirement.families, asked, subject, profile)
     for name in requirement.families:
         for shape in asked:
@@ -101,19 +71,19 @@ def questions(requirement: Requirement, subject: Subject, profile: Profile) -> I
                     yield Question(built(Recipe(name, shape, subject.dtype, GRID_SEED, corner)), None, turn)
 
 
-def left_out(requirement: Requirement, subject: Subject, profile: Profile) -> Iterator[Question]:
+def left_out(requirement: Requirement, subject: Subject, profile: TestProfile) -> Iterator[Question]:
     """Yield cases of other dtypes and shapes, and shapes of its own, asked only until one decides where nothing did."""
     for shape in requirement.shapes:
         if shape not in shapes(requirement, subject, profile):
             for name in requirement.families[:1]:
                 yield Question(built(Recipe(name, shape, subject.dtype, GRID_SEED)))
     for case in cases_for(requirement.id):
-        pair = question(case)
+        pair = case_pair(case)
         if not affords(requirement, subject, case.dtype, pair, profile):
             yield Question(pair, f"{case.chapter}/{case.id}")
 
 
-def problem_set(requirement: Requirement, profile: Profile) -> str:
+def problem_set(requirement: Requirement, profile: TestProfile) -> str:
     """Return a hash of what every run of a profile asks: cells with another one cannot be compared.
 
     It is made of the cases, the shapes, and one pair of each family, so that it changes whenever what is drawn
@@ -121,13 +91,13 @@ def problem_set(requirement: Requirement, profile: Profile) -> str:
     """
     digest = blake2b(digest_size=8)
     for case in cases_for(requirement.id):
-        digest.update(f"{case.chapter}/{case.id}|{case.dtype}|{question(case).id}\n".encode())
+        digest.update(f"{case.chapter}/{case.id}|{case.dtype}|{case_pair(case).id}\n".encode())
     for name in requirement.families:
         for corner in _corners(requirement):
             digest.update(f"{name}|{corner}|{_drawn(name, corner)}\n".encode())
     asked = requirement.shapes or requirement.palette[profile]
     digest.update(f"{asked}|{requirement.once}|{LONG}|{CHOSEN}".encode())
-    if profile is Profile.QUICK:
+    if profile is TestProfile.QUICK:
         digest.update(f"|in turns|{MANY}|{requirement.draws is HOW}".encode())
     return digest.hexdigest()
 

@@ -9,15 +9,15 @@ from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 from kl_cases.pair import Pair
-from kl_cases.problems import Recipe, build
-from kl_reference.answer import answer, divided, totalled
+from kl_cases.recipes import Recipe, build
+from kl_reference.answer import answer, divide_sum, sum_terms
 from kl_reference.convention import Reduction, Side, Space
 from kl_reference.dtype import Dtype
 from kl_reference.enclosure import Array, Enclosure
+from kl_reference.evaluation.intermediates import Intermediates
+from kl_reference.evaluation.reduction import Terms
 from kl_reference.gradient import gradient
 from kl_reference.problem import Operand, Problem
-from kl_reference.reduction import Terms
-from kl_reference.working import Working
 
 Value = TypeVar("Value")
 
@@ -69,7 +69,7 @@ def _pair_bytes(pair: Pair) -> int:
 MEMORY = 2**27  # bytes of answers
 _ANSWERS: Memory[Enclosure] = Memory(MEMORY, _bytes)
 _TOTALS: Memory[Terms | Enclosure] = Memory(512)  # numbers that were summed and not yet divided
-_WORKINGS: Memory[Working] = Memory(2**27, lambda kept: 1000 * math.prod(kept.problem.shape) + 5000)
+_WORKINGS: Memory[Intermediates] = Memory(2**27, lambda kept: 1000 * math.prod(kept.problem.shape) + 5000)
 _PAIRS: Memory[Pair] = Memory(2**26, _pair_bytes)
 # The pair is kept beside what is made of it: as long as it lives, no other has its identity.
 _OPERANDS: Memory[tuple[Pair, tuple[Operand, Operand]]] = Memory(2**26, lambda kept: _operand_bytes(*kept[1]))
@@ -107,9 +107,9 @@ def _answer(problem: Problem) -> Enclosure:
     if problem.reduction not in _SINGLE:
         return answer(problem, _working(problem))
     summed = replace(problem, reduction=Reduction.SUM)
-    total = _TOTALS.get((_question(summed),), lambda: totalled(summed, _working(problem)))
+    total = _TOTALS.get((_question(summed),), lambda: sum_terms(summed, _working(problem)))
     assert not isinstance(total, Enclosure)
-    return divided(total, problem)
+    return divide_sum(total, problem)
 
 
 def slope(problem: Problem, side: Side, upstream: Array | None) -> Enclosure:
@@ -120,14 +120,14 @@ def slope(problem: Problem, side: Side, upstream: Array | None) -> Enclosure:
     )
 
 
-def _working(problem: Problem) -> Working:
+def _working(problem: Problem) -> Intermediates:
     """Return what is worked out once for all reductions and gradients of a problem.
 
     It is known by its operands themselves, which it keeps: as long as it lives, no others have their identity.
     """
     operands, terms = (id(problem.target), id(problem.model)), (problem.formula, problem.axis, problem.clip)
     key = (*operands, *terms, problem.normalise, problem.smoothing)
-    return _WORKINGS.get(key, lambda: Working(problem))
+    return _WORKINGS.get(key, lambda: Intermediates(problem))
 
 
 def _question(problem: Problem) -> str:

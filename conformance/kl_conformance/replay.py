@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from kl_cases.problems import Profile
+from kl_cases.recipes import TestProfile
 from kl_conformance import catalogue, host, kept, plan, registry
 from kl_conformance.cell import Cell
 from kl_conformance.implementation import AbsentError
@@ -98,7 +98,7 @@ def replay(task: Task) -> Answer:
     why = requirement.applies(subject)
     if why is not None:
         return Answer(Seen.UNASKED, why, column)
-    cell = Cell(requirement, subject, Profile.QUICK)
+    cell = Cell(requirement, subject, TestProfile.QUICK)
     try:
         return _settled(cell, asked, column)
     except AbsentError as missing:

@@ -22,8 +22,8 @@ from kl_conformance.writing import COMPILED, SET, UnwritableError, Writing, call
 from kl_reference.convention import Formula, Reduction, Side, Space
 from kl_reference.dtype import Dtype
 from kl_reference.enclosure import Enclosure
-from kl_reference.precision import Profile, tolerance
 from kl_reference.problem import Operand, Problem
+from kl_reference.tolerance import Profile, tolerance
 from kl_reports.result import Column, Kind
 
 # What other chapters judge needs more than one call: several of them, threads, compilers, weights, much memory.

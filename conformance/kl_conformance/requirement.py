@@ -8,19 +8,19 @@ from enum import Enum
 
 from kl_cases.family import Shape
 from kl_cases.pair import Pair
-from kl_cases.problems import PALETTE, Profile
+from kl_cases.recipes import PALETTE, TestProfile
 from kl_conformance.judgement import Judgement
 from kl_conformance.sketch import Sketch
 from kl_conformance.subject import Subject
 
 Check = Callable[[Subject, Pair], Iterator[Judgement]]
 Applies = Callable[[Subject], str | None]
-Draws = Mapping[Profile, int]
+Draws = Mapping[TestProfile, int]
 
 # Pairs that the search draws for a cell: where a fault hangs on the numbers asked, and where on how they are asked
 # (how they lie, in which mode, beside or after what).
-WHAT: Draws = {Profile.QUICK: 2, Profile.STANDARD: 20, Profile.THOROUGH: 200}
-HOW: Draws = {Profile.QUICK: 0, Profile.STANDARD: 5, Profile.THOROUGH: 50}
+WHAT: Draws = {TestProfile.QUICK: 2, TestProfile.STANDARD: 20, TestProfile.THOROUGH: 200}
+HOW: Draws = {TestProfile.QUICK: 0, TestProfile.STANDARD: 5, TestProfile.THOROUGH: 50}
 
 
 class Level(Enum):
@@ -87,7 +87,7 @@ class Requirement:
     spared: Applies = always
     corners: tuple[str, ...] = ()
     shapes: tuple[Shape, ...] = ()
-    palette: Mapping[Profile, tuple[Shape, ...]] = field(default_factory=lambda: PALETTE)
+    palette: Mapping[TestProfile, tuple[Shape, ...]] = field(default_factory=lambda: PALETTE)
     draws: Draws = field(default_factory=lambda: WHAT)
     once: bool = False
     revision: int = 1

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from kl_cases.problems import Profile
+from kl_cases.recipes import TestProfile
 from kl_conformance import host, registry
 from kl_conformance.output import check_writable
 from kl_conformance.plan import Selection, brief, formats, shape
@@ -38,7 +38,7 @@ class Request:
     devices: tuple[str, ...] = ()
     dtypes: tuple[str, ...] = ()
     modes: tuple[str, ...] = ()
-    profile: str = Profile.STANDARD.value
+    profile: str = TestProfile.STANDARD.value
     seed: int | None = None
     keyword: str = ""
     output: Path = Path("kl-run.jsonl.gz")
@@ -57,7 +57,7 @@ class Request:
         ValueError
             A file is named, and nothing in it, or the shape is none.
         """
-        registry.check("profile", [self.profile], [each.value for each in Profile])
+        registry.check("profile", [self.profile], [each.value for each in TestProfile])
         for name in self.implementations:
             if name.endswith(".py"):
                 raise ValueError(f"{name!r} is a file: say what in it is to be asked, as in {name}:NAME")
@@ -67,12 +67,12 @@ class Request:
             self.devices,
             self.dtypes,
             self.modes,
-            Profile(self.profile),
+            TestProfile(self.profile),
             secrets.randbelow(2**32) if self.seed is None else self.seed,
             self.like,
             self.strict,
             shape(self.shape),
-            brief(self.dtypes, Profile(self.profile)),
+            brief(self.dtypes, TestProfile(self.profile)),
         )
         asked.check()
         return asked

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 from hypothesis import seed as seeded
 
 from kl_cases.pair import Indices, Measure, Pair
-from kl_cases.problems import Recipe, recipes
+from kl_cases.recipes import Recipe, recipes
 from kl_conformance.remembered import built
 from kl_conformance.requirement import Requirement
 from kl_reference.convention import Space

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kl_cases.problems import Profile
+from kl_cases.recipes import TestProfile
 from kl_conformance import registry
 from kl_conformance.arithmetic import measure
 from kl_conformance.cell import Cell
@@ -35,7 +35,7 @@ def selection_of(config: pytest.Config) -> Selection:
         raise pytest.UsageError("ask for the suite by its name: pytest --pyargs kl_conformance.suite")
     profile = str(config.getoption("--profile"))
     try:
-        registry.check("profile", [profile], [each.value for each in Profile])
+        registry.check("profile", [profile], [each.value for each in TestProfile])
         size = shape(str(config.getoption("--shape")))
     except ValueError as error:
         raise pytest.UsageError(str(error)) from None
@@ -50,7 +50,7 @@ def selection_of(config: pytest.Config) -> Selection:
         devices=names("--device"),
         dtypes=names("--dtype"),
         modes=names("--mode"),
-        profile=Profile(profile),
+        profile=TestProfile(profile),
         seed=int(seed),
         like=str(config.getoption("--like")),
         strict=bool(config.getoption("--kl-strict")),
@@ -131,11 +131,11 @@ class Session:
             return _without(planned, Verdict.UNSUPPORTED, why)
         asked = self._selection
         shorter = is_brief(planned.implementation, planned.column, asked.brief)
-        examples = planned.requirement.draws[Profile.QUICK] if shorter else None
+        examples = planned.requirement.draws[TestProfile.QUICK] if shorter else None
         cell = Cell(planned.requirement, subject, asked.profile, asked.seed, examples=examples)
         with np.errstate():  # as it was, whatever a call does to it
             result = cell.settle()
-            measured = first and asked.profile is not Profile.QUICK
+            measured = first and asked.profile is not TestProfile.QUICK
             return replace(result, arithmetic=_arithmetic(subject)) if measured else result
 
     def _subject(self, planned: Planned) -> Subject | str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kl_cases.problems import Profile
+from kl_cases.recipes import TestProfile
 from kl_conformance import heading, plan, registry
 from kl_conformance.brought import defined
 from kl_conformance.plan import Selection
@@ -155,7 +155,7 @@ def _parts(selection: Selection) -> Iterator[tuple[str, Selection]]:
         own = [each for each in known if each.framework == framework]
         part = replace(selection, implementations=tuple(each.name for each in own), frameworks=(framework,))
         # The quick profile asks a known implementation a dtype in full, or not at all.
-        brief = () if selection.profile is Profile.QUICK else selection.brief
+        brief = () if selection.profile is TestProfile.QUICK else selection.brief
         yield framework, replace(part, dtypes=plan.formats(part, own), brief=brief)
     brought = list(filter(registry.is_brought, dict.fromkeys(selection.implementations)))
     short = [Path(name).name for name in brought]

@@ -21,8 +21,8 @@ from kl_conformance.upstream import Upstream, UpstreamKind
 from kl_reference.convention import Side, Space
 from kl_reference.dtype import Dtype
 from kl_reference.enclosure import Array, Enclosure
-from kl_reference.precision import Profile, tolerance
 from kl_reference.problem import Operand, Problem
+from kl_reference.tolerance import Profile, tolerance
 from kl_reports.result import Column
 
 

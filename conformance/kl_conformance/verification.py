@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from kl_cases.problems import Profile
+from kl_cases.recipes import TestProfile
 from kl_conformance import heading, plan, registry
 from kl_conformance.causes import likely_cause
 from kl_conformance.implementation import Implementation
@@ -16,7 +16,7 @@ from kl_conformance.kernel import adapted, checked
 from kl_conformance.plan import Selection
 from kl_conformance.proving import proven
 from kl_conformance.session import Session
-from kl_reference.machine import require_ieee
+from kl_reference.bounds.ieee754 import require_ieee
 from kl_reports.result import Column, Run
 from kl_reports.screen import broken, screen
 from kl_reports.witness import Witness, show
@@ -141,9 +141,9 @@ def verify(
     """
     require_ieee()
     dtypes = (dtype,) if isinstance(dtype, str) else tuple(dtype)
-    registry.check("profile", [profile], [each.value for each in Profile])
+    registry.check("profile", [profile], [each.value for each in TestProfile])
     chosen = secrets.randbelow(2**32) if seed is None else seed
-    asked = Profile(profile)
+    asked = TestProfile(profile)
     brief = plan.brief(dtypes, asked)
     selection = Selection(devices=(device,), dtypes=dtypes, profile=asked, seed=chosen, brief=brief)
     selection.check()

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from kl_cases.problems import Recipe, build
+from kl_cases.recipes import Recipe, build
 from kl_conformance import catalogue, host, note, registry
 from kl_conformance.plan import Planned
 from kl_conformance.subject import Subject

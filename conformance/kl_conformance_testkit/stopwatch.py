@@ -30,7 +30,7 @@ class Part(Enum):
 # By the module a function is defined in, or else by its house.
 MODULES = {
     "kl_conformance.judge": Part.JUDGE,
-    "kl_reference.precision": Part.JUDGE,
+    "kl_reference.tolerance": Part.JUDGE,
     "kl_conformance.search": Part.STRATEGY,
 }
 HOUSES = {"kl_reference": Part.REFERENCE, "kl_cases": Part.STRATEGY}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kl_cases.pair import Measure, Pair
-from kl_cases.problems import Profile
+from kl_cases.recipes import TestProfile
 from kl_conformance import catalogue, registry
 from kl_conformance.cell import Cell
 from kl_conformance.implementation import Implementation
@@ -41,7 +41,7 @@ def subject(asked: Sketch | Implementation | None = None, dtype: str = "float64"
 
 def settled(requirement: str, asked: Subject, *, seed: int = 0) -> Result:
     """Return the verdict of one cell in the quick profile."""
-    return Cell(catalogue.requirement(requirement), asked, Profile.QUICK, seed).settle()
+    return Cell(catalogue.requirement(requirement), asked, TestProfile.QUICK, seed).settle()
 
 
 def pair(p: Sequence[object], q: Sequence[object], space: Space = Space.PROBABILITY) -> Pair:

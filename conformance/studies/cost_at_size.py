@@ -20,7 +20,7 @@ sys.path.extend(
     for house in ("conformance", "cases", "reports", "reference")
 )
 
-from kl_cases.problems import Profile, Recipe, build
+from kl_cases.recipes import Recipe, TestProfile, build
 from kl_conformance import catalogue, registry
 from kl_conformance.cell import Cell
 from kl_conformance.plan import columns, shape
@@ -56,7 +56,7 @@ def main(size: tuple[int, int]) -> None:
     calls = [call, replace(call, reduction="sum")]
 
     def asked() -> None:
-        result = Cell(requirement, subject, Profile.QUICK, 0).settle()
+        result = Cell(requirement, subject, TestProfile.QUICK, 0).settle()
         assert result.verdict.name == "PASS", result.detail
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

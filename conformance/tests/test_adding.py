@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kl_cases.problems import Profile
+from kl_cases.recipes import TestProfile
 from kl_conformance import catalogue, implementations, plan, registry
 from kl_conformance.plan import Planned, Selection
 from kl_conformance.session import Session
@@ -52,7 +52,7 @@ def settled() -> Result:
     """Return the verdict of one cell of the page's implementation."""
     (own,) = (each for each in registry.declared() if each.package == "mylab")
     cell = Planned(catalogue.requirement("signs/gibbs"), own, plan.columns(own)[0])
-    return Session(Selection(profile=Profile.QUICK)).settle(cell)
+    return Session(Selection(profile=TestProfile.QUICK)).settle(cell)
 
 
 def test_the_example_is_a_whole_file_of_twenty_lines() -> None:

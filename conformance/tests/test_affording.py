@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from kl_cases.corpus import find_case
 from kl_cases.pair import Pair
-from kl_cases.problems import Profile, Recipe, build
+from kl_cases.recipes import Recipe, TestProfile, build
 from kl_conformance import catalogue, plan, registry
 from kl_conformance.affording import LONG, draws, shapes
 from kl_conformance.cell import Cell
@@ -19,7 +20,7 @@ from kl_conformance.frameworks.numpy import NumPy
 from kl_conformance.judge import passes
 from kl_conformance.judgement import Judgement
 from kl_conformance.plan import ALIKE, Planned, Selection
-from kl_conformance.questions import Question, case, left_out, questions
+from kl_conformance.questions import Question, left_out, questions
 from kl_conformance.requirement import Requirement
 from kl_conformance.session import Session
 from kl_conformance.share import BRIEF, Share, shares
@@ -46,7 +47,7 @@ def every(*names: str) -> Iterator[Requirement]:
     yield from map(catalogue.requirement, names)
 
 
-def drawn(requirement: Requirement, subject: Subject, profile: Profile) -> set[tuple[str, Any]]:
+def drawn(requirement: Requirement, subject: Subject, profile: TestProfile) -> set[tuple[str, Any]]:
     """Return the families and shapes of the grid."""
     grid = (each for each in questions(requirement, subject, profile) if each.case is None)
     return {(each.pair.origin.partition(" ")[0], each.pair.shape) for each in grid}
@@ -56,7 +57,7 @@ def test_each_family_is_asked_somewhere_and_each_shape_of_some_family() -> None:
     """In the quick profile families take turns with the shapes, so that neither is left out."""
     for requirement in every("gradients/model", "gradients/logits", "modes/vmap"):
         few, all_of_them = (
-            drawn(requirement, each, Profile.QUICK) for each in (asked(), asked(name="my_kl"))
+            drawn(requirement, each, TestProfile.QUICK) for each in (asked(), asked(name="my_kl"))
         )
         assert few <= all_of_them
         for place in (0, 1):
@@ -71,7 +72,7 @@ def test_of_a_known_implementation_the_largest_shapes_share_the_forms() -> None:
     turns = {
         name: {
             each.pair.shape: each.turn
-            for each in questions(requirement, asked(name=name), Profile.STANDARD)
+            for each in questions(requirement, asked(name=name), TestProfile.STANDARD)
             if each.case is None
         }
         for name in (NAME, "my_kl")
@@ -86,22 +87,22 @@ def test_of_a_known_implementation_the_largest_shapes_share_the_forms() -> None:
 def test_the_other_profiles_draw_every_family_at_every_shape() -> None:
     """So does the quick one of a kernel that is brought."""
     for requirement in every():
-        whole = drawn(requirement, asked(name="my_kl"), Profile.STANDARD)
-        assert drawn(requirement, asked(), Profile.STANDARD) == whole
+        whole = drawn(requirement, asked(name="my_kl"), TestProfile.STANDARD)
+        assert drawn(requirement, asked(), TestProfile.STANDARD) == whole
 
 
 def cases(found: Iterator[Question]) -> set[Any]:
     """Return the dtypes that cases were met in."""
-    return {case(each.case).dtype for each in found if each.case is not None}
+    return {find_case(each.case).dtype for each in found if each.case is not None}
 
 
 @pytest.mark.parametrize("name", ["values/pointwise", "values/extreme", "gradients/model"])
 def test_a_case_is_asked_quickly_in_the_dtype_it_was_met_in(name: str) -> None:
     """A known implementation is asked it there or in the standard profile; a kernel that is brought everywhere."""
     requirement, own, other = catalogue.requirement(name), asked("float16"), asked("float16", "my_kl")
-    assert cases(questions(requirement, own, Profile.QUICK)) <= {own.dtype, None}
-    assert len(cases(questions(requirement, other, Profile.QUICK))) > 1
-    assert len(cases(questions(requirement, own, Profile.STANDARD))) > 1
+    assert cases(questions(requirement, own, TestProfile.QUICK)) <= {own.dtype, None}
+    assert len(cases(questions(requirement, other, TestProfile.QUICK))) > 1
+    assert len(cases(questions(requirement, own, TestProfile.STANDARD))) > 1
 
 
 @pytest.mark.parametrize(("second", "first"), ALIKE.items())
@@ -109,20 +110,23 @@ def test_the_second_of_two_formats_alike_is_asked_what_quick_asks(second: str, f
     """In the standard profile; and long rows beside it, where its sums could stagnate."""
     for requirement in every("gradients/model", "layouts/odd"):
         quick, standard = (
-            set(shapes(requirement, asked(second), each)) for each in (Profile.QUICK, Profile.STANDARD)
+            set(shapes(requirement, asked(second), each))
+            for each in (TestProfile.QUICK, TestProfile.STANDARD)
         )
         assert standard == quick | (set() if requirement.shapes else {LONG})
-        assert set(shapes(requirement, asked(second, "my_kl"), Profile.STANDARD)) == set(
-            shapes(requirement, asked(first), Profile.STANDARD)
+        assert set(shapes(requirement, asked(second, "my_kl"), TestProfile.STANDARD)) == set(
+            shapes(requirement, asked(first), TestProfile.STANDARD)
         )
 
 
 def test_a_known_implementation_is_searched_as_long_as_it_takes_to_find_what_there_is() -> None:
     """A kernel that is brought is searched longer in the standard profile, and no longer in the others."""
     for requirement in catalogue.REQUIREMENTS.values():
-        few, many = (draws(requirement, each, Profile.STANDARD) for each in (asked(), asked(name="my_kl")))
-        assert few < many == requirement.draws[Profile.STANDARD]
-        for profile in (Profile.QUICK, Profile.THOROUGH):
+        few, many = (
+            draws(requirement, each, TestProfile.STANDARD) for each in (asked(), asked(name="my_kl"))
+        )
+        assert few < many == requirement.draws[TestProfile.STANDARD]
+        for profile in (TestProfile.QUICK, TestProfile.THOROUGH):
             assert draws(requirement, asked(), profile) == requirement.draws[profile]
 
 
@@ -141,7 +145,10 @@ def test_what_was_compiled_for_one_dtype_is_let_go_of_before_the_next(
 ) -> None:
     """Once a dtype, however many columns and cells it has."""
     monkeypatch.setitem(registry.FRAMEWORKS, "scipy", Cleared())
-    session, sentence = Session(Selection(profile=Profile.QUICK)), catalogue.requirement("signs/direction")
+    session, sentence = (
+        Session(Selection(profile=TestProfile.QUICK)),
+        catalogue.requirement("signs/direction"),
+    )
     known = [registry.implementation(f"scipy.special.{name}") for name in ("rel_entr", "kl_div")]
     for dtype in ("float32", "float64"):
         for implementation in known:
@@ -158,9 +165,9 @@ def cells(share: Share) -> float:
 
 
 @pytest.mark.parametrize("framework", ["torch", "tensorflow", "scipy"])
-@pytest.mark.parametrize("profile", [Profile.QUICK, Profile.STANDARD])
+@pytest.mark.parametrize("profile", [TestProfile.QUICK, TestProfile.STANDARD])
 def test_workers_take_about_as_long(
-    monkeypatch: pytest.MonkeyPatch, profile: Profile, framework: str
+    monkeypatch: pytest.MonkeyPatch, profile: TestProfile, framework: str
 ) -> None:
     """Each column is asked by one of them, and none of two has more than a column more than the other."""
     whole = Selection(frameworks=(framework,), profile=profile, brief=plan.brief((), profile))
@@ -181,13 +188,13 @@ def test_workers_take_about_as_long(
 def test_what_compiles_shares_no_dtype_between_two_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the columns of a dtype have in common would be compiled twice; but one dtype alone is taken apart."""
     monkeypatch.setattr("os.cpu_count", lambda: 2)
-    brief = plan.brief((), Profile.STANDARD)
+    brief = plan.brief((), TestProfile.STANDARD)
     piles = [
         {column.dtype for column in each.header.columns.values()}
         for each in shares(Selection(frameworks=("jax",), brief=brief))
     ]
     assert piles == [{"float32", "float64"}, {"float16", "bfloat16"}]
-    quick = shares(Selection(frameworks=("jax",), profile=Profile.QUICK))
+    quick = shares(Selection(frameworks=("jax",), profile=TestProfile.QUICK))
     assert [{column.dtype for column in each.header.columns.values()} for each in quick] == [{"float32"}] * 2
 
 
@@ -195,8 +202,8 @@ def test_what_compiles_shares_no_dtype_between_two_workers(monkeypatch: pytest.M
 def test_where_a_shape_takes_seconds_a_case_brings_none_of_its_own(name: str) -> None:
     """A known implementation is asked it only in a shape that is asked anyway; a kernel that is brought in any."""
     requirement, own = catalogue.requirement("modes/compiled"), asked(name=name)
-    found = {each.pair.shape for each in questions(requirement, own, Profile.STANDARD) if each.case}
-    assert (found <= set(shapes(requirement, own, Profile.STANDARD))) == (name != "my_kl")
+    found = {each.pair.shape for each in questions(requirement, own, TestProfile.STANDARD) if each.case}
+    assert (found <= set(shapes(requirement, own, TestProfile.STANDARD))) == (name != "my_kl")
     assert (3, 5) in found
 
 
@@ -231,15 +238,17 @@ def test_what_was_left_out_is_asked_until_something_decides(monkeypatch: pytest.
     told = replace(requirement, check=check)
     for enough in (1, 3, 9):
         monkeypatch.setattr(Undecided, "enough", enough)
-        assert Cell(told, asked(), Profile.STANDARD, examples=0).settle().problems == min(enough, len(pairs))
+        assert Cell(told, asked(), TestProfile.STANDARD, examples=0).settle().problems == min(
+            enough, len(pairs)
+        )
 
 
 def test_where_nothing_decides_what_was_left_out_is_asked() -> None:
     """At 33 classes bfloat16 may decide nothing of a gradient; the requirement's other shapes are asked then."""
     requirement, compiled = catalogue.requirement("gradients/odd"), asked("bfloat16")
     compiled.compiles = True
-    assert shapes(requirement, compiled, Profile.QUICK) == requirement.shapes[:1]
-    others = list(left_out(requirement, compiled, Profile.QUICK))
+    assert shapes(requirement, compiled, TestProfile.QUICK) == requirement.shapes[:1]
+    others = list(left_out(requirement, compiled, TestProfile.QUICK))
     assert [each.pair.shape for each in others if each.case is None] == list(requirement.shapes[1:])
     assert any(each.case for each in others)
-    assert not any(each.case is None for each in left_out(requirement, asked(), Profile.STANDARD))
+    assert not any(each.case is None for each in left_out(requirement, asked(), TestProfile.STANDARD))

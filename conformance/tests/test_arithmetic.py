@@ -22,7 +22,7 @@ from kl_conformance.sketch import Sketch, log_term, term
 from kl_conformance_testkit.subjects import subject
 from kl_reference.convention import Reduction, Space
 from kl_reference.dtype import Dtype
-from kl_reference.precision import Profile, Summation
+from kl_reference.tolerance import Profile, Summation
 
 Array = NDArray[Any]
 Adding = Callable[[Array], Any]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kl_cases.problems import Profile
+from kl_cases.recipes import TestProfile
 from kl_conformance import plan, registry, verify
 from kl_conformance.mode import EAGER
 from kl_conformance.plan import ALIKE, NUMBERS, Selection
@@ -25,17 +25,17 @@ ALL = [dtype.label for dtype in Dtype]
 @pytest.mark.parametrize(
     ("dtypes", "profile", "brief"),
     [
-        ((), Profile.QUICK, {"float64", "bfloat16"}),
-        (ALL, Profile.QUICK, {"float64", "bfloat16"}),
-        (("float32", "float64"), Profile.QUICK, {"float64"}),
-        (("float64", "bfloat16"), Profile.QUICK, set[str]()),
-        (("float32", "bfloat16"), Profile.QUICK, set[str]()),
-        ((), Profile.STANDARD, {"float64", "bfloat16"}),
-        ((), Profile.THOROUGH, set[str]()),
+        ((), TestProfile.QUICK, {"float64", "bfloat16"}),
+        (ALL, TestProfile.QUICK, {"float64", "bfloat16"}),
+        (("float32", "float64"), TestProfile.QUICK, {"float64"}),
+        (("float64", "bfloat16"), TestProfile.QUICK, set[str]()),
+        (("float32", "bfloat16"), TestProfile.QUICK, set[str]()),
+        ((), TestProfile.STANDARD, {"float64", "bfloat16"}),
+        ((), TestProfile.THOROUGH, set[str]()),
     ],
 )
 def test_the_second_of_two_alike_is_asked_briefly(
-    dtypes: tuple[str, ...], profile: Profile, brief: set[str]
+    dtypes: tuple[str, ...], profile: TestProfile, brief: set[str]
 ) -> None:
     """Only where the first is asked, too, and never in the thorough profile."""
     assert set(plan.brief(dtypes, profile)) == brief
@@ -46,7 +46,7 @@ def test_the_numbers_of_every_format_are_asked() -> None:
     known = registry.implementation("torch.nn.functional.kl_div")
     implementation = replace(known, name="my_kl")
     asked = [(implementation, column) for column in plan.columns(implementation)]
-    planned = plan.planned(asked, numbers=plan.brief((), Profile.QUICK))
+    planned = plan.planned(asked, numbers=plan.brief((), TestProfile.QUICK))
     whole = plan.planned(asked)
     seen = {(cell.column.mode, cell.column.dtype, cell.requirement.chapter) for cell in planned}
     every = {cell.requirement.chapter for cell in whole}
@@ -61,7 +61,7 @@ def test_the_quick_profile_asks_single_precision() -> None:
     """Of what is known: all formats where one or a mode is named, or another profile, and what takes no other."""
     known = registry.implementation("torch.nn.functional.kl_div")
     double = replace(known, dtypes=(Dtype.FLOAT64, Dtype.FLOAT16))
-    quick = Selection(profile=Profile.QUICK)
+    quick = Selection(profile=TestProfile.QUICK)
     assert plan.formats(quick, [known]) == ("float32",)
     assert plan.formats(quick, [double]) == ("float64",)
     assert set(plan.formats(quick, [known, double])) == {"float64", "float32"}
@@ -72,7 +72,7 @@ def test_the_quick_profile_asks_single_precision() -> None:
 
 def test_workers_are_given_these_formats() -> None:
     """In the quick profile, a kernel that is brought keeping all of its own."""
-    quick = Selection(("scipy.special.rel_entr", RIGHT), profile=Profile.QUICK)
+    quick = Selection(("scipy.special.rel_entr", RIGHT), profile=TestProfile.QUICK)
     asked = {each.name: {own.dtype for own in each.header.columns.values()} for each in shares(quick)}
     assert asked.pop("scipy") == {"float32"}
     assert asked.popitem()[1] == {"float32", "float64"}
@@ -107,7 +107,9 @@ def test_a_verification_asks_so() -> None:
 
 def test_standard_asks_all_requirements_and_searches_less() -> None:
     """In the standard profile nothing is left out, and the second of two alike has fewer drawn problems."""
-    selection = Selection(dtypes=("float32", "float64"), profile=Profile.STANDARD, seed=1, brief=("float64",))
+    selection = Selection(
+        dtypes=("float32", "float64"), profile=TestProfile.STANDARD, seed=1, brief=("float64",)
+    )
     implementation = registry.implementation(RIGHT)
     session, problems = Session(selection), dict[str, int]()
     asked = [each for each in plan.columns(implementation) if selection.wants(each)]

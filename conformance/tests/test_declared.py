@@ -10,7 +10,7 @@ import pytest
 from kl_audit.intrinsics import kernels as fast_kernels
 from kl_audit.intrinsics import worst
 from kl_cases.distributions import FAMILIES
-from kl_cases.problems import Recipe, build
+from kl_cases.recipes import Recipe, build
 from kl_conformance import judge
 from kl_conformance.call import CallDescription
 from kl_conformance.evaluation import Evaluation

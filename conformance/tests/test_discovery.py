@@ -8,7 +8,7 @@ import pytest
 
 from kl_cases.corpus import cases
 from kl_cases.flags import FLAGS
-from kl_cases.problems import Profile
+from kl_cases.recipes import TestProfile
 from kl_conformance import catalogue
 from kl_conformance.affording import HOW_NEEDS, WHAT_NEEDS
 from kl_conformance.requirement import HOW
@@ -44,7 +44,7 @@ def test_the_standard_profile_draws_enough(fault: Fault) -> None:
     """Every class of bug is found within what its requirement draws for anybody, without corpus or grid."""
     requirement = catalogue.requirement(fault.requirement)
     fewest = HOW_NEEDS if requirement.draws is HOW else WHAT_NEEDS
-    assert STATED[fault.flag] <= fewest <= requirement.draws[Profile.STANDARD]
+    assert STATED[fault.flag] <= fewest <= requirement.draws[TestProfile.STANDARD]
 
 
 @each_fault

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from kl_cases.problems import Profile
+from kl_cases.recipes import TestProfile
 from kl_conformance import catalogue, expectation, heading, plan, registry
 from kl_conformance.expectation import load, recorded
 from kl_conformance.expecting import Finding, add, check, look, prune, without
@@ -69,7 +69,7 @@ def broken(folder: Path) -> Result:
     file = folder / "scipy.toml"
     file.write_text(without(file.read_text(encoding="utf-8"), GONE), encoding="utf-8")
     recorded.cache_clear()
-    result = Session(Selection(profile=Profile.QUICK)).settle(entropy())
+    result = Session(Selection(profile=TestProfile.QUICK)).settle(entropy())
     assert result.verdict is Verdict.FAIL
     return result
 
@@ -112,7 +112,7 @@ def test_a_finding_is_recorded_as_a_person_says(folder: Path, tmp_path: Path) ->
     assert (made.requirements, made.implementations) == ((CELL,), ("scipy.stats.entropy",))
     assert made.reason == REASON
     assert made.witnesses[0].startswith("errors/")
-    assert Session(Selection(profile=Profile.QUICK)).settle(entropy()).deviation == "mine"
+    assert Session(Selection(profile=TestProfile.QUICK)).settle(entropy()).deviation == "mine"
 
 
 @pytest.mark.parametrize(

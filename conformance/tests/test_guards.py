@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from scipy.special import rel_entr
 
-from kl_cases.problems import Profile
+from kl_cases.recipes import TestProfile
 from kl_conformance import host, life, note, plan, registry, running, share, worker
 from kl_conformance.kernel import adapted
 from kl_conformance.note import State
@@ -172,7 +172,7 @@ def _alive(process: int) -> bool:
 
 def settle(kernel: Any, *requirements: str) -> list[Result]:
     """Settle cells of a kernel here, in this process."""
-    selection = Selection(devices=("cpu",), dtypes=("float32",), profile=Profile.QUICK)
+    selection = Selection(devices=("cpu",), dtypes=("float32",), profile=TestProfile.QUICK)
     implementation = adapted(kernel, registry.implementation(REL_ENTR), "mine", framework="numpy")
     columns = [each for each in plan.columns(implementation) if selection.wants(each)]
     planned = plan.planned((implementation, column) for column in columns)

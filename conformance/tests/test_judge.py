@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kl_cases.pair import Pair
-from kl_cases.problems import Recipe, build
+from kl_cases.recipes import Recipe, build
 from kl_conformance import judge
 from kl_conformance.call import CallDescription
 from kl_conformance.evaluation import Evaluation
@@ -19,8 +19,8 @@ from kl_conformance_testkit.subjects import pair, subject
 from kl_reference.convention import Formula, Reduction, Side, Space
 from kl_reference.dtype import Dtype
 from kl_reference.enclosure import Array
-from kl_reference.precision import Profile, accepts_overflow, tolerance
 from kl_reference.problem import Operand, Problem
+from kl_reference.tolerance import Profile, accepts_overflow, tolerance
 from kl_reports.result import Kind
 
 FAMILIES = ("dirichlet-flat", "power-law", "peaked-logits", "near-equal", "ladder", "measure")

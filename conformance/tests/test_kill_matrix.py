@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from kl_cases.problems import Profile, Recipe, build
+from kl_cases.recipes import Recipe, TestProfile, build
 from kl_conformance import catalogue, host, judge, registry
 from kl_conformance.subject import Subject
 from kl_reference.dtype import Dtype
@@ -123,7 +123,7 @@ def ruling(kernel: Wrong | Right, *stopping: str) -> Ruling:
         )
         for name in catalogue.REQUIREMENTS
     )
-    return Ruling(kernel, answers, Profile.QUICK)
+    return Ruling(kernel, answers, TestProfile.QUICK)
 
 
 def test_the_page_names_survivors_and_false_alarms() -> None:
@@ -136,7 +136,7 @@ def test_the_page_names_survivors_and_false_alarms() -> None:
         ruling(survivor, "errors/misuse"),
         ruling(accused, "values/sum"),
     )
-    matrix = Matrix("python matrix.py", Plan(Profile.QUICK, (0,), ("float32",)), rulings, 60.0)
+    matrix = Matrix("python matrix.py", Plan(TestProfile.QUICK, (0,), ("float32",)), rulings, 60.0)
     text = page(matrix)
     assert "Stopped: **1 of 2** (50.0 %)" in text
     assert "Survivors: `numpy-swapped`." in text

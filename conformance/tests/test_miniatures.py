@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kl_cases.distributions import FAMILIES
-from kl_cases.problems import Profile
+from kl_cases.recipes import TestProfile
 from kl_conformance.catalogue import REQUIREMENTS
 from kl_conformance.cell import Cell
 from kl_conformance.framework import Modules, ones
@@ -48,7 +48,7 @@ def settled(requirement: Requirement, implementation: Implementation, dtype: str
     """Return the verdict on a sketch in one dtype, in the quick profile."""
     column = Column(implementation.name, "numpy", "1", "cpu", dtype, "eager")
     subject = Subject(implementation, DESK, MODULES, column)
-    return Cell(requirement, subject, Profile.QUICK, seed).settle()
+    return Cell(requirement, subject, TestProfile.QUICK, seed).settle()
 
 
 def right(wrong: Sketch) -> Implementation:

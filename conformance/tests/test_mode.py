@@ -8,7 +8,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from kl_cases.problems import Profile
+from kl_cases.recipes import TestProfile
 from kl_conformance import catalogue, registry
 from kl_conformance.cell import Cell
 from kl_conformance.framework import Modules
@@ -61,7 +61,7 @@ def settled(framework: Compiling, requirement: str = "values/pointwise") -> Resu
     """Return the verdict of a cell of the compiled column."""
     own = ran(sketch(), framework, MODULES, "fast")
     asked = Subject(own, framework, MODULES, COLUMN)
-    return Cell(catalogue.requirement(requirement), asked, Profile.QUICK).settle()
+    return Cell(catalogue.requirement(requirement), asked, TestProfile.QUICK).settle()
 
 
 def test_every_call_goes_through_the_compiler() -> None:
@@ -77,7 +77,8 @@ def test_a_compiler_s_fault_is_the_column_s() -> None:
     eager = ran(sketch(), Compiling(off=1e-3), MODULES, EAGER)
     asked = Subject(eager, Compiling(off=1e-3), MODULES, replace(COLUMN, mode=EAGER))
     assert (
-        Cell(catalogue.requirement("values/pointwise"), asked, Profile.QUICK).settle().verdict is Verdict.PASS
+        Cell(catalogue.requirement("values/pointwise"), asked, TestProfile.QUICK).settle().verdict
+        is Verdict.PASS
     )
 
 
@@ -110,7 +111,7 @@ def test_a_compiled_column_is_asked_what_compiling_can_change() -> None:
     assert all(spared(each, EAGER) is None for each in catalogue.REQUIREMENTS.values())
     own = registry.implementation("scipy.special.rel_entr")
     cell = Planned(catalogue.requirement("state/fresh"), own, replace(COLUMN, implementation=own.name))
-    result = Session(Selection(profile=Profile.QUICK)).settle(cell)
+    result = Session(Selection(profile=TestProfile.QUICK)).settle(cell)
     assert result.verdict is Verdict.UNSUPPORTED
     assert "column eager" in result.detail
 
@@ -120,7 +121,7 @@ def test_old_arguments_are_asked_of_calls_as_they_are_made() -> None:
     assert settled(Compiling(), "reductions/legacy").verdict is Verdict.UNSUPPORTED
     eager = Subject(sketch(), Compiling(), MODULES, replace(COLUMN, mode=EAGER))
     assert (
-        Cell(catalogue.requirement("reductions/legacy"), eager, Profile.QUICK).settle().verdict
+        Cell(catalogue.requirement("reductions/legacy"), eager, TestProfile.QUICK).settle().verdict
         is Verdict.PASS
     )
 
@@ -131,7 +132,7 @@ class Slow(Compiling):
     unhurried = frozenset({Transform.COMPILED})
 
 
-def sizes(framework: Compiling, chapter: str, profile: Profile) -> set[tuple[int, ...]]:
+def sizes(framework: Compiling, chapter: str, profile: TestProfile) -> set[tuple[int, ...]]:
     """Return the shapes of all that a compiled column is asked in one chapter."""
     own = Subject(ran(sketch(), framework, MODULES, "fast"), framework, MODULES, COLUMN)
     asked = (pair for each in catalogue.CHAPTERS[chapter] for pair, *_ in questions(each, own, profile))
@@ -155,10 +156,12 @@ def test_what_a_compiler_rules_out_is_not_asked() -> None:
 def test_where_a_shape_takes_seconds_few_are_asked_in_haste() -> None:
     """A slow compiler is asked fewer shapes than a fast one in the quick profile, and as many in the thorough one."""
     for chapter in CHAPTERS:
-        few, many = (sizes(framework, chapter, Profile.QUICK) for framework in (Slow(), Compiling()))
+        few, many = (sizes(framework, chapter, TestProfile.QUICK) for framework in (Slow(), Compiling()))
         assert few < many
         assert {(3, 5), (8, 31)} & few, chapter
-        assert sizes(Slow(), chapter, Profile.THOROUGH) == sizes(Compiling(), chapter, Profile.THOROUGH)
+        assert sizes(Slow(), chapter, TestProfile.THOROUGH) == sizes(
+            Compiling(), chapter, TestProfile.THOROUGH
+        )
 
 
 def test_what_decides_nothing_is_asked_in_other_dtypes_cases() -> None:
@@ -166,8 +169,8 @@ def test_what_decides_nothing_is_asked_in_other_dtypes_cases() -> None:
     requirement = replace(catalogue.requirement("gradients/boundary"), families=())
     framework = Compiling()
     subject = Subject(ran(sketch(), framework, MODULES, "fast"), framework, MODULES, COLUMN)
-    assert not list(questions(requirement, subject, Profile.QUICK))
-    result = Cell(requirement, subject, Profile.QUICK).settle()
+    assert not list(questions(requirement, subject, TestProfile.QUICK))
+    result = Cell(requirement, subject, TestProfile.QUICK).settle()
     assert result.verdict is Verdict.PASS
     assert result.problems
 
@@ -206,7 +209,7 @@ def test_a_setting_holds_wherever_something_is_asked() -> None:
     own = ran(replace(plain, call=call), framework, MODULES, "x32")
     subject = Subject(own, framework, MODULES, replace(COLUMN, dtype="float32", mode="x32"))
     for name in ("values/pointwise", "values/from-logits"):
-        result = Cell(catalogue.requirement(name), subject, Profile.QUICK).settle()
+        result = Cell(catalogue.requirement(name), subject, TestProfile.QUICK).settle()
         assert result.verdict is Verdict.PASS
     assert framework.seen == {("call", "x32"), ("log_softmax", "x32")}
     assert framework.mode == EAGER

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from kl_cases.problems import Profile
+from kl_cases.recipes import TestProfile
 from kl_conformance import catalogue, plan, registry
 from kl_conformance.framework import Modules
 from kl_conformance.implementation import AbsentError
@@ -36,7 +36,7 @@ def test_what_is_not_installed_is_missing_alone(tmp_path: Path, monkeypatch: pyt
     """Its cells are MISSING with the reason and the command that helps; others of the framework are judged."""
     (tmp_path / "breaks_when_imported.py").write_text("import json\nraise OSError('no libfoo')\n", "utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
-    session = Session(Selection(profile=Profile.QUICK))
+    session = Session(Selection(profile=TestProfile.QUICK))
     absent, broken = settled(session, "no_such_package.inner"), settled(session, "breaks_when_imported")
     assert (absent.verdict, broken.verdict) == (Verdict.MISSING, Verdict.MISSING)
     assert absent.detail.startswith("no_such_package.inner is not installed (")
@@ -87,7 +87,7 @@ def test_every_framework_loads_without_the_packages_of_its_implementations() -> 
 
 def test_a_column_s_arithmetic_is_measured_once() -> None:
     """Its first result says what was measured, no other does; nor is it measured quickly, or of kernels brought."""
-    session = Session(Selection(profile=Profile.STANDARD))
+    session = Session(Selection(profile=TestProfile.STANDARD))
     cells = [
         Planned(catalogue.REQUIREMENTS[name], OWN, plan.columns(OWN)[0])
         for name in ("signs/self", "signs/gibbs")
@@ -96,4 +96,4 @@ def test_a_column_s_arithmetic_is_measured_once() -> None:
     assert first.arithmetic.startswith("computes in float64")
     assert second.arithmetic == ""
     assert settled(session).arithmetic == ""
-    assert Session(Selection(profile=Profile.QUICK)).settle(cells[0]).arithmetic == ""
+    assert Session(Selection(profile=TestProfile.QUICK)).settle(cells[0]).arithmetic == ""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kl_cases.family import Shape
-from kl_cases.problems import Profile
+from kl_cases.recipes import TestProfile
 from kl_conformance import catalogue, plan, registry
 from kl_conformance.affording import LONG, shapes
 from kl_conformance.framework import Modules
@@ -23,21 +23,23 @@ POINTWISE = catalogue.requirement("values/pointwise")
 
 def test_the_fixed_problems_are_the_same_every_time() -> None:
     """Asked twice, the corpus and the grid hold the same pairs in the same order."""
-    first, second = ([each.pair.id for each in questions(POINTWISE, subject(), Profile.QUICK)] for _ in "ab")
+    first, second = (
+        [each.pair.id for each in questions(POINTWISE, subject(), TestProfile.QUICK)] for _ in "ab"
+    )
     assert first == second
     assert len(first) > 10
 
 
 def test_the_problem_set_knows_what_is_asked() -> None:
     """Another profile, family, corner or requirement has another problem set; the same has the same."""
-    own = problem_set(POINTWISE, Profile.QUICK)
-    assert own == problem_set(POINTWISE, Profile.QUICK)
+    own = problem_set(POINTWISE, TestProfile.QUICK)
+    assert own == problem_set(POINTWISE, TestProfile.QUICK)
     others = {
-        problem_set(POINTWISE, Profile.STANDARD),
-        problem_set(replace(POINTWISE, families=POINTWISE.families[1:]), Profile.QUICK),
-        problem_set(replace(POINTWISE, corners=("zero-target",)), Profile.QUICK),
-        problem_set(replace(POINTWISE, shapes=((2, 2),)), Profile.QUICK),
-        problem_set(catalogue.requirement("support/zero-over-zero"), Profile.QUICK),
+        problem_set(POINTWISE, TestProfile.STANDARD),
+        problem_set(replace(POINTWISE, families=POINTWISE.families[1:]), TestProfile.QUICK),
+        problem_set(replace(POINTWISE, corners=("zero-target",)), TestProfile.QUICK),
+        problem_set(replace(POINTWISE, shapes=((2, 2),)), TestProfile.QUICK),
+        problem_set(catalogue.requirement("support/zero-over-zero"), TestProfile.QUICK),
     }
     assert own not in others
     assert len(others) == 5
@@ -76,8 +78,8 @@ def test_where_a_fixed_problem_is_broken_there_is_nothing_to_compare() -> None:
     assert result.fixed is None
 
 
-@pytest.mark.parametrize("profile", Profile)
-def test_every_requirement_has_a_problem_set(profile: Profile) -> None:
+@pytest.mark.parametrize("profile", TestProfile)
+def test_every_requirement_has_a_problem_set(profile: TestProfile) -> None:
     """Every requirement's problems have a name of 16 hexadecimal digits in every profile."""
     for requirement in catalogue.REQUIREMENTS.values():
         assert len(problem_set(requirement, profile)) == 16
@@ -86,7 +88,7 @@ def test_every_requirement_has_a_problem_set(profile: Profile) -> None:
 def test_drawn_rows_in_which_all_is_masked_have_others_beside_them() -> None:
     """Every pair of the grid has rows that must be right beside the one of nothing, and so decides."""
     requirement = catalogue.requirement("support/whole-row-masked")
-    drawn = [each.pair for each in questions(requirement, subject(), Profile.QUICK) if each.case is None]
+    drawn = [each.pair for each in questions(requirement, subject(), TestProfile.QUICK) if each.case is None]
     assert len(drawn) == len(requirement.shapes)
     assert all(list(requirement.check(subject(), pair)) for pair in drawn)
 
@@ -108,13 +110,13 @@ def _compiling(name: str = "optax.losses.kl_divergence", dtype: str = "float32")
 @pytest.mark.parametrize(
     ("dtype", "profile", "asked"),
     [
-        ("float32", Profile.STANDARD, True),
-        ("float16", Profile.STANDARD, False),
-        ("float16", Profile.THOROUGH, True),
+        ("float32", TestProfile.STANDARD, True),
+        ("float16", TestProfile.STANDARD, False),
+        ("float16", TestProfile.THOROUGH, True),
     ],
 )
 def test_what_takes_seconds_a_shape_is_asked_cases_of_its_own_dtype(
-    dtype: str, profile: Profile, asked: bool
+    dtype: str, profile: TestProfile, asked: bool
 ) -> None:
     """torch.compile runs a C++ compiler for each shape: a case met in float32 is asked there, or by thorough."""
     known = _known("torch.nn.functional.kl_div", dtype)
@@ -127,14 +129,14 @@ def test_what_takes_seconds_a_shape_is_asked_cases_of_its_own_dtype(
     assert any(each.case for each in everywhere)
 
 
-def _asked(subject: Subject, profile: Profile) -> set[Shape]:
+def _asked(subject: Subject, profile: TestProfile) -> set[Shape]:
     """Return every shape that is drawn for somebody."""
     return {shape for each in catalogue.REQUIREMENTS.values() for shape in shapes(each, subject, profile)}
 
 
 def test_where_each_shape_is_compiled_every_kind_of_size_is_asked_once() -> None:
     """No axis and one to three, one row and several, one class, an odd number of them, and more than 1024."""
-    few = _asked(_compiling(), Profile.STANDARD)
+    few = _asked(_compiling(), TestProfile.STANDARD)
     assert {len(shape) for shape in few} >= {0, 1, 2, 3}
     flat = {shape for shape in few if len(shape) == 2}
     assert any(rows == 1 < classes for rows, classes in flat)
@@ -146,11 +148,11 @@ def test_where_each_shape_is_compiled_every_kind_of_size_is_asked_once() -> None
 @pytest.mark.parametrize(("second", "first"), plan.ALIKE.items())
 def test_the_second_of_two_formats_alike_is_asked_fewer_sizes(second: str, first: str) -> None:
     """One code serves both: either is asked an odd size, and whatever sizes are the question."""
-    again, once = (_asked(_compiling(dtype=each), Profile.STANDARD) for each in (second, first))
+    again, once = (_asked(_compiling(dtype=each), TestProfile.STANDARD) for each in (second, first))
     assert len(again) < len(once)
     assert (3, 5) in again
     odd = catalogue.requirement("gradients/odd")
-    sizes = [shapes(odd, _compiling(dtype=each), Profile.STANDARD) for each in (second, first)]
+    sizes = [shapes(odd, _compiling(dtype=each), TestProfile.STANDARD) for each in (second, first)]
     assert sizes == [odd.shapes[:1], (LONG,)]
 
 
@@ -159,9 +161,9 @@ def test_where_each_is_compiled_gradients_are_asked_in_no_small_shape_of_a_case(
 
     def small(chapter: str) -> set[Shape]:
         asked = {
-            (each.pair.shape, each.pair.shape in shapes(requirement, _compiling(), Profile.STANDARD))
+            (each.pair.shape, each.pair.shape in shapes(requirement, _compiling(), TestProfile.STANDARD))
             for requirement in catalogue.CHAPTERS[chapter]
-            for each in questions(requirement, _compiling(), Profile.STANDARD)
+            for each in questions(requirement, _compiling(), TestProfile.STANDARD)
             if each.case
         }
         return {shape for shape, anyway in asked if not anyway}
@@ -170,8 +172,8 @@ def test_where_each_is_compiled_gradients_are_asked_in_no_small_shape_of_a_case(
     assert small("reductions")
 
 
-@pytest.mark.parametrize("profile", [Profile.QUICK, Profile.STANDARD])
-def test_a_kernel_that_is_brought_is_asked_more_sizes_than_a_known_one(profile: Profile) -> None:
+@pytest.mark.parametrize("profile", [TestProfile.QUICK, TestProfile.STANDARD])
+def test_a_kernel_that_is_brought_is_asked_more_sizes_than_a_known_one(profile: TestProfile) -> None:
     """Sizes beside blocks of 32 and 128, classes and rows, are asked of what may work in blocks of its own."""
     known, brought = (_asked(_compiling(name), profile) for name in ("optax.losses.kl_divergence", "my_kl"))
     assert {(3, 33), (129, 3), (8, 31)} <= brought
@@ -181,4 +183,4 @@ def test_a_kernel_that_is_brought_is_asked_more_sizes_than_a_known_one(profile: 
 
 def test_the_thorough_profile_spares_no_shape() -> None:
     """In the thorough profile a known implementation is asked what a kernel is that is brought."""
-    assert _asked(_compiling(), Profile.THOROUGH) == _asked(_compiling("my_kl"), Profile.THOROUGH)
+    assert _asked(_compiling(), TestProfile.THOROUGH) == _asked(_compiling("my_kl"), TestProfile.THOROUGH)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kl_cases.problems import Recipe, build
+from kl_cases.recipes import Recipe, build
 from kl_conformance import causes, registry
 from kl_conformance.causes import Fault, likely_cause
 from kl_conformance.implementation import Call, Implementation, MisgivenError

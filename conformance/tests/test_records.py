@@ -8,11 +8,10 @@ from importlib.resources import files
 
 import pytest
 
-from kl_cases.corpus import CHAPTERS, cases
+from kl_cases.corpus import CHAPTERS, cases, find_case
 from kl_conformance import catalogue, plan, registry
 from kl_conformance.expectation import Expectation, recorded
 from kl_conformance.framework import Modules
-from kl_conformance.questions import case
 from kl_conformance.subject import Subject
 
 ENTRIES = [(framework, entry) for framework in registry.FRAMEWORKS for entry in recorded(framework)]
@@ -44,7 +43,7 @@ def test_an_entry_names_what_exists(framework: str, entry: Expectation) -> None:
     assert set(entry.dtypes) <= {column.dtype for column in asked}
     assert set(entry.modes) <= {column.mode for column in asked}
     for name in entry.witnesses:
-        assert case(name).sentence
+        assert find_case(name).sentence
 
 
 @each_entry

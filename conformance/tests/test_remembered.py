@@ -12,9 +12,9 @@ import pytest
 from kl_conformance import remembered
 from kl_conformance.remembered import Memory, reference
 from kl_reference import Formula, Operand, Problem, Reduction, Side, Space, answer, gradient
-from kl_reference.answer import totalled
+from kl_reference.answer import sum_terms
 from kl_reference.enclosure import Enclosure
-from kl_reference.working import Working
+from kl_reference.evaluation.intermediates import Intermediates
 
 
 def asked(classes: int, reduction: Reduction, seed: int = 0) -> Problem:
@@ -45,11 +45,11 @@ def test_a_pair_is_summed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The mean of what was summed costs no second sum; other numbers do."""
     sums: list[str] = []
 
-    def counting(problem: Problem, working: Working) -> object:
+    def counting(problem: Problem, working: Intermediates) -> object:
         sums.append(problem.id)
-        return totalled(problem, working)
+        return sum_terms(problem, working)
 
-    monkeypatch.setattr(remembered, "totalled", counting)
+    monkeypatch.setattr(remembered, "sum_terms", counting)
     for reduction in (Reduction.SUM, Reduction.MEAN, Reduction.BATCHMEAN, Reduction.ROWMEAN):
         reference(asked(6, reduction, seed=1))
     assert len(sums) == 1

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kl_cases.pair import Measure, Pair
-from kl_cases.problems import PALETTE, Profile, Recipe, build
+from kl_cases.recipes import PALETTE, Recipe, TestProfile, build
 from kl_conformance import catalogue, search
 from kl_conformance_testkit.subjects import settled, subject
 from kl_reference.convention import Space
 from kl_reference.dtype import Dtype
 
-SHAPES = PALETTE[Profile.QUICK]
+SHAPES = PALETTE[TestProfile.QUICK]
 REQUIREMENT = catalogue.requirement("values/pointwise")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kl_cases.problems import Profile
+from kl_cases.recipes import TestProfile
 from kl_conformance import catalogue
 from kl_conformance.cell import Cell
 from kl_conformance.framework import LARGE, Modules, ones
@@ -41,12 +41,12 @@ def settled(sketch: Sketch) -> Result:
     """Return the verdict on a sketch that has room for large tensors."""
     asked = subject(sketch)
     roomy = Subject(asked.implementation, Roomy(), MODULES, asked.column)
-    return Cell(LARGE_INDEX, roomy, Profile.QUICK, 0).settle()
+    return Cell(LARGE_INDEX, roomy, TestProfile.QUICK, 0).settle()
 
 
 def test_on_the_cpu_nobody_is_asked_for_so_much() -> None:
     """On the CPU nobody is asked for 2^31 elements, and the cell says so: it is not green."""
-    result = Cell(LARGE_INDEX, subject(), Profile.QUICK, 0).settle()
+    result = Cell(LARGE_INDEX, subject(), TestProfile.QUICK, 0).settle()
     assert result.verdict is Verdict.UNSUPPORTED
     assert "CUDA only" in result.detail
     assert f"{LARGE:,}" in result.detail

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kl_cases.problems import Profile
+from kl_cases.recipes import TestProfile
 from kl_conformance.plan import Selection, cells, in_turn
 from kl_conformance.session import check
 from kl_conformance_testkit.command import BROKEN, DYING, RUDE, broken_frameworks, pytest_alone, suite
@@ -65,7 +65,7 @@ def test_an_item_is_a_cell(tmp_path: Path) -> None:
 def test_everybody_is_asked_one_requirement_before_the_next(tmp_path: Path) -> None:
     """What is asked of all is asked of one after the other; the file says the cells in the order of the plan."""
     names = ("scipy.special.kl_div", "scipy.special.rel_entr")
-    asked = Selection(names, dtypes=("float64", "float32"), profile=Profile.QUICK)
+    asked = Selection(names, dtypes=("float64", "float32"), profile=TestProfile.QUICK)
     alike = (
         "--dtype=float64",
         "--dtype=float32",

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from kl_cases.pair import Pair
-from kl_cases.problems import Profile
+from kl_cases.recipes import TestProfile
 from kl_conformance import catalogue
 from kl_conformance.questions import MANY, questions
 from kl_conformance.requirement import HOW
@@ -41,7 +41,7 @@ def test_every_form_is_asked_at_every_shape(name: str) -> None:
     asked = subject()
     every = set(product(asked.convention.target, asked.offers()))
     grid = [
-        each for each in questions(catalogue.requirement(name), asked, Profile.QUICK) if each.case is None
+        each for each in questions(catalogue.requirement(name), asked, TestProfile.QUICK) if each.case is None
     ]
     by_shape: dict[Any, set[Form]] = {}
     for each in grid:
@@ -57,14 +57,16 @@ def test_every_form_is_asked_at_every_shape(name: str) -> None:
 def test_turns_are_the_quick_profile_s_alone() -> None:
     """In the other profiles every problem is asked in every form."""
     for requirement in catalogue.REQUIREMENTS.values():
-        asked = list(questions(requirement, subject(), Profile.STANDARD))
+        asked = list(questions(requirement, subject(), TestProfile.STANDARD))
         assert all(each.turn is None for each in asked)
 
 
 def test_cases_take_turns_where_the_numbers_are_not_the_question() -> None:
     """A case of a value is asked in every form unless it is large; one of a layout or an order shares them."""
     for requirement in catalogue.REQUIREMENTS.values():
-        cases = [each for each in questions(requirement, subject(), Profile.QUICK) if each.case is not None]
+        cases = [
+            each for each in questions(requirement, subject(), TestProfile.QUICK) if each.case is not None
+        ]
         for each in cases:
             shared = len(cases) > 1 and (requirement.draws is HOW or each.pair.p.values.size >= MANY)
             assert (each.turn is not None) is shared, each.case

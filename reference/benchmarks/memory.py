@@ -1,7 +1,7 @@
-"""How much memory judging a huge answer takes beside its inputs.
+"""Measures the memory that judging a huge answer needs beyond its inputs.
 
 Run ``python reference/benchmarks/memory.py [ROWS CLASSES]`` (Linux; by default 8192 × 131072 in float32, whose two
-inputs are 4 GiB each). Every reduction is judged in a process of its own: the peak of a process never sinks.
+inputs are 4 GiB each). Every reduction is judged in its own process, because the peak memory of a process never falls.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Float32 = NDArray[np.float32]
 
 
 def inputs(rows: int, classes: int) -> tuple[Float32, Float32]:
-    """Return p and log q, made row by row: nothing larger than they are ever stands beside them."""
+    """Return p and log q, created row by row, so that no temporary array is larger than a row."""
     rng = np.random.default_rng(0)
     p, log_q = (np.empty((rows, classes), dtype=np.float32) for _ in range(2))
     for p_row, q_row in zip(p, log_q, strict=True):
@@ -35,24 +35,24 @@ def inputs(rows: int, classes: int) -> tuple[Float32, Float32]:
     return p, log_q
 
 
-def plainly(p: Float32, log_q: Float32, reduction: Reduction) -> NDArray[np.float64]:
-    """Return the answer that is judged: float32, row by row."""
+def float32_answer(p: Float32, log_q: Float32, reduction: Reduction) -> NDArray[np.float64]:
+    """Return the answer under test: float32, row by row."""
     rows = [np.sum(p_row * (np.log(p_row) - q_row)) for p_row, q_row in zip(p, log_q, strict=True)]
     got = np.array(rows, dtype=np.float32)
     return np.asarray(got if reduction is Reduction.ROWS else np.sum(got), dtype=np.float64)
 
 
 def resident() -> int:
-    """Return how many bytes of this process are in memory now."""
+    """Return the number of bytes of this process that are in memory now."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * resource.getpagesize()
 
 
 def judge(rows: int, classes: int, reduction: Reduction) -> None:
-    """Judge one answer, and print how long that took and how far the memory in use rose."""
+    """Judge one answer, and print the time and the increase of the memory in use."""
     p, log_q = inputs(rows, classes)
-    got = plainly(p, log_q, reduction)
-    # As they are: Operand.of would copy them.
+    got = float32_answer(p, log_q, reduction)
+    # Not Operand.of, which would copy the arrays.
     target, model = Operand(p, Space.PROBABILITY, Dtype.FLOAT32), Operand(log_q, Space.LOG, Dtype.FLOAT32)
     problem = Problem(target, model, reduction=reduction)
     before, start = resident(), time.perf_counter()
@@ -67,7 +67,7 @@ def judge(rows: int, classes: int, reduction: Reduction) -> None:
 
 
 def main() -> None:
-    """Judge in one process for each reduction."""
+    """Judge each reduction in its own process."""
     *named, rows, classes = sys.argv[1:] or map(str, FULL)
     if named:
         judge(int(rows), int(classes), Reduction[named[0]])

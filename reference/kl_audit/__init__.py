@@ -1,1 +1,1 @@
-"""The reference is looked at from outside, with 70 digits and no code of its own."""
+"""Audits the reference against mpmath with 70 digits, without sharing its code."""

@@ -1,4 +1,4 @@
-"""Fast logarithms, exponentials and divisions at their documented worst, and kernels in float32 made of them."""
+"""Fast logarithms, exponentials and divisions with their documented maximum error, and float32 kernels made of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Float32 = NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class Intrinsics:
-    """What ``nvcc --use_fast_math`` computes with, erring as far as it may, always in the same direction, 1 or −1.
+    """The functions of ``nvcc --use_fast_math`` with their maximum error, always in the same direction, 1 or −1.
 
     Source: CUDA C++ programming guide, mathematical functions, intrinsic functions.
     """
@@ -28,21 +28,21 @@ class Intrinsics:
     division_sign: float
 
     def log(self, x: Float32) -> Float32:
-        """Return log x, off by 2^-21.41 where x is in [1/2, 2], and by 3 ulp elsewhere; of 0, −∞."""
+        """Return log x with an error of 2^-21.41 for x in [1/2, 2], and of 3 ulp elsewhere; −∞ for 0."""
         with np.errstate(divide="ignore"):
             exact = np.log(x.astype(np.float64))
         near = (x >= 0.5) & (x <= 2.0)
         return _off(exact, self.log_sign * np.where(near, 2.0**-21.41, 3.0 * _ulp(exact)))
 
     def exp(self, x: Float32) -> Float32:
-        """Return e^x, off by 2 + ⌊1.173·|x|⌋ ulp."""
+        """Return e^x with an error of 2 + ⌊1.173·|x|⌋ ulp."""
         exact = np.exp(x.astype(np.float64))
         return _off(
             exact, self.exp_sign * (2.0 + np.floor(1.173 * np.abs(x.astype(np.float64)))) * _ulp(exact)
         )
 
     def divide(self, x: Float32, y: Float32) -> Float32:
-        """Return x ÷ y, off by 2 ulp."""
+        """Return x ÷ y with an error of 2 ulp."""
         exact = x.astype(np.float64) / y.astype(np.float64)
         return _off(exact, self.division_sign * 2.0 * _ulp(exact))
 
@@ -58,32 +58,32 @@ class Intrinsics:
 
 
 def worst() -> Iterator[Intrinsics]:
-    """Yield fast functions off in every direction."""
+    """Yield fast functions with every combination of error directions."""
     for signs in product((1.0, -1.0), (1.0, -1.0), (1.0, -1.0)):
         yield Intrinsics(*signs)
 
 
 def kernels(problem: Problem, fast: Intrinsics) -> Iterator[tuple[str, Float32]]:
-    """Yield the terms, each way of making them with its name, 0 where p = 0; the classes are last."""
+    """Yield the terms of each algorithm with its name, 0 where p = 0; the classes are last."""
     normalise = problem.normalise
     p, q = (_probability(operand, normalise, fast) for operand in (problem.target, problem.model))
     log_p, log_q = (_logarithm(operand, normalise, fast) for operand in (problem.target, problem.model))
-    ways: dict[str, Float32] = {}
+    algorithms: dict[str, Float32] = {}
     if problem.formula is Formula.CROSS_ENTROPY:
-        ways["−p·log q"] = -p * log_q
+        algorithms["−p·log q"] = -p * log_q
     else:
-        ways["p·(log p − log q)"] = p * (log_p - log_q)
-        ways["p·log p − p·log q"] = p * log_p - p * log_q
+        algorithms["p·(log p − log q)"] = p * (log_p - log_q)
+        algorithms["p·log p − p·log q"] = p * log_p - p * log_q
         if problem.target.space is problem.model.space is Space.PROBABILITY:
-            ways["p·log(p/q)"] = p * fast.log(fast.divide(p, q))
+            algorithms["p·log(p/q)"] = p * fast.log(fast.divide(p, q))
     if problem.formula is Formula.GENERALISED:
-        ways = {f"{name} − p + q": each - p + q for name, each in ways.items()}
-    for name, terms in ways.items():
+        algorithms = {f"{name} − p + q": each - p + q for name, each in algorithms.items()}
+    for name, terms in algorithms.items():
         yield name, np.where(p == 0.0, np.float32(0.0), terms)
 
 
 def slopes(problem: Problem, side: Side, fast: Intrinsics) -> Float32:
-    """Return the gradient of Σ p·(log p − log q) by one side, as a kernel writes it down; the classes are last."""
+    """Return the gradient of Σ p·(log p − log q) by one side, as in a hand-written kernel; the classes are last."""
     normalise = problem.normalise
     p, q = (_probability(operand, normalise, fast) for operand in (problem.target, problem.model))
     log_p, log_q = (_logarithm(operand, normalise, fast) for operand in (problem.target, problem.model))
@@ -135,7 +135,7 @@ def _logarithm(operand: Operand, normalise: bool, fast: Intrinsics) -> Float32:
 
 
 def _ulp(exact: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the distance of the float32 around a number, and 0 for one that overflows."""
+    """Return the spacing of float32 numbers at a number, and 0 where it overflows."""
     with np.errstate(over="ignore"):
         size = np.abs(exact).astype(np.float32)
     finite = np.isfinite(size)
@@ -143,7 +143,7 @@ def _ulp(exact: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _off(exact: NDArray[np.float64], error: NDArray[np.float64]) -> Float32:
-    """Return the float32 farthest from a number in the direction of the error, but no farther."""
+    """Return the float32 farthest from a number in the direction of the error, but no farther than the error."""
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         moved = (exact + error).astype(np.float32)
         beyond = np.abs(moved.astype(np.float64) - exact) > np.abs(error)

@@ -1,4 +1,4 @@
-"""Answers to 70 digits from mpmath: slow, plain, and sharing nothing with the reference."""
+"""Answers to 70 digits from mpmath, with straightforward formulas and no code of the reference."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def _number(value: float) -> Any:
 def answer(problem: Problem, times: Any = 1) -> Exact:
     """Return the answer to a problem of at least one axis, the classes last, without infinities or NaN.
 
-    ``times`` says how often each class stands in its row: long rows have exact answers too if few of their classes
-    differ.
+    ``times`` is the number of occurrences of each class in its row: long rows with few different classes have
+    exact answers, too.
     """
     with mpmath.workdps(DIGITS):
         target, model = (exact(problem.side(side).values) for side in (Side.TARGET, Side.MODEL))
@@ -37,14 +37,14 @@ def answer(problem: Problem, times: Any = 1) -> Exact:
 
 
 def derivative(problem: Problem, side: Side, place: tuple[int, ...], upstream: NDArray[Any]) -> Any:
-    """Return one entry of the gradient as a central difference, so fine that it is good to 40 digits.
+    """Return one entry of the gradient as a central difference, accurate to 40 digits.
 
-    No derivative is worked out here: this shares not even a formula with the reference.
+    No derivative is derived here, so not even a formula is shared with the reference.
     """
     with mpmath.workdps(2 * DIGITS):
         values = {each: exact(problem.side(each).values) for each in Side}
         centre, weights = values[side][place], exact(upstream)
-        # Probabilities live near 0, logarithms next to 1.
+        # The step is relative to a probability, and relative to at least 1 for a logarithm.
         scale = centre if problem.side(side).space is Space.PROBABILITY else max(abs(centre), mpmath.mpf(1))
         step = scale * mpmath.mpf(10) ** -30
         sides: list[Any] = []
@@ -61,15 +61,17 @@ def log_softmax(values: NDArray[Any]) -> Exact:
         return _distribution(exact(values), Space.LOGITS, False, 1)[1]
 
 
-def excess(enclosure: Enclosure, truth: Exact) -> float:
-    """Return the largest |truth − centre| ÷ radius: more than 1 says that the enclosure lies."""
+def error_ratio(enclosure: Enclosure, truth: Exact) -> float:
+    """Return the largest |truth − midpoint| ÷ radius; a value above 1 means that the enclosure is wrong."""
     parts = (enclosure.value, enclosure.tail, enclosure.radius)
     with mpmath.workdps(DIGITS):
-        ratios = [_excess(*number) for number in zip(*(part.flat for part in parts), truth.flat, strict=True)]
+        ratios = [
+            _error_ratio(*number) for number in zip(*(part.flat for part in parts), truth.flat, strict=True)
+        ]
     return max(ratios, default=0.0)
 
 
-def _excess(value: float, tail: float, radius: float, truth: Any) -> float:
+def _error_ratio(value: float, tail: float, radius: float, truth: Any) -> float:
     if math.isinf(value):
         overflow = mpmath.mpf(2) ** 1024 * (1 - mpmath.mpf(2) ** -54)
         return 0.0 if truth * math.copysign(1.0, value) >= overflow else math.inf

@@ -1,11 +1,13 @@
-"""What the answer is, and how far one may lie from it."""
+"""Exact answers to divergence problems with proven error bounds, and tolerances for implementations."""
 
 from kl_reference.answer import answer
 from kl_reference.convention import Convention, Formula, Reduction, Side, Space
 from kl_reference.dtype import Dtype
 from kl_reference.enclosure import Enclosure, Scale
 from kl_reference.gradient import gradient
-from kl_reference.precision import (
+from kl_reference.problem import Operand, Problem
+from kl_reference.softmax import log_softmax, softmax
+from kl_reference.tolerance import (
     Allowance,
     Profile,
     Summation,
@@ -14,8 +16,6 @@ from kl_reference.precision import (
     tolerance,
     vacuous,
 )
-from kl_reference.problem import Operand, Problem
-from kl_reference.softmax import log_softmax, softmax
 
 __all__ = [
     "Allowance",

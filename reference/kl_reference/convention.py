@@ -1,4 +1,4 @@
-"""What an implementation says it computes."""
+"""The convention of an implementation: formula, spaces, reductions and class axis."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Formula(Enum):
 
 
 class Space(Enum):
-    """How a distribution is handed over: as p, as log p, or as logits x with p = softmax(x)."""
+    """How an implementation receives a distribution: as p, as log p, or as logits x with p = softmax(x)."""
 
     PROBABILITY = "probability"
     LOG = "log-probability"
@@ -24,9 +24,9 @@ class Space(Enum):
 
 
 class Reduction(Enum):
-    """What becomes of the terms; the value is the divisor in words.
+    """How the terms are reduced; the value describes the divisor.
 
-    ``TERMS`` keeps the broadcast shape, ``ROWS`` sums the class axis away, the others give one number.
+    ``TERMS`` keeps the broadcast shape, ``ROWS`` sums over the class axis, the others give one number.
     """
 
     TERMS = "every term kept"
@@ -46,7 +46,7 @@ class Side(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Convention:
-    """What an implementation says it computes, as plain data.
+    """What an implementation computes, as plain data.
 
     Parameters
     ----------
@@ -57,9 +57,9 @@ class Convention:
     reductions
         The implementation's own names for the reductions it offers.
     default
-        The name in ``reductions`` that holds when none is given.
+        The name in ``reductions`` that applies when none is given.
     axis
-        The class axis; None where the implementation works element by element and knows no classes.
+        The class axis; None for an element-wise implementation without a class axis.
     order
         The order of the two positional arguments.
     clip
@@ -67,7 +67,7 @@ class Convention:
     normalise
         Probabilities are divided by their sum over the class axis first.
     smoothing
-        ε, where labels are smoothed: a target of probabilities p is (1 − ε)·p + ε ÷ classes to the formula.
+        Label smoothing ε: a target of probabilities p enters the formula as (1 − ε)·p + ε ÷ classes.
     """
 
     formula: Formula = Formula.PLAIN
@@ -82,11 +82,11 @@ class Convention:
     smoothing: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse a default that is not among the reductions."""
+        """Reject a default that is not one of the reductions."""
         if self.default not in self.reductions:
             known = ", ".join(self.reductions)
             raise ValueError(f"default reduction {self.default!r} is not offered; offered: {known}")
 
     def named(self, reduction: Reduction) -> str | None:
-        """Return this implementation's own name for a reduction, or None where it is not offered."""
+        """Return this implementation's own name for a reduction, or None if it does not offer the reduction."""
         return next((name for name, kind in self.reductions.items() if kind is reduction), None)

@@ -1,4 +1,4 @@
-"""The floating-point formats an implementation may be asked in."""
+"""The floating-point formats of inputs and outputs, and rounding to them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Dtype(Enum):
     The value of a member is (name, significand bits with the hidden one, exponent of the least normal number,
     exponent of the largest finite number).
 
-    Source: IEEE 754-2019 table 3.5 for binary64, binary32 and binary16; bfloat16 is binary32 cut to 8 bits.
+    Source: IEEE 754-2019 table 3.5 for binary64, binary32 and binary16; bfloat16 is binary32 with 8 significand bits.
     """
 
     FLOAT64 = ("float64", 53, -1022, 1023)
@@ -24,17 +24,17 @@ class Dtype(Enum):
     BFLOAT16 = ("bfloat16", 8, -126, 127)
 
     label: str
-    """The name frameworks use, such as ``"float32"``."""
+    """The name that frameworks use, such as ``"float32"``."""
     roundoff: float
     """Unit roundoff u = 2^-bits: the largest relative error of one rounding to nearest."""
     least_normal: float
-    """LAM, the smallest positive number held with full precision."""
+    """The smallest positive normal number."""
     least_subnormal: float
-    """SUB, the smallest positive number."""
+    """The smallest positive number."""
     largest: float
-    """MAX, the largest finite number."""
+    """The largest finite number."""
     carrier: np.dtype[Any]
-    """The NumPy dtype that holds every number of this format exactly (bfloat16 travels in float32)."""
+    """The NumPy dtype in which every number of this format is stored exactly (bfloat16 is stored in float32)."""
 
     def __init__(self, label: str, bits: int, least: int, most: int) -> None:
         self.label = label
@@ -60,7 +60,7 @@ class Dtype(Enum):
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             if self is not Dtype.BFLOAT16:
                 return np.asarray(values).astype(self.carrier)
-            # One rounding straight from float64: going through float32 first would round twice.
+            # Round once, directly from float64: rounding to float32 first would round twice.
             wide = np.asarray(values, dtype=np.float64)
             _, bits, e_min, _ = self.value
             _, exponent = np.frexp(wide)
@@ -72,12 +72,12 @@ class Dtype(Enum):
 
     @classmethod
     def named(cls, name: str) -> Dtype:
-        """Return the format of that name.
+        """Return the format with the given name.
 
         Raises
         ------
         ValueError
-            The name is not known; the message lists the known ones.
+            The name is unknown; the message lists the known ones.
         """
         for dtype in cls:
             if dtype.label == name:

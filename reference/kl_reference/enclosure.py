@@ -1,4 +1,4 @@
-"""A true answer, and how far it may be from the number that stands for it."""
+"""Enclosure: the exact answer as midpoint and radius, with the error scales for a tolerance."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """What a tolerance is built from: error scales of each element of an answer, divided as its value is.
+    """Error scales of each element of an answer, from which a tolerance is built; divided as the answer is.
 
     Parameters
     ----------
     condition
-        S of NUMERICS: multiplied by (a + 2)·u it bounds the rounding of a straightforward evaluation,
-        where a is the error of log and exp in u.
+        S: multiplied by (a + 2)·u it bounds the rounding error of a straightforward evaluation, where a is the
+        relative error of log and exp in u.
     fixed
-        Further error in plain multiples of u (softmax pipelines, gradients).
+        Further error as a multiple of u (softmax pipelines, gradients).
     magnitude
-        T = Σ|term|: what a summation's own rounding is proportional to.
+        T = Σ|term|: the rounding error of a summation is proportional to it.
     gradual, flushed
-        Underflow: multiples of the least subnormal number, and of the least normal number where the column
+        Underflow: multiples of the least subnormal number, and of the least normal number if the implementation
         flushes subnormals to zero.
     count
         Number of terms summed into one element (1: nothing is summed).
@@ -41,8 +41,8 @@ class Scale:
     flushed: Array
     count: int
 
-    def each(self, change: Callable[[Array], Array]) -> Scale:
-        """Return the scale with every one of its arrays changed."""
+    def map_arrays(self, change: Callable[[Array], Array]) -> Scale:
+        """Return the scale with a function applied to each of its arrays."""
         return Scale(
             change(self.condition),
             change(self.fixed),
@@ -60,7 +60,7 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Slope:
-    """Which gradient is enclosed: by a side, with what arrives from above (None: 1)."""
+    """Identifies an enclosed gradient: the side of the operand, and the upstream gradient (None: 1)."""
 
     side: Side
     upstream: NDArray[Any] | None = None
@@ -70,9 +70,8 @@ class Slope:
 class Enclosure:
     """The exact answer lies within ``value + tail ± radius``, element by element.
 
-    ``value`` is the exact answer rounded to float64, ``tail`` what that rounding left over, both of the
-    answer's shape. An infinite or NaN value is exact: its tail and radius are 0. ``slope`` is set where a
-    gradient is enclosed and not an answer.
+    ``value`` is the exact answer rounded to float64, ``tail`` is the remainder of this rounding, both of the
+    answer's shape. An infinite or NaN value is exact: its tail and radius are 0. ``slope`` is set for a gradient.
     """
 
     value: Array
@@ -84,25 +83,25 @@ class Enclosure:
     def error(self, got: Array) -> Array:
         """Return ``got − (value + tail)``, the signed error of an answer, rounded once.
 
-        Equal infinities and a NaN met by a NaN have error 0; any other mismatch of the non-finite is
-        infinite.
+        The error is 0 for equal infinities, and for NaN if the exact value is NaN; it is infinite for any other
+        mismatch of non-finite values.
         """
         with np.errstate(invalid="ignore", over="ignore"):
             difference: Array = (got - self.value) - self.tail
-        if np.isfinite(difference).all():  # as the numbers are, then
+        if np.isfinite(difference).all():  # then both numbers are finite, too
             return difference
         same = (got == self.value) | (np.isnan(got) & np.isnan(self.value))
         plain = np.isfinite(got) & np.isfinite(self.value)
         mismatch = np.where(same, 0.0, np.inf)
         return np.where(plain, difference, mismatch)
 
-    def each(self, change: Callable[[Array], Array]) -> Enclosure:
-        """Return the enclosure with every one of its arrays changed."""
+    def map_arrays(self, change: Callable[[Array], Array]) -> Enclosure:
+        """Return the enclosure with a function applied to each of its arrays."""
         value, tail, radius = change(self.value), change(self.tail), change(self.radius)
-        return replace(self, value=value, tail=tail, radius=radius, scale=self.scale.each(change))
+        return replace(self, value=value, tail=tail, radius=radius, scale=self.scale.map_arrays(change))
 
-    def put(self, part: Enclosure, rows: slice, columns: slice) -> None:
-        """Write another enclosure over that in a place of two axes."""
+    def write(self, part: Enclosure, rows: slice, columns: slice) -> None:
+        """Write another enclosure into rows and columns of this one, which has two axes."""
         mine, theirs = ((each.value, each.tail, each.radius, *each.scale.arrays) for each in (self, part))
         for array, other in zip(mine, theirs, strict=True):
             array[rows, columns] = other

@@ -1,4 +1,4 @@
-"""Exact inputs, and the question asked of them."""
+"""Problem: exact operands and the requested quantity."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Operand:
 
     @classmethod
     def of(cls, values: NDArray[Any], space: Space, dtype: Dtype | None = None) -> Operand:
-        """Round ``values`` to ``dtype`` (their own when None) and remember what they are.
+        """Round ``values`` to ``dtype`` (by default their own) and return them as an operand.
 
         Raises
         ------
@@ -45,20 +45,20 @@ class Operand:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Problem:
-    """Exact inputs P (target) and Q (model), plus everything that decides the one right answer.
+    """Exact inputs P (target) and Q (model), and everything else that determines the exact answer.
 
     Parameters
     ----------
     target, model
         The two operands; their shapes broadcast.
     formula, reduction
-        The term and what becomes of the terms.
+        The term and how the terms are reduced.
     axis
         The class axis of the broadcast shape, used by ``ROWS``, ``ROWMEAN``, logits and normalisation.
     clip, normalise, smoothing
         As in :class:`~kl_reference.convention.Convention`.
     layout
-        How the operands lie in memory (a name known to the asking side); no part of the answer.
+        Name of the memory layout of the operands; it does not affect the answer.
     """
 
     target: Operand
@@ -70,7 +70,7 @@ class Problem:
     normalise: bool = False
     smoothing: float = 0.0
     layout: str = "contiguous"
-    _id: list[str] = field(default_factory=list[str], init=False, repr=False)  # once it was asked for
+    _id: list[str] = field(default_factory=list[str], init=False, repr=False)  # cached by `id`
 
     def side(self, side: Side) -> Operand:
         """Return the operand of that side."""
@@ -90,21 +90,21 @@ class Problem:
 
     @property
     def class_axis(self) -> int:
-        """The class axis of the broadcast shape, counted from the end as :func:`class_axis` does."""
+        """The class axis of the broadcast shape, counted from the end by :func:`class_axis`."""
         return class_axis(self.axis, self.shape)
 
     def flushed(self) -> Problem:
-        """Return the problem as it looks to hardware that reads subnormal numbers as 0."""
+        """Return the problem with subnormal inputs replaced by 0, as flushing hardware reads them."""
         return replace(self, target=self.target.flushed(), model=self.model.flushed())
 
     @property
     def id(self) -> str:
-        """A hash of the canonical content: the same question has the same id everywhere."""
+        """A hash of the content: the same problem has the same id on every machine."""
         if not self._id:
-            self._id.append(self._hashed())
+            self._id.append(self._content_hash())
         return self._id[0]
 
-    def _hashed(self) -> str:
+    def _content_hash(self) -> str:
         digest = hashlib.blake2b(digest_size=8)
         for operand in (self.target, self.model):
             little = operand.values.astype(operand.values.dtype.newbyteorder("<"), copy=False)
@@ -117,7 +117,7 @@ class Problem:
 
 
 def class_axis(axis: int, shape: tuple[int, ...]) -> int:
-    """Return an axis counted from the end, −1 for the last; a scalar is one class.
+    """Return an axis counted from the end, −1 for the last; a scalar has one class.
 
     Raises
     ------

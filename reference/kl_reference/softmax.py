@@ -1,4 +1,4 @@
-"""Logits to probabilities and their logarithms."""
+"""softmax and log-softmax of logits, as Enclosures."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from kl_reference.condition import ELEMENTARY, log_error
+from kl_reference.bounds.ieee754 import require_ieee
+from kl_reference.bounds.scaled import Scaled
 from kl_reference.convention import Space
-from kl_reference.distribution import Distribution
 from kl_reference.enclosure import Array, Enclosure, Scale
-from kl_reference.machine import require_ieee
+from kl_reference.evaluation.blocks import BlockView
+from kl_reference.evaluation.condition import ELEMENTARY, log_error
+from kl_reference.evaluation.distribution import Distribution
+from kl_reference.evaluation.reduction import Terms, evaluate_terms, restore_shape
 from kl_reference.problem import Operand, class_axis
-from kl_reference.reduction import Terms, kept, restored
-from kl_reference.scaled import Scaled
-from kl_reference.sheet import Sheet
 
 
 def log_softmax(logits: Operand, axis: int = -1) -> Enclosure:
@@ -30,15 +30,16 @@ def log_softmax(logits: Operand, axis: int = -1) -> Enclosure:
     Returns
     -------
     Enclosure
-        Of the shape of the logits. A logit of −inf gives −inf; a row with no finite logit, or with NaN or
-        +inf in it, is NaN. ``scale.fixed`` is 2·|value| + 5·ln n + 4 + h(n) (NUMERICS 2.2).
+        Of the shape of the logits. A logit of −inf gives −inf; a row without a finite logit, or with NaN or
+        +inf, is NaN. ``scale.fixed`` is 2·|value| + 5·ln n + 4 + h(n), with n classes and the growth h of the rounding
+        error of a sum.
 
     Raises
     ------
     ValueError
-        The operand is not logits, or there is no such axis.
+        The operand is not in the space ``LOGITS``, or the axis does not exist.
     """
-    return _each(logits, axis, _log)
+    return _evaluate(logits, axis, _log)
 
 
 def softmax(logits: Operand, axis: int = -1) -> Enclosure:
@@ -54,46 +55,46 @@ def softmax(logits: Operand, axis: int = -1) -> Enclosure:
     Returns
     -------
     Enclosure
-        Of the shape of the logits; 0 where a logit is −inf, NaN as in :func:`log_softmax`.
-        ``scale.fixed`` is the value times the error of its logarithm, and of one more exponential.
+        Of the shape of the logits; 0 for a logit of −inf, NaN as in :func:`log_softmax`.
+        ``scale.fixed`` is the value times the error of its logarithm and of one more exponential.
 
     Raises
     ------
     ValueError
-        The operand is not logits, or there is no such axis.
+        The operand is not in the space ``LOGITS``, or the axis does not exist.
     """
-    return _each(logits, axis, _probability)
+    return _evaluate(logits, axis, _probability)
 
 
-def _each(logits: Operand, axis: int, function: Callable[[Distribution], Terms]) -> Enclosure:
-    """Apply a function to every block of a row-normalised operand."""
+def _evaluate(logits: Operand, axis: int, function: Callable[[Distribution], Terms]) -> Enclosure:
+    """Evaluate a function on every block of a row-normalised operand."""
     if logits.space is not Space.LOGITS:
-        raise ValueError(f"softmax is taken of logits, not of {logits.space.value}")
+        raise ValueError(f"softmax needs an operand of logits, given {logits.space.value}")
     require_ieee()
     shape = logits.values.shape
     axis = class_axis(axis, shape)
     with np.errstate(all="ignore"):
-        sheet = Sheet.of(logits, axis)
-        whole = sheet.values.shape
-        return kept(
+        view = BlockView.of(logits, axis)
+        whole = view.values.shape
+        return evaluate_terms(
             whole,
-            lambda rows, columns: function(sheet.block(rows, columns)),
-            shaped=lambda part: restored(part, whole, axis, shape),
+            lambda rows, columns: function(view.block(rows, columns)),
+            shaped=lambda part: restore_shape(part, whole, axis, shape),
         )
 
 
 def _log(block: Distribution) -> Terms:
     value = Scaled.of(block.log(), block.extended)
-    return Terms(value, _scale(log_error(block), np.abs(value.rough)))
+    return Terms(value, _scale(log_error(block), np.abs(value.approximate)))
 
 
 def _probability(block: Distribution) -> Terms:
     value = block.weight()
-    size = np.abs(value.rough)
+    size = np.abs(value.approximate)
     return Terms(value, _scale(size * (log_error(block) + ELEMENTARY + 1.0), size))
 
 
 def _scale(fixed: Array, size: Array) -> Scale:
-    """Return a scale of nothing but pipeline error, with one underflow an element."""
+    """Return a scale that consists of pipeline error and one underflow per element."""
     one = np.ones_like(size)
     return Scale(np.zeros_like(size), fixed, size, one, one, 1)

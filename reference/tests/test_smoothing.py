@@ -1,4 +1,4 @@
-"""Targets mixed with the uniform distribution: corners, sizes and tolerances; the audits do the rest."""
+"""Targets mixed with the uniform distribution: special values, sizes and tolerances; the audits cover the rest."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from kl_reference import (
     gradient,
     tolerance,
 )
-from kl_reference.coarse import LARGE
 from kl_reference.curvature import curvature, tangent
 from kl_reference.enclosure import Array, Enclosure
+from kl_reference.evaluation.float64 import LIMITS
 
 P, LOG, LOGITS = Space.PROBABILITY, Space.LOG, Space.LOGITS
 
 
-def problem(p: Any, q: Any, model: Space = LOG, dtype: Dtype = Dtype.FLOAT64, **rest: Any) -> Problem:
-    """Return a cross-entropy with labels smoothed by 0.1, unless it says otherwise."""
+def make_problem(p: Any, q: Any, model: Space = LOG, dtype: Dtype = Dtype.FLOAT64, **rest: Any) -> Problem:
+    """Return a cross-entropy with labels smoothed by 0.1, with optional changes."""
     target, other = (np.asarray(each, dtype=np.float64) for each in (p, q))
     plain = Problem(
         Operand.of(target, P, dtype), Operand.of(other, model, dtype), Formula.CROSS_ENTROPY, smoothing=0.1
@@ -40,105 +40,107 @@ def problem(p: Any, q: Any, model: Space = LOG, dtype: Dtype = Dtype.FLOAT64, **
     return replace(plain, **rest)
 
 
-def is_near(exact: Enclosure, right: Array) -> None:
-    """Assert that a number rounded once lies in an enclosure."""
-    assert np.all(np.abs(exact.error(right)) <= exact.radius + np.spacing(np.abs(right)))
+def is_near(exact: Enclosure, number: Array) -> None:
+    """Assert that a number rounded once is in an enclosure."""
+    assert np.all(np.abs(exact.error(number)) <= exact.radius + np.spacing(np.abs(number)))
 
 
 @pytest.mark.parametrize("formula", Formula)
-def test_a_smoothed_one_hot_label_is_wrong_about_nothing(formula: Formula) -> None:
-    """Of a smoothed one-hot label no class has p = 0: a class the model excludes makes the loss infinite."""
-    given = answer(problem([0.0, 1.0], [-np.inf, 0.0], formula=formula)).value
+def test_a_smoothed_one_hot_label_has_no_zeros(formula: Formula) -> None:
+    """No class of a smoothed one-hot label has p = 0: a class that the model excludes makes the loss infinite."""
+    given = answer(make_problem([0.0, 1.0], [-np.inf, 0.0], formula=formula)).value
     assert given[0] == np.inf
     assert np.isfinite(given[1])
 
 
-def test_no_smoothing_is_no_other_problem() -> None:
-    """Labels smoothed by nothing are those received."""
-    plain, smoothed = (problem([0.2, 0.8], [-1.0, -2.0], smoothing=each) for each in (0.0, 2.0**-1000))
+def test_zero_smoothing_changes_nothing() -> None:
+    """Labels smoothed by 0 are the received ones."""
+    plain, smoothed = (make_problem([0.2, 0.8], [-1.0, -2.0], smoothing=each) for each in (0.0, 2.0**-1000))
     np.testing.assert_array_equal(answer(plain).value, answer(smoothed).value)
     assert plain.id != smoothed.id
 
 
-def test_what_is_no_probability_stays_none() -> None:
-    """Smoothing makes no number of a negative probability, NaN or infinity."""
+def test_invalid_probabilities_stay_invalid() -> None:
+    """Smoothing does not hide a negative probability, NaN or infinity."""
     np.testing.assert_array_equal(
-        answer(problem([-1e-3, np.nan, np.inf], [-1.0] * 3)).value, [np.nan, np.nan, np.inf]
+        answer(make_problem([-1e-3, np.nan, np.inf], [-1.0] * 3)).value, [np.nan, np.nan, np.inf]
     )
 
 
 def test_only_probabilities_are_smoothed() -> None:
-    """A target of logarithms is what it was, and so is the model."""
-    logs = replace(problem([0.5, 0.5], [-1.0, -2.0]), target=Operand.of(np.array([-1.0, -0.5]), LOG))
+    """Smoothing changes neither a target of logarithms nor the model."""
+    logs = replace(make_problem([0.5, 0.5], [-1.0, -2.0]), target=Operand.of(np.array([-1.0, -0.5]), LOG))
     np.testing.assert_array_equal(answer(logs).value, answer(replace(logs, smoothing=0.0)).value)
 
 
-def test_rows_that_are_normalised_are_not_smoothed() -> None:
-    """Which of the two would come first nobody says."""
-    with pytest.raises(ValueError, match="not smoothed"):
-        answer(problem([0.5, 0.5], [0.5, 0.5], P, normalise=True))
+def test_smoothing_of_normalised_rows_is_rejected() -> None:
+    """Normalisation and smoothing have no defined order."""
+    with pytest.raises(ValueError, match="smoothing of normalised probabilities"):
+        answer(make_problem([0.5, 0.5], [0.5, 0.5], P, normalise=True))
 
 
 def test_the_classes_of_any_axis_are_counted() -> None:
-    """The uniform distribution is that of the class axis."""
+    """The uniform distribution is over the class axis."""
     p, q = np.full((2, 3, 4), 0.0), np.full((2, 3, 4), -1.0)
     for axis, classes in ((0, 2), (1, 3), (-1, 4)):
-        is_near(answer(problem(p, q, axis=axis)), np.full(p.shape, float(Fraction(0.1) / classes)))
+        is_near(answer(make_problem(p, q, axis=axis)), np.full(p.shape, float(Fraction(0.1) / classes)))
 
 
 def test_large_problems_are_enclosed() -> None:
-    """A row of more elements than double-double is meant for is right as well."""
-    classes = LARGE + 1
-    asked = problem(np.zeros(classes), np.full(classes, -1.5), dtype=Dtype.FLOAT32, reduction=Reduction.SUM)
-    exact = answer(asked)
+    """A row with more elements than the limit of double-double is enclosed, too."""
+    classes = LIMITS.double_double + 1
+    problem = make_problem(
+        np.zeros(classes), np.full(classes, -1.5), dtype=Dtype.FLOAT32, reduction=Reduction.SUM
+    )
+    exact = answer(problem)
     assert abs(float(exact.error(np.asarray(0.1 * 1.5)))) <= float(exact.radius) + 1e-16
 
 
 @pytest.mark.parametrize("formula", Formula)
-def test_a_label_moves_by_what_smoothing_leaves_of_it(formula: Formula) -> None:
-    """Along v a smoothed p moves by (1 − ε)·v: what 70 digits give as differences."""
+def test_the_tangent_of_a_smoothed_label(formula: Formula) -> None:
+    """Along v a smoothed p changes by (1 − ε)·v: the same as differences with 70 digits."""
     v = np.array([1.0, -0.25])
-    asked = problem([0.2, 0.8], [0.3, -0.2], LOGITS, reduction=Reduction.SUM, formula=formula)
+    problem = make_problem([0.2, 0.8], [0.3, -0.2], LOGITS, reduction=Reduction.SUM, formula=formula)
     upstream = np.ones(())
     with mpmath.workdps(40):
-        rates = [oracle.derivative(asked, Side.TARGET, (at,), upstream) for at in (0, 1)]
+        rates = [oracle.derivative(problem, Side.TARGET, (at,), upstream) for at in (0, 1)]
         rate = float(rates[0] * v[0] + rates[1] * v[1])
-    is_near(tangent(asked, Side.TARGET, v), np.asarray(rate))
+    is_near(tangent(problem, Side.TARGET, v), np.asarray(rate))
 
 
 @pytest.mark.parametrize("formula", Formula)
-def test_the_gradient_of_a_label_moves_by_the_square_of_it(formula: Formula) -> None:
+def test_the_curvature_of_a_smoothed_label(formula: Formula) -> None:
     """By p′ the formula's second derivative is 1/p′, or 0 for the cross-entropy; by p it is (1 − ε)² times that."""
     p, v = np.array([0.2, 0.8]), np.array([1.0, -0.25])
-    asked = problem(p, [0.3, -0.2], LOGITS, reduction=Reduction.SUM, formula=formula)
+    problem = make_problem(p, [0.3, -0.2], LOGITS, reduction=Reduction.SUM, formula=formula)
     left = 1 - Fraction(0.1)
     bent = [
         float(left**2 * Fraction(step) / (left * Fraction(each) + Fraction(0.1) / 2))
         for each, step in zip(p, v, strict=True)
     ]
     expected = np.zeros(2) if formula is Formula.CROSS_ENTROPY else np.array(bent)
-    is_near(curvature(asked, Side.TARGET, v), expected)
+    is_near(curvature(problem, Side.TARGET, v), expected)
 
 
 @pytest.mark.parametrize("dtype", [Dtype.FLOAT64, Dtype.FLOAT32, Dtype.FLOAT16])
 @pytest.mark.parametrize("side", [None, *Side])
-def test_plain_numpy_lies_inside(dtype: Dtype, side: Side | None) -> None:
-    """NumPy, operation by operation, lies inside the tolerance, and smoothing by another ε or count far outside."""
+def test_plain_numpy_is_within_tolerance(dtype: Dtype, side: Side | None) -> None:
+    """Operation-by-operation NumPy is within the tolerance; another ε or number of classes is far outside."""
     rng = np.random.default_rng(3)
     p = rng.dirichlet(np.ones(5), 400).astype(dtype.carrier) * (rng.uniform(size=(400, 5)) > 0.3)
     logs = np.log(rng.dirichlet(np.ones(5), 400)).astype(dtype.carrier)
-    asked = problem(p, logs, dtype=dtype)
+    problem = make_problem(p, logs, dtype=dtype)
 
     def given(epsilon: float, classes: int) -> np.ndarray[Any, Any]:
         if side is Side.TARGET:
             return np.asarray(-logs * dtype.carrier.type(1.0 - epsilon))
-        mixed = asked.target.values * dtype.carrier.type(1.0 - epsilon) + dtype.carrier.type(
+        mixed = problem.target.values * dtype.carrier.type(1.0 - epsilon) + dtype.carrier.type(
             epsilon / classes
         )
         return np.asarray(-mixed if side else -mixed * logs)
 
-    exact = gradient(asked, side) if side else answer(asked)
-    allowed = tolerance(asked, exact, Profile.of(dtype)).total
+    exact = gradient(problem, side) if side else answer(problem)
+    allowed = tolerance(problem, exact, Profile.of(dtype)).total
 
     def used(epsilon: float, classes: int) -> np.ndarray[Any, Any]:
         return np.abs(exact.error(given(epsilon, classes).astype(np.float64))) / allowed
@@ -149,7 +151,7 @@ def test_plain_numpy_lies_inside(dtype: Dtype, side: Side | None) -> None:
 
 
 def test_the_oracle_smooths_likewise() -> None:
-    """Two ways of mixing, of which one has 70 digits, agree to the last bit of float64."""
-    asked = problem([[0.25, 0.75], [0.0, 1.0]], [[-1.0, -2.0], [-3.0, -0.5]], reduction=Reduction.SUM)
-    assert oracle.excess(answer(asked), oracle.answer(asked)) <= 1.0
-    assert float(answer(asked).value) == float(oracle.answer(asked))
+    """The oracle, with 70 digits, gives the same float64."""
+    problem = make_problem([[0.25, 0.75], [0.0, 1.0]], [[-1.0, -2.0], [-3.0, -0.5]], reduction=Reduction.SUM)
+    assert oracle.error_ratio(answer(problem), oracle.answer(problem)) <= 1.0
+    assert float(answer(problem).value) == float(oracle.answer(problem))

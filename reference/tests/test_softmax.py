@@ -1,4 +1,4 @@
-"""Logits, probabilities and their logarithms."""
+"""Softmax and log-softmax of logits."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ def test_probabilities_sum_to_one() -> None:
 
 
 def test_shift_changes_nothing() -> None:
-    """Adding a power of two to logits on a coarse grid changes no bit."""
+    """Adding a power of two to logits that are multiples of 1/8 changes no bit."""
     x = np.random.default_rng(1).integers(-64, 64, (5, 9)) / 8.0
     np.testing.assert_array_equal(log_softmax(logits(x)).value, log_softmax(logits(x + 1024.0)).value)
 
 
 def test_long_rows() -> None:
-    """A row longer than a block is normalised over all of it."""
+    """A row longer than a block is normalised over all of its classes."""
     x = np.zeros((2, 20_001))
     np.testing.assert_array_equal(log_softmax(logits(x)).value, -math.log(20_001))
 
 
-def test_certain_class_keeps_its_digits() -> None:
-    """The logarithm of a probability next to 1 is good to its last digit."""
+def test_log_of_a_probability_next_to_one() -> None:
+    """The logarithm of a probability next to 1 is accurate to its last digit."""
     result = log_softmax(logits([0.0, -60.0]))
     assert result.value[0] == pytest.approx(-math.exp(-60.0), rel=1e-15)
 
@@ -65,15 +65,15 @@ def test_half_precision_logits() -> None:
 
 
 def test_special_logits() -> None:
-    """A logit of −inf is probability 0; NaN, +inf, or nothing but −inf make the row NaN."""
+    """A logit of −inf has probability 0; NaN, +inf, or a row of −inf only make the row NaN."""
     x = np.array([[0.0, -math.inf], [math.nan, 0.0], [math.inf, 0.0], [-math.inf, -math.inf]])
     rows = [[True, True], [False] * 2, [False] * 2, [False] * 2]
     np.testing.assert_array_equal(~np.isnan(softmax(logits(x)).value), rows)
     np.testing.assert_array_equal(log_softmax(logits(x)).value[0], [0.0, -math.inf])
 
 
-def test_logits_too_far_apart_are_admitted() -> None:
-    """A distance between logits beyond the range has an infinite radius, and probability 0."""
+def test_logits_too_far_apart_have_an_infinite_radius() -> None:
+    """A difference of logits that overflows has an infinite radius, and probability 0."""
     far = np.finfo(np.float64).max
     result = log_softmax(logits([far, -far]))
     assert math.isinf(result.radius[1])
@@ -82,7 +82,7 @@ def test_logits_too_far_apart_are_admitted() -> None:
 
 def test_only_logits_are_normalised() -> None:
     """The softmax of a probability is refused."""
-    with pytest.raises(ValueError, match="not of probability"):
+    with pytest.raises(ValueError, match="given probability"):
         softmax(Operand.of(np.ones(3), Space.PROBABILITY))
     with pytest.raises(ValueError, match="axis 1 is out of range"):
         log_softmax(logits([1.0, 2.0]), axis=1)

@@ -14,8 +14,8 @@ from kl_conformance.framework import Framework, Modules, Output
 from kl_conformance.implementation import Call
 from kl_conformance.transform import Function, Transform
 from kl_reference.dtype import Dtype
-from kl_reference.precision import Profile, Summation
 from kl_reference.problem import Operand
+from kl_reference.tolerance import Profile, Summation
 
 
 class Mlx(Framework):

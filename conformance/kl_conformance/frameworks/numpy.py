@@ -13,8 +13,8 @@ from kl_conformance.framework import Framework, Modules, Output
 from kl_conformance.implementation import Call
 from kl_conformance.transform import Function
 from kl_reference.dtype import Dtype
-from kl_reference.precision import Profile
 from kl_reference.problem import Operand
+from kl_reference.tolerance import Profile
 
 
 class NumPy(Framework):

@@ -15,8 +15,8 @@ from kl_conformance.framework import Framework, Modules, Output
 from kl_conformance.implementation import Call
 from kl_conformance.transform import Function, Pullback, Transform
 from kl_reference.dtype import Dtype
-from kl_reference.precision import Profile, Summation
 from kl_reference.problem import Operand
+from kl_reference.tolerance import Profile, Summation
 
 
 class Tinygrad(Framework):

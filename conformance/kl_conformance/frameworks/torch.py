@@ -20,8 +20,8 @@ from kl_conformance.implementation import AbsentError, Call
 from kl_conformance.surroundings import Source
 from kl_conformance.transform import Function, Pullback, Transform
 from kl_reference.dtype import Dtype
-from kl_reference.precision import Profile
 from kl_reference.problem import Operand
+from kl_reference.tolerance import Profile
 
 ADVICE = "reduction: 'mean' divides"  # a warning about the documented Convention, which is what is asked here
 

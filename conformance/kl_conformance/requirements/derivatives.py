@@ -21,8 +21,8 @@ from kl_conformance.subject import Subject
 from kl_conformance.transform import Pullback, Transform
 from kl_conformance.upstream import pattern, upstream_of
 from kl_reference.convention import Reduction, Side, Space
-from kl_reference.precision import Profile
 from kl_reference.problem import Problem
+from kl_reference.tolerance import Profile
 
 FAMILIES = ("dirichlet-dense", "dirichlet-flat")
 SHAPES = ((3, 5),)

@@ -10,7 +10,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from kl_cases.family import probabilities
 from kl_cases.pair import Measure, Pair
-from kl_cases.problems import ODD
+from kl_cases.recipes import ODD
 from kl_conformance import judge
 from kl_conformance.framework import LARGE, Output
 from kl_conformance.implementation import AbsentError

@@ -24,7 +24,7 @@ from rich.progress import track
 
 from kl_cases.flags import FLAGS
 from kl_cases.pair import Pair
-from kl_cases.problems import Profile
+from kl_cases.recipes import TestProfile
 from kl_conformance import catalogue
 from kl_conformance.evaluation import RefusedError
 from kl_conformance.registry import installed_version
@@ -38,8 +38,8 @@ from studies.discovery.faults import FAULTS, Fault
 TABLE = Path(__file__).with_name("discovery.md")
 SEEDS = 100
 SHARE = 0.95
-PROFILE = Profile.STANDARD
-MOST = WHAT[Profile.THOROUGH]
+PROFILE = TestProfile.STANDARD
+MOST = WHAT[TestProfile.THOROUGH]
 HEADER = ("flag", "what it is", "the wrong implementation", "found by", "drawn", "examples")
 
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from kl_cases.problems import Profile
+from kl_cases.recipes import TestProfile
 from kl_reports.line import decode_result, encode_result
 from studies.mutants import catalogue as mutants
 from studies.mutants.runner import Plan, Ruling
@@ -65,7 +65,7 @@ def _read(data: dict[str, Any]) -> Ruling:
     return Ruling(
         mutants.kernel(data["kernel"]),
         tuple(_answered(each) for each in data["answers"]),
-        Profile(data["profile"]),
+        TestProfile(data["profile"]),
         None if data["small"] is None else _answered(data["small"]),
         data["seconds"],
     )

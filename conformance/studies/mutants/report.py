@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from kl_cases.problems import Profile
+from kl_cases.recipes import TestProfile
 from kl_conformance import catalogue, registry
 from kl_conformance.registry import installed_version
 from kl_reports.result import Verdict
@@ -121,7 +121,7 @@ def _head(matrix: Matrix) -> str:
     sizes = [ruling.numbers for _, ruling in wrong if ruling.numbers is not None]
     versions = ", ".join(f"{name} {installed_version(name)}" for name in ("numpy", "torch", "jax"))
     stopped = len(wrong) - len(matrix.survivors)
-    at_once = sum(bool(ruling.stops) and ruling.profile is Profile.QUICK for _, ruling in wrong)
+    at_once = sum(bool(ruling.stops) and ruling.profile is TestProfile.QUICK for _, ruling in wrong)
     lines = [
         "# The kill matrix: what stops a wrong kernel",
         "",

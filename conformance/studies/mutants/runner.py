@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
 
-from kl_cases.problems import Profile
+from kl_cases.recipes import TestProfile
 from kl_conformance import catalogue, registry
 from kl_conformance.host import ending
 from kl_conformance.remembered import remember
@@ -48,11 +48,11 @@ class Plan:
         How many kernels are tried at a time.
     """
 
-    profile: Profile
+    profile: TestProfile
     seeds: tuple[int, ...]
     dtypes: tuple[str, ...]
     jobs: int = 2
-    right: Profile | None = None
+    right: TestProfile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Ruling:
 
     kernel: Wrong | Right
     answers: tuple[Answer, ...]
-    profile: Profile
+    profile: TestProfile
     small: Answer | None = None
     seconds: float = 0.0
 
@@ -186,7 +186,7 @@ def prepare(kernels: Sequence[Wrong | Right], plan: Plan) -> None:
     remember(KEPT)
     if sum(kernel.like == TORCH for kernel in kernels) >= MANY:
         # A sketch has the Convention of torch's kl_div, and so the same problems.
-        charge = charged(Right("sketch", "", Sketch, TORCH), plan, Profile.QUICK)
+        charge = charged(Right("sketch", "", Sketch, TORCH), plan, TestProfile.QUICK)
         sketch = replace(Sketch().implementation("sketch"), like=TORCH)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -200,7 +200,7 @@ def trial(kernel: Wrong | Right, plan: Plan) -> Trial:
         for name in LOADED:  # once, for all of them: nothing is asked of torch here
             importlib.import_module(name)
     last = plan.profile if isinstance(kernel, Wrong) else plan.right or plan.profile
-    first = Profile.QUICK if isinstance(kernel, Wrong) else last
+    first = TestProfile.QUICK if isinstance(kernel, Wrong) else last
     ruling = yield from _ruled(kernel, plan, first)
     if not ruling.stops and first is not last:
         ruling = yield from _ruled(kernel, plan, last)
@@ -215,7 +215,7 @@ def trial(kernel: Wrong | Right, plan: Plan) -> Trial:
     return replace(ruling, small=small, seconds=time.monotonic() - began)
 
 
-def _ruled(kernel: Wrong | Right, plan: Plan, profile: Profile) -> Trial:
+def _ruled(kernel: Wrong | Right, plan: Plan, profile: TestProfile) -> Trial:
     """Ask everything a profile holds, in a new process where the kernel has brought one down."""
     charge = charged(kernel, plan, profile)
     left, answers = tuple(charge.questions), list[Answer]()
@@ -229,7 +229,7 @@ def _ruled(kernel: Wrong | Right, plan: Plan, profile: Profile) -> Trial:
     return Ruling(kernel, tuple(answers), profile)
 
 
-def charged(kernel: Wrong | Right, plan: Plan, profile: Profile) -> Charge:
+def charged(kernel: Wrong | Right, plan: Plan, profile: TestProfile) -> Charge:
     """Return what a kernel may be asked: every requirement in every dtype it takes."""
     wrong = isinstance(kernel, Wrong)
     taken = registry.implementation(kernel.like).dtypes

@@ -23,7 +23,7 @@ sys.path.extend(
 from rich.console import Console
 from rich.progress import Progress
 
-from kl_cases.problems import Profile
+from kl_cases.recipes import TestProfile
 from kl_conformance import host
 from kl_reference.dtype import Dtype
 from studies.mutants import catalogue as mutants
@@ -71,7 +71,7 @@ def tried(kernels: Sequence[Wrong | Right], plan: Plan, command: str, console: C
 def main() -> int:
     """Print the matrix; 1 where a wrong kernel survived or a right one was accused."""
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
-    profiles = [each.value for each in Profile]
+    profiles = [each.value for each in TestProfile]
     parser.add_argument(
         "--profile", choices=profiles, default="standard", help="how much is asked (%(default)s)"
     )
@@ -107,8 +107,8 @@ def main() -> int:
 
 
 def _main(given: argparse.Namespace, kernels: Sequence[Wrong | Right]) -> int:
-    right = Profile(given.right) if given.right else None
-    plan = Plan(Profile(given.profile), tuple(range(given.seeds)), tuple(given.dtype), given.jobs, right)
+    right = TestProfile(given.right) if given.right else None
+    plan = Plan(TestProfile(given.profile), tuple(range(given.seeds)), tuple(given.dtype), given.jobs, right)
     # Files are somebody's own.
     own = {str(given.resume), str(given.output), "--resume", "-o", "--output"}
     asked = [each for each in sys.argv[1:] if each not in own]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-from kl_cases.problems import Profile
+from kl_cases.recipes import TestProfile
 from kl_conformance import catalogue, registry
 from kl_conformance.cell import Cell
 from kl_conformance.implementation import Implementation
@@ -60,7 +60,7 @@ class Charge:
 
     kernel: str
     questions: Sequence[Question]
-    profile: Profile
+    profile: TestProfile
     seeds: tuple[int, ...]
     brief: bool = True
     enough: int = 0

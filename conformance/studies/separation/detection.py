@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kl_cases.pair import Measure, Pair
-from kl_cases.problems import Recipe, build
+from kl_cases.recipes import Recipe, build
 from kl_conformance import judge
 from kl_conformance.call import CallDescription
 from kl_conformance.evaluation import Evaluation

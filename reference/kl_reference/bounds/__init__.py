@@ -1,0 +1,1 @@
+"""Numbers with proven error bounds: double-double arithmetic, balls and extended real numbers."""

@@ -1,0 +1,1 @@
+"""Evaluates the divergence and its derivatives with error bounds, block by block."""
