@@ -11,10 +11,6 @@ from kl_reference.precision import Profile, Tolerance
 from kl_reference.problem import Problem
 
 
-class RefusedError(Exception):
-    """The implementation gave no answer; the message says what it raised, or gave in its place."""
-
-
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """A problem, what an implementation gave for it, and what is right.

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from kl_conformance import note, surroundings
-from kl_conformance.evaluation import Evaluation, RefusedError
+from kl_conformance.errors import AbsentError, MisgivenError, RefusedError
+from kl_conformance.evaluation import Evaluation
 from kl_conformance.framework import Framework, Modules, Output
-from kl_conformance.implementation import AbsentError, Call, Implementation, MisgivenError
+from kl_conformance.implementation import Call, Implementation
 from kl_conformance.posing import Poser
 from kl_conformance.remembered import Memory, reference, slope
 from kl_conformance.transform import Transform

@@ -1,0 +1,42 @@
+"""Exceptions raised in more than one package."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class UnknownNameError(ValueError):
+    """An unknown name; the message gives it, the nearest known name, and all known names."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        known = list(known)
+        near = get_close_matches(name, known, n=1)
+        guess = f"did you mean {near[0]!r}? " if near else ""
+        super().__init__(f"unknown {kind} {name!r}; {guess}known: {', '.join(known)}")
+
+
+class AbsentError(Exception):
+    """Something the call needs is missing on this machine; the message names it."""
+
+
+class MisgivenError(TypeError):
+    """The implementation returned something other than a tensor; the message gives its type and the expected one."""
+
+
+class RefusedError(Exception):
+    """The implementation returned no usable answer; the message gives the exception raised, or the returned object."""
+
+
+def check_known(kind: str, names: Iterable[str], known: Iterable[str]) -> None:
+    """Raise for the first name that is not known.
+
+    Raises
+    ------
+    UnknownNameError
+        The message gives the name and the known names.
+    """
+    known = list(known)
+    for name in names:
+        if name not in known:
+            raise UnknownNameError(kind, name, known)
