@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, cast
 
@@ -80,7 +80,8 @@ class Selection:
             if not valid(value):
                 raise ValueError(f"the field {name!r} of the selection is {value!r}, expected {expected}")
             found[name] = tuple(value) if isinstance(value, list) else value
-        return cls(**found | {"profile": Profile(given["profile"])})
+        found["profile"] = Profile(found["profile"])
+        return cls(**found)
 
     @property
     def numbers(self) -> tuple[str, ...]:
@@ -154,22 +155,40 @@ class Selection:
         return all(not names or own in names for names, own in (*asked, (self.only, column.key)))
 
 
-def _is_names(value: Any) -> bool:
+def _is_names(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(each, str) for each in cast("list[object]", value))
 
 
-def _is_shape(value: Any) -> bool:
-    sizes = cast("list[object]", value) if isinstance(value, list) else []
-    return value is None or (len(sizes) == 2 and all(type(each) is int and each > 0 for each in sizes))
+def _is_profile(value: object) -> bool:
+    return value in _PROFILES
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_bool(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_shape(value: object) -> bool:
+    if not isinstance(value, list):
+        return value is None
+    sizes = cast("list[object]", value)
+    return len(sizes) == 2 and all(isinstance(each, int) and each > 0 for each in sizes)
 
 
 _PROFILES = [each.value for each in Profile]
 _NAMES = (_is_names, "a list of names")
-_EXPECTED = {
-    "profile": (_PROFILES.__contains__, f"one of {', '.join(_PROFILES)}"),
-    "seed": (lambda value: type(value) is int, "an integer"),
-    "like": (lambda value: isinstance(value, str), "a name"),
-    "strict": (lambda value: isinstance(value, bool), "true or false"),
+_EXPECTED: Mapping[str, tuple[Callable[[object], bool], str]] = {
+    "profile": (_is_profile, f"one of {', '.join(_PROFILES)}"),
+    "seed": (_is_integer, "an integer"),
+    "like": (_is_name, "a name"),
+    "strict": (_is_bool, "true or false"),
     "shape": (_is_shape, "null or [rows, classes]"),
 }
 
