@@ -97,7 +97,7 @@ def look(framework: str, names: Sequence[str]) -> tuple[Rows, Rows]:
     lacking, measured = dict[str, str](), Rows()
     for implementation in asked:
         for column in (each for each in columns_of(implementation) if each.mode == EAGER):
-            subject = open_subject(implementation, column)
+            subject = open_subject(implementation, column, modules)
             if not isinstance(subject, Absent):
                 measured.append(_row(column, measure(subject)))
             elif column.device == "cpu":

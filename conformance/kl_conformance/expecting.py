@@ -17,7 +17,7 @@ from kl_conformance.ending import FINDINGS, FINE, cannot
 from kl_conformance.errors import AbsentError, UnknownNameError, check_known
 from kl_conformance.expectation import Expectation, ExpectationError, load, recorded
 from kl_conformance.findings import SEEN, better, evidence, findings, told
-from kl_conformance.harness.opening import Absent, open_subject
+from kl_conformance.harness.opening import Absent, load_framework, open_subject
 from kl_conformance.implementation import Implementation
 from kl_conformance.mode import EAGER
 from kl_conformance.output import check_writable
@@ -101,11 +101,12 @@ def check(
 
 def look(framework: str, ids: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Yield, for each cell that a recorded deviation speaks of here, whether a witness still shows it."""
+    modules = load_framework(framework)
     own = [each for each in registry.IMPLEMENTATIONS.values() if each.framework == framework]
     entries = [entry for entry in recorded(framework) if not ids or entry.id in ids]
     for implementation in own:
         for column in columns_of(implementation):
-            subject = open_subject(implementation, column)
+            subject = open_subject(implementation, column, modules)
             for entry in entries:
                 for requirement in entry.requirements:
                     if column.mode not in (entry.modes or (EAGER,)):

@@ -10,7 +10,8 @@ from kl_cases.problems import Profile
 from kl_conformance import registry
 from kl_conformance.arithmetic import measure
 from kl_conformance.cell import Cell
-from kl_conformance.harness.opening import Absent, open_subject
+from kl_conformance.framework import Modules
+from kl_conformance.harness.opening import Absent, load_framework, open_subject
 from kl_conformance.mode import EAGER, spared
 from kl_conformance.plan import Planned, is_brief, kind
 from kl_conformance.runs.selection import Selection
@@ -23,6 +24,7 @@ class Session:
 
     def __init__(self, selection: Selection) -> None:
         self._selection = selection
+        self._modules: dict[str, Modules | Absent] = {}
         self._subjects: dict[str, Subject | Absent] = {}
         self._kind: tuple[str, ...] = ()  # of the column opened last
 
@@ -48,7 +50,10 @@ class Session:
             return replace(result, arithmetic=_arithmetic(subject)) if measured else result
 
     def _open(self, planned: Planned) -> Subject | Absent:
-        subject = open_subject(planned.implementation, planned.column)
+        name = planned.implementation.framework
+        if name not in self._modules:
+            self._modules[name] = load_framework(name)  # a failed import is not repeated
+        subject = open_subject(planned.implementation, planned.column, self._modules[name])
         if isinstance(subject, Subject) and kind(planned.column) != self._kind:
             self._kind = kind(planned.column)
             subject.framework.clear(

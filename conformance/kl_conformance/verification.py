@@ -190,6 +190,9 @@ def _implementation(kernel: Any, like: str, name: str, framework: str, *, strict
 
 
 def _check_there(implementation: Implementation, device: str) -> None:
-    modules = load_framework(implementation.framework, device)
+    modules = load_framework(implementation.framework)
     if isinstance(modules, Absent):
         raise RuntimeError(f"{implementation.name} cannot be asked: {modules.reason}")
+    why = registry.framework(implementation.framework).absent(modules, device)
+    if why is not None:
+        raise RuntimeError(f"{implementation.name} cannot be asked: {why}")

@@ -14,7 +14,6 @@ from kl_conformance import registry
 from kl_conformance.catalogue import CHAPTERS
 from kl_conformance.plan import Plan, resolve
 from kl_conformance.runs.selection import Selection
-from kl_conformance.suite import test_requirements
 from kl_trials.command import suite
 
 FULL = Selection(
@@ -89,13 +88,6 @@ def test_a_session_reads_its_selection_from_a_file(tmp_path: Path) -> None:
     done = suite("--kl-selection", "bad.json", *listed, at=tmp_path)
     assert done.code == 4, done.all
     assert "bad.json: the field 'seed' of the selection is 'x', expected an integer" in done.err
-
-
-def test_every_chapter_has_its_function() -> None:
-    """A chapter that is added is collected."""
-    assert {f"test_{chapter}" for chapter in CHAPTERS} == {
-        name for name in vars(test_requirements) if name.startswith("test_")
-    }
 
 
 def test_a_plan_holds_the_shape_and_the_columns_selected() -> None:

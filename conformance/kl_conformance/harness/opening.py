@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 
 from kl_conformance import registry
 from kl_conformance.errors import AbsentError
-from kl_conformance.framework import Framework, Modules, unimportable
+from kl_conformance.framework import Modules, unimportable
 from kl_conformance.implementation import Implementation
 from kl_conformance.mode import ran
 from kl_conformance.subject import Subject
@@ -21,28 +20,17 @@ class Absent:
     reason: str
 
 
-def load_framework(name: str, device: str | None = None) -> Modules | Absent:
-    """Return a framework's modules, or why it cannot be imported or does not see the device.
-
-    A framework is imported once in a process.
-    """
-    framework = registry.framework(name)
-    modules = _load(framework)
-    if isinstance(modules, Absent) or device is None:
-        return modules
-    why = framework.absent(modules, device)
-    return modules if why is None else Absent(why)
-
-
-@cache
-def _load(framework: Framework) -> Modules | Absent:
+def load_framework(name: str) -> Modules | Absent:
+    """Return a framework's modules, or why it cannot be imported and what to do."""
     try:
-        return framework.load()
+        return registry.framework(name).load()
     except (Exception, SystemExit) as error:  # an import may raise anything
-        return Absent(unimportable(framework.name, error, f"pip install 'kl-conformance[{framework.name}]'"))
+        return Absent(unimportable(name, error, f"pip install 'kl-conformance[{name}]'"))
 
 
-def open_subject(implementation: Implementation, column: Column) -> Subject | Absent:
+def open_subject(
+    implementation: Implementation, column: Column, modules: Modules | Absent | None = None
+) -> Subject | Absent:
     """Return an implementation's column ready to be called, or why it cannot be tested on this machine.
 
     Parameters
@@ -51,14 +39,19 @@ def open_subject(implementation: Implementation, column: Column) -> Subject | Ab
         Built-in or a user's; compiled here where the mode of ``column`` is a compiled one.
     column
         Device, dtype and mode.
+    modules
+        What :func:`load_framework` returned for its framework; called here when None.
     """
-    modules = load_framework(implementation.framework, column.device)
+    framework = registry.framework(implementation.framework)
+    modules = load_framework(framework.name) if modules is None else modules
     if isinstance(modules, Absent):
         return modules
+    why = framework.absent(modules, column.device)
+    if why is not None:
+        return Absent(why)
     try:
         for name in implementation.needs:
             modules.bring(name, implementation.package)
     except AbsentError as missing:
         return Absent(str(missing))
-    framework = registry.framework(implementation.framework)
     return Subject(ran(implementation, framework, modules, column.mode), framework, modules, column)
