@@ -1,14 +1,14 @@
-"""Who is asked, what must hold, who judges."""
+"""Public API of the conformance suite, imported lazily."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kl_conformance._version import __version__ as __version__
     from kl_conformance.implementation import Implementation
     from kl_conformance.verification import Verification, assert_conforms, verify
     from kl_reference.convention import Convention, Reduction, Space
 
-__version__ = "0.1.0"
 __all__ = [
     "Convention",
     "Implementation",
@@ -25,13 +25,14 @@ _HOMES = {
     "Reduction": "kl_reference.convention",
     "Space": "kl_reference.convention",
     "Verification": "kl_conformance.verification",
+    "__version__": "kl_conformance._version",
     "assert_conforms": "kl_conformance.verification",
     "verify": "kl_conformance.verification",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for when it is: every pytest session and every --help imports this package."""
+    """Import a public name on first use: every pytest session and every --help imports this package."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

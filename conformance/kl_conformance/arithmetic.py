@@ -9,7 +9,8 @@ import numpy as np
 
 from kl_cases.pair import Measure, Pair
 from kl_conformance import judge
-from kl_conformance.evaluation import Evaluation, RefusedError
+from kl_conformance.errors import RefusedError
+from kl_conformance.evaluation import Evaluation
 from kl_conformance.judgement import Grade
 from kl_conformance.subject import Subject
 from kl_reference.convention import Reduction, Space

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from kl_conformance.registry import UnknownName
+from kl_conformance.errors import UnknownNameError
 from kl_conformance.requirement import Requirement
 from kl_conformance.requirements import (
     arguments,
@@ -46,12 +46,12 @@ def requirement(name: str) -> Requirement:
 
     Raises
     ------
-    UnknownName
+    UnknownNameError
         No requirement has it; the message lists those of the same chapter, or the chapters.
     """
     if name in REQUIREMENTS:
         return REQUIREMENTS[name]
     chapter = name.partition("/")[0]
     if chapter in CHAPTERS:
-        raise UnknownName("requirement", name, [each.id for each in CHAPTERS[chapter]])
-    raise UnknownName("requirement", name, [f"{each}/…" for each in CHAPTERS])
+        raise UnknownNameError("requirement", name, [each.id for each in CHAPTERS[chapter]])
+    raise UnknownNameError("requirement", name, [f"{each}/…" for each in CHAPTERS])

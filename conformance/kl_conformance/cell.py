@@ -12,9 +12,8 @@ from kl_cases.recipes import TestProfile
 from kl_conformance import judge
 from kl_conformance.affording import depth, draws, shapes
 from kl_conformance.diagnosis import diagnose
-from kl_conformance.evaluation import RefusedError
+from kl_conformance.errors import AbsentError, RefusedError
 from kl_conformance.expectation import Expectation, expected_of, permitted_to
-from kl_conformance.implementation import AbsentError
 from kl_conformance.interpreted import interpreted
 from kl_conformance.judgement import Judgement
 from kl_conformance.questions import Question, left_out, questions

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from kl_conformance import __version__
+from kl_conformance._version import __version__
 from kl_conformance.cli_db import db
 from kl_conformance.cli_expect import expect
 from kl_conformance.cli_versions import bisect, compare, replay
@@ -238,7 +238,7 @@ def explain(requirement: str) -> None:
 def doctor(implementation: tuple[str, ...]) -> None:
     """Say what can be asked here, and measure the arithmetic of IMPLEMENTATION (default: all known ones)."""
     from kl_conformance.doctor import examine
-    from kl_conformance.registry import UnknownNameError
+    from kl_conformance.errors import UnknownNameError
 
     try:
         text, well = examine(implementation)

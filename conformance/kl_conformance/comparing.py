@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kl_conformance import registry
 from kl_conformance.ending import cannot
+from kl_conformance.errors import UnknownNameError, check_known
 from kl_conformance.output import check_writable
 from kl_conformance.proving import scripted
 from kl_conformance.repeating import repeated
@@ -58,14 +58,14 @@ def start(asked: Asked) -> int:
         if asked.page is not None:
             write_comparison_page(comparison, asked.page)
             print(f"Page: {asked.page}", file=sys.stderr)
-    except (IncomparableError, RunFileError, StoreError, registry.UnknownNameError) as error:
+    except (IncomparableError, RunFileError, StoreError, UnknownNameError) as error:
         return cannot("compare", error)
     print(_worded(comparison, asked.form, fail_on), end="")
     return exit_code(comparison, fail_on)
 
 
 def _buckets(names: Sequence[str]) -> tuple[Bucket, ...]:
-    registry.check("bucket", names, ["none", *(bucket.value for bucket in Bucket)])
+    check_known("bucket", names, ["none", *(bucket.value for bucket in Bucket)])
     return tuple(Bucket(name) for name in names if name != "none") if names else FAIL_ON
 
 

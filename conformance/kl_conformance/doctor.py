@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Any
 
-from kl_conformance import __version__, host, plan, registry
+from kl_conformance import host, registry
+from kl_conformance._version import __version__
 from kl_conformance.arithmetic import LONG, Arithmetic, measure
+from kl_conformance.harness.opening import Absent, load_framework, open_subject
 from kl_conformance.mode import EAGER
-from kl_conformance.session import absent, load
-from kl_conformance.subject import Subject
+from kl_conformance.runs.selection import Selection, columns_of
 from kl_conformance.telling import table
 from kl_reference.bounds.ieee754 import require_ieee
 from kl_reports.result import Column
@@ -48,7 +47,7 @@ def examine(names: Sequence[str] = ()) -> tuple[str, bool]:
     UnknownNameError
         Nobody bears one of the names.
     """
-    plan.Selection(implementations=tuple(names)).check()
+    Selection(implementations=tuple(names)).check()
     system = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
     lines = [f"kl-conformance {__version__}, {system}"]
     try:
@@ -87,23 +86,23 @@ def look(framework: str, names: Sequence[str]) -> tuple[Rows, Rows]:
     except ValueError as error:  # what a user brings cannot be asked
         return [(names[0], "-", str(error))], []
     framework = framework or asked[0].framework
-    modules = load(framework)
-    if isinstance(modules, str):
-        return [(framework, "-", modules)], []
+    modules = load_framework(framework)
+    if isinstance(modules, Absent):
+        return [(framework, "-", modules.reason)], []
     packages = dict.fromkeys(each.package for each in asked)
     versions = ", ".join(f"{each} {registry.installed_version(each)}" for each in packages)
     reason = partial(registry.framework(framework).absent, modules)
     devices = registry.framework(framework).devices
     rows: Rows = [(framework, each, reason(each) or f"can be asked ({versions})") for each in devices]
-    lacking = {each.name: why for each in asked if (why := absent(each, modules, "cpu")) is not None}
-    rows += [(name, "cpu", why) for name, why in lacking.items()]
-    measured = [
-        _row(column, measure(Subject(implementation, registry.framework(framework), modules, column)))
-        for implementation in asked
-        for column in plan.columns(implementation)
-        if column.mode == EAGER and implementation.name not in lacking and reason(column.device) is None
-    ]
-    return rows, measured
+    lacking, measured = dict[str, str](), Rows()
+    for implementation in asked:
+        for column in (each for each in columns_of(implementation) if each.mode == EAGER):
+            subject = open_subject(implementation, column, modules)
+            if not isinstance(subject, Absent):
+                measured.append(_row(column, measure(subject)))
+            elif column.device == "cpu":
+                lacking[implementation.name] = subject.reason
+    return [*rows, *((name, "cpu", why) for name, why in lacking.items())], measured
 
 
 def _row(column: Column, seen: Arithmetic) -> tuple[str, ...]:
@@ -125,18 +124,17 @@ def _row(column: Column, seen: Arithmetic) -> tuple[str, ...]:
 
 def _asked(share: tuple[str, ...]) -> tuple[Rows, Rows]:
     """Look at a framework in a child process: frameworks never share one."""
-    name = share[0] or share[1]
     try:
-        done = host.python("-m", "kl_conformance.doctor", *share, seconds=SECONDS)
-    except subprocess.TimeoutExpired:
-        return [(name, "-", f"gave no answer within {SECONDS} s")], []
-    try:
-        devices, arithmetic = json.loads(done.stdout.splitlines()[-1])
-    except (ValueError, IndexError):
-        why = f"cannot be asked: its process {host.ending(done.returncode)} ({host.last_line(done)})"
-        return [(name, "-", why)], []
-    return [tuple(row) for row in devices], [tuple(row) for row in arithmetic]
+        found = host.request("kl_conformance.doctor", share, seconds=SECONDS)
+    except host.NoAnswerError as error:
+        return [(share[0] or share[1], "-", f"cannot be asked: {error}")], []
+    devices, arithmetic = ([tuple(row) for row in rows] for rows in found)
+    return devices, arithmetic
+
+
+def _answer(share: list[str]) -> Any:
+    return look(share[0], share[1:])
 
 
 if __name__ == "__main__":
-    print(json.dumps(look(sys.argv[1], sys.argv[2:])))
+    host.respond(_answer)

@@ -17,13 +17,9 @@ from tempfile import TemporaryDirectory
 from packaging.requirements import Requirement
 from packaging.version import InvalidVersion, Version
 
-import kl_cases
-import kl_conformance
-import kl_reference
-import kl_reports
+from kl_conformance.host import PACKAGE, PACKAGES
 
 SECONDS = 1200  # a framework's wheels over a slow line
-HOUSES = (kl_reference, kl_cases, kl_conformance, kl_reports)
 
 
 class InstallError(Exception):
@@ -71,8 +67,7 @@ def released(package: str, *, early: bool = False) -> list[str]:
 def carried() -> Generator[Path]:
     """Give a folder with a copy of this suite and nothing else, so that any Python can be shown it."""
     with TemporaryDirectory(prefix="kl-conformance-suite-") as folder:
-        for house in HOUSES:
-            source = Path(str(house.__file__)).parent
+        for source in PACKAGES:
             shutil.copytree(source, Path(folder) / source.name, ignore=shutil.ignore_patterns("__pycache__"))
         yield Path(folder)
 
@@ -136,7 +131,7 @@ def own_requirements() -> list[str]:
     try:
         needed = requires("kl-conformance") or []
     except PackageNotFoundError:  # a bare checkout
-        project = Path(str(kl_conformance.__file__)).parents[2] / "pyproject.toml"
+        project = PACKAGE.parents[1] / "pyproject.toml"
         if not project.is_file():
             raise InstallError(
                 "this kl-conformance is neither installed nor a checkout: pip install it"

@@ -10,36 +10,6 @@ from kl_reference.convention import Side
 from kl_reference.enclosure import Array, Enclosure
 from kl_reference.problem import Problem
 from kl_reference.tolerance import Profile, Tolerance
-from kl_reports.result import Kind
-
-
-@dataclass(frozen=True, slots=True)
-class Raised:
-    """An exception of an implementation: the name of its type, and its message on one line."""
-
-    type: str
-    message: str
-
-
-class RefusedError(Exception):
-    """The implementation returned no tensor: it raised, or it returned something else.
-
-    Parameters
-    ----------
-    message
-        What it raised or returned, for people.
-    error
-        The exception; None where it returned something that is no tensor.
-    """
-
-    def __init__(self, message: str, error: Raised | None = None) -> None:
-        super().__init__(message)
-        self.error = error
-
-    @property
-    def kind(self) -> Kind:
-        """The kind of this failure, where a value was expected."""
-        return Kind.NO_TENSOR if self.error is None else Kind.RAISED
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 from kl_cases.recipes import TestProfile
-from kl_conformance import catalogue, expectation, host, plan, registry
+from kl_conformance import catalogue, expectation, host, registry
 from kl_conformance.cell import Cell
 from kl_conformance.ending import FINDINGS, FINE, cannot
+from kl_conformance.errors import AbsentError, UnknownNameError, check_known
 from kl_conformance.expectation import Expectation, ExpectationError, load, recorded
 from kl_conformance.findings import SEEN, better, evidence, findings, told
-from kl_conformance.implementation import AbsentError, Implementation
-from kl_conformance.mode import EAGER, ran
+from kl_conformance.harness.opening import Absent, load_framework, open_subject
+from kl_conformance.implementation import Implementation
+from kl_conformance.mode import EAGER
 from kl_conformance.output import check_writable
-from kl_conformance.session import absent
-from kl_conformance.session import load as load_framework
+from kl_conformance.runs.selection import columns_of
 from kl_conformance.subject import Subject
 from kl_conformance.telling import table
 from kl_reports.exchange import RunFileError, put, read
 from kl_reports.result import Column, Result, Run, Verdict
 
+Look = Callable[[str, Sequence[str]], list[dict[str, Any]]]  # as :func:`look`, of a framework and ids
 SECONDS = 900  # a framework that compiles for every shape takes minutes for all of its deviations
 HALF_A_YEAR = 182  # days after which an entry is to be looked at again
 
@@ -46,7 +46,23 @@ class Finding:
     witness: str = ""
 
 
-def check(frameworks: Sequence[str], ids: Sequence[str], *, keep: bool = False) -> int:
+def look_apart(framework: str, ids: Sequence[str]) -> list[dict[str, Any]]:
+    """Return what :func:`look` finds in a child process, since frameworks never share one.
+
+    Raises
+    ------
+    NoAnswerError
+        The process ended without an answer.
+    """
+    found: list[dict[str, Any]] = host.request(
+        "kl_conformance.expecting", [framework, list(ids)], seconds=SECONDS
+    )
+    return found
+
+
+def check(
+    frameworks: Sequence[str], ids: Sequence[str], *, keep: bool = False, look: Look = look_apart
+) -> int:
     """Replay the witnesses of recorded deviations on the installed versions, a process for each framework.
 
     ``keep`` writes what was seen to the file that the findings are made of. Returns 0 when all that could be
@@ -54,18 +70,19 @@ def check(frameworks: Sequence[str], ids: Sequence[str], *, keep: bool = False) 
     """
     known = [name for name in registry.asked_frameworks() if recorded(name)]
     try:
-        registry.check("framework", frameworks, known)
+        check_known("framework", frameworks, known)
         every = [entry.id for name in known for entry in recorded(name)]
-        registry.check("deviation", ids, every)
-    except registry.UnknownNameError as error:
+        check_known("deviation", ids, every)
+    except UnknownNameError as error:
         return cannot("expect check", str(error))
     code, seen = FINE, dict[str, dict[str, str]]()
     for name in frameworks or known:
         if ids and not any(entry.id in ids for entry in recorded(name)):
             continue
-        said = _asked(name, ids)
-        if isinstance(said, str):
-            code = max(code, cannot("expect check", said))
+        try:
+            said = look(name, ids)
+        except host.NoAnswerError as error:
+            code = max(code, cannot("expect check", f"{name}: {error}"))
             continue
         print(table(list(_rows(said))) if said else f"{name}: nothing is recorded for it")
         code = max(code, FINDINGS if any(each["state"] == "gone" for each in said) else FINE)
@@ -88,20 +105,16 @@ def look(framework: str, ids: Sequence[str]) -> Iterator[dict[str, Any]]:
     own = [each for each in registry.IMPLEMENTATIONS.values() if each.framework == framework]
     entries = [entry for entry in recorded(framework) if not ids or entry.id in ids]
     for implementation in own:
-        for column in plan.columns(implementation):
-            why = modules if isinstance(modules, str) else absent(implementation, modules, column.device)
-            subject = None
-            if why is None and not isinstance(modules, str):
-                asked = ran(implementation, registry.framework(framework), modules, column.mode)
-                subject = Subject(asked, registry.framework(framework), modules, column)
+        for column in columns_of(implementation):
+            subject = open_subject(implementation, column, modules)
             for entry in entries:
                 for requirement in entry.requirements:
                     if column.mode not in (entry.modes or (EAGER,)):
                         continue
                     if entry.speaks_of(requirement, column) or (
-                        subject is None and _names(entry, implementation, requirement, column)
+                        isinstance(subject, Absent) and _names(entry, implementation, requirement, column)
                     ):
-                        yield _seen(entry, requirement, column, subject, why)
+                        yield _seen(entry, requirement, column, subject)
 
 
 def _names(entry: Expectation, implementation: Implementation, requirement: str, column: Column) -> bool:
@@ -110,11 +123,11 @@ def _names(entry: Expectation, implementation: Implementation, requirement: str,
     return mine and (not entry.dtypes or column.dtype in entry.dtypes) and column.version == "absent"
 
 
-def _seen(
-    entry: Expectation, requirement: str, column: Column, subject: Subject | None, why: str | None
-) -> dict[str, Any]:
-    state, shown = "not asked", None
-    if subject is not None:
+def _seen(entry: Expectation, requirement: str, column: Column, subject: Subject | Absent) -> dict[str, Any]:
+    state, shown, why = "not asked", None, None
+    if isinstance(subject, Absent):
+        why = subject.reason
+    else:
         cell = Cell(catalogue.requirement(requirement), subject, TestProfile.QUICK)
         try:
             why = cell.requirement.applies(subject)
@@ -132,19 +145,6 @@ def _seen(
     }
 
 
-def _asked(framework: str, ids: Sequence[str]) -> list[dict[str, Any]] | str:
-    """Ask in a child process, since frameworks never share one; what it could not tell is text."""
-    try:
-        done = host.python("-m", "kl_conformance.expecting", framework, *ids, seconds=SECONDS)
-    except subprocess.TimeoutExpired:
-        return f"{framework} gave no answer within {SECONDS} s"
-    try:
-        found: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
-    except (ValueError, IndexError):
-        return f"{framework}: its process {host.ending(done.returncode)} ({host.last_line(done)})"
-    return found
-
-
 def _rows(said: Sequence[dict[str, Any]]) -> Iterator[tuple[str, ...]]:
     """Yield a line for each deviation: in how many cells it was seen, and which say otherwise."""
     for name in dict.fromkeys(each["entry"] for each in said):
@@ -157,7 +157,7 @@ def _rows(said: Sequence[dict[str, Any]]) -> Iterator[tuple[str, ...]]:
         yield name, f"seen in {len(asked) - len(gone)} of {len(asked)} cells", told
 
 
-def add(finding: Finding) -> int:
+def add(finding: Finding, *, look: Look = look_apart) -> int:
     """Write an entry for a broken cell of a run file, and keep it if its witness shows it here.
 
     Returns 0, or 2 where the finding cannot be recorded so: without a reason, or in words that do not explain it.
@@ -178,18 +178,18 @@ def add(finding: Finding) -> int:
     before = path.read_text(encoding="utf-8") if path.is_file() else None
     path.write_text(f"{before.rstrip()}\n\n{text}" if before else text, encoding="utf-8")
     recorded.cache_clear()
-    said = _asked(column.framework, [finding.id])
-    if isinstance(said, list) and any(each["state"] == "seen" for each in said):
-        print(f"{finding.id} is recorded in {path}")
-        return FINE
+    why = "its witness does not show, in that region, what is given instead"
+    try:
+        if any(each["state"] == "seen" for each in look(column.framework, [finding.id])):
+            print(f"{finding.id} is recorded in {path}")
+            return FINE
+    except host.NoAnswerError as error:
+        why = f"{column.framework}: {error}"
     if before is None:
         path.unlink()
     else:
         path.write_text(before, encoding="utf-8")
     recorded.cache_clear()
-    why = (
-        said if isinstance(said, str) else "its witness does not show, in that region, what is given instead"
-    )
     return cannot("expect add", f"{finding.id} is not recorded: {why}")
 
 
@@ -295,4 +295,4 @@ def write_findings(output: Path) -> int:
 
 
 if __name__ == "__main__":
-    print(json.dumps(list(look(sys.argv[1], sys.argv[2:]))))
+    host.respond(lambda asked: list(look(*asked)))

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kl_conformance.implementation import AbsentError, Call
+from kl_conformance.errors import AbsentError
+from kl_conformance.implementation import Call
 from kl_conformance.surroundings import Source
 from kl_conformance.transform import Transformer
 from kl_reference.convention import Space

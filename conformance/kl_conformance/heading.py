@@ -9,12 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from kl_conformance import __version__, registry
+from kl_conformance import registry
+from kl_conformance._version import __version__
 from kl_conformance.guide import guide
 from kl_conformance.implementation import Implementation
-from kl_conformance.plan import Planned, Selection
+from kl_conformance.plan import Planned
 from kl_conformance.questions import problem_set
 from kl_conformance.requirement import Requirement
+from kl_conformance.runs.selection import Selection
 from kl_reports.result import Header
 
 

@@ -1,22 +1,57 @@
-"""Other processes with this very code in them, installed or not."""
+"""Starts child Python processes, sends JSON requests, limits and describes how they ended."""
 
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import signal
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import kl_cases
-import kl_conformance
 import kl_reference
 import kl_reports
 
+PACKAGE = Path(__file__).resolve().parent  # the folder of kl_conformance
+PACKAGES = (  # the folders of the four packages of the suite
+    *(Path(str(package.__file__)).resolve().parent for package in (kl_reference, kl_cases, kl_reports)),
+    PACKAGE,
+)
 _PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of <linux/prctl.h>
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How a child process ended.
+
+    Parameters
+    ----------
+    code
+        Exit code, minus the signal number after a signal; None for a process killed at its time limit.
+    message
+        The last line on stderr.
+    """
+
+    code: int | None
+    message: str = ""
+
+
+class NoAnswerError(Exception):
+    """A child process ended without an answer; the message describes its exit."""
+
+    def __init__(self, end: Exit, seconds: float) -> None:
+        self.end = end
+        super().__init__(
+            f"no answer within {seconds:g} s"
+            if end.code is None
+            else f"its process {ending(end.code)} ({end.message})"
+        )
 
 
 def environment() -> dict[str, str]:
@@ -24,11 +59,8 @@ def environment() -> dict[str, str]:
     child = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     child["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     installed = {Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib")}
-    houses = [
-        Path(str(package.__file__)).resolve().parents[1]
-        for package in (kl_reference, kl_cases, kl_conformance, kl_reports)
-    ]
-    own = [str(house) for house in dict.fromkeys(houses) if house not in installed]
+    folders = dict.fromkeys(package.parent for package in PACKAGES)
+    own = [str(folder) for folder in folders if folder not in installed]
     path = [*own, *filter(None, [child.get("PYTHONPATH")])]
     if path:
         child["PYTHONPATH"] = os.pathsep.join(path)
@@ -41,20 +73,21 @@ def python(
     interpreter: str = sys.executable,
     folder: Path | None = None,
     variables: Mapping[str, str] | None = None,
+    given: str = "",
 ) -> subprocess.CompletedProcess[str]:
-    """Run Python with this very code to its end, one thread a library, and keep what it prints.
+    """Run Python with the code of this suite, one thread a library, and capture its output.
 
-    ``variables`` are set in its environment beside what is there.
+    ``variables`` are added to its environment; ``given`` is its standard input.
 
     Raises
     ------
     subprocess.TimeoutExpired
-        It did not end within so many seconds.
+        The process did not end within ``seconds``; it is killed.
     """
     return subprocess.run(
         [interpreter, "-P", *arguments],
         env=environment() | threads() | dict(variables or {}),
-        stdin=subprocess.DEVNULL,
+        input=given,
         capture_output=True,
         text=True,
         errors="replace",
@@ -66,7 +99,65 @@ def python(
 
 def last_line(done: subprocess.CompletedProcess[str]) -> str:
     """Return the last line a process printed to standard error."""
-    return (done.stderr.strip().splitlines() or ["it said nothing"])[-1].strip()
+    return (done.stderr.strip().splitlines() or ["no output on stderr"])[-1].strip()
+
+
+def request(module: str, payload: Any, *, seconds: float) -> Any:
+    """Return the answer of a module of this suite, run in a child process, to one JSON value.
+
+    The module calls :func:`respond` when it is run; what the child prints goes to its stderr.
+
+    Raises
+    ------
+    NoAnswerError
+        The process ended without an answer, or gave none within ``seconds``.
+    """
+    answers, end = requests(module, [payload], seconds=seconds)
+    if not answers:
+        raise NoAnswerError(end, seconds)
+    return answers[0]
+
+
+def requests(
+    module: str,
+    payloads: Sequence[Any],
+    *,
+    seconds: float,
+    interpreter: str = sys.executable,
+    variables: Mapping[str, str] | None = None,
+) -> tuple[list[Any], Exit]:
+    """Return the answers of a module, run in one child process, to several JSON values, and how the process ended.
+
+    The answers are in the order of the payloads; where they are fewer, the process ended during the next one.
+    """
+    given = "".join(f"{json.dumps(payload)}\n" for payload in payloads)
+    try:
+        done = python(
+            "-m", module, seconds=seconds, interpreter=interpreter, variables=variables, given=given
+        )
+    except subprocess.TimeoutExpired as late:
+        written: Any = late.stdout or b""  # bytes, also in text mode
+        return _answers(written.decode() if isinstance(written, bytes) else written), Exit(None)
+    return _answers(done.stdout), Exit(done.returncode, last_line(done))
+
+
+def _answers(written: str) -> list[Any]:
+    """Return the answers a process has written in full."""
+    return [json.loads(line) for line in written.splitlines(keepends=True) if line.endswith("\n")]
+
+
+def respond(answer: Callable[[Any], Any]) -> None:
+    """Answer the requests of :func:`requests`, each as soon as its answer is known.
+
+    Code under test may read stdin and print: stdin is empty from now on, and stdout is stderr.
+    """
+    payloads = [json.loads(line) for line in sys.stdin]
+    with os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="ascii") as channel:
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_RDONLY), sys.stdin.fileno())
+        for payload in payloads:
+            channel.write(f"{json.dumps(answer(payload), allow_nan=False)}\n")
+            channel.flush()
 
 
 def threads() -> dict[str, str]:

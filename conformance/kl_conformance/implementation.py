@@ -20,14 +20,6 @@ from kl_reference.tolerance import Profile
 ALL_DTYPES = tuple(Dtype)
 
 
-class AbsentError(Exception):
-    """What would be asked needs something this machine has not; the message says what."""
-
-
-class MisgivenError(TypeError):
-    """What was given is no tensor; the message says what it is, and what is due."""
-
-
 @dataclass(frozen=True, slots=True)
 class Call:
     """One call as an implementation receives it.

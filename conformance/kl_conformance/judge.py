@@ -10,7 +10,8 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from kl_conformance.call import CallDescription
-from kl_conformance.evaluation import Evaluation, Misshapen, RefusedError
+from kl_conformance.errors import RefusedError
+from kl_conformance.evaluation import Evaluation, Misshapen
 from kl_conformance.judgement import Criterion, Grade, Judgement, Mask
 from kl_conformance.remembered import reference
 from kl_reference.enclosure import Array

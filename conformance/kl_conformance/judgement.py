@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kl_conformance.call import CallDescription
-from kl_conformance.evaluation import Misshapen, Raised
+from kl_conformance.errors import Raised
+from kl_conformance.evaluation import Misshapen
 from kl_reference.convention import Side
 from kl_reference.enclosure import Array
 from kl_reference.problem import Problem

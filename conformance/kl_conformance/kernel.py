@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from kl_conformance.implementation import Call, Implementation, MisgivenError
+from kl_conformance.errors import MisgivenError
+from kl_conformance.implementation import Call, Implementation
 from kl_conformance.transform import Transform
 from kl_reference.convention import Convention, Space
 

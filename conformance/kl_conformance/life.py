@@ -18,7 +18,6 @@ from kl_conformance.note import Note, State
 from kl_reports.following import Follower
 from kl_reports.result import Kind, Verdict
 
-PATIENCE = 5.0  # seconds a process has to end when its file is closed, or when it is killed
 # Seconds one call may take. What compiles nothing answers the largest problem within a few; where the suite
 # compiles, a compiler's first start on a busy machine takes tens.
 SECONDS = {State.ASKING: 60.0, State.COMPILING: 300.0}
@@ -27,6 +26,32 @@ OTHERWISE = (
 )
 LEAST = 2 << 30  # bytes of memory every process may take: frameworks need as much for themselves
 _GIB = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the processes of a worker may take.
+
+    Parameters
+    ----------
+    memory
+        Bytes each may grow to; None for any number.
+    patience
+        Seconds a process has to end when its file is closed, or when it is killed.
+    deaths
+        Deaths in one column after which the rest of it is MISSING, so that what always dies costs little; one by a
+        call that never ends has cost more, and counts twice.
+    """
+
+    memory: int | None = None
+    patience: float = 5.0
+    deaths: int = 6
+
+    @classmethod
+    def here(cls, processes: int) -> Limits:
+        """Return the limits of one of so many processes on this machine: an equal part of its memory, one left free."""
+        memory = host.memory()
+        return cls(None if memory is None else max(memory // (processes + 1), LEAST))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +80,12 @@ class Life:
         What its files are called, and where they lie, but for the ending.
     settled
         Cells it is not to ask.
-    memory
-        Bytes it may grow to; None where it may not be known.
+    limits
+        What it may take.
     """
 
     def __init__(
-        self, command: Sequence[str], stem: Path, settled: Sequence[str] = (), memory: int | None = None
+        self, command: Sequence[str], stem: Path, settled: Sequence[str] = (), limits: Limits | None = None
     ) -> None:
         self.file, self.log, self._note, self._settled = (
             stem.with_name(f"{stem.name}{ending}") for ending in (".jsonl.gz", ".log", ".note", ".settled")
@@ -69,7 +94,7 @@ class Life:
         if settled:
             self._settled.write_text("\n".join(settled), encoding="utf-8")
             self._command.append(f"--kl-settled={self._settled}")
-        self._memory = memory
+        self._limits = limits or Limits()
         self._follower = Follower(self.file)
         self.process: subprocess.Popen[bytes] | None = None
         self.planned: tuple[str, ...] = ()
@@ -129,20 +154,21 @@ class Life:
         """Whether the process hangs, or takes too much memory; what will be said of it is kept."""
         said, now = note.read(self._note), time.monotonic()
         if self._closed:  # a thread nobody joins, or a stop nobody heeds
-            return now - self._beat[1] > PATIENCE
+            return now - self._beat[1] > self._limits.patience
         if said.beat != self._beat[0]:
             self._beat = (said.beat, now)
         allowed = _seconds(said.state)
         if allowed is not None and now - self._beat[1] > allowed:
             words = f"gave no answer within {allowed:g} s ({OTHERWISE} sets another limit)"
             self._ended = (Verdict.TIMED_OUT, words)
-        taken = host.resident(self.process.pid) if self.process is not None and self._memory else None
-        if taken is not None and self._memory is not None:
+        most = self._limits.memory
+        taken = host.resident(self.process.pid) if self.process is not None and most else None
+        if taken is not None and most is not None:
             if self._first is None or not said.beat:
                 self._first = taken
-            if taken > max(self._memory, LEAST):
+            if taken > most:
                 grown = f"grew from {self._first / _GIB:.1f} to {taken / _GIB:.1f} GiB of memory"
-                limit = f"{max(self._memory, LEAST) / _GIB:.1f} GiB are allowed here"
+                limit = f"{most / _GIB:.1f} GiB are allowed here"
                 self._ended = (Verdict.CRASHED, f"{grown}, and was ended: {limit}")
         return self._ended is not None and bool(self._at_hand)  # between two cells it is at nobody's door
 
@@ -165,7 +191,7 @@ class Life:
         """Wait for an interrupted process; one that even so does not end is left behind."""
         if self.process is not None:
             with suppress(subprocess.TimeoutExpired):
-                self.process.wait(timeout=PATIENCE)
+                self.process.wait(timeout=self._limits.patience)
 
     @property
     def code(self) -> int | None:

@@ -41,12 +41,11 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         action="store_true",
         help="a framework that cannot be imported is MISSING, not an error of use",
     )
-    # Between `kl-conformance run` and its workers: a page for the call being made, cells settled already, dtypes asked
-    # for their numbers alone, the columns that are this worker's.
+    # Between `kl-conformance run` and its workers: the file of their selection, which replaces the options above, the
+    # heartbeat file, and the file of the cells already evaluated.
+    group.addoption("--kl-selection", default="", help=argparse.SUPPRESS)
     group.addoption("--kl-note", default="", help=argparse.SUPPRESS)
     group.addoption("--kl-settled", default="", help=argparse.SUPPRESS)
-    group.addoption("--kl-brief", default="", help=argparse.SUPPRESS)
-    group.addoption("--kl-only", action="append", default=[], help=argparse.SUPPRESS)
 
 
 def pytest_configure(config: pytest.Config) -> None:

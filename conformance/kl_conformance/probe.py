@@ -1,19 +1,12 @@
-"""What an implementation a user brings says of itself, read in a process of its own: importing it may do anything."""
+"""Reads a user implementation's declarations in a child process: importing it may do anything."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-import tempfile
-from collections.abc import Sequence
-from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
-from kl_cases.recipes import TestProfile
-from kl_conformance import heading, host, plan
-from kl_conformance.plan import Selection
+from kl_conformance import heading, host
+from kl_conformance.plan import resolve
+from kl_conformance.runs.selection import Selection
 from kl_reports.line import decode_header, encode_header
 from kl_reports.result import Header
 
@@ -21,44 +14,31 @@ SECONDS = 300
 
 
 def probe(selection: Selection) -> Header:
-    """Return the header of a run that asks what a user brings; nothing of it is imported in this process.
+    """Return the header of a run of user implementations; they are not imported in this process.
 
     Raises
     ------
     ValueError
-        It cannot be imported, or is no Implementation that can be asked.
+        One cannot be imported, or is not a valid Implementation.
     """
-    name = ", ".join(selection.implementations)
-    with tempfile.TemporaryDirectory() as folder:
-        said = Path(folder) / "said.json"
-        asked = json.dumps(asdict(selection) | {"profile": selection.profile.value})
-        try:
-            done = host.python("-m", "kl_conformance.probe", asked, str(said), seconds=SECONDS)
-        except subprocess.TimeoutExpired:
-            raise ValueError(f"{name!r} cannot be imported: no end of it after {SECONDS} s") from None
-        try:
-            answer = json.loads(said.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            how = f"{host.ending(done.returncode)} ({host.last_line(done)})"
-            raise ValueError(f"{name!r} cannot be imported: its process {how}") from None
+    try:
+        answer = host.request("kl_conformance.probe", selection.to_json(), seconds=SECONDS)
+    except host.NoAnswerError as error:
+        name = ", ".join(selection.implementations)
+        raise ValueError(f"{name!r} cannot be imported: {error}") from None
     if "error" in answer:
         raise ValueError(answer["error"])
     return decode_header(answer)
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Write what a selection sets out to ask, or why it cannot, into a file."""
-    asked, said = arguments
-    fields: dict[str, Any] = json.loads(asked)
-    fields = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
-    fields["profile"] = TestProfile(fields["profile"])
-    selection = Selection(**fields)
+def _answer(data: Any) -> dict[str, Any]:
+    """Return the header of a selection as JSON, or why it has none."""
     try:
-        answer = encode_header(heading.header(selection, plan.cells(selection)))
+        plan = resolve(Selection.from_json(data))
+        return encode_header(heading.header(plan.selection, plan.cells))
     except ValueError as error:
-        answer = {"error": str(error)}
-    Path(said).write_text(json.dumps(answer), encoding="utf-8")
+        return {"error": str(error)}
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    host.respond(_answer)

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from kl_conformance import heading, plan
+from kl_conformance import heading
+from kl_conformance.harness.opening import Absent, load_framework
 from kl_conformance.output import check_writable
 from kl_conformance.plan import Planned
-from kl_conformance.session import check, load, selection_of
+from kl_conformance.suite.options import plan_of
 from kl_reports.exchange import RunFileError, Writer
 from kl_reports.line import decode_result
 from kl_reports.result import Kind, Result, Verdict
@@ -28,9 +29,8 @@ class Recorder:
     """
 
     def __init__(self, config: pytest.Config) -> None:
-        self._selection = selection_of(config)
-        check(self._selection)
-        by_name = self._selection.frameworks or self._selection.implementations
+        self._plan = plan_of(config)
+        by_name = self._plan.selection.frameworks or self._plan.selection.implementations
         self._demanded = bool(by_name) and not config.getoption("--if-installed")
         asked = config.getoption("--run-file")
         self._path = None if asked is None else Path(asked)
@@ -49,10 +49,10 @@ class Recorder:
         """Refuse a framework that was asked by name and is not there, before anything else is started."""
         if not self._demanded or session.config.option.collectonly:
             return
-        for name in dict.fromkeys(each.framework for each in self._selection.chosen()):
-            modules = load(name)
-            if isinstance(modules, str):
-                raise pytest.UsageError(modules)
+        for name in dict.fromkeys(each.framework for each in self._plan.implementations):
+            modules = load_framework(name)
+            if isinstance(modules, Absent):
+                raise pytest.UsageError(modules.reason)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Begin the file, once it is known which cells are asked."""
@@ -108,20 +108,19 @@ class Recorder:
 
     def _begin(self, nodeids: Iterable[str]) -> None:
         """Write what is asked of whom: not before it is known, lest a mistake cost an earlier run its file."""
-        planned = plan.cells(self._selection)
-        by_key = {_as_pytest_writes(each.key): each for each in planned}
+        by_key = {_as_pytest_writes(each.key): each for each in self._plan.cells}
         for nodeid in nodeids:
             cell = by_key.get(nodeid.partition("::")[2].partition("[")[2].removesuffix("]"))
             if cell is not None:
                 self._cells[nodeid] = cell
         keys = {each.key for each in self._cells.values()}
         if self._cells and self._path is not None:
-            cells = [each for each in planned if each.key in keys]  # as shown, not as asked
+            cells = [each for each in self._plan.cells if each.key in keys]  # as shown, not as asked
             try:
                 self._writer = Writer(self._path)
             except RunFileError as error:
                 raise pytest.UsageError(str(error)) from None
-            self._write(lambda writer: writer.header(heading.header(self._selection, cells)))
+            self._write(lambda writer: writer.header(heading.header(self._plan.selection, cells)))
 
     def _without_answer(self, nodeid: str, verdict: Verdict, why: str, kind: Kind | None = None) -> Result:
         cell, required = self._cells[nodeid], self._cells[nodeid].requirement

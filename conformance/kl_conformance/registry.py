@@ -5,8 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 import traceback
-from collections.abc import Iterable, Iterator
-from difflib import get_close_matches
+from collections.abc import Iterator
 from functools import cache
 from hashlib import blake2b
 from importlib import import_module
@@ -16,6 +15,7 @@ from pkgutil import iter_modules
 from typing import Any
 
 from kl_conformance import implementations
+from kl_conformance.errors import UnknownNameError, check_known
 from kl_conformance.framework import Framework
 from kl_conformance.frameworks.jax import Jax
 from kl_conformance.frameworks.mlx import Mlx
@@ -51,36 +51,9 @@ def declared() -> list[Implementation]:
 IMPLEMENTATIONS: dict[str, Implementation] = {each.name: each for each in declared()}
 
 
-class UnknownNameError(ValueError):
-    """A name nobody here bears; the message gives it, the nearest known one, and all of them."""
-
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        known = list(known)
-        near = get_close_matches(name, known, n=1)
-        guess = f"did you mean {near[0]!r}? " if near else ""
-        super().__init__(f"unknown {kind} {name!r}; {guess}known: {', '.join(known)}")
-
-
-UnknownName = UnknownNameError  # what the catalogue calls it
-
-
-def check(kind: str, asked: Iterable[str], known: Iterable[str]) -> None:
-    """Refuse the first name that is not known.
-
-    Raises
-    ------
-    UnknownNameError
-        The message gives it and the known ones.
-    """
-    known = list(known)
-    for name in asked:
-        if name not in known:
-            raise UnknownNameError(kind, name, known)
-
-
 def framework(name: str) -> Framework:
     """Return the framework of that name."""
-    check("framework", [name], FRAMEWORKS)
+    check_known("framework", [name], FRAMEWORKS)
     return FRAMEWORKS[name]
 
 

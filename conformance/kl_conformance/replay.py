@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from kl_cases.recipes import TestProfile
-from kl_conformance import catalogue, host, kept, plan, registry
+from kl_conformance import catalogue, host, kept, registry
 from kl_conformance.cell import Cell
-from kl_conformance.implementation import AbsentError
+from kl_conformance.errors import AbsentError
+from kl_conformance.harness.opening import Absent, open_subject
 from kl_conformance.judgement import Judgement
 from kl_conformance.kept import Kept
-from kl_conformance.mode import ran, spared
-from kl_conformance.session import absent, load
-from kl_conformance.subject import Subject
+from kl_conformance.mode import spared
+from kl_conformance.runs.selection import columns_of
 from kl_conformance.witness import witness
 from kl_reports.change import Seen
 from kl_reports.line import plain
@@ -82,19 +79,17 @@ def replay(task: Task) -> Answer:
     requirement = catalogue.requirement(asked.requirement)
     implementation = registry.implementation(task.on or asked.column.implementation, task.like)
     like = replace(asked.column, implementation=implementation.name, framework=implementation.framework)
-    column = next((each for each in plan.columns(implementation) if _same(each, like)), None)
+    column = next((each for each in columns_of(implementation) if _same(each, like)), None)
     if column is None:
         return Answer(
             Seen.UNASKED, f"{implementation.name} has no column {like.device} {like.dtype} {like.mode}"
         )
-    framework = registry.framework(implementation.framework)
-    modules = load(framework.name)
-    if isinstance(modules, str):
-        return Answer(Seen.UNASKED, modules)
-    why = absent(implementation, modules, column.device) or spared(requirement, column.mode)
+    subject = open_subject(implementation, column)
+    if isinstance(subject, Absent):
+        return Answer(Seen.UNASKED, subject.reason)
+    why = spared(requirement, column.mode)
     if why is not None:
         return Answer(Seen.UNASKED, why)
-    subject = Subject(ran(implementation, framework, modules, column.mode), framework, modules, column)
     why = requirement.applies(subject)
     if why is not None:
         return Answer(Seen.UNASKED, why, column)
@@ -147,62 +142,44 @@ def replayed(
         Whose versions are asked; the caller's when not given.
     """
     answers = list[Answer]()
-    with tempfile.TemporaryDirectory() as folder:
-        while len(answers) < len(tasks):
-            left = tasks[len(answers) :]
-            questions, given = Path(folder) / "questions.jsonl", Path(folder) / "answers.jsonl"
-            questions.write_text("".join(f"{_line(task)}\n" for task in left), encoding="utf-8")
-            given.write_text("", encoding="utf-8")
-            arguments = ("-m", "kl_conformance.replay", str(questions), str(given))
-            try:
-                done = host.python(
-                    *arguments, seconds=SECONDS, interpreter=interpreter, variables=environment
-                )
-                ended = _died(done) if done.returncode else None
-            except subprocess.TimeoutExpired:
-                ended = Answer(Seen.UNASKED, f"no answer within {SECONDS} s")
-            answers += [_answer(line) for line in given.read_text(encoding="utf-8").splitlines()]
-            answers += [] if ended is None else [ended]  # of the question after the last answer
-    return answers[: len(tasks)]
+    while len(answers) < len(tasks):
+        left = [_plain(task) for task in tasks[len(answers) :]]
+        found, end = host.requests(
+            "kl_conformance.replay", left, seconds=SECONDS, interpreter=interpreter, variables=environment
+        )
+        answers += [_read(each) for each in found]
+        answers += [_died(end)] if len(found) < len(left) else []  # during the task after the last answer
+    return answers
 
 
-def _died(done: subprocess.CompletedProcess[str]) -> Answer:
+def _died(end: host.Exit) -> Answer:
     """Return the answer of a process that ended: a signal is the kernel's fault, an error of Python ours to tell."""
-    if done.returncode < 0:
-        return Answer(Seen.BROKEN, f"The process {host.ending(done.returncode)} while it was asked.")
-    return Answer(Seen.UNASKED, host.last_line(done))
+    if end.code is None:
+        return Answer(Seen.UNASKED, f"no answer within {SECONDS} s")
+    if end.code < 0:
+        return Answer(Seen.BROKEN, f"The process {host.ending(end.code)} while it was asked.")
+    return Answer(Seen.UNASKED, end.message)
 
 
-def _line(task: Task) -> str:
-    return json.dumps({"witness": json.loads(kept.text(task.witness)), "on": task.on, "like": task.like})
+def _plain(task: Task) -> dict[str, Any]:
+    return {"witness": json.loads(kept.text(task.witness)), "on": task.on, "like": task.like}
 
 
-def _answer(line: str) -> Answer:
-    data: dict[str, Any] = json.loads(line)
+def _read(data: Mapping[str, Any]) -> Answer:
     column = None if data["column"] is None else Column(**data["column"])
     return Answer(Seen[data["seen"]], data["words"], column, data["witness"])
 
 
-def _main(questions: Path, given: Path) -> None:
-    """Answer every line of a file in another, each as soon as it is known."""
-    with given.open("a", encoding="utf-8") as answers:
-        for line in questions.read_text(encoding="utf-8").splitlines():
-            data: dict[str, Any] = json.loads(line)
-            asked = kept.loads(json.dumps(data["witness"]), "the witness")
-            try:
-                answer = replay(Task(asked, data["on"], data["like"]))
-            except ValueError as error:
-                answer = Answer(Seen.UNASKED, str(error))
-            column = None if answer.column is None else asdict(answer.column)
-            told = {
-                "seen": answer.seen.name,
-                "words": answer.words,
-                "column": column,
-                "witness": answer.witness,
-            }
-            answers.write(f"{json.dumps(told, allow_nan=False)}\n")
-            answers.flush()
+def _answer(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the answer to one task as JSON."""
+    asked = kept.loads(json.dumps(data["witness"]), "the witness")
+    try:
+        answer = replay(Task(asked, data["on"], data["like"]))
+    except ValueError as error:
+        answer = Answer(Seen.UNASKED, str(error))
+    column = None if answer.column is None else asdict(answer.column)
+    return {"seen": answer.seen.name, "words": answer.words, "column": column, "witness": answer.witness}
 
 
 if __name__ == "__main__":
-    _main(Path(sys.argv[1]), Path(sys.argv[2]))
+    host.respond(_answer)

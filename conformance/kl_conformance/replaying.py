@@ -10,6 +10,7 @@ from typing import Any, assert_never
 
 from kl_conformance import catalogue, kept, registry
 from kl_conformance.ending import cannot
+from kl_conformance.errors import check_known
 from kl_conformance.kept import Kept, WitnessError
 from kl_conformance.output import check_writable
 from kl_conformance.replay import Answer, Task, replayed
@@ -105,7 +106,7 @@ def _speaking(library: str, witness: Kept) -> str:
     """Return an implementation in whose library a script is asked for; empty where it is the witness's own."""
     if not library or witness.column.framework == library:
         return ""
-    registry.check("library", [library], LIBRARIES)
+    check_known("library", [library], LIBRARIES)
     frameworks = ("scipy", "numpy") if library == "numpy" else (library,)
     if witness.column.framework in frameworks:
         return ""

@@ -15,11 +15,13 @@ from pathlib import Path
 from rich.console import Console
 
 from kl_cases.recipes import TestProfile
-from kl_conformance import host, registry
+from kl_conformance.errors import check_known
+from kl_conformance.life import Limits
 from kl_conformance.output import check_writable
-from kl_conformance.plan import Selection, brief, formats, shape
+from kl_conformance.plan import brief
 from kl_conformance.probe import probe
 from kl_conformance.registry import is_brought
+from kl_conformance.runs.selection import Selection, formats, parse_shape
 from kl_conformance.share import shares
 from kl_conformance.watching import by_chapter, by_worker, undisturbed, watch
 from kl_conformance.worker import BROKEN, HARNESS, INTERRUPTED, NOTHING, OK, USAGE, Worker
@@ -57,7 +59,7 @@ class Request:
         ValueError
             A file is named, and nothing in it, or the shape is none.
         """
-        registry.check("profile", [self.profile], [each.value for each in TestProfile])
+        check_known("profile", [self.profile], [each.value for each in TestProfile])
         for name in self.implementations:
             if name.endswith(".py"):
                 raise ValueError(f"{name!r} is a file: say what in it is to be asked, as in {name}:NAME")
@@ -71,15 +73,18 @@ class Request:
             secrets.randbelow(2**32) if self.seed is None else self.seed,
             self.like,
             self.strict,
-            shape(self.shape),
+            parse_shape(self.shape),
             brief(self.dtypes, TestProfile(self.profile)),
         )
         asked.check()
         return asked
 
 
-def run(request: Request, tell: Callable[[Run], str] = summary) -> int:
-    """Ask, merge, write, and say what was found, as ``tell`` words it; the exit code is pytest's."""
+def run(request: Request, tell: Callable[[Run], str] = summary, limits: Limits | None = None) -> int:
+    """Ask, merge, write, and say what was found, as ``tell`` words it; the exit code is pytest's.
+
+    ``limits`` are those of each worker's processes; when None, those of this machine.
+    """
     try:
         selection = request.selection()
         request.output.parent.mkdir(parents=True, exist_ok=True)
@@ -94,11 +99,9 @@ def run(request: Request, tell: Callable[[Run], str] = summary) -> int:
     except (ValueError, RunFileError) as error:
         return _refuse(str(error), USAGE, request.verb)
     optional = not (request.frameworks or request.implementations)
-    memory = host.memory()
-    at_once = min(len(asked), os.cpu_count() or 1)
-    each = None if memory is None else memory // (at_once + 1)  # as much for each, and for everybody else
+    limits = limits or Limits.here(min(len(asked), os.cpu_count() or 1))
     workers = [
-        Worker(share, request.keyword, optional, folder, position, each)
+        Worker(share, request.keyword, optional, folder, position, limits)
         for position, share in enumerate(asked, 1)
     ]
     console = Console(stderr=True)

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kl_cases.recipes import TestProfile
-from kl_conformance import heading, plan, registry
+from kl_conformance import heading, registry
 from kl_conformance.brought import defined
-from kl_conformance.plan import Selection
+from kl_conformance.plan import Plan, resolve
 from kl_conformance.probe import probe
+from kl_conformance.runs.selection import Selection, formats
 from kl_reference.dtype import Dtype
 from kl_reports.result import Column, Header
 
@@ -40,10 +41,19 @@ class Share:
     header: Header
 
 
-def shares(selection: Selection) -> list[Share]:
+def shares(
+    selection: Selection, *, cores: int | None = None, worth_dividing: int = WORTH_DIVIDING
+) -> list[Share]:
     """Divide a selection: a share for each framework, and for each implementation a user brings.
 
     One of these asked alone is divided, a share for each core.
+
+    Parameters
+    ----------
+    cores
+        How many there are; those of this machine when None.
+    worth_dividing
+        The fewest cells that are divided.
 
     Raises
     ------
@@ -55,8 +65,8 @@ def shares(selection: Selection) -> list[Share]:
         header = _header(part)
         if header.planned:
             found.append(Share(name, part, header))
-    if len(found) == 1 and len(found[0].header.planned) >= WORTH_DIVIDING:
-        return _divided(found[0], os.cpu_count() or 1)
+    if len(found) == 1 and len(found[0].header.planned) >= worth_dividing:
+        return _divided(found[0], cores or os.cpu_count() or 1)
     names = [name for share in found for name in share.header.implementations]
     for name in names:
         if names.count(name) > 1:
@@ -72,14 +82,13 @@ def _header(part: Selection) -> Header:
     """
     brought = next(filter(registry.is_brought, part.implementations), "")
     if not brought:
-        return heading.header(part, plan.cells(part))
+        return heading.header(part, resolve(part).cells)
     if not part.like or not defined(brought, Path.cwd()):
         return probe(part)
     like = registry.implementation(part.like)
     framework = part.frameworks[0] if part.frameworks else like.framework
     promised = replace(like, name=brought.rpartition(":")[2], framework=framework)
-    wanted = [each for each in plan.columns(promised) if part.wants(each)]
-    return heading.header(part, plan.planned(((promised, each) for each in wanted), numbers=part.numbers))
+    return heading.header(part, Plan.of(part, [promised]).cells)
 
 
 def _divided(share: Share, cores: int) -> list[Share]:
@@ -156,7 +165,7 @@ def _parts(selection: Selection) -> Iterator[tuple[str, Selection]]:
         part = replace(selection, implementations=tuple(each.name for each in own), frameworks=(framework,))
         # The quick profile asks a known implementation a dtype in full, or not at all.
         brief = () if selection.profile is TestProfile.QUICK else selection.brief
-        yield framework, replace(part, dtypes=plan.formats(part, own), brief=brief)
+        yield framework, replace(part, dtypes=formats(part, own), brief=brief)
     brought = list(filter(registry.is_brought, dict.fromkeys(selection.implementations)))
     short = [Path(name).name for name in brought]
     for name in brought:

@@ -11,9 +11,10 @@ import numpy as np
 
 from kl_conformance import note, surroundings
 from kl_conformance.call import CallDescription
-from kl_conformance.evaluation import Evaluation, Misshapen, Raised, RefusedError
+from kl_conformance.errors import AbsentError, MisgivenError, Raised, RefusedError
+from kl_conformance.evaluation import Evaluation, Misshapen
 from kl_conformance.framework import Framework, Modules, Output
-from kl_conformance.implementation import AbsentError, Call, Implementation, MisgivenError
+from kl_conformance.implementation import Call, Implementation
 from kl_conformance.posing import Poser, layouts
 from kl_conformance.remembered import Memory, reference, slope
 from kl_conformance.transform import Transform

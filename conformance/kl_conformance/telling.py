@@ -15,8 +15,8 @@ from kl_cases.distributions import FAMILIES
 from kl_cases.flags import FLAGS
 from kl_conformance import catalogue, registry
 from kl_conformance.ending import CANNOT
+from kl_conformance.errors import UnknownNameError
 from kl_conformance.expectation import Expectation, recorded
-from kl_conformance.registry import UnknownNameError
 from kl_conformance.requirement import Level
 
 KINDS = ("requirements", "implementations", "families", "corpus", "flags")

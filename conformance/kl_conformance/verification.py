@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from kl_cases.recipes import TestProfile
-from kl_conformance import heading, plan, registry
+from kl_conformance import heading, registry
 from kl_conformance.causes import likely_cause
+from kl_conformance.errors import check_known
+from kl_conformance.harness.opening import Absent, load_framework
 from kl_conformance.implementation import Implementation
 from kl_conformance.kernel import adapted, checked
-from kl_conformance.plan import Selection
+from kl_conformance.plan import Plan, brief
 from kl_conformance.proving import proven
+from kl_conformance.runs.selection import Selection
 from kl_conformance.session import Session
 from kl_reference.bounds.ieee754 import require_ieee
 from kl_reports.result import Column, Run
@@ -141,25 +144,28 @@ def verify(
     """
     require_ieee()
     dtypes = (dtype,) if isinstance(dtype, str) else tuple(dtype)
-    registry.check("profile", [profile], [each.value for each in TestProfile])
+    check_known("profile", [profile], [each.value for each in TestProfile])
     chosen = secrets.randbelow(2**32) if seed is None else seed
-    asked = TestProfile(profile)
-    brief = plan.brief(dtypes, asked)
-    selection = Selection(devices=(device,), dtypes=dtypes, profile=asked, seed=chosen, brief=brief)
+    effort = TestProfile(profile)
+    selection = Selection(
+        devices=(device,),
+        dtypes=dtypes,
+        profile=effort,
+        seed=chosen,
+        shape=shape,
+        brief=brief(dtypes, effort),
+    )
     selection.check()
     implementation = _implementation(kernel, like, name, framework, strict=strict)
-    if shape is not None:
-        implementation = replace(implementation, used_at=shape)
-    columns = [each for each in plan.columns(implementation) if selection.wants(each)]
-    planned = plan.planned(((implementation, column) for column in columns), numbers=selection.numbers)
-    if not planned:
+    plan = Plan.of(selection, [implementation])
+    if not plan.cells:
         raise ValueError(
             f"nothing to ask {implementation.name!r} on {device} in {', '.join(dtypes) or 'any dtype'}"
         )
     _check_there(implementation, device)
-    header = heading.header(selection, planned)
+    header = heading.header(selection, plan.cells)
     session = Session(selection)
-    results = [session.settle(each) for each in planned]
+    results = [session.settle(each) for each in plan.cells]
     run = Run(header, tuple(results), datetime.now(UTC).isoformat(timespec="seconds"))
     return Verification(proven(run, kernel))
 
@@ -177,14 +183,16 @@ def _implementation(kernel: Any, like: str, name: str, framework: str, *, strict
         return checked(kernel)
     if isinstance(kernel, str):
         return registry.implementation(kernel, like, framework=framework, strict=strict)
-    registry.check("implementation", [like], registry.IMPLEMENTATIONS)
+    check_known("implementation", [like], registry.IMPLEMENTATIONS)
     if framework:
-        registry.check("framework", [framework], registry.FRAMEWORKS)
+        check_known("framework", [framework], registry.FRAMEWORKS)
     return adapted(kernel, registry.implementation(like), name, framework=framework, strict=strict)
 
 
 def _check_there(implementation: Implementation, device: str) -> None:
-    framework = registry.framework(implementation.framework)
-    why = framework.absent(framework.load(), device)
+    modules = load_framework(implementation.framework)
+    if isinstance(modules, Absent):
+        raise RuntimeError(f"{implementation.name} cannot be asked: {modules.reason}")
+    why = registry.framework(implementation.framework).absent(modules, device)
     if why is not None:
         raise RuntimeError(f"{implementation.name} cannot be asked: {why}")

@@ -131,11 +131,11 @@ def _shown(workers: Sequence[Worker], console: Console, grouped: Grouped) -> Gen
         TextColumn("{task.fields[news]}"),
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        show = _Bars(progress) if console.is_terminal else _Lines(console)
+        show = BarDisplay(progress) if console.is_terminal else LineDisplay(console)
         yield lambda: show(grouped(workers))
 
 
-class _Bars:
+class BarDisplay:
     """Brings the bars of a terminal up to date."""
 
     def __init__(self, progress: Progress) -> None:
@@ -143,6 +143,7 @@ class _Bars:
         self._tasks: dict[str, TaskID] = {}
 
     def __call__(self, groups: Sequence[Group]) -> None:
+        """Update the bar of each group."""
         for group in groups:
             if group.name not in self._tasks:
                 self._tasks[group.name] = self._progress.add_task(
@@ -157,20 +158,22 @@ class _Bars:
                 self._progress.stop_task(task)
 
 
-class _Lines:
+class LineDisplay:
     """Says of each group how far it is."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, silence: float = SILENCE) -> None:
         self._console = console
+        self._silence = silence
         self._spoke = time.monotonic()
         self._told = set[str]()
 
     def __call__(self, groups: Sequence[Group]) -> None:
+        """Print a line for each group that is over, and after a silence one for each of the others."""
         for group in groups:
             if group.over and group.planned and group.name not in self._told:
                 self._told.add(group.name)
                 self._say(f"  {group}")
-        if time.monotonic() - self._spoke > SILENCE:
+        if time.monotonic() - self._spoke > self._silence:
             for group in groups:
                 if group.planned and not group.over:
                     self._say(f"  {group} so far")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections import Counter
@@ -11,17 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from kl_conformance import host
-from kl_conformance.life import Death, Life
+from kl_conformance.life import Death, Life, Limits
 from kl_conformance.share import Share
 from kl_reports.exchange import RunFileError, read
 from kl_reports.merge import merge
 from kl_reports.result import Result, Run, Verdict
 
-SUITE = Path(__file__).parent / "suite"
+SUITE = host.PACKAGE / "suite"
 OK, BROKEN, INTERRUPTED, HARNESS, USAGE, NOTHING = 0, 1, 2, 3, 4, 5  # pytest's exit codes
-# Deaths in one column after which the rest of it is MISSING, so that what always dies costs little; one by a call
-# that never ends has cost more, and counts twice.
-DEATHS = 6
 
 
 @dataclass(slots=True)
@@ -40,8 +38,8 @@ class Worker:
         Whether a framework that is not there is MISSING rather than an error of use.
     folder, position
         Where its files lie, and a number that tells them from other workers'.
-    memory
-        Bytes each process may grow to; None for any number.
+    limits
+        What each process may take.
     """
 
     share: Share
@@ -49,7 +47,7 @@ class Worker:
     optional: bool
     folder: Path
     position: int
-    memory: int | None = None
+    limits: Limits = field(default_factory=Limits)
     lives: list[Life] = field(default_factory=list[Life])
     deaths: dict[str, Death] = field(default_factory=dict[str, Death])
     stopped: bool = False
@@ -92,28 +90,21 @@ class Worker:
         command += ["-c", str(SUITE / "pytest.ini"), "-p", "kl_conformance.plugin", "-q", "--tb=short"]
         # What threads and finalisers raise is the implementation's: nobody here collects it.
         command += ["-p", "no:threadexception", "-p", "no:unraisableexception"]
-        asked = self.share.selection
-        for option, names in (
-            ("--implementation", asked.implementations),
-            ("--framework", asked.frameworks),
-            ("--device", asked.devices),
-            ("--dtype", asked.dtypes),
-            ("--mode", asked.modes),
-            ("--kl-only", asked.only),
-        ):
-            command += [f"{option}={name}" for name in names]
-        command += [f"--profile={asked.profile.value}", f"--kl-seed={asked.seed}"]
-        command += [f"--like={asked.like}"] if asked.like else []
-        command += ["--kl-strict"] if asked.strict else []
-        command += ["--shape={}x{}".format(*asked.shape)] if asked.shape else []
-        command += [f"--kl-brief={','.join(asked.brief)}"] if asked.brief else []
+        command += [f"--kl-selection={self._selection_file()}"]
         command += ["-k", self.keyword] if self.keyword else []
         command += ["--if-installed"] if self.optional else []
         stem = f"{self.stem}.after-{len(self.lives)}" if self.lives else self.stem
         left = set(self._left())
         settled = [cell for cell in self.planned if cell not in left]
-        self.lives.append(Life(command, self.folder / stem, settled, self.memory))
+        self.lives.append(Life(command, self.folder / stem, settled, self.limits))
         self.lives[-1].start()
+
+    def _selection_file(self) -> Path:
+        """Return the file of the selection, written before the first process starts."""
+        path = self.folder / f"{self.stem}.selection.json"
+        if not self.lives:
+            path.write_text(json.dumps(self.share.selection.to_json()), encoding="utf-8")
+        return path
 
     def poll(self) -> bool:
         """Take in what was written, and start another process where one died; whether there is one at work."""
@@ -139,7 +130,7 @@ class Worker:
         counts = Counter[str]()
         for death in self.deaths.values():
             counts[_column(death.cell)] += 2 if death.verdict is Verdict.TIMED_OUT else 1
-        return {column for column, count in counts.items() if count >= DEATHS}
+        return {column for column, count in counts.items() if count >= self.limits.deaths}
 
     def interrupt(self) -> None:
         """End the process at work; no other is started."""

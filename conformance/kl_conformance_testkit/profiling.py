@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from kl_cases.recipes import Recipe, build
-from kl_conformance import catalogue, host, note, registry
+from kl_conformance import catalogue, host, note
+from kl_conformance.harness.opening import open_subject
 from kl_conformance.plan import Planned
 from kl_conformance.subject import Subject
 from kl_conformance.worker import SUITE
@@ -138,8 +139,8 @@ def main(folder: Path, asked: Question) -> None:
 
 def _by_classes(watch: Stopwatch, cell: Planned, count: int) -> dict[str, float]:
     """Return the mean seconds of a problem of so many classes, the first of its shape among them."""
-    requirement, framework = catalogue.requirement(SIZED), registry.framework(cell.implementation.framework)
-    subject = Subject(cell.implementation, framework, framework.load(), cell.column)
+    requirement, subject = catalogue.requirement(SIZED), open_subject(cell.implementation, cell.column)
+    assert isinstance(subject, Subject), subject
     before = watch.spent()
     for number in range(PROBLEMS):
         watch.enter(Part.STRATEGY)

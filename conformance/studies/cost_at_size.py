@@ -23,8 +23,9 @@ sys.path.extend(
 from kl_cases.recipes import Recipe, TestProfile, build
 from kl_conformance import catalogue, registry
 from kl_conformance.cell import Cell
-from kl_conformance.plan import columns, shape
+from kl_conformance.harness.opening import open_subject
 from kl_conformance.requirements import sizes
+from kl_conformance.runs.selection import columns_of, parse_shape
 from kl_conformance.subject import Subject
 from kl_reference.answer import answer
 from kl_reference.convention import Reduction
@@ -45,9 +46,10 @@ def main(size: tuple[int, int]) -> None:
     torch: Any = importlib.import_module("torch")
     torch.set_num_threads(1)
     kernel = replace(registry.implementation("torch.nn.functional.kl_div"), used_at=size)
-    framework = registry.framework("torch")
-    (column,) = (each for each in columns(kernel) if (each.device, each.dtype) == ("cpu", "float32"))
-    subject = Subject(kernel, framework, framework.load(), column)
+    (column,) = (each for each in columns_of(kernel) if (each.device, each.dtype) == ("cpu", "float32"))
+    subject = open_subject(kernel, column)
+    assert isinstance(subject, Subject), subject
+    modules = subject.modules
     requirement = catalogue.requirement(REQUIREMENT)
     pair = build(Recipe(requirement.families[0], requirement.shapes[0], Dtype.FLOAT32, 0))
     _, terms = sizes.sheets(subject, pair, size)
@@ -60,7 +62,7 @@ def main(size: tuple[int, int]) -> None:
         assert result.verdict.name == "PASS", result.detail
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    kernels = [lambda call=call: kernel.call(subject.modules, call) for call in calls]
+    kernels = [lambda call=call: kernel.call(modules, call) for call in calls]
     rounds = [[timed(asked), *map(timed, kernels), timed(lambda: answer(summed))] for _ in range(ROUNDS)]
     whole, one, other, reference = map(min, zip(*rounds, strict=True))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -74,4 +76,4 @@ def main(size: tuple[int, int]) -> None:
 
 
 if __name__ == "__main__":
-    main(shape(sys.argv[1] if len(sys.argv) > 1 else "2048x131072") or (1, 1))
+    main(parse_shape(sys.argv[1] if len(sys.argv) > 1 else "2048x131072") or (1, 1))

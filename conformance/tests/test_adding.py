@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from kl_cases.recipes import TestProfile
-from kl_conformance import catalogue, implementations, plan, registry
-from kl_conformance.plan import Planned, Selection
+from kl_conformance import catalogue, implementations, registry
+from kl_conformance.plan import Planned
+from kl_conformance.runs.selection import Selection, columns_of
 from kl_conformance.session import Session
 from kl_reports.result import Result, Verdict
 
@@ -51,7 +52,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Path]:
 def settled() -> Result:
     """Return the verdict of one cell of the page's implementation."""
     (own,) = (each for each in registry.declared() if each.package == "mylab")
-    cell = Planned(catalogue.requirement("signs/gibbs"), own, plan.columns(own)[0])
+    cell = Planned(catalogue.requirement("signs/gibbs"), own, columns_of(own)[0])
     return Session(Selection(profile=TestProfile.QUICK)).settle(cell)
 
 

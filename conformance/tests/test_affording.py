@@ -12,16 +12,17 @@ import pytest
 from kl_cases.corpus import find_case
 from kl_cases.pair import Pair
 from kl_cases.recipes import Recipe, TestProfile, build
-from kl_conformance import catalogue, plan, registry
+from kl_conformance import catalogue, registry
 from kl_conformance.affording import LONG, draws, shapes
 from kl_conformance.cell import Cell
 from kl_conformance.framework import Modules
 from kl_conformance.frameworks.numpy import NumPy
 from kl_conformance.judge import passes
 from kl_conformance.judgement import Judgement
-from kl_conformance.plan import ALIKE, Planned, Selection
+from kl_conformance.plan import ALIKE, Planned, brief, resolve
 from kl_conformance.questions import Question, left_out, questions
 from kl_conformance.requirement import Requirement
+from kl_conformance.runs.selection import Selection, columns_of
 from kl_conformance.session import Session
 from kl_conformance.share import BRIEF, Share, shares
 from kl_conformance.subject import Subject
@@ -35,7 +36,7 @@ NAME = "torch.nn.functional.kl_div"
 def asked(dtype: str = "float32", name: str = NAME) -> Subject:
     """Return an implementation, known or brought under another name; nobody calls it."""
     known = registry.implementation(NAME)
-    column = next(each for each in plan.columns(known) if (each.device, each.dtype) == ("cpu", dtype))
+    column = next(each for each in columns_of(known) if (each.device, each.dtype) == ("cpu", dtype))
     return Subject(replace(known, name=name), registry.framework("torch"), Modules(), column)
 
 
@@ -152,7 +153,7 @@ def test_what_was_compiled_for_one_dtype_is_let_go_of_before_the_next(
     known = [registry.implementation(f"scipy.special.{name}") for name in ("rel_entr", "kl_div")]
     for dtype in ("float32", "float64"):
         for implementation in known:
-            column = next(each for each in plan.columns(implementation) if each.dtype == dtype)
+            column = next(each for each in columns_of(implementation) if each.dtype == dtype)
             result = session.settle(Planned(sentence, implementation, column))
             assert result.verdict in {Verdict.PASS, Verdict.EXPECTED, Verdict.UNSUPPORTED}
     assert Cleared.times == 2
@@ -166,35 +167,27 @@ def cells(share: Share) -> float:
 
 @pytest.mark.parametrize("framework", ["torch", "tensorflow", "scipy"])
 @pytest.mark.parametrize("profile", [TestProfile.QUICK, TestProfile.STANDARD])
-def test_workers_take_about_as_long(
-    monkeypatch: pytest.MonkeyPatch, profile: TestProfile, framework: str
-) -> None:
+def test_workers_take_about_as_long(profile: TestProfile, framework: str) -> None:
     """Each column is asked by one of them, and none of two has more than a column more than the other."""
-    whole = Selection(frameworks=(framework,), profile=profile, brief=plan.brief((), profile))
-    monkeypatch.setattr("os.cpu_count", lambda: 1)
-    (alone,) = shares(whole)
+    whole = Selection(frameworks=(framework,), profile=profile, brief=brief((), profile))
+    (alone,) = shares(whole, cores=1)
     for cores in (2, 3):
-        monkeypatch.setattr("os.cpu_count", lambda cores=cores: cores)
-        found = shares(whole)
+        found = shares(whole, cores=cores)
         dealt = [key for each in found for key in each.header.columns]
         assert sorted(dealt) == sorted(alone.header.columns)
         assert sorted(cell for each in found for cell in each.header.planned) == sorted(alone.header.planned)
         for each in found:
-            assert {column.key for _, column in each.selection.columns()} == set(each.header.columns)
+            assert {column.key for column in resolve(each.selection).columns} == set(each.header.columns)
         if cores == 2 and len(found) == 2:
             assert max(map(cells, found)) - min(map(cells, found)) <= len(catalogue.REQUIREMENTS)
 
 
-def test_what_compiles_shares_no_dtype_between_two_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_compiles_shares_no_dtype_between_two_workers() -> None:
     """What the columns of a dtype have in common would be compiled twice; but one dtype alone is taken apart."""
-    monkeypatch.setattr("os.cpu_count", lambda: 2)
-    brief = plan.brief((), TestProfile.STANDARD)
-    piles = [
-        {column.dtype for column in each.header.columns.values()}
-        for each in shares(Selection(frameworks=("jax",), brief=brief))
-    ]
+    standard = Selection(frameworks=("jax",), brief=brief((), TestProfile.STANDARD))
+    piles = [{column.dtype for column in each.header.columns.values()} for each in shares(standard, cores=2)]
     assert piles == [{"float32", "float64"}, {"float16", "bfloat16"}]
-    quick = shares(Selection(frameworks=("jax",), profile=TestProfile.QUICK))
+    quick = shares(Selection(frameworks=("jax",), profile=TestProfile.QUICK), cores=2)
     assert [{column.dtype for column in each.header.columns.values()} for each in quick] == [{"float32"}] * 2
 
 

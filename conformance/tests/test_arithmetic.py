@@ -214,16 +214,17 @@ def test_where_nothing_tells_a_fast_logarithm() -> None:
 
 CHILD = """
 import json, sys
-from kl_conformance import plan, registry
+from kl_conformance import registry
 from kl_conformance.arithmetic import measure
-from kl_conformance.session import absent, load
-from kl_conformance.subject import Subject
-framework, modules = registry.framework("torch"), load("torch")
+from kl_conformance.harness.opening import Absent, open_subject
+from kl_conformance.runs.selection import columns_of
+opened = {
+    column.key: open_subject(each, column)
+    for each in registry.IMPLEMENTATIONS.values() if each.framework == "torch"
+    for column in columns_of(each) if column.device == "cpu" and column.mode == "eager"
+}
 print(json.dumps({
-    column.key: measure(Subject(each, framework, modules, column)).worse
-    for each in registry.IMPLEMENTATIONS.values()
-    if each.framework == "torch" and absent(each, modules, "cpu") is None
-    for column in plan.columns(each) if column.device == "cpu" and column.mode == "eager"
+    key: measure(subject).worse for key, subject in opened.items() if not isinstance(subject, Absent)
 }))
 """
 

@@ -12,7 +12,8 @@ import pytest
 from kl_cases.recipes import TestProfile
 from kl_conformance import plan, registry, verify
 from kl_conformance.mode import EAGER
-from kl_conformance.plan import ALIKE, NUMBERS, Selection
+from kl_conformance.plan import ALIKE, NUMBERS, Plan
+from kl_conformance.runs.selection import Selection, formats
 from kl_conformance.session import Session
 from kl_conformance.share import shares
 from kl_conformance_testkit.command import RIGHT, ask
@@ -45,16 +46,19 @@ def test_the_numbers_of_every_format_are_asked() -> None:
     """Of a kernel every chapter is planned in one format of each size, and the numbers in all of them."""
     known = registry.implementation("torch.nn.functional.kl_div")
     implementation = replace(known, name="my_kl")
-    asked = [(implementation, column) for column in plan.columns(implementation)]
-    planned = plan.planned(asked, numbers=plan.brief((), TestProfile.QUICK))
-    whole = plan.planned(asked)
+    every_mode = Selection(
+        modes=(EAGER, *registry.framework("torch").compiled_modes), profile=TestProfile.QUICK
+    )
+    few = replace(every_mode, brief=plan.brief((), TestProfile.QUICK))
+    planned = Plan.of(few, [implementation]).cells
+    whole = Plan.of(every_mode, [implementation]).cells
     seen = {(cell.column.mode, cell.column.dtype, cell.requirement.chapter) for cell in planned}
     every = {cell.requirement.chapter for cell in whole}
     for mode, dtype in product({each.column.mode for each in whole}, ALL):
         chapters = {chapter for *own, chapter in seen if own == [mode, dtype]}
         # A mode that is named is asked whole.
         assert chapters == (set(NUMBERS) if dtype in ALIKE and mode == EAGER else every)
-    assert len(plan.planned([(known, column) for _, column in asked], numbers=tuple(ALIKE))) == len(whole)
+    assert len(Plan.of(few, [known]).cells) == len(whole)
 
 
 def test_the_quick_profile_asks_single_precision() -> None:
@@ -62,12 +66,12 @@ def test_the_quick_profile_asks_single_precision() -> None:
     known = registry.implementation("torch.nn.functional.kl_div")
     double = replace(known, dtypes=(Dtype.FLOAT64, Dtype.FLOAT16))
     quick = Selection(profile=TestProfile.QUICK)
-    assert plan.formats(quick, [known]) == ("float32",)
-    assert plan.formats(quick, [double]) == ("float64",)
-    assert set(plan.formats(quick, [known, double])) == {"float64", "float32"}
-    assert plan.formats(replace(quick, modes=("compile",)), [known]) == ()
-    assert plan.formats(replace(quick, dtypes=("float64",)), [known]) == ("float64",)
-    assert plan.formats(Selection(), [known]) == ()
+    assert formats(quick, [known]) == ("float32",)
+    assert formats(quick, [double]) == ("float64",)
+    assert set(formats(quick, [known, double])) == {"float64", "float32"}
+    assert formats(replace(quick, modes=("compile",)), [known]) == ()
+    assert formats(replace(quick, dtypes=("float64",)), [known]) == ("float64",)
+    assert formats(Selection(), [known]) == ()
 
 
 def test_workers_are_given_these_formats() -> None:
@@ -112,8 +116,7 @@ def test_standard_asks_all_requirements_and_searches_less() -> None:
     )
     implementation = registry.implementation(RIGHT)
     session, problems = Session(selection), dict[str, int]()
-    asked = [each for each in plan.columns(implementation) if selection.wants(each)]
-    planned = plan.planned(((implementation, column) for column in asked), numbers=selection.numbers)
+    planned = Plan.of(selection, [implementation]).cells
     assert {cell.column.dtype for cell in planned if cell.requirement.chapter == "layouts"} == {
         "float32",
         "float64",

@@ -9,7 +9,8 @@ import pytest
 from kl_conformance import catalogue, causes
 from kl_conformance.causes import Fault, clear, known, likely_cause, matches
 from kl_conformance.heading import header
-from kl_conformance.plan import Selection, cells
+from kl_conformance.plan import resolve
+from kl_conformance.runs.selection import Selection
 from kl_reports.result import Result, Run, Verdict
 from studies.mutants.causes import learned, measured
 
@@ -24,7 +25,7 @@ TWIN = Fault("twin", "state", "Forgets.", HALVED.stops)
 
 def run_of(*broken: str) -> Run:
     """Return a run in which these requirements are broken and all others hold."""
-    asked = cells(SELECTION)
+    asked = resolve(SELECTION).cells
     results = tuple(
         Result(each.requirement.id, 1, each.column.key, verdict)
         for each in asked

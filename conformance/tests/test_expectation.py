@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from kl_conformance import judge
 from kl_conformance.call import CallDescription
-from kl_conformance.evaluation import RefusedError
+from kl_conformance.errors import RefusedError
 from kl_conformance.expectation import Expectation, ExpectationError, load
 from kl_conformance.implementation import Call, Implementation
 from kl_conformance.sketch import Array, Sketch, term

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from kl_cases.recipes import TestProfile
-from kl_conformance import catalogue, expectation, heading, plan, registry
+from kl_conformance import catalogue, expectation, heading, registry
 from kl_conformance.expectation import load, recorded
 from kl_conformance.expecting import Finding, add, check, look, prune, without
-from kl_conformance.plan import Planned, Selection
+from kl_conformance.plan import Planned
 from kl_conformance.predicate import Predicate
+from kl_conformance.runs.selection import Selection, columns_of
 from kl_conformance.session import Session
 from kl_reports.exchange import write
 from kl_reports.result import Result, Run, Verdict
@@ -37,7 +38,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Path]:
     copy = tmp_path / "expectations"
     shutil.copytree(expectation.FOLDER, copy)
     monkeypatch.setattr(expectation, "FOLDER", copy)
-    monkeypatch.setattr("kl_conformance.expecting._asked", here)
     recorded.cache_clear()
     yield copy
     recorded.cache_clear()
@@ -46,7 +46,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Path]:
 def entropy() -> Planned:
     """Return the cell of SciPy's entropy and numbers of classes that differ."""
     own = registry.implementation("scipy.stats.entropy")
-    return Planned(catalogue.requirement(CELL), own, plan.columns(own)[0])
+    return Planned(catalogue.requirement(CELL), own, columns_of(own)[0])
 
 
 def run_file(path: Path, *results: Result) -> Path:
@@ -91,7 +91,7 @@ def test_what_no_witness_shows_is_gone(folder: Path, capsys: pytest.CaptureFixtu
     text = file.read_text(encoding="utf-8")
     file.write_text(text.replace('instead = "no_error"', 'instead = "got > 1"'), encoding="utf-8")
     recorded.cache_clear()
-    assert check(("scipy",), (GONE,)) == 1
+    assert check(("scipy",), (GONE,), look=here) == 1
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith(GONE)
     assert line.count(f"{CELL}@scipy.stats.entropy") == 2
@@ -107,7 +107,7 @@ def test_an_unknown_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_finding_is_recorded_as_a_person_says(folder: Path, tmp_path: Path) -> None:
     """The new entry names the cell, the version it was seen in and its witness, and explains what was broken."""
     result = broken(folder)
-    assert add(finding(tmp_path, result)) == 0
+    assert add(finding(tmp_path, result), look=here) == 0
     made = next(entry for entry in recorded("scipy") if entry.id == "mine")
     assert (made.requirements, made.implementations) == ((CELL,), ("scipy.stats.entropy",))
     assert made.reason == REASON
@@ -131,7 +131,7 @@ def test_a_finding_that_is_not_explained_is_refused(
     """Without a reason, or in words that its witness does not bear out, nothing is written."""
     result = broken(folder)
     before = (folder / "scipy.toml").read_bytes()
-    assert add(finding(tmp_path, result, **said)) == 2
+    assert add(finding(tmp_path, result, **said), look=here) == 2
     assert why in capsys.readouterr().err
     assert (folder / "scipy.toml").read_bytes() == before
 
@@ -139,7 +139,7 @@ def test_a_finding_that_is_not_explained_is_refused(
 def test_a_right_cell_is_no_finding(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Only what a run file shows to be broken can be recorded."""
     result = replace(broken(folder), verdict=Verdict.PASS)
-    assert add(finding(tmp_path, result)) == 2
+    assert add(finding(tmp_path, result), look=here) == 2
     assert "is no broken cell" in capsys.readouterr().err
 
 

@@ -15,11 +15,13 @@ import pytest
 from scipy.special import rel_entr
 
 from kl_cases.recipes import TestProfile
-from kl_conformance import host, life, note, plan, registry, running, share, worker
+from kl_conformance import host, life, note, registry, running
 from kl_conformance.kernel import adapted
+from kl_conformance.life import Limits
 from kl_conformance.note import State
-from kl_conformance.plan import Selection
+from kl_conformance.plan import Plan
 from kl_conformance.running import Request
+from kl_conformance.runs.selection import Selection
 from kl_conformance.session import Session
 from kl_conformance.share import shares
 from kl_conformance_testkit.command import SLOW, asking
@@ -36,7 +38,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return a function that asks a kernel of ``bad_kl.py`` about few requirements, and reads the run back."""
     monkeypatch.setenv("KL_TRIALS_ONCE", str(tmp_path / "once"))
 
-    def ask(name: str, keyword: str = FEW) -> tuple[int, Run]:
+    def ask(name: str, keyword: str = FEW, limits: Limits | None = None) -> tuple[int, Run]:
         output = tmp_path / "run.jsonl.gz"
         request = Request(
             (f"{KERNELS}:{name}",),
@@ -48,7 +50,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
             output=output,
             like=REL_ENTR,
         )
-        return running.run(request), read(output)
+        return running.run(request, limits=limits), read(output)
 
     return ask
 
@@ -99,11 +101,9 @@ def test_what_never_ends_is_ended(asked: Any, monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.skipif(
     host.resident(os.getpid()) is None, reason="only Linux says how much memory a process has"
 )
-def test_who_takes_too_much_memory_is_ended(asked: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_takes_too_much_memory_is_ended(asked: Any) -> None:
     """A leak costs its cell, and not the machine; the cell says how much it was, and which call."""
-    monkeypatch.setattr(life, "LEAST", 1)
-    monkeypatch.setattr(host, "memory", lambda: 1 << 30)
-    code, run = asked("leaking")
+    code, run = asked("leaking", limits=Limits(memory=1 << 29))
     assert code == 1
     (crashed,) = of(run, Verdict.CRASHED)
     words = r"Its process grew from 0\.\d to \d\.\d GiB of memory, and was ended: 0\.5 GiB are allowed here"
@@ -112,10 +112,9 @@ def test_who_takes_too_much_memory_is_ended(asked: Any, monkeypatch: pytest.Monk
     assert len(of(run, Verdict.PASS)) == 2
 
 
-def test_what_always_dies_costs_little(asked: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_always_dies_costs_little(asked: Any) -> None:
     """After a few deaths in a column the rest of it is MISSING, with the reason."""
-    monkeypatch.setattr(worker, "DEATHS", 2)
-    code, run = asked("fatal", "values")
+    code, run = asked("fatal", "values", Limits(deaths=2))
     assert code == 1
     assert len(of(run, Verdict.CRASHED)) == 2
     assert {each.detail for each in of(run, Verdict.MISSING)} == {
@@ -124,10 +123,9 @@ def test_what_always_dies_costs_little(asked: Any, monkeypatch: pytest.MonkeyPat
     assert run.finished is not None
 
 
-def test_a_thread_left_running_keeps_nobody(asked: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_thread_left_running_keeps_nobody(asked: Any) -> None:
     """A process that cannot end, as a thread of the kernel's never does, is ended when its file is closed."""
-    monkeypatch.setattr(life, "PATIENCE", 0.5)
-    code, run = asked("threading_kl", "values/near-equal")
+    code, run = asked("threading_kl", "values/near-equal", Limits(patience=0.5))
     assert code == 0
     assert [each.verdict for each in run.results] == [Verdict.PASS]
     assert not run.remarks
@@ -174,8 +172,7 @@ def settle(kernel: Any, *requirements: str) -> list[Result]:
     """Settle cells of a kernel here, in this process."""
     selection = Selection(devices=("cpu",), dtypes=("float32",), profile=TestProfile.QUICK)
     implementation = adapted(kernel, registry.implementation(REL_ENTR), "mine", framework="numpy")
-    columns = [each for each in plan.columns(implementation) if selection.wants(each)]
-    planned = plan.planned((implementation, column) for column in columns)
+    planned = Plan.of(selection, [implementation]).cells
     session = Session(selection)
     return [
         session.settle(each) for each in planned if not requirements or each.requirement.id in requirements
@@ -289,14 +286,11 @@ def test_a_note_says_who_is_at_work(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert note.read(page).call.startswith("éé")
 
 
-def test_a_kernel_asked_alone_is_divided_by_dtype(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kernel_asked_alone_is_divided_by_dtype() -> None:
     """On two cores two processes ask it, each in dtypes of its own; together they plan every cell once."""
     selection = Selection((f"{KERNELS}:right",), ("numpy",), devices=("cpu",), like=REL_ENTR)
-    monkeypatch.setattr(share, "WORTH_DIVIDING", 1)
-    monkeypatch.setattr(os, "cpu_count", lambda: 1)
-    (whole,) = shares(selection)
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    parts = shares(selection)
+    (whole,) = shares(selection, cores=1, worth_dividing=1)
+    parts = shares(selection, cores=2, worth_dividing=1)
     assert [part.name for part in parts] == ["bad_kl.py:right 1/2", "bad_kl.py:right 2/2"]
     assert sorted(cell for part in parts for cell in part.header.planned) == sorted(whole.header.planned)
     for part in parts:

@@ -15,8 +15,9 @@ from kl_conformance.framework import Modules
 from kl_conformance.frameworks.numpy import NumPy
 from kl_conformance.implementation import Call, Implementation
 from kl_conformance.mode import CHAPTERS, EAGER, modes, ran, spared
-from kl_conformance.plan import Planned, Selection, columns
+from kl_conformance.plan import Planned, resolve
 from kl_conformance.questions import questions
+from kl_conformance.runs.selection import Selection, columns_of
 from kl_conformance.session import Session
 from kl_conformance.sketch import Sketch
 from kl_conformance.subject import Subject
@@ -217,7 +218,7 @@ def test_a_setting_holds_wherever_something_is_asked() -> None:
 
 def test_jax_without_float64_has_no_float64_column() -> None:
     """JAX as it is installed knows three of the four formats, and is asked them in columns of their own."""
-    found = columns(registry.implementation("jax.scipy.special.rel_entr"))
+    found = columns_of(registry.implementation("jax.scipy.special.rel_entr"))
     assert {each.dtype for each in found if each.mode == "x32"} == {"float32", "float16", "bfloat16"}
     assert {each.dtype for each in found if each.mode == EAGER} == {dtype.label for dtype in Dtype}
-    assert not Selection(frameworks=("jax",), modes=("x32",), dtypes=("float64",)).columns()
+    assert not resolve(Selection(frameworks=("jax",), modes=("x32",), dtypes=("float64",))).columns

@@ -11,11 +11,12 @@ from typing import Any, cast
 import pytest
 
 from kl_cases.recipes import TestProfile
-from kl_conformance import catalogue, plan, registry
+from kl_conformance import catalogue, registry
+from kl_conformance.errors import AbsentError
 from kl_conformance.framework import Modules
-from kl_conformance.implementation import AbsentError
 from kl_conformance.libraries import LIBRARIES
-from kl_conformance.plan import Planned, Selection
+from kl_conformance.plan import Planned
+from kl_conformance.runs.selection import Selection, columns_of
 from kl_conformance.session import Session
 from kl_conformance.writing import call_of
 from kl_conformance_testkit.witness import called
@@ -28,7 +29,7 @@ OWN = registry.implementation("scipy.special.rel_entr")
 def settled(session: Session, *needs: str) -> Result:
     """Return the verdict of one cell, of SciPy's function with further needs."""
     needy = replace(OWN, name=f"needy of {needs}", package="a-distribution", needs=needs)
-    column = plan.columns(needy)[0]
+    column = columns_of(needy)[0]
     return session.settle(Planned(catalogue.REQUIREMENTS["signs/pointwise"], needy, column))
 
 
@@ -72,7 +73,7 @@ def test_a_script_says_which_backend_before_keras_is_imported(by: str) -> None:
     name = f"keras.losses.KLDivergence({by})"
     *_, line = LIBRARIES[by].imports(name)
     assert line.index(f"'KERAS_BACKEND'] = '{by}'") < line.index("import keras")
-    column = plan.columns(registry.implementation(name))[0]
+    column = columns_of(registry.implementation(name))[0]
     operands = {Side.TARGET: "p", Side.MODEL: "q"}
     text = call_of(column, called(registry.implementation(name)), operands, None)
     assert text == "keras.losses.KLDivergence(dtype='float32')(p, q)"
@@ -89,7 +90,7 @@ def test_a_column_s_arithmetic_is_measured_once() -> None:
     """Its first result says what was measured, no other does; nor is it measured quickly, or of kernels brought."""
     session = Session(Selection(profile=TestProfile.STANDARD))
     cells = [
-        Planned(catalogue.REQUIREMENTS[name], OWN, plan.columns(OWN)[0])
+        Planned(catalogue.REQUIREMENTS[name], OWN, columns_of(OWN)[0])
         for name in ("signs/self", "signs/gibbs")
     ]
     first, second = (session.settle(cell) for cell in cells)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -58,8 +57,8 @@ def sample() -> dict[str, dict[str, str]]:
 
 def asked_again(framework: str, own: Mapping[str, str]) -> list[str]:
     """Replay recorded deviations on the version installed, and return a script for each chapter."""
-    done = host.python("-m", "kl_conformance.expecting", framework, *own.values(), seconds=PATIENCE)
-    said = [each["evidence"] for each in json.loads(done.stdout.splitlines()[-1]) if each["evidence"]]
+    found = host.request("kl_conformance.expecting", [framework, list(own.values())], seconds=PATIENCE)
+    said = [each["evidence"] for each in found if each["evidence"]]
     with_scripts = {each["requirement"].partition("/")[0]: each["script"] for each in said if each["script"]}
     assert with_scripts.keys() >= own.keys()
     return [with_scripts[chapter] for chapter in own]

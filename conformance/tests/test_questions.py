@@ -13,6 +13,7 @@ from kl_conformance import catalogue, plan, registry
 from kl_conformance.affording import LONG, shapes
 from kl_conformance.framework import Modules
 from kl_conformance.questions import problem_set, questions
+from kl_conformance.runs.selection import columns_of
 from kl_conformance.sketch import Array, Sketch, term
 from kl_conformance.subject import Subject
 from kl_conformance_testkit.subjects import settled, subject
@@ -96,7 +97,7 @@ def test_drawn_rows_in_which_all_is_masked_have_others_beside_them() -> None:
 def _known(like: str, dtype: str) -> Subject:
     """Return a known implementation in a format; its framework is not needed to know what it would be asked."""
     known = registry.implementation(like)
-    column = next(each for each in plan.columns(known) if (each.device, each.dtype) == ("cpu", dtype))
+    column = next(each for each in columns_of(known) if (each.device, each.dtype) == ("cpu", dtype))
     return Subject(known, registry.framework(known.framework), Modules(), column)
 
 

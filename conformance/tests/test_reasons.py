@@ -13,7 +13,8 @@ import pytest
 from kl_cases.recipes import Recipe, build
 from kl_conformance import causes, registry
 from kl_conformance.causes import Fault, likely_cause
-from kl_conformance.implementation import Call, Implementation, MisgivenError
+from kl_conformance.errors import MisgivenError
+from kl_conformance.implementation import Call, Implementation
 from kl_conformance.kernel import checked
 from kl_conformance.verification import Verification, verify
 from kl_conformance_testkit.subjects import right, subject

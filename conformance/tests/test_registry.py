@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from kl_conformance import __version__, catalogue, heading, host, plan, registry
-from kl_conformance.plan import Selection
+from kl_conformance import __version__, catalogue, heading, host, registry
+from kl_conformance.plan import resolve
 from kl_conformance.registry import FRAMEWORKS, IMPLEMENTATIONS
+from kl_conformance.runs.selection import Selection, columns_of
 from kl_conformance_testkit.command import BROKEN, RIGHT
 from kl_reference import Dtype, Profile
 
@@ -67,7 +68,7 @@ def test_knowing_a_framework_is_not_importing_it() -> None:
     """Planning a run of all frameworks imports none of them."""
     code = (
         "import sys; from kl_conformance import heading; from kl_conformance.plan import *\n"
-        "heading.header(Selection(), cells(Selection()))\n"
+        "heading.header(Selection(), resolve(Selection()).cells)\n"
         "print(sorted({'torch', 'tensorflow', 'keras', 'jax', 'optax'} & set(sys.modules)))"
     )
     done = subprocess.run(
@@ -131,13 +132,14 @@ def test_an_installed_version_is_found_under_either_name() -> None:
 
 def test_all_requirements_meet_all_columns() -> None:
     """A plan holds every requirement × eager column once, and a chapter's cells are those of its requirements."""
-    everything = plan.cells(Selection())
+    plan = resolve(Selection())
+    everything = plan.cells
     columns = [
-        column for each in IMPLEMENTATIONS.values() for column in plan.columns(each) if column.mode == "eager"
+        column for each in IMPLEMENTATIONS.values() for column in columns_of(each) if column.mode == "eager"
     ]
     assert len(everything) == len(columns) * len(catalogue.REQUIREMENTS)
     assert len({each.key for each in everything}) == len(everything)
-    by_chapter = [each.key for chapter in catalogue.CHAPTERS for each in plan.cells(Selection(), chapter)]
+    by_chapter = [each.key for chapter in catalogue.CHAPTERS for each in plan.chapter(chapter)]
     assert sorted(by_chapter) == sorted(each.key for each in everything)
 
 
@@ -159,13 +161,13 @@ def test_all_requirements_meet_all_columns() -> None:
 )
 def test_a_selection_is_the_meeting_of_its_names(selection: Selection, columns: int) -> None:
     """A column is asked when every kind of name given allows it; an empty kind allows all."""
-    assert len(selection.columns()) == columns
+    assert len(resolve(selection).columns) == columns
 
 
 def test_a_header_says_what_is_asked_of_whom() -> None:
     """A header holds sentences, conventions, columns and versions as plain data."""
     selection = Selection(frameworks=("scipy",), dtypes=("float32",), seed=7)
-    cells = plan.cells(selection)
+    cells = resolve(selection).cells
     header = heading.header(selection, cells)
     assert header.suite == __version__
     assert (header.profile, header.seed) == ("standard", 7)

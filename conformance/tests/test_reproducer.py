@@ -13,12 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kl_conformance import heading, plan, registry
+from kl_conformance import heading, registry
 from kl_conformance.brought import FUNCTION, MADE, brought
 from kl_conformance.execution import Seen, execute
 from kl_conformance.libraries import LIBRARIES, NUMPY_LAYOUTS
+from kl_conformance.plan import resolve
 from kl_conformance.proving import ALONE, proven, scripted
 from kl_conformance.reproducer import LINES, reproducer
+from kl_conformance.runs.selection import Selection
 from kl_conformance.subject import Subject
 from kl_conformance.upstream import Upstream, UpstreamKind
 from kl_conformance.writing import runs
@@ -91,9 +93,9 @@ def told(
     def script() -> str:
         return reproducer(requirement, asked.column, result.witness or {}, brought(place, kernels))
 
-    planned = plan.cells(plan.Selection(implementations=(REL_ENTR,), dtypes=("float32",)))
+    planned = resolve(Selection(implementations=(REL_ENTR,), dtypes=("float32",))).cells
     head = replace(
-        heading.header(plan.Selection(), planned),
+        heading.header(Selection(), planned),
         columns={asked.column.key: asked.column},
         implementations={own.name: heading.convention(own)},
         planned=(result.cell,),
@@ -176,8 +178,8 @@ def test_what_has_no_short_script_has_none(kernels: Path) -> None:
 def test_recorded_deviations_of_scipy_are_seen_without_the_suite(name: str, requirement: str) -> None:
     """What SciPy is recorded to do wrong, a short script shows to anybody."""
     own = registry.implementation(name)
-    selection = plan.Selection(implementations=(name,), dtypes=("float64",))
-    planned = [each for each in plan.cells(selection) if each.requirement.id == requirement]
+    selection = Selection(implementations=(name,), dtypes=("float64",))
+    planned = [each for each in resolve(selection).cells if each.requirement.id == requirement]
     (column,) = (each.column for each in planned)
     result = settled(requirement, Subject(own, registry.framework("scipy"), MODULES, column))
     assert result.verdict is Verdict.EXPECTED

@@ -14,9 +14,10 @@ import pytest
 
 from kl_conformance import __version__, host, running
 from kl_conformance.heading import header
-from kl_conformance.life import Life
-from kl_conformance.plan import Selection, cells
+from kl_conformance.life import Life, Limits
+from kl_conformance.plan import resolve
 from kl_conformance.running import Request
+from kl_conformance.runs.selection import Selection
 from kl_conformance.share import Share
 from kl_conformance.worker import Worker
 from kl_conformance_testkit.command import (
@@ -215,16 +216,15 @@ def _wait_for_results(folder: Path) -> None:
     raise TimeoutError("nothing was judged within a minute")
 
 
-def test_a_worker_deaf_to_interruption_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_deaf_to_interruption_is_ended(tmp_path: Path) -> None:
     """A worker that does not end when it is interrupted is killed: nobody waits for it."""
-    monkeypatch.setattr("kl_conformance.life.PATIENCE", 0.2)
     selection = Selection(implementations=("scipy.stats.entropy",))
-    share = Share("scipy", selection, header(selection, cells(selection)))
+    share = Share("scipy", selection, header(selection, resolve(selection).cells))
     worker = Worker(share, "", False, tmp_path, 1)
     deaf = (
         "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print(flush=True); time.sleep(60)"
     )
-    life = Life([sys.executable, "-c", deaf], tmp_path / "deaf")
+    life = Life([sys.executable, "-c", deaf], tmp_path / "deaf", limits=Limits(patience=0.2))
     worker.lives.append(life)
     life.start()
     while not life.log.stat().st_size:

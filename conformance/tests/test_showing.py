@@ -14,7 +14,8 @@ import pytest
 
 from kl_conformance import showing
 from kl_conformance.heading import header
-from kl_conformance.plan import Selection, cells
+from kl_conformance.plan import resolve
+from kl_conformance.runs.selection import Selection
 from kl_conformance_testkit import command
 from kl_reports.exchange import Writer, read, write
 from kl_reports.result import Result, Run, Verdict
@@ -24,7 +25,7 @@ SELECTION = Selection(frameworks=("scipy",), dtypes=("float32",))
 
 def made_up(verdict: Verdict = Verdict.PASS) -> Run:
     """Return a run that asked SciPy, every cell of one verdict."""
-    asked = cells(SELECTION)
+    asked = resolve(SELECTION).cells
     results = [
         Result(each.requirement.id, each.requirement.revision, each.column.key, verdict) for each in asked
     ]

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from kl_cases.recipes import TestProfile
-from kl_conformance.plan import Selection, cells, in_turn
-from kl_conformance.session import check
+from kl_conformance.plan import in_turn, resolve
+from kl_conformance.runs.selection import Selection
+from kl_conformance.suite.options import check
 from kl_conformance_testkit.command import BROKEN, DYING, RUDE, broken_frameworks, pytest_alone, suite
 from kl_reports.exchange import read
 from kl_reports.result import Run, Verdict
@@ -55,7 +56,7 @@ def test_an_item_is_a_cell(tmp_path: Path) -> None:
     done = suite(*options, "-k", "values/pointwise or values/sum or values/extreme", "-rA", at=tmp_path)
     assert done.code == 0, done.all
     assert "PASSED" in done.out
-    assert "test_values.py::test_values[values/pointwise@scipy.special.kl_div-" in done.out
+    assert "test_requirements.py::test_values[values/pointwise@scipy.special.kl_div-" in done.out
     assert "UNSUPPORTED: offers no reduction" in done.out
     assert "XFAIL" in done.out
     assert "scipy-kl-div-ratio-range: " in done.out
@@ -78,7 +79,7 @@ def test_everybody_is_asked_one_requirement_before_the_next(tmp_path: Path) -> N
     assert done.code == 0, done.all
     run = read(tmp_path / "run.jsonl.gz")
     lines = gzip.decompress((tmp_path / "run.jsonl.gz").read_bytes()).decode().splitlines()
-    planned = cells(asked, "signs")
+    planned = resolve(asked).chapter("signs")
     assert run.header.planned == tuple(cell.key for cell in planned)
     rows = map(json.loads, lines)
     started = [row["cell"] for row in rows if row["kind"] == "started"]
@@ -104,7 +105,8 @@ def test_a_process_that_dies_among_several_is_replaced(tmp_path: Path) -> None:
     done = suite("--implementation", DYING, "-k", "values", "-n", "1", *QUICK, at=tmp_path)
     assert done.code == 1, done.all
     found = recorded(tmp_path)
-    assert found.keys() == {cell.key for cell in cells(Selection((DYING,), dtypes=("float32",)), "values")}
+    planned = resolve(Selection((DYING,), dtypes=("float32",))).chapter("values")
+    assert found.keys() == {cell.key for cell in planned}
     assert {Verdict.PASS, Verdict.CRASHED} <= set(found.values())
     assert Verdict.MISSING not in found.values()
 

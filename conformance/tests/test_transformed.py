@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from kl_conformance import judge, registry, transformed
-from kl_conformance.evaluation import RefusedError
+from kl_conformance.errors import AbsentError, RefusedError
 from kl_conformance.framework import Modules
-from kl_conformance.implementation import AbsentError, Implementation
+from kl_conformance.implementation import Implementation
 from kl_conformance.requirements import scope
 from kl_conformance.sketch import Sketch
 from kl_conformance.subject import Subject

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kl_conformance.plan import shape
+from kl_conformance.runs.selection import parse_shape
 from kl_conformance.sketch import Array, Sketch
 from kl_conformance.verification import verify
 from kl_conformance_testkit.command import SLOW, ask
@@ -96,7 +96,7 @@ def test_verify_takes_a_size() -> None:
 def test_a_shape_that_is_none_is_refused(text: str) -> None:
     """The message gives what was written and an example."""
     with pytest.raises(ValueError, match=f"{text!r} is not ROWSxCLASSES, such as 2048x131072"):
-        shape(text)
+        parse_shape(text)
 
 
 def test_the_command_line_refuses_it_too(tmp_path: Path) -> None:
@@ -109,5 +109,5 @@ def test_the_command_line_refuses_it_too(tmp_path: Path) -> None:
 
 def test_a_shape_is_rows_and_classes() -> None:
     """Nothing written is no shape."""
-    assert shape("2048x131072") == (2048, 131072)
-    assert shape("") is None
+    assert parse_shape("2048x131072") == (2048, 131072)
+    assert parse_shape("") is None

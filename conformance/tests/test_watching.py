@@ -7,19 +7,18 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
 from rich.console import Console
 
-from kl_conformance import watching
 from kl_conformance.heading import header
-from kl_conformance.plan import Selection, cells
+from kl_conformance.plan import resolve
+from kl_conformance.runs.selection import Selection
 from kl_conformance.share import Share
-from kl_conformance.watching import Group, by_chapter, by_worker
+from kl_conformance.watching import Group, LineDisplay, by_chapter, by_worker
 from kl_conformance.worker import Worker
 from kl_reports.result import Verdict
 
 SELECTION = Selection(implementations=("scipy.special.rel_entr",))
-SHARE = Share("scipy", SELECTION, header(SELECTION, cells(SELECTION)))
+SHARE = Share("scipy", SELECTION, header(SELECTION, resolve(SELECTION).cells))
 
 
 def worker(verdicts: dict[str, Verdict], *planned: str) -> Worker:
@@ -50,16 +49,13 @@ def test_a_group_says_what_is_missing_and_what_is_news() -> None:
     assert said == "values: 1 of 3 cells judged, 1 missing, 1 with news"
 
 
-def test_without_a_terminal_each_group_is_said_once_and_the_slow_ones_now_and_then(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_without_a_terminal_each_group_is_said_once_and_the_slow_ones_now_and_then() -> None:
     """A line when a group is over; of the others one after a silence."""
     written = io.StringIO()
-    say = watching._Lines(Console(file=written))  # pyright: ignore[reportPrivateUsage] - what is printed is its only use
+    say = LineDisplay(Console(file=written))
     done, slow = Group("values", 1, [Verdict.PASS], over=True), Group("signs", 2, [Verdict.PASS], over=False)
     say([done, slow])
     say([done, slow])
     assert written.getvalue() == "  values: 1 of 1 cells judged\n"
-    monkeypatch.setattr(watching, "SILENCE", -1.0)
-    say([done, slow])
+    LineDisplay(Console(file=written), silence=-1.0)([slow])
     assert written.getvalue().endswith("\n  signs: 1 of 2 cells judged so far\n")

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kl_cases.layouts import LAYOUTS
+from kl_conformance.errors import AbsentError
 from kl_conformance.framework import Framework, Modules, Output
-from kl_conformance.implementation import AbsentError, Call
+from kl_conformance.implementation import Call
 from kl_conformance.surroundings import Source
 from kl_conformance.transform import Function, Pullback, Transform
 from kl_reference.dtype import Dtype

@@ -8,7 +8,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from kl_conformance.implementation import ALL_DTYPES, AbsentError, Call, Implementation, Mixing, Weighting
+from kl_conformance.errors import AbsentError
+from kl_conformance.implementation import ALL_DTYPES, Call, Implementation, Mixing, Weighting
 from kl_conformance.transform import Transform
 from kl_reference.convention import Convention, Reduction, Side, Space
 from kl_reference.dtype import Dtype

@@ -11,7 +11,8 @@ import numpy as np
 
 from kl_cases.pair import Measure, Pair
 from kl_conformance import judge, transformed
-from kl_conformance.evaluation import Evaluation, RefusedError
+from kl_conformance.errors import RefusedError
+from kl_conformance.evaluation import Evaluation
 from kl_conformance.judgement import Criterion, Judgement, Mask
 from kl_conformance.requirement import HOW, Level, Requirement
 from kl_conformance.requirements import scope

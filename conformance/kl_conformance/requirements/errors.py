@@ -12,7 +12,7 @@ import numpy as np
 from kl_cases.pair import Measure, Pair
 from kl_conformance import judge
 from kl_conformance.call import CallDescription
-from kl_conformance.evaluation import RefusedError
+from kl_conformance.errors import RefusedError
 from kl_conformance.implementation import Call
 from kl_conformance.judgement import Judgement
 from kl_conformance.requirement import HOW, Level, Requirement

@@ -11,7 +11,7 @@ import numpy as np
 from kl_cases.family import Shape
 from kl_cases.pair import Measure, Pair
 from kl_conformance import judge
-from kl_conformance.evaluation import RefusedError
+from kl_conformance.errors import RefusedError
 from kl_conformance.judge import Weighed
 from kl_conformance.judgement import Judgement
 from kl_conformance.posing import layouts, ordinary

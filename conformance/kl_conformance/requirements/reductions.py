@@ -9,7 +9,7 @@ import numpy as np
 
 from kl_cases.pair import Measure, Pair
 from kl_conformance import judge
-from kl_conformance.evaluation import RefusedError
+from kl_conformance.errors import RefusedError
 from kl_conformance.judge import Weighed
 from kl_conformance.judgement import Judgement
 from kl_conformance.requirement import Check, Level, Requirement

@@ -12,8 +12,8 @@ from kl_cases.family import probabilities
 from kl_cases.pair import Measure, Pair
 from kl_cases.recipes import ODD
 from kl_conformance import judge
+from kl_conformance.errors import AbsentError
 from kl_conformance.framework import LARGE, Output
-from kl_conformance.implementation import AbsentError
 from kl_conformance.judgement import Judgement
 from kl_conformance.remembered import reference
 from kl_conformance.requirement import HOW, Requirement

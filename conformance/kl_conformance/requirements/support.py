@@ -9,7 +9,8 @@ import numpy as np
 
 from kl_cases.pair import Pair
 from kl_conformance import judge
-from kl_conformance.evaluation import Evaluation, RefusedError
+from kl_conformance.errors import RefusedError
+from kl_conformance.evaluation import Evaluation
 from kl_conformance.judgement import Criterion, Judgement, Mask
 from kl_conformance.remembered import reference
 from kl_conformance.requirement import Check, Level, Requirement

@@ -1,1 +1,1 @@
-"""The pytest suite, one chapter a file: ``pytest --pyargs kl_conformance.suite --framework torch``."""
+"""The pytest suite: ``pytest --pyargs kl_conformance.suite --framework torch``."""

@@ -10,10 +10,11 @@ from typing import assert_never
 
 import pytest
 
-from kl_conformance import host, note, plan
-from kl_conformance.plan import Planned
+from kl_conformance import host, note
+from kl_conformance.plan import Planned, in_turn
 from kl_conformance.recorder import PROPERTY
-from kl_conformance.session import Session, selection_of
+from kl_conformance.session import Session
+from kl_conformance.suite.options import plan_of
 from kl_reports.line import encode_result
 from kl_reports.result import Result, Verdict
 
@@ -27,7 +28,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if page:
         host.die_with_parent()
         note.keep(Path(page))
-    config.stash[SESSION] = Session(selection_of(config))
+    config.stash[SESSION] = Session(plan_of(config).selection)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -39,10 +40,10 @@ def pytest_runtestloop(session: pytest.Session) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Make an item of every cell of the file's chapter."""
+    """Make an item of every cell of the function's chapter."""
     if "cell" in metafunc.fixturenames:
         chapter = metafunc.function.__name__.removeprefix("test_")
-        cells = plan.cells(selection_of(metafunc.config), chapter)
+        cells = plan_of(metafunc.config).chapter(chapter)
         metafunc.parametrize("cell", cells, ids=[cell.key for cell in cells])
 
 
@@ -54,7 +55,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     settled = str(config.getoption("--kl-settled"))
     known = set(Path(settled).read_text(encoding="utf-8").splitlines()) if settled else set[str]()
     items[:] = [item for item in items if (cell := _cell(item)) is None or cell.key not in known]
-    order = {cell.key: place for place, cell in enumerate(plan.in_turn(plan.cells(selection_of(config))))}
+    order = {cell.key: place for place, cell in enumerate(in_turn(plan_of(config).cells))}
     items.sort(key=lambda item: -1 if (cell := _cell(item)) is None else order[cell.key])
     for item in items:
         if _cell(item) is not None:

@@ -26,7 +26,7 @@ from kl_cases.flags import FLAGS
 from kl_cases.pair import Pair
 from kl_cases.recipes import TestProfile
 from kl_conformance import catalogue
-from kl_conformance.evaluation import RefusedError
+from kl_conformance.errors import RefusedError
 from kl_conformance.registry import installed_version
 from kl_conformance.requirement import WHAT
 from kl_conformance.search import search

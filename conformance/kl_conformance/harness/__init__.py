@@ -1,0 +1,1 @@
+"""Calls an implementation on a problem and reads its answer back."""

@@ -1,0 +1,57 @@
+"""open_subject(): loads implementation, framework and mode; returns the Subject or why it is missing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kl_conformance import registry
+from kl_conformance.errors import AbsentError
+from kl_conformance.framework import Modules, unimportable
+from kl_conformance.implementation import Implementation
+from kl_conformance.mode import ran
+from kl_conformance.subject import Subject
+from kl_reports.result import Column
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """Why a framework, a device or an implementation cannot be tested on this machine, and what to do."""
+
+    reason: str
+
+
+def load_framework(name: str) -> Modules | Absent:
+    """Return a framework's modules, or why it cannot be imported and what to do."""
+    try:
+        return registry.framework(name).load()
+    except (Exception, SystemExit) as error:  # an import may raise anything
+        return Absent(unimportable(name, error, f"pip install 'kl-conformance[{name}]'"))
+
+
+def open_subject(
+    implementation: Implementation, column: Column, modules: Modules | Absent | None = None
+) -> Subject | Absent:
+    """Return an implementation's column ready to be called, or why it cannot be tested on this machine.
+
+    Parameters
+    ----------
+    implementation
+        Built-in or a user's; compiled here where the mode of ``column`` is a compiled one.
+    column
+        Device, dtype and mode.
+    modules
+        What :func:`load_framework` returned for its framework; called here when None.
+    """
+    framework = registry.framework(implementation.framework)
+    modules = load_framework(framework.name) if modules is None else modules
+    if isinstance(modules, Absent):
+        return modules
+    why = framework.absent(modules, column.device)
+    if why is not None:
+        return Absent(why)
+    try:
+        for name in implementation.needs:
+            modules.bring(name, implementation.package)
+    except AbsentError as missing:
+        return Absent(str(missing))
+    return Subject(ran(implementation, framework, modules, column.mode), framework, modules, column)

@@ -1,0 +1,1 @@
+"""Plans a run and executes it in worker processes."""

@@ -1,0 +1,236 @@
+"""Selection: what the user selected; serialises to one JSON object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, cast
+
+from kl_cases.recipes import TestProfile
+from kl_conformance import registry
+from kl_conformance.errors import check_known
+from kl_conformance.implementation import Implementation
+from kl_conformance.mode import EAGER, dtypes, modes
+from kl_reference.dtype import Dtype
+from kl_reports.result import Column
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Implementations and columns to test, and the test effort; an empty tuple means all.
+
+    Parameters
+    ----------
+    implementations
+        Names, ``module:attribute`` or ``file.py:attribute``.
+    frameworks, devices, dtypes, modes
+        Names; without modes, ``eager``.
+    profile, seed
+        Test effort, and the seed of the search.
+    like
+        Built-in implementation that user callables follow. The first of ``frameworks``, if any, is then the
+        framework whose tensors they take.
+    strict
+        Whether the known deviations of ``like`` are failures of a user callable.
+    shape
+        Rows and classes to test as well.
+    brief
+        Dtypes with reduced effort; see :func:`kl_conformance.plan.brief`.
+    only
+        Keys of the columns to test, where other workers test the others; empty for all.
+    """
+
+    implementations: tuple[str, ...] = ()
+    frameworks: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+    dtypes: tuple[str, ...] = ()
+    modes: tuple[str, ...] = ()
+    profile: TestProfile = TestProfile.STANDARD
+    seed: int = 0
+    like: str = ""
+    strict: bool = False
+    shape: tuple[int, int] | None = None
+    brief: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the selection as a JSON object, from which :meth:`from_json` makes an equal one."""
+        plain = asdict(self) | {"profile": self.profile.value}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
+
+    @classmethod
+    def from_json(cls, data: object) -> Selection:
+        """Return the selection that :meth:`to_json` gave.
+
+        Raises
+        ------
+        ValueError
+            Not such an object; the message names the field, its value and the expected type.
+        """
+        if not isinstance(data, dict):
+            raise ValueError(f"{data!r} is not a selection: expected an object")
+        given = cast("dict[str, Any]", data)
+        names = [field.name for field in fields(cls)]
+        check_known("field of a selection", given, names)
+        found: dict[str, Any] = {}
+        for name in names:
+            if name not in given:
+                raise ValueError(f"the selection has no field {name!r}")
+            value, (valid, expected) = given[name], _EXPECTED.get(name, _NAMES)
+            if not valid(value):
+                raise ValueError(f"the field {name!r} of the selection is {value!r}, expected {expected}")
+            found[name] = tuple(value) if isinstance(value, list) else value
+        found["profile"] = TestProfile(found["profile"])
+        return cls(**found)
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """Dtypes in which user kernels are tested in the numeric chapters alone."""
+        return self.brief if self.profile is TestProfile.QUICK else ()
+
+    def check(self) -> None:
+        """Raise for unknown names; user modules are not imported.
+
+        Raises
+        ------
+        UnknownNameError
+            The message gives the name and the known names.
+        """
+        frameworks = registry.FRAMEWORKS.values()
+        check_known("framework", self.frameworks, registry.FRAMEWORKS)
+        check_known("device", self.devices, dict.fromkeys(d for each in frameworks for d in each.devices))
+        check_known("dtype", self.dtypes, [dtype.label for dtype in Dtype])
+        every = (name for each in frameworks for name in (*each.set_modes, *each.compiled_modes))
+        check_known("mode", self.modes, dict.fromkeys((EAGER, *every)))
+        if self.like:
+            check_known("implementation", [self.like], registry.IMPLEMENTATIONS)
+        for name in self.implementations:
+            if not registry.is_brought(name):
+                registry.implementation(name)
+
+    def chosen(self) -> list[Implementation]:
+        """Return the selected implementations; user modules are imported.
+
+        Raises
+        ------
+        ValueError
+            A name is unknown, a user implementation cannot be tested, or two implementations have the same name.
+        """
+        self.check()
+        tensors = self.frameworks[0] if self.like and self.frameworks else ""
+        own = [
+            registry.implementation(name, self.like, framework=tensors, strict=self.strict)
+            for name in dict.fromkeys(self.implementations)
+        ]
+        found: dict[str, Implementation] = {}
+        for each in own or registry.IMPLEMENTATIONS.values():
+            if found.setdefault(each.name, each) is not each:
+                raise ValueError(f"two implementations are named {each.name!r}; give one another name")
+        return [each for each in found.values() if not self.frameworks or each.framework in self.frameworks]
+
+    def known(self) -> list[Implementation]:
+        """Return the selected built-in implementations; user modules are not imported."""
+        names = dict.fromkeys(self.implementations or registry.IMPLEMENTATIONS)
+        known = [registry.implementation(name) for name in names if not registry.is_brought(name)]
+        return [each for each in known if not self.frameworks or each.framework in self.frameworks]
+
+    def vain(self) -> str:
+        """Return why nothing is selected: the names given, and the known ones."""
+        named = (("of", self.frameworks), ("on", self.devices), ("in", (*self.dtypes, *self.modes)))
+        given = " ".join(f"{word} {' or '.join(names)}" for word, names in named if names)
+        there = [column for each in self.chosen() for column in columns_of(each)]
+        if not there:
+            known = ", ".join(registry.asked_frameworks())
+            who = f"{'none of those named is' if self.implementations else 'no implementation'} {given}"
+            return f"nothing to ask: {who}; frameworks with implementations of their own: {known}"
+        names = ", ".join(dict.fromkeys(each.implementation for each in there))
+        devices = ", ".join(dict.fromkeys(each.device for each in there))
+        dtypes = ", ".join(dict.fromkeys(each.dtype for each in there))
+        return f"nothing to ask {given}: {names} can be asked on {devices} in {dtypes}"
+
+    def wants(self, column: Column) -> bool:
+        """Whether a column is selected; modes other than eager are expensive, and selected by name alone."""
+        modes = self.modes or (EAGER,)
+        asked = ((self.devices, column.device), (self.dtypes, column.dtype), (modes, column.mode))
+        return all(not names or own in names for names, own in (*asked, (self.only, column.key)))
+
+
+def _is_names(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in cast("list[object]", value))
+
+
+def _is_profile(value: object) -> bool:
+    return value in _PROFILES
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_bool(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_shape(value: object) -> bool:
+    if not isinstance(value, list):
+        return value is None
+    sizes = cast("list[object]", value)
+    return len(sizes) == 2 and all(isinstance(each, int) and each > 0 for each in sizes)
+
+
+_PROFILES = [each.value for each in TestProfile]
+_NAMES = (_is_names, "a list of names")
+_EXPECTED: Mapping[str, tuple[Callable[[object], bool], str]] = {
+    "profile": (_is_profile, f"one of {', '.join(_PROFILES)}"),
+    "seed": (_is_integer, "an integer"),
+    "like": (_is_name, "a name"),
+    "strict": (_is_bool, "true or false"),
+    "shape": (_is_shape, "null or [rows, classes]"),
+}
+
+
+def parse_shape(text: str) -> tuple[int, int] | None:
+    """Return the rows and classes of a text such as ``2048x131072``; None for an empty text.
+
+    Raises
+    ------
+    ValueError
+        The message gives the text.
+    """
+    if not text:
+        return None
+    try:
+        rows, classes = (int(part) for part in text.split("x"))
+    except ValueError:
+        rows = classes = 0
+    if min(rows, classes) < 1:
+        raise ValueError(f"the shape {text!r} is not ROWSxCLASSES, such as 2048x131072")
+    return rows, classes
+
+
+def columns_of(implementation: Implementation) -> list[Column]:
+    """Return every column of an implementation: device × mode × dtype."""
+    framework = registry.framework(implementation.framework)
+    version = registry.installed_version(implementation.package)
+    return [
+        Column(implementation.name, implementation.framework, version, device, dtype.label, mode)
+        for device in framework.devices
+        for mode in modes(implementation, framework)
+        for dtype in dtypes(implementation, framework, mode)
+    ]
+
+
+def formats(selection: Selection, known: Iterable[Implementation]) -> tuple[str, ...]:
+    """Return the dtypes in which built-in implementations are tested; empty for all.
+
+    Without an explicit dtype or mode, the quick profile tests float32, or the first supported dtype if float32 is
+    not supported.
+    """
+    if selection.dtypes or selection.modes or selection.profile is not TestProfile.QUICK:
+        return selection.dtypes
+    first = (Dtype.FLOAT32 if Dtype.FLOAT32 in each.dtypes else each.dtypes[0] for each in known)
+    return tuple(dict.fromkeys(dtype.label for dtype in first))
