@@ -18,7 +18,7 @@ from kl_cases.pair import Measure, Pair
 from kl_cases.problems import Profile, Recipe, build
 from kl_conformance.affording import CHOSEN, LONG, affords, depth, drawn_at, known, shapes
 from kl_conformance.remembered import built
-from kl_conformance.requirement import HOW, Requirement
+from kl_conformance.requirement import CALL_DRAWS, Requirement
 from kl_conformance.subject import Subject
 from kl_reference.convention import Space
 from kl_reference.dtype import Dtype
@@ -86,7 +86,9 @@ def questions(requirement: Requirement, subject: Subject, profile: Profile) -> I
     ]
     for place, case in enumerate(cases):
         pair = question(case)
-        shared = quick and len(cases) > 1 and (requirement.draws is HOW or math.prod(pair.shape) >= MANY)
+        shared = (
+            quick and len(cases) > 1 and (requirement.draws is CALL_DRAWS or math.prod(pair.shape) >= MANY)
+        )
         yield Question(pair, f"{case.chapter}/{case.id}", place if shared else None)
     asked, spared = shapes(requirement, subject, profile), known(subject) and profile is Profile.STANDARD
     drawn = drawn_at(requirement.families, asked, subject, profile)
@@ -128,7 +130,7 @@ def problem_set(requirement: Requirement, profile: Profile) -> str:
     asked = requirement.shapes or requirement.palette[profile]
     digest.update(f"{asked}|{requirement.once}|{LONG}|{CHOSEN}".encode())
     if profile is Profile.QUICK:
-        digest.update(f"|in turns|{MANY}|{requirement.draws is HOW}".encode())
+        digest.update(f"|in turns|{MANY}|{requirement.draws is CALL_DRAWS}".encode())
     return digest.hexdigest()
 
 

@@ -28,7 +28,7 @@ from kl_cases.problems import Profile
 from kl_conformance import catalogue
 from kl_conformance.evaluation import RefusedError
 from kl_conformance.registry import installed_version
-from kl_conformance.requirement import WHAT
+from kl_conformance.requirement import VALUE_DRAWS
 from kl_conformance.search import search
 from kl_conformance.subject import Subject
 from kl_reference import Dtype
@@ -39,7 +39,7 @@ TABLE = Path(__file__).resolve().with_suffix(".md")
 SEEDS = 100
 SHARE = 0.95
 PROFILE = Profile.STANDARD
-MOST = WHAT[Profile.THOROUGH]
+MOST = VALUE_DRAWS[Profile.THOROUGH]
 HEADER = ("flag", "what it is", "the wrong implementation", "found by", "drawn", "examples")
 
 
