@@ -173,9 +173,9 @@ def _documents_mixing(subject: Subject) -> str | None:
     return "no wider dtype exists to mix with float64" if subject.dtype is Dtype.FLOAT64 else None
 
 
-def _rounded_to_float16(given: Array) -> Array:
+def _rounded_to_float16(values: Array) -> Array:
     """Round to float16 and back."""
-    return given.astype(np.float16).astype(given.dtype)
+    return values.astype(np.float16).astype(values.dtype)
 
 
 def _calls_scipy_for_odd_sizes(answer: Array) -> Array:

@@ -147,7 +147,7 @@ def supports_transform(transform: Transform) -> Applies:
 
 
 def is_fast(transform: Transform) -> Applies:
-    """Skip transforms that take seconds per shape; for the quick profile."""
+    """Apply where a transform does not take seconds per shape; decides what the quick profile skips."""
 
     def applies(subject: Subject) -> str | None:
         if transform in subject.implementation.own or transform not in subject.framework.unhurried:
