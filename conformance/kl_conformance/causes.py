@@ -11,7 +11,6 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from kl_conformance.diagnosis import EXPLAINED
 from kl_reports import reason
 from kl_reports.result import Run, Verdict
 from kl_reports.screen import broken
@@ -59,10 +58,7 @@ def likely_cause(run: Run) -> str:
     """
     found = broken(run)
     explained = Counter(
-        result.detail.partition(EXPLAINED)[2].partition(". ")[0].rstrip(".")
-        for results in found.values()
-        for result in results
-        if EXPLAINED in result.detail
+        result.explanation for results in found.values() for result in results if result.explanation
     )
     (said, often), (_, next_often), *_ = [*explained.most_common(2), ("", 0), ("", 0)]
     if often >= OFTEN and 2 * next_often <= often:

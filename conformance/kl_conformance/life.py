@@ -16,7 +16,7 @@ from typing import Any
 from kl_conformance import host, note
 from kl_conformance.note import Note, State
 from kl_reports.following import Follower
-from kl_reports.result import Verdict
+from kl_reports.result import Kind, Verdict
 
 PATIENCE = 5.0  # seconds a process has to end when its file is closed, or when it is killed
 # Seconds one call may take. What compiles nothing answers the largest problem within a few; where the suite
@@ -37,6 +37,11 @@ class Death:
     verdict: Verdict
     how: str
     sentence: str
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of this failure."""
+        return Kind.TIMED_OUT if self.verdict is Verdict.TIMED_OUT else Kind.CRASHED
 
 
 class Life:

@@ -19,7 +19,6 @@ from kl_reports.result import Result, Run, Verdict
 
 SUITE = Path(__file__).parent / "suite"
 OK, BROKEN, INTERRUPTED, HARNESS, USAGE, NOTHING = 0, 1, 2, 3, 4, 5  # pytest's exit codes
-HARNESS_FAILED = "The harness failed, not the implementation"  # how a worker words that of a cell
 # Deaths in one column after which the rest of it is MISSING, so that what always dies costs little; one by a call
 # that never ends has cost more, and counts twice.
 DEATHS = 6
@@ -203,7 +202,7 @@ class Worker:
         """Return a result as this process, which saw the others die, knows it."""
         death = self.deaths.get(result.cell)
         if death is not None:
-            return replace(result, verdict=death.verdict, detail=death.sentence)
+            return replace(result, verdict=death.verdict, kind=death.kind, detail=death.sentence)
         if self.stopped and all(result.cell not in life.verdicts for life in self.lives):
             return replace(result, verdict=Verdict.MISSING, detail="interrupted before it was judged")
         if result.verdict is Verdict.MISSING and result.column in self._hopeless():

@@ -73,7 +73,7 @@ def _weighted(subject: Subject, pair: Pair, weighting: Weighting) -> Iterator[Ju
     for plain, expected in zip(subject.problems(pair, kind), subject.problems(repeated, kind), strict=True):
         call = subject.call(plain, reduction=weighting.reduction)
         call = replace(call, weights=_tensor(subject, count))
-        evaluation = subject.judged(expected, subject.ask(call), f"{subject.describe(call)}, weighed")
+        evaluation = subject.judged(expected, subject.ask(call), subject.describe(call).varied(", weighed"))
         if kind in UNREDUCED:
             yield from _weighted_rows(evaluation, count.reshape(-1, *(1,) * (evaluation.got.ndim - 1)))
         elif kind is Reduction.SUM or weighting.by_weights:
@@ -102,7 +102,9 @@ def _masked_classes(subject: Subject, pair: Pair) -> Iterator[Judgement]:
             call = subject.call(replace(plain, target=p, model=q))
             call = replace(call, mask=_tensor(subject, np.broadcast_to(kept, pair.shape)))
             expected = subject.problem(pair.take(np.flatnonzero(kept)), reduction, target=target)
-            evaluation = subject.judged(expected, subject.ask(call), f"{subject.describe(call)}, masked")
+            evaluation = subject.judged(
+                expected, subject.ask(call), subject.describe(call).varied(", masked")
+            )
             yield judge.lies(evaluation, "a masked class is not ignored")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from functools import partial
 
@@ -19,6 +18,7 @@ from kl_conformance.requirements.support import probabilities
 from kl_conformance.requirements.values import KL_DIV_LOSS
 from kl_conformance.sketch import Sketch, divisor
 from kl_conformance.subject import Subject
+from kl_conformance.upstream import UpstreamKind, upstream_of
 from kl_reference.convention import Formula, Reduction, Side, Space
 from kl_reference.enclosure import Array
 from kl_reference.problem import Problem
@@ -44,22 +44,6 @@ def sides(subject: Subject, problem: Problem) -> tuple[Side, ...]:
     return tuple(side for side in subject.sides if side is Side.MODEL or positive)
 
 
-def pattern(shape: tuple[int, ...]) -> Array:
-    """Return an array of a shape: not uniform, of both signs, without 0 and 1, exact in every dtype."""
-    return ((np.arange(math.prod(shape)) % 7 - 3) / 4 + 1 / 8).reshape(shape)
-
-
-def upstream_of(problem: Problem) -> Array:
-    """Return a fixed upstream gradient of the answer's shape."""
-    match problem.reduction:
-        case Reduction.TERMS:
-            return pattern(problem.shape)
-        case Reduction.ROWS:
-            return pattern(tuple(np.delete(np.array(problem.shape, dtype=int), problem.axis).tolist()))
-        case _:
-            return pattern(())
-
-
 def upstream(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Differentiate with respect to each side, with upstream gradients of several values and layouts."""
     for problem in subject.problems(pair, *Reduction):
@@ -68,22 +52,20 @@ def upstream(subject: Subject, pair: Pair) -> Iterator[Judgement]:
 
 
 def _upstream_variants(subject: Subject, problem: Problem, side: Side) -> Iterator[Judgement]:
-    values = upstream_of(problem)
-    yield judge.lies(subject.gradient(problem, side, values))
-    if not values.ndim and problem.reduction is not subject.finest:
+    yield judge.lies(subject.gradient(problem, side, UpstreamKind.PATTERN))
+    several = upstream_of(problem).ndim > 0
+    if not several and problem.reduction is not subject.finest:
         return  # a scalar: the other upstream gradients are tested with the finest reduction
-    # The middle of the exponent range: a cast to a narrower dtype overflows.
-    huge = 2.0 ** np.floor(np.log2(subject.dtype.largest) / 2)
-    yield judge.lies(subject.gradient(problem, side, values * huge), "the upstream gradient is huge")
-    zero = subject.gradient(problem, side, np.zeros_like(values))
+    huge = subject.gradient(problem, side, UpstreamKind.HUGE)
+    yield judge.lies(huge, "the upstream gradient is huge")
+    zero = subject.gradient(problem, side, UpstreamKind.ZERO)
     yield judge.exactly(zero, "the upstream gradient is 0, and its answer is not")
-    if not subject.framework.strided or not values.ndim:
+    if not subject.framework.strided or not several:
         return
     for layout in ("transposed", "strided"):
-        note = f"the upstream gradient lies {layout}"
-        yield judge.lies(subject.gradient(problem, side, values, layout), note)
-    row = np.broadcast_to(values[:1], values.shape)
-    expanded = subject.gradient(problem, side, row, "expanded")
+        note = f"the upstream gradient has the layout {layout}"
+        yield judge.lies(subject.gradient(problem, side, UpstreamKind.PATTERN, layout), note)
+    expanded = subject.gradient(problem, side, UpstreamKind.EXPANDED, "expanded")
     yield judge.lies(expanded, "the upstream gradient is one row expanded", decisive=False)
 
 
@@ -143,7 +125,7 @@ def broadcast(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         # Other divisors are tested by the chapter reductions.
         for problem in subject.problems(each, subject.finest, Reduction.MEAN):
             for side in sides(subject, problem):
-                yield judge.lies(subject.gradient(problem, side, upstream_of(problem)))
+                yield judge.lies(subject.gradient(problem, side, UpstreamKind.PATTERN))
 
 
 def _first_copy(gradient: Array, shape: tuple[int, ...]) -> Array:

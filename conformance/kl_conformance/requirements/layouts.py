@@ -15,7 +15,7 @@ from kl_conformance import judge
 from kl_conformance.evaluation import RefusedError
 from kl_conformance.judge import Weighed
 from kl_conformance.judgement import Judgement
-from kl_conformance.posing import ordinary
+from kl_conformance.posing import layouts, ordinary
 from kl_conformance.requirement import CALL_DRAWS, Check, Requirement
 from kl_conformance.requirements import scope
 from kl_conformance.requirements.values import KL_DIV_LOSS
@@ -33,12 +33,12 @@ MIXED_LAYOUTS = (
 )
 
 
-def in_layouts(*layouts: str) -> Check:
+def in_layouts(*names: str) -> Check:
     """Return a check of every reduction and of the gradient, with operands in the given memory layouts."""
 
     def check(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-        for layout in layouts:
-            if len(pair.shape) > 1 or "expanded" not in layout:
+        for layout in names:
+            if len(pair.shape) > 1 or "expanded" not in layouts(layout).values():
                 yield from _in_layout(subject, _with_equal_rows(pair, layout), layout)
 
     return check
@@ -46,10 +46,9 @@ def in_layouts(*layouts: str) -> Check:
 
 def _with_equal_rows(pair: Pair, layout: str) -> Pair:
     """Return the pair with equal rows on each side that is expanded: only equal rows can share memory."""
-    equal = pair.take_rows(np.zeros(pair.rows, dtype=np.intp))
-    first, _, second = layout.partition("/")
-    p = equal.p if first == "expanded" else pair.p
-    return replace(pair, p=p, q=equal.q if (second or first) == "expanded" else pair.q)
+    equal, of_side = pair.take_rows(np.zeros(pair.rows, dtype=np.intp)), layouts(layout)
+    p, q = (of_side[side] == "expanded" for side in (Side.TARGET, Side.MODEL))
+    return replace(pair, p=equal.p if p else pair.p, q=equal.q if q else pair.q)
 
 
 def _in_layout(subject: Subject, pair: Pair, layout: str) -> Iterator[Judgement]:
@@ -74,7 +73,7 @@ def one_tensor(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         if ordinary(same) and subject.in_domain(same):
             call = subject.call(same)
             got = subject.ask(replace(call, model=call.target))
-            evaluation = subject.judged(same, got, f"{subject.describe(call)}, one tensor for both")
+            evaluation = subject.judged(same, got, subject.describe(call).varied(", one tensor for both"))
             # Two equal distributions have the divergence 0, which proves little.
             yield judge.lies(evaluation, decisive=target is not model)
 

@@ -114,7 +114,9 @@ def threads(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         alone = [subject.evaluate(problem) for problem in problems]
         for answers in _concurrent(subject, problems):
             for serial, got in zip(alone, answers, strict=True):
-                concurrent = replace(serial, got=got.values, call=f"{serial.call}, among {THREADS} threads")
+                concurrent = replace(
+                    serial, got=got.values, call=serial.call.varied(f", among {THREADS} threads")
+                )
                 yield judge.agrees(concurrent, serial, "the answer differs from that of the same call alone")
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from kl_cases.pair import Pair
 from kl_conformance import judge, registry, transformed
+from kl_conformance.call import CallDescription
 from kl_conformance.evaluation import Evaluation
 from kl_conformance.implementation import Mixing
 from kl_conformance.judgement import Judgement
@@ -58,7 +59,7 @@ def batched(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         evaluation = transformed.batched(subject, problem)
         yield judge.lies(evaluation)
         rows = [subject.evaluate(subject.alike(problem, _row(pair, index))).got for index in range(pair.rows)]
-        serial = replace(evaluation, got=np.stack(rows), call="row by row")
+        serial = replace(evaluation, got=np.stack(rows), call=CallDescription("row by row"))
         yield judge.agrees(evaluation, serial, "the batched rows differ from rows evaluated one by one")
 
 
@@ -78,8 +79,8 @@ def mixed_dtype(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         q = _without_underflow(pair.q.realised(problem.model.space, wider, pair.axis), subject.dtype)
         for changed in (replace(problem, target=p), replace(problem, model=q)):
             call = subject.call(changed)
-            dtypes = f"target in {changed.target.dtype.label}, model in {changed.model.dtype.label}"
-            text, got = f"{subject.describe(call)}, {dtypes}", subject.ask(call)
+            dtypes = f", target in {changed.target.dtype.label}, model in {changed.model.dtype.label}"
+            text, got = subject.describe(call).varied(dtypes), subject.ask(call)
             # Both are converted first: exactly to the wider dtype, or rounded to the column's, which moves the answer.
             converted = replace(
                 changed,
@@ -157,7 +158,7 @@ def _has_dtype(evaluation: Evaluation, expected: Dtype) -> Judgement:
     if evaluation.dtype == expected.label:
         return judge.passes(evaluation.problem, evaluation.call)
     return judge.fails(
-        evaluation.problem, evaluation.call, f"gave {evaluation.dtype} where {expected.label} is documented"
+        evaluation.problem, evaluation.call, f"returned {evaluation.dtype}, documented is {expected.label}"
     )
 
 

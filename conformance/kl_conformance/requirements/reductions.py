@@ -19,6 +19,7 @@ from kl_conformance.requirements.values import KL_DIV_LOSS, lies
 from kl_conformance.sketch import Sketch, divisor, reduce
 from kl_conformance.subject import Subject
 from kl_reference.convention import Reduction
+from kl_reports.result import Kind
 
 FAMILIES = ("dirichlet-flat", "power-law")
 # One row, several rows, several axes: the divisors of all reductions differ.
@@ -53,13 +54,15 @@ def unreduced(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     for each in pairs:
         for problem in subject.problems(each):
             evaluation = subject.evaluate(problem)
-            returned, expected = evaluation.got.shape, evaluation.enclosure.value.shape
-            if returned != expected or evaluation.dtype == subject.dtype.label:
-                note = f"gave shape {returned} where {expected} is right"
+            shapes, returned = evaluation.misshapen, evaluation.got.shape
+            if shapes is not None:
+                judgement = judge.holds(evaluation, np.full(returned, False), shapes.note)
+                yield replace(judgement, kind=Kind.SHAPE, misshapen=shapes)
             else:
-                note = f"gave {evaluation.dtype} where {subject.dtype.label} is right"
-            fine = returned == expected and evaluation.dtype == subject.dtype.label
-            yield judge.holds(evaluation, np.full(returned, fine), note)
+                note = f"returned {evaluation.dtype}, expected {subject.dtype.label}"
+                yield judge.holds(
+                    evaluation, np.full(returned, evaluation.dtype == subject.dtype.label), note
+                )
     yield from _by_alternative_name(subject, pair, Reduction.TERMS, Reduction.ROWS)
 
 
@@ -102,7 +105,7 @@ def empty(subject: Subject, pair: Pair) -> Iterator[Judgement]:
             try:
                 evaluation = subject.evaluate(problem)
             except RefusedError as refusal:
-                yield judge.passes(problem, subject.implementation.name, str(refusal))
+                yield judge.passes(problem, subject.named, str(refusal))
                 continue
             judgement = judge.lies(evaluation, "an empty sum is 0", decisive=False)
             if np.isnan(evaluation.enclosure.value).any():

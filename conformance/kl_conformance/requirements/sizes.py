@@ -78,18 +78,19 @@ def at_production_size(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     size = subject.implementation.used_at
     assert size is not None
     text = f"{size[0]:,} × {size[1]:,}"
+    suffix = f" of {text}"
     vector, matrix = vector_and_windows(subject, pair, size)
     call = subject.call(matrix)
-    description = f"{subject.describe(call)} of {text}"
     if subject.finest is Reduction.TERMS:
         stand_in = Output(reference(vector).value, subject.dtype.label)
-        evaluation = subject.judged(vector, stand_in, description)
+        evaluation = subject.judged(vector, stand_in, subject.describe(call).varied(suffix))
         yield judge.windowed(evaluation, subject.pieces(call, ROWS_AT_A_TIME), text)
     for reduction in subject.offers(*scope.SUMS)[:1]:
         summed = replace(matrix, reduction=reduction)
         if reduction is not subject.finest:  # reuse the same tensors
             call = replace(call, reduction=subject.convention.named(reduction))
-        evaluation = subject.judged(summed, subject.ask(call), f"{subject.describe(call)} of {text}", answer)
+        description = subject.describe(call).varied(suffix)
+        evaluation = subject.judged(summed, subject.ask(call), description, answer)
         # The witness shows the pair instead of the large problem.
         yield replace(judge.lies(evaluation, text), problem=subject.problem(pair, reduction))
 
@@ -124,7 +125,7 @@ def _last_rows(subject: Subject, problem: Problem) -> Judgement:
         raise AbsentError(
             f"not enough memory for tensors of more than {LARGE:,} elements: {message[:200]}"
         ) from None
-    return judge.lies(subject.judged(problem, got, f"{subject.describe(call)}, last rows"))
+    return judge.lies(subject.judged(problem, got, subject.describe(call).varied(", last rows")))
 
 
 def _has_memory(subject: Subject) -> str | None:

@@ -9,7 +9,7 @@ import numpy as np
 from kl_cases.pair import Pair
 from kl_conformance import judge
 from kl_conformance.evaluation import Evaluation, RefusedError
-from kl_conformance.judgement import Judgement, Mask
+from kl_conformance.judgement import Criterion, Judgement, Mask
 from kl_conformance.remembered import reference
 from kl_conformance.requirement import Check, Level, Requirement
 from kl_conformance.requirements import scope
@@ -102,7 +102,7 @@ def _evaluated_or_passed(subject: Subject, problem: Problem) -> Evaluation | Jud
     except RefusedError as refusal:
         if not np.isnan(reference(problem).value).any():
             raise
-        return judge.passes(problem, subject.implementation.name, str(refusal))
+        return judge.passes(problem, subject.named, str(refusal))
 
 
 def infinite_probability(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -118,11 +118,13 @@ def infinite_probability(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         try:
             evaluation = subject.evaluate(problem)
         except RefusedError as refusal:
-            yield judge.passes(problem, subject.implementation.name, str(refusal))
+            yield judge.passes(problem, subject.named, str(refusal))
             continue
         infinite, not_finite = (_reduced_any(each, problem) for each in (infinite, not_finite))
         correct = ~not_finite | ~np.isfinite(evaluation.got)
-        yield judge.holds(evaluation, correct, "an infinite probability gave a plausible number")
+        yield judge.holds(
+            evaluation, correct, "an infinite probability returned a plausible number", Criterion.NOT_FINITE
+        )
         yield judge.inside(evaluation, ~infinite)
 
 
@@ -137,7 +139,7 @@ def nan_input(subject: Subject, pair: Pair) -> Iterator[Judgement]:
             try:
                 yield judge.lies(subject.evaluate(problem), decisive=False)
             except RefusedError as refusal:
-                yield judge.passes(problem, subject.implementation.name, str(refusal))
+                yield judge.passes(problem, subject.named, str(refusal))
 
 
 def negative_target(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -149,10 +151,12 @@ def negative_target(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     try:
         evaluation = subject.evaluate(problem)
     except RefusedError as refusal:
-        yield judge.passes(problem, subject.implementation.name, str(refusal))
+        yield judge.passes(problem, subject.named, str(refusal))
         return
     correct = ~_reduced_any(negative, problem) | ~np.isfinite(evaluation.got)
-    yield judge.holds(evaluation, correct, "a negative probability gave a plausible number")
+    yield judge.holds(
+        evaluation, correct, "a negative probability returned a plausible number", Criterion.NOT_FINITE
+    )
 
 
 def _reduced_any(elements: Mask, problem: Problem) -> Mask:
