@@ -145,7 +145,10 @@ class Cell:
             if not subject.misshapen:
                 raise
             call, shapes = subject.misshapen[-1]
-            yield judge.misshapen(subject.problem(pair), subject.named, f"{call.text} {shapes.note}", shapes)
+            failed = judge.fails(
+                subject.problem(pair), subject.named, f"{call.text} {shapes.note}", Kind.SHAPE
+            )
+            yield replace(failed, misshapen=shapes)
 
     def _news(self, judgement: Judgement) -> bool:
         """Whether a judgement is broken beyond what is recorded."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -122,8 +123,9 @@ def infinite_probability(subject: Subject, pair: Pair) -> Iterator[Judgement]:
             continue
         infinite, not_finite = (_reduced_any(each, problem) for each in (infinite, not_finite))
         correct = ~not_finite | ~np.isfinite(evaluation.got)
-        yield judge.holds(
-            evaluation, correct, "an infinite probability returned a plausible number", Criterion.NOT_FINITE
+        yield replace(
+            judge.holds(evaluation, correct, "a plausible number for an infinite probability"),
+            criterion=Criterion.NOT_FINITE,
         )
         yield judge.inside(evaluation, ~infinite)
 
@@ -154,9 +156,8 @@ def negative_target(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         yield judge.passes(problem, subject.named, str(refusal))
         return
     correct = ~_reduced_any(negative, problem) | ~np.isfinite(evaluation.got)
-    yield judge.holds(
-        evaluation, correct, "a negative probability returned a plausible number", Criterion.NOT_FINITE
-    )
+    judgement = judge.holds(evaluation, correct, "a plausible number for a negative probability")
+    yield replace(judgement, criterion=Criterion.NOT_FINITE)
 
 
 def _reduced_any(elements: Mask, problem: Problem) -> Mask:
