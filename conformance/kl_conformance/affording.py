@@ -10,7 +10,7 @@ from kl_cases.pair import Pair
 from kl_cases.recipes import TestProfile
 from kl_conformance import registry
 from kl_conformance.plan import ALIKE
-from kl_conformance.requirement import HOW, Requirement
+from kl_conformance.requirement import CALL_DRAWS, Requirement
 from kl_conformance.subject import Subject
 from kl_reference.dtype import Dtype
 
@@ -56,7 +56,7 @@ def draws(requirement: Requirement, subject: Subject, profile: TestProfile) -> i
     own = depth(subject, profile)
     if own is not TestProfile.STANDARD or not known(subject):
         return requirement.draws[own]
-    return HOW_NEEDS if requirement.draws is HOW else WHAT_NEEDS
+    return HOW_NEEDS if requirement.draws is CALL_DRAWS else WHAT_NEEDS
 
 
 def shapes(requirement: Requirement, subject: Subject, profile: TestProfile) -> tuple[Shape, ...]:
@@ -122,7 +122,7 @@ def drawn_at(
 
 def _seconds(requirement: Requirement, subject: Subject) -> bool:
     """Whether what is asked takes seconds a shape."""
-    return requirement.spared(subject) is not None
+    return requirement.skip_in_quick(subject) is not None
 
 
 def _sizes(requirement: Requirement, subject: Subject, profile: TestProfile) -> frozenset[Shape] | None:

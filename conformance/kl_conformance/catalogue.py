@@ -1,4 +1,4 @@
-"""Everything that must hold, by id."""
+"""All requirements by id, in chapter order."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ REQUIREMENTS: Mapping[str, Requirement] = {
 
 
 def requirement(name: str) -> Requirement:
-    """Return the requirement of that id.
+    """Return the requirement with an id.
 
     Raises
     ------
-    UnknownNameError
-        No requirement has it; the message lists those of the same chapter, or the chapters.
+    UnknownName
+        Unknown id; the message lists the ids of the same chapter, or the chapters.
     """
     if name in REQUIREMENTS:
         return REQUIREMENTS[name]

@@ -89,7 +89,7 @@ class Cell:
         why = self.requirement.applies(self.subject)
         if why is not None:
             return self._result(Verdict.UNSUPPORTED, detail=why)
-        why = self.requirement.spared(self.subject) if self.profile is TestProfile.QUICK else None
+        why = self.requirement.skip_in_quick(self.subject) if self.profile is TestProfile.QUICK else None
         if why is not None:
             return self._result(Verdict.MISSING, detail=why)
         replayed: Replay | None = None

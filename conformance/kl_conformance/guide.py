@@ -1,12 +1,12 @@
-"""What people ask first, and which cells answer it."""
+"""Frequently asked questions and the cells that answer them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-# The requirements that measure each property by which `heading.convention` describes an implementation. `zeros` is
-# described nowhere else: it is what the cells say.
+# The requirements that measure each property in the description of an implementation (`heading.convention`). `zeros`
+# is not declared by implementations: only the cells show it.
 EVIDENCE: Mapping[str, tuple[str, ...]] = {
     "formula": ("values/pointwise", "values/sum", "identities/generalised"),
     "argument order": ("signs/direction", "values/pointwise", "values/sum"),
@@ -27,21 +27,21 @@ EVIDENCE: Mapping[str, tuple[str, ...]] = {
     "zeros": ("support/zero-target", "support/zero-over-zero", "support/zero-model"),
 }
 
-# From the threads people write: terms below zero, a factor of C, softmax where log_softmax belongs, NaN.
+# Topics of public issue threads: negative terms, a factor of C, softmax in place of log_softmax, NaN.
 QUESTIONS: tuple[Mapping[str, Any], ...] = (
     {
         "asked": "Why are some terms negative?",
-        "answer": "Because they are: a term p·log(p/q) is negative wherever p < q. What cannot be negative is the sum "
-        "over all classes, and only where both sides are distributions. The generalised form p·log(p/q) − p + q has "
-        "no negative term.",
+        "answer": "A term p·log(p/q) is negative wherever p < q. Only the sum over all classes cannot be negative, and "
+        "only where both sides are distributions. The generalised form p·log(p/q) − p + q has no negative terms.",
         "property": "formula",
         "requirements": ("signs/pointwise", "signs/gibbs", "signs/generalised"),
     },
     {
         "asked": "Why is it too small by a factor of C, the number of classes?",
-        "answer": "Because it was averaged over classes too. The divergence of two distributions is a sum over "
-        "classes; of [N, C] torch's default “mean” divides by N·C, “batchmean” by N alone, and so is C times as "
-        "large. Cross-entropy losses sum over classes: cross-entropy less entropy is “batchmean”, not “mean”.",
+        "answer": "The mean was taken over the classes, too. The divergence of two distributions is a sum over "
+        "classes. For inputs of shape [N, C], torch's default “mean” divides by N·C and “batchmean” by N, so "
+        "“batchmean” is C times as large. Cross-entropy losses sum over classes: cross-entropy minus entropy equals "
+        "“batchmean”, not “mean”.",
         "property": "default reduction",
         "requirements": (
             "reductions/default",
@@ -53,17 +53,17 @@ QUESTIONS: tuple[Mapping[str, Any], ...] = (
     },
     {
         "asked": "Why is the whole loss negative? (softmax in place of log_softmax)",
-        "answer": "Because probabilities were passed where logarithms belong. Where Q is taken as a log-probability, "
-        "the output of softmax is read as if it were log q: no error, and a negative number. Pass what log_softmax "
-        "gives; then for a one-hot P the loss is the cross-entropy.",
+        "answer": "Probabilities were passed in place of log-probabilities. Where Q is expected as a log-probability, "
+        "the output of softmax is used as if it were log q: there is no error, and the result is negative. Pass the "
+        "output of log_softmax; then for a one-hot P the loss equals the cross-entropy.",
         "property": "model (Q)",
         "requirements": ("errors/misuse", "values/from-logits", "identities/one-hot", "signs/gibbs"),
     },
     {
         "asked": "Why is it NaN with masked classes?",
-        "answer": "Because 0 × ∞ is not a number. A masked class has p = 0 and log q = −∞, and contributes exactly 0, "
-        "the limit of p·log p; code that multiplies before it looks makes NaN of it, in the value or in the "
-        "gradient. A class with p > 0 and q = 0 is another matter: there +∞ is right.",
+        "answer": "In floating point 0 × ∞ is NaN. A masked class has p = 0 and log q = −∞, and contributes exactly 0, "
+        "the limit of p·log p. Code that multiplies without a check for p = 0 returns NaN, in the value or in the "
+        "gradient. A class with p > 0 and q = 0 is different: there +∞ is correct.",
         "property": "target (P)",
         "requirements": (
             "support/zero-over-zero",
@@ -75,8 +75,8 @@ QUESTIONS: tuple[Mapping[str, Any], ...] = (
     },
     {
         "asked": "Which way round: KL(P‖Q) or KL(Q‖P)?",
-        "answer": "P is the target, the distribution the logarithms are weighted by, and Q the model. Every "
-        "implementation here computes KL(P‖Q); they differ in which of the two comes first.",
+        "answer": "P is the target, the distribution that weights the logarithms, and Q is the model. Every "
+        "implementation in this run computes KL(P‖Q); they differ in the order of the two arguments.",
         "property": "argument order",
         "requirements": ("signs/direction", "signs/self"),
     },
@@ -84,7 +84,7 @@ QUESTIONS: tuple[Mapping[str, Any], ...] = (
 
 
 def guide() -> Mapping[str, Any]:
-    """Return both as the plain data of a run file's header."""
+    """Return the questions and the evidence as plain data for the header of a run file."""
     return {
         "questions": [{**each, "requirements": list(each["requirements"])} for each in QUESTIONS],
         "evidence": {name: list(requirements) for name, requirements in EVIDENCE.items()},

@@ -14,7 +14,7 @@ from kl_cases.pair import Pair
 from kl_cases.recipes import Recipe, TestProfile, build
 from kl_conformance.affording import CHOSEN, LONG, affords, depth, drawn_at, known, shapes
 from kl_conformance.remembered import built
-from kl_conformance.requirement import HOW, Requirement
+from kl_conformance.requirement import CALL_DRAWS, Requirement
 from kl_conformance.subject import Subject
 from kl_reference.dtype import Dtype
 
@@ -56,7 +56,9 @@ def questions(requirement: Requirement, subject: Subject, profile: TestProfile) 
     ]
     for place, case in enumerate(cases):
         pair = case_pair(case)
-        shared = quick and len(cases) > 1 and (requirement.draws is HOW or math.prod(pair.shape) >= MANY)
+        shared = (
+            quick and len(cases) > 1 and (requirement.draws is CALL_DRAWS or math.prod(pair.shape) >= MANY)
+        )
         yield Question(pair, f"{case.chapter}/{case.id}", place if shared else None)
     asked, spared = shapes(requirement, subject, profile), known(subject) and profile is TestProfile.STANDARD
     drawn = drawn_at(requirement.families, asked, subject, profile)
@@ -98,7 +100,7 @@ def problem_set(requirement: Requirement, profile: TestProfile) -> str:
     asked = requirement.shapes or requirement.palette[profile]
     digest.update(f"{asked}|{requirement.once}|{LONG}|{CHOSEN}".encode())
     if profile is TestProfile.QUICK:
-        digest.update(f"|in turns|{MANY}|{requirement.draws is HOW}".encode())
+        digest.update(f"|in turns|{MANY}|{requirement.draws is CALL_DRAWS}".encode())
     return digest.hexdigest()
 
 

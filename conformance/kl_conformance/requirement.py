@@ -1,4 +1,4 @@
-"""What must hold: one sentence, where it comes from, and how an answer is held against it."""
+"""Requirement: id, sentence, source, level, check, miniature."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Check = Callable[[Subject, Pair], Iterator[Judgement]]
 Applies = Callable[[Subject], str | None]
 Draws = Mapping[TestProfile, int]
 
-# Pairs that the search draws for a cell: where a fault hangs on the numbers asked, and where on how they are asked
-# (how they lie, in which mode, beside or after what).
-WHAT: Draws = {TestProfile.QUICK: 2, TestProfile.STANDARD: 20, TestProfile.THOROUGH: 200}
-HOW: Draws = {TestProfile.QUICK: 0, TestProfile.STANDARD: 5, TestProfile.THOROUGH: 50}
+# Pairs that the search draws for a cell: where a fault depends on the values, and where it depends on how the call
+# is made (memory layout, mode, other calls).
+VALUE_DRAWS: Draws = {TestProfile.QUICK: 2, TestProfile.STANDARD: 20, TestProfile.THOROUGH: 200}
+CALL_DRAWS: Draws = {TestProfile.QUICK: 0, TestProfile.STANDARD: 5, TestProfile.THOROUGH: 50}
 
 
 class Level(Enum):
-    """How binding a requirement is; CONVENTION is recorded and shown, never mixed into the score."""
+    """How binding a requirement is; CONVENTION is reported and never counted as a failure."""
 
     MUST = "MUST"
     SHOULD = "SHOULD"
@@ -39,39 +39,40 @@ def always(subject: Subject) -> str | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requirement:
-    """One sentence that must or should hold, or that is a matter of convention.
+    """One statement that every implementation must or should fulfil, or a matter of convention.
 
     Parameters
     ----------
     id
         ``chapter/slug``.
     sentence, formula, reason
-        What must hold, as mathematics, and why anyone should care.
+        The statement, the same as mathematics, and the reason why it matters.
     link
-        The document that promises it, or ``"derived"``.
+        The document it comes from, or ``"derived"``.
     check
-        ``check(subject, pair)`` asks the subject about a pair and yields judgements; none at all where the
-        pair says nothing about this requirement.
+        ``check(subject, pair)`` evaluates the subject on a pair and yields judgements; none where the pair does not
+        exercise the requirement.
     miniature
-        A tiny wrong implementation that breaks it.
+        A small faulty implementation that fails it.
     families
-        Names of the families of distributions that find its faults.
+        Names of the families of distributions that reveal its faults.
     applies
-        Returns why a column cannot be held to it, or None where it can.
-    spared
-        Returns why the quick profile leaves a column out, or None where it is asked.
+        Returns why the requirement does not apply to a column, or None where it does.
+    skip_in_quick
+        Returns why the quick profile skips a column, or None where it does not.
     corners
         Corners injected into drawn problems.
     shapes
-        Shapes asked in every profile; the palette's where empty.
+        Shapes tested in every profile; the palette's where empty.
     palette
-        Shapes asked in each profile.
+        Shapes tested in each profile.
     draws
-        How many pairs the search draws in each profile: ``WHAT``, or ``HOW`` where its faults hang on how it is asked.
+        Number of pairs that the search draws in each profile: ``VALUE_DRAWS``, or ``CALL_DRAWS`` where faults depend
+        on how the call is made.
     once
-        Whether the first problem alone is asked, and not made smaller: each costs seconds, or much memory.
+        Whether only the first problem is evaluated, without shrinking: each takes seconds or much memory.
     revision
-        Raised whenever what is asked changes: cells of different revisions are never compared.
+        Incremented whenever the meaning or the problems change: cells of different revisions are not compared.
     """
 
     id: str
@@ -84,15 +85,15 @@ class Requirement:
     miniature: Sketch
     families: tuple[str, ...]
     applies: Applies = always
-    spared: Applies = always
+    skip_in_quick: Applies = always
     corners: tuple[str, ...] = ()
     shapes: tuple[Shape, ...] = ()
     palette: Mapping[TestProfile, tuple[Shape, ...]] = field(default_factory=lambda: PALETTE)
-    draws: Draws = field(default_factory=lambda: WHAT)
+    draws: Draws = field(default_factory=lambda: VALUE_DRAWS)
     once: bool = False
     revision: int = 1
 
     @property
     def chapter(self) -> str:
-        """The part of the id before the slash."""
+        """The chapter: the part of the id before the slash."""
         return self.id.partition("/")[0]

@@ -1,4 +1,4 @@
-"""A right KL divergence in a few lines of NumPy, every part of which can be replaced by a wrong one."""
+"""A correct NumPy KL divergence whose parts can be replaced by faulty ones (self-test of each requirement)."""
 
 from __future__ import annotations
 
@@ -42,19 +42,19 @@ def generalised(p: Array, q: Array) -> Array:
 def logits_term(p: Array, logits: Array) -> Array:
     """Return p·(log p − log softmax(x)) by the stable formula."""
     shifted = logits - logits.max(-1, keepdims=True)
-    # As many classes as a vocabulary has add up to more than float16 can hold.
+    # The sum over a vocabulary of classes exceeds the range of float16.
     total = np.exp(shifted).sum(-1, keepdims=True, dtype=np.promote_types(logits.dtype, np.float32))
     return term(p, shifted - np.log(total).astype(logits.dtype))
 
 
 def by_logits(p: Array, logits: Array) -> Array:
-    """Return the derivative of a row's divergence by the logits of Q, softmax(x)·Σp − p."""
+    """Return the derivative of a row's divergence with respect to the logits of Q, softmax(x)·Σp − p."""
     weights = np.exp(logits - logits.max(-1, keepdims=True))
     return np.asarray(weights / weights.sum(-1, keepdims=True) * p.sum(-1, keepdims=True) - p)
 
 
 def divisor(reduction: Reduction, shape: tuple[int, ...]) -> float:
-    """Return what a sum is divided by."""
+    """Return the divisor of a reduction's sum."""
     elements = float(np.prod(shape))
     match reduction:
         case Reduction.MEAN:
@@ -68,7 +68,7 @@ def divisor(reduction: Reduction, shape: tuple[int, ...]) -> float:
 
 
 def reduce(terms: Array, reduction: Reduction) -> Array:
-    """Return the terms reduced, in float32 at least and rounded once."""
+    """Return the reduced terms, accumulated in float32 or wider and rounded once."""
     wide = np.promote_types(terms.dtype, np.float32)
     match reduction:
         case Reduction.TERMS:
@@ -81,58 +81,58 @@ def reduce(terms: Array, reduction: Reduction) -> Array:
 
 
 def by_model(p: Array, log_q: Array) -> Array:
-    """Return the derivative of a term by log q, −p, of the broadcast shape."""
+    """Return the derivative of a term with respect to log q, −p, in the broadcast shape."""
     return np.asarray(-p + np.zeros_like(log_q))
 
 
 def by_target(p: Array, log_q: Array) -> Array:
-    """Return the derivative of a term by p, log p − log q + 1, and its limit −∞ where p = 0."""
+    """Return the derivative of a term with respect to p, log p − log q + 1; its limit −∞ where p = 0."""
     return np.where(p == 0, -np.inf, np.log(p) - log_q + 1)
 
 
-def bend_target(p: Array, log_q: Array) -> Array:
-    """Return the second derivative of a term by p, 1/p, and its limit ∞ where p = 0."""
+def second_by_target(p: Array, log_q: Array) -> Array:
+    """Return the second derivative of a term with respect to p, 1/p; its limit ∞ where p = 0."""
     return np.asarray(1 / p + np.zeros_like(log_q))
 
 
-def push(slope: Array, direction: Array) -> Array:
-    """Return slope × direction, 0 where nothing moves, however steep it is."""
+def jvp(slope: Array, direction: Array) -> Array:
+    """Return slope × direction, 0 where the direction is 0, even if the slope is infinite."""
     return np.where(direction == 0, np.zeros_like(slope), slope * direction)
 
 
 def unchanged(array: Array) -> Array:
-    """Return what is given."""
+    """Return the array itself."""
     return array
 
 
-def promoted(target: Array, model: Array) -> tuple[Array, Array]:
-    """Return both in the wider of their dtypes, before anything is computed."""
+def promote_to_wider(target: Array, model: Array) -> tuple[Array, Array]:
+    """Return both arrays in the wider of their dtypes."""
     wider = np.result_type(target, model)
     return target.astype(wider, copy=False), model.astype(wider, copy=False)
 
 
-def same_classes(target: Array, model: Array) -> tuple[Array, Array]:
-    """Refuse operands with different numbers of classes."""
+def check_classes(target: Array, model: Array) -> tuple[Array, Array]:
+    """Return both arrays, or raise ValueError where their numbers of classes differ."""
     classes = [np.shape(each)[-1:] for each in (target, model)]
     if classes[0] != classes[1]:
-        raise ValueError(f"{classes[0]} classes against {classes[1]}")
+        raise ValueError(f"{classes[0]} classes in the target, {classes[1]} in the model")
     return target, model
 
 
-def spelt(options: Mapping[str, Any]) -> str:
-    """Return the reduction that ``reduce`` means, and warn that it is an old way of asking."""
+def legacy_reduction(options: Mapping[str, Any]) -> str:
+    """Return the reduction that the deprecated argument ``reduce`` means, with a DeprecationWarning."""
     name = "mean" if options["reduce"] else "none"
     warnings.warn(f"reduce is deprecated, please use reduction={name!r}", DeprecationWarning, stacklevel=2)
     return name
 
 
-def weigh(terms: Array, weights: Array) -> Array:
-    """Return each row of terms times its weight."""
+def apply_weights(terms: Array, weights: Array) -> Array:
+    """Return each row of terms multiplied by its weight."""
     return np.asarray(terms * weights[..., np.newaxis])
 
 
-def keep(terms: Array, mask: Array) -> Array:
-    """Return the terms to include, and 0 in place of the others, whatever they are."""
+def apply_mask(terms: Array, mask: Array) -> Array:
+    """Return the terms where the mask is not 0, and 0 elsewhere, NaN included."""
     return np.where(mask != 0, terms, np.zeros_like(terms))
 
 
@@ -145,8 +145,8 @@ NAMES: Mapping[str, Reduction] = {
 LEGACY = (Spelling({"reduce": True}, Reduction.MEAN), Spelling({"reduce": False}, Reduction.TERMS))
 
 
-def gathered(slope: Array, shape: tuple[int, ...]) -> Array:
-    """Return the gradient of an argument of that shape, summed over its copies."""
+def sum_copies(slope: Array, shape: tuple[int, ...]) -> Array:
+    """Return the gradient of a broadcast argument of that shape: the sum over its copies."""
     slope = slope.sum(tuple(range(slope.ndim - len(shape))))
     copied = tuple(axis for axis, length in enumerate(shape) if length != slope.shape[axis])
     return np.asarray(slope.sum(copied, keepdims=True))
@@ -154,14 +154,13 @@ def gathered(slope: Array, shape: tuple[int, ...]) -> Array:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sketch:
-    """The parts of an implementation; replace one to make a miniature of a fault.
+    """A correct KL divergence in parts; a miniature replaces one part by a faulty one.
 
-    ``by_model`` and ``by_target`` are the derivatives of one term, ``gathered`` what becomes of those of an
-    argument that was broadcast; ``before`` sees both arrays first (and may
-    raise, or change them), ``after`` the answer last. ``spelt`` reads old arguments, ``weigh`` and ``keep``
-    apply weights and a mask to the terms. ``bend_target`` is the second derivative by the target, ``push`` what a
-    tangent makes of a slope, ``promote`` what becomes of two dtypes, and ``ways`` what becomes of that which a
-    transform gave.
+    ``by_model``, ``by_target`` and ``second_by_target`` are derivatives of one term; ``sum_copies`` returns the
+    gradient of a broadcast argument, and ``jvp`` the product of a slope and a direction. ``before`` receives both
+    arrays (it may raise), ``after`` the answer, ``upstream`` the upstream gradient, and each function of
+    ``after_transform`` the result of a transform. ``promote`` converts operands of two dtypes; ``legacy_reduction``
+    reads deprecated arguments.
     """
 
     term: Term = term
@@ -170,17 +169,19 @@ class Sketch:
     divisor: Callable[[Reduction, tuple[int, ...]], float] = divisor
     by_model: Term = by_model
     by_target: Term = by_target
-    gathered: Callable[[Array, tuple[int, ...]], Array] = gathered
-    before: Callable[[Array, Array], tuple[Array, Array]] = same_classes
+    sum_copies: Callable[[Array, tuple[int, ...]], Array] = sum_copies
+    before: Callable[[Array, Array], tuple[Array, Array]] = check_classes
     after: Callable[[Array], Array] = unchanged
     upstream: Callable[[Array], Array] = unchanged
-    bend_target: Term = bend_target
-    push: Term = push
-    promote: Callable[[Array, Array], tuple[Array, Array]] = promoted
-    ways: Mapping[Transform, Callable[..., Any]] = field(default_factory=dict[Transform, Callable[..., Any]])
-    spelt: Callable[[Mapping[str, Any]], str] = spelt
-    weigh: Term = weigh
-    keep: Term = keep
+    second_by_target: Term = second_by_target
+    jvp: Term = jvp
+    promote: Callable[[Array, Array], tuple[Array, Array]] = promote_to_wider
+    after_transform: Mapping[Transform, Callable[..., Any]] = field(
+        default_factory=dict[Transform, Callable[..., Any]]
+    )
+    legacy_reduction: Callable[[Mapping[str, Any]], str] = legacy_reduction
+    apply_weights: Term = apply_weights
+    apply_mask: Term = apply_mask
     formula: Formula = Formula.PLAIN
     target: tuple[Space, ...] = (Space.PROBABILITY, Space.LOG)
     model: tuple[Space, ...] = (Space.LOG,)
@@ -188,9 +189,9 @@ class Sketch:
     default: str = "mean"
 
     def __call__(self, modules: Any, call: Call) -> Any:
-        """Answer one call."""
+        """Return the divergence of one call."""
         del modules
-        with np.errstate(all="ignore"):  # a miniature's warnings are part of its fault
+        with np.errstate(all="ignore"):  # NumPy's warnings about a fault are expected
             return self._answer(call)
 
     def _answer(self, call: Call) -> Any:
@@ -198,26 +199,26 @@ class Sketch:
         np.broadcast_shapes(np.shape(target), np.shape(model))
         name = self.default if call.reduction is None else call.reduction
         if call.options:
-            name = self.spelt(call.options)
+            name = self.legacy_reduction(call.options)
         if name not in self.reductions:
             raise ValueError(f"unknown reduction {name!r}; known: {', '.join(self.reductions)}")
         terms = (self.log_term if call.log_target else self.term)(target, model)
         if call.weights is not None:
-            terms = self.weigh(terms, call.weights)
+            terms = self.apply_weights(terms, call.weights)
         if call.mask is not None:
-            terms = self.keep(terms, call.mask)
+            terms = self.apply_mask(terms, call.mask)
         return self.after(self.reduce(terms, self.reductions[name]))
 
     def gradient(self, modules: Any, call: Call, side: Side, upstream: Any) -> Any:
-        """Differentiate one call."""
+        """Return the gradient of one call with respect to one side."""
         del modules
         whole = np.broadcast_shapes(np.shape(call.target), np.shape(call.model))
         part = np.broadcast_to(self._slope(call, side), whole)
-        slope = part * self._above(call, upstream) / self._divisor(call, part)
+        slope = part * self._upstream(call, upstream) / self._divisor(call, part)
         own = np.shape(call.model if side is Side.MODEL else call.target)
-        return self.gathered(slope, own).astype(call.target.dtype)
+        return self.sum_copies(slope, own).astype(call.target.dtype)
 
-    def _above(self, call: Call, upstream: Any) -> Array:
+    def _upstream(self, call: Call, upstream: Any) -> Array:
         seed = self.upstream(np.asarray(1.0 if upstream is None else upstream))
         return seed[..., np.newaxis] if self._kind(call) is Reduction.ROWS and seed.ndim else seed
 
@@ -247,16 +248,16 @@ class Sketch:
             return np.zeros_like(call.model)
         with np.errstate(divide="ignore", invalid="ignore"):
             p = np.exp(call.target) if call.log_target else call.target
-            part = self.bend_target(p, call.model)
+            part = self.second_by_target(p, call.model)
             if call.log_target:
                 part = np.where(p == 0, 0.0, p * p * part + self._slope(call, side))
-        made = part * direction * self._above(call, upstream) / self._divisor(call, part)
-        return made.astype(call.target.dtype)
+        second = part * direction * self._upstream(call, upstream) / self._divisor(call, part)
+        return second.astype(call.target.dtype)
 
     def _tangent(self, modules: Any, call: Call, side: Side, direction: Any) -> Any:
         del modules
         with np.errstate(invalid="ignore"):
-            terms = self.push(self._slope(call, side), direction)
+            terms = self.jvp(self._slope(call, side), direction)
         return self.reduce(terms.astype(call.target.dtype), self._kind(call))
 
     def _batched(self, modules: Any, call: Call) -> Any:
@@ -268,12 +269,12 @@ class Sketch:
         return np.stack([self.gradient(modules, each, side, None) for each in own])
 
     def _autocast(self, modules: Any, call: Call) -> Any:
-        due = np.promote_types(call.target.dtype, np.float32)
-        return self(modules, replace(call, target=call.target.astype(due), model=call.model.astype(due)))
+        wide = np.promote_types(call.target.dtype, np.float32)
+        return self(modules, replace(call, target=call.target.astype(wide), model=call.model.astype(wide)))
 
     def _own(self) -> Mapping[Transform, Callable[..., Any]]:
-        """Return every transform, and what ``ways`` makes of each."""
-        made: dict[Transform, Callable[..., Any]] = {
+        """Return every transform, each with its ``after_transform`` function applied."""
+        plain: dict[Transform, Callable[..., Any]] = {
             Transform.TOGETHER: self._together,
             Transform.LATER: self._later,
             Transform.CURVATURE: self._curvature,
@@ -285,15 +286,14 @@ class Sketch:
             Transform.AUTOCAST: self._autocast,
         }
 
-        def changed(transform: Transform) -> Callable[..., Any]:
-            way = self.ways[transform]
-            return lambda *given: way(made[transform](*given))
+        def composed(after: Callable[..., Any], transform: Callable[..., Any]) -> Callable[..., Any]:
+            return lambda *arguments: after(transform(*arguments))
 
-        return made | {transform: changed(transform) for transform in self.ways}
+        return plain | {each: composed(after, plain[each]) for each, after in self.after_transform.items()}
 
     def implementation(self, name: str = "sketch") -> Implementation:
-        """Return the sketch as an implementation on NumPy arrays."""
-        keeps = Reduction.TERMS in self.reductions.values()
+        """Return the miniature as an implementation on NumPy arrays."""
+        unreduced = Reduction.TERMS in self.reductions.values()
         legacy = tuple(each for each in LEGACY if each.reduction in self.reductions.values())
         weightings = tuple(Weighting(own, kind) for own, kind in self.reductions.items())
         return Implementation(
@@ -306,7 +306,7 @@ class Sketch:
                 model=self.model,
                 reductions=self.reductions,
                 default=self.default,
-                axis=None if keeps and Space.LOGITS not in self.model else -1,
+                axis=None if unreduced and Space.LOGITS not in self.model else -1,
             ),
             call=self,
             dtypes=(Dtype.FLOAT64, Dtype.FLOAT32, Dtype.FLOAT16),

@@ -52,7 +52,7 @@ def main(size: tuple[int, int]) -> None:
     modules = subject.modules
     requirement = catalogue.requirement(REQUIREMENT)
     pair = build(Recipe(requirement.families[0], requirement.shapes[0], Dtype.FLOAT32, 0))
-    _, terms = sizes.sheets(subject, pair, size)
+    _, terms = sizes.vector_and_windows(subject, pair, size)
     summed = replace(terms, reduction=Reduction.SUM)
     call = subject.call(terms)
     calls = [call, replace(call, reduction="sum")]

@@ -1,4 +1,4 @@
-"""Conventions of which there is one implementation: who follows them is not accused, and who does not is."""
+"""Rare conventions: an implementation that follows one passes, and one that does not fails."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def generalised(p: Array, log_q: Array) -> Array:
 
 
 def halved(p: Array, log_q: Array) -> Array:
-    """Return it with half of q forgotten."""
+    """Return the generalised term with half of q missing."""
     return np.asarray(generalised(p, log_q) - np.exp(log_q) / 2)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
 def test_generalised_sums_over_logarithms(dtype: str) -> None:
-    """Their bound has − P + Q in it, and none of them is exact, as e^(log q) is rounded."""
-    right = Sketch(
+    """Their bound includes − P + Q, and no sum is exact, because e^(log q) is rounded."""
+    correct = Sketch(
         term=generalised,
         formula=Formula.GENERALISED,
         target=(Space.PROBABILITY,),
@@ -39,22 +39,22 @@ def test_generalised_sums_over_logarithms(dtype: str) -> None:
         default="none",
     )
     for requirement, verdict in (("signs/gibbs", Verdict.PASS), ("values/exact-sum", Verdict.UNSUPPORTED)):
-        result = settled(requirement, subject(right, dtype))
+        result = settled(requirement, subject(correct, dtype))
         assert result.verdict is verdict, result.detail
-    wrong = replace(right, term=halved)
-    assert settled("signs/gibbs", subject(wrong, dtype)).verdict is Verdict.FAIL
+    faulty = replace(correct, term=halved)
+    assert settled("signs/gibbs", subject(faulty, dtype)).verdict is Verdict.FAIL
 
 
 def strict(modules: Any, call: Call) -> Any:
-    """Refuse rows that add up to 0, which cannot be normalised."""
+    """Raise for rows that sum to 0, which cannot be normalised."""
     for each in (call.target, call.model):
         if (np.sum(each, call.keywords.get("axis", 0)) == 0).any():
             raise ValueError("a row adds up to 0")
     return modules.stats.entropy(call.target, call.model, **call.keywords)
 
 
-def squeamish(modules: Any, call: Call) -> Any:
-    """Refuse every zero in a target."""
+def without_zeros(modules: Any, call: Call) -> Any:
+    """Raise for every zero in the target."""
     if (call.target == 0).any():
         raise ValueError("a probability of 0")
     return strict(modules, call)
@@ -63,16 +63,16 @@ def squeamish(modules: Any, call: Call) -> Any:
 @pytest.mark.parametrize(
     "requirement", ["support/zero-target", "support/zero-over-zero", "support/zero-model"]
 )
-def test_what_cannot_be_normalised_may_be_refused(requirement: str) -> None:
-    """Zeros divided by their sum are nothing defined: an error is as good as NaN there, and nowhere else."""
+def test_rows_that_cannot_be_normalised_may_raise(requirement: str) -> None:
+    """A row of zeros divided by its sum is undefined: an error passes as NaN does there, and nowhere else."""
     own = replace(registry.implementation("scipy.stats.entropy"), name="strict", call=strict)
     assert settled(requirement, subject(own)).verdict is Verdict.PASS
     if requirement != "support/zero-model":
-        assert settled(requirement, subject(replace(own, call=squeamish))).verdict is Verdict.FAIL
+        assert settled(requirement, subject(replace(own, call=without_zeros))).verdict is Verdict.FAIL
 
 
 def second(modules: Any, call: Call) -> Any:
-    """Sum over the second axis, or over the only one, unless told another."""
+    """Sum over the given axis; by default the second, or the only one."""
     axis = call.keywords.get("axis", 1 if call.target.ndim > 1 else 0)
     return _summed(call, axis)
 
@@ -90,7 +90,7 @@ def _summed(call: Call, axis: int) -> Any:
         return term(call.target, call.model).sum(axis)
 
 
-def test_the_second_axis_is_the_only_one_where_there_are_no_rows() -> None:
+def test_without_rows_the_only_axis_is_the_class_axis() -> None:
     """Cross-entropy has its classes on axis 1 of (N, C, …), and on axis 0 of (C)."""
     own = Implementation(
         name="second",

@@ -11,7 +11,7 @@ from kl_cases.flags import FLAGS
 from kl_cases.recipes import TestProfile
 from kl_conformance import catalogue
 from kl_conformance.affording import HOW_NEEDS, WHAT_NEEDS
-from kl_conformance.requirement import HOW
+from kl_conformance.requirement import CALL_DRAWS
 from kl_conformance.sketch import Sketch
 from kl_conformance_testkit.subjects import subject
 from studies.discovery import study as discovery
@@ -43,7 +43,7 @@ def test_a_fault_is_found_within_the_examples_stated(fault: Fault) -> None:
 def test_the_standard_profile_draws_enough(fault: Fault) -> None:
     """Every class of bug is found within what its requirement draws for anybody, without corpus or grid."""
     requirement = catalogue.requirement(fault.requirement)
-    fewest = HOW_NEEDS if requirement.draws is HOW else WHAT_NEEDS
+    fewest = HOW_NEEDS if requirement.draws is CALL_DRAWS else WHAT_NEEDS
     assert STATED[fault.flag] <= fewest <= requirement.draws[TestProfile.STANDARD]
 
 

@@ -1,4 +1,4 @@
-"""What must hold is said in mathematics that a browser can set."""
+"""Every formula of the catalogue can be rendered as MathML."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from kl_conformance.catalogue import REQUIREMENTS
 from kl_reference.convention import Formula
 from kl_reports.formula import formula
 
-WRITTEN = {requirement.id: requirement.formula for requirement in REQUIREMENTS.values()}
+FORMULAS = {requirement.id: requirement.formula for requirement in REQUIREMENTS.values()}
 
 
-@pytest.mark.parametrize("text", [*WRITTEN.values(), *(each.value for each in Formula)])
-def test_every_formula_is_set_as_mathematics(text: str) -> None:
-    """No formula of the catalogue falls back to its letters, and all but plain sentences hold mathematics."""
-    drawn = formula(text)
-    assert 'role="math"' not in drawn
-    assert ("<math>" in drawn) is (text != "accumulate in float32 or wider, round once")
+@pytest.mark.parametrize("text", [*FORMULAS.values(), *(each.value for each in Formula)])
+def test_every_formula_is_rendered_as_mathematics(text: str) -> None:
+    """No formula of the catalogue falls back to plain text, and all but plain sentences contain mathematics."""
+    rendered = formula(text)
+    assert 'role="math"' not in rendered
+    assert ("<math>" in rendered) is (text != "accumulate in float32 or wider, round once")

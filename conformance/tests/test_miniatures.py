@@ -1,4 +1,4 @@
-"""How the judge is judged: every requirement stops its own miniature, and accuses no right implementation."""
+"""Self-test of the requirements: each rejects its miniature, and none rejects a correct implementation."""
 
 from __future__ import annotations
 
@@ -22,70 +22,70 @@ from kl_reference.problem import Operand
 from kl_reports.result import Column, Result, Verdict
 
 
-class Desk(NumPy):
-    """NumPy where 256 rows are large: miniatures have indices of 8 bits."""
+class LargeAt256Rows(NumPy):
+    """NumPy with a large size of 256 rows, as miniatures have 8-bit indices."""
 
     def roomy(self, device: str) -> bool:
-        """Say that there is room."""
+        """Return True."""
         return True
 
     def large(self, modules: Modules, operand: Operand, device: str) -> Any:
-        """Hand an operand over as the last rows of a tensor that is large for a miniature."""
+        """Return a tensor that is large for a miniature and ends with the operand."""
         tail = self.tensor(modules, operand, device, "contiguous")
         return self.led(modules, tail, 256, ones(operand.space))
 
 
-DESK = Desk()
-MODULES = DESK.load()
-ASKED = [
+NUMPY = LargeAt256Rows()
+MODULES = NUMPY.load()
+CELLS = [
     pytest.param(requirement, dtype, id=f"{name}-{dtype}")
     for name, requirement in REQUIREMENTS.items()
     for dtype in ("float64", "float32", "float16")
 ]
 
 
-def settled(requirement: Requirement, implementation: Implementation, dtype: str, seed: int = 0) -> Result:
-    """Return the verdict on a sketch in one dtype, in the quick profile."""
+def evaluated(requirement: Requirement, implementation: Implementation, dtype: str, seed: int = 0) -> Result:
+    """Return the result of one cell of a miniature, in the quick profile."""
     column = Column(implementation.name, "numpy", "1", "cpu", dtype, "eager")
-    subject = Subject(implementation, DESK, MODULES, column)
+    subject = Subject(implementation, NUMPY, MODULES, column)
     return Cell(requirement, subject, TestProfile.QUICK, seed).settle()
 
 
-def right(wrong: Sketch) -> Implementation:
-    """Return a right implementation that takes and offers what the miniature does."""
-    plain = Sketch(target=wrong.target, model=wrong.model, formula=wrong.formula)
-    if Space.LOGITS in wrong.model:
+def correct(miniature: Sketch) -> Implementation:
+    """Return a correct implementation with the Convention of a miniature."""
+    plain = Sketch(target=miniature.target, model=miniature.model, formula=miniature.formula)
+    if Space.LOGITS in miniature.model:
         plain = replace(plain, term=logits_term, by_model=by_logits)
-    elif wrong.formula is Formula.GENERALISED:
+    elif miniature.formula is Formula.GENERALISED:
         plain = replace(plain, term=generalised)
-    if type(wrong.reductions) is dict:
-        plain = replace(plain, reductions=wrong.reductions, default=wrong.default)
+    if type(miniature.reductions) is dict:
+        plain = replace(plain, reductions=miniature.reductions, default=miniature.default)
     return plain.implementation()
 
 
 @pytest.mark.parametrize("requirement", REQUIREMENTS.values(), ids=lambda each: each.id)
-def test_every_requirement_stops_its_miniature(requirement: Requirement) -> None:
-    """A wrong implementation fails the requirement written for its fault, and the witness is small."""
+def test_every_requirement_rejects_its_miniature(requirement: Requirement) -> None:
+    """A faulty implementation fails the requirement that describes its fault, and the witness is small."""
     miniature = requirement.miniature.implementation()
-    verdicts = [settled(requirement, miniature, each.label) for each in miniature.dtypes]
+    verdicts = [evaluated(requirement, miniature, each.label) for each in miniature.dtypes]
     failed = [result for result in verdicts if result.verdict is Verdict.FAIL]
     assert failed, [f"{result.verdict.name}: {result.detail}" for result in verdicts]
     for result in failed:
         assert result.witness is not None
-        if requirement.chapter != "errors":  # there the shapes are the question
+        if requirement.chapter != "errors":  # which is about shapes
             assert result.witness["target"]["shape"][-1] <= 4, result.witness["origin"]
 
 
-@pytest.mark.parametrize(("requirement", "dtype"), ASKED)
-def test_no_requirement_accuses_a_right_implementation(requirement: Requirement, dtype: str) -> None:
-    """A right implementation holds every requirement that can be put to it, in every dtype."""
-    result = settled(requirement, right(requirement.miniature), dtype, seed=1)
+@pytest.mark.parametrize(("requirement", "dtype"), CELLS)
+def test_no_requirement_rejects_a_correct_implementation(requirement: Requirement, dtype: str) -> None:
+    """A correct implementation passes every requirement that applies to it, in every dtype."""
+    result = evaluated(requirement, correct(requirement.miniature), dtype, seed=1)
     assert result.verdict in {Verdict.PASS, Verdict.UNSUPPORTED}, result.detail
 
 
 @pytest.mark.parametrize("requirement", REQUIREMENTS.values(), ids=lambda each: each.id)
-def test_every_requirement_is_said_in_full(requirement: Requirement) -> None:
-    """A requirement has a sentence, a formula, a reason and a source, and asks about known families."""
+def test_every_requirement_is_described_in_full(requirement: Requirement) -> None:
+    """A requirement has a sentence, a formula, a reason and a source, and its families are known."""
     assert requirement.sentence.endswith(".")
     assert requirement.reason.endswith(".")
     assert requirement.formula

@@ -1,4 +1,4 @@
-"""Sizes: what is too large for a machine is MISSING there, never green, and what is asked is asked to the end."""
+"""Large indices: MISSING where memory is too small, never passed, and judged to the last element."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ LARGE_INDEX = catalogue.requirement("layouts/large-index")
 ROW = pair([[0.5, 0.25, 0.25], [0.125, 0.75, 0.125]], [[0.25, 0.25, 0.5], [0.5, 0.25, 0.25]])
 
 
-class Roomy(NumPy):
-    """NumPy where a thousand rows are large."""
+class LargeAt1000Rows(NumPy):
+    """NumPy with a large size of a thousand rows."""
 
     def roomy(self, device: str) -> bool:
-        """Say that there is room."""
+        """Return True."""
         return True
 
     def large(self, modules: Modules, operand: Operand, device: str) -> Any:
-        """Hand an operand over behind a thousand rows."""
+        """Return a tensor that ends with the operand, after a thousand rows."""
         return self.led(
             modules, self.tensor(modules, operand, device, "contiguous"), 1000, ones(operand.space)
         )
 
 
-def settled(sketch: Sketch) -> Result:
-    """Return the verdict on a sketch that has room for large tensors."""
-    asked = subject(sketch)
-    roomy = Subject(asked.implementation, Roomy(), MODULES, asked.column)
+def evaluated(miniature: Sketch) -> Result:
+    """Return the result of a miniature with memory for large tensors."""
+    tested = subject(miniature)
+    roomy = Subject(tested.implementation, LargeAt1000Rows(), MODULES, tested.column)
     return Cell(LARGE_INDEX, roomy, TestProfile.QUICK, 0).settle()
 
 
-def test_on_the_cpu_nobody_is_asked_for_so_much() -> None:
-    """On the CPU nobody is asked for 2^31 elements, and the cell says so: it is not green."""
+def test_large_tensors_are_not_tested_on_the_cpu() -> None:
+    """On the CPU 2^31 elements are not tested, and the cell is not applicable, with the reason."""
     result = Cell(LARGE_INDEX, subject(), TestProfile.QUICK, 0).settle()
     assert result.verdict is Verdict.UNSUPPORTED
     assert "CUDA only" in result.detail
@@ -53,41 +53,41 @@ def test_on_the_cpu_nobody_is_asked_for_so_much() -> None:
 
 
 @pytest.mark.parametrize("error", [MemoryError("Unable to allocate"), RuntimeError("CUDA out of memory.")])
-def test_running_out_of_memory_is_no_fault(error: Exception) -> None:
-    """An answer that did not fit is MISSING, with what was raised."""
+def test_running_out_of_memory_is_no_failure(error: Exception) -> None:
+    """A call without enough memory is MISSING, with the exception."""
 
     def raises(target: Array, model: Array) -> tuple[Array, Array]:
         raise error
 
-    result = settled(Sketch(before=raises))
+    result = evaluated(Sketch(before=raises))
     assert result.verdict is Verdict.MISSING
     assert str(error) in result.detail
 
 
-def test_any_other_error_is_a_fault() -> None:
-    """An illegal address at a large index is what the requirement is there to find."""
+def test_any_other_error_is_a_failure() -> None:
+    """An illegal address at a large index fails."""
 
     def raises(target: Array, model: Array) -> tuple[Array, Array]:
         raise RuntimeError("an illegal memory access was encountered")
 
-    assert settled(Sketch(before=raises)).verdict is Verdict.FAIL
+    assert evaluated(Sketch(before=raises)).verdict is Verdict.FAIL
 
 
 def test_the_last_rows_are_judged() -> None:
-    """A right answer holds; one whose last element alone is wrong is broken."""
+    """A correct answer passes; one with a wrong last element fails."""
 
     def last_off(answer: Array) -> Array:
         if answer.ndim:
             answer[-1, -1] += 1
         return answer
 
-    assert settled(Sketch()).verdict is Verdict.PASS
-    assert settled(Sketch(after=last_off)).verdict is Verdict.FAIL
+    assert evaluated(Sketch()).verdict is Verdict.PASS
+    assert evaluated(Sketch(after=last_off)).verdict is Verdict.FAIL
 
 
 @pytest.mark.parametrize("space", Space)
-def test_what_comes_before_adds_nothing(space: Space) -> None:
-    """Rows of p = q = 1 add exactly 0, in whatever space they say it."""
+def test_the_rows_before_add_nothing(space: Space) -> None:
+    """Rows of p = q = 1 add exactly 0, in every space."""
     framework = NumPy()
     whole = framework.led(MODULES, np.full((2, 3), 0.25), 5, ones(space))
     probability = whole if space is Space.PROBABILITY else np.exp(whole)
@@ -96,13 +96,13 @@ def test_what_comes_before_adds_nothing(space: Space) -> None:
     assert (whole[5:] == 0.25).all()
 
 
-def test_each_side_lies_as_it_is_told() -> None:
-    """Of a layout with two names the target has the first and the model the second; one name is for both."""
-    asked = subject()
-    problem = asked.problem(ROW, layout="transposed/strided")
-    call = asked.call(problem)
+def test_each_side_has_its_own_layout() -> None:
+    """In a layout with two names the first is the target's and the second the model's; one name is for both."""
+    tested = subject()
+    problem = tested.problem(ROW, layout="transposed/strided")
+    call = tested.call(problem)
     assert (call.target.strides, call.model.strides) == ((8, 16), (48, 16))
     np.testing.assert_array_equal(call.target, problem.side(Side.TARGET).values)
     np.testing.assert_array_equal(call.model, problem.side(Side.MODEL).values)
-    both = asked.call(asked.problem(ROW, layout="transposed"))
+    both = tested.call(tested.problem(ROW, layout="transposed"))
     assert both.target.strides == both.model.strides == (8, 16)

@@ -93,7 +93,7 @@ def test_a_broken_kernel_fails_its_items(tmp_path: Path) -> None:
     """A FAIL is a failed item that says the requirement's sentence and the numbers, without a traceback."""
     done = suite("--implementation", BROKEN, "-k", "values/batch or values/sum", *QUICK, at=tmp_path)
     assert done.code == 1, done.all
-    assert "The mean over rows lies in its tolerance." in done.out
+    assert "The mean over rows is within its tolerance." in done.out
     assert "FAIL: broken_kl(" in done.out
     assert "Traceback" not in done.out
     assert sorted(verdict.name for verdict in recorded(tmp_path).values()) == ["FAIL", "PASS"]

@@ -35,26 +35,26 @@ def test_numpy_alone_can_do_nothing_else() -> None:
     """A kernel on NumPy arrays is excused from every transform it does not bring, each time with the reason."""
     plain = replace(Sketch().implementation(), own={})
     for transform in Transform:
-        assert scope.able(transform)(subject(plain)) == f"numpy cannot {transform.value}"
-        assert scope.able(transform)(subject()) is None
+        assert scope.supports_transform(transform)(subject(plain)) == f"numpy cannot {transform.value}"
+        assert scope.supports_transform(transform)(subject()) is None
 
 
 def test_a_transform_is_promised_or_not_asked() -> None:
     """What a framework can is asked of an implementation only where it promises it, or else it says why not."""
-    why = scope.able(Transform.BATCHED)
+    why = scope.supports_transform(Transform.BATCHED)
     kl_div = registry.implementation("torch.nn.functional.kl_div")
     assert why(column_of(kl_div)) is None
-    assert why(column_of(replace(kl_div, transforms=frozenset()))) == "promises no way to batch a call"
+    assert why(column_of(replace(kl_div, transforms=frozenset()))) == "is not declared able to batch a call"
     categorical = registry.implementation("torch.distributions.kl_divergence")
     assert "torch.func.vmap" in (why(column_of(categorical)) or "")
 
 
 def test_what_takes_long_is_spared_in_haste() -> None:
     """Only what its framework compiles slowly is left out of the quick profile."""
-    spared = scope.hurried(Transform.COMPILED)
-    assert spared(subject()) is None
+    skip_reason = scope.is_fast(Transform.COMPILED)
+    assert skip_reason(subject()) is None
     for name, haste in (("torch.nn.functional.kl_div", True), ("optax.losses.kl_divergence", False)):
-        assert (spared(column_of(registry.implementation(name))) is not None) is haste
+        assert (skip_reason(column_of(registry.implementation(name))) is not None) is haste
 
 
 @pytest.mark.parametrize("reduction", [Reduction.TERMS, Reduction.SUM, Reduction.MEAN])

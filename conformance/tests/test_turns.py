@@ -14,7 +14,7 @@ from kl_cases.pair import Pair
 from kl_cases.recipes import TestProfile
 from kl_conformance import catalogue
 from kl_conformance.questions import MANY, questions
-from kl_conformance.requirement import HOW
+from kl_conformance.requirement import CALL_DRAWS
 from kl_conformance.sketch import Array, Sketch
 from kl_conformance.subject import Subject
 from kl_conformance.upstream import UpstreamKind
@@ -68,7 +68,7 @@ def test_cases_take_turns_where_the_numbers_are_not_the_question() -> None:
             each for each in questions(requirement, subject(), TestProfile.QUICK) if each.case is not None
         ]
         for each in cases:
-            shared = len(cases) > 1 and (requirement.draws is HOW or each.pair.p.values.size >= MANY)
+            shared = len(cases) > 1 and (requirement.draws is CALL_DRAWS or each.pair.p.values.size >= MANY)
             assert (each.turn is not None) is shared, each.case
 
 

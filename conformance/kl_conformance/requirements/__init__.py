@@ -1,1 +1,1 @@
-"""What must hold, one chapter a file; the names of chapters run through suite and corpora too."""
+"""The requirements, their applicability and their catalogue."""

@@ -1,4 +1,4 @@
-"""Companions: the same number by way of the library's own cross-entropy, entropy and relative entropy."""
+"""Identities: against the library's own cross-entropy, entropy and relative entropy."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ CROSS_ENTROPY = "https://docs.pytorch.org/docs/stable/generated/torch.nn.CrossEn
 
 
 def companion(subject: Subject, pair: Pair, name: str) -> Evaluation:
-    """Ask the framework's own ``cross_entropy`` or ``entropy`` of each row, or ``relative_entropy`` of each class."""
+    """Evaluate the framework's own ``cross_entropy`` or ``entropy`` by rows, or ``relative_entropy`` by classes."""
     space = Space.LOGITS if name == "cross_entropy" else Space.PROBABILITY
     p, q = pair.realise(Space.PROBABILITY, space, subject.dtype)
     if name == "entropy":
-        # H(P) = −Σ p·log p: the cross-entropy of P with itself, and no second argument to round.
+        # H(P) = −Σ p·log p is the cross-entropy of P with itself, without a second argument to round.
         q = p
     problem = Problem(p, q, formula=Formula.CROSS_ENTROPY, reduction=Reduction.ROWS, axis=pair.axis)
     if name == "relative_entropy":
@@ -43,7 +43,7 @@ def companion(subject: Subject, pair: Pair, name: str) -> Evaluation:
 
 
 def ce_minus_h(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Compare KL with the framework's cross-entropy less its entropy."""
+    """Compare KL with the framework's cross-entropy minus its entropy."""
     if len(pair.shape) != 2 or pair.p.values.shape != pair.q.values.shape:
         return
     sides = (
@@ -64,28 +64,28 @@ def mean_factor(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         batch = Weighed(-1.0, subject.evaluate(replace(problem, reduction=Reduction.BATCHMEAN)))
         yield judge.balances((mean, batch), "mean × classes is not batchmean")
         if _has("cross_entropy", "entropy")(subject) is None and pair.p.values.shape == pair.q.values.shape:
-            share = 1.0 / pair.rows
-            crossed = Weighed(-share, companion(subject, pair, "cross_entropy"), summed=True)
-            own = Weighed(share, companion(subject, pair, "entropy"), summed=True)
-            yield judge.balances((mean, crossed, own), "mean × classes is not (CE − H) ÷ rows")
+            factor = 1.0 / pair.rows
+            cross_entropy = Weighed(-factor, companion(subject, pair, "cross_entropy"), summed=True)
+            entropy = Weighed(factor, companion(subject, pair, "entropy"), summed=True)
+            yield judge.balances((mean, cross_entropy, entropy), "mean × classes is not (CE − H) ÷ rows")
 
 
 def generalised(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Compare the generalised form with the framework's own plain one, less Σp, more Σq.
+    """Compare the generalised form with the framework's own plain form − Σp + Σq.
 
-    Both sides know Σp and Σq exactly, so they cancel.
+    Σp and Σq are exact on both sides, so they cancel.
     """
     if pair.p.values.shape != pair.q.values.shape:
         return
     for problem in subject.problems(pair, target=(Space.PROBABILITY,), model=Space.PROBABILITY):
         summed = problem.reduction is not Reduction.TERMS
         plain = Weighed(-1.0, companion(subject, pair, "relative_entropy"), summed=summed)
-        whole = Weighed(1.0, subject.evaluate(problem), summed=summed)
-        yield judge.balances((whole, plain), "the generalised form is not the plain one − Σp + Σq")
+        full = Weighed(1.0, subject.evaluate(problem), summed=summed)
+        yield judge.balances((full, plain), "the generalised form is not the plain form − Σp + Σq")
 
 
 def _has(*names: str) -> Applies:
-    """Apply where the framework has functions of its own to compare with."""
+    """Apply where the framework has its own functions to compare with."""
 
     def applies(subject: Subject) -> str | None:
         for name in names:
@@ -103,10 +103,10 @@ REQUIREMENTS = (
         id="identities/ce-minus-h",
         sentence="KL = CE − H, with the framework's own cross-entropy and entropy.",
         formula="KL(P‖Q) = CE(P, Q) − H(P)",
-        reason="The check people make first; it fails by a factor of classes when reductions are mixed.",
+        reason="Users check this first; it fails by a factor of the number of classes when reductions are mixed.",
         link=CROSS_ENTROPY,
         check=ce_minus_h,
-        applies=scope.both(scope.formula(Formula.PLAIN), _has("cross_entropy", "entropy")),
+        applies=scope.all_of(scope.computes(Formula.PLAIN), _has("cross_entropy", "entropy")),
         families=("dirichlet-flat", "dirichlet-dense", "flat-logits", "one-hot"),
         shapes=((1, 4), (3, 5), (8, 31)),
         revision=2,
@@ -117,12 +117,12 @@ REQUIREMENTS = (
     ),
     Requirement(
         id="identities/mean-factor",
-        sentence='For [N, C], "mean" × C = "batchmean".',
+        sentence='For inputs of shape [N, C], "mean" × C = "batchmean".',
         formula="C · mean = batchmean = (CE − H) / N",
-        reason="The factor of classes between the default and the divergence, stated as an equation.",
+        reason="This is the factor C between the default reduction and the divergence, as an equation.",
         link=KL_DIV_LOSS,
         check=mean_factor,
-        applies=scope.both(scope.offers(Reduction.MEAN), scope.offers(Reduction.BATCHMEAN)),
+        applies=scope.all_of(scope.offers(Reduction.MEAN), scope.offers(Reduction.BATCHMEAN)),
         families=("dirichlet-flat", "power-law"),
         shapes=((1, 4), (3, 5), (8, 31)),
         miniature=Sketch(
@@ -131,15 +131,15 @@ REQUIREMENTS = (
     ),
     Requirement(
         id="identities/generalised",
-        sentence="The generalised form is the plain one, less Σp, more Σq.",
+        sentence="The generalised form is the plain form − Σp + Σq.",
         formula="Σ p·log(p/q) − p + q = Σ p·log(p/q) − Σp + Σq",
-        reason="For distributions the two forms are one number; for measures they differ by the masses.",
+        reason="For distributions the two forms are equal; for measures they differ by the total masses.",
         link="https://docs.scipy.org/doc/scipy/reference/generated/scipy.special.kl_div.html",
         check=generalised,
-        applies=scope.both(
-            scope.formula(Formula.GENERALISED),
-            scope.takes(Side.TARGET, Space.PROBABILITY),
-            scope.takes(Side.MODEL, Space.PROBABILITY),
+        applies=scope.all_of(
+            scope.computes(Formula.GENERALISED),
+            scope.accepts(Side.TARGET, Space.PROBABILITY),
+            scope.accepts(Side.MODEL, Space.PROBABILITY),
             _has("relative_entropy"),
         ),
         families=("measure", "dirichlet-flat"),

@@ -1,4 +1,4 @@
-"""Errors: what cannot be a divergence must not come back as a number."""
+"""Errors: invalid inputs raise instead of returning a number."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kl_conformance.call import CallDescription
 from kl_conformance.errors import RefusedError
 from kl_conformance.implementation import Call
 from kl_conformance.judgement import Judgement
-from kl_conformance.requirement import HOW, Level, Requirement
+from kl_conformance.requirement import CALL_DRAWS, Level, Requirement
 from kl_conformance.requirements import scope
 from kl_conformance.requirements.values import KL_DIV_LOSS
 from kl_conformance.sketch import NAMES, Sketch, term
@@ -36,56 +36,56 @@ def _must_raise(
     reduction: str | None = None,
     names: tuple[str, ...] = (),
 ) -> Judgement:
-    """Make a call that cannot be answered and judge that it raises, and that the message has the names."""
+    """Make an invalid call and judge that it raises, and that its message contains the names."""
     call = subject.call(problem, reduction=reduction)
     text = subject.describe(call)
     try:
         got = subject.ask(alter(call) if alter else call)
     except RefusedError as refusal:
-        unsaid = [name for name in names if name not in str(refusal)]
-        if unsaid:
-            return judge.refused(problem, text, refusal, ", ".join(unsaid))
+        missing = [name for name in names if name not in str(refusal)]
+        if missing:
+            return judge.refused(problem, text, refusal, ", ".join(missing))
         return judge.passes(problem, text, str(refusal), raised=True)
-    given = np.array2string(got.values, threshold=4)
-    return judge.fails(problem, text, f"{note}: gave {given} and no error", Kind.ACCEPTED)
+    returned = np.array2string(got.values, threshold=4)
+    return judge.fails(problem, text, f"{note}: returned {returned} and no error", Kind.ACCEPTED)
 
 
-def _cut(measure: Measure, shape: tuple[int, ...]) -> Measure:
+def _resized(measure: Measure, shape: tuple[int, ...]) -> Measure:
     """Return the first elements of a measure in another shape."""
     values = np.resize(measure.values, shape)
     return Measure(values, measure.space)
 
 
 def shape_mismatch(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Hand over shapes that do not broadcast: one class fewer, and the same count in another shape."""
+    """Pass shapes that do not broadcast: one class fewer, and as many elements in another shape."""
     if len(pair.shape) != 2 or pair.rows == pair.classes or min(pair.shape) < 2:
         return
     rows, classes = pair.shape
-    good = subject.problem(pair)
+    valid = subject.problem(pair)
     for shape in ((rows, classes - 1), (classes, rows)):
-        other = subject.problem(Pair(_cut(pair.p, shape), _cut(pair.q, shape), origin=pair.origin))
+        other = subject.problem(Pair(_resized(pair.p, shape), _resized(pair.q, shape), origin=pair.origin))
         mixed = Problem(
-            good.target, other.model, formula=good.formula, reduction=good.reduction, axis=good.axis
+            valid.target, other.model, formula=valid.formula, reduction=valid.reduction, axis=valid.axis
         )
         note = f"target of shape {(rows, classes)} against a model of shape {shape}"
         yield _must_raise(subject, mixed, note)
 
 
 def class_mismatch(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Hand over one class against many: a broadcast, but no divergence."""
+    """Pass one class against many: the shapes broadcast, but are no divergence."""
     if len(pair.shape) not in {1, 2} or pair.classes < 2:
         return
-    good = subject.problem(pair)
+    valid = subject.problem(pair)
     shape = (pair.shape[0], 1)  # one row of C classes meets C rows of one class
-    other = subject.problem(Pair(_cut(pair.p, shape), _cut(pair.q, shape), origin=pair.origin))
-    for target, model in ((good.target, other.model), (other.target, good.model)):
-        mixed = Problem(target, model, formula=good.formula, reduction=good.reduction, axis=good.axis)
+    other = subject.problem(Pair(_resized(pair.p, shape), _resized(pair.q, shape), origin=pair.origin))
+    for target, model in ((valid.target, other.model), (other.target, valid.model)):
+        mixed = Problem(target, model, formula=valid.formula, reduction=valid.reduction, axis=valid.axis)
         note = f"{target.values.shape[-1]} classes against {model.values.shape[-1]}"
         yield _must_raise(subject, mixed, note)
 
 
 def unknown_reduction(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Ask for a reduction nobody offers, for a misspelt one and for another library's."""
+    """Request a nonexistent reduction, a misspelt one and those of other libraries."""
     known = tuple(subject.convention.reductions)
     for name in ("no-such-reduction", "batch_mean", "batchmean", "sum_over_batch_size"):
         if name not in known:
@@ -94,22 +94,22 @@ def unknown_reduction(subject: Subject, pair: Pair) -> Iterator[Judgement]:
 
 
 def wrong_type(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Hand over strings and None where tensors belong, integers, and whatever else people mistake for the call."""
+    """Pass strings and None in place of tensors, integers, and make the implementation's known mistaken calls."""
     problem = subject.problem(pair)
-    # None for the model is an entropy to some, as documented.
-    for side, thing in (("target", "three fifths"), ("target", None), ("model", "three fifths")):
-        note = f"{side}={thing!r} was accepted"
-        yield _must_raise(subject, problem, note, partial(replace, **{side: thing}))
+    # Some implementations document None for the model: an entropy.
+    for side, value in (("target", "three fifths"), ("target", None), ("model", "three fifths")):
+        note = f"{side}={value!r} was accepted"
+        yield _must_raise(subject, problem, note, partial(replace, **{side: value}))
     for name, mistake in subject.implementation.mistakes.items():
-        yield _mistaken(subject, problem, name, mistake)
+        yield _mistaken_call(subject, problem, name, mistake)
     if Space.PROBABILITY in subject.convention.target:
-        yield _of_integers(subject, pair)
+        yield _integer_target(subject, pair)
 
 
-def _mistaken(
+def _mistaken_call(
     subject: Subject, problem: Problem, name: str, mistake: Callable[[Any, Call], Any]
 ) -> Judgement:
-    """Make a call that is none of a divergence; whatever the framework raises will do."""
+    """Make a call that is not a divergence; any exception passes."""
     call = subject.call(problem)
     made = CallDescription(name)
     try:
@@ -119,14 +119,14 @@ def _mistaken(
     return judge.fails(problem, made, f"{name} was accepted", Kind.ACCEPTED)
 
 
-def _of_integers(subject: Subject, pair: Pair) -> Judgement:
-    """Hand over one-hot integers as target: an error, or the answer for the same numbers."""
+def _integer_target(subject: Subject, pair: Pair) -> Judgement:
+    """Pass one-hot integers as target: an error, or the answer for the same numbers."""
     counts = np.zeros(pair.shape, dtype=np.int64)
     counts[..., 0] = 1
     q = pair.q.expressed(Space.PROBABILITY, pair.axis)
-    hot = Measure(counts.astype(np.float64), Space.PROBABILITY)
+    one_hot = Measure(counts.astype(np.float64), Space.PROBABILITY)
     problem = subject.problem(
-        Pair(hot, Measure(q, Space.PROBABILITY), axis=pair.axis), target=Space.PROBABILITY
+        Pair(one_hot, Measure(q, Space.PROBABILITY), axis=pair.axis), target=Space.PROBABILITY
     )
     target = subject.framework.raw(subject.modules, counts, subject.column.device)
     call = replace(subject.call(problem), target=target)
@@ -139,21 +139,21 @@ def _of_integers(subject: Subject, pair: Pair) -> Judgement:
 
 
 def misuse(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Hand over probabilities where logarithms belong: the formula is followed, and the number explained."""
+    """Pass probabilities in place of logarithms: the answer follows the formula."""
     q = pair.q.expressed(Space.PROBABILITY, pair.axis)
-    mistaken = Pair(
+    swapped_space = Pair(
         pair.p, Measure(q, Space.LOG), axis=pair.axis, origin=f"{pair.origin}, softmax for log_softmax"
     )
-    for problem in subject.problems(mistaken, *Reduction, target=(Space.PROBABILITY,)):
-        yield judge.lies(subject.evaluate(problem), "probabilities were taken for logarithms")
+    for problem in subject.problems(swapped_space, *Reduction, target=(Space.PROBABILITY,)):
+        yield judge.lies(subject.evaluate(problem), "probabilities were not used as logarithms")
 
 
 def _named_reductions(subject: Subject) -> str | None:
-    return "offers one reduction and takes no name" if len(subject.convention.reductions) == 1 else None
+    return "offers one reduction and accepts no name" if len(subject.convention.reductions) == 1 else None
 
 
-class _Forgiving(dict[str, Reduction]):
-    """Takes every unknown name for a sum."""
+class _AcceptsEveryName(dict[str, Reduction]):
+    """Accepts every unknown name as a sum."""
 
     def __contains__(self, name: object) -> bool:
         return True
@@ -162,82 +162,70 @@ class _Forgiving(dict[str, Reduction]):
         return Reduction.SUM
 
 
-def _flat(target: Any, model: Any) -> tuple[Any, Any]:
+def _resize_target(target: Any, model: Any) -> tuple[Any, Any]:
     return np.resize(target, model.shape), model
 
 
-def _anything(target: Any, model: Any) -> tuple[Any, Any]:
+def _ones_for_non_arrays(target: Any, model: Any) -> tuple[Any, Any]:
     return (target if isinstance(target, np.ndarray) else np.ones_like(model)), model
 
 
+_requirement = partial(Requirement, draws=CALL_DRAWS, families=FAMILIES, shapes=SHAPES)
 REQUIREMENTS = (
-    Requirement(
+    _requirement(
         id="errors/shape-mismatch",
-        sentence="Shapes that do not broadcast raise; equal element counts are no excuse.",
+        sentence="Shapes that do not broadcast raise an error, even with equal element counts.",
         formula="shape(P), shape(Q) must broadcast",
-        reason="A kernel that counts elements only reads the wrong ones.",
+        reason="A kernel that checks only the number of elements reads the wrong ones.",
         check=shape_mismatch,
-        draws=HOW,
-        families=FAMILIES,
-        shapes=SHAPES,
-        miniature=Sketch(before=_flat),
+        miniature=Sketch(before=_resize_target),
     ),
-    Requirement(
+    _requirement(
         id="errors/class-mismatch",
-        sentence="Another number of classes is never silently broadcast where distributions are compared.",
+        sentence="Different numbers of classes are never silently broadcast where distributions are compared.",
         formula="classes(P) = classes(Q)",
-        reason="One class against many broadcasts into a plausible number that is no divergence.",
+        reason="One class against many broadcasts to a plausible number that is not a divergence.",
         check=class_mismatch,
-        draws=HOW,
         applies=lambda subject: (
             None
             if subject.implementation.compares_distributions
-            else "promises an elementwise function that broadcasts"
+            else "is documented as an elementwise function that broadcasts"
         ),
-        families=FAMILIES,
-        shapes=SHAPES,
         revision=2,
         miniature=Sketch(before=lambda target, model: (target, model)),
     ),
-    Requirement(
+    _requirement(
         id="errors/unknown-reduction",
-        sentence="An unknown reduction raises, and the message names the known ones.",
+        sentence="An unknown reduction raises an error whose message lists the known ones.",
         formula="reduction ∈ offered reductions",
         reason='A typo in "batchmean" must not become a sum.',
         link=KL_DIV_LOSS,
         check=unknown_reduction,
-        draws=HOW,
         applies=_named_reductions,
-        families=FAMILIES,
-        shapes=SHAPES,
         revision=2,
-        miniature=Sketch(reductions=_Forgiving(NAMES)),
+        miniature=Sketch(reductions=_AcceptsEveryName(NAMES)),
     ),
-    Requirement(
+    _requirement(
         id="errors/wrong-type",
-        sentence="Strings and None where tensors belong raise; integers do, or are the numbers they say.",
+        sentence="Strings and None in place of tensors raise an error; integers raise one, too, or are converted.",
         formula="P, Q are arrays of numbers",
-        reason="KLDivLoss(a, b) builds a loss out of data and fails somewhere else.",
+        reason="KLDivLoss(a, b) constructs a loss object from data, and the error appears elsewhere.",
         check=wrong_type,
-        draws=HOW,
-        families=FAMILIES,
-        shapes=SHAPES,
         revision=2,
-        miniature=Sketch(before=_anything),
+        miniature=Sketch(before=_ones_for_non_arrays),
     ),
-    Requirement(
+    _requirement(
         id="errors/misuse",
         level=Level.CONVENTION,
-        sentence="Probabilities where log-probabilities belong give the formula's number: negative, and no error.",
+        sentence="Probabilities in place of log-probabilities give the formula's value: negative, without an error.",
         formula="softmax in place of log_softmax: Σ p·(log p − q)",
-        reason="The loss falls from −0.019 to −0.040 and looks like learning; nothing in the number says why.",
+        reason="The loss falls from −0.019 to −0.040 and resembles learning; the number does not reveal the mistake.",
         link=KL_DIV_LOSS,
         check=misuse,
-        draws=HOW,
-        applies=scope.both(
-            scope.formula(Formula.PLAIN),
-            scope.takes(Side.TARGET, Space.PROBABILITY),
-            scope.takes(Side.MODEL, Space.LOG),
+        applies=scope.all_of(
+            scope.computes(Formula.PLAIN),
+            scope.accepts(Side.TARGET, Space.PROBABILITY),
+            scope.accepts(Side.MODEL, Space.LOG),
         ),
         families=("one-hot", "dirichlet-flat"),
         shapes=((3, 5), (8, 31)),

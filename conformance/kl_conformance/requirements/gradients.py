@@ -1,8 +1,9 @@
-"""Gradients: held against the analytic ones, no finite differences."""
+"""Gradients: against the analytic gradient, without finite differences."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from kl_cases.pair import Measure, Pair
 from kl_conformance import judge
 from kl_conformance.judgement import Judgement
 from kl_conformance.posing import ordinary
-from kl_conformance.requirement import HOW, Applies, Check, Requirement
+from kl_conformance.requirement import CALL_DRAWS, Applies, Check, Requirement
 from kl_conformance.requirements import scope
 from kl_conformance.requirements.reductions import spread
 from kl_conformance.requirements.support import probabilities
@@ -27,7 +28,7 @@ SHAPES = ((4,), (3, 5), (8, 31))
 
 
 def by(side: Side) -> Check:
-    """Differentiate by one side in every space and reduction; by the target, where all of it is positive."""
+    """Return a check of the gradient with respect to one side; of the target, where all p are positive."""
 
     def check(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         for problem in subject.problems(pair, *Reduction):
@@ -38,41 +39,41 @@ def by(side: Side) -> Check:
 
 
 def sides(subject: Subject, problem: Problem) -> tuple[Side, ...]:
-    """Return the sides to differentiate by: the target only where all of it is positive."""
+    """Return the sides to differentiate: the target only where all p are positive."""
     positive = bool(probabilities(problem)[0].all())
     return tuple(side for side in subject.sides if side is Side.MODEL or positive)
 
 
 def upstream(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Differentiate by each side with an upstream gradient that is not 1, in every way it may come."""
+    """Differentiate with respect to each side, with upstream gradients of several values and layouts."""
     for problem in subject.problems(pair, *Reduction):
         for side in sides(subject, problem):
-            yield from _from_above(subject, problem, side)
+            yield from _upstream_variants(subject, problem, side)
 
 
-def _from_above(subject: Subject, problem: Problem, side: Side) -> Iterator[Judgement]:
+def _upstream_variants(subject: Subject, problem: Problem, side: Side) -> Iterator[Judgement]:
     yield judge.lies(subject.gradient(problem, side, UpstreamKind.PATTERN))
     several = upstream_of(problem).ndim > 0
     if not several and problem.reduction is not subject.finest:
-        return  # one number: the other kinds are evaluated with the finest reduction
+        return  # a scalar: the other upstream gradients are tested with the finest reduction
     huge = subject.gradient(problem, side, UpstreamKind.HUGE)
     yield judge.lies(huge, "the upstream gradient is huge")
-    silent = subject.gradient(problem, side, UpstreamKind.ZERO)
-    yield judge.exactly(silent, "the upstream gradient is 0, and its answer is not")
+    zero = subject.gradient(problem, side, UpstreamKind.ZERO)
+    yield judge.exactly(zero, "the upstream gradient is 0, and its answer is not")
     if not subject.framework.strided or not several:
         return
     for layout in ("transposed", "strided"):
-        note = f"the upstream gradient lies {layout}"
+        note = f"the upstream gradient has the layout {layout}"
         yield judge.lies(subject.gradient(problem, side, UpstreamKind.PATTERN, layout), note)
     expanded = subject.gradient(problem, side, UpstreamKind.EXPANDED, "expanded")
     yield judge.lies(expanded, "the upstream gradient is one row expanded", decisive=False)
 
 
 def logits(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Differentiate the pipeline log_softmax → KL by the logits of each side."""
+    """Differentiate the pipeline log_softmax → KL with respect to the logits of each side."""
     for problem in subject.problems(pair, *Reduction, model=Space.LOGITS):
         yield judge.lies(subject.gradient(problem, Side.MODEL))
-    if Side.TARGET in subject.sides and _led(Side.TARGET)(subject) is None:
+    if Side.TARGET in subject.sides and _accepts_logits(Side.TARGET)(subject) is None:
         for reduction in subject.offers():
             problem = subject.problem(pair, reduction, target=Space.LOGITS, model=Space.LOGITS)
             if ordinary(problem):
@@ -80,7 +81,7 @@ def logits(subject: Subject, pair: Pair) -> Iterator[Judgement]:
 
 
 def small(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Differentiate where P is scaled far down: the gradient must be right relative to itself."""
+    """Differentiate with P scaled far down: the gradient must be correct relative to its own size."""
     p = pair.p.expressed(Space.PROBABILITY, pair.axis)
     scale = 2.0 ** (-100 if subject.dtype.least_normal < 1e-30 else -8)
     tiny = Pair(
@@ -91,7 +92,7 @@ def small(subject: Subject, pair: Pair) -> Iterator[Judgement]:
 
 
 def masked(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Differentiate by logits some of which are −∞ where the target is 0."""
+    """Differentiate with respect to logits, some of them −∞ where the target is 0."""
     for target in subject.convention.target:
         problem = subject.problem(pair, target=target, model=Space.LOGITS)
         p, q = probabilities(problem)
@@ -100,34 +101,35 @@ def masked(subject: Subject, pair: Pair) -> Iterator[Judgement]:
 
 
 def target_at_zero(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Differentiate by a target that is 0 somewhere: never NaN, and right everywhere else."""
+    """Differentiate with respect to a target with zeros: never NaN, and correct at every other class."""
     for target, model in subject.forms:
         problem = subject.problem(pair, target=target, model=model)
         p, q = probabilities(problem)
         if not ((p == 0) & (q > 0)).any():
             continue
-        asked = subject.gradient(problem, Side.TARGET)
-        yield judge.holds(asked, ~np.isnan(asked.got), "a finite loss has a NaN gradient")
-        yield judge.inside(asked, p > 0)
+        evaluation = subject.gradient(problem, Side.TARGET)
+        yield judge.holds(evaluation, ~np.isnan(evaluation.got), "a finite loss has a NaN gradient")
+        yield judge.inside(evaluation, p > 0)
 
 
 def odd(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Differentiate by each side, unreduced or by rows."""
+    """Differentiate with respect to each side, with the finest reduction."""
     for problem in subject.problems(pair):
         for side in sides(subject, problem):
             yield judge.lies(subject.gradient(problem, side))
 
 
 def broadcast(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Differentiate by each side where one of them is broadcast."""
-    for one in spread(subject, pair):
-        for problem in subject.problems(one, subject.finest, Reduction.MEAN):  # divisors: chapter reductions
+    """Differentiate with respect to each side, one of them broadcast."""
+    for each in spread(subject, pair):
+        # Other divisors are tested by the chapter reductions.
+        for problem in subject.problems(each, subject.finest, Reduction.MEAN):
             for side in sides(subject, problem):
                 yield judge.lies(subject.gradient(problem, side, UpstreamKind.PATTERN))
 
 
 def _first_copy(gradient: Array, shape: tuple[int, ...]) -> Array:
-    """Return the gradient of the first of an argument's copies."""
+    """Return the gradient of an argument's first copy."""
     while gradient.ndim > len(shape):
         gradient = gradient[0]
     return gradient[tuple(slice(length) for length in shape)]
@@ -137,63 +139,60 @@ def _mean_is_sum(reduction: Reduction, shape: tuple[int, ...]) -> float:
     return divisor(Reduction.BATCHMEAN if reduction is Reduction.MEAN else reduction, shape)
 
 
-def _led(side: Side) -> Applies:
-    """Apply where a side's logits can be led in and the gradient back to them."""
+def _accepts_logits(side: Side) -> Applies:
+    """Apply where the gradient with respect to a side's logits is available, through log_softmax."""
 
     def applies(subject: Subject) -> str | None:
-        taken = subject.convention.target if side is Side.TARGET else subject.convention.model
-        if subject.implementation.gradient is not None and Space.LOGITS not in taken:
-            return f"brings a gradient of its own, which ends at the {taken[0].value}"
-        return scope.takes(side, Space.LOG, Space.LOGITS)(subject)
+        accepted = subject.convention.target if side is Side.TARGET else subject.convention.model
+        if subject.implementation.gradient is not None and Space.LOGITS not in accepted:
+            return f"has its own gradient, with respect to the {accepted[0].value} only"
+        return scope.accepts(side, Space.LOG, Space.LOGITS)(subject)
 
     return applies
 
 
+_requirement = partial(Requirement, families=FAMILIES, shapes=SHAPES)
 REQUIREMENTS = (
-    Requirement(
+    _requirement(
         id="gradients/model",
-        sentence="The gradient by log q is −p times the reduction's factor (by q: −p/q; by logits: softmax − p).",
+        sentence="The gradient with respect to log q is −p times the reduction's factor; q: −p/q; logits: softmax − p.",
         formula="∂/∂log q = −p · factor",
-        reason="This is what training follows; a forward test never sees it.",
+        reason="Training follows this gradient; a forward test does not exercise it.",
         check=by(Side.MODEL),
         applies=scope.differentiable(Side.MODEL),
-        families=FAMILIES,
-        shapes=SHAPES,
         link=KL_DIV_LOSS,
         miniature=Sketch(divisor=_mean_is_sum),
     ),
-    Requirement(
+    _requirement(
         id="gradients/target",
-        sentence="The gradient by the target is right for p > 0, in the space the target is given in.",
+        sentence="For p > 0, the gradient with respect to the target is correct, in the space of the target.",
         formula="∂/∂p = (log p − log q + 1) · factor; ∂/∂log p = p · (log p − log q + 1) · factor",
         reason="Distillation with a learned teacher, variational methods and policy optimisation use it.",
         check=by(Side.TARGET),
         applies=scope.differentiable(Side.TARGET),
-        families=FAMILIES,
-        shapes=SHAPES,
         link=KL_DIV_LOSS,
         miniature=Sketch(by_target=lambda p, lq: np.log(p) - lq),
     ),
-    Requirement(
+    _requirement(
         id="gradients/upstream",
-        sentence="Upstream gradients are carried through: not uniform, 0, huge, expanded or not contiguous.",
+        sentence="Upstream gradients are applied: non-uniform, 0, huge, expanded and non-contiguous ones.",
         formula="∂L/∂log q = −p · factor · upstream; ∂L/∂p = (log p − log q + 1) · factor · upstream",
-        reason="A kernel that writes its gradient in the forward pass often forgets what comes from above.",
+        reason="A kernel that computes its gradient in the forward pass often ignores the upstream gradient.",
         check=upstream,
-        draws=HOW,
+        draws=CALL_DRAWS,
         applies=scope.differentiable(*Side),
-        families=FAMILIES[:1],  # what comes from above does not ask where P and Q come from
+        families=FAMILIES[:1],  # the upstream gradient does not depend on P and Q
         shapes=((4,), (3, 5)),
         revision=2,
         miniature=Sketch(upstream=lambda upstream: np.ones_like(upstream)),
     ),
-    Requirement(
+    _requirement(
         id="gradients/odd",
-        sentence="Gradients are right past the last full block, too: at 33, 129 and 1,025 classes or rows.",
+        sentence="Gradients are correct after the last full block, too: at 33, 129 and 1,025 classes or rows.",
         formula="∂/∂x_i for every i, however many there are",
-        reason="A backward pass works in blocks of its own; a forward test never sees the one it leaves out.",
+        reason="A backward pass has its own blocks; a forward test does not reveal an element that it skips.",
         check=odd,
-        draws=HOW,
+        draws=CALL_DRAWS,
         applies=scope.differentiable(*Side),
         families=("dirichlet-dense",),
         shapes=((3, 33), (129, 3), (2, 1025)),
@@ -201,28 +200,27 @@ REQUIREMENTS = (
             by_model=lambda p, lq: np.where(np.arange(p.shape[-1]) < p.shape[-1] // 2 * 2, -p, 0.0)
         ),
     ),
-    Requirement(
+    _requirement(
         id="gradients/broadcast",
-        sentence="An argument that is broadcast gets the sum of its copies' gradients, in its own shape.",
+        sentence="A broadcast argument receives the sum of its copies' gradients, in its own shape.",
         formula="∂L/∂x = Σ over copies of x; shape(∂L/∂x) = shape(x)",
-        reason="One teacher row for a whole batch: a backward pass written element by element keeps one copy's share.",
+        reason="One teacher row for a whole batch: an elementwise backward pass returns the gradient of one copy.",
         check=broadcast,
-        draws=HOW,
-        applies=scope.both(scope.broadcasts, scope.differentiable(*Side)),
+        draws=CALL_DRAWS,
+        applies=scope.all_of(scope.broadcasts, scope.differentiable(*Side)),
         families=FAMILIES[:1],
         shapes=((3, 5),),
         link=KL_DIV_LOSS,
-        miniature=Sketch(gathered=_first_copy),
+        miniature=Sketch(sum_copies=_first_copy),
     ),
-    Requirement(
+    _requirement(
         id="gradients/logits",
-        sentence="Through log_softmax, the gradient by either side's logits is right: by Q's, softmax·Σp − p.",
+        sentence="Through log_softmax, the gradient for the logits of either side is correct: softmax·Σp − p for Q.",
         formula="∂/∂x = (softmax(x)·Σp − p) · factor",
-        reason="The pair of kernels people fuse.",
+        reason="These are the two operations that are usually fused into one kernel.",
         check=logits,
-        applies=scope.both(scope.differentiable(Side.MODEL), _led(Side.MODEL)),
+        applies=scope.all_of(scope.differentiable(Side.MODEL), _accepts_logits(Side.MODEL)),
         families=("flat-logits", "peaked-logits"),
-        shapes=SHAPES,
         revision=2,
         miniature=Sketch(
             target=(Space.PROBABILITY,),
@@ -231,48 +229,46 @@ REQUIREMENTS = (
             by_model=lambda p, x: np.exp(x) / np.exp(x).sum(-1, keepdims=True) - p * (1 + 1e-6),
         ),
     ),
-    Requirement(
+    _requirement(
         id="gradients/small",
-        sentence="Gradients far below any absolute tolerance are right relative to themselves.",
+        sentence="Gradients far below any absolute tolerance are correct relative to their own size.",
         formula="|got + p| ≤ 3·u·p, also for p ~ 1e-30",
-        reason="allclose calls every gradient below 1e-8 right, zero included.",
+        reason="allclose accepts every gradient below 1e-8, zero included.",
         check=small,
         revision=2,
-        # The generalised form's gradient is 1 − p/q: nothing of it is small.
-        applies=scope.both(
+        # The gradient of the generalised form, 1 − p/q, is not small.
+        applies=scope.all_of(
             scope.differentiable(Side.MODEL),
-            scope.unnormalised,
-            scope.unclipped,
-            scope.formula(Formula.PLAIN, Formula.CROSS_ENTROPY),
+            scope.not_normalised,
+            scope.not_clipped,
+            scope.computes(Formula.PLAIN, Formula.CROSS_ENTROPY),
         ),
-        families=FAMILIES,
-        shapes=SHAPES,
         miniature=Sketch(by_model=lambda p, lq: np.where(p > 1e-20, -p, 0.0)),
     ),
-    Requirement(
+    _requirement(
         id="gradients/masked",
-        sentence="With logits of −∞ the gradient of every other class is right, and 0 for the masked ones.",
+        sentence="With logits of −∞ the gradient is correct for every other class, and 0 for the masked ones.",
         formula="x_i = −∞, p_i = 0 ⇒ ∂/∂x_i = 0",
-        reason="One masked class that gives NaN here stops a training run.",
+        reason="A NaN at one masked class stops a training run.",
         check=masked,
-        applies=scope.both(scope.differentiable(Side.MODEL), _led(Side.MODEL), scope.unsmoothed),
+        applies=scope.all_of(
+            scope.differentiable(Side.MODEL), _accepts_logits(Side.MODEL), scope.not_smoothed
+        ),
         families=("masked",),
-        shapes=SHAPES,
         miniature=Sketch(
             target=(Space.PROBABILITY,),
             model=(Space.LOGITS,),
             by_model=lambda p, x: np.exp(x) / np.exp(x).sum(-1, keepdims=True) + 0 * x - p,
         ),
     ),
-    Requirement(
+    _requirement(
         id="gradients/target-at-zero",
-        sentence="At p = 0 the gradient by the target is never NaN, and right for every other class.",
+        sentence="At p = 0 the gradient with respect to the target is never NaN, and is correct for every other class.",
         formula="lim p→0 of (log p − log q + 1) = −∞; ∂/∂log p → 0",
         reason="A finite loss with a NaN gradient destroys the weights in one step.",
         check=target_at_zero,
-        applies=scope.both(scope.differentiable(Side.TARGET), scope.unclipped),
+        applies=scope.all_of(scope.differentiable(Side.TARGET), scope.not_clipped),
         families=("sparse",),
-        shapes=SHAPES,
         miniature=Sketch(by_target=lambda p, lq: np.log(p) - lq + p / p),
     ),
 )

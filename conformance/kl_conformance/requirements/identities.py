@@ -1,4 +1,4 @@
-"""Identities: the same number reached by two roads."""
+"""Identities: one value computed in two ways."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ POWER = 20
 
 
 def one_hot(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Ask about one-hot targets, where the divergence is −log q of the true class."""
+    """Judge one-hot targets, for which the divergence is −log q of the true class."""
     p = pair.p.expressed(Space.PROBABILITY, pair.axis)
     if set(np.unique(p)) <= {0.0, 1.0} and np.all(p.sum(pair.axis) == 1):
         for problem in subject.problems(pair):
@@ -38,7 +38,7 @@ def one_hot(subject: Subject, pair: Pair) -> Iterator[Judgement]:
 
 
 def log_target(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Compare the two ways of handing over the target."""
+    """Compare the target as a probability with the target as a log-probability."""
     for reduction in subject.offers():
         forms = [subject.problem(pair, reduction, target=target) for target in (Space.PROBABILITY, Space.LOG)]
         if all(ordinary(problem) for problem in forms):
@@ -48,7 +48,7 @@ def log_target(subject: Subject, pair: Pair) -> Iterator[Judgement]:
 
 
 def logits_shift(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Add a power of two to logits on a grid so coarse that the sum is exact."""
+    """Add a power of two to logits on a grid coarse enough for an exact sum."""
     shifted = Pair(
         pair.p,
         Measure(pair.q.values + 8.0, pair.q.space),
@@ -61,14 +61,14 @@ def logits_shift(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         first, second = subject.evaluate(problem), subject.evaluate(other)
         note = "adding 8 to every logit changed the answer"
         if Space.LOGITS in subject.convention.model:
-            # x − logsumexp(x) is a right way to normalise, and rounds once more than log_softmax does.
+            # x − logsumexp(x) is a correct normalisation, and rounds once more than log_softmax.
             yield judge.balances((Weighed(1.0, second), Weighed(-1.0, first)), note)
         else:
             yield judge.holds(second, second.got == first.got, note)
 
 
 def affine(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Lower log q by an exact constant: the divergence rises by that constant times Σ p."""
+    """Lower log q by an exact constant: the divergence increases by that constant times Σ p."""
     shifted = Pair(
         pair.p,
         Measure(pair.q.values - SHIFT, pair.q.space),
@@ -86,7 +86,7 @@ def scaling(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Scale p by an exact power of two: 2^k·term(2^-k·p) = term(p) − k·ln 2·p."""
     power = POWER if subject.dtype.least_normal < 1e-30 else 4
     p, q = pair.realise(Space.PROBABILITY, subject.convention.model[0], subject.dtype)
-    # Numbers of the dtype already, so that scaling rounds nothing; p must stay normal when scaled.
+    # The values are already in the dtype, so scaling is exact; p must stay normal when scaled.
     values, model = p.values.astype(np.float64), Measure(q.values.astype(np.float64), q.space)
     values = np.where(values >= 2.0**power * subject.dtype.least_normal, values, 1.0)
     first, second = (
@@ -100,7 +100,7 @@ def scaling(subject: Subject, pair: Pair) -> Iterator[Judgement]:
 
 
 def product(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Ask about the product of two pairs: the divergence of a product is the sum of the divergences."""
+    """Judge the product of two rows: its divergence is the sum of the rows' divergences."""
     if pair.rows < 2 or len(pair.shape) != 2:
         return
     joint = product_of(pair.take_rows(np.array([0])), pair.take_rows(np.array([1])))
@@ -109,17 +109,17 @@ def product(subject: Subject, pair: Pair) -> Iterator[Judgement]:
 
 
 def jensen_shannon(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Ask for KL(P‖M) and KL(Q‖M), then for both at once, Q first: bounds, and the same number."""
+    """Judge ½·KL(P‖M) + ½·KL(Q‖M): its bounds, and its equality with one call for both, Q first."""
     if not pair.shape or pair.p.values.shape != pair.q.values.shape:
         return
     p, q = (side.expressed(Space.PROBABILITY, pair.axis) for side in (pair.p, pair.q))
     middle = (p + q) / 2
-    halves = [_against(pair, each, middle) for each in (p, q)]
-    both = _against(pair, np.stack([q, p]), np.stack([middle, middle]))
+    against_middle = [_against_middle(pair, each, middle) for each in (p, q)]
+    joint = _against_middle(pair, np.stack([q, p]), np.stack([middle, middle]))
     for target, reduction in itertools.product(
         subject.convention.target, subject.offers(Reduction.ROWS, Reduction.SUM) or (subject.finest,)
     ):
-        problems = [subject.problem(each, reduction, target=target) for each in (*halves, both)]
+        problems = [subject.problem(each, reduction, target=target) for each in (*against_middle, joint)]
         if not all(ordinary(each) and subject.in_domain(each) for each in problems):
             continue
         first, second, swapped = (subject.evaluate(each) for each in problems)
@@ -128,8 +128,8 @@ def jensen_shannon(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         yield judge.balances((*sides, Weighed(-0.5, swapped, summed=True)), "JS(P, Q) is not JS(Q, P)")
 
 
-def _against(pair: Pair, p: Array, middle: Array) -> Pair:
-    """Return a side of a pair and the middle as a pair."""
+def _against_middle(pair: Pair, p: Array, middle: Array) -> Pair:
+    """Return one side of a pair and the middle (P + Q)/2 as a pair."""
     return replace(probabilities(p, middle), axis=pair.axis, origin=f"{pair.origin}, against (P + Q)/2")
 
 
@@ -138,32 +138,34 @@ REQUIREMENTS = (
         id="identities/one-hot",
         sentence="For one-hot P the divergence is −log q of the true class: KL = CE.",
         formula="P = e_y ⇒ KL(P‖Q) = CE(P, Q) = −log q_y",
-        reason="Training on hard labels with KL or with cross-entropy must be the same thing.",
+        reason="Training on hard labels with KL and with cross-entropy must be equivalent.",
         link=CROSS_ENTROPY,
         check=one_hot,
-        applies=scope.both(scope.takes(Side.TARGET, Space.PROBABILITY), scope.unsmoothed),
+        applies=scope.all_of(scope.accepts(Side.TARGET, Space.PROBABILITY), scope.not_smoothed),
         families=("one-hot",),
         miniature=Sketch(term=lambda p, lq: term(np.maximum(p, 1e-7), lq)),
     ),
     Requirement(
         id="identities/log-target",
-        sentence="Log-target and probability-target forms agree.",
+        sentence="The log-target and the probability-target forms agree.",
         formula="f(p) = f_log(log p)",
-        reason="Two code paths; the one used less is the one that is wrong.",
+        reason="They are two code paths; faults remain in the one that is used less.",
         link=KL_DIV_LOSS,
         check=log_target,
-        applies=scope.both(scope.takes(Side.TARGET, Space.PROBABILITY), scope.takes(Side.TARGET, Space.LOG)),
+        applies=scope.all_of(
+            scope.accepts(Side.TARGET, Space.PROBABILITY), scope.accepts(Side.TARGET, Space.LOG)
+        ),
         families=EVERYDAY,
         miniature=Sketch(log_term=lambda lp, lq: log_term(lp, lq) - np.exp(lp)),
     ),
     Requirement(
         id="identities/logits-shift",
-        sentence="Adding a power of two to logits on an exact grid changes nothing: not a bit after log_softmax.",
+        sentence="Adding a power of two to logits on an exact grid changes nothing: not one bit after log_softmax.",
         formula="KL(P‖softmax(x + c)) = KL(P‖softmax(x))",
-        reason="Logits have no origin: an answer that depends on it overflows for large ones.",
+        reason="Logits have no origin: an answer that depends on one overflows for large logits.",
         link="https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.log_softmax.html",
         check=logits_shift,
-        applies=scope.takes(Side.MODEL, Space.LOG, Space.LOGITS),
+        applies=scope.accepts(Side.MODEL, Space.LOG, Space.LOGITS),
         families=("grid-logits",),
         miniature=Sketch(
             term=lambda p, x: term(p, x - np.log(np.exp(x).sum(-1, keepdims=True))) + 1e-6 * x,
@@ -173,29 +175,29 @@ REQUIREMENTS = (
     ),
     Requirement(
         id="identities/affine",
-        sentence="Lowering log q by a constant raises the divergence by that constant times Σp.",
+        sentence="Lowering log q by a constant increases the divergence by that constant times Σp.",
         formula="K(log q − c) = K(log q) + c·Σp",
-        reason="True at any size without a logarithm; clamps and rounded operands break it.",
+        reason="It holds at any size without a logarithm; clamps and rounded operands violate it.",
         check=affine,
-        applies=scope.both(
-            scope.formula(Formula.PLAIN),
-            scope.takes(Side.TARGET, Space.PROBABILITY),
-            scope.takes(Side.MODEL, Space.LOG),
+        applies=scope.all_of(
+            scope.computes(Formula.PLAIN),
+            scope.accepts(Side.TARGET, Space.PROBABILITY),
+            scope.accepts(Side.MODEL, Space.LOG),
         ),
         families=("dyadic",),
         miniature=Sketch(term=lambda p, lq: term(p, np.maximum(lq, -2.0))),
     ),
     Requirement(
         id="identities/scaling",
-        sentence="Scaling p by a power of two scales the term and adds that power's logarithm, nothing else.",
+        sentence="Scaling p by a power of two scales the term and adds p times the logarithm of that power.",
         formula="2^k·term(2^−k·p) = term(p) − k·ln 2·p",
-        reason="Finds an epsilon of 1e-12 without any reference: no tolerance at its own scale can.",
+        reason="It reveals an epsilon of 1e-12 without a reference, which no tolerance at that scale can.",
         check=scaling,
-        applies=scope.both(
-            scope.terms,
-            scope.unclipped,
-            scope.formula(Formula.PLAIN),
-            scope.takes(Side.TARGET, Space.PROBABILITY),
+        applies=scope.all_of(
+            scope.offers_terms,
+            scope.not_clipped,
+            scope.computes(Formula.PLAIN),
+            scope.accepts(Side.TARGET, Space.PROBABILITY),
         ),
         families=("dirichlet-flat", "dirichlet-dense"),
         miniature=Sketch(term=lambda p, lq: p * (np.log(p + 1e-12) - lq)),
@@ -204,10 +206,10 @@ REQUIREMENTS = (
         id="identities/product",
         sentence="The divergence of product distributions is the sum of their divergences.",
         formula="KL(P₁⊗P₂‖Q₁⊗Q₂) = KL(P₁‖Q₁) + KL(P₂‖Q₂)",
-        reason="Additivity is what makes it a divergence of information.",
+        reason="Additivity makes the divergence a measure of information.",
         link="https://en.wikipedia.org/wiki/Kullback%E2%80%93Leibler_divergence#Properties",
         check=product,
-        applies=scope.divergence,
+        applies=scope.is_divergence,
         families=("dirichlet-flat", "dirichlet-dense"),
         shapes=((3, 5), (8, 31)),
         miniature=Sketch(term=lambda p, lq: term(p, lq) + p * p),
@@ -215,12 +217,12 @@ REQUIREMENTS = (
     Requirement(
         id="identities/jensen-shannon",
         level=Level.SHOULD,
-        sentence="The Jensen-Shannon divergence of two KLs lies between 0 and ln 2, and is symmetric.",
+        sentence="The Jensen-Shannon divergence, computed from two KLs, is between 0 and ln 2 and symmetric.",
         formula="M = (P + Q)/2: 0 ≤ JS = ½·KL(P‖M) + ½·KL(Q‖M) ≤ ln 2; JS(P, Q) = JS(Q, P)",
-        reason="A JS above ln 2 was computed in another base, or from something that is not (P + Q)/2.",
+        reason="A JS above ln 2 is in another base of the logarithm, or its middle is not (P + Q)/2.",
         link="https://en.wikipedia.org/wiki/Jensen%E2%80%93Shannon_divergence",
         check=jensen_shannon,
-        applies=scope.divergence,
+        applies=scope.is_divergence,
         families=("one-hot", "dirichlet-sparse", "dirichlet-flat"),
         shapes=((4,), (3, 5), (8, 31)),
         miniature=Sketch(

@@ -1,10 +1,11 @@
-"""Layouts: the answer depends on the elements, never on how they lie in memory or who lies beside them."""
+"""Layouts: strides, offsets, broadcasting and neighbours do not change the result."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from kl_conformance.errors import RefusedError
 from kl_conformance.judge import Weighed
 from kl_conformance.judgement import Judgement
 from kl_conformance.posing import layouts, ordinary
-from kl_conformance.requirement import HOW, Check, Requirement
+from kl_conformance.requirement import CALL_DRAWS, Check, Requirement
 from kl_conformance.requirements import scope
 from kl_conformance.requirements.values import KL_DIV_LOSS
 from kl_conformance.sketch import Array, Sketch, term
@@ -24,7 +25,7 @@ from kl_reference.convention import Reduction, Side, Space
 
 FAMILIES = ("dirichlet-flat", "power-law")
 SHAPES = ((3, 5), (8, 31))
-DIFFERENT = (
+MIXED_LAYOUTS = (
     "contiguous/transposed",
     "transposed/strided",
     "offset/padded-rows",
@@ -32,27 +33,26 @@ DIFFERENT = (
 )
 
 
-def laid(*names: str) -> Check:
-    """Ask with the operands lying in memory in certain ways, for every reduction and for the gradient."""
+def in_layouts(*names: str) -> Check:
+    """Return a check of every reduction and of the gradient, with operands in the given memory layouts."""
 
     def check(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         for layout in names:
             if len(pair.shape) > 1 or "expanded" not in layouts(layout).values():
-                yield from _laid(subject, _sharing(pair, layout), layout)
+                yield from _in_layout(subject, _with_equal_rows(pair, layout), layout)
 
     return check
 
 
-def _sharing(pair: Pair, layout: str) -> Pair:
-    """Return the pair with equal rows on each side that is to be expanded: only those can share memory."""
-    alike = pair.take_rows(np.zeros(pair.rows, dtype=np.intp))
-    own = layouts(layout)
-    p, q = (own[side] == "expanded" for side in (Side.TARGET, Side.MODEL))
-    return replace(pair, p=alike.p if p else pair.p, q=alike.q if q else pair.q)
+def _with_equal_rows(pair: Pair, layout: str) -> Pair:
+    """Return the pair with equal rows on each side that is expanded: only equal rows can share memory."""
+    equal, of_side = pair.take_rows(np.zeros(pair.rows, dtype=np.intp)), layouts(layout)
+    p, q = (of_side[side] == "expanded" for side in (Side.TARGET, Side.MODEL))
+    return replace(pair, p=equal.p if p else pair.p, q=equal.q if q else pair.q)
 
 
-def _laid(subject: Subject, pair: Pair, layout: str) -> Iterator[Judgement]:
-    # Rows that are alike have one right answer, which a constant would be as well.
+def _in_layout(subject: Subject, pair: Pair, layout: str) -> Iterator[Judgement]:
+    # Equal rows have equal answers, which a constant would also give.
     decisive = layout != "expanded"
     for problem in subject.problems(pair, *Reduction, layout=layout):
         yield judge.lies(subject.evaluate(problem), decisive=decisive)
@@ -64,40 +64,39 @@ def _laid(subject: Subject, pair: Pair, layout: str) -> Iterator[Judgement]:
 
 
 def one_tensor(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Give the target for the model as well: one tensor, read by each argument in its own way."""
+    """Pass the target as the model as well: one tensor, which each argument interprets in its own space."""
     for target, model in subject.forms:
         if target is Space.LOGITS or model is Space.LOGITS:
             continue
         problem = subject.problem(pair, target=target, model=model)
-        twin = replace(problem, model=replace(problem.target, space=model))
-        if ordinary(twin) and subject.in_domain(twin):
-            call = subject.call(twin)
+        same = replace(problem, model=replace(problem.target, space=model))
+        if ordinary(same) and subject.in_domain(same):
+            call = subject.call(same)
             got = subject.ask(replace(call, model=call.target))
-            asked = subject.judged(twin, got, subject.describe(call).varied(", one tensor for both"))
-            # As two equal distributions it has the divergence 0, which proves little.
-            yield judge.lies(asked, decisive=target is not model)
+            evaluation = subject.judged(same, got, subject.describe(call).varied(", one tensor for both"))
+            # Two equal distributions have the divergence 0, which proves little.
+            yield judge.lies(evaluation, decisive=target is not model)
 
 
 def permutation(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Reverse the classes of both."""
-    back = pair.take(np.arange(pair.classes)[::-1])
-    for problem, other in zip(subject.problems(pair), subject.problems(back), strict=True):
+    """Reverse the classes of both sides."""
+    reverse = pair.take(np.arange(pair.classes)[::-1])
+    for problem, other in zip(subject.problems(pair), subject.problems(reverse), strict=True):
         first, second = subject.evaluate(problem), subject.evaluate(other)
-        turned = first.got[..., ::-1] if first.problem.reduction is Reduction.TERMS else first.got
-        flipped = replace(first, got=turned, enclosure=second.enclosure)
+        reversed_got = first.got[..., ::-1] if first.problem.reduction is Reduction.TERMS else first.got
+        flipped = replace(first, got=reversed_got, enclosure=second.enclosure)
         sides = (Weighed(1.0, second), Weighed(-1.0, flipped))
         yield judge.balances(sides, "permuting the classes changed the answer")
 
 
 def padding(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Append classes with p = 0: nothing is added."""
-    zero = 0.0
+    """Append classes with p = 0."""
     p = pair.p.expressed(Space.PROBABILITY, pair.axis)
     q = pair.q.expressed(Space.PROBABILITY, pair.axis)
-    wide = [(0, 0)] * (p.ndim - 1) + [(0, 3)]
+    widths = [(0, 0)] * (p.ndim - 1) + [(0, 3)]
     padded = Pair(
-        Measure(np.pad(p, wide, constant_values=zero), Space.PROBABILITY),
-        Measure(np.pad(q, wide, constant_values=0.25), Space.PROBABILITY),
+        Measure(np.pad(p, widths), Space.PROBABILITY),
+        Measure(np.pad(q, widths, constant_values=0.25), Space.PROBABILITY),
         axis=pair.axis,
         origin=f"{pair.origin}, padded",
     )
@@ -106,27 +105,29 @@ def padding(subject: Subject, pair: Pair) -> Iterator[Judgement]:
 
 
 def row_independence(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Put NaN, then a number, into the last row of one side: every other row keeps its bits."""
+    """Set the last row of one side to NaN, then to a number: every other row is bitwise unchanged."""
     if pair.rows < 2 or pair.axis != -1 or not pair.p.values.shape == pair.q.values.shape == pair.shape:
         return
     for problem in subject.problems(pair):
         first = subject.evaluate(problem)
-        for side, poison in itertools.product(Side, (np.nan, 0.125)):
+        for side, value in itertools.product(Side, (np.nan, 0.125)):
             operand = problem.side(side)
             values = np.array(operand.values)
-            # A number that is a probability, and its logarithm more or less.
-            values[-1] = poison if operand.space is Space.PROBABILITY else -16 * poison
+            # 0.125 is a probability; a log-probability or logit is −2.
+            values[-1] = value if operand.space is Space.PROBABILITY else -16 * value
             other = replace(operand, values=values)
-            own = side is Side.TARGET
+            is_target = side is Side.TARGET
             try:
                 second = subject.evaluate(
-                    replace(problem, target=other) if own else replace(problem, model=other)
+                    replace(problem, target=other) if is_target else replace(problem, model=other)
                 )
-            except RefusedError:  # an implementation may refuse NaN: then a number must do
+            except RefusedError:  # an implementation may refuse NaN
                 continue
-            fine = (first.got == second.got) | (np.isnan(first.got) & np.isnan(second.got))
-            fine[-1] = True
-            yield judge.holds(second, fine, f"{poison} in one row of the {side.value} changed another row")
+            unchanged = (first.got == second.got) | (np.isnan(first.got) & np.isnan(second.got))
+            unchanged[-1] = True
+            yield judge.holds(
+                second, unchanged, f"{value} in one row of the {side.value} changed another row"
+            )
 
 
 def _keeps_rows(subject: Subject) -> str | None:
@@ -137,12 +138,12 @@ def _first_class_off(p: Array, log_q: Array) -> Array:
     return term(p, log_q) * np.where(np.arange(p.shape[-1]) == 0, 1 + 1e-6, 1.0)
 
 
-def _bleeds(terms: Array) -> Array:
+def _spreads_nan(terms: Array) -> Array:
     return terms + 0 * terms[-1:] if terms.ndim > 1 else terms
 
 
 class _ReadsMemory:
-    """Reads its input as if it were contiguous, from where it starts."""
+    """Read the inputs as contiguous memory, from the start of their storage."""
 
     def __call__(self, target: Array, model: Array) -> tuple[Array, Array]:
         return self._raw(target), self._raw(model)
@@ -157,34 +158,35 @@ class _ReadsMemory:
 
 
 def _first_row_only(target: Array, model: Array) -> tuple[Array, Array]:
-    """Reads the one row that is there and takes the others for empty."""
+    """Read the single stored row of an expanded target, and 0 for the others."""
     alone = np.arange(target.shape[0]) == 0
     return target * (alone[:, np.newaxis] if target.strides[0] == 0 else 1), model
 
 
-def _nothing_to_itself(target: Array, model: Array) -> tuple[Array, Array]:
-    """Takes one tensor for one distribution."""
+def _zero_for_one_tensor(target: Array, model: Array) -> tuple[Array, Array]:
+    """Return 0 where both arguments are one tensor, whatever their spaces."""
     return (target * 0, model) if target is model else (target, model)
 
 
-def _as_the_target_lies(target: Array, model: Array) -> tuple[Array, Array]:
-    """Reads the model by the strides of the target."""
+def _target_strides_for_model(target: Array, model: Array) -> tuple[Array, Array]:
+    """Read the model with the strides of the target."""
     memory = model.ravel("K")
     columns = target.flags.f_contiguous and not target.flags.c_contiguous
     return target, memory.reshape(model.shape[::-1]).T if columns else memory.reshape(model.shape)
 
 
+_requirement = partial(Requirement, draws=CALL_DRAWS, families=FAMILIES)
+
+
 def _layout(layout: str, sentence: str, reason: str, shapes: tuple[Shape, ...] = SHAPES) -> Requirement:
-    return Requirement(
+    return _requirement(
         id=f"layouts/{layout}",
         sentence=sentence,
         formula="f(view) = f(copy)",
         reason=reason,
         link=KL_DIV_LOSS,
-        check=laid(layout),
-        draws=HOW,
-        applies=scope.strided,
-        families=FAMILIES,
+        check=in_layouts(layout),
+        applies=scope.has_strides,
         shapes=shapes,
         revision=2,
         miniature=Sketch(before=_first_row_only if layout == "expanded" else _ReadsMemory()),
@@ -194,13 +196,13 @@ def _layout(layout: str, sentence: str, reason: str, shapes: tuple[Shape, ...] =
 REQUIREMENTS = (
     _layout(
         "strided",
-        "Elements with gaps between them give the same answer.",
-        "x[:, ::2] is a view; a kernel that ignores the stride reads what lies in the gaps.",
+        "Strided tensors, with gaps between the elements, give the same answer.",
+        "x[:, ::2] is a view; a kernel that ignores the stride reads the elements in the gaps.",
     ),
     _layout(
         "transposed",
         "Transposed tensors give the same answer.",
-        "logits.T is a view; a kernel written for rows reads columns.",
+        "logits.T is a view; a kernel that assumes contiguous rows reads columns.",
     ),
     _layout(
         "offset",
@@ -219,75 +221,66 @@ REQUIREMENTS = (
     ),
     _layout(
         "permuted-3d",
-        "Three axes in another order give the same answer.",
-        "x.transpose(1, 2) is a view; a kernel that takes any 3-D tensor for rows reads across them.",
+        "Tensors of three permuted axes give the same answer.",
+        "x.transpose(1, 2) is a view; a kernel that assumes contiguous rows in 3-D reads across them.",
         ((2, 3, 5), (3, 8, 31)),
     ),
-    Requirement(
+    _requirement(
         id="layouts/different",
-        sentence="The two arguments need not lie alike.",
+        sentence="The two arguments may have different memory layouts.",
         formula="f(view P, other view Q) = f(copy P, copy Q)",
-        reason="Logits come out of a transpose and the target out of a file: one stride does not fit both.",
+        reason="Logits may come from a transpose and the target from a file: one stride does not fit both.",
         link=KL_DIV_LOSS,
-        check=laid(*DIFFERENT),
-        draws=HOW,
-        applies=scope.strided,
+        check=in_layouts(*MIXED_LAYOUTS),
+        applies=scope.has_strides,
         families=("dirichlet-flat",),
         shapes=SHAPES,
-        miniature=Sketch(before=_as_the_target_lies),
+        miniature=Sketch(before=_target_strides_for_model),
     ),
-    Requirement(
+    _requirement(
         id="layouts/one-tensor",
-        sentence="Both arguments may be one tensor, which is read as each argument says.",
+        sentence="Both arguments may be one tensor, which each argument interprets in its own space.",
         formula="f(x, x) = f(x, copy of x)",
-        reason="A shortcut for P = Q that compares addresses takes probabilities for logarithms.",
+        reason="A shortcut for P = Q that compares addresses confuses probabilities with logarithms.",
         check=one_tensor,
-        draws=HOW,
-        # Read as probabilities and as their logarithms, no tensor is two distributions.
-        applies=scope.both(scope.unnormalised, scope.takes(Side.MODEL, Space.PROBABILITY, Space.LOG)),
-        families=FAMILIES,
+        # No tensor is a distribution both as probabilities and as log-probabilities.
+        applies=scope.all_of(scope.not_normalised, scope.accepts(Side.MODEL, Space.PROBABILITY, Space.LOG)),
         shapes=SHAPES,
-        miniature=Sketch(before=_nothing_to_itself),
+        miniature=Sketch(before=_zero_for_one_tensor),
     ),
-    Requirement(
+    _requirement(
         id="layouts/permutation",
-        sentence="Permuting the classes permutes the terms and leaves the sum.",
+        sentence="Permuting the classes permutes the terms and does not change the sum.",
         formula="f(πP, πQ) = π f(P, Q)",
-        reason="A kernel that treats the last block differently answers differently.",
+        reason="A kernel that treats the last block differently gives a different answer.",
         check=permutation,
-        draws=HOW,
-        families=FAMILIES,
         miniature=Sketch(term=_first_class_off),
     ),
-    Requirement(
+    _requirement(
         id="layouts/padding",
-        sentence="Appending classes with p = 0 changes nothing.",
+        sentence="Appending classes with p = 0 does not change the answer.",
         formula="f(P ⊕ 0, Q ⊕ q) = f(P, Q)",
         reason="Padding a vocabulary must not change the loss.",
         check=padding,
-        draws=HOW,
-        applies=scope.both(
+        applies=scope.all_of(
             scope.offers(Reduction.SUM, Reduction.ROWS),
-            scope.takes(Side.TARGET, Space.PROBABILITY),
-            scope.unnormalised,
-            scope.unclipped,
-            scope.divergence,
+            scope.accepts(Side.TARGET, Space.PROBABILITY),
+            scope.not_normalised,
+            scope.not_clipped,
+            scope.is_divergence,
         ),
-        families=FAMILIES,
         shapes=SHAPES,
         miniature=Sketch(term=lambda p, lq: term(p + 1e-12, lq)),
     ),
-    Requirement(
+    _requirement(
         id="layouts/row-independence",
-        sentence="One row's answer does not depend on another row, NaN there included.",
+        sentence="The answer of one row does not depend on other rows, even if they contain NaN.",
         formula="f(P, Q)[i] depends on P[i], Q[i] only",
-        reason="Masked loads that multiply by 0 let NaN through from the neighbour.",
+        reason="Masked loads that multiply by 0 carry NaN over from the neighbouring row.",
         check=row_independence,
-        draws=HOW,
         applies=_keeps_rows,
-        families=FAMILIES,
         shapes=((3, 5), (8, 31)),
         revision=2,
-        miniature=Sketch(after=_bleeds),
+        miniature=Sketch(after=_spreads_nan),
     ),
 )

@@ -1,4 +1,4 @@
-"""Memory: what earlier calls, other threads and the bytes around the inputs leave behind, and must not."""
+"""State: earlier calls, other threads and adjacent memory do not change the result."""
 
 from __future__ import annotations
 
@@ -16,60 +16,60 @@ from kl_cases.pair import Pair
 from kl_conformance import judge
 from kl_conformance.framework import Output
 from kl_conformance.judgement import Judgement
-from kl_conformance.requirement import HOW, Level, Requirement
+from kl_conformance.requirement import CALL_DRAWS, Level, Requirement
 from kl_conformance.sketch import Array, Sketch
 from kl_conformance.subject import Subject
 from kl_reference.convention import Space
 from kl_reference.problem import Operand, Problem
 
 FAMILIES = ("dirichlet-flat", "power-law")
-CALLS = 12  # one more than ten, and one more: caches are often ten deep
+CALLS = 12  # more than ten: caches often keep ten entries
 THREADS = 4
-SURROUNDED = ("among-nan", "among-largest")
+SURROUNDED_LAYOUTS = ("among-nan", "among-largest")
 
 
 def fresh(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Ask a dozen questions in a row, of two shapes, and look at every answer again at the end."""
+    """Make a dozen calls of two shapes, and read every answer again at the end."""
     for problem in subject.problems(pair):
-        others = [subject.alike(problem, each) for each in _turned(pair, CALLS)]
+        others = [subject.alike(problem, each) for each in _rotations(pair, CALLS)]
         others.insert(CALLS // 2, subject.alike(problem, pair.take_rows(np.arange(max(pair.rows // 2, 1)))))
-        yield from _one_after_the_other(subject, others)
-        yield from _in_the_same_memory(subject, others[0], others[1])
+        yield from _sequential_calls(subject, others)
+        yield from _overwritten_inputs(subject, others[0], others[1])
 
 
-def _turned(pair: Pair, count: int) -> list[Pair]:
-    """Return the pair with its classes turned by 0, 1, 2, …: other questions of the same shape."""
+def _rotations(pair: Pair, count: int) -> list[Pair]:
+    """Return the pair with its classes rotated by 0, 1, 2, …: other problems of the same shape."""
     return [pair.take(np.roll(np.arange(pair.classes), shift)) for shift in range(count)]
 
 
-def _one_after_the_other(subject: Subject, problems: Sequence[Problem]) -> Iterator[Judgement]:
-    note = "not the answer to this question, but hanging on those before it"
-    kept = [_raw(subject, problem) for problem in problems]
+def _sequential_calls(subject: Subject, problems: Sequence[Problem]) -> Iterator[Judgement]:
+    note = "the answer depends on earlier calls"
+    kept = [_tensor_and_output(subject, problem) for problem in problems]
     for problem, (tensor, first) in zip(problems, kept, strict=True):
-        asked = subject.judged(problem, first, subject.describe(subject.call(problem)))
-        yield judge.lies(asked, note, decisive=False)
+        evaluation = subject.judged(problem, first, subject.describe(subject.call(problem)))
+        yield judge.lies(evaluation, note, decisive=False)
         again = subject.framework.output(subject.modules, tensor).values
-        same = (again == first.values) | (np.isnan(again) & np.isnan(first.values))
-        yield judge.holds(asked, same, "a later call changed the answer that was kept")
+        unchanged = (again == first.values) | (np.isnan(again) & np.isnan(first.values))
+        yield judge.holds(evaluation, unchanged, "a later call changed an earlier answer")
 
 
-def _in_the_same_memory(subject: Subject, first: Problem, second: Problem) -> Iterator[Judgement]:
-    """Ask, write other numbers into the same two tensors, and ask again."""
+def _overwritten_inputs(subject: Subject, first: Problem, second: Problem) -> Iterator[Judgement]:
+    """Make a call, overwrite its two tensors with other numbers, and repeat it."""
     call, other = subject.call(first), subject.call(second)
     subject.ask(call)
     try:
-        for tensor, numbers in ((call.target, other.target), (call.model, other.model)):
-            subject.framework.overwrite(subject.modules, tensor, numbers)
+        for tensor, values in ((call.target, other.target), (call.model, other.model)):
+            subject.framework.overwrite(subject.modules, tensor, values)
     except NotImplementedError:
         return
-    asked = subject.judged(second, subject.ask(call), subject.describe(call))
+    evaluation = subject.judged(second, subject.ask(call), subject.describe(call))
     yield judge.lies(
-        asked, "other numbers in the same memory, and the answer to the old ones", decisive=False
+        evaluation, "the inputs were overwritten, and the answer is that of the old ones", decisive=False
     )
 
 
-def _raw(subject: Subject, problem: Problem) -> tuple[Any, Output]:
-    """Return an answer as the framework's own tensor, and taken back."""
+def _tensor_and_output(subject: Subject, problem: Problem) -> tuple[Any, Output]:
+    """Return an answer as the framework's own tensor and as an output."""
     kept: list[Any] = []
 
     def make() -> Any:
@@ -81,24 +81,24 @@ def _raw(subject: Subject, problem: Problem) -> tuple[Any, Output]:
 
 
 def memory(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Ask amid NaN and amid the largest numbers, and where memory just freed is full of them."""
-    for layout in SURROUNDED if subject.framework.strided else ("contiguous",):
-        poison = np.nan if layout != "among-largest" else subject.dtype.largest
+    """Judge inputs surrounded by NaN and by the largest numbers, with both in recently freed memory."""
+    for layout in SURROUNDED_LAYOUTS if subject.framework.strided else ("contiguous",):
+        value = np.nan if layout != "among-largest" else subject.dtype.largest
         for problem in subject.problems(pair, *subject.offers(), layout=layout):
             call = subject.call(problem)
-            _litter(subject, problem, poison)
-            asked = subject.judged(problem, subject.ask(call), subject.describe(call))
-            yield judge.lies(asked, "what lies in other memory shows in the answer")
+            _fill_freed_memory(subject, problem, value)
+            evaluation = subject.judged(problem, subject.ask(call), subject.describe(call))
+            yield judge.lies(evaluation, "the answer depends on memory outside the inputs")
 
 
-def _litter(subject: Subject, problem: Problem, poison: float) -> None:
-    """Fill memory with poison and free it: blocks as large as an operand, a row and an answer."""
+def _fill_freed_memory(subject: Subject, problem: Problem, value: float) -> None:
+    """Fill memory with a value and free it: blocks of the size of an operand, a row and an answer."""
     shapes = [problem.shape, problem.shape[:-1], ()]
     for _ in range(8):
         blocks = [
             subject.framework.tensor(
                 subject.modules,
-                Operand(np.full(shape, poison, subject.dtype.carrier), Space.LOG, subject.dtype),
+                Operand(np.full(shape, value, subject.dtype.carrier), Space.LOG, subject.dtype),
                 subject.column.device,
                 "contiguous",
             )
@@ -108,34 +108,34 @@ def _litter(subject: Subject, problem: Problem, poison: float) -> None:
 
 
 def threads(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Ask another question in every thread, all at the same moment, a few times over."""
+    """Make a different call in each thread, all at the same time, three times."""
     for problem in subject.problems(pair):
-        problems = [subject.alike(problem, each) for each in _turned(pair, THREADS)]
+        problems = [subject.alike(problem, each) for each in _rotations(pair, THREADS)]
         alone = [subject.evaluate(problem) for problem in problems]
-        for answers in _at_once(subject, problems):
+        for answers in _concurrent(subject, problems):
             for serial, got in zip(alone, answers, strict=True):
-                at_once = replace(
+                concurrent = replace(
                     serial, got=got.values, call=serial.call.varied(f", among {THREADS} threads")
                 )
-                yield judge.agrees(at_once, serial, "another answer than when asked alone")
+                yield judge.agrees(concurrent, serial, "the answer differs from that of the same call alone")
 
 
-def _at_once(subject: Subject, problems: Sequence[Problem]) -> list[list[Output]]:
-    """Return what each thread was given in each of a few rounds; all threads start a round together."""
+def _concurrent(subject: Subject, problems: Sequence[Problem]) -> list[list[Output]]:
+    """Return the answer of each thread in each of three rounds; all threads start a round together."""
     calls = [subject.call(problem) for problem in problems]
-    gate = threading.Barrier(len(calls))
+    barrier = threading.Barrier(len(calls))
 
-    def ask(place: int) -> Output:
-        gate.wait()
-        return subject.ask(calls[place])
+    def run(index: int) -> Output:
+        barrier.wait()
+        return subject.ask(calls[index])
 
-    # Filters of warnings belong to the process: whatever the threads leave of them is put back.
+    # Warning filters belong to the process: changes that the threads leave behind are restored.
     with warnings.catch_warnings(), ThreadPoolExecutor(len(calls)) as pool:
-        return [list(pool.map(ask, range(len(calls)))) for _ in range(3)]
+        return [list(pool.map(run, range(len(calls)))) for _ in range(3)]
 
 
-class _OneBuffer:
-    """Hands out the same buffer for every answer of a shape."""
+class _SharedBuffer:
+    """Return the same buffer for every answer of a shape."""
 
     def __init__(self) -> None:
         self.buffers: dict[tuple[Any, ...], Array] = {}
@@ -146,8 +146,8 @@ class _OneBuffer:
         return buffer
 
 
-def _reads_on(target: Array, model: Array) -> tuple[Array, Array]:
-    """Reads the element behind the last one as well, and multiplies it by 0."""
+def _reads_past_end(target: Array, model: Array) -> tuple[Array, Array]:
+    """Read the element after the last one as well, and multiply it by 0."""
     base = model.base
     if not isinstance(base, np.ndarray) or base.ndim != model.ndim:
         return target, model
@@ -155,51 +155,51 @@ def _reads_on(target: Array, model: Array) -> tuple[Array, Array]:
     return target, model + 0 * beyond
 
 
-class _Scratch:
-    """Puts its model into a place all threads share, and takes it up again."""
+class _SharedScratch:
+    """Store the model in a buffer that all threads share, and read it back."""
 
     def __init__(self) -> None:
-        self.place: Array | None = None
+        self.buffer: Array | None = None
 
     def __call__(self, target: Array, model: Array) -> tuple[Array, Array]:
-        self.place = model
+        self.buffer = model
         time.sleep(0.002)
-        return target, self.place
+        return target, self.buffer
 
 
 REQUIREMENTS = (
     Requirement(
         id="state/fresh",
-        sentence="An answer does not depend on earlier calls, and is not changed by later ones.",
+        sentence="An answer does not depend on earlier calls, and later calls do not change it.",
         formula="f(P₂, Q₂) after f(P₁, Q₁) = f(P₂, Q₂); f(P₁, Q₁) kept = f(P₁, Q₁)",
-        reason="A cache keyed by address or shape, or one buffer for all results, is right in every test of one call.",
+        reason="A cache keyed by address or shape, or one buffer for all results, passes every test of a single call.",
         check=fresh,
-        draws=HOW,
+        draws=CALL_DRAWS,
         families=FAMILIES,
         shapes=((3, 5),),
-        miniature=Sketch(after=_OneBuffer()),
+        miniature=Sketch(after=_SharedBuffer()),
     ),
     Requirement(
         id="state/memory",
-        sentence="What lies in memory around the inputs, or lay where the answer goes, never shows in the answer.",
+        sentence="Values in memory around the inputs, or earlier in the answer's memory, do not affect the answer.",
         formula="f(view amid NaN) = f(copy)",
-        reason="A load past the end of a row is harmless as long as the allocator hands out zeros.",
+        reason="A load past the end of a row is harmless only as long as the allocator returns zeros.",
         check=memory,
-        draws=HOW,
+        draws=CALL_DRAWS,
         families=FAMILIES,
         shapes=((1, 4), (3, 5), (8, 31)),
-        miniature=Sketch(before=_reads_on),
+        miniature=Sketch(before=_reads_past_end),
     ),
     Requirement(
         id="state/threads",
         level=Level.SHOULD,
-        sentence="Concurrent calls give what serial ones give.",
+        sentence="Concurrent calls return the same answers as serial ones.",
         formula="f(P, Q) in thread i = f(P, Q)",
-        reason="Data loaders and servers call from several threads; a scratch buffer of the module's is shared by all.",
+        reason="Data loaders and servers call from several threads; they share a module's scratch buffer.",
         check=threads,
-        draws=HOW,
+        draws=CALL_DRAWS,
         families=FAMILIES,
         shapes=((3, 5),),
-        miniature=Sketch(before=_Scratch()),
+        miniature=Sketch(before=_SharedScratch()),
     ),
 )

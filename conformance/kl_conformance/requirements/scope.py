@@ -1,4 +1,4 @@
-"""To which columns a requirement can be put: each test returns the reason why not, or None."""
+"""Predicates: whether a requirement applies to a column; each returns the reason if it does not, or None."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ SUMS = (
 )
 
 
-def both(*tests: Applies) -> Applies:
-    """Apply where every test does."""
+def all_of(*tests: Applies) -> Applies:
+    """Apply where every predicate does; otherwise return the first reason."""
 
     def applies(subject: Subject) -> str | None:
         return next((why for test in tests if (why := test(subject)) is not None), None)
@@ -26,8 +26,8 @@ def both(*tests: Applies) -> Applies:
     return applies
 
 
-def either(first: Applies, second: Applies) -> Applies:
-    """Apply where one of two tests does; where neither, for the second's reason."""
+def any_of(first: Applies, second: Applies) -> Applies:
+    """Apply where one of two predicates does; otherwise return the reason of the second."""
 
     def applies(subject: Subject) -> str | None:
         return None if first(subject) is None else second(subject)
@@ -36,7 +36,7 @@ def either(first: Applies, second: Applies) -> Applies:
 
 
 def offers(*reductions: Reduction) -> Applies:
-    """Apply where at least one of the reductions is offered."""
+    """Apply where the implementation offers at least one of the reductions."""
 
     def applies(subject: Subject) -> str | None:
         if subject.offers(*reductions):
@@ -47,23 +47,23 @@ def offers(*reductions: Reduction) -> Applies:
     return applies
 
 
-terms = offers(Reduction.TERMS)
-sums = offers(*SUMS)
+offers_terms = offers(Reduction.TERMS)
+offers_sums = offers(*SUMS)
 
 
-def takes(side: Side, *spaces: Space) -> Applies:
-    """Apply where one side is taken in one of the spaces."""
+def accepts(side: Side, *spaces: Space) -> Applies:
+    """Apply where the implementation accepts one side in one of the spaces."""
 
     def applies(subject: Subject) -> str | None:
-        taken = subject.convention.target if side is Side.TARGET else subject.convention.model
-        if any(space in taken for space in spaces):
+        accepted = subject.convention.target if side is Side.TARGET else subject.convention.model
+        if any(space in accepted for space in spaces):
             return None
-        return f"takes the {side.value} as {taken[0].value} only"
+        return f"accepts the {side.value} only as {' or '.join(space.value for space in accepted)}"
 
     return applies
 
 
-def formula(*formulas: Formula) -> Applies:
+def computes(*formulas: Formula) -> Applies:
     """Apply to implementations of one of the formulas."""
 
     def applies(subject: Subject) -> str | None:
@@ -73,23 +73,22 @@ def formula(*formulas: Formula) -> Applies:
     return applies
 
 
-divergence = formula(Formula.PLAIN, Formula.GENERALISED)
+is_divergence = computes(Formula.PLAIN, Formula.GENERALISED)
 
 
-def half(subject: Subject) -> str | None:
+def is_16_bit(subject: Subject) -> str | None:
     """Apply to the 16-bit dtypes."""
-    halves = {Dtype.FLOAT16, Dtype.BFLOAT16}
-    return None if subject.dtype in halves else "asked of 16-bit dtypes only"
+    return None if subject.dtype in {Dtype.FLOAT16, Dtype.BFLOAT16} else "tested for 16-bit dtypes only"
 
 
-def wide(subject: Subject) -> str | None:
+def is_wider_than_16_bits(subject: Subject) -> str | None:
     """Apply to the dtypes of more than 16 bits."""
-    narrow = half(subject) is None
-    return "16 bits cannot hold P and Q so near each other that it matters" if narrow else None
+    narrow = is_16_bit(subject) is None
+    return "16-bit dtypes cannot represent P and Q close enough for terms to cancel" if narrow else None
 
 
-def unnormalised(subject: Subject) -> str | None:
-    """Apply where probabilities are taken as they are."""
+def not_normalised(subject: Subject) -> str | None:
+    """Apply where the implementation does not normalise its inputs."""
     if subject.convention.normalise:
         return "normalises its inputs"
     if subject.implementation.needs_distributions:
@@ -97,60 +96,62 @@ def unnormalised(subject: Subject) -> str | None:
     return "logits are always normalised" if Space.LOGITS in subject.convention.target else None
 
 
-def unclipped(subject: Subject) -> str | None:
-    """Apply where probabilities are not clipped."""
+def not_clipped(subject: Subject) -> str | None:
+    """Apply where the implementation does not clip probabilities."""
     clip = subject.convention.clip
     return None if clip is None else f"clips probabilities to [{clip[0]}, {clip[1]}]"
 
 
-def unsmoothed(subject: Subject) -> str | None:
+def not_smoothed(subject: Subject) -> str | None:
     """Apply where a target of 0 stays 0."""
-    return "smooths labels, so that no p is 0" if subject.convention.smoothing else None
+    return "smooths the labels, so no p is 0" if subject.convention.smoothing else None
 
 
-def strided(subject: Subject) -> str | None:
-    """Apply where tensors can lie in memory otherwise than row after row."""
+def has_strides(subject: Subject) -> str | None:
+    """Apply where tensors can have other memory layouts than contiguous rows."""
     return None if subject.framework.strided else f"arrays of {subject.framework.name} have no strides"
 
 
 def broadcasts(subject: Subject) -> str | None:
-    """Apply where operands of different shape are promised to broadcast."""
-    return None if subject.implementation.broadcasts else "does not promise to broadcast"
+    """Apply where the implementation is documented to broadcast operands of different shapes."""
+    return None if subject.implementation.broadcasts else "is not documented to broadcast"
 
 
 def differentiable(*sides: Side) -> Applies:
-    """Apply where the implementation can be differentiated by one of the sides."""
+    """Apply where the implementation can be differentiated with respect to one of the sides."""
 
     def applies(subject: Subject) -> str | None:
         if any(side in subject.sides for side in sides):
             return None
-        return f"offers no gradient by the {' or '.join(side.value for side in sides)}"
+        return f"offers no gradient with respect to the {' or '.join(side.value for side in sides)}"
 
     return applies
 
 
-def able(transform: Transform) -> Applies:
-    """Apply where the implementation brings a transform, or promises one that its framework has."""
+def supports_transform(transform: Transform) -> Applies:
+    """Apply where the implementation has its own transform, or declares one that its framework has."""
 
     def applies(subject: Subject) -> str | None:
-        mine = subject.implementation
-        if transform in mine.lacks:
-            return mine.lacks[transform]
-        if transform in mine.own:
+        implementation = subject.implementation
+        if transform in implementation.lacks:
+            return implementation.lacks[transform]
+        if transform in implementation.own:
             return None
         if transform not in subject.framework.transforms:
             return f"{subject.framework.name} cannot {transform.value}"
-        return None if transform in mine.transforms else f"promises no way to {transform.value}"
+        if transform in implementation.transforms:
+            return None
+        return f"is not declared able to {transform.value}"
 
     return applies
 
 
-def hurried(transform: Transform) -> Applies:
-    """Spare the quick profile what takes seconds a shape."""
+def is_fast(transform: Transform) -> Applies:
+    """Apply where a transform does not take seconds per shape; decides what the quick profile skips."""
 
     def applies(subject: Subject) -> str | None:
         if transform in subject.implementation.own or transform not in subject.framework.unhurried:
             return None
-        return f"to {transform.value} takes seconds a shape: asked in the profiles standard and thorough"
+        return f"to {transform.value} takes seconds per shape: tested in the standard and thorough profiles"
 
     return applies

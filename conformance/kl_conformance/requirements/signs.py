@@ -1,4 +1,4 @@
-"""Signs: single terms keep theirs, and a divergence is never below what the log-sum inequality allows."""
+"""Signs: pointwise terms keep their sign; sums respect the log-sum inequality."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ TOTALS = (Reduction.SUM, Reduction.ROWS)
 
 
 def pointwise(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Compare the sign of each term that is larger than its tolerance."""
+    """Judge the sign of each term that is larger than its tolerance."""
     for problem in subject.problems(pair, Reduction.TERMS):
-        asked = subject.evaluate(problem)
-        clear = np.abs(asked.enclosure.value) > asked.tolerance.total
-        fine = ~clear | (np.sign(asked.got) == np.sign(asked.enclosure.value))
-        yield judge.holds(asked, fine, "a term has the wrong sign")
+        evaluation = subject.evaluate(problem)
+        clear = np.abs(evaluation.enclosure.value) > evaluation.tolerance.total
+        correct = ~clear | (np.sign(evaluation.got) == np.sign(evaluation.enclosure.value))
+        yield judge.holds(evaluation, correct, "a term has the wrong sign")
 
 
 def log_sum_bound(problem: Problem) -> Array:
-    """Return P·log(P/Q) for the actual sums P and Q of what each answer element sums over; − P + Q if generalised."""
+    """Return P·log(P/Q), − P + Q if generalised, for the actual sums P and Q over each answer element's classes."""
     if problem.normalise or problem.target.space is Space.LOGITS:
         return np.zeros(())
     p, q = probabilities(problem)
-    if problem.model.space is Space.LOGITS:  # a softmax sums to 1; only its sum counts here
+    if problem.model.space is Space.LOGITS:  # a softmax sums to 1, and only its sum is used
         q = np.full(q.shape, 1 / q.shape[problem.axis])
     if problem.clip is not None:
         p, q = np.clip(p, *problem.clip), np.clip(q, *problem.clip)
@@ -45,50 +45,56 @@ def log_sum_bound(problem: Problem) -> Array:
         totals = (p.sum(problem.axis), q.sum(problem.axis))
     else:
         totals = (np.array(math.fsum(p.ravel())), np.array(math.fsum(q.ravel())))
-    more = totals[1] - totals[0] if problem.formula is Formula.GENERALISED else 0.0
+    difference = totals[1] - totals[0] if problem.formula is Formula.GENERALISED else 0.0
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(totals[0] > 0, totals[0] * np.log(totals[0] / totals[1]), 0.0) + more
+        return np.where(totals[0] > 0, totals[0] * np.log(totals[0] / totals[1]), 0.0) + difference
 
 
 def gibbs(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Hold a sum over classes against the log-sum inequality."""
+    """Compare a sum over classes with the bound of the log-sum inequality."""
     for problem in subject.problems(pair, *TOTALS):
-        asked = subject.evaluate(problem)
-        # The bound itself is computed in float64 from sums of as many terms.
-        slack = problem.target.values.size * Dtype.FLOAT64.roundoff * (1 + asked.enclosure.scale.condition)
-        bound = log_sum_bound(problem) - asked.tolerance.total - slack
-        yield judge.holds(asked, ~(asked.got < bound), "lies below P·log(P/Q), which no rounding explains")
+        evaluation = subject.evaluate(problem)
+        # The bound is computed in float64 from sums of the same number of terms.
+        slack = (
+            problem.target.values.size * Dtype.FLOAT64.roundoff * (1 + evaluation.enclosure.scale.condition)
+        )
+        bound = log_sum_bound(problem) - evaluation.tolerance.total - slack
+        yield judge.holds(
+            evaluation, ~(evaluation.got < bound), "is below P·log(P/Q) by more than rounding explains"
+        )
 
 
-def itself(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Ask for the divergence of P from itself."""
+def self_divergence(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Evaluate the divergence of P from itself."""
     same = Pair(pair.p, pair.p, axis=pair.axis, origin=pair.origin)
     for problem in subject.problems(same):
-        asked = subject.evaluate(problem)
+        evaluation = subject.evaluate(problem)
         if problem.target.space is problem.model.space is Space.LOG:
-            yield judge.exactly(asked, "log P against log P must give exactly 0")
-        yield judge.lies(asked, decisive=False)
+            yield judge.exactly(evaluation, "log P against log P must give exactly 0")
+        yield judge.lies(evaluation, decisive=False)
 
 
-def never_negative(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Ask for generalised terms: none is negative, and 0 is only what may be 0."""
+def generalised_terms(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Judge that no generalised term is negative, and that none is 0 where p and q differ."""
     for problem in subject.problems(pair):
-        asked = subject.evaluate(problem)
-        allowed = asked.tolerance.total
-        yield judge.holds(asked, ~(asked.got < -allowed), "a generalised term is negative")
-        apart = asked.enclosure.value > allowed
-        yield judge.holds(asked, ~(apart & (asked.got <= 0)), "a generalised term is 0 though p and q differ")
+        evaluation = subject.evaluate(problem)
+        allowed = evaluation.tolerance.total
+        yield judge.holds(evaluation, ~(evaluation.got < -allowed), "a generalised term is negative")
+        positive = evaluation.enclosure.value > allowed
+        yield judge.holds(
+            evaluation, ~(positive & (evaluation.got <= 0)), "a generalised term is 0 though p and q differ"
+        )
 
 
 REQUIREMENTS = (
     Requirement(
         id="signs/pointwise",
-        sentence="A term has the sign of the exact term: terms with p < q are negative, and stay negative.",
+        sentence="Each term has the sign of the exact term: terms with p < q are negative and are not clamped.",
         formula="sign(got) = sign(log p − log q) wherever |exact| > tolerance",
-        reason="Negative terms are right; only their sum over classes is never negative. Clamping them biases it.",
+        reason="Negative terms are correct; only their sum over classes is never negative, and clamping biases it.",
         link=KL_DIV_LOSS,
         check=pointwise,
-        applies=scope.both(scope.terms, scope.divergence),
+        applies=scope.all_of(scope.offers_terms, scope.is_divergence),
         families=(*EVERYDAY, "measure"),
         miniature=Sketch(
             term=lambda p, lq: np.abs(term(p, lq)), log_term=lambda lp, lq: np.abs(log_term(lp, lq))
@@ -96,22 +102,22 @@ REQUIREMENTS = (
     ),
     Requirement(
         id="signs/gibbs",
-        sentence="A sum over classes is at least P·log(P/Q), P and Q the actual sums: not negative for P = Q.",
+        sentence="A sum over classes is at least P·log(P/Q) for the actual sums P and Q; it is not negative for P = Q.",
         formula="Σ p·log(p/q) ≥ P·log(P/Q)",
-        reason="A negative loss means swapped arguments, probabilities in place of logarithms, or a wrong kernel.",
+        reason="A negative loss indicates swapped arguments, probabilities in place of logarithms, or a faulty kernel.",
         link="https://en.wikipedia.org/wiki/Log_sum_inequality",
         check=gibbs,
-        applies=scope.both(scope.divergence, scope.offers(*TOTALS)),
+        applies=scope.all_of(scope.is_divergence, scope.offers(*TOTALS)),
         families=(*EVERYDAY, "measure", "near-equal"),
         miniature=Sketch(after=np.negative),
     ),
     Requirement(
         id="signs/self",
-        sentence="A distribution is at distance zero from itself: exactly, where log P is passed for both.",
+        sentence="The divergence of a distribution from itself is zero: exactly, where both arguments are log P.",
         formula="KL(P‖P) = 0",
-        reason="The first thing people try; what rounding of the inputs leaves is known and small.",
-        check=itself,
-        applies=scope.divergence,
+        reason="Users try this first; the remainder that the rounding of the inputs leaves is known and small.",
+        check=self_divergence,
+        applies=scope.is_divergence,
         families=EVERYDAY,
         miniature=Sketch(term=lambda p, lq: term(p, lq) + 1e-9),
     ),
@@ -119,10 +125,10 @@ REQUIREMENTS = (
         id="signs/generalised",
         sentence="A generalised term is never negative, and 0 only for p = q.",
         formula="p·log(p/q) − p + q ≥ 0, = 0 for p = q alone",
-        reason="This form is used where P and Q are measures; a negative term means cancellation went wrong.",
+        reason="This form is used where P and Q are measures; a negative term indicates a loss by cancellation.",
         link="https://docs.scipy.org/doc/scipy/reference/generated/scipy.special.kl_div.html",
-        check=never_negative,
-        applies=scope.formula(Formula.GENERALISED),
+        check=generalised_terms,
+        applies=scope.computes(Formula.GENERALISED),
         families=("measure", "dirichlet-flat", "near-equal"),
         revision=2,
         miniature=Sketch(
@@ -134,12 +140,12 @@ REQUIREMENTS = (
     ),
     Requirement(
         id="signs/direction",
-        sentence="KL(P‖Q) and KL(Q‖P) are not confused.",
+        sentence="KL(P‖Q) is computed, not KL(Q‖P).",
         formula="Σ p·log(p/q) ≠ Σ q·log(q/p)",
         reason="Argument orders differ between libraries: torch takes the model first, SciPy the data.",
         link=KL_DIV_LOSS,
         check=lies(),
-        applies=scope.divergence,
+        applies=scope.is_divergence,
         families=("asymmetric",),
         miniature=Sketch(
             term=lambda p, lq: term(np.exp(lq), np.log(p)), log_term=lambda lp, lq: log_term(lq, lp)

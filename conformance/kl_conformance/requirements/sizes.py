@@ -1,4 +1,4 @@
-"""Sizes: the answer depends on the elements, however many there are and on however many axes."""
+"""Layouts: element count and rank do not change the result."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kl_conformance.errors import AbsentError
 from kl_conformance.framework import LARGE, Output
 from kl_conformance.judgement import Judgement
 from kl_conformance.remembered import reference
-from kl_conformance.requirement import HOW, Requirement
+from kl_conformance.requirement import CALL_DRAWS, Requirement
 from kl_conformance.requirements import scope
 from kl_conformance.requirements.values import KL_DIV_LOSS
 from kl_conformance.sketch import Array, Sketch, reduce
@@ -26,22 +26,22 @@ from kl_reference.convention import Reduction, Space
 from kl_reference.problem import Problem
 
 FAMILIES = ("dirichlet-flat",)
-PIECE = 64  # rows judged at a time: of 131,072 classes 64 MiB
-_FULL = ("out of memory", "outofmemory", "memoryerror", "resource_exhausted", "resourceexhausted")
+ROWS_AT_A_TIME = 64  # rows judged at a time: 64 MiB for 131,072 classes
+_OUT_OF_MEMORY = ("out of memory", "outofmemory", "memoryerror", "resource_exhausted", "resourceexhausted")
 
 
 def odd(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Ask for every reduction of the pair, and of measures of which only the last element counts."""
+    """Judge every reduction of the pair, and of measures in which only the last element is not 0."""
     probes = [_last_element(pair)]
     if subject.finest is Reduction.ROWS:
         probes.append(_last_class(pair))
-    for asked in (pair, *probes):
-        for problem in subject.problems(asked, *Reduction):
+    for each in (pair, *probes):
+        for problem in subject.problems(each, *Reduction):
             yield judge.lies(subject.evaluate(problem))
 
 
 def _last_element(pair: Pair) -> Pair:
-    """Return p = q = 1, which adds exactly 0, and at the very last element q = e^−2."""
+    """Return a pair with p = q = 1, whose terms are exactly 0, except q = e^−2 at the last element."""
     log_q = np.zeros(pair.shape)
     log_q.flat[-1] = -2.0
     p, q = Measure(np.zeros(pair.shape), Space.LOG), Measure(log_q, Space.LOG)
@@ -49,54 +49,54 @@ def _last_element(pair: Pair) -> Pair:
 
 
 def _last_class(pair: Pair) -> Pair:
-    """Return rows with all of P on their last class, and Q the same everywhere."""
+    """Return rows with P concentrated on the last class, and Q uniform."""
     p = np.broadcast_to(np.arange(pair.classes) == pair.classes - 1, pair.shape).astype(np.float64)
     whole = probabilities(p, np.full(pair.shape, 1.0 / pair.classes))
     return replace(whole, axis=pair.axis, origin=f"{pair.origin}, the last class alone")
 
 
 def rank(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Ask for every reduction, whatever the number of axes; where classes have an axis, there is one."""
+    """Judge every reduction, except in 0-D where the implementation has a class axis."""
     if pair.shape or subject.convention.axis is None:
         for problem in subject.problems(pair, *Reduction):
             yield judge.lies(subject.evaluate(problem))
 
 
 def large_index(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Ask for the last of more than 2^31 elements, and for the sum of all, the others adding exactly 0."""
+    """Judge the last of more than 2^31 elements, and the sum of all; the others add exactly 0."""
     if len(pair.shape) != 2:
         return
     for problem in subject.problems(pair, subject.finest, Reduction.SUM, layout="large"):
-        yield _at_the_end(subject, problem)
+        yield _last_rows(subject, problem)
 
 
-def used(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Ask at the size the implementation is used at: every term, and every row's sum or the one of all.
+def at_production_size(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Judge every term, and the first sum offered, at the size at which the implementation is used.
 
-    Row i holds the elements of one long vector from the i-th on, so that no two rows are alike.
+    Row i holds the elements of one long vector from the i-th on, so no two rows are equal.
     """
     size = subject.implementation.used_at
     assert size is not None
     text = f"{size[0]:,} × {size[1]:,}"
-    after = f" of {text}"
-    vector, sheet = sheets(subject, pair, size)
-    call = subject.call(sheet)
+    suffix = f" of {text}"
+    vector, matrix = vector_and_windows(subject, pair, size)
+    call = subject.call(matrix)
     if subject.finest is Reduction.TERMS:
         stand_in = Output(reference(vector).value, subject.dtype.label)
-        asked = subject.judged(vector, stand_in, subject.describe(call).varied(after))
-        yield judge.windowed(asked, subject.pieces(call, PIECE), text)
+        evaluation = subject.judged(vector, stand_in, subject.describe(call).varied(suffix))
+        yield judge.windowed(evaluation, subject.pieces(call, ROWS_AT_A_TIME), text)
     for reduction in subject.offers(*scope.SUMS)[:1]:
-        summed = replace(sheet, reduction=reduction)
-        if reduction is not subject.finest:  # of the same tensors
+        summed = replace(matrix, reduction=reduction)
+        if reduction is not subject.finest:  # reuse the same tensors
             call = replace(call, reduction=subject.convention.named(reduction))
-        made = subject.describe(call).varied(after)
-        asked = subject.judged(summed, subject.ask(call), made, answer)
-        # What people are shown is the pair, not all that is made of it.
-        yield replace(judge.lies(asked, text), problem=subject.problem(pair, reduction))
+        description = subject.describe(call).varied(suffix)
+        evaluation = subject.judged(summed, subject.ask(call), description, answer)
+        # The witness shows the pair instead of the large problem.
+        yield replace(judge.lies(evaluation, text), problem=subject.problem(pair, reduction))
 
 
-def sheets(subject: Subject, pair: Pair, size: tuple[int, int]) -> tuple[Problem, Problem]:
-    """Return one long vector, the pair's elements again and again, and the sheet whose rows are its windows."""
+def vector_and_windows(subject: Subject, pair: Pair, size: tuple[int, int]) -> tuple[Problem, Problem]:
+    """Return one long vector that repeats the pair's elements, and the matrix whose rows are its windows."""
     numbers = (np.resize(each.values.ravel(), sum(size) - 1) for each in (pair.p, pair.q))
     vector = subject.problem(pair.with_values(*numbers))
     target, model = (
@@ -106,46 +106,48 @@ def sheets(subject: Subject, pair: Pair, size: tuple[int, int]) -> tuple[Problem
     return vector, replace(vector, target=target, model=model)
 
 
-def _used(subject: Subject) -> str | None:
+def _declares_size(subject: Subject) -> str | None:
     if subject.implementation.used_at is None:
-        return "names no size it is used at (`kl-conformance verify --shape ROWSxCLASSES`)"
+        return "declares no production size (`kl-conformance verify --shape ROWSxCLASSES`)"
     return "is documented for distributions only" if subject.implementation.needs_distributions else None
 
 
-def _at_the_end(subject: Subject, problem: Problem) -> Judgement:
-    """Judge the last rows of the answer, or its one number."""
+def _last_rows(subject: Subject, problem: Problem) -> Judgement:
+    """Judge the last rows of the answer, or the single number."""
     rows = len(problem.target.values)
     try:
         call = subject.call(problem)
         got = subject.ask(call, last=rows)
-    except Exception as error:  # every framework has an exception of its own for want of memory
-        said = f"{type(error).__name__}: {error}"
-        if isinstance(error, AbsentError) or not any(words in said.lower() for words in _FULL):
+    except Exception as error:  # each framework has its own out-of-memory exception
+        message = f"{type(error).__name__}: {error}"
+        if isinstance(error, AbsentError) or not any(text in message.lower() for text in _OUT_OF_MEMORY):
             raise
-        raise AbsentError(f"no room for tensors of more than {LARGE:,} elements: {said[:200]}") from None
+        raise AbsentError(
+            f"not enough memory for tensors of more than {LARGE:,} elements: {message[:200]}"
+        ) from None
     return judge.lies(subject.judged(problem, got, subject.describe(call).varied(", last rows")))
 
 
-def _roomy(subject: Subject) -> str | None:
-    """Apply where so much memory is asked for."""
+def _has_memory(subject: Subject) -> str | None:
+    """Apply on devices with enough memory."""
     if subject.framework.roomy(subject.column.device):
         return None
-    return f"asked on CUDA only, where memory allows: tensors of more than {LARGE:,} elements"
+    return f"tested on CUDA only, if memory allows: tensors of more than {LARGE:,} elements"
 
 
-def _narrow(terms: Array) -> Array:
-    """Leave what lies beyond the last index of 8 bits as it was."""
+def _with_8_bit_index(terms: Array) -> Array:
+    """Return terms with 0 beyond the last signed 8-bit index."""
     return np.where(np.arange(terms.size).reshape(terms.shape) < 2**7, terms, 0)
 
 
 REQUIREMENTS = (
     Requirement(
         id="layouts/odd",
-        sentence="Sizes beside powers of two are right, for many rows of few classes and few rows of many.",
+        sentence="Sizes next to powers of two give correct answers, for many rows of few classes and few rows of many.",
         formula="f(P, Q) for 1, 2, 31, 33, 127, 129, 1023, 1025, 4097, 65535, 65537 classes or rows",
-        reason="A kernel works in blocks; the element after the last full block is the one it forgets.",
+        reason="Kernels work in blocks, and may skip the elements after the last full block.",
         check=odd,
-        draws=HOW,
+        draws=CALL_DRAWS,
         families=FAMILIES,
         palette=ODD,
         miniature=Sketch(
@@ -154,12 +156,12 @@ REQUIREMENTS = (
     ),
     Requirement(
         id="layouts/rank",
-        sentence="Any number of axes will do: 0-D where there is no class axis, 1-D, 2-D, 3-D, 4-D.",
+        sentence="Any number of axes is supported: 0-D where there is no class axis, 1-D, 2-D, 3-D, 4-D.",
         formula="f(P, Q) for shapes (), (C), (N, C), (N, T, C), (N, T, H, C)",
-        reason="Sequences have three axes and attention four; what folds them wrongly divides wrongly.",
+        reason="Sequences have three axes and attention four; flattening them wrongly gives wrong divisors.",
         link=KL_DIV_LOSS,
         check=rank,
-        draws=HOW,
+        draws=CALL_DRAWS,
         families=(*FAMILIES, "power-law"),
         shapes=((), (5,), (3, 5), (2, 3, 5), (2, 3, 4, 5)),
         miniature=Sketch(
@@ -173,26 +175,26 @@ REQUIREMENTS = (
     ),
     Requirement(
         id="layouts/used-at",
-        sentence="At the size it is used at, every element and the sums are right.",
+        sentence="At the size used in production, every element and the sums are correct.",
         formula="f(P, Q) for rows × classes as in production",
-        reason="Grids, 32-bit offsets and accumulators give way at the real size, and at no other.",
-        check=used,
-        applies=_used,
+        reason="Grids, 32-bit offsets and accumulators fail at the production size, and at no smaller one.",
+        check=at_production_size,
+        applies=_declares_size,
         once=True,
         families=FAMILIES,
-        shapes=((4099,),),  # a prime: no power of two takes an element for another of its value
-        miniature=Sketch(after=lambda answer: _narrow(answer) if answer.ndim else answer),
+        shapes=((4099,),),  # a prime: elements a power of two apart differ
+        miniature=Sketch(after=lambda answer: _with_8_bit_index(answer) if answer.ndim else answer),
     ),
     Requirement(
         id="layouts/large-index",
-        sentence="Elements beyond the 2^31st are right, and count in the sum.",
+        sentence="Elements beyond the 2^31st are correct, and are included in the sum.",
         formula="f(P, Q)[i] for i > 2^31 − 1; Σ over more than 2^31 elements",
-        reason="A batch of 16 × 4,096 tokens over a vocabulary of 32,768 is 2^31: 32-bit indices turn negative.",
+        reason="A batch of 16 × 4,096 tokens over a vocabulary of 32,768 has 2^31 elements: 32-bit indices overflow.",
         check=large_index,
-        draws=HOW,
-        applies=_roomy,
+        draws=CALL_DRAWS,
+        applies=_has_memory,
         families=FAMILIES,
         shapes=((3, 5),),
-        miniature=Sketch(after=lambda answer: _narrow(answer) if answer.ndim else answer),
+        miniature=Sketch(after=lambda answer: _with_8_bit_index(answer) if answer.ndim else answer),
     ),
 )

@@ -1,15 +1,16 @@
-"""State: a call leaves nothing behind and depends on nothing but its inputs."""
+"""State: a call has no side effects and depends only on its inputs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
 from kl_cases.pair import Pair
 from kl_conformance import judge
 from kl_conformance.judgement import Judgement
-from kl_conformance.requirement import HOW, Requirement
+from kl_conformance.requirement import CALL_DRAWS, Requirement
 from kl_conformance.requirements import scope
 from kl_conformance.requirements.gradients import sides
 from kl_conformance.requirements.values import KL_DIV_LOSS
@@ -24,7 +25,7 @@ SHAPES = ((3, 5), (8, 31))
 
 
 def inputs_untouched(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Look at both inputs, bit by bit, after the call."""
+    """Compare both inputs bit by bit before and after the call."""
     for problem in subject.problems(pair):
         call = subject.call(problem)
         subject.ask(call)
@@ -41,51 +42,50 @@ def inputs_untouched(subject: Subject, pair: Pair) -> Iterator[Judgement]:
 
 
 def repeatable(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Make the same call twelve times, each on tensors of its own, and keep every answer."""
+    """Make the same call twelve times, each with its own tensors, and keep every answer."""
     for problem in subject.problems(pair):
         first = subject.evaluate(problem)
         kept = [subject.ask(subject.call(problem)).values for _ in range(12)]
         for got in kept:
-            fine = (got == first.got) | (np.isnan(got) & np.isnan(first.got))
-            yield judge.holds(first, fine, "the same call gave other bits")
+            same = (got == first.got) | (np.isnan(got) & np.isnan(first.got))
+            yield judge.holds(first, same, "the same call returned different bits")
 
 
 def upstream_untouched(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Look at the upstream gradient, bit by bit, after the backward pass."""
+    """Compare the upstream gradient bit by bit before and after the backward pass."""
     for problem in subject.problems(pair):
         for side in sides(subject, problem):
-            asked, after = subject.spent(problem, side, upstream_of(problem))
-            fine = after == asked
+            before, after = subject.spent(problem, side, upstream_of(problem))
             text = subject.describe(subject.call(problem)).differentiated(side)
-            if fine.all():
+            if (after == before).all():
                 yield judge.passes(problem, text)
             else:
                 yield judge.fails(problem, text, "the upstream gradient was written to")
 
 
-def surrounded(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Look at random generators and settings of the process after a call and its gradients."""
-    subject.forget()  # so that the gradients are asked for between one look and the next
+def process_state(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Compare random generators and process settings before and after a call and its gradients."""
+    subject.forget()  # the gradients must be computed between the two snapshots
     for problem in subject.problems(pair):
         call = subject.call(problem)
         shared = {**sources(), **subject.framework.sources(subject.modules)}
-        for each in shared.values():  # so that a seed that is set again shows
+        for each in shared.values():  # reveals a seed that is set to the same value again
             each.draw()
         before = {name: each.state() for name, each in shared.items()}
         subject.ask(call)
         for side in sides(subject, problem):
             subject.gradient(problem, side)
         after = {name: each.state() for name, each in shared.items()}
-        found = [*changed(before, after), *changed(subject.surroundings, subject.surrounding())]
-        if found:
-            note = f"not as it was before the call: {', '.join(found)}"
+        changes = [*changed(before, after), *changed(subject.surroundings, subject.surrounding())]
+        if changes:
+            note = f"the call changed process state: {', '.join(changes)}"
             yield judge.fails(problem, subject.describe(call), note)
         else:
             yield judge.passes(problem, subject.describe(call))
 
 
-class _Scribbler:
-    """Writes into its model to save a buffer."""
+class _WritesToModel:
+    """Write into the model to save a buffer."""
 
     def __call__(self, target: Array, model: Array) -> tuple[Array, Array]:
         copy = model.copy()
@@ -93,8 +93,8 @@ class _Scribbler:
         return target, copy
 
 
-class _Forgetful:
-    """Doubles every tenth answer."""
+class _DoublesEveryTenth:
+    """Double every tenth answer."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -104,70 +104,61 @@ class _Forgetful:
         return answer if self.calls % 10 else answer * 2
 
 
-def _drawn(answer: Array) -> Array:
-    """Draws a number from the generator everybody draws from."""
+def _draws_random(answer: Array) -> Array:
+    """Draw a number from the global random generator."""
     np.random.random()
     return answer
 
 
-def _writable(subject: Subject) -> str | None:
+def _has_writable_arrays(subject: Subject) -> str | None:
     return None if subject.framework.strided else f"arrays of {subject.framework.name} cannot be written to"
 
 
-def _halved(upstream: Array) -> Array:
-    """Uses the upstream gradient as a buffer."""
+def _scales_in_place(upstream: Array) -> Array:
+    """Scale the upstream gradient in place."""
     seed = np.array(upstream)
     upstream *= 0.5
     return seed
 
 
+_requirement = partial(Requirement, draws=CALL_DRAWS, families=FAMILIES, shapes=SHAPES)
 REQUIREMENTS = (
-    Requirement(
+    _requirement(
         id="state/inputs-untouched",
-        sentence="Inputs are bitwise unchanged after the call.",
+        sentence="The inputs are bitwise unchanged after the call.",
         formula="P, Q before = P, Q after",
-        reason="An in-place log of the target is right once, and wrong in the next epoch.",
+        reason="An in-place log of the target is correct once, and wrong in the next epoch.",
         link=KL_DIV_LOSS,
         check=inputs_untouched,
-        draws=HOW,
-        families=FAMILIES,
-        shapes=SHAPES,
-        miniature=Sketch(before=_Scribbler()),
+        miniature=Sketch(before=_WritesToModel()),
     ),
-    Requirement(
+    _requirement(
         id="state/repeatable",
-        sentence="The same call gives the same bits, a dozen times in a row.",
+        sentence="The same call returns the same bits, a dozen times in a row.",
         formula="f(P, Q) = f(P, Q)",
-        reason="Caches keyed by address and buffers used twice show on a later call only.",
+        reason="Faults of caches keyed by address and of reused buffers show only in later calls.",
         check=repeatable,
-        draws=HOW,
-        families=FAMILIES,
-        shapes=SHAPES,
-        miniature=Sketch(after=_Forgetful()),
+        miniature=Sketch(after=_DoublesEveryTenth()),
     ),
-    Requirement(
+    _requirement(
         id="state/upstream-untouched",
         sentence="The upstream gradient is bitwise unchanged after the backward pass.",
         formula="∂L/∂f before = ∂L/∂f after",
-        reason="Autograd hands one tensor to every branch of a graph: who scales it in place scales the others' share.",
+        reason="Autograd passes one tensor to every branch of a graph: scaling it in place affects all branches.",
         link="https://docs.pytorch.org/docs/stable/notes/extending.html",
         check=upstream_untouched,
-        draws=HOW,
-        applies=scope.both(scope.differentiable(*Side), _writable),
-        families=FAMILIES,
-        shapes=SHAPES,
-        miniature=Sketch(upstream=_halved),
+        applies=scope.all_of(scope.differentiable(*Side), _has_writable_arrays),
+        miniature=Sketch(upstream=_scales_in_place),
     ),
-    Requirement(
+    _requirement(
         id="state/surroundings",
-        sentence="Random generators, default dtype and device, modes and environment are as they were before the call.",
+        sentence="Random generators, default dtype and device, modes and environment are unchanged after the call.",
         formula="settings and random state before = after",
-        reason="A seed set for a reproducible kernel makes every dropout mask of a training run the same.",
+        reason="A seed set for a reproducible kernel makes every dropout mask of a training run identical.",
         link="https://docs.pytorch.org/docs/stable/notes/randomness.html",
-        check=surrounded,
-        draws=HOW,
+        check=process_state,
         families=FAMILIES[:1],
         shapes=SHAPES[:1],
-        miniature=Sketch(after=_drawn),
+        miniature=Sketch(after=_draws_random),
     ),
 )

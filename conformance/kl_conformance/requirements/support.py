@@ -1,4 +1,4 @@
-"""Support: zeros, infinities and NaN, by the definition of the divergence."""
+"""Support: zeros, infinities and NaN follow the definition."""
 
 from __future__ import annotations
 
@@ -20,83 +20,85 @@ from kl_conformance.subject import Subject
 from kl_reference.convention import Reduction, Side, Space
 from kl_reference.problem import Problem
 
-CONVENTION = "https://docs.scipy.org/doc/scipy/reference/generated/scipy.special.rel_entr.html"
+REL_ENTR = "https://docs.scipy.org/doc/scipy/reference/generated/scipy.special.rel_entr.html"
 Where = Callable[[Array, Array], Mask]
 
 
 def probabilities(problem: Problem) -> tuple[Array, Array]:
-    """Return p and q of a problem as float64, broadcast; logits as weights e^x.
+    """Return p and q of a problem as float64, broadcast; for logits the weights e^x.
 
-    What underflows in e^x becomes the least positive number: 0 is for classes that are not there.
+    Where e^x underflows, the result is the least positive number: 0 marks masked classes.
     """
     sides = []
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         for operand in (problem.target, problem.model):
-            wide = operand.values.astype(np.float64)
-            weights = np.where(wide == -np.inf, 0.0, np.exp(np.maximum(wide, -745.0)))
-            sides.append(wide if operand.space is Space.PROBABILITY else weights)
+            values = operand.values.astype(np.float64)
+            weights = np.where(values == -np.inf, 0.0, np.exp(np.maximum(values, -745.0)))
+            sides.append(values if operand.space is Space.PROBABILITY else weights)
     p, q = np.broadcast_arrays(*sides)
     return p, q
 
 
-def mathematically(
+def by_definition(
     where: Where,
     *reductions: Reduction,
     spaces: tuple[Space, ...] = tuple(Space),
     exact: bool = False,
 ) -> Check:
-    """Hold the finest answer and other reductions against the definition on problems with such an element.
+    """Return a check of the finest and other reductions against the definition, where a problem has such elements.
 
-    ``where(p, q)`` finds the elements in question; ``exact`` demands the exact term there. The Convention's
-    clip is left out of the answer: these sentences are about the divergence itself. Without ``reductions``
-    it is the sum: what a mean divides by is the question of another chapter.
+    ``where(p, q)`` selects the elements; ``exact`` requires the exact term there. The clip of the Convention is not
+    applied: these requirements are about the divergence itself. Without ``reductions`` the sum is checked: the
+    divisor of a mean belongs to the chapter reductions.
     """
 
     def check(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-        for problem in _defined(subject, pair, *(reductions or (Reduction.SUM,)), spaces=spaces):
+        for problem in _problems_by_definition(
+            subject, pair, *(reductions or (Reduction.SUM,)), spaces=spaces
+        ):
             found = where(*probabilities(problem))
             if not found.any():
                 continue
-            asked = _answered(subject, problem)
-            if isinstance(asked, Judgement):
-                yield asked
+            evaluation = _evaluated_or_passed(subject, problem)
+            if isinstance(evaluation, Judgement):
+                yield evaluation
                 continue
-            yield judge.lies(asked)
+            yield judge.lies(evaluation)
             if exact and problem.reduction is Reduction.TERMS:
-                yield judge.exactly(asked, "must contribute exactly its limit", found)
+                yield judge.exactly(evaluation, "must contribute exactly its limit", found)
 
     return check
 
 
-def _defined(
+def _problems_by_definition(
     subject: Subject, pair: Pair, *reductions: Reduction, spaces: tuple[Space, ...] = tuple(Space)
 ) -> Iterator[Problem]:
-    """Yield the problems of every form, finest and otherwise reduced, as the definition has them."""
-    asked = dict.fromkeys((subject.finest, *subject.offers(*reductions)))
+    """Yield the problems in every form, in the finest and in other reductions, without the clip."""
+    tested = dict.fromkeys((subject.finest, *subject.offers(*reductions)))
     for target, model in subject.forms:
-        for reduction in asked if target in spaces else ():
+        for reduction in tested if target in spaces else ():
             yield subject.problem(pair, reduction, target=target, model=model, mathematical=True)
 
 
 def whole_row_masked(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Ask about rows in which every class is masked: they add 0, and the others are right.
+    """Judge rows in which every class is masked: they add 0, and the other rows are correct.
 
-    What softmax, or a sum to divide by, makes of such a row is undefined: anything will do there, or an error.
+    Softmax and normalisation are undefined for such a row: any answer passes there, or an error.
     """
-    for problem in _defined(subject, pair, Reduction.SUM):
+    for problem in _problems_by_definition(subject, pair, Reduction.SUM):
         p, q = probabilities(problem)
-        dead = ((p == 0) & (q == 0)).all(problem.axis)
-        if not dead.any() or dead.all():
+        fully_masked = ((p == 0) & (q == 0)).all(problem.axis)
+        if not fully_masked.any() or fully_masked.all():
             continue
-        asked = _answered(subject, problem)
-        if isinstance(asked, Judgement):
-            yield asked
+        evaluation = _evaluated_or_passed(subject, problem)
+        if isinstance(evaluation, Judgement):
+            yield evaluation
         else:
-            yield judge.inside(asked, ~np.isnan(asked.enclosure.value))
+            yield judge.inside(evaluation, ~np.isnan(evaluation.enclosure.value))
 
 
-def _answered(subject: Subject, problem: Problem) -> Evaluation | Judgement:
-    """Return the answer, or that an error was given where nothing is defined: a row of zeros to be normalised."""
+def _evaluated_or_passed(subject: Subject, problem: Problem) -> Evaluation | Judgement:
+    """Return the evaluation, or a pass for an error where the answer is undefined: normalising a row of zeros."""
     try:
         return subject.evaluate(problem)
     except RefusedError as refusal:
@@ -105,32 +107,32 @@ def _answered(subject: Subject, problem: Problem) -> Evaluation | Judgement:
         return judge.passes(problem, subject.named, str(refusal))
 
 
-def infinite(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Hand over an infinite probability: an infinity, NaN or an error, and other rows untouched."""
+def infinite_probability(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Judge an infinite probability: an infinity, NaN or an error, and other rows unchanged."""
     for target, model in subject.forms:
         problem = subject.problem(pair, target=target, model=model)
         p, q = probabilities(problem)
-        endless = np.isinf(p) | np.isinf(q)
-        # 0·(log 0 − log ∞) is 0 by the limit, and NaN to some.
-        asked_of = endless & ~((p == 0) & np.isinf(q))
-        if not asked_of.any():
+        infinite = np.isinf(p) | np.isinf(q)
+        # 0·(log 0 − log ∞) is 0 by the limit, and NaN in some implementations: both pass.
+        not_finite = infinite & ~((p == 0) & np.isinf(q))
+        if not not_finite.any():
             continue
         try:
-            asked = subject.evaluate(problem)
+            evaluation = subject.evaluate(problem)
         except RefusedError as refusal:
             yield judge.passes(problem, subject.named, str(refusal))
             continue
-        endless, asked_of = (_folded(each, problem) for each in (endless, asked_of))
-        fine = ~asked_of | ~np.isfinite(asked.got)
+        infinite, not_finite = (_reduced_any(each, problem) for each in (infinite, not_finite))
+        correct = ~not_finite | ~np.isfinite(evaluation.got)
         yield replace(
-            judge.holds(asked, fine, "an infinite probability gave a plausible number"),
+            judge.holds(evaluation, correct, "a plausible number for an infinite probability"),
             criterion=Criterion.NOT_FINITE,
         )
-        yield judge.inside(asked, ~endless)
+        yield judge.inside(evaluation, ~infinite)
 
 
-def nan(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Put NaN into one side: its own term and the sums that contain it are NaN, nothing else is."""
+def nan_input(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Judge NaN in one side: its own term and the sums that contain it are NaN, nothing else is."""
     for target, model in subject.forms:
         for reduction in subject.offers():
             problem = subject.problem(pair, reduction, target=target, model=model)
@@ -144,25 +146,23 @@ def nan(subject: Subject, pair: Pair) -> Iterator[Judgement]:
 
 
 def negative_target(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Hand over a negative probability: NaN, an infinity or an error, never a plausible number."""
+    """Judge a negative probability: NaN, an infinity or an error, never a plausible number."""
     problem = subject.problem(pair, target=Space.PROBABILITY)
     negative = probabilities(problem)[0] < 0
     if not negative.any():
         return
     try:
-        asked = subject.evaluate(problem)
+        evaluation = subject.evaluate(problem)
     except RefusedError as refusal:
         yield judge.passes(problem, subject.named, str(refusal))
         return
-    fine = ~_folded(negative, problem) | ~np.isfinite(asked.got)
-    yield replace(
-        judge.holds(asked, fine, "a negative probability gave a plausible number"),
-        criterion=Criterion.NOT_FINITE,
-    )
+    correct = ~_reduced_any(negative, problem) | ~np.isfinite(evaluation.got)
+    judgement = judge.holds(evaluation, correct, "a plausible number for a negative probability")
+    yield replace(judgement, criterion=Criterion.NOT_FINITE)
 
 
-def _folded(elements: Mask, problem: Problem) -> Mask:
-    """Return, for each element of the answer, whether any that it is made of is meant."""
+def _reduced_any(elements: Mask, problem: Problem) -> Mask:
+    """Return, for each element of the answer, whether any of the elements it is reduced from is selected."""
     if problem.reduction is Reduction.TERMS:
         return elements
     return np.asarray(elements.any(problem.axis if problem.reduction is Reduction.ROWS else None))
@@ -187,10 +187,10 @@ REQUIREMENTS = (
         id="support/zero-target",
         sentence="p = 0, q > 0 contributes exactly 0.",
         formula="lim p→0 of p·(log p − log q) = 0",
-        reason="One-hot and smoothed-by-truncation targets are full of zeros; log 0 must not leak.",
-        link=CONVENTION,
-        check=mathematically(lambda p, q: (p == 0) & (q > 0), spaces=(Space.PROBABILITY,), exact=True),
-        applies=scope.both(scope.takes(Side.TARGET, Space.PROBABILITY), scope.unsmoothed),
+        reason="One-hot and truncated targets are full of zeros; log 0 must not enter the answer.",
+        link=REL_ENTR,
+        check=by_definition(lambda p, q: (p == 0) & (q > 0), spaces=(Space.PROBABILITY,), exact=True),
+        applies=scope.all_of(scope.accepts(Side.TARGET, Space.PROBABILITY), scope.not_smoothed),
         families=("sparse", "one-hot"),
         corners=("zero-target", "negative-zero-target"),
         revision=2,
@@ -200,21 +200,21 @@ REQUIREMENTS = (
         id="support/zero-over-zero",
         sentence="p = 0, q = 0 (log q = −∞, a masked class) contributes exactly 0.",
         formula="0·log(0/0) = 0",
-        reason="Masked vocabularies put −∞ where the target is 0; 0·∞ is NaN and poisons the whole loss.",
-        link=CONVENTION,
-        check=mathematically(lambda p, q: (p == 0) & (q == 0), spaces=(Space.PROBABILITY,), exact=True),
-        applies=scope.both(scope.takes(Side.TARGET, Space.PROBABILITY), scope.unsmoothed),
+        reason="Masked vocabularies have log q = −∞ where the target is 0; 0·∞ is NaN and makes the whole loss NaN.",
+        link=REL_ENTR,
+        check=by_definition(lambda p, q: (p == 0) & (q == 0), spaces=(Space.PROBABILITY,), exact=True),
+        applies=scope.all_of(scope.accepts(Side.TARGET, Space.PROBABILITY), scope.not_smoothed),
         families=("masked",),
         revision=2,
         miniature=Sketch(term=_nan_at_masked),
     ),
     Requirement(
         id="support/block-masked",
-        sentence="A run of masked classes as long as a kernel's block leaves the rest right.",
+        sentence="A run of masked classes as long as a kernel's block does not affect the other classes.",
         formula="p = q = 0 on a block: Σ over the other classes",
         reason="Online softmax kernels meet a block whose maximum is −∞ and compute −∞ − (−∞).",
-        check=mathematically(lambda p, q: (p == 0) & (q == 0)),
-        applies=scope.divergence,
+        check=by_definition(lambda p, q: (p == 0) & (q == 0)),
+        applies=scope.is_divergence,
         families=("masked",),
         shapes=((2, 1025), (3, 257)),
         revision=2,
@@ -222,11 +222,11 @@ REQUIREMENTS = (
     ),
     Requirement(
         id="support/whole-row-masked",
-        sentence="A row in which every class is masked adds 0, and leaves the other rows right.",
+        sentence="A row in which every class is masked adds 0, and the other rows are correct.",
         formula="p = q = 0 on a row: Σ over the other rows",
-        reason="Padded sequences end in rows of nothing; NaN there is the NaN of the whole batch.",
+        reason="Padded sequences end in fully masked rows; a NaN there makes the whole batch NaN.",
         check=whole_row_masked,
-        applies=scope.divergence,
+        applies=scope.is_divergence,
         families=("dirichlet-flat",),
         corners=("masked-row",),
         shapes=((3, 5), (8, 31), (2, 3, 5)),
@@ -239,9 +239,9 @@ REQUIREMENTS = (
         id="support/log-zero-target",
         sentence="A log-target of −∞ contributes exactly 0, for finite log q and for −∞.",
         formula="e^(−∞)·(−∞ − log q) = 0",
-        reason="Teachers with masked classes hand over log-probabilities of −∞.",
-        check=mathematically(lambda p, q: p == 0, spaces=(Space.LOG, Space.LOGITS), exact=True),
-        applies=scope.takes(Side.TARGET, Space.LOG, Space.LOGITS),
+        reason="Teachers with masked classes produce log-probabilities of −∞.",
+        check=by_definition(lambda p, q: p == 0, spaces=(Space.LOG, Space.LOGITS), exact=True),
+        applies=scope.accepts(Side.TARGET, Space.LOG, Space.LOGITS),
         families=("masked", "sparse"),
         revision=2,
         miniature=Sketch(log_term=lambda lp, lq: np.exp(lp) * (lp - lq)),
@@ -250,9 +250,9 @@ REQUIREMENTS = (
         id="support/zero-model",
         sentence="p > 0, q = 0 gives +∞, unreduced and reduced.",
         formula="p·(log p − (−∞)) = +∞",
-        reason="A model that excludes what happened is infinitely wrong; a finite number hides that.",
-        link=CONVENTION,
-        check=mathematically(lambda p, q: (p > 0) & (q == 0), *Reduction),
+        reason="A model that excludes a possible event is infinitely wrong; a finite number hides that.",
+        link=REL_ENTR,
+        check=by_definition(lambda p, q: (p > 0) & (q == 0), *Reduction),
         families=("dirichlet-dense",),  # none of its probabilities underflows in float16
         corners=("zero-model",),
         revision=2,
@@ -260,10 +260,10 @@ REQUIREMENTS = (
     ),
     Requirement(
         id="support/tiny-model",
-        sentence="p > 0 and q tiny but not 0 gives the finite true value, never +∞, never a plateau.",
+        sentence="p > 0 and q tiny but not 0 gives the finite exact value, never +∞ and never a plateau.",
         formula="p·(log p − log q), 0 < q ≪ p",
         reason="An epsilon added to q caps the loss, and its gradient, exactly where learning is needed.",
-        check=mathematically(lambda p, q: (p > 0) & (q > 0) & (q < 1e-4)),
+        check=by_definition(lambda p, q: (p > 0) & (q > 0) & (q < 1e-4)),
         families=("dirichlet-flat", "peaked-logits"),
         corners=("tiny-model",),
         revision=2,
@@ -271,10 +271,10 @@ REQUIREMENTS = (
     ),
     Requirement(
         id="support/nan",
-        sentence="NaN in p or q gives NaN in that term and in every sum that contains it, nowhere else, or an error.",
+        sentence="NaN in p or q gives NaN in that term and every sum that contains it, nowhere else; or an error.",
         formula="NaN ∈ {p, q} ⇒ NaN",
-        reason="A loss that swallows NaN reports a healthy number for a broken model.",
-        check=nan,
+        reason="A loss that drops NaN reports a normal number for a defective model.",
+        check=nan_input,
         families=("dirichlet-dense",),  # none of its probabilities underflows in float16
         corners=("nan-target", "nan-model"),
         miniature=Sketch(after=np.nan_to_num),
@@ -283,9 +283,9 @@ REQUIREMENTS = (
         id="support/negative-target",
         sentence="p < 0 gives NaN, an infinity or an error, never a plausible number.",
         formula="log p is not real for p < 0",
-        reason="A negative probability is a bug upstream; a plausible loss lets it live.",
+        reason="A negative probability is a bug in earlier code; a plausible loss hides it.",
         check=negative_target,
-        applies=scope.both(scope.takes(Side.TARGET, Space.PROBABILITY), scope.unnormalised),
+        applies=scope.all_of(scope.accepts(Side.TARGET, Space.PROBABILITY), scope.not_normalised),
         families=("dirichlet-flat",),
         corners=("negative-target",),
         miniature=Sketch(term=lambda p, lq: term(np.abs(p), lq)),
@@ -293,12 +293,12 @@ REQUIREMENTS = (
     Requirement(
         id="support/infinite",
         level=Level.CONVENTION,
-        sentence="An infinite probability gives an infinity, NaN or an error, and leaves the other rows alone.",
+        sentence="An infinite probability gives an infinity, NaN or an error, and does not change the other rows.",
         formula="p = ±∞ or q = ±∞ is no probability",
-        reason="exp(89) is ∞ in float32: what comes of it should look like what it is.",
+        reason="exp(89) is ∞ in float32: the overflow should be visible in the answer.",
         link="https://github.com/jax-ml/jax/issues/38239",
-        check=infinite,
-        applies=scope.divergence,
+        check=infinite_probability,
+        applies=scope.is_divergence,
         families=("dirichlet-dense",),  # none of its probabilities underflows in float16
         corners=("infinite-target", "infinite-model", "minus-infinite-target", "minus-infinite-model"),
         miniature=Sketch(after=lambda answer: np.nan_to_num(answer, posinf=1.0, neginf=-1.0, nan=0.0)),

@@ -1,4 +1,4 @@
-"""Values: the number is right."""
+"""Values: the result is within tolerance of the exact divergence."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from kl_conformance.subject import Subject
 from kl_reference.convention import Formula, Reduction, Side, Space
 from kl_reference.problem import Problem
 
-SINGLES = 8  # terms of a pair that are asked one call each
+SAMPLED_TERMS = 8  # terms of a pair that are evaluated in one call each
 EVERYDAY = ("dirichlet-flat", "dirichlet-sparse", "dirichlet-dense", "power-law", "peaked-logits")
 KL_DIV_LOSS = "https://docs.pytorch.org/docs/stable/generated/torch.nn.KLDivLoss.html"
 
 
 def lies(*reductions: Reduction, subnormals: bool = False) -> Check:
-    """Ask for each of the reductions offered, in every space taken, and judge by the tolerance.
+    """Return a check of the given reductions against the tolerance, in every space the implementation accepts.
 
-    With no reduction named, the finest offered is asked.
+    Without a reduction, the finest one that the implementation offers is checked.
     """
 
     def check(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -38,7 +38,7 @@ def lies(*reductions: Reduction, subnormals: bool = False) -> Check:
 
 
 def pointwise(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Ask for terms; of who gives none, for the sums of one term each, which are as good."""
+    """Judge terms; where the implementation offers none, sums of a single term, which are equivalent."""
     if subject.offers(Reduction.TERMS):
         yield from lies(Reduction.TERMS)(subject, pair)
         return
@@ -46,57 +46,55 @@ def pointwise(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         np.broadcast_to(each.expressed(Space.LOG, pair.axis), pair.shape).ravel() for each in (pair.p, pair.q)
     )
     rows = bool(subject.offers(Reduction.ROWS))
-    # As rows of one class, one call gives all of them; else a few are asked, one call each, from the smallest p on.
-    few = np.argsort(p)[np.unique(np.linspace(0, p.size - 1, SINGLES, dtype=int))]
-    for some in [np.arange(p.size)] if rows else few[:, np.newaxis]:
-        terms = [Measure(values[some][:, np.newaxis], Space.LOG) for values in (p, q)]
+    # Rows of one class give all terms in one call; otherwise a few are evaluated, one call each, smallest p first.
+    sample = np.argsort(p)[np.unique(np.linspace(0, p.size - 1, SAMPLED_TERMS, dtype=int))]
+    for chosen in [np.arange(p.size)] if rows else sample[:, np.newaxis]:
+        terms = [Measure(values[chosen][:, np.newaxis], Space.LOG) for values in (p, q)]
         origin = f"terms one by one of {pair.origin}"
         for problem in subject.problems(Pair(terms[0], terms[1], origin=origin)):
             yield judge.lies(subject.evaluate(problem))
 
 
 def graded(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Ask for terms, and say of which accuracy class they are."""
+    """Judge terms and determine their accuracy class."""
     for problem in subject.problems(pair, Reduction.TERMS):
         yield judge.graded(subject.evaluate(problem))
 
 
 def exact_sum(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Ask for a sum whose every partial sum is exact, and allow no error at all."""
+    """Judge a sum whose partial sums are all exact, with a tolerance of zero."""
     for problem in subject.problems(pair, Reduction.SUM, Reduction.ROWS, target=(Space.PROBABILITY,)):
-        yield judge.exactly(subject.evaluate(problem), "every partial sum is exact, so the sum must be")
+        yield judge.exactly(subject.evaluate(problem), "every partial sum is exact, so the sum must be exact")
 
 
 def from_logits(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Ask through log_softmax, or directly where logits are taken."""
+    """Judge the answer from logits: through log_softmax, or directly where logits are accepted."""
     for problem in subject.problems(pair, model=Space.LOGITS):
         yield judge.lies(subject.evaluate(problem))
 
 
 def dtype_range(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-    """Ask about numbers near the largest; sums whose terms leave the range on the way may do so as well."""
+    """Judge answers to numbers near the largest; a sum may overflow where its intermediate results do."""
     for problem in subject.problems(pair):
-        if np.max(probabilities(problem)) > subject.dtype.largest:  # in logarithms more can be said
+        if np.max(probabilities(problem)) > subject.dtype.largest:  # logarithms represent larger numbers
             continue
-        asked = subject.evaluate(problem)
-        scale = asked.enclosure.scale
+        evaluation = subject.evaluate(problem)
+        scale = evaluation.enclosure.scale
         if problem.reduction in scope.SUMS and problem.reduction is not Reduction.ROWS:
-            # A mean is divided only when everything has been added up.
+            # A mean is divided only after the whole sum.
             scale = reference(replace(problem, reduction=Reduction.SUM)).scale
         largest, masses = subject.dtype.largest, np.zeros(())
-        if (
-            problem.formula is Formula.GENERALISED
-        ):  # any of p·log(p/q), p and q may leave it before the others do
-            scale, masses = reference(replace(problem, formula=Formula.PLAIN)).scale, _masses(problem)
-        within = np.broadcast_to((scale.magnitude < largest) & (masses < largest), asked.got.shape)
+        if problem.formula is Formula.GENERALISED:  # each of p·log(p/q), p and q may overflow first
+            scale, masses = reference(replace(problem, formula=Formula.PLAIN)).scale, _largest_mass(problem)
+        within = np.broadcast_to((scale.magnitude < largest) & (masses < largest), evaluation.got.shape)
         if problem.reduction is Reduction.TERMS and problem.formula is not Formula.GENERALISED:
-            yield judge.lies(asked)
+            yield judge.lies(evaluation)
         elif within.any():
-            yield judge.inside(asked, within)
+            yield judge.inside(evaluation, within)
 
 
-def _masses(problem: Problem) -> Array:
-    """Return Σp or Σq, whichever is larger, of the classes that one element of the answer is made of."""
+def _largest_mass(problem: Problem) -> Array:
+    """Return the larger of Σp and Σq over the classes of each element of the answer."""
     sides = np.stack(probabilities(problem))
     if problem.reduction is Reduction.TERMS:
         return np.asarray(sides.max(0))
@@ -114,15 +112,19 @@ def _naive_logits(p: Array, logits: Array) -> Array:
 REQUIREMENTS = (
     Requirement(
         id="values/pointwise",
-        sentence="Each term, unreduced or a sum of its own, lies in the tolerance of its own rounding, at every size.",
+        sentence="Each term, unreduced or summed alone, is within the tolerance of its rounding, at every magnitude.",
         formula="|got − p·(log p − log q)| ≤ k·u·p·(|log p| + |log q|)",
-        reason="A fault such as log(p + 1e-10) vanishes in any sum over a vocabulary, and shows in a term.",
+        reason="A fault such as log(p + 1e-10) disappears in a sum over a vocabulary, and shows in a single term.",
         link=KL_DIV_LOSS,
         check=pointwise,
-        # Of normalised operands a row of one class says nothing.
-        applies=scope.either(
-            scope.terms,
-            scope.both(scope.sums, scope.unnormalised, scope.takes(Side.MODEL, Space.PROBABILITY, Space.LOG)),
+        # A row of one class proves nothing where operands are normalised.
+        applies=scope.any_of(
+            scope.offers_terms,
+            scope.all_of(
+                scope.offers_sums,
+                scope.not_normalised,
+                scope.accepts(Side.MODEL, Space.PROBABILITY, Space.LOG),
+            ),
         ),
         families=("ladder", *EVERYDAY, "measure"),
         revision=2,
@@ -130,7 +132,7 @@ REQUIREMENTS = (
     ),
     Requirement(
         id="values/sum",
-        sentence="The sum over classes, and over everything, lies in its tolerance, for odd sizes as well.",
+        sentence="The sum over classes, and over all elements, is within its tolerance, for odd sizes as well.",
         formula="|got − Σ p·(log p − log q)| ≤ k·u·S + h(n)·u·T + u·|v|",
         reason="Kernels that work in blocks lose the tail; accumulators in half precision stagnate.",
         link=KL_DIV_LOSS,
@@ -141,9 +143,9 @@ REQUIREMENTS = (
     ),
     Requirement(
         id="values/batch",
-        sentence="The mean over rows lies in its tolerance.",
+        sentence="The mean over rows is within its tolerance.",
         formula="|got − (Σ p·(log p − log q)) / rows| ≤ tolerance / rows",
-        reason="This is the number people train on.",
+        reason="This is the usual training loss.",
         link=KL_DIV_LOSS,
         check=lies(Reduction.BATCHMEAN, Reduction.ROWMEAN),
         applies=scope.offers(Reduction.BATCHMEAN, Reduction.ROWMEAN),
@@ -152,9 +154,9 @@ REQUIREMENTS = (
     ),
     Requirement(
         id="values/mean",
-        sentence="The mean over every element lies in its tolerance.",
+        sentence="The mean over all elements is within its tolerance.",
         formula="|got − (Σ p·(log p − log q)) / elements| ≤ tolerance / elements",
-        reason="A mean over rows in its place is off by the number of classes.",
+        reason="A mean over rows in its place is wrong by a factor of the number of classes.",
         link=KL_DIV_LOSS,
         check=lies(Reduction.MEAN),
         applies=scope.offers(Reduction.MEAN),
@@ -163,15 +165,15 @@ REQUIREMENTS = (
     ),
     Requirement(
         id="values/exact-sum",
-        sentence="Where every partial sum is exact, the sum is exact: tolerance zero, in any order.",
+        sentence="Where every partial sum is exact, the sum is exact in any order: the tolerance is zero.",
         formula="p ∈ {0, 1}, log q dyadic: got = −Σ log q over p = 1",
-        reason="No row tolerance at vocabulary size notices one dropped element; an exact probe does.",
+        reason="The tolerance of a row of vocabulary size hides one dropped element; an exact problem reveals it.",
         check=exact_sum,
-        applies=scope.both(
-            scope.formula(Formula.PLAIN, Formula.CROSS_ENTROPY),  # + q brings in e^(log q), which is rounded
+        applies=scope.all_of(
+            scope.computes(Formula.PLAIN, Formula.CROSS_ENTROPY),  # + q adds e^(log q), which is rounded
             scope.offers(Reduction.SUM, Reduction.ROWS),
-            scope.takes(Side.TARGET, Space.PROBABILITY),
-            scope.takes(Side.MODEL, Space.LOG),
+            scope.accepts(Side.TARGET, Space.PROBABILITY),
+            scope.accepts(Side.MODEL, Space.LOG),
         ),
         families=("exact-sum",),
         miniature=Sketch(
@@ -180,11 +182,11 @@ REQUIREMENTS = (
     ),
     Requirement(
         id="values/near-equal",
-        sentence="For Q within 1e-3 … 1e-12 of P the term keeps the accuracy it has elsewhere.",
+        sentence="For Q within 1e-3 to 1e-12 of P, each term is as accurate as elsewhere.",
         formula="q = p·(1 + δ), 1e-12 ≤ |δ| ≤ 1e-3",
-        reason="Late in training, and in policy optimisation, P and Q are nearly the same.",
+        reason="Late in training, and in policy optimisation, P and Q are nearly equal.",
         check=graded,
-        applies=scope.both(scope.terms, scope.formula(Formula.PLAIN), scope.wide),
+        applies=scope.all_of(scope.offers_terms, scope.computes(Formula.PLAIN), scope.is_wider_than_16_bits),
         families=("near-equal",),
         miniature=Sketch(
             term=lambda p, lq: p * (np.log(p) - lq) * (1 + 1e-3 * (np.abs(np.log(p) - lq) < 1e-2)),
@@ -193,7 +195,7 @@ REQUIREMENTS = (
     ),
     Requirement(
         id="values/extreme",
-        sentence="Subnormal numbers, ratios that overflow, log-probabilities to −1e4: no spurious 0, ∞ or NaN.",
+        sentence="Subnormal numbers, overflowing ratios and log-probabilities to −1e4 give no spurious 0, ∞ or NaN.",
         formula="p·(log p − log q) for every finite p ≥ 0 and log q, or q > 0",
         reason="The ratio form p·log(p/q) overflows where the difference of logarithms does not.",
         check=lies(subnormals=True),
@@ -203,11 +205,11 @@ REQUIREMENTS = (
     ),
     Requirement(
         id="values/half",
-        sentence="In 16 bits, a reduction whose true result is representable neither overflows nor stagnates.",
+        sentence="In a 16-bit dtype, a reduction whose exact result is representable neither overflows nor stagnates.",
         formula="accumulate in float32 or wider, round once",
         reason="A float16 accumulator stops growing at 2048 times its smallest term.",
         check=lies(*scope.SUMS),
-        applies=scope.both(scope.half, scope.sums, scope.unnormalised),
+        applies=scope.all_of(scope.is_16_bit, scope.offers_sums, scope.not_normalised),
         families=("half-range",),
         miniature=Sketch(
             reduce=lambda terms, how: reduce(np.cumsum(terms, axis=-1, dtype=terms.dtype)[..., -1:], how)
@@ -215,12 +217,12 @@ REQUIREMENTS = (
     ),
     Requirement(
         id="values/from-logits",
-        sentence="From logits through log_softmax, the answer lies in the tolerance of the whole pipeline.",
+        sentence="From logits through log_softmax, the answer is within the tolerance of the whole pipeline.",
         formula="Σ p·(log p − log_softmax(x))",
         reason="log(softmax(x)) gives −∞ where log_softmax gives −104.",
         link="https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.log_softmax.html",
         check=from_logits,
-        applies=scope.takes(Side.MODEL, Space.LOG, Space.LOGITS),
+        applies=scope.accepts(Side.MODEL, Space.LOG, Space.LOGITS),
         families=("peaked-logits", "flat-logits", "masked-finite"),
         revision=2,
         miniature=Sketch(term=_naive_logits, target=(Space.PROBABILITY,), model=(Space.LOGITS,)),
@@ -228,13 +230,13 @@ REQUIREMENTS = (
     Requirement(
         id="values/dtype-range",
         level=Level.SHOULD,
-        sentence="Near the largest finite number the answer is the formula's, infinite only beyond the range.",
+        sentence="Near the largest finite number the answer follows the formula; it is infinite only beyond the range.",
         formula="p, q from √MAX to MAX: p·(log p − log q) wherever it is at most MAX",
         reason="p·log p overflows where p·(log p − log q) does not, and ∞ − ∞ is NaN.",
         link="https://github.com/pytorch/pytorch/issues/51910",
         check=dtype_range,
         revision=2,
-        applies=scope.both(scope.unclipped, scope.unnormalised),
+        applies=scope.all_of(scope.not_clipped, scope.not_normalised),
         families=("largest",),
         miniature=Sketch(term=lambda p, lq: p * np.log(p) - p * lq),
     ),

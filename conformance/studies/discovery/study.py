@@ -28,7 +28,7 @@ from kl_cases.recipes import TestProfile
 from kl_conformance import catalogue
 from kl_conformance.errors import RefusedError
 from kl_conformance.registry import installed_version
-from kl_conformance.requirement import WHAT
+from kl_conformance.requirement import VALUE_DRAWS
 from kl_conformance.search import search
 from kl_conformance.subject import Subject
 from kl_conformance_testkit.subjects import subject
@@ -39,7 +39,7 @@ TABLE = Path(__file__).with_name("discovery.md")
 SEEDS = 100
 SHARE = 0.95
 PROFILE = TestProfile.STANDARD
-MOST = WHAT[TestProfile.THOROUGH]
+MOST = VALUE_DRAWS[TestProfile.THOROUGH]
 HEADER = ("flag", "what it is", "the wrong implementation", "found by", "drawn", "examples")
 
 
