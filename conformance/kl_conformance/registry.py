@@ -15,21 +15,20 @@ from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any
 
-from kl_conformance import implementations
 from kl_conformance.framework import Framework
-from kl_conformance.frameworks.jax import Jax
+from kl_conformance.frameworks.jax import Jax, Tfp
 from kl_conformance.frameworks.mlx import Mlx
-from kl_conformance.frameworks.numpy import NumPy
+from kl_conformance.frameworks.numpy import NumPy, SciPy
 from kl_conformance.frameworks.paddle import Paddle
-from kl_conformance.frameworks.scipy import SciPy
 from kl_conformance.frameworks.tensorflow import TensorFlow
-from kl_conformance.frameworks.tfp import Tfp
 from kl_conformance.frameworks.tinygrad import Tinygrad
 from kl_conformance.frameworks.torch import Torch
 from kl_conformance.implementation import Implementation
 from kl_conformance.kernel import adapted, checked
 from kl_reference.convention import Convention
 from kl_reference.dtype import Dtype
+
+BUILTIN = "kl_conformance.implementations"  # every module of this package declares IMPLEMENTATIONS
 
 FRAMEWORKS: dict[str, Framework] = {
     framework.name: framework
@@ -39,10 +38,9 @@ FRAMEWORKS: dict[str, Framework] = {
 
 def declared() -> list[Implementation]:
     """Return what every module of ``implementations`` declares, framework by framework, its own package first."""
-    package = implementations.__name__
     found: list[Implementation] = []
-    for module in sorted(each.name for each in iter_modules(implementations.__path__)):
-        found += import_module(f"{package}.{module}").IMPLEMENTATIONS
+    for module in sorted(each.name for each in iter_modules(import_module(BUILTIN).__path__, f"{BUILTIN}.")):
+        found += import_module(module).IMPLEMENTATIONS
     return sorted(
         found, key=lambda each: (list(FRAMEWORKS).index(each.framework), each.package != each.framework)
     )

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Generator
-from importlib import invalidate_caches
+from importlib import import_module, invalidate_caches
 from pathlib import Path
 
 import pytest
 
 from kl_cases.problems import Profile
-from kl_conformance import catalogue, implementations, plan, registry
+from kl_conformance import catalogue, plan, registry
 from kl_conformance.plan import Planned, Selection
 from kl_conformance.session import Session
 from kl_reports.result import Result, Verdict
@@ -40,11 +40,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Path]:
     for each in (declared, installed):
         each.mkdir()
     (declared / "mylab_of_the_readme.py").write_text(example(), encoding="utf-8")
-    monkeypatch.setattr(implementations, "__path__", [*implementations.__path__, str(declared)])
+    builtin = import_module(registry.BUILTIN)
+    monkeypatch.setattr(builtin, "__path__", [*builtin.__path__, str(declared)])
     monkeypatch.setattr(sys, "dont_write_bytecode", True)  # the package changes faster than its files' times
     monkeypatch.syspath_prepend(str(installed))
     yield installed
-    for name in ("mylab", "mylab.losses", f"{implementations.__name__}.mylab_of_the_readme"):
+    for name in ("mylab", "mylab.losses", f"{registry.BUILTIN}.mylab_of_the_readme"):
         sys.modules.pop(name, None)
 
 

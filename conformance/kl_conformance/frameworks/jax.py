@@ -140,3 +140,15 @@ class Jax(Framework):
     def relative_entropy(self, modules: Modules, call: Call) -> Any:
         """Ask ``jax.scipy.special.rel_entr``."""
         return modules.jax.scipy.special.rel_entr(call.target, call.model)
+
+
+class Tfp(Jax):
+    """JAX arrays, passed to TensorFlow Probability's JAX substrate, whose release 0.25 requires JAX before 0.7."""
+
+    name = "tfp"
+
+    def load(self) -> Modules:
+        """Import JAX with float64 enabled, and the substrate."""
+        modules = Jax.load(self)
+        modules.by_name["tfp"] = importlib.import_module("tensorflow_probability.substrates.jax")
+        return modules

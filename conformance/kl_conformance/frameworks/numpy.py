@@ -74,3 +74,9 @@ class NumPy(Framework):
     def relative_entropy(self, modules: Modules, call: Call) -> Any:
         """Ask ``scipy.special.rel_entr``."""
         return modules.special.rel_entr(call.target, call.model)
+
+
+class SciPy(NumPy):
+    """NumPy arrays, passed to SciPy's functions."""
+
+    name = "scipy"
