@@ -14,13 +14,13 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from kl_cases.pair import Pair
 from kl_conformance import registry
-from kl_conformance.implementation import covers
 from kl_conformance.judgement import Judgement, Mask
 from kl_conformance.predicate import Predicate
 from kl_conformance.questions import case, question
 from kl_conformance.subject import Subject
 from kl_conformance.vocabulary import INSTEAD_NAMES, REGION_NAMES, answers, elements
 from kl_reports.result import Column
+from kl_reports.version import meets
 
 FOLDER = Path(__file__).parent / "expectations"
 _NEEDED = {"id", "requirements", "implementations", "versions", "region", "instead", "witness", "reason"}
@@ -78,7 +78,7 @@ class Expectation:
 
     def speaks_of(self, requirement: str, column: Column) -> bool:
         """Whether this entry is about that cell."""
-        return covers(self.versions, column.version) and self.names(requirement, column)
+        return meets(column.version, self.versions, as_release=True) and self.names(requirement, column)
 
     def names(self, requirement: str, column: Column) -> bool:
         """Whether this entry would be about that cell in some version."""

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import cache
 from typing import Any
-
-from packaging.specifiers import SpecifierSet
-from packaging.version import InvalidVersion, Version
 
 from kl_conformance.transform import Transform
 from kl_reference.convention import Convention, Reduction, Side, Space
@@ -195,14 +190,3 @@ class Implementation:
     own: Mapping[Transform, Callable[..., Any]] = field(default_factory=dict[Transform, Callable[..., Any]])
     lacks: Mapping[Transform, str] = field(default_factory=dict[Transform, str])
     profile: Callable[[Dtype], Profile] | None = None
-
-
-@cache
-def covers(versions: SpecifierSet, version: str) -> bool:
-    """Whether a version is among these; a build before the release counts as the release.
-
-    Nightly builds are such, and Debian's torch 1.13, which calls itself 1.13.0a0.
-    """
-    with suppress(InvalidVersion):  # a package that is absent has no version
-        version = Version(version).base_version
-    return versions.contains(version, prereleases=True)

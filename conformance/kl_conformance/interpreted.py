@@ -9,10 +9,10 @@ from packaging.specifiers import SpecifierSet
 
 from kl_conformance import registry
 from kl_conformance.expectation import Expectation
-from kl_conformance.implementation import covers
 from kl_conformance.predicate import Predicate
 from kl_conformance.subject import Subject
 from kl_conformance.vocabulary import INSTEAD_NAMES, REGION_NAMES
+from kl_reports.version import meets
 
 # python/triton/runtime/interpreter.py, _convert_float: bfloat16 and float32 have exponents of one range, so that a
 # subnormal number of one is one of the other; it is shifted as if it became a normal one, and loses its leading bit.
@@ -46,4 +46,5 @@ def interpreted(subject: Subject) -> tuple[Expectation, ...]:
     on = os.environ.get("TRITON_INTERPRET", "").lower() in _ON
     if not (brought and on and "triton" in sys.modules and subject.column.dtype in SUBNORMALS.dtypes):
         return ()
-    return (SUBNORMALS,) if covers(SUBNORMALS.versions, registry.installed_version("triton")) else ()
+    installed = registry.installed_version("triton")
+    return (SUBNORMALS,) if meets(installed, SUBNORMALS.versions, as_release=True) else ()
