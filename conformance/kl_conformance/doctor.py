@@ -92,7 +92,7 @@ def look(framework: str, names: Sequence[str]) -> tuple[Rows, Rows]:
         return [(framework, "-", modules)], []
     packages = dict.fromkeys(each.package for each in asked)
     versions = ", ".join(f"{each} {registry.installed_version(each)}" for each in packages)
-    reason = partial(registry.framework(framework).absent, modules)
+    reason = partial(registry.framework(framework).unavailable, modules)
     devices = registry.framework(framework).devices
     rows: Rows = [(framework, each, reason(each) or f"can be asked ({versions})") for each in devices]
     lacking = {each.name: why for each in asked if (why := absent(each, modules, "cpu")) is not None}

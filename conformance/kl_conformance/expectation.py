@@ -18,7 +18,7 @@ from kl_conformance.judgement import Judgement, Mask
 from kl_conformance.predicate import Predicate
 from kl_conformance.questions import case, question
 from kl_conformance.subject import Subject
-from kl_conformance.vocabulary import INSTEAD_NAMES, REGION_NAMES, answers, elements
+from kl_conformance.vocabulary import INSTEAD_NAMES, REGION_NAMES, instead_values, region_values
 from kl_reports.result import Column
 from kl_reports.version import meets
 
@@ -76,11 +76,13 @@ class Expectation:
     dtypes: tuple[str, ...] = ()
     modes: tuple[str, ...] = ()
 
-    def speaks_of(self, requirement: str, column: Column) -> bool:
+    def applies_to(self, requirement: str, column: Column) -> bool:
         """Whether this entry is about that cell."""
-        return meets(column.version, self.versions, as_release=True) and self.names(requirement, column)
+        return meets(column.version, self.versions, as_release=True) and self.applies_to_some_version(
+            requirement, column
+        )
 
-    def names(self, requirement: str, column: Column) -> bool:
+    def applies_to_some_version(self, requirement: str, column: Column) -> bool:
         """Whether this entry would be about that cell in some version."""
         return (
             requirement in self.requirements
@@ -94,14 +96,14 @@ class Expectation:
         """Return where a broken judgement lies in the region and gives what is recorded there."""
         if judgement.raised:  # an exception is no answer, whatever is recorded
             return np.zeros(judgement.bad.shape, dtype=bool)
-        region = _folded(self.region(elements(judgement.problem, self.region)), judgement)
+        region = _folded(self.region(region_values(judgement.problem, self.region)), judgement)
         if not region.any():
             return region
-        given = self.instead(answers(judgement, subject, self.instead))
+        given = self.instead(instead_values(judgement, subject, self.instead))
         explained: Mask = region & np.broadcast_to(given, region.shape)
         return explained
 
-    def shown(self) -> Iterator[tuple[str, Pair]]:
+    def witness_pairs(self) -> Iterator[tuple[str, Pair]]:
         """Yield the witnesses as pairs, each with the id of its corpus case."""
         for name in self.witnesses:
             yield name, question(case(name))
@@ -189,13 +191,13 @@ def recorded(framework: str) -> tuple[Expectation, ...]:
     return tuple(entry for entries in read for entry in entries)
 
 
-def expected_of(requirement: str, subject: Subject) -> tuple[Expectation, ...]:
+def expected_deviations(requirement: str, subject: Subject) -> tuple[Expectation, ...]:
     """Return the recorded deviations that speak of one cell."""
     entries = recorded(subject.framework.name)
-    return tuple(entry for entry in entries if entry.speaks_of(requirement, subject.column))
+    return tuple(entry for entry in entries if entry.applies_to(requirement, subject.column))
 
 
-def permitted_to(requirement: str, subject: Subject) -> tuple[Expectation, ...]:
+def permitted_deviations(requirement: str, subject: Subject) -> tuple[Expectation, ...]:
     """Return what a kernel may do because the implementation it is like is recorded to do it.
 
     Whatever the version, device and mode it was recorded for: a kernel follows the documentation, not a release.

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kl_conformance.implementation import AbsentError, Call
-from kl_conformance.surroundings import Source
+from kl_conformance.surroundings import RandomSource
 from kl_conformance.transform import Transformer
 from kl_reference.convention import Space
 from kl_reference.dtype import Dtype
@@ -46,7 +46,7 @@ class Modules:
         except KeyError:
             raise AttributeError(name) from None
 
-    def bring(self, name: str, package: str = "") -> Any:
+    def require(self, name: str, package: str = "") -> Any:
         """Return a package beside the framework's own, an attribute from now on; it is tried once.
 
         Parameters
@@ -70,13 +70,13 @@ class Modules:
             Exception,
             SystemExit,
         ) as error:  # an import may fail in any way; the reason goes into the verdict
-            self._absent[name] = unimportable(name, error, f"pip install {package or top}")
+            self._absent[name] = import_failure(name, error, f"pip install {package or top}")
             raise AbsentError(self._absent[name]) from error
         self.by_name[top] = sys.modules[top]
         return self.by_name[top]
 
 
-def unimportable(name: str, error: BaseException, install: str) -> str:
+def import_failure(name: str, error: BaseException, install: str) -> str:
     """Return why a module cannot be imported, and the command that may help."""
     if isinstance(error, ModuleNotFoundError):
         what = "is not installed" if error.name in {name, name.partition(".")[0]} else "fails to import"
@@ -94,11 +94,13 @@ class Framework(Transformer, ABC):
     name: str
     devices: tuple[str, ...] = ("cpu",)
     strided: bool = False  # whether a tensor can lie in memory otherwise than row after row
-    compiles: bool = False  # whether every operation compiles anew for every new shape, even when eager
+    compiles_per_shape: bool = (
+        False  # whether every operation compiles anew for every new shape, even when eager
+    )
     compiled_modes: Mapping[str, str] = MappingProxyType(
         {}
     )  # columns whose calls are compiled, and by which compiler
-    set_modes: Mapping[str, frozenset[Dtype]] = MappingProxyType(
+    setting_modes: Mapping[str, frozenset[Dtype]] = MappingProxyType(
         {}
     )  # columns asked under another setting of the library's, and the dtypes there are under it
 
@@ -106,17 +108,17 @@ class Framework(Transformer, ABC):
     def load(self) -> Modules:
         """Import the library; whatever its import raises is the caller's to explain."""
 
-    def absent(self, modules: Modules, device: str) -> str | None:
+    def unavailable(self, modules: Modules, device: str) -> str | None:
         """Return why a device cannot be asked here, or None where it can."""
         del modules
         return None if device in self.devices else f"{self.name} columns know no device {device!r}"
 
-    def under(self, modules: Modules, mode: str) -> AbstractContextManager[Any]:
-        """Return a region in which the library is set as a mode of ``set_modes`` says; as ever in the others."""
+    def mode_context(self, modules: Modules, mode: str) -> AbstractContextManager[Any]:
+        """Return a region in which the library is set as a mode of ``setting_modes`` says; as ever in the others."""
         del modules, mode
         return nullcontext()
 
-    def clear(self, modules: Modules) -> None:
+    def clear_cache(self, modules: Modules) -> None:
         """Let go of what was compiled, where keeping it makes the next compilation slower."""
         del modules
 
@@ -129,24 +131,24 @@ class Framework(Transformer, ABC):
         """Hand an operand over, bit for bit."""
 
     @abstractmethod
-    def raw(self, modules: Modules, values: NDArray[Any], device: str) -> Any:
+    def from_numpy(self, modules: Modules, values: NDArray[Any], device: str) -> Any:
         """Hand over a NumPy array in its own dtype, integers included."""
 
     @abstractmethod
-    def led(self, modules: Modules, tensor: Any, rows: int, fill: float) -> Any:
+    def prepend_rows(self, modules: Modules, tensor: Any, rows: int, fill: float) -> Any:
         """Return a tensor behind so many rows of one number, all made on the tensor's own device."""
 
-    def roomy(self, device: str) -> bool:
+    def fits_large_tensors(self, device: str) -> bool:
         """Whether a device's memory is asked for tensors of more than 2^31 elements."""
         return device == "cuda"
 
-    def large(self, modules: Modules, operand: Operand, device: str) -> Any:
+    def large_tensor(self, modules: Modules, operand: Operand, device: str) -> Any:
         """Hand an operand over as the last rows of a tensor of more than 2^31 elements.
 
         All rows before it say p = 1, in the operand's own space.
         """
         tail = self.tensor(modules, operand, device, "contiguous")
-        return self.led(modules, tail, LARGE // operand.values[0].size + 1, ones(operand.space))
+        return self.prepend_rows(modules, tail, LARGE // operand.values[0].size + 1, ones(operand.space))
 
     def overwrite(self, modules: Modules, tensor: Any, other: Any) -> None:
         """Write the numbers of another tensor into this one's own memory.
@@ -166,7 +168,7 @@ class Framework(Transformer, ABC):
         """Return what the library keeps for the whole process, by name."""
         return {}
 
-    def sources(self, modules: Modules) -> Mapping[str, Source]:
+    def random_sources(self, modules: Modules) -> Mapping[str, RandomSource]:
         """Return the random generators the library shares among everybody, by name."""
         return {}
 

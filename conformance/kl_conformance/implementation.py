@@ -97,7 +97,7 @@ class Mixing(Enum):
     """The dtype documented for the answer to operands of two dtypes."""
 
     WIDER = "the wider of the two"
-    TOLD = "the one it is told"
+    REQUESTED = "the one it is told"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class Implementation:
         Name of the :class:`~kl_conformance.framework.Framework` whose tensors it takes.
     package
         Distribution whose version the column bears.
-    needs
+    requires
         Modules it needs beside its framework's own, such as ``optax``; without them its cells alone are MISSING.
     convention
         What it says it computes.
@@ -143,7 +143,7 @@ class Implementation:
         Reductions that take :attr:`Call.weights`.
     masks
         Versions that take a :attr:`Call.mask` (PEP 440, such as ``">=0.2.4"``); none where empty.
-    used_at
+    typical_shape
         Rows and classes of the size it is used at, to be asked as well; None where none is named.
     mistakes
         Calls people make that give no divergence, by name: ``mistake(modules, call)`` must raise.
@@ -151,12 +151,12 @@ class Implementation:
         The dtype documented for the answer to operands of two dtypes; None where nothing is.
     transforms
         What it promises can be done with a call beside making it, as far as its framework can.
-    refuses
+    may_refuse
         Of these, what it may also refuse by raising: then it has no such answer, and none that is wrong.
-    own
+    custom_transforms
         Transforms it brings itself where its framework has none: ``own(modules, call, …)``, followed by the side
         and the direction, or the upstream gradient, where :class:`Transformer` takes them.
-    lacks
+    unsupported_transforms
         Transforms of its framework that are not promised for it, and why.
     profile
         The arithmetic it declares in a dtype, where that is not its framework's own: ``Profile.fused`` for one
@@ -168,7 +168,7 @@ class Implementation:
     package: str
     convention: Convention
     call: Callable[[Any, Call], Any]
-    needs: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
     documentation: str = ""
     dtypes: tuple[Dtype, ...] = ALL_DTYPES
     gradients: frozenset[Side] = frozenset({Side.TARGET, Side.MODEL})
@@ -180,13 +180,15 @@ class Implementation:
     legacy: tuple[Spelling, ...] = ()
     weightings: tuple[Weighting, ...] = ()
     masks: str = ""
-    used_at: tuple[int, int] | None = None
+    typical_shape: tuple[int, int] | None = None
     mistakes: Mapping[str, Callable[[Any, Call], Any]] = field(
         default_factory=dict[str, Callable[[Any, Call], Any]]
     )
     mixing: Mixing | None = None
-    transforms: frozenset[Transform] = frozenset({Transform.TOGETHER, Transform.LATER})
-    refuses: frozenset[Transform] = frozenset()
-    own: Mapping[Transform, Callable[..., Any]] = field(default_factory=dict[Transform, Callable[..., Any]])
-    lacks: Mapping[Transform, str] = field(default_factory=dict[Transform, str])
+    transforms: frozenset[Transform] = frozenset({Transform.JOINT, Transform.DEFERRED})
+    may_refuse: frozenset[Transform] = frozenset()
+    custom_transforms: Mapping[Transform, Callable[..., Any]] = field(
+        default_factory=dict[Transform, Callable[..., Any]]
+    )
+    unsupported_transforms: Mapping[Transform, str] = field(default_factory=dict[Transform, str])
     profile: Callable[[Dtype], Profile] | None = None

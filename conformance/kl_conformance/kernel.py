@@ -12,7 +12,7 @@ from kl_conformance.transform import Transform
 from kl_reference.convention import Convention, Space
 
 # What anything that can be called can be asked; the rest of what its like promises a kernel must promise itself.
-EXPECTED = {Transform.TOGETHER, Transform.LATER, Transform.CURVATURE, Transform.INFERENCE}
+EXPECTED = {Transform.JOINT, Transform.DEFERRED, Transform.CURVATURE, Transform.INFERENCE}
 UNDIFFERENTIABLE = {"numpy", "scipy"}
 
 
@@ -70,7 +70,7 @@ def adapted(
         like=permission,
         transforms=like.transforms & EXPECTED,
         # As torch's once_differentiable does, and torch.compile where a graph is to be kept.
-        refuses=frozenset({Transform.CURVATURE, Transform.LATER}),
+        may_refuse=frozenset({Transform.CURVATURE, Transform.DEFERRED}),
     )
 
 

@@ -45,7 +45,7 @@ def _loaded(name: str) -> Any:
 
 
 @contextmanager
-def listening() -> Generator[set[str]]:
+def record_delegation() -> Generator[set[str]]:
     """Gather the names of what is called in this thread, among :func:`known`.
 
     Raises
@@ -53,7 +53,7 @@ def listening() -> Generator[set[str]]:
     RuntimeError
         Somebody else listens: there is one place for a profiler, and one in C cannot be put back.
     """
-    if taken():
+    if profiler_active():
         raise RuntimeError("a profiler is at work in this thread")
     names, heard = known(), set[str]()
 
@@ -70,7 +70,7 @@ def listening() -> Generator[set[str]]:
         sys.setprofile(None)
 
 
-def taken() -> bool:
+def profiler_active() -> bool:
     """Whether a profiler is at work in this thread already."""
     return sys.getprofile() is not None
 

@@ -76,7 +76,7 @@ class Selection:
             "mode",
             self.modes,
             dict.fromkeys(
-                (EAGER, *(m for each in frameworks for m in (*each.set_modes, *each.compiled_modes)))
+                (EAGER, *(m for each in frameworks for m in (*each.setting_modes, *each.compiled_modes)))
             ),
         )
         if self.like:
@@ -104,7 +104,7 @@ class Selection:
             if found.setdefault(each.name, each) is not each:
                 raise ValueError(f"two implementations are named {each.name!r}; give one another name")
         return [
-            replace(each, used_at=self.shape) if self.shape else each
+            replace(each, typical_shape=self.shape) if self.shape else each
             for each in found.values()
             if not self.frameworks or each.framework in self.frameworks
         ]

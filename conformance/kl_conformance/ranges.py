@@ -71,7 +71,11 @@ def borne(entries: Iterable[Expectation], runs: Sequence[Run]) -> Iterator[Borne
         if result.column in run.header.columns
     ]
     for entry in entries:
-        mine = [(column, result) for column, result in cells if entry.names(result.requirement, column)]
+        mine = [
+            (column, result)
+            for column, result in cells
+            if entry.applies_to_some_version(result.requirement, column)
+        ]
         inside = [each for each in mine if meets(each[0].version, entry.versions, as_release=True)]
         named = [each for each in inside if entry.id in (each[1].deviation or "").split(", ")]
         outside = [each for each in mine if each not in inside]

@@ -12,7 +12,7 @@ from kl_cases.problems import Profile
 from kl_conformance import registry
 from kl_conformance.arithmetic import measure
 from kl_conformance.cell import Cell
-from kl_conformance.framework import Modules, unimportable
+from kl_conformance.framework import Modules, import_failure
 from kl_conformance.implementation import AbsentError, Implementation
 from kl_conformance.mode import EAGER, ran, spared
 from kl_conformance.plan import Planned, Selection, is_brief, kind, shape
@@ -92,17 +92,17 @@ def load(name: str) -> Modules | str:
         Exception,
         SystemExit,
     ) as error:  # an import may fail in any way; the reason goes into the verdict
-        return unimportable(name, error, f"pip install 'kl-conformance[{name}]'")
+        return import_failure(name, error, f"pip install 'kl-conformance[{name}]'")
 
 
 def absent(implementation: Implementation, modules: Modules, device: str) -> str | None:
     """Return why an implementation cannot be asked on a device here, or None where it can."""
-    why = registry.framework(implementation.framework).absent(modules, device)
+    why = registry.framework(implementation.framework).unavailable(modules, device)
     if why is not None:
         return why
     try:
-        for name in implementation.needs:
-            modules.bring(name, implementation.package)
+        for name in implementation.requires:
+            modules.require(name, implementation.package)
     except AbsentError as missing:
         return str(missing)
     return None
@@ -149,7 +149,7 @@ class Session:
         framework = registry.framework(planned.implementation.framework)
         if kind(planned.column) != self._kind:
             self._kind = kind(planned.column)
-            framework.clear(modules)  # what was compiled for the columns before serves these no more
+            framework.clear_cache(modules)  # what was compiled for the columns before serves these no more
         own = ran(planned.implementation, framework, modules, planned.column.mode)
         return Subject(own, framework, modules, planned.column)
 

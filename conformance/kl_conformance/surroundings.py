@@ -16,18 +16,18 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class RandomSource:
     """A source of random numbers that everybody draws from: how one is drawn, and what its state is."""
 
     draw: Callable[[], object]
     state: Callable[[], object]
 
 
-def sources() -> Mapping[str, Source]:
+def sources() -> Mapping[str, RandomSource]:
     """Return the random generators of Python and of NumPy, by name."""
     return {
-        "Python's random generator": Source(random.random, random.getstate),
-        "NumPy's random generator": Source(np.random.random, lambda: repr(np.random.get_state())),
+        "Python's random generator": RandomSource(random.random, random.getstate),
+        "NumPy's random generator": RandomSource(np.random.random, lambda: repr(np.random.get_state())),
     }
 
 

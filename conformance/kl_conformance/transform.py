@@ -17,8 +17,8 @@ Pullback = Callable[[Any], Sequence[Any]]
 class Transform(Enum):
     """Something that can be done with a call; the value completes "… cannot"."""
 
-    TOGETHER = "differentiate by both sides at once"
-    LATER = "differentiate later, and once more"
+    JOINT = "differentiate by both sides at once"
+    DEFERRED = "differentiate later, and once more"
     CURVATURE = "differentiate a gradient"
     TANGENT = "differentiate forwards"
     COMPILED = "compile a call"
@@ -33,14 +33,16 @@ class Transformer:
 
     transforms: frozenset[Transform] = frozenset()
     compilers: tuple[str, ...] = ()
-    unhurried: frozenset[Transform] = frozenset()  # what takes seconds a shape: not for the quick profile
-    uncompiled: Mapping[Transform, str] = MappingProxyType(
+    slow_transforms: frozenset[Transform] = (
+        frozenset()
+    )  # what takes seconds a shape: not for the quick profile
+    unsupported_compiled: Mapping[Transform, str] = MappingProxyType(
         {}
     )  # what cannot be done with compiled calls, and why
-    given_up: frozenset[Transform] = frozenset()  # what compiled calls may refuse by raising
+    may_refuse_compiled: frozenset[Transform] = frozenset()  # what compiled calls may refuse by raising
 
     def pullback(
-        self, modules: Any, function: Function, tensors: Sequence[Any], *, again: bool = False
+        self, modules: Any, function: Function, tensors: Sequence[Any], *, retain: bool = False
     ) -> Pullback:
         """Ask ``function(*tensors)`` now, and return what gives the gradients by every tensor, whenever it is called.
 
@@ -55,9 +57,9 @@ class Transformer:
         AbsentError
             This version of it, or this machine, lacks what is needed; so does every other method.
         """
-        raise NotImplementedError(Transform.LATER.value)
+        raise NotImplementedError(Transform.DEFERRED.value)
 
-    def together(
+    def gradients(
         self, modules: Any, function: Function, tensors: Sequence[Any], upstream: Any
     ) -> Sequence[Any]:
         """Return the gradients of ``sum(function(*tensors)·upstream)`` by every tensor, asked for at once."""
@@ -65,7 +67,7 @@ class Transformer:
 
     def differentiate(self, modules: Any, function: Function, tensor: Any, upstream: Any) -> Any:
         """Return the gradient of ``sum(function(tensor)·upstream)`` by the tensor."""
-        return self.together(modules, function, (tensor,), upstream)[0]
+        return self.gradients(modules, function, (tensor,), upstream)[0]
 
     def curvature(self, modules: Any, function: Function, tensor: Any, direction: Any, upstream: Any) -> Any:
         """Return the gradient of ``sum(gradient·direction)``, the gradient being that of ``function·upstream``.
@@ -90,18 +92,18 @@ class Transformer:
         """Return the function of one row as a function of many, along the first axis of every argument."""
         raise NotImplementedError(Transform.BATCHED.value)
 
-    def slope(self, modules: Any, function: Function, tensor: Any) -> Any:
+    def batchable_gradient(self, modules: Any, function: Function, tensor: Any) -> Any:
         """Return the gradient of ``sum(function(tensor))``, asked for in a way that can be batched."""
         return self.differentiate(modules, function, tensor, None)
 
-    def per_row(self, modules: Any, function: Function, tensors: Sequence[Any], place: int) -> Any:
+    def per_row_gradients(self, modules: Any, function: Function, tensors: Sequence[Any], place: int) -> Any:
         """Return the gradients of the sums of the function of every row by the tensor in a place, batched."""
 
         def row(*own: Any) -> Any:
             def moved(tensor: Any) -> Any:
                 return function(*own[:place], tensor, *own[place + 1 :])
 
-            return self.slope(modules, moved, own[place])
+            return self.batchable_gradient(modules, moved, own[place])
 
         return self.batched(modules, row)(*tensors)
 

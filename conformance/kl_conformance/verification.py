@@ -149,7 +149,7 @@ def verify(
     selection.check()
     implementation = _implementation(kernel, like, name, framework, strict=strict)
     if shape is not None:
-        implementation = replace(implementation, used_at=shape)
+        implementation = replace(implementation, typical_shape=shape)
     columns = [each for each in plan.columns(implementation) if selection.wants(each)]
     planned = plan.planned(((implementation, column) for column in columns), numbers=selection.numbers)
     if not planned:
@@ -185,6 +185,6 @@ def _implementation(kernel: Any, like: str, name: str, framework: str, *, strict
 
 def _check_there(implementation: Implementation, device: str) -> None:
     framework = registry.framework(implementation.framework)
-    why = framework.absent(framework.load(), device)
+    why = framework.unavailable(framework.load(), device)
     if why is not None:
         raise RuntimeError(f"{implementation.name} cannot be asked: {why}")

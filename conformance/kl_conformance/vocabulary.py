@@ -38,7 +38,7 @@ INSTEAD_NAMES = frozenset(
 )
 
 
-def elements(problem: Problem, region: Predicate) -> Mapping[str, Any]:
+def region_values(problem: Problem, region: Predicate) -> Mapping[str, Any]:
     """Return what a region may speak of: arrays of the problem's broadcast shape, and single numbers."""
     dtype = problem.target.dtype
     named: dict[str, Any] = {
@@ -97,7 +97,7 @@ def _first(values: Any) -> int:
     return values.shape[0] if values.ndim else 1
 
 
-def answers(judgement: Judgement, subject: Subject, instead: Predicate) -> Mapping[str, Any]:
+def instead_values(judgement: Judgement, subject: Subject, instead: Predicate) -> Mapping[str, Any]:
     """Return what is given instead may be said in; readings are computed only where they are spoken of."""
     problem, profile = judgement.problem, subject.profile
     named: dict[str, Any] = {

@@ -44,7 +44,7 @@ def main(size: tuple[int, int]) -> None:
     """Print the ratio and what it is made of."""
     torch: Any = importlib.import_module("torch")
     torch.set_num_threads(1)
-    kernel = replace(registry.implementation("torch.nn.functional.kl_div"), used_at=size)
+    kernel = replace(registry.implementation("torch.nn.functional.kl_div"), typical_shape=size)
     framework = registry.framework("torch")
     (column,) = (each for each in columns(kernel) if (each.device, each.dtype) == ("cpu", "float32"))
     subject = Subject(kernel, framework, framework.load(), column)

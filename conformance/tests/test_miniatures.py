@@ -25,14 +25,14 @@ from kl_reports.result import Column, Result, Verdict
 class Desk(NumPy):
     """NumPy where 256 rows are large: miniatures have indices of 8 bits."""
 
-    def roomy(self, device: str) -> bool:
+    def fits_large_tensors(self, device: str) -> bool:
         """Say that there is room."""
         return True
 
-    def large(self, modules: Modules, operand: Operand, device: str) -> Any:
+    def large_tensor(self, modules: Modules, operand: Operand, device: str) -> Any:
         """Hand an operand over as the last rows of a tensor that is large for a miniature."""
         tail = self.tensor(modules, operand, device, "contiguous")
-        return self.led(modules, tail, 256, ones(operand.space))
+        return self.prepend_rows(modules, tail, 256, ones(operand.space))
 
 
 DESK = Desk()

@@ -26,11 +26,11 @@ class Jax(Framework):
 
     name = "jax"
     devices = ("cpu", "cuda")
-    compiles = True
+    compiles_per_shape = True
     transforms = frozenset(Transform) - {Transform.AUTOCAST, Transform.INFERENCE}
     compilers = ("jax.jit",)
     compiled_modes = MappingProxyType({"jit": "jax.jit"})
-    set_modes = MappingProxyType({"x32": frozenset(Dtype) - {Dtype.FLOAT64}})
+    setting_modes = MappingProxyType({"x32": frozenset(Dtype) - {Dtype.FLOAT64}})
 
     def load(self) -> Modules:
         """Import JAX, and enable float64; Keras, where it is asked for, is to run on it."""
@@ -39,15 +39,15 @@ class Jax(Framework):
         jax.config.update("jax_enable_x64", True)
         return Modules({"jax": jax, "jnp": jax.numpy})
 
-    def absent(self, modules: Modules, device: str) -> str | None:
+    def unavailable(self, modules: Modules, device: str) -> str | None:
         """Return why CUDA cannot be asked here."""
         if device == "cuda" and not any(d.platform == "gpu" for d in modules.jax.devices()):
             return f"jax {modules.jax.__version__} sees no GPU on this machine"
-        return Framework.absent(self, modules, device)
+        return Framework.unavailable(self, modules, device)
 
-    def under(self, modules: Modules, mode: str) -> AbstractContextManager[Any]:
+    def mode_context(self, modules: Modules, mode: str) -> AbstractContextManager[Any]:
         """Disable float64 in mode ``x32``."""
-        if mode not in self.set_modes:
+        if mode not in self.setting_modes:
             return nullcontext()
         jax = modules.jax
         if hasattr(jax, "enable_x64"):
@@ -56,7 +56,7 @@ class Jax(Framework):
             region = importlib.import_module("jax.experimental").disable_x64()
         return region
 
-    def clear(self, modules: Modules) -> None:
+    def clear_cache(self, modules: Modules) -> None:
         """Clear JAX's caches: with 2,000 programs in memory another takes half as long again to compile."""
         modules.jax.clear_caches()
 
@@ -77,14 +77,14 @@ class Jax(Framework):
         """Hand an operand over; JAX's arrays know no strides."""
         # NumPy knows JAX's bfloat16 as an extension dtype, and converts without asking XLA to compile.
         values = operand.values.astype(modules.jnp.dtype(operand.dtype.label))
-        return self.raw(modules, values, device)
+        return self.from_numpy(modules, values, device)
 
-    def raw(self, modules: Modules, values: NDArray[Any], device: str) -> Any:
+    def from_numpy(self, modules: Modules, values: NDArray[Any], device: str) -> Any:
         """Hand a NumPy array over in its own dtype."""
         jax = modules.jax
         return jax.device_put(values, jax.devices("gpu" if device == "cuda" else "cpu")[0])
 
-    def led(self, modules: Modules, tensor: Any, rows: int, fill: float) -> Any:
+    def prepend_rows(self, modules: Modules, tensor: Any, rows: int, fill: float) -> Any:
         """Return an array behind so many rows of one number."""
         shape = (rows + tensor.shape[0], *tensor.shape[1:])
         whole = modules.jnp.full(shape, fill, tensor.dtype, device=tensor.sharding)
@@ -96,10 +96,10 @@ class Jax(Framework):
         return Output(values.astype(np.float64), str(values.dtype))
 
     def pullback(
-        self, modules: Modules, function: Function, tensors: Sequence[Any], *, again: bool = False
+        self, modules: Modules, function: Function, tensors: Sequence[Any], *, retain: bool = False
     ) -> Pullback:
         """Differentiate by reverse mode, by every argument; what is saved is kept as long as the function is."""
-        del again
+        del retain
         result, pull = modules.jax.vjp(function, *tensors)
 
         def backward(upstream: Any) -> Sequence[Any]:
@@ -131,7 +131,7 @@ class Jax(Framework):
 
     def cross_entropy(self, modules: Modules, call: Call) -> Any:
         """Ask ``optax.losses.softmax_cross_entropy``."""
-        return modules.bring("optax").losses.softmax_cross_entropy(call.model, call.target)
+        return modules.require("optax").losses.softmax_cross_entropy(call.model, call.target)
 
     def entropy(self, modules: Modules, call: Call) -> Any:
         """Sum ``jax.scipy.special.entr``."""

@@ -23,7 +23,7 @@ class Mlx(Framework):
 
     name = "mlx"
     transforms = frozenset(
-        {Transform.TOGETHER, Transform.CURVATURE, Transform.TANGENT, Transform.COMPILED, Transform.BATCHED}
+        {Transform.JOINT, Transform.CURVATURE, Transform.TANGENT, Transform.COMPILED, Transform.BATCHED}
     )
     compilers = ("mx.compile",)
 
@@ -48,15 +48,17 @@ class Mlx(Framework):
 
     def tensor(self, modules: Modules, operand: Operand, device: str, layout: str) -> Any:
         """Hand an operand over; MLX's arrays know no strides."""
-        made = self.raw(modules, operand.values, device).astype(getattr(modules.mx, operand.dtype.label))
+        made = self.from_numpy(modules, operand.values, device).astype(
+            getattr(modules.mx, operand.dtype.label)
+        )
         modules.mx.eval(made)  # what is still to be computed is computed in this thread, and in no other
         return made
 
-    def raw(self, modules: Modules, values: NDArray[Any], device: str) -> Any:
+    def from_numpy(self, modules: Modules, values: NDArray[Any], device: str) -> Any:
         """Hand a NumPy array over in its own dtype, which MLX would narrow unasked."""
         return modules.mx.array(values, getattr(modules.mx, str(values.dtype), None))
 
-    def led(self, modules: Modules, tensor: Any, rows: int, fill: float) -> Any:
+    def prepend_rows(self, modules: Modules, tensor: Any, rows: int, fill: float) -> Any:
         """Return an array behind so many rows of one number."""
         mx = modules.mx
         return mx.concatenate([mx.full((rows, *tensor.shape[1:]), fill, tensor.dtype), tensor])
@@ -66,7 +68,7 @@ class Mlx(Framework):
         values = np.array(tensor.astype(modules.mx.float64))
         return Output(values, str(tensor.dtype).removeprefix("mlx.core."))
 
-    def together(
+    def gradients(
         self, modules: Modules, function: Function, tensors: Sequence[Any], upstream: Any
     ) -> Sequence[Any]:
         """Ask ``mx.vjp``."""

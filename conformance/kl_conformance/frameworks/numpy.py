@@ -37,12 +37,12 @@ class NumPy(Framework):
         """Hand over a view of that layout."""
         return LAYOUTS[layout](operand.values)
 
-    def raw(self, modules: Modules, values: NDArray[Any], device: str) -> Any:
+    def from_numpy(self, modules: Modules, values: NDArray[Any], device: str) -> Any:
         """Hand over a copy."""
         del modules, device
         return np.array(values)
 
-    def led(self, modules: Modules, tensor: Any, rows: int, fill: float) -> Any:
+    def prepend_rows(self, modules: Modules, tensor: Any, rows: int, fill: float) -> Any:
         """Return an array behind so many rows of one number."""
         return np.concatenate([np.full((rows, *tensor.shape[1:]), fill, tensor.dtype), tensor])
 

@@ -24,18 +24,18 @@ class Paddle(Framework):
 
     name = "paddle"
     devices = ("cpu", "cuda")
-    transforms = frozenset({Transform.TOGETHER, Transform.LATER, Transform.INFERENCE})
+    transforms = frozenset({Transform.JOINT, Transform.DEFERRED, Transform.INFERENCE})
 
     def load(self) -> Modules:
         """Import paddle."""
         return Modules({"paddle": importlib.import_module("paddle")})
 
-    def absent(self, modules: Modules, device: str) -> str | None:
+    def unavailable(self, modules: Modules, device: str) -> str | None:
         """Return why CUDA cannot be asked here."""
         paddle = modules.paddle
         if device == "cuda" and not (paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count()):
             return f"paddle {paddle.__version__} sees no CUDA device on this machine"
-        return Framework.absent(self, modules, device)
+        return Framework.unavailable(self, modules, device)
 
     def profile(self, dtype: Dtype, device: str) -> Profile:
         """Return the default profile, but sums: those of one call are added up some sixteen at a time, however many."""
@@ -44,15 +44,15 @@ class Paddle(Framework):
 
     def tensor(self, modules: Modules, operand: Operand, device: str, layout: str) -> Any:
         """Hand an operand over; layouts are for libraries whose users make views of other strides."""
-        return self.raw(modules, operand.values, device).astype(operand.dtype.label)
+        return self.from_numpy(modules, operand.values, device).astype(operand.dtype.label)
 
-    def raw(self, modules: Modules, values: NDArray[Any], device: str) -> Any:
+    def from_numpy(self, modules: Modules, values: NDArray[Any], device: str) -> Any:
         """Hand a NumPy array over in its own dtype."""
         paddle = modules.paddle
         place = paddle.CUDAPlace(0) if device == "cuda" else paddle.CPUPlace()
         return paddle.to_tensor(np.array(values), place=place)
 
-    def led(self, modules: Modules, tensor: Any, rows: int, fill: float) -> Any:
+    def prepend_rows(self, modules: Modules, tensor: Any, rows: int, fill: float) -> Any:
         """Return a tensor behind so many rows of one number."""
         paddle = modules.paddle
         return paddle.concat([paddle.full([rows, *tensor.shape[1:]], fill, tensor.dtype), tensor])
@@ -63,7 +63,7 @@ class Paddle(Framework):
         return Output(np.asarray(values, dtype=np.float64), str(tensor.dtype).removeprefix("paddle."))
 
     def pullback(
-        self, modules: Modules, function: Function, tensors: Sequence[Any], *, again: bool = False
+        self, modules: Modules, function: Function, tensors: Sequence[Any], *, retain: bool = False
     ) -> Pullback:
         """Differentiate by autograd, every tensor a leaf of its own."""
         paddle, leaves = modules.paddle, [tensor.detach() for tensor in tensors]
@@ -73,7 +73,7 @@ class Paddle(Framework):
 
         def backward(upstream: Any) -> Sequence[Any]:
             seed = paddle.ones_like(result) if upstream is None else upstream.astype(result.dtype)
-            found: Sequence[Any] = paddle.grad(result, leaves, seed, retain_graph=again)
+            found: Sequence[Any] = paddle.grad(result, leaves, seed, retain_graph=retain)
             return found
 
         return backward

@@ -37,12 +37,12 @@ class TensorFlow(Framework):
             {"tf": importlib.import_module("tensorflow"), "keras": importlib.import_module("keras")}
         )
 
-    def absent(self, modules: Modules, device: str) -> str | None:
+    def unavailable(self, modules: Modules, device: str) -> str | None:
         """Return why CUDA cannot be asked here."""
         tf = modules.tf
         if device == "cuda" and not tf.config.list_physical_devices("GPU"):
             return f"tensorflow {tf.__version__} sees no GPU on this machine"
-        return Framework.absent(self, modules, device)
+        return Framework.unavailable(self, modules, device)
 
     def profile(self, dtype: Dtype, device: str) -> Profile:
         """Return the default profile; TensorFlow's CPU threads flush subnormals, float16 computes in float32."""
@@ -59,15 +59,15 @@ class TensorFlow(Framework):
 
     def tensor(self, modules: Modules, operand: Operand, device: str, layout: str) -> Any:
         """Hand an operand over; TensorFlow's tensors know no strides."""
-        return modules.tf.cast(self.raw(modules, operand.values, device), operand.dtype.label)
+        return modules.tf.cast(self.from_numpy(modules, operand.values, device), operand.dtype.label)
 
-    def raw(self, modules: Modules, values: NDArray[Any], device: str) -> Any:
+    def from_numpy(self, modules: Modules, values: NDArray[Any], device: str) -> Any:
         """Hand a NumPy array over in its own dtype."""
         tf = modules.tf
         with tf.device("GPU:0" if device == "cuda" else "CPU:0"):
             return tf.constant(values)
 
-    def led(self, modules: Modules, tensor: Any, rows: int, fill: float) -> Any:
+    def prepend_rows(self, modules: Modules, tensor: Any, rows: int, fill: float) -> Any:
         """Return a tensor behind so many rows of one number."""
         tf = modules.tf
         with tf.device(tensor.device):
@@ -80,11 +80,11 @@ class TensorFlow(Framework):
         return Output(np.asarray(values, dtype=np.float64), str(tensor.dtype.name))
 
     def pullback(
-        self, modules: Modules, function: Function, tensors: Sequence[Any], *, again: bool = False
+        self, modules: Modules, function: Function, tensors: Sequence[Any], *, retain: bool = False
     ) -> Pullback:
         """Differentiate by a gradient tape that watches every tensor."""
         tf = modules.tf
-        with tf.GradientTape(persistent=again) as tape:
+        with tf.GradientTape(persistent=retain) as tape:
             for tensor in tensors:
                 tape.watch(tensor)
             result = function(*tensors)
@@ -103,7 +103,7 @@ class TensorFlow(Framework):
         tf = modules.tf
         with tf.GradientTape() as tape:
             tape.watch(tensor)
-            (first,) = self.together(modules, function, (tensor,), upstream)
+            (first,) = self.gradients(modules, function, (tensor,), upstream)
         zero = tf.UnconnectedGradients.ZERO
         return tape.gradient(first, tensor, output_gradients=direction, unconnected_gradients=zero)
 

@@ -23,8 +23,8 @@ class Tinygrad(Framework):
     """Tensors of tinygrad, which are computed when they are looked at."""
 
     name = "tinygrad"
-    compiles = True
-    transforms = frozenset({Transform.TOGETHER, Transform.LATER, Transform.CURVATURE})
+    compiles_per_shape = True
+    transforms = frozenset({Transform.JOINT, Transform.DEFERRED, Transform.CURVATURE})
 
     def load(self) -> Modules:
         """Import tinygrad, and have it work on the CPU."""
@@ -44,13 +44,15 @@ class Tinygrad(Framework):
 
     def tensor(self, modules: Modules, operand: Operand, device: str, layout: str) -> Any:
         """Hand an operand over, computed; a tensor's strides are not its user's to choose."""
-        return self.raw(modules, operand.values, device).cast(operand.dtype.label).contiguous().realize()
+        return (
+            self.from_numpy(modules, operand.values, device).cast(operand.dtype.label).contiguous().realize()
+        )
 
-    def raw(self, modules: Modules, values: NDArray[Any], device: str) -> Any:
+    def from_numpy(self, modules: Modules, values: NDArray[Any], device: str) -> Any:
         """Hand a NumPy array over in its own dtype."""
         return modules.tinygrad.Tensor(np.array(values), device=device.upper())
 
-    def led(self, modules: Modules, tensor: Any, rows: int, fill: float) -> Any:
+    def prepend_rows(self, modules: Modules, tensor: Any, rows: int, fill: float) -> Any:
         """Return a tensor behind so many rows of one number."""
         full = modules.tinygrad.Tensor.full
         return full((rows, *tensor.shape[1:]), fill, dtype=tensor.dtype, device=tensor.device).cat(tensor)
@@ -63,10 +65,10 @@ class Tinygrad(Framework):
         return Output(np.asarray(values, dtype=np.float64), known.get(name, name))
 
     def pullback(
-        self, modules: Modules, function: Function, tensors: Sequence[Any], *, again: bool = False
+        self, modules: Modules, function: Function, tensors: Sequence[Any], *, retain: bool = False
     ) -> Pullback:
         """Ask ``Tensor.gradient``; what it is made of is kept as long as the answer is."""
-        del again
+        del retain
         result = function(*tensors)
 
         def backward(upstream: Any) -> Sequence[Any]:

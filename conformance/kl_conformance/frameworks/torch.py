@@ -17,13 +17,15 @@ from numpy.typing import NDArray
 from kl_cases.layouts import LAYOUTS
 from kl_conformance.framework import Framework, Modules, Output
 from kl_conformance.implementation import AbsentError, Call
-from kl_conformance.surroundings import Source
+from kl_conformance.surroundings import RandomSource
 from kl_conformance.transform import Function, Pullback, Transform
 from kl_reference.dtype import Dtype
 from kl_reference.precision import Profile
 from kl_reference.problem import Operand
 
-ADVICE = "reduction: 'mean' divides"  # a warning about the documented Convention, which is what is asked here
+REDUCTION_WARNING = (
+    "reduction: 'mean' divides"  # a warning about the documented Convention, which is what is asked here
+)
 
 
 class Torch(Framework):
@@ -35,8 +37,8 @@ class Torch(Framework):
     transforms = frozenset(Transform)
     compilers = ("torch.compile",)
     compiled_modes = MappingProxyType({"compile": "torch.compile"})
-    unhurried = frozenset({Transform.COMPILED})
-    uncompiled = MappingProxyType(
+    slow_transforms = frozenset({Transform.COMPILED})
+    unsupported_compiled = MappingProxyType(
         {
             # https://github.com/pytorch/pytorch/issues/91469 and /128711
             Transform.CURVATURE: "torch.compile does not support double backward",
@@ -44,8 +46,8 @@ class Torch(Framework):
             Transform.PER_ROW: "torch.func.vmap takes no compiled function: it is to be compiled itself",
         }
     )
-    given_up = frozenset(
-        {Transform.LATER}
+    may_refuse_compiled = frozenset(
+        {Transform.DEFERRED}
     )  # buffers given up to the first backward pass: a second one is refused
 
     def load(self) -> Modules:
@@ -53,11 +55,11 @@ class Torch(Framework):
         os.environ.setdefault("KERAS_BACKEND", self.name)
         return Modules({"torch": importlib.import_module("torch")})
 
-    def absent(self, modules: Modules, device: str) -> str | None:
+    def unavailable(self, modules: Modules, device: str) -> str | None:
         """Return why CUDA cannot be asked here."""
         if device == "cuda" and not modules.torch.cuda.is_available():
             return f"torch {modules.torch.__version__} sees no CUDA device on this machine"
-        return Framework.absent(self, modules, device)
+        return Framework.unavailable(self, modules, device)
 
     def profile(self, dtype: Dtype, device: str) -> Profile:
         """Return the default profile: torch's kernels keep subnormals on both devices."""
@@ -78,11 +80,11 @@ class Torch(Framework):
         offset = (view.ctypes.data - whole.ctypes.data) // view.itemsize
         return storage.as_strided(view.shape, [step // view.itemsize for step in view.strides], offset)
 
-    def raw(self, modules: Modules, values: NDArray[Any], device: str) -> Any:
+    def from_numpy(self, modules: Modules, values: NDArray[Any], device: str) -> Any:
         """Hand a NumPy array over in its own dtype."""
         return modules.torch.from_numpy(np.array(values)).to(device)
 
-    def led(self, modules: Modules, tensor: Any, rows: int, fill: float) -> Any:
+    def prepend_rows(self, modules: Modules, tensor: Any, rows: int, fill: float) -> Any:
         """Return a tensor behind so many rows of one number."""
         whole = tensor.new_full((rows + tensor.shape[0], *tensor.shape[1:]), fill)
         whole[rows:] = tensor
@@ -99,7 +101,7 @@ class Torch(Framework):
         tensor.copy_(other)
 
     def pullback(
-        self, modules: Modules, function: Function, tensors: Sequence[Any], *, again: bool = False
+        self, modules: Modules, function: Function, tensors: Sequence[Any], *, retain: bool = False
     ) -> Pullback:
         """Differentiate by autograd, every tensor a leaf of its own.
 
@@ -111,7 +113,7 @@ class Torch(Framework):
 
         def backward(upstream: Any) -> Sequence[Any]:
             seed = _seed(torch, result, upstream)
-            found: Sequence[Any] = torch.autograd.grad(result, leaves, seed, retain_graph=again)
+            found: Sequence[Any] = torch.autograd.grad(result, leaves, seed, retain_graph=retain)
             return found
 
         return backward
@@ -137,7 +139,7 @@ class Torch(Framework):
         _, tangent = _since_2(modules.torch, "func").jvp(function, (tensor,), (direction,))
         return tangent
 
-    def slope(self, modules: Modules, function: Function, tensor: Any) -> Any:
+    def batchable_gradient(self, modules: Modules, function: Function, tensor: Any) -> Any:
         """Ask ``torch.func.vjp``, which vmap knows how to batch."""
         value, pull = _since_2(modules.torch, "func").vjp(function, tensor)
         (found,) = pull(modules.torch.ones_like(value))
@@ -154,7 +156,7 @@ class Torch(Framework):
         code, name = plain.__code__.replace(), plain.__name__
         own = FunctionType(code, plain.__globals__, name, plain.__defaults__, plain.__closure__)
         made: Function = _since_2(modules.torch, "compile")(own, dynamic=False, fullgraph=True)
-        return _quietly(made, ADVICE)
+        return _quietly(made, REDUCTION_WARNING)
 
     def batched(self, modules: Modules, function: Function) -> Function:
         """Ask ``torch.func.vmap``, which may be slow without saying so again."""
@@ -178,12 +180,14 @@ class Torch(Framework):
             "whether torch may use TF32": torch.backends.cuda.matmul.allow_tf32,
         }
 
-    def sources(self, modules: Modules) -> Mapping[str, Source]:
+    def random_sources(self, modules: Modules) -> Mapping[str, RandomSource]:
         """Return the generator of the CPU, and where there is a GPU its own."""
         torch = modules.torch
 
-        def shared(device: str, state: Callable[[], Any]) -> Source:
-            return Source(lambda: torch.rand((), device=device), lambda: state().cpu().numpy().tobytes())
+        def shared(device: str, state: Callable[[], Any]) -> RandomSource:
+            return RandomSource(
+                lambda: torch.rand((), device=device), lambda: state().cpu().numpy().tobytes()
+            )
 
         found = {"torch's random generator": shared("cpu", torch.get_rng_state)}
         if torch.cuda.is_available():
@@ -237,7 +241,7 @@ def _like_strides(torch: Any, tensor: Any, dtype: Any) -> Any:
 
 
 @contextmanager
-def silence(message: str) -> Generator[None]:
+def ignore_warning(message: str) -> Generator[None]:
     """Let torch's warnings that begin so go unsaid."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=message, category=UserWarning)
@@ -246,7 +250,7 @@ def silence(message: str) -> Generator[None]:
 
 def _quietly(function: Function, message: str) -> Function:
     def quiet(*tensors: Any) -> Any:
-        with silence(message):
+        with ignore_warning(message):
             return function(*tensors)
 
     return quiet

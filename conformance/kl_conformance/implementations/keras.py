@@ -73,7 +73,7 @@ OWN = (
         transforms=frozenset(Transform),
         documentation=DOCS + "#kldivergence-class",
         broadcasts=False,
-        mixing=Mixing.TOLD,
+        mixing=Mixing.REQUESTED,
         weightings=(
             Weighting("none", Reduction.ROWS),
             Weighting("sum", Reduction.SUM),
@@ -102,7 +102,7 @@ OWN = (
         gradients=frozenset(),
         documentation="https://keras.io/api/metrics/probabilistic_metrics/#kldivergence-class",
         broadcasts=False,
-        mixing=Mixing.TOLD,
+        mixing=Mixing.REQUESTED,
         weightings=(Weighting("mean", Reduction.ROWMEAN, by_weights=True),),
     ),
 )
@@ -117,8 +117,16 @@ POLICIES = {Transform.AUTOCAST: "has dtype policies of its own, and promises not
 
 def _backed(by: str, own: Implementation) -> Implementation:
     name = own.name if by == "tensorflow" else f"{own.name}({by})"
-    call, lacks = partial(_on, by, own.call), POLICIES if by == "torch" else own.lacks
-    return replace(own, name=name, framework=by, needs=("keras",), call=call, dtypes=KEPT[by], lacks=lacks)
+    call, lacks = partial(_on, by, own.call), POLICIES if by == "torch" else own.unsupported_transforms
+    return replace(
+        own,
+        name=name,
+        framework=by,
+        requires=("keras",),
+        call=call,
+        dtypes=KEPT[by],
+        unsupported_transforms=lacks,
+    )
 
 
 IMPLEMENTATIONS = tuple(_backed(by, each) for by in KEPT for each in OWN)

@@ -12,7 +12,7 @@ from kl_reference.dtype import Dtype
 DOCS = "https://www.paddlepaddle.org.cn/documentation/docs/en/api/paddle/nn/"
 DTYPES = (Dtype.FLOAT64, Dtype.FLOAT32)  # "It's data type should be float32, float64."
 MODEL = frozenset({Side.MODEL})  # a label is not differentiated
-TRANSFORMS = frozenset({Transform.TOGETHER, Transform.LATER, Transform.INFERENCE})
+TRANSFORMS = frozenset({Transform.JOINT, Transform.DEFERRED, Transform.INFERENCE})
 
 
 def _function(modules: Any, call: Call) -> Any:

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
-from kl_conformance.frameworks.torch import ADVICE, silence
+from kl_conformance.frameworks.torch import REDUCTION_WARNING, ignore_warning
 from kl_conformance.implementation import Call, Implementation, Mixing, Spelling
 from kl_conformance.transform import Transform
 from kl_reference.convention import Convention, Formula, Reduction, Side, Space
@@ -34,7 +34,7 @@ def _unadvised(torch: Any, call: Call) -> AbstractContextManager[None]:
     if call.reduction not in {None, "mean"}:
         return nullcontext()
     compiling = getattr(getattr(torch, "compiler", None), "is_compiling", None)
-    return nullcontext() if compiling is not None and compiling() else silence(ADVICE)
+    return nullcontext() if compiling is not None and compiling() else ignore_warning(REDUCTION_WARNING)
 
 
 def _cross_entropy(modules: Any, call: Call) -> Any:
@@ -225,7 +225,7 @@ IMPLEMENTATIONS = (
         call=_categorical,
         transforms=frozenset(Transform),
         documentation=DOCS + "distributions.html#torch.distributions.kl.kl_divergence",
-        lacks=CATEGORICAL_LACKS,
+        unsupported_transforms=CATEGORICAL_LACKS,
     ),
     Implementation(
         name="torch.distributions.kl_divergence(probs)",
@@ -245,6 +245,6 @@ IMPLEMENTATIONS = (
         # In 16 bits its own check, that a row adds up to 1 within 1e-6, refuses most of the rows it has normalised.
         dtypes=(Dtype.FLOAT64, Dtype.FLOAT32),
         needs_distributions=True,
-        lacks=CATEGORICAL_LACKS,
+        unsupported_transforms=CATEGORICAL_LACKS,
     ),
 )

@@ -104,7 +104,7 @@ def late(subject: Subject, pair: Pair) -> Iterator[Judgement]:
             yield judge.lies(second(upstream_of(other)))
             yield judge.lies(first(upstream_of(problem)), "another call came before the backward pass")
             once_more = partial(_once_more, subject, problem, side)
-            yield _unless_refused(subject, problem, Transform.LATER, once_more)
+            yield _unless_refused(subject, problem, Transform.DEFERRED, once_more)
 
 
 def _once_more(subject: Subject, problem: Problem, side: Side) -> Judgement:
@@ -164,7 +164,7 @@ def _differentiable(
     if (
         subject.convention.model[0] is Space.LOG
         and pair.shape
-        and transform not in subject.implementation.own
+        and transform not in subject.implementation.custom_transforms
     ):
         models = (None, Space.LOGITS)
     for model in models:
@@ -181,7 +181,7 @@ def _unless_refused(
     try:
         return ask()
     except RefusedError as refusal:
-        if transform not in subject.implementation.refuses:
+        if transform not in subject.implementation.may_refuse:
             raise
         return judge.passes(problem, subject.implementation.name, str(refusal))
 
@@ -245,10 +245,10 @@ REQUIREMENTS = (
         link="https://github.com/pytorch/pytorch/issues/65466",
         check=independent,
         draws=HOW,
-        applies=scope.both(_both, scope.able(Transform.TOGETHER)),
+        applies=scope.both(_both, scope.able(Transform.JOINT)),
         families=FAMILIES,
         shapes=SHAPES,
-        miniature=Sketch(ways={Transform.TOGETHER: _second_doubled}),
+        miniature=Sketch(ways={Transform.JOINT: _second_doubled}),
     ),
     Requirement(
         id="gradients/late",
@@ -258,10 +258,10 @@ REQUIREMENTS = (
         link="https://docs.pytorch.org/docs/stable/notes/autograd.html",
         check=late,
         draws=HOW,
-        applies=scope.both(scope.differentiable(*Side), scope.able(Transform.LATER)),
+        applies=scope.both(scope.differentiable(*Side), scope.able(Transform.DEFERRED)),
         families=("dirichlet-dense",),
         shapes=SHAPES,
-        miniature=Sketch(ways={Transform.LATER: _spent}),
+        miniature=Sketch(ways={Transform.DEFERRED: _spent}),
     ),
     Requirement(
         id="gradients/second-order",

@@ -126,7 +126,7 @@ def _of_integers(subject: Subject, pair: Pair) -> Judgement:
     problem = subject.problem(
         Pair(hot, Measure(q, Space.PROBABILITY), axis=pair.axis), target=Space.PROBABILITY
     )
-    target = subject.framework.raw(subject.modules, counts, subject.column.device)
+    target = subject.framework.from_numpy(subject.modules, counts, subject.column.device)
     call = replace(subject.call(problem), target=target)
     text = f"{subject.describe(call)} of integers"
     try:

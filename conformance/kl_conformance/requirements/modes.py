@@ -14,7 +14,7 @@ from kl_conformance import judge, registry, transformed
 from kl_conformance.evaluation import Evaluation
 from kl_conformance.implementation import Mixing
 from kl_conformance.judgement import Judgement
-from kl_conformance.listening import listening, taken
+from kl_conformance.listening import profiler_active, record_delegation
 from kl_conformance.requirement import HOW, Level, Requirement
 from kl_conformance.requirements import scope
 from kl_conformance.requirements.derivatives import mean_of_the_batch
@@ -127,7 +127,7 @@ def own_work(subject: Subject, pair: Pair) -> Iterator[Judgement]:
 
 
 def _handed(subject: Subject, problem: Problem) -> set[str]:
-    with listening() as heard:
+    with record_delegation() as heard:
         subject.ask(subject.call(problem))
     return heard
 
@@ -159,7 +159,7 @@ def _brought(subject: Subject) -> str | None:
     known = registry.is_known(subject.implementation.name)
     if known:
         return "is one of the library's own"
-    return "a profiler is at work, and nobody else can listen" if taken() else None
+    return "a profiler is at work, and nobody else can listen" if profiler_active() else None
 
 
 def _mixes(subject: Subject) -> str | None:

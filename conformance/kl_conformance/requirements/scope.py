@@ -134,9 +134,9 @@ def able(transform: Transform) -> Applies:
 
     def applies(subject: Subject) -> str | None:
         mine = subject.implementation
-        if transform in mine.lacks:
-            return mine.lacks[transform]
-        if transform in mine.own:
+        if transform in mine.unsupported_transforms:
+            return mine.unsupported_transforms[transform]
+        if transform in mine.custom_transforms:
             return None
         if transform not in subject.framework.transforms:
             return f"{subject.framework.name} cannot {transform.value}"
@@ -149,7 +149,10 @@ def hurried(transform: Transform) -> Applies:
     """Spare the quick profile what takes seconds a shape."""
 
     def applies(subject: Subject) -> str | None:
-        if transform in subject.implementation.own or transform not in subject.framework.unhurried:
+        if (
+            transform in subject.implementation.custom_transforms
+            or transform not in subject.framework.slow_transforms
+        ):
             return None
         return f"to {transform.value} takes seconds a shape: asked in the profiles standard and thorough"
 

@@ -75,7 +75,7 @@ def used(subject: Subject, pair: Pair) -> Iterator[Judgement]:
 
     Row i holds the elements of one long vector from the i-th on, so that no two rows are alike.
     """
-    size = subject.implementation.used_at
+    size = subject.implementation.typical_shape
     assert size is not None
     text = f"{size[0]:,} × {size[1]:,}"
     vector, sheet = sheets(subject, pair, size)
@@ -106,7 +106,7 @@ def sheets(subject: Subject, pair: Pair, size: tuple[int, int]) -> tuple[Problem
 
 
 def _used(subject: Subject) -> str | None:
-    if subject.implementation.used_at is None:
+    if subject.implementation.typical_shape is None:
         return "names no size it is used at (`kl-conformance verify --shape ROWSxCLASSES`)"
     return "is documented for distributions only" if subject.implementation.needs_distributions else None
 
@@ -127,7 +127,7 @@ def _at_the_end(subject: Subject, problem: Problem) -> Judgement:
 
 def _roomy(subject: Subject) -> str | None:
     """Apply where so much memory is asked for."""
-    if subject.framework.roomy(subject.column.device):
+    if subject.framework.fits_large_tensors(subject.column.device):
         return None
     return f"asked on CUDA only, where memory allows: tensors of more than {LARGE:,} elements"
 

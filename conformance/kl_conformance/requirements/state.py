@@ -67,7 +67,7 @@ def surrounded(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     subject.forget()  # so that the gradients are asked for between one look and the next
     for problem in subject.problems(pair):
         call = subject.call(problem)
-        shared = {**sources(), **subject.framework.sources(subject.modules)}
+        shared = {**sources(), **subject.framework.random_sources(subject.modules)}
         for each in shared.values():  # so that a seed that is set again shows
             each.draw()
         before = {name: each.state() for name, each in shared.items()}
