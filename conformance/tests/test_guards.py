@@ -222,9 +222,9 @@ def leaving(p: Any, q: Any) -> Any:
 @pytest.mark.parametrize(
     ("kernel", "words"),
     [
-        (nothing, "gave None where a numpy.ndarray is due"),
-        (words_alone, "gave a str where a numpy.ndarray is due"),
-        (ragged, "gave a tuple of 2 where a numpy.ndarray is due"),
+        (nothing, "returned None, expected a numpy.ndarray"),
+        (words_alone, "returned a str, expected a numpy.ndarray"),
+        (ragged, "returned a tuple of 2, expected a numpy.ndarray"),
         (first_alone, "gave shape (1,) where"),
         (leaving, "raised SystemExit: 3"),
         (raising, "raised WordlessError: (it cannot be put into words)"),
@@ -237,7 +237,7 @@ def test_what_is_no_answer_is_a_sentence(kernel: Any, words: str) -> None:
     assert words.lower() in result.detail.lower()
 
 
-@pytest.mark.parametrize(("kernel", "words"), [(nothing, "gave None"), (seven, "gave shape")])
+@pytest.mark.parametrize(("kernel", "words"), [(nothing, "returned None"), (seven, "gave shape")])
 def test_an_answer_of_another_shape_breaks_nothing_of_ours(kernel: Any, words: str) -> None:
     """Whatever comes back, every requirement has a verdict."""
     found = {each.requirement: each for each in settle(kernel)}
