@@ -65,8 +65,8 @@ def test_an_entry_is_read_in_full() -> None:
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"reason": None}, "lacks reason"),
-        ({"witness": None, "region": None}, "lacks region, witness"),
+        ({"reason": None}, "missing reason"),
+        ({"witness": None, "region": None}, "missing region, witness"),
         ({"colour": '"red"'}, "unknown field 'colour'; known: devices, dtypes, id"),
         ({"reason": '"  "'}, "the reason is empty"),
         ({"region": '"logq == 0"'}, "unknown name 'logq' in 'logq == 0'; known: "),
