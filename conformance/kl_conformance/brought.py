@@ -1,4 +1,4 @@
-"""Where a user's kernel lies, read without running a line of it."""
+"""Locates a user kernel's file and line without importing it (ast)."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 
 FUNCTION = "kernel({tensors}, {keywords})"
-MADE = "kernel({keywords})({tensors})"  # a class: of modules, or of losses
+CLASS = "kernel({keywords})({tensors})"  # of modules or losses
 
 
 @dataclass(frozen=True, slots=True)
 class Brought:
-    """How a script gets hold of a user's kernel.
+    """How a script imports and calls a user kernel.
 
     Parameters
     ----------
     imports
-        Lines after which it bears the name ``kernel``.
+        Lines that import it under the name ``kernel``.
     call
-        How it is called, with ``{tensors}`` and ``{keywords}``.
+        The call, with the placeholders ``{tensors}`` and ``{keywords}``.
     """
 
     imports: tuple[str, ...]
@@ -30,60 +30,60 @@ class Brought:
 
 
 def brought(name: str, folder: Path) -> Brought | None:
-    """Return how a script gets hold of the kernel at ``module:attribute`` or ``file.py:attribute``.
+    """Return how a script imports and calls the kernel at ``module:attribute`` or ``file.py:attribute``.
 
     Parameters
     ----------
     name
-        The place, as it was asked for.
+        The location, as the user named it.
     folder
-        The folder it was asked in.
+        The folder to which the location is relative.
 
     Returns
     -------
     Brought or None
-        None where what lies there is no function, class or object written out in that file.
+        None unless the file itself defines a function, class or object of that name.
     """
-    place, _, attribute = name.rpartition(":")
-    path = _file(place, folder)
+    location, _, attribute = name.rpartition(":")
+    path = _file(location, folder)
     call = None if path is None else _called(_statement(path, attribute))
     if path is None or call is None:
         return None
-    if place.endswith(".py"):
-        reach, taken = path.parent, f'kernel = runpy.run_path({str(path)!r})["{attribute}"]'
-        return Brought(("import runpy, sys", f"sys.path.append({str(reach)!r})", taken), call)
-    taken = f"from {place} import {attribute} as kernel"
-    return Brought(("import sys", f"sys.path.append({str(folder)!r})", taken), call)
+    if location.endswith(".py"):
+        line = f'kernel = runpy.run_path({str(path)!r})["{attribute}"]'
+        return Brought(("import runpy, sys", f"sys.path.append({str(path.parent)!r})", line), call)
+    line = f"from {location} import {attribute} as kernel"
+    return Brought(("import sys", f"sys.path.append({str(folder)!r})", line), call)
 
 
 def defined(name: str, folder: Path) -> bool:
-    """Whether a file plainly defines a function or class at ``module:attribute`` or ``file.py:attribute``."""
-    place, _, attribute = name.rpartition(":")
-    path = _file(place, folder)
+    """Whether a ``def`` or ``class`` statement defines ``module:attribute`` or ``file.py:attribute``."""
+    location, _, attribute = name.rpartition(":")
+    path = _file(location, folder)
     return path is not None and isinstance(_statement(path, attribute), ast.FunctionDef | ast.ClassDef)
 
 
-def _file(place: str, folder: Path) -> Path | None:
-    """Return the file of ``file.py``, or of a module that is written in Python."""
-    return (folder / place).resolve() if place.endswith(".py") else _module(place, folder)
+def _file(location: str, folder: Path) -> Path | None:
+    """Return the path of ``file.py``, or of a module written in Python."""
+    return (folder / location).resolve() if location.endswith(".py") else _module(location, folder)
 
 
 def _module(name: str, folder: Path) -> Path | None:
-    """Return the file of a module, whose packages are not imported to find it."""
+    """Return the file of a module without importing its packages."""
     parts = name.split(".")
-    places: list[str] = [*sys.path, str(folder)]
+    paths: list[str] = [*sys.path, str(folder)]
     origin = None
-    importlib.invalidate_caches()  # the file may be younger than the last look into its folder
+    importlib.invalidate_caches()  # the file may be newer than the cached listing of its folder
     for depth in range(len(parts)):
-        spec = PathFinder.find_spec(".".join(parts[: depth + 1]), places)
+        spec = PathFinder.find_spec(".".join(parts[: depth + 1]), paths)
         if spec is None:
             return None
-        places, origin = list(spec.submodule_search_locations or []), spec.origin
+        paths, origin = list(spec.submodule_search_locations or []), spec.origin
     return Path(origin) if origin is not None and origin.endswith(".py") else None
 
 
 def _statement(path: Path, attribute: str) -> ast.stmt | None:
-    """Return the last statement of a file that gives something a name; None where there is none to be read."""
+    """Return the last statement of a file that defines a name; None if the file does not, or cannot be read."""
     try:
         body = ast.parse(path.read_text(encoding="utf-8")).body
     except (OSError, SyntaxError, ValueError):
@@ -101,14 +101,14 @@ def _statement(path: Path, attribute: str) -> ast.stmt | None:
 
 
 def _called(statement: ast.stmt | None) -> str | None:
-    """Return how what a statement gives a name to is called; None where it does not say what it is."""
+    """Return how the object that a statement defines is called; None if the statement does not show it."""
     match statement:
         case ast.FunctionDef() | ast.Assign(value=ast.Lambda()):
             return FUNCTION
         case ast.ClassDef():
-            return MADE
+            return CLASS
         case ast.Assign(value=ast.Call() as value):
-            made = ast.unparse(value.func).rpartition(".")[2]
-            return None if made in {"Implementation", "replace", "adapted"} else FUNCTION
+            constructor = ast.unparse(value.func).rpartition(".")[2]
+            return None if constructor in {"Implementation", "replace", "adapted"} else FUNCTION
         case _:
             return None

@@ -13,7 +13,7 @@ from kl_conformance import judge
 from kl_conformance.affording import depth, draws, shapes
 from kl_conformance.diagnosis import diagnose
 from kl_conformance.errors import AbsentError, RefusedError
-from kl_conformance.expectation import Expectation, expected_of, permitted_to
+from kl_conformance.expectation import Expectation, expected_deviations, permitted_deviations
 from kl_conformance.interpreted import interpreted
 from kl_conformance.judgement import Judgement
 from kl_conformance.questions import Question, left_out, questions
@@ -65,8 +65,8 @@ class Cell:
         self.seeds = seeds
         self.brief = brief
         self.examples = draws(requirement, subject, profile) if examples is None else examples
-        self.expected = expected_of(requirement.id, subject)
-        self.permitted = (*permitted_to(requirement.id, subject), *interpreted(subject))
+        self.expected = expected_deviations(requirement.id, subject)
+        self.permitted = (*permitted_deviations(requirement.id, subject), *interpreted(subject))
         self.tally = Tally()
         self.first: Judgement | None = None  # of the pair that failed
 
@@ -191,7 +191,7 @@ class Cell:
 
     def replay(self, entry: Expectation) -> Replay | None:
         """Ask a recorded deviation's witnesses; the first that still shows it, or None where all is right now."""
-        for name, pair in entry.shown():
+        for name, pair in entry.witness_pairs():
             for judgement in self.judgements(pair):
                 if judgement.broken and entry.explains(judgement, self.subject).any():
                     return Replay(entry, name, pair, judgement)

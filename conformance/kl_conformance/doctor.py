@@ -91,7 +91,7 @@ def look(framework: str, names: Sequence[str]) -> tuple[Rows, Rows]:
         return [(framework, "-", modules.reason)], []
     packages = dict.fromkeys(each.package for each in asked)
     versions = ", ".join(f"{each} {registry.installed_version(each)}" for each in packages)
-    reason = partial(registry.framework(framework).absent, modules)
+    reason = partial(registry.framework(framework).unavailable, modules)
     devices = registry.framework(framework).devices
     rows: Rows = [(framework, each, reason(each) or f"can be asked ({versions})") for each in devices]
     lacking, measured = dict[str, str](), Rows()

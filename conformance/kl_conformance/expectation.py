@@ -1,4 +1,4 @@
-"""Recorded deviations: where an implementation is known to be wrong, and what it gives there instead."""
+"""Expectation: a recorded deviation, its versions and its region; loads the TOML files."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from kl_cases.corpus import case_pair, find_case
 from kl_cases.pair import Pair
 from kl_conformance import registry
-from kl_conformance.implementation import covers
 from kl_conformance.judgement import Judgement, Mask
 from kl_conformance.predicate import Predicate
 from kl_conformance.subject import Subject
-from kl_conformance.vocabulary import INSTEAD_NAMES, REGION_NAMES, answers, elements
+from kl_conformance.vocabulary import INSTEAD_NAMES, REGION_NAMES, instead_values, region_values
 from kl_reports.result import Column
+from kl_reports.version import meets
 
 FOLDER = Path(__file__).parent / "expectations"
-_NEEDED = {"id", "requirements", "implementations", "versions", "region", "instead", "witness", "reason"}
-_KNOWN = _NEEDED | {"link", "since", "review_by", "devices", "dtypes", "modes"}
+_REQUIRED = {"id", "requirements", "implementations", "versions", "region", "instead", "witness", "reason"}
+_KNOWN = _REQUIRED | {"link", "since", "review_by", "devices", "dtypes", "modes"}
 
 
 class ExpectationError(ValueError):
-    """A recorded deviation that cannot be read; the message names file, entry and field."""
+    """A recorded deviation cannot be read; the message names file, entry and field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,27 +38,27 @@ class Expectation:
     Parameters
     ----------
     id
-        A name of its own, such as ``torch-masked-class-nan``.
+        A unique name, such as ``torch-masked-class-nan``.
     requirements, implementations
-        What is broken, and by whom.
+        The requirements that fail, and the implementations that fail them.
     versions
         Versions it is recorded for (PEP 440).
     devices, dtypes, modes
-        Columns it speaks of; every one where empty.
+        Columns it applies to; empty for every column.
     region
-        Where the requirement is broken: a predicate of each element's ``p``, ``q``, ``log_p``, ``log_q``.
+        Where the requirement fails: a predicate of each element's ``p``, ``q``, ``log_p``, ``log_q``.
     instead
-        What is given there: a predicate of ``got``, ``right``, ``no_error``, ``unhelpful_error`` (one that was
-        due, without the names it owes), and of readings under which the answer would be right: ``clipped``
-        (inputs clipped as the Convention says), ``clipped_in_single`` (as if they were float32, with limits of
-        that format), ``divided_by_batch`` (divided by the result's first axis once more), ``divided_by_model``
+        What is returned there: a predicate of ``got``, ``right``, ``no_error``, ``unhelpful_error`` (the expected
+        error, without the names it should list), and of alternative definitions for which the answer would be correct:
+        ``clipped`` (inputs clipped to the Convention's limits), ``clipped_in_single`` (the same in float32, with limits
+        in that format), ``divided_by_batch`` (divided by the result's first axis once more), ``divided_by_model``
         (a mean divided by the model's first axis instead of the result's).
     witnesses
-        Ids of the corpus cases that show it; each cell spoken of must be shown by one.
+        Ids of the corpus cases that show it; each cell it applies to must be shown by one.
     reason, link
-        Why it is the implementation that is wrong; the upstream issue or ``"none found"``.
+        Why the implementation is wrong; the upstream issue or ``"none found"``.
     since, review_by
-        ISO days.
+        ISO dates.
     """
 
     id: str
@@ -76,12 +76,14 @@ class Expectation:
     dtypes: tuple[str, ...] = ()
     modes: tuple[str, ...] = ()
 
-    def speaks_of(self, requirement: str, column: Column) -> bool:
-        """Whether this entry is about that cell."""
-        return covers(self.versions, column.version) and self.names(requirement, column)
+    def applies_to(self, requirement: str, column: Column) -> bool:
+        """Whether this entry applies to that cell."""
+        return meets(column.version, self.versions, as_release=True) and self.applies_to_some_version(
+            requirement, column
+        )
 
-    def names(self, requirement: str, column: Column) -> bool:
-        """Whether this entry would be about that cell in some version."""
+    def applies_to_some_version(self, requirement: str, column: Column) -> bool:
+        """Whether this entry applies to that cell in some version."""
         return (
             requirement in self.requirements
             and column.implementation in self.implementations
@@ -91,24 +93,24 @@ class Expectation:
         )
 
     def explains(self, judgement: Judgement, subject: Subject) -> Mask:
-        """Return where a broken judgement lies in the region and gives what is recorded there."""
-        if judgement.raised:  # an exception is no answer, whatever is recorded
+        """Return where a failed judgement is in the region and shows the recorded result."""
+        if judgement.raised:  # an exception is no result
             return np.zeros(judgement.bad.shape, dtype=bool)
-        region = _folded(self.region(elements(judgement.problem, self.region)), judgement)
+        region = _reduced(self.region(region_values(judgement.problem, self.region)), judgement)
         if not region.any():
             return region
-        given = self.instead(answers(judgement, subject, self.instead))
-        explained: Mask = region & np.broadcast_to(given, region.shape)
+        shown = self.instead(instead_values(judgement, subject, self.instead))
+        explained: Mask = region & np.broadcast_to(shown, region.shape)
         return explained
 
-    def shown(self) -> Iterator[tuple[str, Pair]]:
+    def witness_pairs(self) -> Iterator[tuple[str, Pair]]:
         """Yield the witnesses as pairs, each with the id of its corpus case."""
         for name in self.witnesses:
             yield name, case_pair(find_case(name))
 
 
-def _folded(region: Mask, judgement: Judgement) -> Mask:
-    """Return, for each element of the answer, whether anything it is made of lies in the region."""
+def _reduced(region: Mask, judgement: Judgement) -> Mask:
+    """Return, for each element of the answer, whether any of its inputs is in the region."""
     shape = judgement.bad.shape
     if region.shape == shape:
         return region
@@ -135,14 +137,14 @@ def load(text: str, source: str) -> tuple[Expectation, ...]:
         or not isinstance(entries, list)
         or not all(isinstance(entry, dict) for entry in entries)
     ):
-        raise ExpectationError(f"{source}: holds something else than [[deviation]] entries")
+        raise ExpectationError(f"{source}: contains something other than [[deviation]] entries")
     return tuple(_entry(entry, f"{source}, entry {place}") for place, entry in enumerate(entries, start=1))
 
 
 def _entry(entry: Mapping[str, Any], place: str) -> Expectation:
     place = f"{place} ({entry.get('id', 'without id')})"
-    if missing := sorted(_NEEDED - set(entry)):
-        raise ExpectationError(f"{place}: lacks {', '.join(missing)}")
+    if missing := sorted(_REQUIRED - set(entry)):
+        raise ExpectationError(f"{place}: missing {', '.join(missing)}")
     if unknown := sorted(set(entry) - _KNOWN):
         raise ExpectationError(f"{place}: unknown field {unknown[0]!r}; known: {', '.join(sorted(_KNOWN))}")
     if not str(entry["reason"]).strip():
@@ -173,32 +175,32 @@ def _entry(entry: Mapping[str, Any], place: str) -> Expectation:
 
 
 def _names(entry: Mapping[str, Any], field: str) -> tuple[str, ...]:
-    """Return a field that is a list of names; an absent one is empty."""
+    """Return a field that is a list of names; empty if the field is missing."""
     names = entry.get(field, [])
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise TypeError(f"{field} is not a list of names: {names!r}")
+        raise TypeError(f"{field} is {names!r}, not a list of names")
     return tuple(names)
 
 
 @cache
 def recorded(framework: str) -> tuple[Expectation, ...]:
-    """Return the deviations recorded for a framework, in a file of its own or of a package; none where it has none."""
-    own = (each.package for each in registry.IMPLEMENTATIONS.values() if each.framework == framework)
-    paths = [FOLDER / f"{name}.toml" for name in dict.fromkeys((framework, *own))]
+    """Return the deviations recorded for a framework: those of its own file and of its packages' files."""
+    packages = (each.package for each in registry.IMPLEMENTATIONS.values() if each.framework == framework)
+    paths = [FOLDER / f"{name}.toml" for name in dict.fromkeys((framework, *packages))]
     read = (load(path.read_text(encoding="utf-8"), path.name) for path in paths if path.is_file())
     return tuple(entry for entries in read for entry in entries)
 
 
-def expected_of(requirement: str, subject: Subject) -> tuple[Expectation, ...]:
-    """Return the recorded deviations that speak of one cell."""
+def expected_deviations(requirement: str, subject: Subject) -> tuple[Expectation, ...]:
+    """Return the recorded deviations that apply to one cell."""
     entries = recorded(subject.framework.name)
-    return tuple(entry for entry in entries if entry.speaks_of(requirement, subject.column))
+    return tuple(entry for entry in entries if entry.applies_to(requirement, subject.column))
 
 
-def permitted_to(requirement: str, subject: Subject) -> tuple[Expectation, ...]:
-    """Return what a kernel may do because the implementation it is like is recorded to do it.
+def permitted_deviations(requirement: str, subject: Subject) -> tuple[Expectation, ...]:
+    """Return the deviations a kernel may have because they are recorded for the implementation it follows.
 
-    Whatever the version, device and mode it was recorded for: a kernel follows the documentation, not a release.
+    They apply in every version, device and mode: a kernel follows the documentation, not a release.
     """
     like = subject.implementation.like
     if not like:

@@ -111,7 +111,7 @@ def look(framework: str, ids: Sequence[str]) -> Iterator[dict[str, Any]]:
                 for requirement in entry.requirements:
                     if column.mode not in (entry.modes or (EAGER,)):
                         continue
-                    if entry.speaks_of(requirement, column) or (
+                    if entry.applies_to(requirement, column) or (
                         isinstance(subject, Absent) and _names(entry, implementation, requirement, column)
                     ):
                         yield _seen(entry, requirement, column, subject)

@@ -1,4 +1,4 @@
-"""An array library: how numbers get in and out of it, and what it is known to do to them."""
+"""Framework: abstract interface of an array library (arrays in, arrays out, known properties)."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from numpy.typing import NDArray
 
 from kl_conformance.errors import AbsentError
 from kl_conformance.implementation import Call
-from kl_conformance.surroundings import Source
+from kl_conformance.surroundings import RandomSource
 from kl_conformance.transform import Transformer
 from kl_reference.convention import Space
 from kl_reference.dtype import Dtype
 from kl_reference.problem import Operand
 from kl_reference.tolerance import Profile
 
-LARGE = 2**31  # elements: the last index a signed 32-bit number can hold is one less
+LARGE = 2**31  # elements: a signed 32-bit index ends one before it
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What came back: values as float64 (exact for every dtype asked) and the dtype they came in."""
+    """A result: its values as float64 (exact for every supported dtype) and its own dtype."""
 
     values: NDArray[np.float64]
     dtype: str
@@ -39,7 +39,7 @@ class Modules:
     """The imported modules of a framework, as attributes."""
 
     by_name: dict[str, Any] = field(default_factory=dict[str, Any])
-    _absent: dict[str, str] = field(default_factory=dict[str, str])
+    _failed: dict[str, str] = field(default_factory=dict[str, str])
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -47,78 +47,91 @@ class Modules:
         except KeyError:
             raise AttributeError(name) from None
 
-    def bring(self, name: str, package: str = "") -> Any:
-        """Return a package beside the framework's own, an attribute from now on; it is tried once.
+    def require(self, name: str, package: str = "") -> Any:
+        """Import an additional package, make it an attribute and return it; a failed import is not repeated.
 
         Parameters
         ----------
         name
-            The module to import; of ``a.b`` the attribute is ``a``.
+            The module to import; for ``a.b`` the attribute is ``a``.
         package
-            The distribution it comes with, where that has another name.
+            The distribution that contains it, if its name is another.
 
         Raises
         ------
         AbsentError
-            It cannot be imported; the message says why, and what to do.
+            The module cannot be imported; the message gives the reason and the command to install it.
         """
-        if name in self._absent:
-            raise AbsentError(self._absent[name])
+        if name in self._failed:
+            raise AbsentError(self._failed[name])
         top = name.partition(".")[0]
         try:
             import_module(name)
         except (
             Exception,
             SystemExit,
-        ) as error:  # an import may fail in any way; the reason goes into the verdict
-            self._absent[name] = unimportable(name, error, f"pip install {package or top}")
-            raise AbsentError(self._absent[name]) from error
+        ) as error:  # an import may raise anything; the reason goes into the verdict
+            self._failed[name] = import_failure(name, error, f"pip install {package or top}")
+            raise AbsentError(self._failed[name]) from error
         self.by_name[top] = sys.modules[top]
         return self.by_name[top]
 
 
-def unimportable(name: str, error: BaseException, install: str) -> str:
-    """Return why a module cannot be imported, and the command that may help."""
+def import_failure(name: str, error: BaseException, install: str) -> str:
+    """Return why a module cannot be imported, and the command that installs it."""
     if isinstance(error, ModuleNotFoundError):
-        what = "is not installed" if error.name in {name, name.partition(".")[0]} else "fails to import"
-        return f"{name} {what} ({error.msg}); install it with {install}"
-    said = " ".join(f"{type(error).__name__}: {error}".split())
-    return f"{name} fails to import ({said}); see that `import {name}` works, or install it with {install}"
+        problem = "is not installed" if error.name in {name, name.partition(".")[0]} else "fails to import"
+        return f"{name} {problem} ({error.msg}); install it with {install}"
+    message = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"{name} fails to import ({message}); make `import {name}` work, or install it with {install}"
 
 
 class Framework(Transformer, ABC):
-    """One array library: how numbers get in and out of it, and what it is known to do to them.
+    """Adapter for one array library. Only :meth:`load` imports the library.
 
-    The library itself is imported by :meth:`load` and nowhere else.
+    Attributes
+    ----------
+    name
+        Name of the framework, and of the distribution whose version is recorded.
+    devices
+        Devices of its columns.
+    strided
+        Whether a tensor can have strides other than row-major.
+    compiles_per_shape
+        Whether every operation is compiled for every new shape, even in eager mode.
+    compiled_modes
+        Modes whose calls are compiled, each with its compiler.
+    setting_modes
+        Modes under another setting of the library, each with the dtypes that exist under it.
     """
 
     name: str
     devices: tuple[str, ...] = ("cpu",)
-    strided: bool = False  # whether a tensor can lie in memory otherwise than row after row
-    compiles: bool = False  # whether every operation compiles anew for every new shape, even when eager
-    compiled_modes: Mapping[str, str] = MappingProxyType(
-        {}
-    )  # columns whose calls are compiled, and by which compiler
-    set_modes: Mapping[str, frozenset[Dtype]] = MappingProxyType(
-        {}
-    )  # columns asked under another setting of the library's, and the dtypes there are under it
+    strided: bool = False
+    compiles_per_shape: bool = False
+    compiled_modes: Mapping[str, str] = MappingProxyType({})
+    setting_modes: Mapping[str, frozenset[Dtype]] = MappingProxyType({})
 
     @abstractmethod
     def load(self) -> Modules:
-        """Import the library; whatever its import raises is the caller's to explain."""
+        """Import the library; the caller handles whatever the import raises."""
 
-    def absent(self, modules: Modules, device: str) -> str | None:
-        """Return why a device cannot be asked here, or None where it can."""
+    def unavailable(self, modules: Modules, device: str) -> str | None:
+        """Return why a device is not available, or None if it is."""
         del modules
-        return None if device in self.devices else f"{self.name} columns know no device {device!r}"
+        return (
+            None
+            if device in self.devices
+            else f"unknown device {device!r} for {self.name}; known: {', '.join(self.devices)}"
+        )
 
-    def under(self, modules: Modules, mode: str) -> AbstractContextManager[Any]:
-        """Return a region in which the library is set as a mode of ``set_modes`` says; as ever in the others."""
+    def mode_context(self, modules: Modules, mode: str) -> AbstractContextManager[Any]:
+        """Return a context in which a mode of ``setting_modes`` is active; for other modes it changes nothing."""
         del modules, mode
         return nullcontext()
 
-    def clear(self, modules: Modules) -> None:
-        """Let go of what was compiled, where keeping it makes the next compilation slower."""
+    def clear_cache(self, modules: Modules) -> None:
+        """Discard compiled functions if keeping them slows down the next compilation."""
         del modules
 
     @abstractmethod
@@ -127,30 +140,30 @@ class Framework(Transformer, ABC):
 
     @abstractmethod
     def tensor(self, modules: Modules, operand: Operand, device: str, layout: str) -> Any:
-        """Hand an operand over, bit for bit."""
+        """Return an operand as a tensor with the same bits."""
 
     @abstractmethod
-    def raw(self, modules: Modules, values: NDArray[Any], device: str) -> Any:
-        """Hand over a NumPy array in its own dtype, integers included."""
+    def from_numpy(self, modules: Modules, values: NDArray[Any], device: str) -> Any:
+        """Return a NumPy array as a tensor of the same dtype, integers included."""
 
     @abstractmethod
-    def led(self, modules: Modules, tensor: Any, rows: int, fill: float) -> Any:
-        """Return a tensor behind so many rows of one number, all made on the tensor's own device."""
+    def prepend_rows(self, modules: Modules, tensor: Any, rows: int, fill: float) -> Any:
+        """Return a tensor on the same device with ``rows`` rows of the number ``fill`` before its own."""
 
-    def roomy(self, device: str) -> bool:
-        """Whether a device's memory is asked for tensors of more than 2^31 elements."""
+    def fits_large_tensors(self, device: str) -> bool:
+        """Whether tensors of more than 2^31 elements are tested on a device."""
         return device == "cuda"
 
-    def large(self, modules: Modules, operand: Operand, device: str) -> Any:
-        """Hand an operand over as the last rows of a tensor of more than 2^31 elements.
+    def large_tensor(self, modules: Modules, operand: Operand, device: str) -> Any:
+        """Return an operand as the last rows of a tensor of more than 2^31 elements.
 
-        All rows before it say p = 1, in the operand's own space.
+        In all rows before it p = 1, in the operand's own space.
         """
         tail = self.tensor(modules, operand, device, "contiguous")
-        return self.led(modules, tail, LARGE // operand.values[0].size + 1, ones(operand.space))
+        return self.prepend_rows(modules, tail, LARGE // operand.values[0].size + 1, ones(operand.space))
 
     def overwrite(self, modules: Modules, tensor: Any, other: Any) -> None:
-        """Write the numbers of another tensor into this one's own memory.
+        """Write the values of another tensor into the memory of this one.
 
         Raises
         ------
@@ -161,14 +174,14 @@ class Framework(Transformer, ABC):
 
     @abstractmethod
     def output(self, modules: Modules, tensor: Any) -> Output:
-        """Take an answer back, bit for bit."""
+        """Return a result as float64 values, with its dtype."""
 
     def settings(self, modules: Modules) -> Mapping[str, Any]:
-        """Return what the library keeps for the whole process, by name."""
+        """Return the library's process-wide settings, by name."""
         return {}
 
-    def sources(self, modules: Modules) -> Mapping[str, Source]:
-        """Return the random generators the library shares among everybody, by name."""
+    def random_sources(self, modules: Modules) -> Mapping[str, RandomSource]:
+        """Return the library's global random generators, by name."""
         return {}
 
     @abstractmethod
@@ -176,7 +189,7 @@ class Framework(Transformer, ABC):
         """Return the library's own log_softmax over the last axis."""
 
     def cross_entropy(self, modules: Modules, call: Call) -> Any:
-        """Return −Σ p·log softmax(x) for every row by the library's own function.
+        """Return −Σ p·log softmax(x) for every row, by the library's own function.
 
         Raises
         ------
@@ -186,14 +199,14 @@ class Framework(Transformer, ABC):
         raise NotImplementedError(f"{self.name} has no cross-entropy with probabilities as targets")
 
     def entropy(self, modules: Modules, call: Call) -> Any:
-        """Return −Σ p·log p for every row of the target by the library's own function."""
+        """Return −Σ p·log p for every row of the target, by the library's own function."""
         raise NotImplementedError(f"{self.name} has no entropy")
 
     def relative_entropy(self, modules: Modules, call: Call) -> Any:
-        """Return p·log(p/q) for every class of two tensors of probabilities by the library's own function."""
+        """Return p·log(p/q) for every class of two tensors of probabilities, by the library's own function."""
         raise NotImplementedError(f"{self.name} has no relative entropy of probabilities")
 
 
 def ones(space: Space) -> float:
-    """Return the number that says p = 1."""
+    """Return p = 1 in a space."""
     return 1.0 if space is Space.PROBABILITY else 0.0

@@ -73,9 +73,9 @@ def described(requirement: Requirement) -> dict[str, Any]:
 
 
 def convention(implementation: Implementation) -> Mapping[str, str]:
-    """Return an implementation's Convention as text, one entry a property."""
+    """Return an implementation's Convention in words, one entry per property."""
     own = implementation.convention
-    axis = "works element by element" if own.axis is None else f"axis {own.axis} by default"
+    axis = "none: works elementwise" if own.axis is None else f"axis {own.axis} by default"
     reductions = "; ".join(f"{name}: {kind.value}" for name, kind in own.reductions.items())
     smoothed = f", smoothed: {1.0 - own.smoothing:g}·p + {own.smoothing:g}/classes" if own.smoothing else ""
     return {

@@ -1,19 +1,14 @@
-"""Who is asked: a callable, what it says it computes, and what it can do."""
+"""Implementation: a callable under test, its Convention and its capabilities."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import cache
 from typing import Any
 
-from packaging.specifiers import SpecifierSet
-from packaging.version import InvalidVersion, Version
-
 from kl_conformance.transform import Transform
-from kl_reference.convention import Convention, Reduction, Side, Space
+from kl_reference.convention import Convention, Formula, Reduction, Side, Space
 from kl_reference.dtype import Dtype
 from kl_reference.tolerance import Profile
 
@@ -25,9 +20,9 @@ class Call:
     """One call as an implementation receives it.
 
     ``target`` and ``model`` are tensors of the framework; ``reduction`` is the implementation's own name for
-    the reduction and ``axis`` the class axis, each None where the default is to stand. ``weights`` (one a row)
-    and ``mask`` (1 for the elements to include, else 0) are tensors where rows or elements are to be weighed;
-    ``options`` are further arguments by the implementation's own names, ``order`` that of the two tensors.
+    the reduction and ``axis`` the class axis, each None for the implementation's default. ``weights`` (one per row)
+    and ``mask`` (1 for the elements to include, else 0) are tensors, or None where rows and elements count alike;
+    ``options`` are further arguments by the implementation's own names, ``order`` is the order of the two tensors.
     """
 
     target: Any
@@ -44,25 +39,25 @@ class Call:
 
     @property
     def arguments(self) -> tuple[Any, Any]:
-        """The two tensors in the order the Convention declares: what declares it wrongly asks in a wrong one."""
+        """The two tensors in the order that the Convention declares."""
         first, second = (self.target if side is Side.TARGET else self.model for side in self.order)
         return first, second
 
     @property
     def log_target(self) -> bool:
-        """Whether the target is handed over as log-probabilities."""
+        """Whether the target is passed as log-probabilities."""
         return self.target_space is Space.LOG
 
     @property
     def keywords(self) -> dict[str, Any]:
-        """``reduction=…`` and ``axis=…`` where they are asked for, and the options."""
-        asked = {"reduction": self.reduction, "axis": self.axis}
-        return {name: value for name, value in asked.items() if value is not None} | dict(self.options)
+        """``reduction=…`` and ``axis=…`` where they are not the default, and the options."""
+        given = {"reduction": self.reduction, "axis": self.axis}
+        return {name: value for name, value in given.items() if value is not None} | dict(self.options)
 
 
 @dataclass(frozen=True, slots=True)
 class Spelling:
-    """An old way of asking for a reduction: the arguments, and what they are documented to mean."""
+    """A deprecated spelling of a reduction: the arguments, and the reduction they are documented to select."""
 
     options: Mapping[str, Any]
     reduction: Reduction
@@ -70,18 +65,18 @@ class Spelling:
 
 @dataclass(frozen=True, slots=True)
 class Weighting:
-    """A reduction that takes one weight a row.
+    """A reduction that takes one weight per row.
 
     Parameters
     ----------
     reduction
         The implementation's own name for it.
     kind
-        What it is when every weight is 1.
+        The reduction it computes when every weight is 1.
     by_weights
         Whether a mean divides by the sum of the weights rather than by the number of rows.
     versions
-        Versions that offer it (PEP 440); all where empty.
+        Versions that offer it (PEP 440); empty for all.
     """
 
     reduction: str
@@ -91,10 +86,10 @@ class Weighting:
 
 
 class Mixing(Enum):
-    """The dtype documented for the answer to operands of two dtypes."""
+    """The documented dtype of the result when the operands have two dtypes."""
 
     WIDER = "the wider of the two"
-    TOLD = "the one it is told"
+    REQUESTED = "the one requested"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,60 +99,61 @@ class Implementation:
     Parameters
     ----------
     name
-        What people call it, such as ``torch.nn.functional.kl_div``.
+        Its public name, such as ``torch.nn.functional.kl_div``.
     framework
         Name of the :class:`~kl_conformance.framework.Framework` whose tensors it takes.
     package
-        Distribution whose version the column bears.
-    needs
-        Modules it needs beside its framework's own, such as ``optax``; without them its cells alone are MISSING.
+        Distribution whose version its columns show.
+    requires
+        Modules it imports in addition to its framework, such as ``optax``; if one is not installed, only the cells of
+        this implementation are MISSING.
     convention
-        What it says it computes.
+        The function it is documented to compute.
     call
         ``call(modules, call)`` returns the framework's tensor; ``modules`` has the framework's imported modules
         as attributes (``modules.torch``), so that a declaration can be read without importing any framework.
     documentation
-        Address of the page that promises the Convention.
+        URL of the page that documents the Convention.
     dtypes
-        Formats it takes.
+        Supported dtypes.
     gradients
-        Sides it can be differentiated by.
+        Sides with respect to which it is differentiable.
     gradient
-        For a framework that cannot differentiate: ``gradient(modules, call, side, upstream)``.
+        For a framework without automatic differentiation: ``gradient(modules, call, side, upstream)``.
     broadcasts
-        Whether operands of different shape are promised to broadcast.
+        Whether operands of different shapes are documented to broadcast.
     compares_distributions
-        Whether its documentation names the arguments distributions, so that another number of classes is an
-        error rather than something to broadcast.
+        Whether the documentation calls the arguments distributions, so that different numbers of classes are an
+        error and are not broadcast.
     needs_distributions
-        Whether its documentation demands that P sums to 1: nothing is promised for measures then.
+        Whether the documentation requires that P sums to 1; the result for other measures is then unspecified.
     like
-        Name of a known implementation it promises to follow: what that one is recorded to do wrong is
-        permitted here, never required.
+        Name of the built-in implementation it follows: the known deviations of that one are permitted here, and not
+        required.
     legacy
-        Old ways of asking for a reduction, documented as deprecated.
+        Deprecated spellings of reductions.
     weightings
         Reductions that take :attr:`Call.weights`.
     masks
-        Versions that take a :attr:`Call.mask` (PEP 440, such as ``">=0.2.4"``); none where empty.
-    used_at
-        Rows and classes of the size it is used at, to be asked as well; None where none is named.
+        Versions that take a :attr:`Call.mask` (PEP 440, such as ``">=0.2.4"``); empty for none.
+    typical_shape
+        Rows and classes of the size used in production, which is tested as well; None to test no such size.
     mistakes
-        Calls people make that give no divergence, by name: ``mistake(modules, call)`` must raise.
+        Common calls that compute no divergence, by name: ``mistake(modules, call)`` must raise.
     mixing
-        The dtype documented for the answer to operands of two dtypes; None where nothing is.
+        The documented dtype of the result when the operands have two dtypes; None where it is not documented.
     transforms
-        What it promises can be done with a call beside making it, as far as its framework can.
-    refuses
-        Of these, what it may also refuse by raising: then it has no such answer, and none that is wrong.
-    own
-        Transforms it brings itself where its framework has none: ``own(modules, call, …)``, followed by the side
-        and the direction, or the upstream gradient, where :class:`Transformer` takes them.
-    lacks
-        Transforms of its framework that are not promised for it, and why.
+        The transforms it supports, as far as its framework supports them.
+    may_refuse
+        Transforms of these that it may refuse by raising; a refusal is not a failure.
+    custom_transforms
+        Transforms it implements itself where its framework has none: ``transform(modules, call, …)``, followed by the
+        side and the direction, or the upstream gradient, where :class:`Transformer` takes them.
+    unsupported_transforms
+        Transforms of its framework that it does not support, each with the reason.
     profile
-        The arithmetic it declares in a dtype, where that is not its framework's own: ``Profile.fused`` for one
-        kernel that computes in float32 whatever it reads, ``Profile.fast`` for one with fast-math.
+        The arithmetic it declares in a dtype, where it differs from its framework's: ``Profile.fused`` for one
+        kernel that computes in float32 whatever it reads, ``Profile.fast`` for one compiled with fast-math.
     """
 
     name: str
@@ -165,7 +161,7 @@ class Implementation:
     package: str
     convention: Convention
     call: Callable[[Any, Call], Any]
-    needs: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
     documentation: str = ""
     dtypes: tuple[Dtype, ...] = ALL_DTYPES
     gradients: frozenset[Side] = frozenset({Side.TARGET, Side.MODEL})
@@ -177,24 +173,56 @@ class Implementation:
     legacy: tuple[Spelling, ...] = ()
     weightings: tuple[Weighting, ...] = ()
     masks: str = ""
-    used_at: tuple[int, int] | None = None
+    typical_shape: tuple[int, int] | None = None
     mistakes: Mapping[str, Callable[[Any, Call], Any]] = field(
         default_factory=dict[str, Callable[[Any, Call], Any]]
     )
     mixing: Mixing | None = None
-    transforms: frozenset[Transform] = frozenset({Transform.TOGETHER, Transform.LATER})
-    refuses: frozenset[Transform] = frozenset()
-    own: Mapping[Transform, Callable[..., Any]] = field(default_factory=dict[Transform, Callable[..., Any]])
-    lacks: Mapping[Transform, str] = field(default_factory=dict[Transform, str])
+    transforms: frozenset[Transform] = frozenset({Transform.JOINT, Transform.DEFERRED})
+    may_refuse: frozenset[Transform] = frozenset()
+    custom_transforms: Mapping[Transform, Callable[..., Any]] = field(
+        default_factory=dict[Transform, Callable[..., Any]]
+    )
+    unsupported_transforms: Mapping[Transform, str] = field(default_factory=dict[Transform, str])
     profile: Callable[[Dtype], Profile] | None = None
 
 
-@cache
-def covers(versions: SpecifierSet, version: str) -> bool:
-    """Whether a version is among these; a build before the release counts as the release.
+# Conventions that several libraries share.
 
-    Nightly builds are such, and Debian's torch 1.13, which calls itself 1.13.0a0.
-    """
-    with suppress(InvalidVersion):  # a package that is absent has no version
-        version = Version(version).base_version
-    return versions.contains(version, prereleases=True)
+KL_DIV = Convention(
+    target=(Space.PROBABILITY, Space.LOG),
+    model=(Space.LOG,),
+    reductions={
+        "none": Reduction.TERMS,
+        "sum": Reduction.SUM,
+        "mean": Reduction.MEAN,
+        "batchmean": Reduction.BATCHMEAN,
+    },
+    default="mean",
+)
+
+CROSS_ENTROPY = Convention(
+    formula=Formula.CROSS_ENTROPY,
+    target=(Space.PROBABILITY,),
+    model=(Space.LOGITS,),
+    reductions={"none": Reduction.ROWS, "sum": Reduction.SUM, "mean": Reduction.ROWMEAN},
+    default="mean",
+    axis=1,
+)
+
+
+def pointwise(formula: Formula) -> Convention:
+    """Return the Convention of an elementwise function of p and q, such as ``scipy.special.rel_entr``."""
+    return Convention(formula=formula, model=(Space.PROBABILITY,), order=(Side.TARGET, Side.MODEL))
+
+
+def of_rows(space: Space, *, normalise: bool = False) -> Convention:
+    """Return the Convention of a divergence of P and Q, in that order and space, summed over the last axis."""
+    return Convention(
+        target=(space,),
+        model=(space,),
+        reductions={"none": Reduction.ROWS},
+        axis=-1,
+        order=(Side.TARGET, Side.MODEL),
+        normalise=normalise,
+    )

@@ -1,4 +1,4 @@
-"""A callable somebody brings, asked in the way of the known implementation it promises to follow."""
+"""Wraps a user's callable in the calling convention of the built-in implementation it follows."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from kl_conformance.implementation import Call, Implementation
 from kl_conformance.transform import Transform
 from kl_reference.convention import Convention, Space
 
-# What anything that can be called can be asked; the rest of what its like promises a kernel must promise itself.
-EXPECTED = {Transform.TOGETHER, Transform.LATER, Transform.CURVATURE, Transform.INFERENCE}
+# Transforms expected of every callable; a kernel has to declare the others itself.
+EXPECTED = {Transform.JOINT, Transform.DEFERRED, Transform.CURVATURE, Transform.INFERENCE}
 UNDIFFERENTIABLE = {"numpy", "scipy"}
 
 
 class UncallableError(ValueError):
-    """What is brought cannot be called in the way of what it is like; the message says what it takes."""
+    """A user kernel cannot be called like the implementation it follows; the message gives its signature."""
 
 
 def adapted(
@@ -27,21 +27,21 @@ def adapted(
     """Return a callable as an Implementation with the Convention of another.
 
     It is called with the two tensors in that Convention's order, and by keyword with ``reduction``,
-    ``log_target`` and ``axis`` as far as its signature has them: what it has no argument for, it is not asked.
-    A class (of modules or losses) gets the keywords when it is made, and the tensors when its object is called.
+    ``log_target`` and ``axis`` as far as its signature has them; nothing else is tested. A class (of modules or
+    losses) receives the keywords when it is instantiated, and the tensors when the instance is called.
 
     Parameters
     ----------
     kernel
         A function, a module, or a class of modules; or an Implementation, which keeps its own Convention.
     like
-        Whose Convention it follows.
+        Built-in implementation whose Convention it follows.
     name
-        What people are to call it; its own name when empty.
+        Name to show; the kernel's own name when empty.
     framework
-        Whose tensors it takes; those of ``like`` when empty.
+        Framework whose tensors it takes; that of ``like`` when empty.
     strict
-        Whether it must be right also where ``like`` is recorded to be wrong.
+        Whether the known deviations of ``like`` are failures, too.
 
     Raises
     ------
@@ -52,15 +52,15 @@ def adapted(
     if isinstance(kernel, Implementation):
         return replace(checked(kernel), like=permission)
     name = name or str(getattr(kernel, "__qualname__", type(kernel).__qualname__))
-    taken = _taken(kernel, name, like)
-    convention = _narrowed(like.convention, kernel, taken)
-    legacy = like.legacy if {"size_average", "reduce"} <= taken else ()
+    accepted = _accepted_keywords(kernel, name, like)
+    convention = _narrowed(like.convention, kernel, accepted)
+    legacy = like.legacy if {"size_average", "reduce"} <= accepted else ()
     return Implementation(
         name=name,
         framework=framework or like.framework,
         package=framework or like.framework,
         convention=convention,
-        call=_checked(_call(kernel, taken)),
+        call=_checked(_call(kernel, accepted)),
         documentation=like.documentation,
         dtypes=like.dtypes,
         gradients=frozenset() if framework in UNDIFFERENTIABLE else like.gradients,
@@ -70,30 +70,30 @@ def adapted(
         legacy=legacy,
         like=permission,
         transforms=like.transforms & EXPECTED,
-        # As torch's once_differentiable does, and torch.compile where a graph is to be kept.
-        refuses=frozenset({Transform.CURVATURE, Transform.LATER}),
+        # As torch's once_differentiable refuses the first, and torch.compile the second.
+        may_refuse=frozenset({Transform.CURVATURE, Transform.DEFERRED}),
     )
 
 
-def _taken(kernel: Any, name: str, like: Implementation) -> frozenset[str]:
-    """Return which of our keywords a kernel takes."""
+def _accepted_keywords(kernel: Any, name: str, like: Implementation) -> frozenset[str]:
+    """Return which of the suite's keywords a kernel accepts."""
     if not callable(kernel):
-        raise UncallableError(f"{name!r} is of type {type(kernel).__name__}, and cannot be called")
-    made = isinstance(kernel, type)
-    ours = ("reduction", "log_target", "axis", "size_average", "reduce")
+        raise UncallableError(f"{name!r} is a {type(kernel).__name__}, which is not callable")
+    is_class = isinstance(kernel, type)
+    keywords = ("reduction", "log_target", "axis", "size_average", "reduce")
     try:
-        # A module's own call takes anything; what it hands on to says what.
-        signature = inspect.signature(getattr(kernel, "forward", kernel) if not made else kernel)
-    except (TypeError, ValueError):  # written in C: it says nothing of its arguments
+        # The call of a torch module accepts anything; its forward has the signature.
+        signature = inspect.signature(getattr(kernel, "forward", kernel) if not is_class else kernel)
+    except (TypeError, ValueError):  # a function written in C has no signature
         return frozenset()
     parameters = signature.parameters.values()
-    if not made:
+    if not is_class:
         first, second = (side.value for side in like.convention.order)
         try:
             bound = signature.bind_partial(None, None)
         except TypeError:
             raise UncallableError(
-                f"{name}{signature} does not take two tensors in a row ({first}, {second}), as {like.name} does"
+                f"{name}{signature} does not take two positional tensors ({first}, {second}) as {like.name} does"
             ) from None
         used = set(bound.arguments)
         needed = [
@@ -101,26 +101,26 @@ def _taken(kernel: Any, name: str, like: Implementation) -> frozenset[str]:
             for each in parameters
             if each.default is each.empty
             and each.kind not in {each.VAR_POSITIONAL, each.VAR_KEYWORD}
-            and each.name not in {*used, *ours}
+            and each.name not in {*used, *keywords}
         ]
         if needed:
             raise UncallableError(
-                f"{name}{signature} also demands {', '.join(needed)}, which {like.name} does not know"
+                f"{name}{signature} requires {', '.join(needed)}, which {like.name} does not have"
             )
     if any(each.kind is each.VAR_KEYWORD for each in parameters):
-        return frozenset(ours)
-    return frozenset(each.name for each in parameters if each.name in ours)
+        return frozenset(keywords)
+    return frozenset(each.name for each in parameters if each.name in keywords)
 
 
-def _narrowed(convention: Convention, kernel: Any, taken: frozenset[str]) -> Convention:
+def _narrowed(convention: Convention, kernel: Any, accepted: frozenset[str]) -> Convention:
     """Return the part of a Convention that a kernel has arguments for."""
     reductions, default = convention.reductions, convention.default
-    if "reduction" not in taken:
-        # A module knows the reduction it was made with.
+    if "reduction" not in accepted:
+        # A module stores the reduction it was created with.
         default = _own(kernel, "reduction", reductions, default or next(iter(reductions)))
         reductions = {default: reductions[default]}
     target = convention.target
-    if len(target) > 1 and "log_target" not in taken:
+    if len(target) > 1 and "log_target" not in accepted:
         target = (Space.LOG,) if getattr(kernel, "log_target", False) is True else (Space.PROBABILITY,)
     return replace(convention, reductions=reductions, default=default, target=target)
 
@@ -131,41 +131,41 @@ def _own(kernel: Any, attribute: str, known: Mapping[str, Any], default: str) ->
 
 
 def checked(implementation: Implementation) -> Implementation:
-    """Return an Implementation somebody brings that says so where it gives no tensor like those it is given."""
+    """Return an Implementation that raises if its call returns anything but a tensor of its arguments' kind."""
     return replace(implementation, call=_checked(implementation.call))
 
 
-def _checked(answer: Callable[[Any, Call], Any]) -> Callable[[Any, Call], Any]:
+def _checked(function: Callable[[Any, Call], Any]) -> Callable[[Any, Call], Any]:
 
-    def call(modules: Any, asked: Call) -> Any:
-        given, like = answer(modules, asked), type(asked.target)
-        # NumPy and JAX take numbers and arrays of each other for arrays; what is detached from a graph, nothing else.
-        foreign = hasattr(like, "detach") and not hasattr(given, "detach")
-        if foreign or given is None or isinstance(given, str | bytes | tuple | dict):
-            due = f"{like.__module__.partition('.')[0]}.{like.__name__}"
-            raise MisgivenError(f"gave {_named(given)} where a {due} is due")
-        return given
+    def checked_call(modules: Any, call: Call) -> Any:
+        result, like = function(modules, call), type(call.target)
+        # NumPy and JAX accept numbers and each other's arrays as arrays; a library with autograd accepts only its own.
+        foreign = hasattr(like, "detach") and not hasattr(result, "detach")
+        if foreign or result is None or isinstance(result, str | bytes | tuple | dict):
+            expected = f"{like.__module__.partition('.')[0]}.{like.__name__}"
+            raise MisgivenError(f"returned {_described(result)}, expected a {expected}")
+        return result
 
-    return call
+    return checked_call
 
 
-def _named(given: Any) -> str:
-    """Return what is no tensor, in words."""
-    if given is None:
+def _described(result: Any) -> str:
+    """Return the type, and the length of a container, of a result that is no tensor."""
+    if result is None:
         return "None"
-    own = type(given)
+    own = type(result)
     name = own.__name__ if own.__module__ == "builtins" else f"{own.__module__}.{own.__name__}"
-    return f"a {name} of {len(given)}" if isinstance(given, tuple | list | dict) else f"a {name}"
+    return f"a {name} of {len(result)}" if isinstance(result, tuple | list | dict) else f"a {name}"
 
 
-def _call(kernel: Any, taken: frozenset[str]) -> Callable[[Any, Call], Any]:
-    made = isinstance(kernel, type)
+def _call(kernel: Any, accepted: frozenset[str]) -> Callable[[Any, Call], Any]:
+    is_class = isinstance(kernel, type)
 
-    def call(modules: Any, asked: Call) -> Any:
+    def call_kernel(modules: Any, call: Call) -> Any:
         del modules
-        keywords = dict(asked.keywords)
-        if "log_target" in taken:
-            keywords["log_target"] = asked.log_target
-        return kernel(**keywords)(*asked.arguments) if made else kernel(*asked.arguments, **keywords)
+        keywords = dict(call.keywords)
+        if "log_target" in accepted:
+            keywords["log_target"] = call.log_target
+        return kernel(**keywords)(*call.arguments) if is_class else kernel(*call.arguments, **keywords)
 
-    return call
+    return call_kernel

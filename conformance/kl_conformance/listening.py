@@ -1,4 +1,4 @@
-"""Which divergences of a library a call hands its work to, where Python can hear it."""
+"""Detects calls of a user kernel into its library's own KL functions."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from typing import Any
 
 from kl_conformance import registry
 
-BUILTINS = ("torch.kl_div",)  # what a known implementation itself calls, and others may call past it
+INTERNAL = ("torch.kl_div",)  # functions that built-in implementations call, and kernels can call directly
 
 
-def known() -> dict[Any, str]:
-    """Return what can be heard among the known implementations, of modules that are loaded.
+def observable() -> dict[Any, str]:
+    """Return the functions of built-in implementations whose calls a profiler sees, in modules that are loaded.
 
     Returns
     -------
     dict
-        Code objects, of functions written in Python, and functions written in C; each with its name. What a
-        compiler has in hand (``jax.jit``, a ufunc) makes no call that Python sees.
+        Code objects of functions written in Python, and functions written in C; each with its name. Compiled
+        functions (``jax.jit``, ufuncs) make no call that a profiler sees.
     """
     found: dict[Any, str] = {}
-    for name in (*registry.IMPLEMENTATIONS, *BUILTINS):
+    for name in (*registry.IMPLEMENTATIONS, *INTERNAL):
         function = inspect.unwrap(_loaded(name))
-        heard = getattr(function, "__code__", function if inspect.isbuiltin(function) else None)
-        if heard is not None:
-            found.setdefault(heard, name)
+        key = getattr(function, "__code__", function if inspect.isbuiltin(function) else None)
+        if key is not None:
+            found.setdefault(key, name)
     return found
 
 
 def _loaded(name: str) -> Any:
-    """Return what bears a dotted name, or None where its module is not loaded; nothing is imported."""
+    """Return the object of a dotted name without importing anything; None if its module is not loaded."""
     parts = name.split(".")
     for length in range(len(parts) - 1, 0, -1):
         found: Any = sys.modules.get(".".join(parts[:length]))
@@ -45,37 +45,37 @@ def _loaded(name: str) -> Any:
 
 
 @contextmanager
-def listening() -> Generator[set[str]]:
-    """Gather the names of what is called in this thread, among :func:`known`.
+def record_delegation() -> Generator[set[str]]:
+    """Collect the names of the functions of :func:`observable` that are called in this thread.
 
     Raises
     ------
     RuntimeError
-        Somebody else listens: there is one place for a profiler, and one in C cannot be put back.
+        A profiler is active: a thread has one, and a profiler written in C cannot be restored.
     """
-    if taken():
-        raise RuntimeError("a profiler is at work in this thread")
-    names, heard = known(), set[str]()
+    if profiler_active():
+        raise RuntimeError("a profiler is active in this thread")
+    names, called = observable(), set[str]()
 
-    def hear(frame: FrameType, event: str, argument: Any) -> None:
+    def record(frame: FrameType, event: str, argument: Any) -> None:
         if event == "call" and frame.f_code in names:
-            heard.add(names[frame.f_code])
+            called.add(names[frame.f_code])
         elif event == "c_call" and frame.f_code not in names and _hashable(argument) and argument in names:
-            heard.add(names[argument])
+            called.add(names[argument])
 
-    sys.setprofile(hear)
+    sys.setprofile(record)
     try:
-        yield heard
+        yield called
     finally:
         sys.setprofile(None)
 
 
-def taken() -> bool:
-    """Whether a profiler is at work in this thread already."""
+def profiler_active() -> bool:
+    """Whether a profiler is active in this thread."""
     return sys.getprofile() is not None
 
 
 def _hashable(thing: Any) -> bool:
-    """Whether a function in C can be looked up; one bound to a list, say, cannot."""
+    """Whether a function written in C can be a dictionary key; one bound to a list, for example, cannot."""
     owner = getattr(thing, "__self__", None)
     return owner is None or inspect.ismodule(owner) or isinstance(owner, type)

@@ -20,13 +20,16 @@ KEPT = 256  # compiled functions
 
 def modes(implementation: Implementation, framework: Framework) -> tuple[str, ...]:
     """Return the modes an implementation has columns in: of settings, and compiled where it promises that it can be."""
-    able = Transform.COMPILED in implementation.transforms and Transform.COMPILED not in implementation.lacks
-    return (EAGER, *framework.set_modes, *(framework.compiled_modes if able else ()))
+    able = (
+        Transform.COMPILED in implementation.transforms
+        and Transform.COMPILED not in implementation.unsupported_transforms
+    )
+    return (EAGER, *framework.setting_modes, *(framework.compiled_modes if able else ()))
 
 
 def dtypes(implementation: Implementation, framework: Framework, mode: str) -> tuple[Dtype, ...]:
     """Return the dtypes an implementation has columns in, in a mode: a setting may leave some out."""
-    there = framework.set_modes.get(mode, implementation.dtypes)
+    there = framework.setting_modes.get(mode, implementation.dtypes)
     return tuple(dtype for dtype in implementation.dtypes if dtype in there)
 
 
@@ -56,9 +59,9 @@ def ran(implementation: Implementation, framework: Framework, modules: Any, mode
         function = functions.get(_form(asked), lambda: framework.compiled(modules, compiler, plain))
         return function(asked.target, asked.model)
 
-    lacks = {**implementation.lacks, **framework.uncompiled}
-    refuses = implementation.refuses | framework.given_up
-    return replace(implementation, call=call, lacks=lacks, refuses=refuses)
+    lacks = {**implementation.unsupported_transforms, **framework.unsupported_compiled}
+    refuses = implementation.may_refuse | framework.may_refuse_compiled
+    return replace(implementation, call=call, unsupported_transforms=lacks, may_refuse=refuses)
 
 
 def _form(call: Call) -> tuple[Any, ...]:

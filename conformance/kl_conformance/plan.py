@@ -61,7 +61,8 @@ class Plan:
         similar format is tested as well.
         """
         own = tuple(
-            replace(each, used_at=selection.shape) if selection.shape else each for each in implementations
+            replace(each, typical_shape=selection.shape) if selection.shape else each
+            for each in implementations
         )
         wanted = [(each, column) for each in own for column in columns_of(each) if selection.wants(column)]
         columns = tuple(column for _, column in wanted)

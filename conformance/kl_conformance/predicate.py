@@ -1,4 +1,4 @@
-"""Small sentences about numbers, as recorded deviations write them: ``p == 0 and log_q == -inf``."""
+"""Parses and evaluates region expressions such as `p == 0 and log_q == -inf`."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _FUNCTIONS: Mapping[str, Callable[[Any], Any]] = {
     "isinf": np.isinf,
     "isnan": np.isnan,
     "log": np.log,
-    # Whether anything in the same row is so: what a row's sum, or its softmax, is made of.
+    # Whether any element of the same row is true: the inputs of a row's sum, or of its softmax.
     "row": lambda where: np.any(where, axis=-1, keepdims=True) | np.zeros_like(where),
-    # Whether nothing in the same row is larger.
+    # Whether no element of the same row is larger.
     "top": lambda values: values == np.max(values, axis=-1, keepdims=True, initial=-np.inf),
 }
 _CONSTANTS: Mapping[str, float] = {"inf": np.inf, "nan": np.nan}
@@ -43,26 +43,26 @@ _ARITHMETIC: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Predicate:
-    """A sentence over named arrays: comparisons, and/or/not, + − × ÷, a few functions, and nothing else.
+    """A Boolean expression over named arrays: comparisons, and/or/not, + − × ÷, a few functions, and nothing else.
 
     Parameters
     ----------
     text
-        The sentence, in Python's notation.
+        The expression, in Python's syntax.
     names
-        The names it may use beside functions, ``inf``, ``nan``, ``True`` and ``False``.
+        The names it may use in addition to the functions, ``inf``, ``nan``, ``True`` and ``False``.
 
     Raises
     ------
     ValueError
-        The text is no such sentence, or uses an unknown name; the message lists the known ones.
+        The text is no such expression, or uses an unknown name; the message lists the known ones.
     """
 
     text: str
     names: frozenset[str]
 
     def __post_init__(self) -> None:
-        """Refuse what could not be evaluated later."""
+        """Raise for an expression that cannot be evaluated."""
         try:
             tree = ast.parse(self.text, mode="eval")
         except SyntaxError as error:
@@ -75,7 +75,7 @@ class Predicate:
             _evaluate(tree.body, dict.fromkeys(self.names, np.ones(1)))
 
     def __call__(self, values: Mapping[str, Any]) -> Array:
-        """Return where the sentence is true, as an array of the values' broadcast shape."""
+        """Return where the expression is true, as an array of the values' broadcast shape."""
         with np.errstate(all="ignore"):
             return np.asarray(_evaluate(ast.parse(self.text, mode="eval").body, values), dtype=bool)
 
@@ -105,4 +105,4 @@ def _evaluate(node: ast.expr, values: Mapping[str, Any]) -> Any:
         case ast.Constant(bool() | int() | float() as value):
             return value
         case _:
-            raise ValueError(f"{ast.unparse(node)!r} has no place in a predicate")
+            raise ValueError(f"{ast.unparse(node)!r} is not allowed in a predicate")

@@ -10,11 +10,10 @@ from pathlib import Path
 from kl_conformance import registry
 from kl_conformance.ending import FINDINGS, FINE, cannot
 from kl_conformance.expectation import Expectation, recorded
-from kl_conformance.implementation import covers
 from kl_conformance.telling import table
 from kl_reports.exchange import RunFileError, read
 from kl_reports.result import Column, Result, Run, Verdict
-from kl_reports.version import ordered
+from kl_reports.version import meets, ordered
 from kl_reports.wording import listed
 
 
@@ -72,8 +71,12 @@ def borne(entries: Iterable[Expectation], runs: Sequence[Run]) -> Iterator[Borne
         if result.column in run.header.columns
     ]
     for entry in entries:
-        mine = [(column, result) for column, result in cells if entry.names(result.requirement, column)]
-        inside = [each for each in mine if covers(entry.versions, each[0].version)]
+        mine = [
+            (column, result)
+            for column, result in cells
+            if entry.applies_to_some_version(result.requirement, column)
+        ]
+        inside = [each for each in mine if meets(each[0].version, entry.versions, as_release=True)]
         named = [each for each in inside if entry.id in (each[1].deviation or "").split(", ")]
         outside = [each for each in mine if each not in inside]
         yield Borne(

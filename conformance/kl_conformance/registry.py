@@ -1,4 +1,4 @@
-"""Every framework and implementation known by name, read without importing any framework."""
+"""Names and installed versions of the built-in frameworks and implementations; imports no framework."""
 
 from __future__ import annotations
 
@@ -14,22 +14,21 @@ from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any
 
-from kl_conformance import implementations
 from kl_conformance.errors import UnknownNameError, check_known
 from kl_conformance.framework import Framework
-from kl_conformance.frameworks.jax import Jax
+from kl_conformance.frameworks.jax import Jax, Tfp
 from kl_conformance.frameworks.mlx import Mlx
-from kl_conformance.frameworks.numpy import NumPy
+from kl_conformance.frameworks.numpy import NumPy, SciPy
 from kl_conformance.frameworks.paddle import Paddle
-from kl_conformance.frameworks.scipy import SciPy
 from kl_conformance.frameworks.tensorflow import TensorFlow
-from kl_conformance.frameworks.tfp import Tfp
 from kl_conformance.frameworks.tinygrad import Tinygrad
 from kl_conformance.frameworks.torch import Torch
 from kl_conformance.implementation import Implementation
 from kl_conformance.kernel import adapted, checked
 from kl_reference.convention import Convention
 from kl_reference.dtype import Dtype
+
+BUILTIN = "kl_conformance.implementations"  # every module of this package declares IMPLEMENTATIONS
 
 FRAMEWORKS: dict[str, Framework] = {
     framework.name: framework
@@ -38,11 +37,11 @@ FRAMEWORKS: dict[str, Framework] = {
 
 
 def declared() -> list[Implementation]:
-    """Return what every module of ``implementations`` declares, framework by framework, its own package first."""
-    package = implementations.__name__
+    """Return the implementations that the modules of :data:`BUILTIN` declare, ordered by framework."""
     found: list[Implementation] = []
-    for module in sorted(each.name for each in iter_modules(implementations.__path__)):
-        found += import_module(f"{package}.{module}").IMPLEMENTATIONS
+    for module in sorted(each.name for each in iter_modules(import_module(BUILTIN).__path__, f"{BUILTIN}.")):
+        found += import_module(module).IMPLEMENTATIONS
+    # Within a framework its own package comes first.
     return sorted(
         found, key=lambda each: (list(FRAMEWORKS).index(each.framework), each.package != each.framework)
     )
@@ -58,17 +57,17 @@ def framework(name: str) -> Framework:
 
 
 def asked_frameworks() -> list[str]:
-    """Return the frameworks that have implementations of their own, in the order they are shown."""
+    """Return the frameworks that have built-in implementations, in display order."""
     return list(dict.fromkeys(each.framework for each in IMPLEMENTATIONS.values()))
 
 
 def is_brought(name: str) -> bool:
-    """Whether a name says where a user's implementation lies, ``module:attribute`` or ``file.py:attribute``."""
+    """Whether a name locates a user kernel, ``module:attribute`` or ``file.py:attribute``."""
     return ":" in name
 
 
 def is_known(name: str) -> bool:
-    """Whether an implementation of that name is one of ours, which others test as well, and no kernel brought."""
+    """Whether a name is that of a built-in implementation, which its upstream project tests as well."""
     return name in IMPLEMENTATIONS
 
 
@@ -78,20 +77,20 @@ def implementation(name: str, like: str = "", *, framework: str = "", strict: bo
     Parameters
     ----------
     name
-        A known name, or a place.
+        The name of a built-in implementation, or the location of a user kernel.
     like
-        Known implementation whose way a callable found at the place is asked in.
+        Built-in implementation in whose calling convention a callable at that location is called.
     framework
-        Whose tensors that callable takes; those of ``like`` when empty.
+        Framework whose tensors that callable takes; that of ``like`` when empty.
     strict
-        Whether it must be right also where ``like`` is recorded to be wrong.
+        Whether the known deviations of ``like`` are failures, too.
 
     Raises
     ------
     UnknownNameError
-        Nobody bears the name.
+        No implementation has the name.
     ValueError
-        The module or file cannot be imported, or what is there is no Implementation that can be asked.
+        The module or file cannot be imported, or the attribute is no valid Implementation.
     """
     if not is_brought(name):
         if not is_known(name):
@@ -99,30 +98,28 @@ def implementation(name: str, like: str = "", *, framework: str = "", strict: bo
                 "implementation", name, [*IMPLEMENTATIONS, "or module:attribute, file.py:attribute"]
             )
         return IMPLEMENTATIONS[name]
-    place, _, attribute = name.rpartition(":")
-    module = _module(place)
+    location, _, attribute = name.rpartition(":")
+    module = _module(location)
     if attribute not in vars(module):
-        there = ", ".join(_own(module)) or "none"
-        raise ValueError(
-            f"{name!r} cannot be asked: nothing there bears the name; what can be asked there: {there}"
-        )
+        candidates = ", ".join(_own(module)) or "none"
+        raise ValueError(f"no implementation named {attribute!r} in {location}; found: {candidates}")
     found = vars(module)[attribute]
     if like:
         found = adapted(found, implementation(like), attribute, framework=framework, strict=strict)
     if not isinstance(found, Implementation):
         own = [key for key in _own(module) if isinstance(vars(module)[key], Implementation)]
-        others = f"those there: {', '.join(own)}; or " if own else ""
+        others = f"the file declares {', '.join(own)}; " if own else ""
         raise ValueError(
-            f"{name!r} is no kl_conformance.implementation.Implementation: it is a {type(found).__name__}; {others}"
-            "say whom a callable follows by --like NAME, or declare it (`kl-conformance run -h` shows how)"
+            f"{name!r} is a {type(found).__name__}, not a kl_conformance.Implementation; {others}for a callable name "
+            "the implementation it follows with --like NAME, or declare it (`kl-conformance run -h` shows how)"
         )
     for fault in _faults(found):
-        raise ValueError(f"{name!r} cannot be asked: {fault}")
+        raise ValueError(f"{name!r} cannot be tested: {fault}")
     return found if like else checked(found)
 
 
 def _own(module: Any) -> list[str]:
-    """Return the names of what a module itself has to be asked: Implementations, and what can be called."""
+    """Return the names of what a module itself defines: Implementations and public callables."""
     return [
         name
         for name, value in vars(module).items()
@@ -136,17 +133,17 @@ def _own(module: Any) -> list[str]:
 
 
 def _faults(found: Any) -> Iterator[str]:
-    """Yield why an Implementation cannot be asked, in words about its declaration."""
+    """Yield the errors in an Implementation's declaration."""
     if not isinstance(found.name, str) or not found.name.strip():
         yield f"its name is {found.name!r}"
     elif IMPLEMENTATIONS.get(found.name, found) is not found:
-        yield f"{found.name!r} is the name of a known implementation; give yours one of its own"
+        yield f"{found.name!r} is the name of a built-in implementation; choose another"
     if found.framework not in FRAMEWORKS:
         yield str(UnknownNameError("framework", str(found.framework), FRAMEWORKS))
     if not isinstance(found.convention, Convention):
-        yield "its convention is no kl_reference.Convention"
+        yield f"its convention is a {type(found.convention).__name__}, not a kl_reference.Convention"
     if not callable(found.call):
-        yield "its call is not callable"
+        yield f"its call is {found.call!r}, which is not callable"
     if found.profile is not None and not callable(found.profile):
         yield f"its profile is {found.profile!r}, not a function of a dtype such as Profile.fast"
     if not found.dtypes or not all(isinstance(each, Dtype) for each in found.dtypes):
@@ -155,32 +152,32 @@ def _faults(found: Any) -> Iterator[str]:
         yield str(UnknownNameError("implementation", str(found.like), IMPLEMENTATIONS))
 
 
-def _module(place: str) -> Any:
-    """Import a module by dotted name or by path; what lies beside it can be imported by it."""
-    path = Path(place).resolve() if place.endswith(".py") else None
+def _module(location: str) -> Any:
+    """Import a module by dotted name or by path; it can import the modules of its own folder."""
+    path = Path(location).resolve() if location.endswith(".py") else None
     if path is not None and not path.is_file():
-        raise ValueError(f"{place!r} cannot be imported: there is no such file in {Path.cwd()}")
+        raise ValueError(f"{location!r} cannot be imported: no such file in {Path.cwd()}")
     try:
         _reach(Path.cwd() if path is None else path.parent)
-        return import_module(place) if path is None else _file(path)
-    except (Exception, SystemExit) as error:  # whatever a user's module raises at import is theirs to read
+        return import_module(location) if path is None else _file(path)
+    except (Exception, SystemExit) as error:  # shown to the user, whatever their module raises
         lines = [
             frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)
         ]
         where = f" (line {lines[-1]})" if lines else ""
-        said = " ".join(f"{type(error).__name__}: {error}".split())
-        raise ValueError(f"{place!r} cannot be imported: {said}{where}") from error
+        message = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ValueError(f"{location!r} cannot be imported: {message}{where}") from error
 
 
 def _reach(folder: Path) -> None:
-    """Let modules of a folder be imported where nothing else bears their name."""
+    """Append a folder to the import path, so that its modules hide no others."""
     if str(folder) not in sys.path:
         sys.path.append(str(folder))
 
 
 def _file(path: Path) -> Any:
-    """Import a file once, under a name that hides no other module's: a kernel may well lie in ``torch.py``."""
-    name = f"kl_conformance_brought_{blake2b(str(path).encode(), digest_size=6).hexdigest()}"
+    """Import a file once, under a name that hides no other module: a kernel may be in a file ``torch.py``."""
+    name = f"kl_conformance_user_{blake2b(str(path).encode(), digest_size=6).hexdigest()}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)

@@ -56,7 +56,7 @@ class Session:
         subject = open_subject(planned.implementation, planned.column, self._modules[name])
         if isinstance(subject, Subject) and kind(planned.column) != self._kind:
             self._kind = kind(planned.column)
-            subject.framework.clear(
+            subject.framework.clear_cache(
                 subject.modules
             )  # functions compiled for earlier columns are of no more use
         return subject

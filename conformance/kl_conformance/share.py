@@ -102,7 +102,7 @@ def _divided(share: Share, cores: int) -> list[Share]:
         key: cells[key] * (BRIEF if column.dtype in asked.brief else 1.0) for key, column in columns.items()
     }
     brought = any(map(registry.is_brought, asked.implementations))
-    compiling = any(registry.framework(column.framework).compiles for column in columns.values())
+    compiling = any(registry.framework(column.framework).compiles_per_shape for column in columns.values())
     # One dtype has to be taken apart in any event, or all but one would be idle.
     alone = len({column.dtype for column in columns.values()}) == 1
     piles = _dealt(columns, work, cores, apart=not brought and (alone or not compiling))

@@ -275,8 +275,8 @@ class Sketch:
     def _own(self) -> Mapping[Transform, Callable[..., Any]]:
         """Return every transform, each with its ``after_transform`` function applied."""
         plain: dict[Transform, Callable[..., Any]] = {
-            Transform.TOGETHER: self._together,
-            Transform.LATER: self._later,
+            Transform.JOINT: self._together,
+            Transform.DEFERRED: self._later,
             Transform.CURVATURE: self._curvature,
             Transform.TANGENT: self._tangent,
             Transform.COMPILED: self,
@@ -312,9 +312,9 @@ class Sketch:
             dtypes=(Dtype.FLOAT64, Dtype.FLOAT32, Dtype.FLOAT16),
             gradient=self.gradient,
             mixing=Mixing.WIDER,
-            own=self._own(),
+            custom_transforms=self._own(),
             legacy=legacy,
             weightings=weightings,
             masks=">=0",
-            used_at=(40, 9),
+            typical_shape=(40, 9),
         )

@@ -50,8 +50,10 @@ class Subject(Poser):
         self.functions: Memory[Any] = Memory(64)  # compiled, which takes longer than to ask
         self._evaluations = _memory()
         self.compiled = column.mode in framework.compiled_modes  # every call, once for each shape
-        self.compiles = framework.compiles or self.compiled
-        self.slow = self.compiled and Transform.COMPILED in framework.unhurried  # seconds for every new shape
+        self.compiles = framework.compiles_per_shape or self.compiled
+        self.slow = (
+            self.compiled and Transform.COMPILED in framework.slow_transforms
+        )  # seconds for every new shape
         patient = self.compiles or Transform.COMPILED in implementation.transforms
         self._state = note.State.COMPILING if patient else note.State.ASKING
         self._layout = ""  # of the problem last prepared
@@ -211,7 +213,7 @@ class Subject(Poser):
         """
         self.surroundings = self.surroundings or self.surrounding()
         try:
-            with self.framework.under(self.modules, self.column.mode), note.asking(self._state):
+            with self.framework.mode_context(self.modules, self.column.mode), note.asking(self._state):
                 return self.framework.output(self.modules, make())
         except AbsentError:  # the machine's lack is not the implementation's
             raise
@@ -276,7 +278,7 @@ class Subject(Poser):
         layout = layouts(problem.layout)[side]
         operand, device = problem.side(side), self.column.device
         if layout == "large":
-            return self.framework.large(self.modules, operand, device)
+            return self.framework.large_tensor(self.modules, operand, device)
         return self.framework.tensor(self.modules, operand, device, layout)
 
     def _accepted(self, space: Space, side: Side) -> Space:
@@ -288,7 +290,7 @@ class Subject(Poser):
         """Lead logits through the framework's log_softmax where the implementation takes none."""
         if self._accepted(space, side) is space:
             return tensor
-        with self.framework.under(self.modules, self.column.mode):
+        with self.framework.mode_context(self.modules, self.column.mode):
             return self.framework.log_softmax(self.modules, tensor)
 
 

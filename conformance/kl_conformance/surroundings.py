@@ -1,4 +1,4 @@
-"""What a process shares with everybody in it, and a call must leave as it was."""
+"""Snapshots global process state (RNG, warnings, dtype defaults) and detects changes."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """A source of random numbers that everybody draws from: how one is drawn, and what its state is."""
+class RandomSource:
+    """A global random generator: how to draw a number, and how to read its state."""
 
     draw: Callable[[], object]
     state: Callable[[], object]
 
 
-def sources() -> Mapping[str, Source]:
-    """Return the random generators of Python and of NumPy, by name."""
+def sources() -> Mapping[str, RandomSource]:
+    """Return the global random generators of Python and NumPy, by name."""
     return {
-        "Python's random generator": Source(random.random, random.getstate),
-        "NumPy's random generator": Source(np.random.random, lambda: repr(np.random.get_state())),
+        "Python's random generator": RandomSource(random.random, random.getstate),
+        "NumPy's random generator": RandomSource(np.random.random, lambda: repr(np.random.get_state())),
     }
 
 
 def settings() -> Mapping[str, Any]:
-    """Return what the process itself keeps for everybody, by name."""
+    """Return the settings of the process itself, by name."""
     variables = {f"the environment variable {name}": value for name, value in os.environ.items()}
     return variables | {
         "NumPy's handling of floating-point errors": np.geterr(),
@@ -43,9 +43,9 @@ def settings() -> Mapping[str, Any]:
 
 
 def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the names whose values are no longer what they were.
+    """Yield the names whose values have changed.
 
-    What is new is nobody's: libraries set environment variables for themselves when they are first used.
+    New names do not count: libraries set environment variables of their own at first use.
     """
     for name, value in before.items():
         if after.get(name) != value:

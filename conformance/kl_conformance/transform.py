@@ -1,4 +1,4 @@
-"""What can be done with a call beside making it: compiled, batched, differentiated otherwise, or not at all."""
+"""Transform: the ways to execute a call (compiled, batched, VJP, JVP), per framework."""
 
 from __future__ import annotations
 
@@ -15,62 +15,73 @@ Pullback = Callable[[Any], Sequence[Any]]
 
 
 class Transform(Enum):
-    """Something that can be done with a call; the value completes "… cannot"."""
+    """A way to execute a call; the value completes "the framework cannot …"."""
 
-    TOGETHER = "differentiate by both sides at once"
-    LATER = "differentiate later, and once more"
+    JOINT = "differentiate with respect to both arguments at once"
+    DEFERRED = "run a backward pass later, and a second time"
     CURVATURE = "differentiate a gradient"
-    TANGENT = "differentiate forwards"
+    TANGENT = "differentiate in forward mode"
     COMPILED = "compile a call"
     BATCHED = "batch a call"
-    PER_ROW = "differentiate rows by themselves, batched"
-    AUTOCAST = "choose dtypes by itself"
-    INFERENCE = "switch gradients off"
+    PER_ROW = "differentiate each row separately, batched"
+    AUTOCAST = "choose dtypes automatically"
+    INFERENCE = "switch gradient tracking off"
 
 
 class Transformer:
-    """What a library can do with functions of its tensors; ``transforms`` says what it can."""
+    """The transforms of a library, applied to functions of its tensors.
+
+    Attributes
+    ----------
+    transforms
+        Supported transforms.
+    compilers
+        Names of its compilers.
+    slow_transforms
+        Transforms that take seconds per shape; the quick profile skips them.
+    unsupported_compiled
+        Transforms that compiled calls do not support, each with the reason.
+    may_refuse_compiled
+        Transforms that compiled calls may refuse by raising.
+    """
 
     transforms: frozenset[Transform] = frozenset()
     compilers: tuple[str, ...] = ()
-    unhurried: frozenset[Transform] = frozenset()  # what takes seconds a shape: not for the quick profile
-    uncompiled: Mapping[Transform, str] = MappingProxyType(
-        {}
-    )  # what cannot be done with compiled calls, and why
-    given_up: frozenset[Transform] = frozenset()  # what compiled calls may refuse by raising
+    slow_transforms: frozenset[Transform] = frozenset()
+    unsupported_compiled: Mapping[Transform, str] = MappingProxyType({})
+    may_refuse_compiled: frozenset[Transform] = frozenset()
 
     def pullback(
-        self, modules: Any, function: Function, tensors: Sequence[Any], *, again: bool = False
+        self, modules: Any, function: Function, tensors: Sequence[Any], *, retain: bool = False
     ) -> Pullback:
-        """Ask ``function(*tensors)`` now, and return what gives the gradients by every tensor, whenever it is called.
+        """Call ``function(*tensors)`` and return a function that computes the gradients by every tensor later.
 
-        Those are of ``sum(function(*tensors)·upstream)``; ``upstream`` is a tensor, or None for ones; so it is
-        everywhere here. What is saved for the gradients is kept beyond the first call only where they are asked
-        for ``again``.
+        The gradients are those of ``sum(function(*tensors)·upstream)``; ``upstream`` is a tensor, or None for ones, in
+        every method of this class. The values saved for the gradients outlive the first call only with ``retain``.
 
         Raises
         ------
         NotImplementedError
-            The library cannot; so does every other method.
+            The library does not support the transform; every other method raises it, too.
         AbsentError
-            This version of it, or this machine, lacks what is needed; so does every other method.
+            This version of the library, or this machine, lacks a requirement; every other method raises it, too.
         """
-        raise NotImplementedError(Transform.LATER.value)
+        raise NotImplementedError(Transform.DEFERRED.value)
 
-    def together(
+    def gradients(
         self, modules: Any, function: Function, tensors: Sequence[Any], upstream: Any
     ) -> Sequence[Any]:
-        """Return the gradients of ``sum(function(*tensors)·upstream)`` by every tensor, asked for at once."""
+        """Return the gradients of ``sum(function(*tensors)·upstream)`` by every tensor, in one backward pass."""
         return self.pullback(modules, function, tensors)(upstream)
 
     def differentiate(self, modules: Any, function: Function, tensor: Any, upstream: Any) -> Any:
         """Return the gradient of ``sum(function(tensor)·upstream)`` by the tensor."""
-        return self.together(modules, function, (tensor,), upstream)[0]
+        return self.gradients(modules, function, (tensor,), upstream)[0]
 
     def curvature(self, modules: Any, function: Function, tensor: Any, direction: Any, upstream: Any) -> Any:
-        """Return the gradient of ``sum(gradient·direction)``, the gradient being that of ``function·upstream``.
+        """Return the gradient of ``sum(gradient·direction)``, where ``gradient`` is that of ``function·upstream``.
 
-        Reverse mode by reverse mode, for libraries whose gradients can be differentiated like any other function.
+        Reverse mode over reverse mode, for libraries whose gradients can be differentiated like any other function.
         """
 
         def gradient(inner: Any) -> Any:
@@ -90,25 +101,25 @@ class Transformer:
         """Return the function of one row as a function of many, along the first axis of every argument."""
         raise NotImplementedError(Transform.BATCHED.value)
 
-    def slope(self, modules: Any, function: Function, tensor: Any) -> Any:
-        """Return the gradient of ``sum(function(tensor))``, asked for in a way that can be batched."""
+    def batchable_gradient(self, modules: Any, function: Function, tensor: Any) -> Any:
+        """Return the gradient of ``sum(function(tensor))``, computed in a way that can be batched."""
         return self.differentiate(modules, function, tensor, None)
 
-    def per_row(self, modules: Any, function: Function, tensors: Sequence[Any], place: int) -> Any:
-        """Return the gradients of the sums of the function of every row by the tensor in a place, batched."""
+    def per_row_gradients(self, modules: Any, function: Function, tensors: Sequence[Any], place: int) -> Any:
+        """Return, for every row, the gradient of the sum of the function by the tensor at a position, batched."""
 
         def row(*own: Any) -> Any:
-            def moved(tensor: Any) -> Any:
+            def replaced(tensor: Any) -> Any:
                 return function(*own[:place], tensor, *own[place + 1 :])
 
-            return self.slope(modules, moved, own[place])
+            return self.batchable_gradient(modules, replaced, own[place])
 
         return self.batched(modules, row)(*tensors)
 
     def autocast(self, modules: Any, device: str) -> AbstractContextManager[Any]:
-        """Return the region in which the library chooses dtypes by itself."""
+        """Return the context in which the library chooses dtypes automatically."""
         raise NotImplementedError(Transform.AUTOCAST.value)
 
     def inference(self, modules: Any) -> AbstractContextManager[Any]:
-        """Return the region in which nothing is remembered for gradients."""
+        """Return the context in which gradients are not tracked."""
         raise NotImplementedError(Transform.INFERENCE.value)

@@ -29,12 +29,12 @@ def together(subject: Subject, problem: Problem) -> tuple[Evaluation, Evaluation
     kept: list[Any] = []
 
     def ask() -> Any:
-        own = subject.implementation.own.get(Transform.TOGETHER)
+        own = subject.implementation.custom_transforms.get(Transform.JOINT)
         if own is not None:
             kept[:] = own(subject.modules, call, None)
         else:
             function, tensors = subject.function(call, problem, *BOTH)
-            kept[:] = subject.framework.together(subject.modules, function, tensors, None)
+            kept[:] = subject.framework.gradients(subject.modules, function, tensors, None)
         return kept[0]
 
     first = subject.attempt(ask)
@@ -61,14 +61,14 @@ def later(
     """
     call = subject.call(problem)
     function, tensors = subject.function(call, problem, side)
-    own = subject.implementation.own.get(Transform.LATER)
+    own = subject.implementation.custom_transforms.get(Transform.DEFERRED)
     kept: list[Pullback] = []
 
     def ask() -> Any:
         if own is not None:
             kept.append(own(subject.modules, call, side))
         else:
-            kept.append(subject.framework.pullback(subject.modules, function, tensors, again=again))
+            kept.append(subject.framework.pullback(subject.modules, function, tensors, retain=again))
         return tensors[0]
 
     subject.attempt(ask)
@@ -88,7 +88,7 @@ def along(subject: Subject, problem: Problem, side: Side, direction: Array) -> E
     call, (exact, way) = subject.call(problem), subject.handed(direction)
 
     def ask() -> Any:
-        own = subject.implementation.own.get(Transform.TANGENT)
+        own = subject.implementation.custom_transforms.get(Transform.TANGENT)
         if own is not None:
             return own(subject.modules, call, side, way)
         function, (tensor,) = subject.function(call, problem, side)
@@ -107,7 +107,7 @@ def bent(subject: Subject, problem: Problem, side: Side, direction: Array, upstr
     )
 
     def ask() -> Any:
-        own = subject.implementation.own.get(Transform.CURVATURE)
+        own = subject.implementation.custom_transforms.get(Transform.CURVATURE)
         if own is not None:
             return own(subject.modules, call, side, way, above)
         function, (tensor,) = subject.function(call, problem, side)
@@ -120,13 +120,17 @@ def bent(subject: Subject, problem: Problem, side: Side, direction: Array, upstr
 
 def compilers(subject: Subject) -> tuple[str, ...]:
     """Return the names of the compilers a call can be put through."""
-    return ("its own",) if Transform.COMPILED in subject.implementation.own else subject.framework.compilers
+    return (
+        ("its own",)
+        if Transform.COMPILED in subject.implementation.custom_transforms
+        else subject.framework.compilers
+    )
 
 
 def compiled(subject: Subject, problem: Problem, compiler: str) -> Evaluation:
     """Ask the same call, compiled."""
     call = subject.call(problem)
-    own = subject.implementation.own.get(Transform.COMPILED)
+    own = subject.implementation.custom_transforms.get(Transform.COMPILED)
     if own is not None:
         return _made(subject, problem, compiler, lambda: own(subject.modules, call))
     function = subject.functions.get(
@@ -140,7 +144,7 @@ def batched(subject: Subject, problem: Problem) -> Evaluation:
     """Ask every row by itself, all of them batched; a sum of a row stands for ``ROWS``."""
     call = subject.call(problem)
     due = replace(problem, reduction=Reduction.ROWS) if problem.reduction is Reduction.SUM else problem
-    own = subject.implementation.own.get(Transform.BATCHED)
+    own = subject.implementation.custom_transforms.get(Transform.BATCHED)
 
     def ask() -> Any:
         if own is not None:
@@ -157,13 +161,15 @@ def batched(subject: Subject, problem: Problem) -> Evaluation:
 def per_row(subject: Subject, problem: Problem, side: Side) -> Evaluation:
     """Ask every row by itself for its gradient by a side, all of them batched."""
     call = subject.call(problem)
-    own = subject.implementation.own.get(Transform.PER_ROW)
+    own = subject.implementation.custom_transforms.get(Transform.PER_ROW)
 
     def ask() -> Any:
         if own is not None:
             return own(subject.modules, call, side)
         function, place = _function(subject, call), BOTH.index(side)
-        return subject.framework.per_row(subject.modules, function, (call.target, call.model), place)
+        return subject.framework.per_row_gradients(
+            subject.modules, function, (call.target, call.model), place
+        )
 
     before = f"gradient by the {side.value} of every row of "
     made = subject.describe(call).varied(", batched", before=before, side=side)
@@ -173,7 +179,7 @@ def per_row(subject: Subject, problem: Problem, side: Side) -> Evaluation:
 def autocast(subject: Subject, problem: Problem) -> Evaluation:
     """Ask where the library chooses dtypes by itself: 16-bit operands are to be computed in float32."""
     call = subject.call(problem)
-    own = subject.implementation.own.get(Transform.AUTOCAST)
+    own = subject.implementation.custom_transforms.get(Transform.AUTOCAST)
 
     def ask() -> Any:
         if own is not None:
@@ -189,7 +195,7 @@ def autocast(subject: Subject, problem: Problem) -> Evaluation:
 def inferred(subject: Subject, problem: Problem) -> Evaluation:
     """Ask the same call where gradients are switched off."""
     call = subject.call(problem)
-    own = subject.implementation.own.get(Transform.INFERENCE)
+    own = subject.implementation.custom_transforms.get(Transform.INFERENCE)
 
     def ask() -> Any:
         if own is not None:

@@ -193,6 +193,6 @@ def _check_there(implementation: Implementation, device: str) -> None:
     modules = load_framework(implementation.framework)
     if isinstance(modules, Absent):
         raise RuntimeError(f"{implementation.name} cannot be asked: {modules.reason}")
-    why = registry.framework(implementation.framework).absent(modules, device)
+    why = registry.framework(implementation.framework).unavailable(modules, device)
     if why is not None:
         raise RuntimeError(f"{implementation.name} cannot be asked: {why}")

@@ -1,4 +1,4 @@
-"""What a recorded deviation may speak of: the numbers of a problem, and readings of the answer."""
+"""Variables that region expressions may use."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kl_reference.convention import Reduction, Space
 from kl_reference.dtype import Dtype
 from kl_reference.problem import Operand, Problem
 
-# What a region may speak of: one element's numbers, and the problem's sizes and format.
+# Variables of a region: one element's numbers, and the problem's sizes and dtype.
 REGION_NAMES = frozenset(
     {"p", "q", "log_p", "log_q", "log_target", "target_classes", "model_classes"}
     | {
@@ -31,15 +31,15 @@ REGION_NAMES = frozenset(
         "roundoff",
     }
 )
-# What is given instead: the answer itself, and whether it is the right one under another reading.
+# Variables of the recorded result: the answer itself, and whether it is correct for an alternative definition.
 INSTEAD_NAMES = frozenset(
     {"got", "right", "allowed", "p", "offset", "roundoff", "least_subnormal", "least_normal"}
     | {"no_error", "unhelpful_error", "clipped", "clipped_in_single", "divided_by_batch", "divided_by_model"}
 )
 
 
-def elements(problem: Problem, region: Predicate) -> Mapping[str, Any]:
-    """Return what a region may speak of: arrays of the problem's broadcast shape, and single numbers."""
+def region_values(problem: Problem, region: Predicate) -> Mapping[str, Any]:
+    """Return the variables of a region: arrays of the problem's broadcast shape, and single numbers."""
     dtype = problem.target.dtype
     named: dict[str, Any] = {
         "log_target": problem.target.space is not Space.PROBABILITY,
@@ -54,7 +54,7 @@ def elements(problem: Problem, region: Predicate) -> Mapping[str, Any]:
     sides = [*_both(problem.target, problem), *_both(problem.model, problem)]
     try:
         sides = list(np.broadcast_arrays(*sides))
-    except ValueError:  # shapes that do not broadcast are the question of chapter errors
+    except ValueError:  # chapter errors tests shapes that do not broadcast
         pass
     else:
         named["result_length"] = _first(sides[0])
@@ -65,7 +65,7 @@ def elements(problem: Problem, region: Predicate) -> Mapping[str, Any]:
 
 
 def _both(operand: Operand, problem: Problem) -> tuple[Any, Any]:
-    """Return an operand as probabilities and as their logarithms, normalised where the Convention says so."""
+    """Return an operand as probabilities and their logarithms, normalised if the Convention is."""
     values = operand.values.astype(np.float64)
     with np.errstate(all="ignore"):
         if operand.space is not Space.PROBABILITY:
@@ -74,14 +74,14 @@ def _both(operand: Operand, problem: Problem) -> tuple[Any, Any]:
             return np.exp(values), values
         logs = np.log(values)
         if problem.normalise:
-            # In logarithms: the quotient itself may underflow in float64 as well.
+            # In logarithms, because the quotient may underflow in float64.
             logs = logs - np.log(values.sum(problem.axis, keepdims=True))
             values = np.exp(logs)
         return values, logs
 
 
 def _offset(operand: Operand, axis: int) -> Any:
-    """Return how far a row of logits lies from normalised ones, |logsumexp|; 0 for what is no logit."""
+    """Return the distance of a row of logits from normalised ones, |logsumexp|; 0 for other spaces."""
     if operand.space is not Space.LOGITS:
         return np.zeros(())
     with np.errstate(all="ignore"):
@@ -97,8 +97,8 @@ def _first(values: Any) -> int:
     return values.shape[0] if values.ndim else 1
 
 
-def answers(judgement: Judgement, subject: Subject, instead: Predicate) -> Mapping[str, Any]:
-    """Return what is given instead may be said in; readings are computed only where they are spoken of."""
+def instead_values(judgement: Judgement, subject: Subject, instead: Predicate) -> Mapping[str, Any]:
+    """Return the variables of the recorded result; only the alternative definitions that it names are computed."""
     problem, profile = judgement.problem, subject.profile
     named: dict[str, Any] = {
         "got": judgement.got,
@@ -121,7 +121,7 @@ def answers(judgement: Judgement, subject: Subject, instead: Predicate) -> Mappi
     if "clipped" in instead.text:
         clipped = problem if clip is None else replace(problem, clip=clip)
         named["clipped"] = judge.fits(judgement, clipped, profile)
-        if "clipped_in_single" in instead.text:  # the limits are rounded to the format of the operands
+        if "clipped_in_single" in instead.text:  # the limits are rounded to the dtype of the operands
             target, model = (
                 replace(each, values=each.values.astype(np.float32), dtype=Dtype.FLOAT32)
                 for each in (problem.target, problem.model)

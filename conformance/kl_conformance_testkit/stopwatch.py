@@ -36,9 +36,9 @@ MODULES = {
 HOUSES = {"kl_reference": Part.REFERENCE, "kl_cases": Part.STRATEGY}
 HANDING = (
     "tensor",
-    "raw",
-    "led",
-    "large",
+    "from_numpy",
+    "prepend_rows",
+    "large_tensor",
     "overwrite",
     "output",
     "log_softmax",

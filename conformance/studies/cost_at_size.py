@@ -45,7 +45,7 @@ def main(size: tuple[int, int]) -> None:
     """Print the ratio and what it is made of."""
     torch: Any = importlib.import_module("torch")
     torch.set_num_threads(1)
-    kernel = replace(registry.implementation("torch.nn.functional.kl_div"), used_at=size)
+    kernel = replace(registry.implementation("torch.nn.functional.kl_div"), typical_shape=size)
     (column,) = (each for each in columns_of(kernel) if (each.device, each.dtype) == ("cpu", "float32"))
     subject = open_subject(kernel, column)
     assert isinstance(subject, Subject), subject

@@ -136,7 +136,7 @@ class Cleared(NumPy):
 
     times = 0
 
-    def clear(self, modules: Modules) -> None:
+    def clear_cache(self, modules: Modules) -> None:
         """Count."""
         Cleared.times += 1
 

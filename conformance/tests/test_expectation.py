@@ -58,7 +58,7 @@ def test_an_entry_is_read_in_full() -> None:
     assert (made.dtypes, made.devices, made.modes) == (("float32",), (), ())
     assert (made.link, made.since, made.review_by) == ("https://example.org/1", "2026-01-01", "")
     several = entry(witness='["support/four-corners-of-support", "support/masked-logit"]')
-    assert [name for name, _ in several.shown()] == [
+    assert [name for name, _ in several.witness_pairs()] == [
         "support/four-corners-of-support",
         "support/masked-logit",
     ]
@@ -67,8 +67,8 @@ def test_an_entry_is_read_in_full() -> None:
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"reason": None}, "lacks reason"),
-        ({"witness": None, "region": None}, "lacks region, witness"),
+        ({"reason": None}, "missing reason"),
+        ({"witness": None, "region": None}, "missing region, witness"),
         ({"colour": '"red"'}, "unknown field 'colour'; known: devices, dtypes, id"),
         ({"reason": '"  "'}, "the reason is empty"),
         ({"region": '"logq == 0"'}, "unknown name 'logq' in 'logq == 0'; known: "),
@@ -128,9 +128,9 @@ def test_an_entry_speaks_of_its_columns_only(
 ) -> None:
     """Version (builds of its sources included), device, dtype and mode decide whether an entry is about a cell."""
     column = Column("sketch", "numpy", version, "cpu", dtype, "eager")
-    assert entry(**changed).speaks_of(MASKED, column) is speaks
-    assert not entry(**changed).speaks_of("support/nan", column)
-    assert not entry(**changed).speaks_of(MASKED, Column("other", "numpy", version, "cpu", dtype, "eager"))
+    assert entry(**changed).applies_to(MASKED, column) is speaks
+    assert not entry(**changed).applies_to("support/nan", column)
+    assert not entry(**changed).applies_to(MASKED, Column("other", "numpy", version, "cpu", dtype, "eager"))
 
 
 def masked_nan(p: Array, log_q: Array) -> Array:
@@ -196,9 +196,9 @@ def verdict(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
 
     def settle(sketch: Sketch, *entries: Expectation) -> Result:
         def expected(requirement: str, asked: Subject) -> tuple[Expectation, ...]:
-            return tuple(each for each in entries if each.speaks_of(requirement, asked.column))
+            return tuple(each for each in entries if each.applies_to(requirement, asked.column))
 
-        monkeypatch.setattr("kl_conformance.cell.expected_of", expected)
+        monkeypatch.setattr("kl_conformance.cell.expected_deviations", expected)
         return settled(MASKED, subject(sketch))
 
     return settle

@@ -242,7 +242,7 @@ def test_what_is_no_answer_is_a_sentence(kernel: Any, kind: Kind, words: str) ->
     assert error is None or words == f"raised {error['type']}: {error['message']}"
 
 
-@pytest.mark.parametrize(("kernel", "words"), [(nothing, "gave None"), (seven, "gave shape")])
+@pytest.mark.parametrize(("kernel", "words"), [(nothing, "returned None"), (seven, "gave shape")])
 def test_an_answer_of_another_shape_breaks_nothing_of_ours(kernel: Any, words: str) -> None:
     """Whatever comes back, every requirement has a verdict."""
     found = {each.requirement: each for each in settle(kernel)}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from kl_conformance.listening import listening
+from kl_conformance.listening import record_delegation
 from kl_conformance.verification import verify
 from kl_conformance_testkit.subjects import settled, subject
 from kl_reports.result import Verdict
@@ -37,10 +37,10 @@ def elsewhere(p: Any, q: Any, axis: int = 0) -> Any:
 
 def test_what_is_called_is_heard_and_nothing_else() -> None:
     """A call of a known function is heard for as long as somebody listens, and the profiler is left as it was."""
-    with listening() as heard:
+    with record_delegation() as heard:
         stats.entropy(HALVES, HALVES)
     assert heard == {ENTROPY}
-    with listening() as silence:
+    with record_delegation() as silence:
         np.log(HALVES).sum()
         list[int]().append(1)  # a function in C that cannot be looked up: it is bound to a list
     assert silence == set()
@@ -54,7 +54,7 @@ def test_whoever_profiles_keeps_the_place() -> None:
     profiler = cProfile.Profile()
     profiler.enable()
     try:
-        with pytest.raises(RuntimeError, match="profiler"), listening():
+        with pytest.raises(RuntimeError, match="profiler"), record_delegation():
             pass
         result = settled("modes/own-work", subject())
     finally:

@@ -25,14 +25,14 @@ from kl_reports.result import Column, Result, Verdict
 class LargeAt256Rows(NumPy):
     """NumPy with a large size of 256 rows, as miniatures have 8-bit indices."""
 
-    def roomy(self, device: str) -> bool:
+    def fits_large_tensors(self, device: str) -> bool:
         """Return True."""
         return True
 
-    def large(self, modules: Modules, operand: Operand, device: str) -> Any:
+    def large_tensor(self, modules: Modules, operand: Operand, device: str) -> Any:
         """Return a tensor that is large for a miniature and ends with the operand."""
         tail = self.tensor(modules, operand, device, "contiguous")
-        return self.led(modules, tail, 256, ones(operand.space))
+        return self.prepend_rows(modules, tail, 256, ones(operand.space))
 
 
 NUMPY = LargeAt256Rows()

@@ -118,22 +118,22 @@ def test_a_question_to_nobody_is_answered_with_whom_to_ask(
         ("x = 1\nraise KeyError('deep')", "KeyError: 'deep' (line 2)"),
         ("raise SystemExit(3)", "SystemExit: 3"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "was ended by signal 9 (SIGKILL)"),
-        ("def OWN(p, q): pass", "it is a function"),
-        ("OTHER = 1", "nothing there bears the name"),
+        ("def OWN(p, q): pass", "is a function, not a kl_conformance.Implementation"),
+        ("OTHER = 1", "no implementation named"),
         (DECLARED.format(**SOUND), "its dtypes are ()"),
         (DECLARED.format(**SOUND | {"name": "''"}), "its name is ''"),
         (
             DECLARED.format(**SOUND | {"name": "'scipy.stats.entropy'"}),
-            "'scipy.stats.entropy' is the name of a known implementation",
+            "'scipy.stats.entropy' is the name of a built-in implementation",
         ),
         (
             DECLARED.format(**SOUND | {"framework": "'pytorch'"}),
             "unknown framework 'pytorch'; did you mean 'torch'?",
         ),
-        (DECLARED.format(**SOUND | {"call": "None"}), "its call is not callable"),
+        (DECLARED.format(**SOUND | {"call": "None"}), "its call is None, which is not callable"),
         (
             DECLARED.format(**SOUND | {"convention": "'plain'"}),
-            "its convention is no kl_reference.Convention",
+            "not a kl_reference.Convention",
         ),
         (DECLARED.format(**SOUND | {"convention": "Convention(default='mean')"}), "default reduction 'mean'"),
     ],
@@ -151,7 +151,7 @@ def test_a_user_s_file_that_cannot_be_asked_is_told_why(
 
 def test_a_file_or_module_that_is_not_there_is_named(refused: Refused, tmp_path: Path) -> None:
     """A path that leads nowhere is repeated, with the folder it was looked for in."""
-    assert f"'own.py' cannot be imported: there is no such file in {tmp_path}" in refused(
+    assert f"'own.py' cannot be imported: no such file in {tmp_path}" in refused(
         implementations=("own.py:OWN",)
     )
     assert "'own.kernels' cannot be imported: ModuleNotFoundError" in refused(

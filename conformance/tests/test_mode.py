@@ -130,7 +130,7 @@ def test_old_arguments_are_asked_of_calls_as_they_are_made() -> None:
 class Slow(Compiling):
     """A compiler that takes seconds for every shape."""
 
-    unhurried = frozenset({Transform.COMPILED})
+    slow_transforms = frozenset({Transform.COMPILED})
 
 
 def sizes(framework: Compiling, chapter: str, profile: TestProfile) -> set[tuple[int, ...]]:
@@ -179,14 +179,14 @@ def test_what_decides_nothing_is_asked_in_other_dtypes_cases() -> None:
 class Settable(NumPy):
     """NumPy with a setting, and a note of under which one it is asked."""
 
-    set_modes: Mapping[str, frozenset[Dtype]] = MappingProxyType({"x32": frozenset({Dtype.FLOAT32})})
+    setting_modes: Mapping[str, frozenset[Dtype]] = MappingProxyType({"x32": frozenset({Dtype.FLOAT32})})
 
     def __init__(self) -> None:
         self.mode = EAGER
         self.seen: set[tuple[str, str]] = set()
 
     @contextmanager
-    def under(self, modules: Modules, mode: str) -> Generator[None]:
+    def mode_context(self, modules: Modules, mode: str) -> Generator[None]:
         """Set the mode for as long as the region lasts."""
         before, self.mode = self.mode, mode
         yield

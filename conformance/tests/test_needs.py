@@ -28,7 +28,7 @@ OWN = registry.implementation("scipy.special.rel_entr")
 
 def settled(session: Session, *needs: str) -> Result:
     """Return the verdict of one cell, of SciPy's function with further needs."""
-    needy = replace(OWN, name=f"needy of {needs}", package="a-distribution", needs=needs)
+    needy = replace(OWN, name=f"needy of {needs}", package="a-distribution", requires=needs)
     column = columns_of(needy)[0]
     return session.settle(Planned(catalogue.REQUIREMENTS["signs/pointwise"], needy, column))
 
@@ -50,11 +50,11 @@ def test_what_is_not_installed_is_missing_alone(tmp_path: Path, monkeypatch: pyt
 def test_what_is_brought_is_an_attribute() -> None:
     """Of ``a.b`` the package ``a`` is the attribute, with ``b`` imported; what is absent is tried once."""
     modules = Modules({"np": object()})
-    assert modules.bring("json.decoder") is json
+    assert modules.require("json.decoder") is json
     assert modules.json.decoder is json.decoder
     for _ in range(2):
         with pytest.raises(AbsentError, match="pip install no_such_package"):
-            modules.bring("no_such_package")
+            modules.require("no_such_package")
     assert not hasattr(modules, "no_such_package")
 
 
@@ -82,8 +82,8 @@ def test_a_script_says_which_backend_before_keras_is_imported(by: str) -> None:
 def test_every_framework_loads_without_the_packages_of_its_implementations() -> None:
     """What an implementation needs is not its framework, whose own name another package may not bear."""
     for each in registry.IMPLEMENTATIONS.values():
-        assert each.framework not in {need.partition(".")[0] for need in each.needs}
-        assert each.package in {each.framework, "paddlepaddle", "tensorflow-probability"} or each.needs
+        assert each.framework not in {need.partition(".")[0] for need in each.requires}
+        assert each.package in {each.framework, "paddlepaddle", "tensorflow-probability"} or each.requires
 
 
 def test_a_column_s_arithmetic_is_measured_once() -> None:

@@ -38,7 +38,7 @@ def recorded() -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for name, seen in evidence().items():
         own = registry.implementation(seen["implementation"])
-        here = all(importlib.util.find_spec(each) for each in (own.framework, *own.needs))
+        here = all(importlib.util.find_spec(each) for each in (own.framework, *own.requires))
         if here and seen["script"] and seen["device"] == "cpu":
             found.setdefault(own.framework, {}).setdefault(seen["requirement"].partition("/")[0], name)
     return found

@@ -87,8 +87,8 @@ SAME = "Every failure is the same, and no number is wrong: "
             f"{SAME}it raised TypeError: expected float32, got float64. If it is not made for float64, "
             "`--dtype float32` asks that format alone.",
         ),
-        (nothing, "float32", f"{SAME}it gave None where a numpy.ndarray is due."),
-        (pair, "float32", f"{SAME}it gave a tuple of 2 where a numpy.ndarray is due."),
+        (nothing, "float32", f"{SAME}it returned None, expected a numpy.ndarray."),
+        (pair, "float32", f"{SAME}it returned a tuple of 2, expected a numpy.ndarray."),
     ],
 )
 def test_one_reason_is_one_sentence(kernel: Kernel, dtype: str, said: str) -> None:
@@ -182,10 +182,10 @@ class Leaf:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (np.zeros(3), "gave a numpy.ndarray where a test_reasons.Leaf is due"),
-        (0.5, "gave a float where a test_reasons.Leaf is due"),
-        (None, "gave None where a test_reasons.Leaf is due"),
-        ([Leaf()], "gave a list of 1 where a test_reasons.Leaf is due"),
+        (np.zeros(3), "returned a numpy.ndarray, expected a test_reasons.Leaf"),
+        (0.5, "returned a float, expected a test_reasons.Leaf"),
+        (None, "returned None, expected a test_reasons.Leaf"),
+        ([Leaf()], "returned a list of 1, expected a test_reasons.Leaf"),
     ],
 )
 def test_no_tensor_is_named_beside_what_is_due(

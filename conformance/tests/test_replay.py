@@ -81,7 +81,7 @@ def test_a_witness_can_be_put_to_another(found: Kept) -> None:
         ("wrong", Seen.BROKEN, "gave nan"),
         ("dying", Seen.BROKEN, "signal 11 (SIGSEGV)"),
         ("moody", Seen.UNSTABLE, "gave nan"),
-        ("absent", Seen.UNASKED, "nothing there bears the name"),
+        ("absent", Seen.UNASKED, "no implementation named"),
     ],
 )
 def test_a_witness_can_be_put_to_a_kernel_of_yours(

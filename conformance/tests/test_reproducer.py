@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kl_conformance import heading, registry
-from kl_conformance.brought import FUNCTION, MADE, brought
+from kl_conformance.brought import CLASS, FUNCTION, brought
 from kl_conformance.execution import Seen, execute
 from kl_conformance.libraries import LIBRARIES, NUMPY_LAYOUTS
 from kl_conformance.plan import resolve
@@ -191,7 +191,7 @@ def test_recorded_deviations_of_scipy_are_seen_without_the_suite(name: str, requ
     ("place", "call"),
     [
         ("mine.py:right", FUNCTION),
-        ("mine.py:Made", MADE),
+        ("mine.py:Made", CLASS),
         ("mine.py:made", FUNCTION),
         ("mine:nameless", FUNCTION),
         ("mine.py:declared", None),

@@ -96,6 +96,6 @@ def test_a_plan_holds_the_shape_and_the_columns_selected() -> None:
     plan = resolve(selection)
     assert plan == Plan.of(selection, [registry.implementation("scipy.stats.entropy")])
     assert [column.dtype for column in plan.columns] == ["float32"]
-    assert {cell.implementation.used_at for cell in plan.cells} == {(8, 16)}
+    assert {cell.implementation.typical_shape for cell in plan.cells} == {(8, 16)}
     assert [cell for chapter in CHAPTERS for cell in plan.chapter(chapter)] == list(plan.cells)
     assert not resolve(replace(selection, devices=("cuda",))).cells

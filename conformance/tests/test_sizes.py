@@ -26,13 +26,13 @@ ROW = pair([[0.5, 0.25, 0.25], [0.125, 0.75, 0.125]], [[0.25, 0.25, 0.5], [0.5, 
 class LargeAt1000Rows(NumPy):
     """NumPy with a large size of a thousand rows."""
 
-    def roomy(self, device: str) -> bool:
+    def fits_large_tensors(self, device: str) -> bool:
         """Return True."""
         return True
 
-    def large(self, modules: Modules, operand: Operand, device: str) -> Any:
+    def large_tensor(self, modules: Modules, operand: Operand, device: str) -> Any:
         """Return a tensor that ends with the operand, after a thousand rows."""
-        return self.led(
+        return self.prepend_rows(
             modules, self.tensor(modules, operand, device, "contiguous"), 1000, ones(operand.space)
         )
 
@@ -89,7 +89,7 @@ def test_the_last_rows_are_judged() -> None:
 def test_the_rows_before_add_nothing(space: Space) -> None:
     """Rows of p = q = 1 add exactly 0, in every space."""
     framework = NumPy()
-    whole = framework.led(MODULES, np.full((2, 3), 0.25), 5, ones(space))
+    whole = framework.prepend_rows(MODULES, np.full((2, 3), 0.25), 5, ones(space))
     probability = whole if space is Space.PROBABILITY else np.exp(whole)
     assert whole.shape == (7, 3)
     assert (probability[:5] == 1).all()

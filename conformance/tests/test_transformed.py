@@ -33,7 +33,7 @@ def column_of(implementation: Implementation) -> Subject:
 
 def test_numpy_alone_can_do_nothing_else() -> None:
     """A kernel on NumPy arrays is excused from every transform it does not bring, each time with the reason."""
-    plain = replace(Sketch().implementation(), own={})
+    plain = replace(Sketch().implementation(), custom_transforms={})
     for transform in Transform:
         assert scope.supports_transform(transform)(subject(plain)) == f"numpy cannot {transform.value}"
         assert scope.supports_transform(transform)(subject()) is None
@@ -112,7 +112,7 @@ def test_a_machine_that_lacks_something_is_not_a_fault() -> None:
 
     for make, error in ((absent, AbsentError), (raises, RefusedError)):
         own = {Transform.COMPILED: make}
-        asked = subject(replace(Sketch().implementation(), own=own))
+        asked = subject(replace(Sketch().implementation(), custom_transforms=own))
         with pytest.raises(error, match="compile"):
             transformed.compiled(asked, asked.problem(PAIR), "its own")
 
@@ -120,7 +120,7 @@ def test_a_machine_that_lacks_something_is_not_a_fault() -> None:
 class Silenced(Transformer):
     """A library whose slope is what comes of a tensor of zeros, and whose batches are loops."""
 
-    def slope(self, modules: Any, function: Function, tensor: Any) -> Any:
+    def batchable_gradient(self, modules: Any, function: Function, tensor: Any) -> Any:
         """Ask about zeros."""
         return function(0 * tensor)
 
@@ -137,5 +137,5 @@ def test_every_row_is_differentiated_by_the_tensor_in_one_place(place: int, due:
         return 10 * p + q
 
     first, second = np.array([[1, 2], [3, 4]]), np.array([[3, 4], [5, 6]])
-    found = Silenced().per_row(Modules(), function, (first, second), place)
+    found = Silenced().per_row_gradients(Modules(), function, (first, second), place)
     np.testing.assert_array_equal(found, due)

@@ -21,7 +21,9 @@ USED_AT, SIZE = "layouts/used-at", (300, 70)
 
 def asked(after: Callable[[Array], Array], size: tuple[int, int] | None = SIZE) -> Result:
     """Return the verdict of a sketch whose answers are changed, at a size."""
-    return settled(USED_AT, subject(replace(Sketch(after=after).implementation(), used_at=size), "float32"))
+    return settled(
+        USED_AT, subject(replace(Sketch(after=after).implementation(), typical_shape=size), "float32")
+    )
 
 
 def one_term(answer: Array) -> Array:

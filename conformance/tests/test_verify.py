@@ -132,9 +132,9 @@ def warm(model: Any, target: Any, temperature: float) -> Any:
 @pytest.mark.parametrize(
     ("kernel", "words"),
     [
-        (3, "is of type int, and cannot be called"),
-        (one, "does not take two tensors in a row (model, target)"),
-        (warm, "also demands temperature"),
+        (3, "is a int, which is not callable"),
+        (one, "does not take two positional tensors (model, target)"),
+        (warm, "requires temperature, which"),
     ],
 )
 def test_what_cannot_be_called_alike_is_refused_in_a_sentence(kernel: Any, words: str) -> None:
@@ -181,8 +181,8 @@ def three(p, q, r):
     [
         ("right", 0, "✓ right"),
         ("halved", 1, "✗ values/pointwise"),
-        ("three", 2, "also demands r"),
-        ("four", 2, "nothing there bears the name"),
+        ("three", 2, "requires r, which"),
+        ("four", 2, "no implementation named"),
     ],
 )
 def test_the_command_ends_with_its_verdict(tmp_path: Path, name: str, code: int, words: str) -> None:

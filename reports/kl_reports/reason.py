@@ -19,7 +19,7 @@ USUAL = "float32"  # the format a kernel takes if it takes but one
 _ENDED = {Verdict.CRASHED, Verdict.TIMED_OUT}
 HELD = {Verdict.PASS, Verdict.EXPECTED}
 _SHAPE = re.compile(r"[Gg]ave shape (\([\d, ]*\)) where (\([\d, ]*\)) is (?:right|due)")
-_NO_TENSOR = re.compile(r"Gave (.* where an? \S+ is due)")
+_NO_TENSOR = re.compile(r"Returned (.*, expected an? \S+)")
 # What a message about formats has in it.
 _FORMAT = re.compile(r"float|double|half|dtype|[bf]p?16|fp?(?:32|64)", re.IGNORECASE)
 _NUMBER = re.compile(r"\d+(\.\d+)?(e[-+]?\d+)?")
@@ -57,7 +57,7 @@ def why(result: Result) -> str:
     if detail.startswith("Raised "):
         return f"it r{detail[1:]}"
     if foreign := _NO_TENSOR.match(detail):
-        return f"it gave {foreign[1]}"
+        return f"it returned {foreign[1]}"
     shape = _SHAPE.search(detail)
     return f"it gave shape {shape[1]} where {shape[2]} is due" if shape else ""
 

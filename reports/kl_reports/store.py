@@ -112,7 +112,7 @@ class Store:
                 columns = [
                     each.column
                     for each in query.borne(connection, entry.number)
-                    if same(each.package, requirement.name) and meets(each.version, requirement)
+                    if same(each.package, requirement.name) and meets(each.version, requirement.specifier)
                 ]
                 mine = and_(RESULTS.c.run == entry.number, RESULTS.c.column.in_(columns))
                 found.update({each.cell: each for each in query.judgements(connection, mine)})
@@ -198,7 +198,7 @@ class Store:
         if not versions:
             known = [package for entry in entries for package in entry.versions]
             raise self._unknown("package", requirement.name, known)
-        found = {entry.number: entry for version, entry in versions if meets(version, requirement)}
+        found = {entry.number: entry for version, entry in versions if meets(version, requirement.specifier)}
         if not found:
             known = ordered(version for version, _ in versions)
             raise self._unknown(f"version of {requirement.name}", str(requirement.specifier), known)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
@@ -46,9 +48,15 @@ def same(name: str, other: str) -> bool:
     return canonicalize_name(name) == canonicalize_name(other)
 
 
-def meets(version: str, requirement: Requirement) -> bool:
-    """Whether a version is one of those asked for; a pre-release is, where its number lies in the range."""
+@cache
+def meets(version: str, versions: SpecifierSet, *, as_release: bool = False) -> bool:
+    """Whether a version is among these; False for text that is no PEP 440 version.
+
+    A pre-release is, where its number is in the range. With ``as_release`` a build before the release counts as the
+    release: nightly builds, and Debian's torch 1.13, whose version is 1.13.0a0.
+    """
     try:
-        return requirement.specifier.contains(Version(version), prereleases=True)
+        found = Version(version)
     except InvalidVersion:
         return False
+    return versions.contains(found.base_version if as_release else found, prereleases=True)

@@ -1,4 +1,4 @@
-"""JAX: its arrays, with float64 enabled or not, vjp, jvp, vmap and jit."""
+"""JAX: arrays, x64 switch, vjp, jvp, vmap, jit; TensorFlow Probability on JAX uses the same arrays."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ from kl_reference.tolerance import Profile
 
 
 class Jax(Framework):
-    """Arrays of JAX, dispatched operation by operation; float64 is enabled but in mode ``x32``, JAX's own default."""
+    """JAX arrays, dispatched operation by operation; float64 is enabled except in mode ``x32``, JAX's default."""
 
     name = "jax"
     devices = ("cpu", "cuda")
-    compiles = True
+    compiles_per_shape = True
     transforms = frozenset(Transform) - {Transform.AUTOCAST, Transform.INFERENCE}
     compilers = ("jax.jit",)
     compiled_modes = MappingProxyType({"jit": "jax.jit"})
-    set_modes = MappingProxyType({"x32": frozenset(Dtype) - {Dtype.FLOAT64}})
+    setting_modes = MappingProxyType({"x32": frozenset(Dtype) - {Dtype.FLOAT64}})
 
     def load(self) -> Modules:
-        """Import JAX, and enable float64; Keras, where it is asked for, is to run on it."""
+        """Import JAX and enable float64; select it as the backend of Keras."""
         os.environ.setdefault("KERAS_BACKEND", Jax.name)
         jax = importlib.import_module("jax")
         jax.config.update("jax_enable_x64", True)
         return Modules({"jax": jax, "jnp": jax.numpy})
 
-    def absent(self, modules: Modules, device: str) -> str | None:
-        """Return why CUDA cannot be asked here."""
+    def unavailable(self, modules: Modules, device: str) -> str | None:
+        """Return why CUDA is not available."""
         if device == "cuda" and not any(d.platform == "gpu" for d in modules.jax.devices()):
-            return f"jax {modules.jax.__version__} sees no GPU on this machine"
-        return Framework.absent(self, modules, device)
+            return f"jax {modules.jax.__version__} finds no GPU on this machine"
+        return Framework.unavailable(self, modules, device)
 
-    def under(self, modules: Modules, mode: str) -> AbstractContextManager[Any]:
+    def mode_context(self, modules: Modules, mode: str) -> AbstractContextManager[Any]:
         """Disable float64 in mode ``x32``."""
-        if mode not in self.set_modes:
+        if mode not in self.setting_modes:
             return nullcontext()
         jax = modules.jax
         if hasattr(jax, "enable_x64"):
@@ -56,54 +56,54 @@ class Jax(Framework):
             region = importlib.import_module("jax.experimental").disable_x64()
         return region
 
-    def clear(self, modules: Modules) -> None:
-        """Clear JAX's caches: with 2,000 programs in memory another takes half as long again to compile."""
+    def clear_cache(self, modules: Modules) -> None:
+        """Clear JAX's caches: with 2,000 programs in memory, compiling another takes 1.5 times as long."""
         modules.jax.clear_caches()
 
     def profile(self, dtype: Dtype, device: str) -> Profile:
-        """Return the default profile; XLA's CPU threads flush subnormals, float16 computes in float32."""
+        """Return the default profile; XLA's CPU threads flush subnormals, and float16 is computed in float32."""
         return replace(Profile.of(dtype), flush_to_zero=device == "cpu" and dtype is not Dtype.FLOAT16)
 
     def settings(self, modules: Modules) -> Mapping[str, Any]:
-        """Return whether float64 is enabled, and what else a call could set for everybody."""
+        """Return whether float64 is enabled, and other process-wide options a call could change."""
         config = modules.jax.config
         return {
-            "whether JAX has float64": config.jax_enable_x64,
-            "whether JAX looks for NaN": config.jax_debug_nans,
-            "the precision of JAX's products": config.jax_default_matmul_precision,
+            "whether JAX has float64 enabled": config.jax_enable_x64,
+            "whether JAX checks for NaN": config.jax_debug_nans,
+            "JAX's default matmul precision": config.jax_default_matmul_precision,
         }
 
     def tensor(self, modules: Modules, operand: Operand, device: str, layout: str) -> Any:
-        """Hand an operand over; JAX's arrays know no strides."""
-        # NumPy knows JAX's bfloat16 as an extension dtype, and converts without asking XLA to compile.
+        """Return an operand as an array; JAX arrays have no strides."""
+        # NumPy converts to JAX's bfloat16, an extension dtype, without compiling an XLA program.
         values = operand.values.astype(modules.jnp.dtype(operand.dtype.label))
-        return self.raw(modules, values, device)
+        return self.from_numpy(modules, values, device)
 
-    def raw(self, modules: Modules, values: NDArray[Any], device: str) -> Any:
-        """Hand a NumPy array over in its own dtype."""
+    def from_numpy(self, modules: Modules, values: NDArray[Any], device: str) -> Any:
+        """Return a NumPy array as an array of the same dtype."""
         jax = modules.jax
         return jax.device_put(values, jax.devices("gpu" if device == "cuda" else "cpu")[0])
 
-    def led(self, modules: Modules, tensor: Any, rows: int, fill: float) -> Any:
-        """Return an array behind so many rows of one number."""
+    def prepend_rows(self, modules: Modules, tensor: Any, rows: int, fill: float) -> Any:
+        """Return an array with rows of one number before its own."""
         shape = (rows + tensor.shape[0], *tensor.shape[1:])
         whole = modules.jnp.full(shape, fill, tensor.dtype, device=tensor.sharding)
         return whole.at[rows:].set(tensor)
 
     def output(self, modules: Modules, tensor: Any) -> Output:
-        """Take an array back."""
+        """Return an array as float64 values, with its dtype."""
         values = np.asarray(tensor)
         return Output(values.astype(np.float64), str(values.dtype))
 
     def pullback(
-        self, modules: Modules, function: Function, tensors: Sequence[Any], *, again: bool = False
+        self, modules: Modules, function: Function, tensors: Sequence[Any], *, retain: bool = False
     ) -> Pullback:
-        """Differentiate by reverse mode, by every argument; what is saved is kept as long as the function is."""
-        del again
+        """Differentiate in reverse mode with respect to every argument; saved values live as long as the function."""
+        del retain
         result, pull = modules.jax.vjp(function, *tensors)
 
         def backward(upstream: Any) -> Sequence[Any]:
-            # Made and converted by NumPy, which compiles nothing.
+            # Created and converted by NumPy, which compiles nothing.
             seed = np.ones(result.shape) if upstream is None else np.asarray(upstream)
             found: Sequence[Any] = pull(modules.jnp.asarray(seed.astype(result.dtype)))
             return found
@@ -111,32 +111,44 @@ class Jax(Framework):
         return backward
 
     def tangent(self, modules: Modules, function: Function, tensor: Any, direction: Any) -> Any:
-        """Ask ``jax.jvp``."""
+        """Call ``jax.jvp``."""
         _, tangent = modules.jax.jvp(function, (tensor,), (direction,))
         return tangent
 
     def compiled(self, modules: Modules, compiler: str, function: Function) -> Function:
-        """Compile by ``jax.jit``."""
+        """Compile with ``jax.jit``."""
         made: Function = modules.jax.jit(function)
         return made
 
     def batched(self, modules: Modules, function: Function) -> Function:
-        """Ask ``jax.vmap``."""
+        """Call ``jax.vmap``."""
         made: Function = modules.jax.vmap(function)
         return made
 
     def log_softmax(self, modules: Modules, tensor: Any) -> Any:
-        """Ask ``jax.nn.log_softmax``."""
+        """Call ``jax.nn.log_softmax``."""
         return modules.jax.nn.log_softmax(tensor)
 
     def cross_entropy(self, modules: Modules, call: Call) -> Any:
-        """Ask ``optax.losses.softmax_cross_entropy``."""
-        return modules.bring("optax").losses.softmax_cross_entropy(call.model, call.target)
+        """Call ``optax.losses.softmax_cross_entropy``."""
+        return modules.require("optax").losses.softmax_cross_entropy(call.model, call.target)
 
     def entropy(self, modules: Modules, call: Call) -> Any:
         """Sum ``jax.scipy.special.entr``."""
         return modules.jax.scipy.special.entr(call.target).sum(-1)
 
     def relative_entropy(self, modules: Modules, call: Call) -> Any:
-        """Ask ``jax.scipy.special.rel_entr``."""
+        """Call ``jax.scipy.special.rel_entr``."""
         return modules.jax.scipy.special.rel_entr(call.target, call.model)
+
+
+class Tfp(Jax):
+    """JAX arrays, passed to TensorFlow Probability's JAX substrate, whose release 0.25 requires JAX before 0.7."""
+
+    name = "tfp"
+
+    def load(self) -> Modules:
+        """Import JAX with float64 enabled, and the substrate."""
+        modules = Jax.load(self)
+        modules.by_name["tfp"] = importlib.import_module("tensorflow_probability.substrates.jax")
+        return modules

@@ -1,4 +1,4 @@
-"""NumPy arrays as they are: the framework of SciPy's functions, of miniatures and of kernels written in NumPy."""
+"""NumPy arrays; SciPy functions take them as they are."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from kl_reference.tolerance import Profile
 
 
 class NumPy(Framework):
-    """NumPy arrays; gradients only where an implementation brings its own."""
+    """NumPy arrays; gradients only where an implementation declares its own."""
 
     name = "numpy"
     strided = True
 
     def load(self) -> Modules:
-        """Hand over NumPy and the parts of SciPy that know the Kullback-Leibler divergence."""
+        """Import NumPy, ``scipy.special`` and ``scipy.stats``."""
         special = importlib.import_module("scipy.special")
         return Modules({"np": np, "special": special, "stats": importlib.import_module("scipy.stats")})
 
@@ -34,37 +34,37 @@ class NumPy(Framework):
         return Profile.of(dtype)
 
     def tensor(self, modules: Modules, operand: Operand, device: str, layout: str) -> Any:
-        """Hand over a view of that layout."""
+        """Return a view of that layout."""
         return LAYOUTS[layout](operand.values)
 
-    def raw(self, modules: Modules, values: NDArray[Any], device: str) -> Any:
-        """Hand over a copy."""
+    def from_numpy(self, modules: Modules, values: NDArray[Any], device: str) -> Any:
+        """Return a copy."""
         del modules, device
         return np.array(values)
 
-    def led(self, modules: Modules, tensor: Any, rows: int, fill: float) -> Any:
-        """Return an array behind so many rows of one number."""
+    def prepend_rows(self, modules: Modules, tensor: Any, rows: int, fill: float) -> Any:
+        """Return an array with rows of one number before its own."""
         return np.concatenate([np.full((rows, *tensor.shape[1:]), fill, tensor.dtype), tensor])
 
     def overwrite(self, modules: Modules, tensor: Any, other: Any) -> None:
-        """Write in place."""
+        """Assign in place."""
         tensor[...] = other
 
     def output(self, modules: Modules, tensor: Any) -> Output:
-        """Take an array back."""
+        """Return an array as float64 values, with its dtype."""
         array = np.asarray(tensor)
         return Output(array.astype(np.float64), str(array.dtype))
 
     def differentiate(self, modules: Modules, function: Function, tensor: Any, upstream: Any) -> Any:
-        """Refuse: NumPy cannot differentiate."""
-        raise NotImplementedError("NumPy cannot differentiate; give the implementation a `gradient`")
+        """Raise: NumPy cannot differentiate."""
+        raise NotImplementedError("NumPy cannot differentiate; declare a `gradient` for the implementation")
 
     def log_softmax(self, modules: Modules, tensor: Any) -> Any:
-        """Ask ``scipy.special.log_softmax``."""
+        """Call ``scipy.special.log_softmax``."""
         return modules.special.log_softmax(tensor, axis=-1)
 
     def cross_entropy(self, modules: Modules, call: Call) -> Any:
-        """Sum ``scipy.special.log_softmax`` by hand: SciPy has no cross-entropy."""
+        """Sum p times ``scipy.special.log_softmax``: SciPy has no cross-entropy."""
         return -(call.target * modules.special.log_softmax(call.model, axis=-1)).sum(-1)
 
     def entropy(self, modules: Modules, call: Call) -> Any:
@@ -72,5 +72,11 @@ class NumPy(Framework):
         return modules.special.entr(call.target).sum(-1)
 
     def relative_entropy(self, modules: Modules, call: Call) -> Any:
-        """Ask ``scipy.special.rel_entr``."""
+        """Call ``scipy.special.rel_entr``."""
         return modules.special.rel_entr(call.target, call.model)
+
+
+class SciPy(NumPy):
+    """NumPy arrays, passed to SciPy's functions."""
+
+    name = "scipy"

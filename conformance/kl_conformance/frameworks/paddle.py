@@ -1,4 +1,4 @@
-"""PaddlePaddle: its tensors on the CPU and on CUDA, and autograd."""
+"""PaddlePaddle: tensors on CPU and CUDA, autograd."""
 
 from __future__ import annotations
 
@@ -20,52 +20,52 @@ from kl_reference.tolerance import Profile, Summation
 
 
 class Paddle(Framework):
-    """Tensors of PaddlePaddle in dynamic mode."""
+    """PaddlePaddle tensors in dynamic mode."""
 
     name = "paddle"
     devices = ("cpu", "cuda")
-    transforms = frozenset({Transform.TOGETHER, Transform.LATER, Transform.INFERENCE})
+    transforms = frozenset({Transform.JOINT, Transform.DEFERRED, Transform.INFERENCE})
 
     def load(self) -> Modules:
         """Import paddle."""
         return Modules({"paddle": importlib.import_module("paddle")})
 
-    def absent(self, modules: Modules, device: str) -> str | None:
-        """Return why CUDA cannot be asked here."""
+    def unavailable(self, modules: Modules, device: str) -> str | None:
+        """Return why CUDA is not available."""
         paddle = modules.paddle
         if device == "cuda" and not (paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count()):
-            return f"paddle {paddle.__version__} sees no CUDA device on this machine"
-        return Framework.absent(self, modules, device)
+            return f"paddle {paddle.__version__} finds no CUDA device on this machine"
+        return Framework.unavailable(self, modules, device)
 
     def profile(self, dtype: Dtype, device: str) -> Profile:
-        """Return the default profile, but sums: those of one call are added up some sixteen at a time, however many."""
+        """Return the default profile, except for sums, which are taken about sixteen terms at a time."""
         del device
         return replace(Profile.of(dtype), summation=Summation.ANY)
 
     def tensor(self, modules: Modules, operand: Operand, device: str, layout: str) -> Any:
-        """Hand an operand over; layouts are for libraries whose users make views of other strides."""
-        return self.raw(modules, operand.values, device).astype(operand.dtype.label)
+        """Return an operand as a contiguous tensor."""
+        return self.from_numpy(modules, operand.values, device).astype(operand.dtype.label)
 
-    def raw(self, modules: Modules, values: NDArray[Any], device: str) -> Any:
-        """Hand a NumPy array over in its own dtype."""
+    def from_numpy(self, modules: Modules, values: NDArray[Any], device: str) -> Any:
+        """Return a NumPy array as a tensor of the same dtype."""
         paddle = modules.paddle
         place = paddle.CUDAPlace(0) if device == "cuda" else paddle.CPUPlace()
         return paddle.to_tensor(np.array(values), place=place)
 
-    def led(self, modules: Modules, tensor: Any, rows: int, fill: float) -> Any:
-        """Return a tensor behind so many rows of one number."""
+    def prepend_rows(self, modules: Modules, tensor: Any, rows: int, fill: float) -> Any:
+        """Return a tensor with rows of one number before its own."""
         paddle = modules.paddle
         return paddle.concat([paddle.full([rows, *tensor.shape[1:]], fill, tensor.dtype), tensor])
 
     def output(self, modules: Modules, tensor: Any) -> Output:
-        """Take a tensor back."""
+        """Return a tensor as float64 values, with its dtype."""
         values = tensor.detach().astype("float64").numpy()
         return Output(np.asarray(values, dtype=np.float64), str(tensor.dtype).removeprefix("paddle."))
 
     def pullback(
-        self, modules: Modules, function: Function, tensors: Sequence[Any], *, again: bool = False
+        self, modules: Modules, function: Function, tensors: Sequence[Any], *, retain: bool = False
     ) -> Pullback:
-        """Differentiate by autograd, every tensor a leaf of its own."""
+        """Differentiate with autograd; every tensor is a separate leaf."""
         paddle, leaves = modules.paddle, [tensor.detach() for tensor in tensors]
         for leaf in leaves:
             leaf.stop_gradient = False
@@ -73,21 +73,21 @@ class Paddle(Framework):
 
         def backward(upstream: Any) -> Sequence[Any]:
             seed = paddle.ones_like(result) if upstream is None else upstream.astype(result.dtype)
-            found: Sequence[Any] = paddle.grad(result, leaves, seed, retain_graph=again)
+            found: Sequence[Any] = paddle.grad(result, leaves, seed, retain_graph=retain)
             return found
 
         return backward
 
     def inference(self, modules: Modules) -> AbstractContextManager[Any]:
-        """Ask ``paddle.no_grad``."""
+        """Return ``paddle.no_grad``."""
         region: AbstractContextManager[Any] = modules.paddle.no_grad()
         return region
 
     def log_softmax(self, modules: Modules, tensor: Any) -> Any:
-        """Ask ``paddle.nn.functional.log_softmax``."""
+        """Call ``paddle.nn.functional.log_softmax``."""
         return modules.paddle.nn.functional.log_softmax(tensor, -1)
 
     def cross_entropy(self, modules: Modules, call: Call) -> Any:
-        """Ask ``paddle.nn.functional.cross_entropy`` with probabilities as labels."""
-        ask = modules.paddle.nn.functional.cross_entropy
-        return ask(call.model, call.target, reduction="none", soft_label=True).squeeze(-1)
+        """Call ``paddle.nn.functional.cross_entropy`` with probabilities as labels."""
+        cross_entropy = modules.paddle.nn.functional.cross_entropy
+        return cross_entropy(call.model, call.target, reduction="none", soft_label=True).squeeze(-1)

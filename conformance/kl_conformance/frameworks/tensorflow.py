@@ -1,4 +1,4 @@
-"""TensorFlow: its eager tensors, gradient tapes, tf.function and XLA, and Keras on top of them."""
+"""TensorFlow: eager tensors, gradient tapes, tf.function, XLA; Keras on top of them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from kl_reference.tolerance import Profile
 
 
 class TensorFlow(Framework):
-    """Eager tensors of TensorFlow, and Keras on top of them."""
+    """Eager TensorFlow tensors, and Keras on top of them."""
 
     name = "tensorflow"
     devices = ("cpu", "cuda")
@@ -30,26 +30,26 @@ class TensorFlow(Framework):
     compiled_modes = MappingProxyType({"graph": "tf.function", "xla": "XLA"})
 
     def load(self) -> Modules:
-        """Import TensorFlow and Keras, without TensorFlow's start-up chatter on stderr."""
+        """Import TensorFlow and Keras, without TensorFlow's start-up messages on stderr."""
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         os.environ.setdefault("KERAS_BACKEND", "tensorflow")
         return Modules(
             {"tf": importlib.import_module("tensorflow"), "keras": importlib.import_module("keras")}
         )
 
-    def absent(self, modules: Modules, device: str) -> str | None:
-        """Return why CUDA cannot be asked here."""
+    def unavailable(self, modules: Modules, device: str) -> str | None:
+        """Return why CUDA is not available."""
         tf = modules.tf
         if device == "cuda" and not tf.config.list_physical_devices("GPU"):
-            return f"tensorflow {tf.__version__} sees no GPU on this machine"
-        return Framework.absent(self, modules, device)
+            return f"tensorflow {tf.__version__} finds no GPU on this machine"
+        return Framework.unavailable(self, modules, device)
 
     def profile(self, dtype: Dtype, device: str) -> Profile:
-        """Return the default profile; TensorFlow's CPU threads flush subnormals, float16 computes in float32."""
+        """Return the default profile; TensorFlow's CPU threads flush subnormals, and float16 is computed in float32."""
         return replace(Profile.of(dtype), flush_to_zero=device == "cpu" and dtype is not Dtype.FLOAT16)
 
     def settings(self, modules: Modules) -> Mapping[str, Any]:
-        """Return Keras's default dtype and fuzz factor, and whether functions run eagerly."""
+        """Return Keras's default dtype and epsilon, and whether functions run eagerly."""
         config = modules.keras.config
         return {
             "Keras's default dtype": config.floatx(),
@@ -58,33 +58,33 @@ class TensorFlow(Framework):
         }
 
     def tensor(self, modules: Modules, operand: Operand, device: str, layout: str) -> Any:
-        """Hand an operand over; TensorFlow's tensors know no strides."""
-        return modules.tf.cast(self.raw(modules, operand.values, device), operand.dtype.label)
+        """Return an operand as a tensor; TensorFlow tensors have no strides."""
+        return modules.tf.cast(self.from_numpy(modules, operand.values, device), operand.dtype.label)
 
-    def raw(self, modules: Modules, values: NDArray[Any], device: str) -> Any:
-        """Hand a NumPy array over in its own dtype."""
+    def from_numpy(self, modules: Modules, values: NDArray[Any], device: str) -> Any:
+        """Return a NumPy array as a tensor of the same dtype."""
         tf = modules.tf
         with tf.device("GPU:0" if device == "cuda" else "CPU:0"):
             return tf.constant(values)
 
-    def led(self, modules: Modules, tensor: Any, rows: int, fill: float) -> Any:
-        """Return a tensor behind so many rows of one number."""
+    def prepend_rows(self, modules: Modules, tensor: Any, rows: int, fill: float) -> Any:
+        """Return a tensor with rows of one number before its own."""
         tf = modules.tf
         with tf.device(tensor.device):
             shape = tf.constant([rows, *tensor.shape[1:]], tf.int64)
             return tf.concat([tf.fill(shape, tf.constant(fill, tensor.dtype)), tensor], 0)
 
     def output(self, modules: Modules, tensor: Any) -> Output:
-        """Take a tensor back."""
+        """Return a tensor as float64 values, with its dtype."""
         values = modules.tf.cast(tensor, "float64").numpy()
         return Output(np.asarray(values, dtype=np.float64), str(tensor.dtype.name))
 
     def pullback(
-        self, modules: Modules, function: Function, tensors: Sequence[Any], *, again: bool = False
+        self, modules: Modules, function: Function, tensors: Sequence[Any], *, retain: bool = False
     ) -> Pullback:
-        """Differentiate by a gradient tape that watches every tensor."""
+        """Differentiate with a gradient tape that watches every tensor."""
         tf = modules.tf
-        with tf.GradientTape(persistent=again) as tape:
+        with tf.GradientTape(persistent=retain) as tape:
             for tensor in tensors:
                 tape.watch(tensor)
             result = function(*tensors)
@@ -99,27 +99,27 @@ class TensorFlow(Framework):
     def curvature(
         self, modules: Modules, function: Function, tensor: Any, direction: Any, upstream: Any
     ) -> Any:
-        """Differentiate by a tape within a tape; a gradient that no longer hangs on the tensor has none."""
+        """Differentiate with nested tapes; a gradient that does not depend on the tensor has derivative 0."""
         tf = modules.tf
         with tf.GradientTape() as tape:
             tape.watch(tensor)
-            (first,) = self.together(modules, function, (tensor,), upstream)
+            (first,) = self.gradients(modules, function, (tensor,), upstream)
         zero = tf.UnconnectedGradients.ZERO
         return tape.gradient(first, tensor, output_gradients=direction, unconnected_gradients=zero)
 
     def tangent(self, modules: Modules, function: Function, tensor: Any, direction: Any) -> Any:
-        """Ask ``tf.autodiff.ForwardAccumulator``."""
+        """Differentiate with ``tf.autodiff.ForwardAccumulator``."""
         with modules.tf.autodiff.ForwardAccumulator(tensor, direction) as accumulator:
             result = function(tensor)
         return accumulator.jvp(result)
 
     def compiled(self, modules: Modules, compiler: str, function: Function) -> Function:
-        """Compile by ``tf.function``, whose graph XLA compiles further if asked."""
+        """Compile with ``tf.function``, and its graph with XLA for the compiler ``XLA``."""
         made: Function = modules.tf.function(function, jit_compile=compiler == "XLA", autograph=False)
         return made
 
     def batched(self, modules: Modules, function: Function) -> Function:
-        """Ask ``tf.vectorized_map``, in a graph that is traced once for a shape."""
+        """Call ``tf.vectorized_map`` in a graph that is traced once per shape."""
         tf = modules.tf
 
         def one(row: Sequence[Any]) -> Any:
@@ -132,11 +132,11 @@ class TensorFlow(Framework):
         return made
 
     def log_softmax(self, modules: Modules, tensor: Any) -> Any:
-        """Ask ``tf.nn.log_softmax``."""
+        """Call ``tf.nn.log_softmax``."""
         return modules.tf.nn.log_softmax(tensor)
 
     def cross_entropy(self, modules: Modules, call: Call) -> Any:
-        """Ask ``tf.nn.softmax_cross_entropy_with_logits``."""
+        """Call ``tf.nn.softmax_cross_entropy_with_logits``."""
         return modules.tf.nn.softmax_cross_entropy_with_logits(labels=call.target, logits=call.model)
 
     def entropy(self, modules: Modules, call: Call) -> Any:

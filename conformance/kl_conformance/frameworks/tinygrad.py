@@ -1,4 +1,4 @@
-"""tinygrad: its tensors on the CPU, each kernel of which clang compiles."""
+"""tinygrad: tensors on the CPU, whose kernels clang compiles."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from kl_reference.tolerance import Profile, Summation
 
 
 class Tinygrad(Framework):
-    """Tensors of tinygrad, which are computed when they are looked at."""
+    """tinygrad tensors, which are evaluated lazily."""
 
     name = "tinygrad"
-    compiles = True
-    transforms = frozenset({Transform.TOGETHER, Transform.LATER, Transform.CURVATURE})
+    compiles_per_shape = True
+    transforms = frozenset({Transform.JOINT, Transform.DEFERRED, Transform.CURVATURE})
 
     def load(self) -> Modules:
-        """Import tinygrad, and have it work on the CPU."""
+        """Import tinygrad and select the CPU."""
         os.environ.setdefault("DEV", "CPU")
         return Modules({"tinygrad": importlib.import_module("tinygrad")})
 
     def profile(self, dtype: Dtype, device: str) -> Profile:
-        """Return the default profile, but for exp, and for sums, which are added up in any order.
+        """Return the default profile, except for exp, and for sums, which are taken in any order.
 
-        exp x is 2^(x·log₂ e), and errs by the rounding of x·log₂ e and of log₂ e itself: less than 1.75·|x| u.
+        exp x is 2^(x·log₂ e), whose error is that of rounding x·log₂ e and log₂ e itself: less than 1.75·|x| u.
 
         Source: https://github.com/tinygrad/tinygrad/blob/master/tinygrad/mixin/elementwise.py
         """
@@ -43,30 +43,32 @@ class Tinygrad(Framework):
         return replace(Profile.of(dtype), summation=Summation.ANY, steepness=steepness)
 
     def tensor(self, modules: Modules, operand: Operand, device: str, layout: str) -> Any:
-        """Hand an operand over, computed; a tensor's strides are not its user's to choose."""
-        return self.raw(modules, operand.values, device).cast(operand.dtype.label).contiguous().realize()
+        """Return an operand as an evaluated tensor; users cannot choose a tensor's strides."""
+        return (
+            self.from_numpy(modules, operand.values, device).cast(operand.dtype.label).contiguous().realize()
+        )
 
-    def raw(self, modules: Modules, values: NDArray[Any], device: str) -> Any:
-        """Hand a NumPy array over in its own dtype."""
+    def from_numpy(self, modules: Modules, values: NDArray[Any], device: str) -> Any:
+        """Return a NumPy array as a tensor of the same dtype."""
         return modules.tinygrad.Tensor(np.array(values), device=device.upper())
 
-    def led(self, modules: Modules, tensor: Any, rows: int, fill: float) -> Any:
-        """Return a tensor behind so many rows of one number."""
+    def prepend_rows(self, modules: Modules, tensor: Any, rows: int, fill: float) -> Any:
+        """Return a tensor with rows of one number before its own."""
         full = modules.tinygrad.Tensor.full
         return full((rows, *tensor.shape[1:]), fill, dtype=tensor.dtype, device=tensor.device).cat(tensor)
 
     def output(self, modules: Modules, tensor: Any) -> Output:
-        """Take a tensor back."""
+        """Return a tensor as float64 values, with its dtype."""
         values = tensor.cast("float64").numpy()
         name = str(tensor.dtype.name)
         known = {"double": "float64", "float": "float32", "half": "float16", "__bf16": "bfloat16"}
         return Output(np.asarray(values, dtype=np.float64), known.get(name, name))
 
     def pullback(
-        self, modules: Modules, function: Function, tensors: Sequence[Any], *, again: bool = False
+        self, modules: Modules, function: Function, tensors: Sequence[Any], *, retain: bool = False
     ) -> Pullback:
-        """Ask ``Tensor.gradient``; what it is made of is kept as long as the answer is."""
-        del again
+        """Differentiate with ``Tensor.gradient``; the graph lives as long as the result."""
+        del retain
         result = function(*tensors)
 
         def backward(upstream: Any) -> Sequence[Any]:
@@ -77,9 +79,9 @@ class Tinygrad(Framework):
         return backward
 
     def log_softmax(self, modules: Modules, tensor: Any) -> Any:
-        """Ask ``Tensor.log_softmax``."""
+        """Call ``Tensor.log_softmax``."""
         return tensor.log_softmax(-1)
 
     def cross_entropy(self, modules: Modules, call: Call) -> Any:
-        """Ask ``Tensor.cross_entropy``, whose classes lie on the second axis."""
+        """Call ``Tensor.cross_entropy``, whose class axis is axis 1."""
         return call.model.transpose(1, -1).cross_entropy(call.target.transpose(1, -1), reduction="none")

@@ -1,4 +1,4 @@
-"""PyTorch: its tensors on the CPU and on CUDA, autograd, torch.func and torch.compile."""
+"""PyTorch: tensors on CPU and CUDA, autograd, torch.func, torch.compile."""
 
 from __future__ import annotations
 
@@ -18,17 +18,19 @@ from kl_cases.layouts import LAYOUTS
 from kl_conformance.errors import AbsentError
 from kl_conformance.framework import Framework, Modules, Output
 from kl_conformance.implementation import Call
-from kl_conformance.surroundings import Source
+from kl_conformance.surroundings import RandomSource
 from kl_conformance.transform import Function, Pullback, Transform
 from kl_reference.dtype import Dtype
 from kl_reference.problem import Operand
 from kl_reference.tolerance import Profile
 
-ADVICE = "reduction: 'mean' divides"  # a warning about the documented Convention, which is what is asked here
+REDUCTION_WARNING = (
+    "reduction: 'mean' divides"  # a warning about documented behaviour, which is what is tested
+)
 
 
 class Torch(Framework):
-    """Tensors of PyTorch, on the CPU and on CUDA."""
+    """PyTorch tensors on CPU and CUDA."""
 
     name = "torch"
     devices = ("cpu", "cuda")
@@ -36,29 +38,28 @@ class Torch(Framework):
     transforms = frozenset(Transform)
     compilers = ("torch.compile",)
     compiled_modes = MappingProxyType({"compile": "torch.compile"})
-    unhurried = frozenset({Transform.COMPILED})
-    uncompiled = MappingProxyType(
+    slow_transforms = frozenset({Transform.COMPILED})
+    unsupported_compiled = MappingProxyType(
         {
             # https://github.com/pytorch/pytorch/issues/91469 and /128711
             Transform.CURVATURE: "torch.compile does not support double backward",
-            Transform.TANGENT: "torch.func.jvp takes no compiled function: it is to be compiled itself",
-            Transform.PER_ROW: "torch.func.vmap takes no compiled function: it is to be compiled itself",
+            Transform.TANGENT: "torch.func.jvp does not take a compiled function: jvp itself has to be compiled",
+            Transform.PER_ROW: "torch.func.vmap does not take a compiled function: vmap itself has to be compiled",
         }
     )
-    given_up = frozenset(
-        {Transform.LATER}
-    )  # buffers given up to the first backward pass: a second one is refused
+    # The first backward pass frees the buffers of a compiled graph: a second one raises.
+    may_refuse_compiled = frozenset({Transform.DEFERRED})
 
     def load(self) -> Modules:
-        """Import torch; Keras, where it is asked for, is to run on it."""
+        """Import torch; select it as the backend of Keras."""
         os.environ.setdefault("KERAS_BACKEND", self.name)
         return Modules({"torch": importlib.import_module("torch")})
 
-    def absent(self, modules: Modules, device: str) -> str | None:
-        """Return why CUDA cannot be asked here."""
+    def unavailable(self, modules: Modules, device: str) -> str | None:
+        """Return why CUDA is not available."""
         if device == "cuda" and not modules.torch.cuda.is_available():
-            return f"torch {modules.torch.__version__} sees no CUDA device on this machine"
-        return Framework.absent(self, modules, device)
+            return f"torch {modules.torch.__version__} finds no CUDA device on this machine"
+        return Framework.unavailable(self, modules, device)
 
     def profile(self, dtype: Dtype, device: str) -> Profile:
         """Return the default profile: torch's kernels keep subnormals on both devices."""
@@ -66,45 +67,45 @@ class Torch(Framework):
         return Profile.of(dtype)
 
     def tensor(self, modules: Modules, operand: Operand, device: str, layout: str) -> Any:
-        """Hand an operand over with all the memory it is a view of: strides and offset arrive as they are."""
+        """Return an operand with the whole memory it is a view of: strides and offset are preserved."""
         torch = modules.torch
         view = LAYOUTS[layout](operand.values)
         whole = view
         while isinstance(whole.base, np.ndarray):
             whole = whole.base
-        if not whole.flags.writeable:  # torch warns about memory that is read-only
+        if not whole.flags.writeable:  # torch warns about read-only memory
             view = whole = view.copy()
         dtype = torch.bfloat16 if operand.dtype is Dtype.BFLOAT16 else None
         storage = torch.from_numpy(whole.reshape(-1, order="A")).to(device, dtype)
         offset = (view.ctypes.data - whole.ctypes.data) // view.itemsize
         return storage.as_strided(view.shape, [step // view.itemsize for step in view.strides], offset)
 
-    def raw(self, modules: Modules, values: NDArray[Any], device: str) -> Any:
-        """Hand a NumPy array over in its own dtype."""
+    def from_numpy(self, modules: Modules, values: NDArray[Any], device: str) -> Any:
+        """Return a NumPy array as a tensor of the same dtype."""
         return modules.torch.from_numpy(np.array(values)).to(device)
 
-    def led(self, modules: Modules, tensor: Any, rows: int, fill: float) -> Any:
-        """Return a tensor behind so many rows of one number."""
+    def prepend_rows(self, modules: Modules, tensor: Any, rows: int, fill: float) -> Any:
+        """Return a tensor with rows of one number before its own."""
         whole = tensor.new_full((rows + tensor.shape[0], *tensor.shape[1:]), fill)
         whole[rows:] = tensor
         return whole
 
     def output(self, modules: Modules, tensor: Any) -> Output:
-        """Take a tensor back."""
+        """Return a tensor as float64 values, with its dtype."""
         torch = modules.torch
         values = tensor.detach().to("cpu").to(torch.float64).numpy()
         return Output(np.asarray(values, dtype=np.float64), str(tensor.dtype).removeprefix("torch."))
 
     def overwrite(self, modules: Modules, tensor: Any, other: Any) -> None:
-        """Copy the numbers in place."""
+        """Copy the values in place."""
         tensor.copy_(other)
 
     def pullback(
-        self, modules: Modules, function: Function, tensors: Sequence[Any], *, again: bool = False
+        self, modules: Modules, function: Function, tensors: Sequence[Any], *, retain: bool = False
     ) -> Pullback:
-        """Differentiate by autograd, every tensor a leaf of its own.
+        """Differentiate with autograd; every tensor is a separate leaf.
 
-        A graph is kept only where need be: what torch.compile made gives up its buffers, and refuses to keep them.
+        A graph is retained only on request: a graph of torch.compile frees its buffers and raises if it is retained.
         """
         torch = modules.torch
         leaves = [tensor.detach().requires_grad_(True) for tensor in tensors]
@@ -112,7 +113,7 @@ class Torch(Framework):
 
         def backward(upstream: Any) -> Sequence[Any]:
             seed = _seed(torch, result, upstream)
-            found: Sequence[Any] = torch.autograd.grad(result, leaves, seed, retain_graph=again)
+            found: Sequence[Any] = torch.autograd.grad(result, leaves, seed, retain_graph=retain)
             return found
 
         return backward
@@ -120,49 +121,49 @@ class Torch(Framework):
     def curvature(
         self, modules: Modules, function: Function, tensor: Any, direction: Any, upstream: Any
     ) -> Any:
-        """Differentiate twice by autograd; a gradient that no longer hangs on the tensor has none."""
+        """Differentiate twice with autograd; a gradient that does not depend on the tensor has derivative 0."""
         torch = modules.torch
         leaf = tensor.detach().requires_grad_(True)
         result = function(leaf)
-        # A backward marked once_differentiable refuses only where what arrives from above can be differentiated too.
+        # A backward marked once_differentiable raises only if the upstream gradient requires a gradient, too.
         seed = _seed(torch, result, upstream).detach().requires_grad_(True)
         (first,) = torch.autograd.grad(result, leaf, seed, create_graph=True)
         if not first.requires_grad:
             return torch.zeros_like(leaf)
-        # Not autograd.grad, which goes past a refusal: none of its tensors hangs on the leaf.
+        # Not autograd.grad, which skips the node that raises: none of its tensors depends on the leaf.
         first.backward(direction.to(first.dtype))
         return torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
 
     def tangent(self, modules: Modules, function: Function, tensor: Any, direction: Any) -> Any:
-        """Ask ``torch.func.jvp``."""
+        """Call ``torch.func.jvp``."""
         _, tangent = _since_2(modules.torch, "func").jvp(function, (tensor,), (direction,))
         return tangent
 
-    def slope(self, modules: Modules, function: Function, tensor: Any) -> Any:
-        """Ask ``torch.func.vjp``, which vmap knows how to batch."""
+    def batchable_gradient(self, modules: Modules, function: Function, tensor: Any) -> Any:
+        """Call ``torch.func.vjp``, which vmap can batch."""
         value, pull = _since_2(modules.torch, "func").vjp(function, tensor)
         (found,) = pull(modules.torch.ones_like(value))
         return found
 
     def compiled(self, modules: Modules, compiler: str, function: Function) -> Function:
-        """Compile by TorchDynamo and Inductor, whose kernels for the CPU are C++, and never fall back to eager.
+        """Compile with TorchDynamo and Inductor, whose CPU kernels are C++; never fall back to eager.
 
-        Dynamo counts what it compiled by code object, and gives up at a limit: this function has its own.
+        Dynamo limits the number of compilations per code object: each call compiles a new copy of the code object.
         """
         if not any(shutil.which(name) for name in ("c++", "g++", "clang++", "cl")):
-            raise AbsentError("torch.compile needs a C++ compiler, and none is found on this machine")
+            raise AbsentError("torch.compile needs a C++ compiler; found none on this machine")
         plain = cast(FunctionType, function)
         code, name = plain.__code__.replace(), plain.__name__
         own = FunctionType(code, plain.__globals__, name, plain.__defaults__, plain.__closure__)
         made: Function = _since_2(modules.torch, "compile")(own, dynamic=False, fullgraph=True)
-        return _quietly(made, ADVICE)
+        return _quietly(made, REDUCTION_WARNING)
 
     def batched(self, modules: Modules, function: Function) -> Function:
-        """Ask ``torch.func.vmap``, which may be slow without saying so again."""
+        """Call ``torch.func.vmap``, without its warning about performance."""
         return _quietly(_since_2(modules.torch, "func").vmap(function), "There is a performance drop")
 
     def autocast(self, modules: Modules, device: str) -> AbstractContextManager[Any]:
-        """Ask ``torch.autocast`` with bfloat16, which every device knows."""
+        """Return ``torch.autocast`` with bfloat16, which every device supports."""
         region: AbstractContextManager[Any] = modules.torch.autocast(device, modules.torch.bfloat16)
         return region
 
@@ -172,19 +173,21 @@ class Torch(Framework):
         return {
             "torch's default dtype": torch.get_default_dtype(),
             "torch's default device": str(torch.empty(0).device),
-            "whether gradients are on": torch.is_grad_enabled(),
+            "whether torch computes gradients": torch.is_grad_enabled(),
             "whether torch is in inference mode": torch.is_inference_mode_enabled(),
-            "whether torch is to be deterministic": torch.are_deterministic_algorithms_enabled(),
+            "whether torch uses deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
             "torch's number of threads": torch.get_num_threads(),
             "whether torch may use TF32": torch.backends.cuda.matmul.allow_tf32,
         }
 
-    def sources(self, modules: Modules) -> Mapping[str, Source]:
-        """Return the generator of the CPU, and where there is a GPU its own."""
+    def random_sources(self, modules: Modules) -> Mapping[str, RandomSource]:
+        """Return the generator of the CPU, and that of CUDA if it is available."""
         torch = modules.torch
 
-        def shared(device: str, state: Callable[[], Any]) -> Source:
-            return Source(lambda: torch.rand((), device=device), lambda: state().cpu().numpy().tobytes())
+        def shared(device: str, state: Callable[[], Any]) -> RandomSource:
+            return RandomSource(
+                lambda: torch.rand((), device=device), lambda: state().cpu().numpy().tobytes()
+            )
 
         found = {"torch's random generator": shared("cpu", torch.get_rng_state)}
         if torch.cuda.is_available():
@@ -192,16 +195,16 @@ class Torch(Framework):
         return found
 
     def inference(self, modules: Modules) -> AbstractContextManager[Any]:
-        """Ask ``torch.inference_mode``."""
+        """Return ``torch.inference_mode``."""
         region: AbstractContextManager[Any] = modules.torch.inference_mode()
         return region
 
     def log_softmax(self, modules: Modules, tensor: Any) -> Any:
-        """Ask ``torch.log_softmax``."""
+        """Call ``torch.log_softmax``."""
         return modules.torch.log_softmax(tensor, -1)
 
     def cross_entropy(self, modules: Modules, call: Call) -> Any:
-        """Ask ``torch.nn.functional.cross_entropy`` with probabilities as targets."""
+        """Call ``torch.nn.functional.cross_entropy`` with probabilities as targets."""
         functional = modules.torch.nn.functional
         return functional.cross_entropy(call.model, call.target, reduction="none")
 
@@ -210,18 +213,18 @@ class Torch(Framework):
         return modules.torch.special.entr(call.target).sum(-1)
 
     def relative_entropy(self, modules: Modules, call: Call) -> Any:
-        """Ask ``torch.nn.functional.kl_div`` for its terms."""
+        """Call ``torch.nn.functional.kl_div`` without reduction."""
         return modules.torch.nn.functional.kl_div(call.model.log(), call.target, reduction="none")
 
 
 def _since_2(torch: Any, name: str) -> Any:
     if not hasattr(torch, name):
-        raise AbsentError(f"torch {torch.__version__} has no torch.{name}, which came with 2.0")
+        raise AbsentError(f"torch {torch.__version__} has no torch.{name}; install torch 2.0 or later")
     return getattr(torch, name)
 
 
 def _seed(torch: Any, result: Any, upstream: Any) -> Any:
-    """Return what arrives from above, in the result's dtype and as it lies in memory."""
+    """Return the upstream gradient in the result's dtype, in its own memory layout; ones where it is None."""
     return torch.ones_like(result) if upstream is None else _as(torch, upstream, result.dtype)
 
 
@@ -230,7 +233,7 @@ def _as(torch: Any, tensor: Any, dtype: Any) -> Any:
 
 
 def _like_strides(torch: Any, tensor: Any, dtype: Any) -> Any:
-    """Convert to another dtype where everything lies: gaps, and what lies in them, and expansions stay."""
+    """Convert to another dtype and keep the memory layout: gaps, their contents and expanded axes."""
     steps = zip(tensor.shape, tensor.stride(), strict=True)
     length = 1 + sum((size - 1) * stride for size, stride in steps) if tensor.numel() else 0
     whole = tensor.as_strided((length,), (1,)).to(dtype)
@@ -238,8 +241,8 @@ def _like_strides(torch: Any, tensor: Any, dtype: Any) -> Any:
 
 
 @contextmanager
-def silence(message: str) -> Generator[None]:
-    """Let torch's warnings that begin so go unsaid."""
+def ignore_warning(message: str) -> Generator[None]:
+    """Suppress torch's warnings that begin with a message."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=message, category=UserWarning)
         yield
@@ -247,7 +250,7 @@ def silence(message: str) -> Generator[None]:
 
 def _quietly(function: Function, message: str) -> Function:
     def quiet(*tensors: Any) -> Any:
-        with silence(message):
+        with ignore_warning(message):
             return function(*tensors)
 
     return quiet

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from kl_conformance import registry
 from kl_conformance.errors import AbsentError
-from kl_conformance.framework import Modules, unimportable
+from kl_conformance.framework import Modules, import_failure
 from kl_conformance.implementation import Implementation
 from kl_conformance.mode import ran
 from kl_conformance.subject import Subject
@@ -25,7 +25,7 @@ def load_framework(name: str) -> Modules | Absent:
     try:
         return registry.framework(name).load()
     except (Exception, SystemExit) as error:  # an import may raise anything
-        return Absent(unimportable(name, error, f"pip install 'kl-conformance[{name}]'"))
+        return Absent(import_failure(name, error, f"pip install 'kl-conformance[{name}]'"))
 
 
 def open_subject(
@@ -46,12 +46,12 @@ def open_subject(
     modules = load_framework(framework.name) if modules is None else modules
     if isinstance(modules, Absent):
         return modules
-    why = framework.absent(modules, column.device)
+    why = framework.unavailable(modules, column.device)
     if why is not None:
         return Absent(why)
     try:
-        for name in implementation.needs:
-            modules.bring(name, implementation.package)
+        for name in implementation.requires:
+            modules.require(name, implementation.package)
     except AbsentError as missing:
         return Absent(str(missing))
     return Subject(ran(implementation, framework, modules, column.mode), framework, modules, column)

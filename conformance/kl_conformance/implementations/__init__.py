@@ -1,1 +1,1 @@
-"""One file a package: which implementations it has, and what they say they compute."""
+"""Implementations under test: their declarations, lookup and loading."""

@@ -1,12 +1,13 @@
-"""JAX: the relative entropies of jax.scipy."""
+"""jax.scipy.special.rel_entr and kl_div."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from kl_conformance.implementation import Call, Implementation, Mixing
+from kl_conformance.implementation import Call, Implementation, Mixing, pointwise
 from kl_conformance.transform import Transform
-from kl_reference.convention import Convention, Formula, Side, Space
+from kl_reference.convention import Formula
 
 DOCS = "https://docs.jax.dev/en/latest/_autosummary/jax.scipy.special."
 
@@ -19,31 +20,25 @@ def _kl_div(modules: Any, call: Call) -> Any:
     return modules.jax.scipy.special.kl_div(*call.arguments)
 
 
-def _pointwise(formula: Formula) -> Convention:
-    return Convention(formula=formula, model=(Space.PROBABILITY,), order=(Side.TARGET, Side.MODEL))
-
+REL_ENTR = Implementation(
+    name="jax.scipy.special.rel_entr",
+    framework="jax",
+    package="jax",
+    convention=pointwise(Formula.PLAIN),
+    call=_rel_entr,
+    transforms=frozenset(Transform),
+    documentation=DOCS + "rel_entr.html",
+    compares_distributions=False,
+    mixing=Mixing.WIDER,
+)
 
 IMPLEMENTATIONS = (
-    Implementation(
-        name="jax.scipy.special.rel_entr",
-        framework="jax",
-        package="jax",
-        convention=_pointwise(Formula.PLAIN),
-        call=_rel_entr,
-        transforms=frozenset(Transform),
-        documentation=DOCS + "rel_entr.html",
-        compares_distributions=False,
-        mixing=Mixing.WIDER,
-    ),
-    Implementation(
+    REL_ENTR,
+    replace(
+        REL_ENTR,
         name="jax.scipy.special.kl_div",
-        framework="jax",
-        package="jax",
-        convention=_pointwise(Formula.GENERALISED),
+        convention=pointwise(Formula.GENERALISED),
         call=_kl_div,
-        transforms=frozenset(Transform),
         documentation=DOCS + "kl_div.html",
-        compares_distributions=False,
-        mixing=Mixing.WIDER,
     ),
 )

@@ -1,4 +1,4 @@
-"""Keras: its KL losses and its KL metric, on each of its backends."""
+"""Keras KL losses and metric, on each backend."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from functools import partial
 from typing import Any
 
 from kl_conformance.errors import AbsentError
-from kl_conformance.implementation import ALL_DTYPES, Call, Implementation, Mixing, Weighting
+from kl_conformance.implementation import ALL_DTYPES, Call, Implementation, Mixing, Weighting, of_rows
 from kl_conformance.transform import Transform
-from kl_reference.convention import Convention, Reduction, Side, Space
+from kl_reference.convention import Reduction, Space
 from kl_reference.dtype import Dtype
 
 DOCS = "https://keras.io/api/losses/probabilistic_losses/"
@@ -31,50 +31,39 @@ def _metric(modules: Any, call: Call) -> Any:
     return metric(*call.arguments, sample_weight=call.weights)
 
 
-def _on(backend: str, ask: Callable[[Any, Call], Any], modules: Any, call: Call) -> Any:
-    """Ask Keras on one of its backends, of which a process has one."""
+def _on(backend: str, function: Callable[[Any, Call], Any], modules: Any, call: Call) -> Any:
+    """Call Keras on one of its backends, of which a process has one."""
     keras = modules.keras
     if keras.backend.backend() != backend:
-        told = f"Keras runs on {keras.backend.backend()} in this process"
-        raise AbsentError(f"{told}; unset KERAS_BACKEND, and ask for {backend} in a process of its own")
-    # On torch every tensor is led to Keras's own device first, a GPU where there is one.
+        found = f"Keras runs on {keras.backend.backend()} in this process"
+        raise AbsentError(f"{found}; unset KERAS_BACKEND, and test {backend} in a process of its own")
+    # On torch Keras moves every tensor to its own device first, a GPU if one is available.
     with keras.device(call.model.device.type) if backend == "torch" else nullcontext():
-        return ask(modules, call)
+        return function(modules, call)
 
 
-# Keras documents a clip to [0, 1]; its source clips to [keras.config.epsilon(), 1], and so says what it computes.
-CLIPPED = Convention(
-    target=(Space.PROBABILITY,),
-    model=(Space.PROBABILITY,),
-    reductions={"none": Reduction.ROWS},
-    axis=-1,
-    order=(Side.TARGET, Side.MODEL),
-    clip=(1e-7, 1.0),
-)
+# Keras documents a clip to [0, 1]; its source clips to [keras.config.epsilon(), 1], which is declared here.
+CLIPPED = replace(of_rows(Space.PROBABILITY), clip=(1e-7, 1.0))
 
-OWN = (
+ON_TENSORFLOW = (
     Implementation(
         name="keras.losses.KLDivergence",
         framework="tensorflow",
         package="keras",
-        convention=Convention(
-            target=CLIPPED.target,
-            model=CLIPPED.model,
+        convention=replace(
+            CLIPPED,
             reductions={
                 "none": Reduction.ROWS,
                 "sum": Reduction.SUM,
                 "sum_over_batch_size": Reduction.ROWMEAN,
             },
             default="sum_over_batch_size",
-            axis=-1,
-            order=CLIPPED.order,
-            clip=CLIPPED.clip,
         ),
         call=_loss_class,
         transforms=frozenset(Transform),
         documentation=DOCS + "#kldivergence-class",
         broadcasts=False,
-        mixing=Mixing.TOLD,
+        mixing=Mixing.REQUESTED,
         weightings=(
             Weighting("none", Reduction.ROWS),
             Weighting("sum", Reduction.SUM),
@@ -98,28 +87,36 @@ OWN = (
         package="keras",
         convention=replace(CLIPPED, reductions={"mean": Reduction.ROWMEAN}, default="mean"),
         call=_metric,
-        # It adds up in variables of its own, through which nothing is differentiated.
+        # The metric accumulates in variables, which cuts the gradient.
         transforms=frozenset(),
         gradients=frozenset(),
         documentation="https://keras.io/api/metrics/probabilistic_metrics/#kldivergence-class",
         broadcasts=False,
-        mixing=Mixing.TOLD,
+        mixing=Mixing.REQUESTED,
         weightings=(Weighting("mean", Reduction.ROWMEAN, by_weights=True),),
     ),
 )
 
 
-# Where operands meet, Keras makes float32 of float64 on every backend but TensorFlow's ("force to be 32-bit dtype"):
-# a float64 loss is a float32 number there. https://github.com/keras-team/keras/issues/23704
+# Keras converts float64 operands to float32 on every backend but TensorFlow's ("force to be 32-bit dtype"): a float64
+# loss is a float32 number there. https://github.com/keras-team/keras/issues/23704
 NARROW = (Dtype.FLOAT32, Dtype.FLOAT16, Dtype.BFLOAT16)
-KEPT = {"tensorflow": ALL_DTYPES, "torch": NARROW, "jax": NARROW}
-POLICIES = {Transform.AUTOCAST: "has dtype policies of its own, and promises nothing under torch.autocast"}
+DTYPES = {"tensorflow": ALL_DTYPES, "torch": NARROW, "jax": NARROW}
+POLICIES = {
+    Transform.AUTOCAST: "Keras has dtype policies of its own and documents no behaviour under torch.autocast"
+}
 
 
-def _backed(by: str, own: Implementation) -> Implementation:
-    name = own.name if by == "tensorflow" else f"{own.name}({by})"
-    call, lacks = partial(_on, by, own.call), POLICIES if by == "torch" else own.lacks
-    return replace(own, name=name, framework=by, needs=("keras",), call=call, dtypes=KEPT[by], lacks=lacks)
+def _on_backend(backend: str, own: Implementation) -> Implementation:
+    return replace(
+        own,
+        name=own.name if backend == "tensorflow" else f"{own.name}({backend})",
+        framework=backend,
+        requires=("keras",),
+        call=partial(_on, backend, own.call),
+        dtypes=DTYPES[backend],
+        unsupported_transforms=POLICIES if backend == "torch" else own.unsupported_transforms,
+    )
 
 
-IMPLEMENTATIONS = tuple(_backed(by, each) for by in KEPT for each in OWN)
+IMPLEMENTATIONS = tuple(_on_backend(backend, each) for backend in DTYPES for each in ON_TENSORFLOW)

@@ -1,4 +1,4 @@
-"""MLX: its KL loss."""
+"""mlx.nn KL loss."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Optax: its losses."""
+"""Optax losses."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from kl_conformance.implementation import Call, Implementation, Mixing
@@ -11,11 +12,11 @@ from kl_reference.convention import Convention, Formula, Reduction, Space
 DOCS = "https://optax.readthedocs.io/en/latest/api/losses.html#optax.losses."
 
 
-def _optax(modules: Any, call: Call) -> Any:
+def _plain(modules: Any, call: Call) -> Any:
     return modules.optax.losses.kl_divergence(*call.arguments, **_where(modules, call))
 
 
-def _optax_log(modules: Any, call: Call) -> Any:
+def _log_targets(modules: Any, call: Call) -> Any:
     losses = modules.optax.losses
     return losses.kl_divergence_with_log_targets(*call.arguments, **_where(modules, call))
 
@@ -23,8 +24,8 @@ def _optax_log(modules: Any, call: Call) -> Any:
 def _generalized(modules: Any, call: Call) -> Any:
     losses = modules.optax.losses
     # Up to 0.2.6 its only name was convex_kl_divergence, which is deprecated now.
-    known = hasattr(losses, "generalized_kl_divergence")
-    function = losses.generalized_kl_divergence if known else losses.convex_kl_divergence
+    renamed = hasattr(losses, "generalized_kl_divergence")
+    function = losses.generalized_kl_divergence if renamed else losses.convex_kl_divergence
     return function(*call.arguments, **_where(modules, call))
 
 
@@ -32,45 +33,33 @@ def _where(modules: Any, call: Call) -> dict[str, Any]:
     return {} if call.mask is None else {"where": modules.jnp.asarray(call.mask, bool)}
 
 
-def _rows(target: Space, formula: Formula = Formula.PLAIN) -> Convention:
-    return Convention(formula=formula, target=(target,), reductions={"none": Reduction.ROWS}, axis=-1)
-
+PLAIN = Implementation(
+    name="optax.losses.kl_divergence",
+    framework="jax",
+    package="optax",
+    requires=("optax",),
+    convention=Convention(target=(Space.PROBABILITY,), reductions={"none": Reduction.ROWS}, axis=-1),
+    call=_plain,
+    transforms=frozenset(Transform),
+    documentation=DOCS + "kl_divergence",
+    mixing=Mixing.WIDER,
+    masks=">=0.2.4",
+)
 
 IMPLEMENTATIONS = (
-    Implementation(
-        name="optax.losses.kl_divergence",
-        framework="jax",
-        package="optax",
-        needs=("optax",),
-        convention=_rows(Space.PROBABILITY),
-        call=_optax,
-        transforms=frozenset(Transform),
-        documentation=DOCS + "kl_divergence",
-        mixing=Mixing.WIDER,
-        masks=">=0.2.4",
-    ),
-    Implementation(
+    PLAIN,
+    replace(
+        PLAIN,
         name="optax.losses.kl_divergence_with_log_targets",
-        framework="jax",
-        package="optax",
-        needs=("optax",),
-        convention=_rows(Space.LOG),
-        call=_optax_log,
-        transforms=frozenset(Transform),
+        convention=replace(PLAIN.convention, target=(Space.LOG,)),
+        call=_log_targets,
         documentation=DOCS + "kl_divergence_with_log_targets",
-        mixing=Mixing.WIDER,
-        masks=">=0.2.4",
     ),
-    Implementation(
+    replace(
+        PLAIN,
         name="optax.losses.generalized_kl_divergence",
-        framework="jax",
-        package="optax",
-        needs=("optax",),
-        convention=_rows(Space.PROBABILITY, Formula.GENERALISED),
+        convention=replace(PLAIN.convention, formula=Formula.GENERALISED),
         call=_generalized,
-        transforms=frozenset(Transform),
         documentation=DOCS + "generalized_kl_divergence",
-        mixing=Mixing.WIDER,
-        masks=">=0.2.4",
     ),
 )

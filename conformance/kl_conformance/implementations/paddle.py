@@ -1,18 +1,16 @@
-"""PaddlePaddle: its KL divergence as function and module."""
+"""PaddlePaddle KL divergence, function and module."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from kl_conformance.implementation import Call, Implementation
+from kl_conformance.implementation import KL_DIV, Call, Implementation
 from kl_conformance.transform import Transform
-from kl_reference.convention import Convention, Reduction, Side, Space
+from kl_reference.convention import Side
 from kl_reference.dtype import Dtype
 
 DOCS = "https://www.paddlepaddle.org.cn/documentation/docs/en/api/paddle/nn/"
-DTYPES = (Dtype.FLOAT64, Dtype.FLOAT32)  # "It's data type should be float32, float64."
-MODEL = frozenset({Side.MODEL})  # a label is not differentiated
-TRANSFORMS = frozenset({Transform.TOGETHER, Transform.LATER, Transform.INFERENCE})
 
 
 def _function(modules: Any, call: Call) -> Any:
@@ -24,41 +22,20 @@ def _module(modules: Any, call: Call) -> Any:
     return modules.paddle.nn.KLDivLoss(log_target=call.log_target, **call.keywords)(*call.arguments)
 
 
-POINTWISE = Convention(
-    target=(Space.PROBABILITY, Space.LOG),
-    model=(Space.LOG,),
-    reductions={
-        "none": Reduction.TERMS,
-        "sum": Reduction.SUM,
-        "mean": Reduction.MEAN,
-        "batchmean": Reduction.BATCHMEAN,
-    },
-    default="mean",
+FUNCTION = Implementation(
+    name="paddle.nn.functional.kl_div",
+    framework="paddle",
+    package="paddlepaddle",
+    convention=KL_DIV,
+    call=_function,
+    documentation=DOCS + "functional/kl_div_en.html",
+    dtypes=(Dtype.FLOAT64, Dtype.FLOAT32),  # "It's data type should be float32, float64."
+    broadcasts=False,
+    gradients=frozenset({Side.MODEL}),  # a label has no gradient
+    transforms=frozenset({Transform.JOINT, Transform.DEFERRED, Transform.INFERENCE}),
 )
 
 IMPLEMENTATIONS = (
-    Implementation(
-        name="paddle.nn.functional.kl_div",
-        framework="paddle",
-        package="paddlepaddle",
-        convention=POINTWISE,
-        call=_function,
-        documentation=DOCS + "functional/kl_div_en.html",
-        dtypes=DTYPES,
-        broadcasts=False,
-        gradients=MODEL,
-        transforms=TRANSFORMS,
-    ),
-    Implementation(
-        name="paddle.nn.KLDivLoss",
-        framework="paddle",
-        package="paddlepaddle",
-        convention=POINTWISE,
-        call=_module,
-        documentation=DOCS + "KLDivLoss_en.html",
-        dtypes=DTYPES,
-        broadcasts=False,
-        gradients=MODEL,
-        transforms=TRANSFORMS,
-    ),
+    FUNCTION,
+    replace(FUNCTION, name="paddle.nn.KLDivLoss", call=_module, documentation=DOCS + "KLDivLoss_en.html"),
 )

@@ -1,16 +1,15 @@
-"""SciPy: its two relative entropies and the entropy of its statistics."""
+"""scipy.special.rel_entr, kl_div and scipy.stats.entropy."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from kl_conformance.implementation import Call, Implementation, Mixing
+from kl_conformance.implementation import Call, Implementation, Mixing, pointwise
 from kl_reference.convention import Convention, Formula, Reduction, Side, Space
 from kl_reference.dtype import Dtype
 
 DOCS = "https://docs.scipy.org/doc/scipy/reference/generated/scipy."
-# SciPy has loops for these two; half types are converted before its functions see them.
-DTYPES = (Dtype.FLOAT64, Dtype.FLOAT32)
 
 
 def _rel_entr(modules: Any, call: Call) -> Any:
@@ -25,39 +24,32 @@ def _entropy(modules: Any, call: Call) -> Any:
     return modules.stats.entropy(*call.arguments, **call.keywords)
 
 
-def _pointwise(formula: Formula) -> Convention:
-    return Convention(formula=formula, model=(Space.PROBABILITY,), order=(Side.TARGET, Side.MODEL))
-
+REL_ENTR = Implementation(
+    name="scipy.special.rel_entr",
+    framework="scipy",
+    package="scipy",
+    convention=pointwise(Formula.PLAIN),
+    call=_rel_entr,
+    documentation=DOCS + "special.rel_entr.html",
+    mixing=Mixing.WIDER,
+    # SciPy has loops for these two; it converts 16-bit types before its functions see them.
+    dtypes=(Dtype.FLOAT64, Dtype.FLOAT32),
+    gradients=frozenset(),
+    compares_distributions=False,
+)
 
 IMPLEMENTATIONS = (
-    Implementation(
-        name="scipy.special.rel_entr",
-        framework="scipy",
-        package="scipy",
-        convention=_pointwise(Formula.PLAIN),
-        call=_rel_entr,
-        documentation=DOCS + "special.rel_entr.html",
-        mixing=Mixing.WIDER,
-        dtypes=DTYPES,
-        gradients=frozenset(),
-        compares_distributions=False,
-    ),
-    Implementation(
+    REL_ENTR,
+    replace(
+        REL_ENTR,
         name="scipy.special.kl_div",
-        framework="scipy",
-        package="scipy",
-        convention=_pointwise(Formula.GENERALISED),
+        convention=pointwise(Formula.GENERALISED),
         call=_kl_div,
         documentation=DOCS + "special.kl_div.html",
-        mixing=Mixing.WIDER,
-        dtypes=DTYPES,
-        gradients=frozenset(),
-        compares_distributions=False,
     ),
-    Implementation(
+    replace(
+        REL_ENTR,
         name="scipy.stats.entropy",
-        framework="scipy",
-        package="scipy",
         convention=Convention(
             model=(Space.PROBABILITY,),
             reductions={"none": Reduction.ROWS},
@@ -67,7 +59,7 @@ IMPLEMENTATIONS = (
         ),
         call=_entropy,
         documentation=DOCS + "stats.entropy.html",
-        dtypes=DTYPES,
-        gradients=frozenset(),
+        mixing=None,
+        compares_distributions=True,
     ),
 )

@@ -1,12 +1,13 @@
-"""TensorFlow: its cross-entropy."""
+"""TensorFlow softmax cross-entropy."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from kl_conformance.implementation import Call, Implementation
+from kl_conformance.implementation import Call, Implementation, of_rows
 from kl_conformance.transform import Transform
-from kl_reference.convention import Convention, Formula, Reduction, Side, Space
+from kl_reference.convention import Formula, Space
 
 
 def _cross_entropy(modules: Any, call: Call) -> Any:
@@ -18,14 +19,7 @@ IMPLEMENTATIONS = (
         name="tf.nn.softmax_cross_entropy_with_logits",
         framework="tensorflow",
         package="tensorflow",
-        convention=Convention(
-            formula=Formula.CROSS_ENTROPY,
-            target=(Space.PROBABILITY,),
-            model=(Space.LOGITS,),
-            reductions={"none": Reduction.ROWS},
-            axis=-1,
-            order=(Side.TARGET, Side.MODEL),
-        ),
+        convention=replace(of_rows(Space.PROBABILITY), formula=Formula.CROSS_ENTROPY, model=(Space.LOGITS,)),
         call=_cross_entropy,
         transforms=frozenset(Transform),
         documentation="https://www.tensorflow.org/api_docs/python/tf/nn/softmax_cross_entropy_with_logits",

@@ -1,13 +1,14 @@
-"""TensorFlow Probability on JAX: the divergence of two Categorical distributions."""
+"""TensorFlow Probability on JAX: KL of two Categorical distributions."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from kl_conformance.implementation import Call, Implementation
+from kl_conformance.implementation import Call, Implementation, of_rows
 from kl_conformance.transform import Transform
-from kl_reference.convention import Convention, Reduction, Side, Space
+from kl_reference.convention import Space
 
 DOCS = "https://www.tensorflow.org/probability/api_docs/python/tfp/substrates/jax/distributions/"
 
@@ -19,35 +20,24 @@ def _categorical(modules: Any, call: Call, given: str) -> Any:
     )
 
 
-def _of(space: Space) -> Convention:
-    # Of probabilities it takes the logarithms for logits: whatever they add up to, they are divided by.
-    return Convention(
-        target=(space,),
-        model=(space,),
-        reductions={"none": Reduction.ROWS},
-        axis=-1,
-        order=(Side.TARGET, Side.MODEL),
-        normalise=space is Space.PROBABILITY,
-    )
-
+OF_LOGITS = Implementation(
+    name="tfp.substrates.jax.distributions.kl_divergence",
+    framework="tfp",
+    package="tensorflow-probability",
+    convention=of_rows(Space.LOGITS),
+    call=partial(_categorical, given="logits"),
+    transforms=frozenset(Transform),
+    documentation=DOCS + "kl_divergence",
+)
 
 IMPLEMENTATIONS = (
-    Implementation(
-        name="tfp.substrates.jax.distributions.kl_divergence",
-        framework="tfp",
-        package="tensorflow-probability",
-        convention=_of(Space.LOGITS),
-        call=partial(_categorical, given="logits"),
-        transforms=frozenset(Transform),
-        documentation=DOCS + "kl_divergence",
-    ),
-    Implementation(
-        name="tfp.substrates.jax.distributions.kl_divergence(probs)",
-        framework="tfp",
-        package="tensorflow-probability",
-        convention=_of(Space.PROBABILITY),
+    OF_LOGITS,
+    replace(
+        OF_LOGITS,
+        name=f"{OF_LOGITS.name}(probs)",
+        # The logarithms of the probabilities are used as logits, which divides each row by its sum.
+        convention=of_rows(Space.PROBABILITY, normalise=True),
         call=partial(_categorical, given="probs"),
-        transforms=frozenset(Transform),
         documentation=DOCS + "Categorical",
         needs_distributions=True,
     ),

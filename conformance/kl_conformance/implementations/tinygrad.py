@@ -1,12 +1,11 @@
-"""tinygrad: its cross-entropy with probabilities as targets."""
+"""tinygrad cross-entropy with probability targets."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from kl_conformance.implementation import Call, Implementation
+from kl_conformance.implementation import CROSS_ENTROPY, Call, Implementation
 from kl_conformance.transform import Transform
-from kl_reference.convention import Convention, Formula, Reduction, Space
 from kl_reference.dtype import Dtype
 
 
@@ -19,7 +18,7 @@ def _cross_entropy(modules: Any, call: Call) -> Any:
 
 
 def _second(tensor: Any, axis: int) -> Any:
-    """Lead the class axis to where cross_entropy has it."""
+    """Move the class axis to axis 1, where cross_entropy expects it."""
     order = [each for each in range(tensor.ndim) if each != axis % tensor.ndim]
     return tensor.permute(*order[:1], axis % tensor.ndim, *order[1:])
 
@@ -29,22 +28,12 @@ IMPLEMENTATIONS = (
         name="tinygrad.Tensor.cross_entropy",
         framework="tinygrad",
         package="tinygrad",
-        convention=Convention(
-            formula=Formula.CROSS_ENTROPY,
-            target=(Space.PROBABILITY,),
-            model=(Space.LOGITS,),
-            reductions={"none": Reduction.ROWS, "sum": Reduction.SUM, "mean": Reduction.ROWMEAN},
-            default="mean",
-            axis=1,
-        ),
+        convention=CROSS_ENTROPY,
         call=_cross_entropy,
         transforms=frozenset(Transform),
         documentation="https://docs.tinygrad.org/tensor/ops/#tinygrad.Tensor.cross_entropy",
-        dtypes=(
-            Dtype.FLOAT64,
-            Dtype.FLOAT32,
-            Dtype.FLOAT16,
-        ),  # bfloat16 on a CPU hangs on its own and on clang's age
+        # Whether bfloat16 works depends on the CPU and on the version of clang.
+        dtypes=(Dtype.FLOAT64, Dtype.FLOAT32, Dtype.FLOAT16),
         broadcasts=False,
         needs_distributions=True,
     ),

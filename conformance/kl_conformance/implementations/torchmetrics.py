@@ -1,13 +1,13 @@
-"""TorchMetrics: its KL divergence as function and metric."""
+"""TorchMetrics KL divergence, function and metric."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
 
-from kl_conformance.implementation import Call, Implementation
+from kl_conformance.implementation import Call, Implementation, of_rows
 from kl_conformance.transform import Function, Transform
-from kl_reference.convention import Convention, Reduction, Side, Space
+from kl_reference.convention import Reduction, Space
 from kl_reference.dtype import Dtype
 
 DOCS = "https://lightning.ai/docs/torchmetrics/stable/regression/kl_divergence.html#"
@@ -17,8 +17,8 @@ DTYPES = (Dtype.FLOAT64, Dtype.FLOAT32)
 
 def _function(modules: Any, call: Call) -> Any:
     def function(p: Any, q: Any) -> Any:
-        ask = modules.torchmetrics.functional.regression.kl_divergence
-        return ask(p, q, log_prob=call.log_target, **_reduction(call))
+        kl_divergence = modules.torchmetrics.functional.regression.kl_divergence
+        return kl_divergence(p, q, log_prob=call.log_target, **_reduction(call))
 
     return _in_rows(call, function)
 
@@ -35,27 +35,23 @@ def _reduction(call: Call) -> dict[str, Any]:
     return {name: value for name, value in call.keywords.items() if name != "axis"}
 
 
-def _in_rows(call: Call, ask: Function) -> Any:
-    """Ask for tensors of shape (N, d), as is documented, and give rows the shape they came in."""
+def _in_rows(call: Call, function: Function) -> Any:
+    """Call a function with tensors of shape (N, d), as documented; unreduced, restore the batch axes."""
     p, q = call.arguments
     if p.ndim == 2 or p.shape != q.shape:
-        return ask(p, q)
-    answer = ask(p.reshape(-1, p.shape[-1]), q.reshape(-1, q.shape[-1]))
+        return function(p, q)
+    answer = function(p.reshape(-1, p.shape[-1]), q.reshape(-1, q.shape[-1]))
     return answer.reshape(p.shape[:-1]) if call.reduction == "none" else answer
 
 
-OF_PROBABILITIES = Convention(
-    target=(Space.PROBABILITY,),
-    model=(Space.PROBABILITY,),
+OF_PROBABILITIES = replace(
+    of_rows(Space.PROBABILITY, normalise=True),
     reductions={"none": Reduction.ROWS, "sum": Reduction.SUM, "mean": Reduction.ROWMEAN},
     default="mean",
-    axis=-1,
-    order=(Side.TARGET, Side.MODEL),
-    normalise=True,
 )
-# A call has both distributions in one space, and what it does with them differs: two Conventions, not two spaces.
+# Both arguments are in one space, and only probabilities are normalised: hence two Conventions, not two spaces.
 OF_LOGARITHMS = replace(OF_PROBABILITIES, target=(Space.LOG,), model=(Space.LOG,), normalise=False)
-# For one row "none" of the metric is a number without axes, as every metric of this library gives it.
+# With "none" the metric returns a 0-D number for a single row, as every metric of this library does.
 OF_METRIC = replace(
     OF_PROBABILITIES, reductions={"sum": Reduction.SUM, "mean": Reduction.ROWMEAN}, default="mean"
 )
@@ -64,10 +60,10 @@ FUNCTION = Implementation(
     name="torchmetrics.functional.regression.kl_divergence",
     framework="torch",
     package="torchmetrics",
-    needs=("torchmetrics",),
+    requires=("torchmetrics",),
     convention=OF_PROBABILITIES,
     call=_function,
-    transforms=frozenset({Transform.TOGETHER, Transform.LATER}),
+    transforms=frozenset({Transform.JOINT, Transform.DEFERRED}),
     documentation=DOCS + "torchmetrics.functional.kl_divergence",
     dtypes=DTYPES,
     broadcasts=False,

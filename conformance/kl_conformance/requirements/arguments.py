@@ -14,7 +14,7 @@ from packaging.specifiers import SpecifierSet
 from kl_cases.pair import Pair
 from kl_conformance import judge
 from kl_conformance.evaluation import Evaluation
-from kl_conformance.implementation import Spelling, Weighting, covers
+from kl_conformance.implementation import Spelling, Weighting
 from kl_conformance.judgement import Judgement, Mask
 from kl_conformance.requirement import Level, Requirement
 from kl_conformance.requirements.values import KL_DIV_LOSS
@@ -22,6 +22,7 @@ from kl_conformance.sketch import Sketch, apply_weights
 from kl_conformance.subject import Subject
 from kl_reference.convention import Reduction, Space
 from kl_reference.problem import Operand, Problem
+from kl_reports.version import meets
 
 FAMILIES = ("dirichlet-flat", "power-law")
 SHAPES = ((2, 4), (3, 5))
@@ -61,7 +62,7 @@ def weights(subject: Subject, pair: Pair) -> Iterator[Judgement]:
 
 
 def _offered_in_version(subject: Subject, versions: str) -> bool:
-    return covers(SpecifierSet(versions), subject.column.version)
+    return not versions or meets(subject.column.version, SpecifierSet(versions), as_release=True)
 
 
 def _weighted(subject: Subject, pair: Pair, weighting: Weighting) -> Iterator[Judgement]:

@@ -110,7 +110,7 @@ def after_other_calls(subject: Subject, pair: Pair) -> Iterator[Judgement]:
             yield judge.lies(second(upstream_of(other)))
             yield judge.lies(first(upstream_of(problem)), "another call was made before the backward pass")
             repeated = partial(_repeated_backward, subject, problem, side)
-            yield _unless_refused(subject, problem, Transform.LATER, repeated)
+            yield _unless_refused(subject, problem, Transform.DEFERRED, repeated)
 
 
 def _repeated_backward(subject: Subject, problem: Problem, side: Side) -> Judgement:
@@ -174,7 +174,7 @@ def _differentiable(
     if (
         subject.convention.model[0] is Space.LOG
         and pair.shape
-        and transform not in subject.implementation.own
+        and transform not in subject.implementation.custom_transforms
     ):
         models = (None, Space.LOGITS)
     for model in models:
@@ -191,7 +191,7 @@ def _unless_refused(
     try:
         return evaluate()
     except RefusedError as refusal:
-        if transform not in subject.implementation.refuses:
+        if transform not in subject.implementation.may_refuse:
             raise
         return judge.passes(problem, subject.named, str(refusal))
 
@@ -255,9 +255,9 @@ REQUIREMENTS = (
         reason="A backward pass with a shortcut for constant targets has two code paths for one gradient.",
         link="https://github.com/pytorch/pytorch/issues/65466",
         check=independent,
-        applies=scope.all_of(_has_both_gradients, scope.supports_transform(Transform.TOGETHER)),
+        applies=scope.all_of(_has_both_gradients, scope.supports_transform(Transform.JOINT)),
         families=FAMILIES,
-        miniature=Sketch(after_transform={Transform.TOGETHER: _second_doubled}),
+        miniature=Sketch(after_transform={Transform.JOINT: _second_doubled}),
     ),
     _requirement(
         id="gradients/late",
@@ -266,9 +266,9 @@ REQUIREMENTS = (
         reason="State saved in a module or in one buffer belongs to the latest call: two losses in one step reveal it.",
         link="https://docs.pytorch.org/docs/stable/notes/autograd.html",
         check=after_other_calls,
-        applies=scope.all_of(scope.differentiable(*Side), scope.supports_transform(Transform.LATER)),
+        applies=scope.all_of(scope.differentiable(*Side), scope.supports_transform(Transform.DEFERRED)),
         families=("dirichlet-dense",),
-        miniature=Sketch(after_transform={Transform.LATER: _freed_after_first}),
+        miniature=Sketch(after_transform={Transform.DEFERRED: _freed_after_first}),
     ),
     _requirement(
         id="gradients/second-order",

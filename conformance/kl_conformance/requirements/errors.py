@@ -128,7 +128,7 @@ def _integer_target(subject: Subject, pair: Pair) -> Judgement:
     problem = subject.problem(
         Pair(one_hot, Measure(q, Space.PROBABILITY), axis=pair.axis), target=Space.PROBABILITY
     )
-    target = subject.framework.raw(subject.modules, counts, subject.column.device)
+    target = subject.framework.from_numpy(subject.modules, counts, subject.column.device)
     call = replace(subject.call(problem), target=target)
     text = subject.describe(call).varied(" of integers")
     try:

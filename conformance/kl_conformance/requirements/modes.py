@@ -15,7 +15,7 @@ from kl_conformance.call import CallDescription
 from kl_conformance.evaluation import Evaluation
 from kl_conformance.implementation import Mixing
 from kl_conformance.judgement import Judgement
-from kl_conformance.listening import listening, taken
+from kl_conformance.listening import profiler_active, record_delegation
 from kl_conformance.requirement import CALL_DRAWS, Level, Requirement
 from kl_conformance.requirements import scope
 from kl_conformance.requirements.derivatives import mean_of_the_batch
@@ -132,7 +132,7 @@ def _names(functions: set[str]) -> str:
 
 def _library_functions(subject: Subject, problem: Problem) -> set[str]:
     """Return the names of the library's functions that a call uses."""
-    with listening() as names:
+    with record_delegation() as names:
         subject.ask(subject.call(problem))
     return names
 
@@ -165,7 +165,7 @@ def _has_dtype(evaluation: Evaluation, expected: Dtype) -> Judgement:
 def _is_user_kernel(subject: Subject) -> str | None:
     if registry.is_known(subject.implementation.name):
         return "is a built-in implementation"
-    return "another profiler is active in this thread" if taken() else None
+    return "another profiler is active in this thread" if profiler_active() else None
 
 
 def _documents_mixing(subject: Subject) -> str | None:

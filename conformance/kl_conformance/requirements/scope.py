@@ -133,9 +133,9 @@ def supports_transform(transform: Transform) -> Applies:
 
     def applies(subject: Subject) -> str | None:
         implementation = subject.implementation
-        if transform in implementation.lacks:
-            return implementation.lacks[transform]
-        if transform in implementation.own:
+        if transform in implementation.unsupported_transforms:
+            return implementation.unsupported_transforms[transform]
+        if transform in implementation.custom_transforms:
             return None
         if transform not in subject.framework.transforms:
             return f"{subject.framework.name} cannot {transform.value}"
@@ -150,7 +150,10 @@ def is_fast(transform: Transform) -> Applies:
     """Apply where a transform does not take seconds per shape; decides what the quick profile skips."""
 
     def applies(subject: Subject) -> str | None:
-        if transform in subject.implementation.own or transform not in subject.framework.unhurried:
+        if (
+            transform in subject.implementation.custom_transforms
+            or transform not in subject.framework.slow_transforms
+        ):
             return None
         return f"to {transform.value} takes seconds per shape: tested in the standard and thorough profiles"
 

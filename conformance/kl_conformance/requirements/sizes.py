@@ -75,7 +75,7 @@ def at_production_size(subject: Subject, pair: Pair) -> Iterator[Judgement]:
 
     Row i holds the elements of one long vector from the i-th on, so no two rows are equal.
     """
-    size = subject.implementation.used_at
+    size = subject.implementation.typical_shape
     assert size is not None
     text = f"{size[0]:,} × {size[1]:,}"
     suffix = f" of {text}"
@@ -107,7 +107,7 @@ def vector_and_windows(subject: Subject, pair: Pair, size: tuple[int, int]) -> t
 
 
 def _declares_size(subject: Subject) -> str | None:
-    if subject.implementation.used_at is None:
+    if subject.implementation.typical_shape is None:
         return "declares no production size (`kl-conformance verify --shape ROWSxCLASSES`)"
     return "is documented for distributions only" if subject.implementation.needs_distributions else None
 
@@ -130,7 +130,7 @@ def _last_rows(subject: Subject, problem: Problem) -> Judgement:
 
 def _has_memory(subject: Subject) -> str | None:
     """Apply on devices with enough memory."""
-    if subject.framework.roomy(subject.column.device):
+    if subject.framework.fits_large_tensors(subject.column.device):
         return None
     return f"tested on CUDA only, if memory allows: tensors of more than {LARGE:,} elements"
 

@@ -68,7 +68,7 @@ def process_state(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     subject.forget()  # the gradients must be computed between the two snapshots
     for problem in subject.problems(pair):
         call = subject.call(problem)
-        shared = {**sources(), **subject.framework.sources(subject.modules)}
+        shared = {**sources(), **subject.framework.random_sources(subject.modules)}
         for each in shared.values():  # reveals a seed that is set to the same value again
             each.draw()
         before = {name: each.state() for name, each in shared.items()}

@@ -100,7 +100,7 @@ class Selection:
         check_known("framework", self.frameworks, registry.FRAMEWORKS)
         check_known("device", self.devices, dict.fromkeys(d for each in frameworks for d in each.devices))
         check_known("dtype", self.dtypes, [dtype.label for dtype in Dtype])
-        every = (name for each in frameworks for name in (*each.set_modes, *each.compiled_modes))
+        every = (name for each in frameworks for name in (*each.setting_modes, *each.compiled_modes))
         check_known("mode", self.modes, dict.fromkeys((EAGER, *every)))
         if self.like:
             check_known("implementation", [self.like], registry.IMPLEMENTATIONS)

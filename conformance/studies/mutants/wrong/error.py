@@ -130,14 +130,14 @@ WRONG: tuple[Wrong, ...] = (
     Wrong(
         "unknown-reduction-is-none",
         Kind.ERROR,
-        "Falls through for an unknown reduction and gives the terms.",
+        "Falls through for an unknown reduction and returns the terms.",
         _as(lambda name: "none"),
         _unknown,
     ),
     Wrong(
         "unknown-reduction-gives-nothing",
         Kind.ERROR,
-        "Prints that the reduction is unknown and gives an empty tensor.",
+        "Prints that the reduction is unknown and returns an empty tensor.",
         lambda: Kernel(
             around=lambda asked, answer: answer(asked) if asked.reduction in KNOWN else torch().empty(0)
         ),
@@ -174,21 +174,21 @@ WRONG: tuple[Wrong, ...] = (
     Wrong(
         "target-without-classes",
         Kind.ERROR,
-        "Gives a target that has one number for each row a class axis of its own.",
+        "Adds a class axis to a target that has one number per row.",
         _same_shapes(_by_rows),
         _against([0.5, 0.5]),
     ),
     Wrong(
         "mismatch-is-nan",
         Kind.ERROR,
-        "Gives NaN for shapes that do not broadcast.",
+        "Returns NaN for shapes that do not broadcast.",
         lambda: Kernel(around=_nan_for_mismatch),
         _against([0.5, 0.5]),
     ),
     Wrong(
         "errors-swallowed",
         Kind.ERROR,
-        "Catches every exception and gives 0.",
+        "Catches every exception and returns 0.",
         lambda: Kernel(around=_swallowing),
         _against([0.5, 0.5]),
     ),
@@ -202,7 +202,7 @@ WRONG: tuple[Wrong, ...] = (
     Wrong(
         "strings-are-zero",
         Kind.ERROR,
-        "Turns whatever is no tensor into a number, and text into 0.",
+        "Converts any argument that is no tensor to a number, and text to 0.",
         lambda: Kernel(before=_anything),
         _against("three fifths"),
     ),

@@ -57,7 +57,7 @@ WRONG: tuple[Wrong, ...] = (
     Wrong(
         "log-target-guessed",
         Kind.LOG_TARGET,
-        "Guesses from a negative number whether the target is logarithmic, whatever the flag says.",
+        "Guesses from a negative number whether the target is logarithmic, whatever the flag is.",
         _asking(_guessed),
         _shows([0.5], [-1.0]),
     ),
@@ -133,7 +133,7 @@ WRONG: tuple[Wrong, ...] = (
     Wrong(
         "log-target-normalised-again",
         Kind.LOG_TARGET,
-        "Sends log p through log_softmax once more, which nobody sees as long as it is normalised.",
+        "Sends log p through log_softmax once more, which has no effect as long as it is normalised.",
         lambda: Kernel(log_term=lambda log_p, log_q: log_term(log_p.log_softmax(-1), log_q)),
         _shows([-1.0, -2.0], [-2.0, -3.0]),
     ),
@@ -147,7 +147,7 @@ WRONG: tuple[Wrong, ...] = (
     Wrong(
         "log-target-masked-infinite",
         Kind.LOG_TARGET,
-        "Gives −∞ where log p = −∞.",
+        "Returns −∞ where log p = −∞.",
         lambda: Kernel(
             log_term=lambda log_p, log_q: log_term(log_p, log_q).where((log_p != -INF) | log_q.isnan(), -INF)
         ),
@@ -163,7 +163,7 @@ WRONG: tuple[Wrong, ...] = (
     Wrong(
         "log-target-gradient-by-p",
         Kind.LOG_TARGET,
-        "Hands the gradient by p to log p: the chain rule's factor p is missing.",
+        "Returns the gradient by p as that by log p: the chain rule's factor p is missing.",
         lambda: Fused(by_log_target=lambda p, log_p, log_q: by_log_target(p, log_p, log_q) / p),
         lambda kernel: slope(kernel, [-1.0], [-3.0], by="target", log_target=True),
     ),

@@ -146,7 +146,7 @@ WRONG: tuple[Wrong, ...] = (
     Wrong(
         "mean-by-batch",
         Kind.REDUCTION,
-        'Divides "mean" by the batch, which is what the documentation wishes it were.',
+        'Divides "mean" by the batch, as "batchmean" does.',
         _dividing("mean", lambda shape: divisor("batchmean", shape)),
         lambda kernel: shows(kernel, *ROWS, reduction="mean"),
     ),
@@ -216,7 +216,7 @@ WRONG: tuple[Wrong, ...] = (
     Wrong(
         "size-average-ignored",
         Kind.REDUCTION,
-        "Takes size_average=False and answers with the mean.",
+        "Takes size_average=False and returns the mean.",
         lambda: Kernel(
             named=lambda size_average, reduce, reduction: "none" if reduce is False else reduction
         ),
@@ -225,7 +225,7 @@ WRONG: tuple[Wrong, ...] = (
     Wrong(
         "reduce-ignored",
         Kind.REDUCTION,
-        "Takes reduce=False with size_average=False and answers with the sum.",
+        "Takes reduce=False with size_average=False and returns the sum.",
         lambda: Kernel(
             named=lambda size_average, reduce, reduction: "sum" if size_average is False else reduction
         ),
@@ -234,7 +234,7 @@ WRONG: tuple[Wrong, ...] = (
     Wrong(
         "reduce-means-sum",
         Kind.REDUCTION,
-        "Reads reduce=True as a sum, where it is the mean unless size_average says otherwise.",
+        "Reads reduce=True as a sum, where it is the mean unless size_average is False.",
         lambda: Kernel(
             named=lambda size_average, reduce, reduction: (
                 {True: "sum", False: "none", None: reduction}[reduce]
