@@ -1,4 +1,4 @@
-"""A made-up failure, recorded as a run records one."""
+"""A recorded failure for tests, in the format of a run file."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 from kl_reference.convention import Formula, Reduction
 
 
-def witnessed(target: Mapping[str, Any], model: Mapping[str, Any], call: str) -> dict[str, Any]:
-    """Return the witness of terms in float32 that are all 0, of which the first came back as 1."""
+def example_witness(target: Mapping[str, Any], model: Mapping[str, Any], call: str) -> dict[str, Any]:
+    """Return the witness of float32 terms whose first answer is 1 where 0 is expected."""
     size = len(target["bits"])
     return {
         "formula": Formula.PLAIN.value,

@@ -11,7 +11,7 @@ import pytest
 from kl_conformance.implementation import Weighting
 from kl_conformance.sketch import Array, Sketch, spelt, weigh
 from kl_conformance.subject import Subject
-from kl_conformance_testkit.subjects import settled, subject
+from kl_conformance_testkit.subjects import evaluate, subject
 from kl_reference.convention import Reduction
 from kl_reports.result import Verdict
 
@@ -25,7 +25,7 @@ def asked(sketch: Sketch, **changes: Any) -> Subject:
 
 def verdict(requirement: str, implementation: Subject) -> Verdict:
     """Return the verdict of one cell."""
-    return settled(f"reductions/{requirement}", implementation).verdict
+    return evaluate(f"reductions/{requirement}", implementation).verdict
 
 
 def test_old_names_are_held_to_their_meaning() -> None:
@@ -42,7 +42,7 @@ def test_old_names_are_held_to_their_meaning() -> None:
 def test_an_old_name_warns() -> None:
     """The right answer without a word of warning is not what is documented."""
     silent = Sketch(spelt=lambda options: "mean" if options["reduce"] else "none")
-    result = settled("reductions/legacy", subject(silent))
+    result = evaluate("reductions/legacy", subject(silent))
     assert result.verdict is Verdict.FAIL
     assert "no warning" in result.detail
 
@@ -87,6 +87,6 @@ def test_a_weight_that_is_ignored_is_missed(name: str) -> None:
 def test_what_is_masked_may_be_anything() -> None:
     """A mask that multiplies lets a NaN through where it should stand for nothing."""
     leaks = Sketch(keep=lambda terms, mask: terms * mask)
-    result = settled("reductions/weights", asked(leaks, weightings=()))
+    result = evaluate("reductions/weights", asked(leaks, weightings=()))
     assert result.verdict is Verdict.FAIL
     assert "left out" in result.detail

@@ -8,7 +8,7 @@ import pytest
 
 from kl_conformance import heading, registry
 from kl_conformance.reproducer import LINES, reproducer
-from kl_conformance_testkit.witness import witnessed
+from kl_conformance_testkit.witness import example_witness
 from kl_reports.result import Column
 
 HALF = {"space": "probability", "shape": [2], "bits": ["f32:3f000000", "f32:3f000000"]}
@@ -20,7 +20,7 @@ def script(name: str, mode: str, model: str = "probability") -> str:
     own = registry.implementation(name)
     space = "log-probability" if model == "logits" else model
     call = f"{name}(target=probability, model={space})"
-    witness = witnessed(HALF, HALF if model == "probability" else LOGITS, call)
+    witness = example_witness(HALF, HALF if model == "probability" else LOGITS, call)
     column = Column(name, own.framework, "1", "cpu", "float32", mode)
     return reproducer("values/pointwise", column, heading.convention(own), witness)
 

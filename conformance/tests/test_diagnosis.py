@@ -9,7 +9,7 @@ from kl_cases.pair import Pair
 from kl_conformance import judge
 from kl_conformance.diagnosis import diagnose
 from kl_conformance.sketch import Array, Sketch, generalised, log_term, reduce, term
-from kl_conformance_testkit.subjects import pair, settled, subject
+from kl_conformance_testkit.subjects import evaluate, pair, subject
 from kl_reference.convention import Reduction, Space
 
 ROWS = pair([[0.5, 0.25, 0.25], [0.125, 0.75, 0.125]], [[0.25, 0.5, 0.25], [0.5, 0.25, 0.25]])
@@ -107,5 +107,5 @@ def test_an_identity_is_no_answer_to_a_question() -> None:
 
 def test_a_diagnosis_reaches_the_verdict() -> None:
     """Who runs a kernel with exchanged arguments reads so in the result."""
-    result = settled("values/pointwise", subject(Sketch(term=swapped, target=(Space.PROBABILITY,))))
+    result = evaluate("values/pointwise", subject(Sketch(term=swapped, target=(Space.PROBABILITY,))))
     assert "the two arguments exchanged" in result.detail

@@ -21,8 +21,8 @@ from kl_conformance.proving import ALONE, proven, scripted
 from kl_conformance.reproducer import LINES, reproducer
 from kl_conformance.subject import Subject
 from kl_conformance.writing import runs
-from kl_conformance_testkit.subjects import MODULES, settled, subject
-from kl_conformance_testkit.witness import witnessed
+from kl_conformance_testkit.subjects import MODULES, evaluate, subject
+from kl_conformance_testkit.witness import example_witness
 from kl_reference.convention import Formula, Reduction
 from kl_reference.dtype import Dtype
 from kl_reports.result import Column, Result, Run, Verdict
@@ -85,7 +85,7 @@ def told(
     place = f"{kernels / 'mine.py'}:{name}"
     own = registry.implementation(place, REL_ENTR, framework="numpy")
     asked = subject(own, dtype)
-    result = settled(requirement, asked)
+    result = evaluate(requirement, asked)
     words = heading.convention(own)
 
     def script() -> str:
@@ -179,7 +179,7 @@ def test_recorded_deviations_of_scipy_are_seen_without_the_suite(name: str, requ
     selection = plan.Selection(implementations=(name,), dtypes=("float64",))
     planned = [each for each in plan.cells(selection) if each.requirement.id == requirement]
     (column,) = (each.column for each in planned)
-    result = settled(requirement, Subject(own, registry.framework("scipy"), MODULES, column))
+    result = evaluate(requirement, Subject(own, registry.framework("scipy"), MODULES, column))
     assert result.verdict is Verdict.EXPECTED
     (seen,) = scripted(Run(heading.header(selection, planned), (result,), None)).results
     assert execute(str((seen.witness or {})["reproducer"])) is Seen.FAILURE
@@ -279,7 +279,7 @@ def test_a_layout_that_leaves_a_vector_as_it_is_is_not_written() -> None:
     """One axis has no other to change places with."""
     sides = {"space": "probability", "shape": [2], "bits": ["f32:3f000000", "f32:3f000000"]}
     call = "scipy.special.rel_entr(target=probability, model=probability)"
-    witness = witnessed(sides, sides, call) | {"layout": "permuted-3d"}
+    witness = example_witness(sides, sides, call) | {"layout": "permuted-3d"}
     kl = registry.implementation(REL_ENTR)
     column = Column(kl.name, "scipy", "1", "cpu", "float32", "eager")
     script = reproducer("layouts/permuted-3d", column, heading.convention(kl), witness)
@@ -296,7 +296,7 @@ def test_numbers_that_no_line_has_room_for_are_not_worked_out(monkeypatch: pytes
 
     monkeypatch.setattr("kl_conformance.reproducer.reference", asked)
     many = {"space": "probability", "shape": [5000], "bits": ["f32:39d1b717"] * 5000}
-    witness = witnessed(many, many, "scipy.special.rel_entr(target=probability, model=probability)")
+    witness = example_witness(many, many, "scipy.special.rel_entr(target=probability, model=probability)")
     kl = registry.implementation(REL_ENTR)
     column = Column(kl.name, "scipy", "1", "cpu", "float32", "eager")
     assert reproducer("values/pointwise", column, heading.convention(kl), witness) == ""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from studies.mutants.kernel import KlDiv, Right
+from studies.mutants.kernel import CorrectKernel, KlDiv
 
 REL_ENTR = "scipy.special.rel_entr"
 KL_DIV = "scipy.special.kl_div"
@@ -96,12 +96,12 @@ def entropy() -> KlDiv:
     return kernel
 
 
-RIGHT = (
-    Right("numpy-guarded", "p·(log p − log q) between guards.", lambda: guarded, REL_ENTR),
-    Right("numpy-in-place", "One buffer of its own, written in place.", in_place, REL_ENTR),
-    Right("numpy-one-by-one", "Number by number in plain Python.", one_by_one, REL_ENTR),
-    Right("numpy-generalised", "The relative entropy − p + q.", generalised, KL_DIV),
-    Right(
+KERNELS = (
+    CorrectKernel("numpy-guarded", "p·(log p − log q) between guards.", lambda: guarded, REL_ENTR),
+    CorrectKernel("numpy-in-place", "One buffer of its own, written in place.", in_place, REL_ENTR),
+    CorrectKernel("numpy-one-by-one", "Number by number in plain Python.", one_by_one, REL_ENTR),
+    CorrectKernel("numpy-generalised", "The relative entropy − p + q.", generalised, KL_DIV),
+    CorrectKernel(
         "numpy-normalised-rows", "Rows normalised, by logarithms where a share underflows.", entropy, ENTROPY
     ),
 )

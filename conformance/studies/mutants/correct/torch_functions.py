@@ -10,7 +10,7 @@ import numpy as np
 
 from kl_reference.convention import Side
 from studies.mutants.correct.torch import INFINITY, apart, difference, kernel
-from studies.mutants.kernel import KlDiv, Right
+from studies.mutants.kernel import CorrectKernel, KlDiv
 
 
 def slopes(torch: Any, log_q: Any, target: Any, log_target: bool) -> tuple[Any, Any]:
@@ -95,20 +95,24 @@ def einsummed() -> KlDiv:
     return kernel(difference, total)()
 
 
-RIGHT = (
-    Right("torch-function", "An autograd.Function with both gradients.", kernel(function(difference))),
-    Right(
+KERNELS = (
+    CorrectKernel(
+        "torch-function", "An autograd.Function with both gradients.", kernel(function(difference))
+    ),
+    CorrectKernel(
         "torch-function-model-only",
         "An autograd.Function that says it has no gradient by the target.",
         kernel(function(difference, by_target=False)),
         gradients=frozenset({Side.MODEL}),
     ),
-    Right(
+    CorrectKernel(
         "torch-in-place",
         "One buffer of its own, written in place; own gradients.",
         kernel(function(written_once)),
     ),
-    Right("torch-numpy", "Through NumPy and back, with its own gradients.", kernel(function(through_numpy))),
-    Right("torch-compiled", "Terms through torch.compile and AOTAutograd.", compiled("aot_eager")),
-    Right("torch-einsum", "Summed by einsum.", einsummed),
+    CorrectKernel(
+        "torch-numpy", "Through NumPy and back, with its own gradients.", kernel(function(through_numpy))
+    ),
+    CorrectKernel("torch-compiled", "Terms through torch.compile and AOTAutograd.", compiled("aot_eager")),
+    CorrectKernel("torch-einsum", "Summed by einsum.", einsummed),
 )

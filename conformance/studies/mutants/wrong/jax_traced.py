@@ -8,7 +8,7 @@ from typing import Any
 
 from studies.mutants.correct.jax import OPTAX, REL_ENTR, Operands, rel_entr, row_terms, with_jax
 from studies.mutants.jax_witness import P, Q, array, element_slope, logs, slope
-from studies.mutants.kernel import Kind, KlDiv, Proof, Wrong
+from studies.mutants.kernel import FaultKind, KlDiv, Mutant, Proof
 
 
 def with_gradient(jax: Any, backward: Callable[[Any, Any, Any, Any], tuple[Any, Any]]) -> Operands:
@@ -83,18 +83,18 @@ def plain_where(jax: Any) -> Operands:
     return kernel
 
 
-WRONG: tuple[Wrong, ...] = (
-    Wrong(
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
         "jax-target-stopped",
-        Kind.GRADIENT,
+        FaultKind.GRADIENT,
         "Stops the gradient by the target, unasked.",
         with_jax(lambda jax: lambda log_q, p: row_terms(jax)(log_q, jax.lax.stop_gradient(p)).sum(-1)),
         slope(1, math.log(P[0] / Q[0]) + 1),
         OPTAX,
     ),
-    Wrong(
+    Mutant(
         "jax-upstream-forgotten",
-        Kind.GRADIENT,
+        FaultKind.GRADIENT,
         "Gives −p backwards, whatever comes from above.",
         with_jax(
             lambda jax: with_gradient(
@@ -104,9 +104,9 @@ WRONG: tuple[Wrong, ...] = (
         slope(0, -2 * P[0], upstream=2.0),
         OPTAX,
     ),
-    Wrong(
+    Mutant(
         "jax-target-gradient-without-one",
-        Kind.GRADIENT,
+        FaultKind.GRADIENT,
         "Forgets the derivative of the logarithm: log p − log q where + 1 belongs.",
         with_jax(
             lambda jax: with_gradient(
@@ -120,25 +120,25 @@ WRONG: tuple[Wrong, ...] = (
         slope(1, math.log(P[0] / Q[0]) + 1),
         OPTAX,
     ),
-    Wrong(
+    Mutant(
         "jax-target-remembered",
-        Kind.STATE,
+        FaultKind.STATE,
         "Traces one function a shape, with the first target of that shape inside it.",
         with_jax(remembers_target),
         prove_remembers_target,
         OPTAX,
     ),
-    Wrong(
+    Mutant(
         "jax-first-answer",
-        Kind.EXPLOIT,
+        FaultKind.EXPLOIT,
         "Answers each shape once and hands that answer out for ever, which a benchmark's fixed inputs reward.",
         with_jax(first_answer),
         prove_remembers_target,
         OPTAX,
     ),
-    Wrong(
+    Mutant(
         "jax-where-after",
-        Kind.GRADIENT,
+        FaultKind.GRADIENT,
         "Chooses by where after the logarithm, whose derivative at 0 is NaN for all that.",
         with_jax(plain_where),
         lambda kernel: element_slope(0, 0.0, 0.5, -math.inf)(kernel),

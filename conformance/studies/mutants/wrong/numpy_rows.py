@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from studies.mutants.correct.numpy import ENTROPY, guarded
-from studies.mutants.kernel import Kind, KlDiv, Proof, Wrong
+from studies.mutants.kernel import FaultKind, KlDiv, Mutant, Proof
 from studies.mutants.wrong.numpy import quietly
 
 ROWS = ((0.1, 0.2, 0.7), (0.3, 0.3, 0.4))
@@ -70,42 +70,42 @@ NINE = tuple(range(1, 10)), tuple(range(9, 0, -1))
 """Nine classes, so that one is left over when blocks have eight."""
 
 
-WRONG: tuple[Wrong, ...] = (
-    Wrong(
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
         "numpy-rows-as-they-are",
-        Kind.VALUE,
+        FaultKind.VALUE,
         "Does not normalise what it is given.",
         entropy(lambda p, q, axis: (p, q)),
         of_columns((1.0, 2.0), (3.0, 1.0)),
         ENTROPY,
     ),
-    Wrong(
+    Mutant(
         "numpy-one-normaliser",
-        Kind.VALUE,
+        FaultKind.VALUE,
         "Divides both by the sum of P.",
         entropy(lambda p, q, axis: (p / p.sum(axis, keepdims=True), q / p.sum(axis, keepdims=True))),
         of_columns((1.0, 2.0), (3.0, 1.0)),
         ENTROPY,
     ),
-    Wrong(
+    Mutant(
         "numpy-mean-over-classes",
-        Kind.REDUCTION,
+        FaultKind.REDUCTION,
         "Means over classes where it should sum.",
         entropy(total=np.mean),
         of_columns(*ROWS),
         ENTROPY,
     ),
-    Wrong(
+    Mutant(
         "numpy-last-axis",
-        Kind.REDUCTION,
+        FaultKind.REDUCTION,
         "Sums over the last axis where SciPy's default is the first.",
         entropy(default=-1),
         prove_last_axis,
         ENTROPY,
     ),
-    Wrong(
+    Mutant(
         "numpy-tail-of-eight",
-        Kind.LAYOUT,
+        FaultKind.LAYOUT,
         "Adds blocks of eight classes and leaves the tail.",
         entropy(total=whole_blocks),
         of_columns(*NINE),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from studies.mutants.kernel import Kind, KlDiv, Proof, Wrong
+from studies.mutants.kernel import FaultKind, KlDiv, Mutant, Proof
 from studies.mutants.torch_parts import Kernel, computed, divisor, guarded, shown, torch
 from studies.mutants.torch_parts import total as right_total
 from studies.mutants.torch_witness import shows, tensor
@@ -91,117 +91,117 @@ def _bytes_of_none(kernel: KlDiv) -> Proof:
 
 HALF = math.log(0.5)
 
-WRONG: tuple[Wrong, ...] = (
-    Wrong(
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
         "float16-sum-stagnates",
-        Kind.PRECISION,
+        FaultKind.PRECISION,
         "Adds float16 terms one by one in float16: 2,048 + 1 is 2,048.",
         lambda: Kernel(reduced=_stagnating),
         lambda kernel: shows(kernel, [1.0] * 4096, [-1.0] * 4096, reduction="sum", dtype="float16"),
     ),
-    Wrong(
+    Mutant(
         "float32-sum-in-bfloat16-lanes",
-        Kind.PRECISION,
+        FaultKind.PRECISION,
         "Keeps 64 running sums of float32 terms in bfloat16, where 256 + 1 is 256.",
         lambda: Kernel(total=_lanes),
         lambda kernel: shows(kernel, [1.0] * LANES * 300, [-1.0] * LANES * 300, reduction="sum"),
     ),
-    Wrong(
+    Mutant(
         "terms-in-bfloat16-when-summed",
-        Kind.PRECISION,
+        FaultKind.PRECISION,
         'Stores the terms in bfloat16 before they are summed; "none" is right.',
         lambda: Kernel(total=lambda terms: right_total(_in("bfloat16", terms))),
         lambda kernel: shows(kernel, [1.0, 1.0], [-1.0 - 2.0**-9, 1.0], reduction="sum"),
     ),
-    Wrong(
+    Mutant(
         "low-halves-subtracted",
-        Kind.PRECISION,
+        FaultKind.PRECISION,
         "Splits float32 terms into high and low halves to sum them better, and subtracts the low ones.",
         lambda: Kernel(total=_split),
         lambda kernel: shows(kernel, [1.0, 1.0], [-1.0 - 2.0**-9, 1.0], reduction="sum"),
     ),
-    Wrong(
+    Mutant(
         "float64-in-float32",
-        Kind.PRECISION,
+        FaultKind.PRECISION,
         "Computes float64 in float32 and answers in float64.",
         lambda: Kernel(computed=lambda dtype: (torch().float32, computed(dtype)[1])),
         lambda kernel: shows(kernel, [0.3], [math.log(0.3) + 1e-9], dtype="float64"),
     ),
-    Wrong(
+    Mutant(
         "float64-sum-in-float32",
-        Kind.PRECISION,
+        FaultKind.PRECISION,
         'Sums float64 terms in float32; "none" is right.',
         lambda: Kernel(total=lambda terms: right_total(terms.float()).to(terms.dtype)),
         lambda kernel: shows(kernel, [1.0, 1.0], [-1.0 - 1e-9, 1.0], reduction="sum", dtype="float64"),
     ),
-    Wrong(
+    Mutant(
         "operands-in-bfloat16",
-        Kind.PRECISION,
+        FaultKind.PRECISION,
         "Loads both operands as bfloat16.",
         lambda: Kernel(before=lambda model, p: (_in("bfloat16", model), _in("bfloat16", p))),
         lambda kernel: shows(kernel, [0.501], [math.log(0.501) + 1e-3]),
     ),
-    Wrong(
+    Mutant(
         "operands-in-tf32",
-        Kind.PRECISION,
+        FaultKind.PRECISION,
         "Rounds float32 operands to TF32, as a product on tensor cores does.",
         lambda: Kernel(before=lambda model, p: (_tf32(model), _tf32(p))),
         lambda kernel: shows(kernel, [0.5001], [math.log(0.5001) + 1e-4]),
     ),
-    Wrong(
+    Mutant(
         "model-in-float16",
-        Kind.PRECISION,
+        FaultKind.PRECISION,
         "Keeps log q in float16 between two kernels.",
         lambda: Kernel(before=lambda model, p: (_in("float16", model), p)),
         lambda kernel: shows(kernel, [0.5], [HALF + 1e-4]),
     ),
-    Wrong(
+    Mutant(
         "ln2-of-four-digits",
-        Kind.PRECISION,
+        FaultKind.PRECISION,
         "Takes log p for 0.6931·log2 p.",
         lambda: Kernel(term=guarded(lambda p, log_q: p * (p.log2() * 0.6931 - log_q))),
         lambda kernel: shows(kernel, [0.5], [HALF + 1e-4]),
     ),
-    Wrong(
+    Mutant(
         "ln2-of-float32",
-        Kind.PRECISION,
+        FaultKind.PRECISION,
         "Takes log p for log2 p times ln 2 rounded to float32: right in float32, wrong in float64.",
         lambda: Kernel(
             term=guarded(lambda p, log_q: p * (p.log2() * float(np.float32(math.log(2))) - log_q))
         ),
         lambda kernel: shows(kernel, [0.5], [HALF + 1e-8], dtype="float64"),
     ),
-    Wrong(
+    Mutant(
         "float16-gives-float32",
-        Kind.PRECISION,
+        FaultKind.PRECISION,
         "Answers float16 in float32.",
         lambda: Kernel(computed=lambda dtype: (computed(dtype)[0],) * 2),
         _bytes_of_none,
     ),
-    Wrong(
+    Mutant(
         "float16-flushed",
-        Kind.PRECISION,
+        FaultKind.PRECISION,
         "Flushes float16 answers below 6·10⁻⁵ to 0.",
         lambda: Kernel(after=_flushed),
         lambda kernel: shows(kernel, [1e-4], [-9.0], dtype="float16"),
     ),
-    Wrong(
+    Mutant(
         "bfloat16-through-float16",
-        Kind.PRECISION,
+        FaultKind.PRECISION,
         "Computes bfloat16 in float16, whose range is smaller.",
         lambda: Kernel(computed=_through_float16),
         lambda kernel: shows(kernel, [1e-8], [-10.0], dtype="bfloat16"),
     ),
-    Wrong(
+    Mutant(
         "count-in-float16",
-        Kind.PRECISION,
+        FaultKind.PRECISION,
         "Divides by a number of elements held in float16: past 65,504 of them it is ∞.",
         lambda: Kernel(reduced=_counted_in_own_dtype),
         lambda kernel: shows(kernel, [0.5] * 70_000, [-1.0] * 70_000, reduction="mean", dtype="float16"),
     ),
-    Wrong(
+    Mutant(
         "near-equal-flushed",
-        Kind.PRECISION,
+        FaultKind.PRECISION,
         "Takes differences of logarithms below 1e-5 for rounding and puts 0.",
         lambda: Kernel(
             term=guarded(lambda p, log_q: _unless_close(p, p.log(), log_q)),

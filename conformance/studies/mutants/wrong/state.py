@@ -5,31 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from studies.mutants.kernel import Kind, KlDiv, Proof, Wrong
-from studies.mutants.torch_parts import Answer, Asked, Kernel, torch
+from studies.mutants.kernel import FaultKind, KlDiv, Mutant, Proof
+from studies.mutants.torch_parts import Call, Compute, Kernel, torch
 from studies.mutants.torch_witness import definition, flat, tensor
 
 P, LOG_Q = [0.5, 0.25, 0.25], [-1.0, -2.0, -3.0]
 OTHER = [-3.0, -4.0, -5.0]
 
 
-def _around(make: Callable[[], Callable[[Asked, Answer], Any]]) -> Callable[[], KlDiv]:
+def _around(make: Callable[[], Callable[[Call, Compute], Any]]) -> Callable[[], KlDiv]:
     """Make a kernel with something of its own around it, anew for every kernel."""
     return lambda: Kernel(around=make())
 
 
-def _keyed(key: Callable[[Asked], object]) -> Callable[[], KlDiv]:
+def _keyed(key: Callable[[Call], object]) -> Callable[[], KlDiv]:
     """Make a kernel that keeps every answer under a key that says too little."""
 
-    def make() -> Callable[[Asked, Answer], Any]:
+    def make() -> Callable[[Call, Compute], Any]:
         kept: dict[object, Any] = {}
 
-        def around(asked: Asked, answer: Answer) -> Any:
-            if torch().is_grad_enabled() and (asked.input.requires_grad or asked.target.requires_grad):
-                return answer(asked)
-            found = (key(asked), asked.reduction, asked.log_target)
+        def around(call: Call, answer: Compute) -> Any:
+            if torch().is_grad_enabled() and (call.input.requires_grad or call.target.requires_grad):
+                return answer(call)
+            found = (key(call), call.reduction, call.log_target)
             if found not in kept:
-                kept[found] = answer(asked)
+                kept[found] = answer(call)
             return kept[found].clone()
 
         return around
@@ -40,26 +40,26 @@ def _keyed(key: Callable[[Asked], object]) -> Callable[[], KlDiv]:
 def _counted(wrong: Callable[[int], bool]) -> Callable[[], KlDiv]:
     """Make a kernel whose answer is doubled in certain calls, counted from 1."""
 
-    def make() -> Callable[[Asked, Answer], Any]:
+    def make() -> Callable[[Call, Compute], Any]:
         calls = 0
 
-        def around(asked: Asked, answer: Answer) -> Any:
+        def around(call: Call, answer: Compute) -> Any:
             nonlocal calls
             calls += 1
-            return answer(asked) * (2 if wrong(calls) else 1)
+            return answer(call) * (2 if wrong(calls) else 1)
 
         return around
 
     return _around(make)
 
 
-def _buffered() -> Callable[[Asked, Answer], Any]:
+def _buffered() -> Callable[[Call, Compute], Any]:
     """Write unreduced answers of one shape into one buffer."""
     buffers: dict[object, Any] = {}
 
-    def around(asked: Asked, answer: Answer) -> Any:
-        given = answer(asked)
-        if asked.reduction != "none" or given.requires_grad:
+    def around(call: Call, answer: Compute) -> Any:
+        given = answer(call)
+        if call.reduction != "none" or given.requires_grad:
             return given
         buffer = buffers.setdefault((given.shape, given.dtype), torch().empty_like(given))
         return buffer.copy_(given)
@@ -67,13 +67,13 @@ def _buffered() -> Callable[[Asked, Answer], Any]:
     return around
 
 
-def _tuning() -> Callable[[Asked, Answer], Any]:
+def _tuning() -> Callable[[Call, Compute], Any]:
     """Add to the total once more for each shape that is tuned."""
     tuned: set[object] = set()
 
-    def around(asked: Asked, answer: Answer) -> Any:
-        given, key = answer(asked), (asked.input.shape, asked.reduction)
-        if asked.reduction == "none" or key in tuned:
+    def around(call: Call, answer: Compute) -> Any:
+        given, key = answer(call), (call.input.shape, call.reduction)
+        if call.reduction == "none" or key in tuned:
             return given
         tuned.add(key)
         return given * 2
@@ -81,13 +81,13 @@ def _tuning() -> Callable[[Asked, Answer], Any]:
     return around
 
 
-def _planned() -> Callable[[Asked, Answer], Any]:
+def _planned() -> Callable[[Call, Compute], Any]:
     """Keep the grid of the first call, and run over that many rows ever after."""
     planned: list[int] = []
 
-    def around(asked: Asked, answer: Answer) -> Any:
-        given = answer(asked)
-        if asked.reduction != "none" or given.ndim < 2:
+    def around(call: Call, answer: Compute) -> Any:
+        given = answer(call)
+        if call.reduction != "none" or given.ndim < 2:
             return given
         planned.append(len(given))
         there = torch().arange(len(given)) < planned[0]
@@ -96,13 +96,13 @@ def _planned() -> Callable[[Asked, Answer], Any]:
     return around
 
 
-def _unwritten() -> Callable[[Asked, Answer], Any]:
+def _unwritten() -> Callable[[Call, Compute], Any]:
     """Leave rows whose target is empty as the last call left them."""
     last: dict[object, Any] = {}
 
-    def around(asked: Asked, answer: Answer) -> Any:
-        given = answer(asked)
-        if asked.reduction != "none" or given.ndim < 2 or given.requires_grad:
+    def around(call: Call, answer: Compute) -> Any:
+        given = answer(call)
+        if call.reduction != "none" or given.ndim < 2 or given.requires_grad:
             return given
         before: Any = last.get(given.shape, given)
         empty = (given == 0).flatten(1).all(1).view(-1, *[1] * (given.ndim - 1))
@@ -162,66 +162,66 @@ def _emptied(kernel: KlDiv) -> Proof:
     return Proof(flat(given)[3], 0.0)
 
 
-WRONG: tuple[Wrong, ...] = (
-    Wrong(
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
         "cached-by-address",
-        Kind.STATE,
+        FaultKind.STATE,
         "Keeps answers by the address and shape of both tensors.",
-        _keyed(lambda asked: (asked.input.data_ptr(), asked.target.data_ptr(), asked.input.shape)),
+        _keyed(lambda call: (call.input.data_ptr(), call.target.data_ptr(), call.input.shape)),
         _refilled,
     ),
-    Wrong(
+    Mutant(
         "cached-by-identity",
-        Kind.STATE,
+        FaultKind.STATE,
         "Keeps answers by id(), which a new tensor inherits from one that is gone.",
-        _keyed(lambda asked: (id(asked.input), id(asked.target), asked.input.shape)),
+        _keyed(lambda call: (id(call.input), id(call.target), call.input.shape)),
         _refilled,
     ),
-    Wrong(
+    Mutant(
         "cached-by-shape",
-        Kind.STATE,
+        FaultKind.STATE,
         "Keeps answers by shape and dtype.",
-        _keyed(lambda asked: (asked.input.shape, asked.target.shape, asked.input.dtype)),
+        _keyed(lambda call: (call.input.shape, call.target.shape, call.input.dtype)),
         _renewed,
     ),
-    Wrong(
+    Mutant(
         "answers-share-a-buffer",
-        Kind.STATE,
+        FaultKind.STATE,
         "Writes all unreduced answers of one shape into one buffer.",
         _around(_buffered),
         _kept,
     ),
-    Wrong(
+    Mutant(
         "wrong-in-second-call",
-        Kind.STATE,
+        FaultKind.STATE,
         "Adds the second call's total to what the first has left in the accumulator.",
         _counted(lambda call: call == 2),
         lambda kernel: _after(kernel, 1),
     ),
-    Wrong(
+    Mutant(
         "wrong-after-ten-calls",
-        Kind.STATE,
+        FaultKind.STATE,
         "Switches to a faulty fast path once it has been called ten times.",
         _counted(lambda call: call > 10),
         lambda kernel: _after(kernel, 10),
     ),
-    Wrong(
+    Mutant(
         "tuning-adds-up",
-        Kind.STATE,
+        FaultKind.STATE,
         "Tunes each new shape by running twice into one accumulator: its first total is double.",
         _around(_tuning),
         lambda kernel: _after(kernel, 0),
     ),
-    Wrong(
+    Mutant(
         "grid-of-first-call",
-        Kind.STATE,
+        FaultKind.STATE,
         "Plans the grid in the first call: later rows past it are never written.",
         _around(_planned),
         _larger,
     ),
-    Wrong(
+    Mutant(
         "empty-rows-unwritten",
-        Kind.STATE,
+        FaultKind.STATE,
         "Skips rows whose target is empty, and the buffer still holds the last answer there.",
         _around(_unwritten),
         _emptied,
