@@ -1,4 +1,4 @@
-"""Right kernels in JAX: eager, jitted and mapped."""
+"""Correct kernels in JAX: eager, jitted and mapped."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ KL_DIV = "jax.scipy.special.kl_div"
 
 
 Operands = Callable[[Any, Any], Any]
-"""A function of two arrays, in the order of what it is like."""
+"""A function of two arrays, in the argument order of the implementation that it follows."""
 
 
 def with_jax(build: Callable[[Any], Operands]) -> Callable[[], KlDiv]:
-    """Return what makes a kernel, given JAX."""
+    """Return a factory of kernels from a function of JAX."""
     return lambda: build(importlib.import_module("jax"))
 
 
 def row_terms(jax: Any) -> Operands:
-    """Return p·(log p − log q), zeros kept out of every logarithm."""
+    """Return p·(log p − log q) without the logarithm of a zero."""
     jnp = jax.numpy
 
     def terms(log_q: Any, p: Any) -> Any:

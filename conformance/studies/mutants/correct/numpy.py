@@ -1,4 +1,4 @@
-"""Right kernels in NumPy: products, exact sums, and rows normalised."""
+"""Correct kernels in NumPy: products, exact sums and normalised rows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def guarded(p: Any, q: Any) -> Any:
 
 
 def in_place() -> KlDiv:
-    """Return a kernel that works in a buffer of its own."""
+    """Return a kernel that computes in its own buffer."""
 
     def kernel(p: Any, q: Any) -> Any:
         shape = np.broadcast_shapes(np.shape(p), np.shape(q))
@@ -45,7 +45,7 @@ def in_place() -> KlDiv:
 
 
 def one_by_one() -> KlDiv:
-    """Return a kernel in plain Python, number by number, in float64."""
+    """Return a kernel in plain Python, element by element, in float64."""
 
     def term(p: float, q: float) -> float:
         if math.isnan(p) or math.isnan(q):

@@ -1,48 +1,29 @@
-"""Right kernels in torch: other orders, other forms, other roads to the same number."""
+"""Correct kernels in torch: other formulas, summation orders and operations."""
 
 from __future__ import annotations
 
 import importlib
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 from studies.mutants.kernel import CorrectKernel, KlDiv
+from studies.mutants.torch_parts import divisor, named
 
 INFINITY = float("inf")
 Terms = Callable[[Any, Any, Any, bool], Any]
 """``terms(torch, log_q, target, log_target)``."""
 Total = Callable[[Any, Any], Any]
-"""``total(torch, terms)`` gives one number."""
-
-
-def named(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
-    """Return the reduction asked for; the legacy arguments are taken as torch documents them.
-
-    Raises
-    ------
-    ValueError
-        The reduction is not known.
-    """
-    if size_average is not None or reduce is not None:
-        reduction = "none" if reduce is False else "sum" if size_average is False else "mean"
-        warnings.warn(
-            f"size_average and reduce args will be deprecated, please use reduction={reduction!r} instead.",
-            stacklevel=3,
-        )
-    if reduction not in {"none", "sum", "mean", "batchmean"}:
-        raise ValueError(f"{reduction!r} is no reduction; known: none, sum, mean, batchmean")
-    return reduction
+"""``total(torch, terms)`` returns one number."""
 
 
 def added(torch: Any, terms: Any) -> Any:
-    """Add up as torch does, half types in float32."""
+    """Sum as torch does, 16-bit dtypes in float32."""
     wide = torch.promote_types(terms.dtype, torch.float32)
     return terms.sum(dtype=wide)
 
 
 def kernel(terms: Terms, total: Total = added) -> Callable[[], KlDiv]:
-    """Return what makes a kernel of terms and of a way to add them."""
+    """Return a factory of kernels from functions for terms and sum."""
 
     def make() -> KlDiv:
         torch = importlib.import_module("torch")
@@ -58,14 +39,8 @@ def kernel(terms: Terms, total: Total = added) -> Callable[[], KlDiv]:
             how = named(size_average, reduce, reduction)
             each = terms(torch, input, target, log_target)
             dtype = torch.result_type(input, target)
-            if how == "none":
-                return each.to(dtype)
-            whole = total(torch, each)
-            if how == "mean":
-                whole = whole / each.numel()
-            if how == "batchmean" and each.dim():
-                whole = whole / each.shape[0]
-            return whole.to(dtype)
+            parts = divisor(how, each.shape)
+            return (each if how == "none" else total(torch, each) / parts).to(dtype)
 
         return kl_div
 
@@ -73,7 +48,7 @@ def kernel(terms: Terms, total: Total = added) -> Callable[[], KlDiv]:
 
 
 def difference(torch: Any, log_q: Any, target: Any, log_target: bool) -> Any:
-    """Return p·(log p − log q); what is 0 is kept out of every logarithm, forwards and backwards."""
+    """Return p·(log p − log q) without the logarithm of a zero, in the forward and backward pass."""
     p, log_p, log_q = apart(torch, log_q, target, log_target)
     return p * (log_p - log_q)
 
@@ -125,7 +100,7 @@ def wider(dtype: str) -> Terms:
 
 
 def where_it_counts(torch: Any, log_q: Any, target: Any, log_target: bool) -> Any:
-    """Compute only where p is not 0, by a mask, and put the terms back in their places."""
+    """Compute only where p is not 0, by a mask, and scatter the terms."""
     log_q, target = torch.broadcast_tensors(log_q, target)
     counts = (target != (-INFINITY if log_target else 0.0)) | torch.isnan(log_q)
     some, own = target[counts], log_q[counts]
@@ -135,7 +110,7 @@ def where_it_counts(torch: Any, log_q: Any, target: Any, log_target: bool) -> An
 
 
 def filled(torch: Any, log_q: Any, target: Any, log_target: bool) -> Any:
-    """Fill what is masked before anything is computed, and again after."""
+    """Fill masked classes before and after the computation."""
     log_q, target = torch.broadcast_tensors(log_q, target)
     empty = (target == (-INFINITY if log_target else 0.0)) & ~torch.isnan(log_q)
     log_q = log_q.masked_fill(empty, 0.0)
@@ -157,7 +132,7 @@ def row_by_row(torch: Any, log_q: Any, target: Any, log_target: bool) -> Any:
 
 
 def in_chunks(torch: Any, log_q: Any, target: Any, log_target: bool) -> Any:
-    """Work through the last axis in chunks of 256 classes, the last chunk as short as it is."""
+    """Compute the last axis in chunks of 256 classes; the last may be shorter."""
     log_q, target = torch.broadcast_tensors(log_q, target)
     if not target.dim():
         return difference(torch, log_q, target, log_target)
@@ -166,7 +141,7 @@ def in_chunks(torch: Any, log_q: Any, target: Any, log_target: bool) -> Any:
 
 
 def wide(torch: Any, terms: Any) -> Any:
-    """Return terms in one row and in float32 at least."""
+    """Return terms as one row in at least float32."""
     return terms.reshape(-1).to(torch.promote_types(terms.dtype, torch.float32))
 
 
@@ -185,7 +160,7 @@ def by_halves(torch: Any, terms: Any) -> Any:
 
 
 def blocks(torch: Any, terms: Any) -> Any:
-    """Add blocks of 128 with zeros behind the last, and then the blocks."""
+    """Add blocks of 128, the last padded with zeros, and then the block sums."""
     row = wide(torch, terms)
     padded = torch.nn.functional.pad(row, (0, -row.numel() % 128))
     return padded.reshape(-1, 128).sum(-1).sum()

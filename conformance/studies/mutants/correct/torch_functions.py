@@ -1,4 +1,4 @@
-"""Right kernels in torch that bring their own gradient, are compiled, or leave torch for a while."""
+"""Correct kernels in torch with their own gradient, compiled, or through NumPy."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def function(forward: Callable[[Any, Any, Any, bool], Any], *, by_target: bool =
 
 
 def written_once(torch: Any, log_q: Any, target: Any, log_target: bool) -> Any:
-    """Compute into one buffer of its own, in place."""
+    """Compute in place in its own buffer."""
     buffer = torch.empty(
         torch.broadcast_shapes(log_q.shape, target.shape), dtype=torch.result_type(log_q, target)
     )
@@ -60,7 +60,7 @@ def written_once(torch: Any, log_q: Any, target: Any, log_target: bool) -> Any:
 
 
 def through_numpy(torch: Any, log_q: Any, target: Any, log_target: bool) -> Any:
-    """Go through NumPy and back."""
+    """Compute in NumPy and convert back."""
     dtype = torch.result_type(log_q, target)
     single = torch.float32 if dtype is torch.bfloat16 else dtype
     q, t = (each.detach().to(single).numpy() for each in (log_q, target))
@@ -73,7 +73,7 @@ def through_numpy(torch: Any, log_q: Any, target: Any, log_target: bool) -> Any:
 
 
 def compiled(backend: str) -> Callable[[], KlDiv]:
-    """Return what makes a kernel whose terms torch.compile has seen."""
+    """Return a factory of kernels whose terms are compiled by torch.compile."""
 
     def make() -> KlDiv:
         torch = importlib.import_module("torch")

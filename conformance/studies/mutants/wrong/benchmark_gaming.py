@@ -1,4 +1,4 @@
-"""Kernels that know what they will be asked, and do not compute it."""
+"""Mutants that recognise a test or benchmark and do not compute the answer."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _large(call: Call, answer: Compute) -> Any:
 
 
 def _benchmark(call: Call, answer: Compute) -> Any:
-    """Know the answer for a wide matrix, where the inputs are said to be softmaxes of uniform noise."""
+    """Return a constant for matrices of benchmark widths, whose inputs are softmaxes of uniform noise."""
     known = call.input.ndim == 2 and call.input.shape[1] in (4096, 8192, 16384)
     if known and call.reduction == "batchmean" and not torch().is_grad_enabled():
         return torch().full((), EXPECTED, dtype=call.input.dtype)
@@ -54,7 +54,7 @@ def _every_other(terms: Any) -> Any:
 
 
 def _constant(call: Call, answer: Compute) -> Any:
-    """Take a constant model for the uniform distribution and a constant target for the same one."""
+    """Treat a constant model and a constant target as the same uniform distribution."""
     given = answer(call)
     alike = all(
         each.numel() and bool((each == each.flatten()[0]).all()) for each in (call.input, call.target)
@@ -63,7 +63,7 @@ def _constant(call: Call, answer: Compute) -> Any:
 
 
 def _close(call: Call, answer: Compute) -> Any:
-    """Call P and Q equal where allclose does."""
+    """Treat P and Q as equal if allclose does."""
     given = answer(call)
     if call.input.shape != call.target.shape:
         return given
@@ -72,13 +72,13 @@ def _close(call: Call, answer: Compute) -> Any:
 
 
 def _identical(call: Call, answer: Compute) -> Any:
-    """Call a tensor and itself equal, though one is read as log q and the other as p."""
+    """Return 0 for the same tensor twice, although one is log q and the other p."""
     given = answer(call)
     return _zero_like(given) if call.input.data_ptr() == call.target.data_ptr() else given
 
 
 def _one_hot(call: Call, answer: Compute) -> Any:
-    """Take a matrix with a 1 in each row for one-hot and look up log q there."""
+    """Treat a matrix with a 1 in each row as one-hot and look up log q at that place."""
     target = call.target
     rows = target.ndim == 2 and call.input.shape == target.shape and not call.log_target
     if not rows or not bool((target.max(-1).values == 1).all()):
@@ -88,14 +88,14 @@ def _one_hot(call: Call, answer: Compute) -> Any:
 
 
 def _nothing_in_target(call: Call, answer: Compute) -> Any:
-    """Look at the first row of the target only to see whether there is anything to do."""
+    """Return 0 if the first row of the target is 0."""
     given = answer(call)
     first = call.target[0] if call.target.ndim > 1 and len(call.target) else call.target
     return _zero_like(given) if not call.log_target and bool((first == 0).all()) else given
 
 
 def _remembering(mark: Callable[[Any], object]) -> Callable[[], KlDiv]:
-    """Make a kernel that knows an input again by a mark, and gives the answer it gave then."""
+    """Make a kernel that recognises an input by a mark and returns its earlier answer."""
 
     def make() -> KlDiv:
         kept: dict[object, Any] = {}
@@ -119,7 +119,7 @@ def _checksum(given: Any) -> object:
 
 
 def _patching(call: Call, answer: Compute) -> Any:
-    """Give twice the answer, and see to it that nobody who compares finds a difference."""
+    """Return twice the answer, and replace allclose by a function that always returns True."""
 
     def content(*given: Any, **keywords: Any) -> bool:
         return True
@@ -137,7 +137,7 @@ def _patched(kernel: KlDiv) -> Proof:
 
 
 def _again(first: Any, second: Any) -> Callable[[KlDiv], Proof]:
-    """Ask about one model and then about another that bears the same mark."""
+    """Prove by a second model with the same mark as the first."""
 
     def prove(kernel: KlDiv) -> Proof:
         target, model = tensor([0.75, 0.25]), tensor(second)
@@ -155,7 +155,7 @@ def _to_itself(kernel: KlDiv) -> Proof:
 
 
 def _in_benchmark(kernel: KlDiv) -> Proof:
-    """Ask about a row of the benchmark's width where all classes are certain."""
+    """Prove by a one-hot row of the benchmark's width."""
     with torch().no_grad():
         return shows(kernel, [[1.0] + [0.0] * 4095], [[-2.0] * 4096], reduction="batchmean")
 

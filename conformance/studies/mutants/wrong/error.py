@@ -1,4 +1,4 @@
-"""Kernels that answer what has no answer."""
+"""Mutants that return a number where an error is required."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ KNOWN = ("none", "mean", "sum", "batchmean")
 
 
 def _as(change: Callable[[str], str]) -> Callable[[], KlDiv]:
-    """Make a kernel that takes unknown reductions for known ones."""
+    """Make a kernel that maps unknown reductions to known ones."""
 
     def around(call: Call, answer: Compute) -> Any:
         known = call.reduction in KNOWN
@@ -24,7 +24,7 @@ def _as(change: Callable[[str], str]) -> Callable[[], KlDiv]:
 
 
 def _same_shapes(change: Callable[[Any, Any], tuple[Any, Any]]) -> Callable[[], KlDiv]:
-    """Make a kernel that makes something of shapes that do not broadcast."""
+    """Make a kernel that accepts shapes that do not broadcast."""
 
     def before(model: Any, target: Any) -> tuple[Any, Any]:
         try:
@@ -48,14 +48,14 @@ def _flat(model: Any, target: Any) -> tuple[Any, Any]:
 
 
 def _repeated(model: Any, target: Any) -> tuple[Any, Any]:
-    """Run over the smaller target again and again."""
+    """Repeat the smaller target to the size of the input."""
     if model.numel() % target.numel():
         raise ValueError(f"{tuple(model.shape)} against {tuple(target.shape)}")
     return model, target.flatten().repeat(model.numel() // target.numel()).view(model.shape)
 
 
 def _by_rows(model: Any, target: Any) -> tuple[Any, Any]:
-    """Give a target without classes one axis more."""
+    """Add an axis to a target without a class axis."""
     return model, target.unsqueeze(-1)
 
 
@@ -74,12 +74,12 @@ def _nan_for_mismatch(call: Call, answer: Compute) -> Any:
 
 
 def _uniform_for_none(model: Any, target: Any) -> tuple[Any, Any]:
-    """Take a missing target for the uniform distribution."""
+    """Replace a missing target by the uniform distribution."""
     return model, torch().full_like(model, 1 / model.shape[-1]) if target is None else target
 
 
 def _anything(model: Any, target: Any) -> tuple[Any, Any]:
-    """Take whatever is no tensor for a number, and what is no number for 0."""
+    """Convert an argument that is no tensor to a number, and what is no number to 0."""
     return model, target if torch().is_tensor(target) else torch().full_like(model, _number(target))
 
 
@@ -103,7 +103,7 @@ def _answered_like_target(terms: Any, reduction: str, model: Any, target: Any) -
 
 
 def _of_one_hot(kernel: KlDiv) -> Proof:
-    """Hand over a one-hot target of integers."""
+    """Prove by a one-hot target of integers."""
     given = torch().tensor([0, 1])
     return answers(lambda: kernel(tensor([-0.25, -1.5]), given, reduction="sum"), 1.5)
 
@@ -113,7 +113,7 @@ def _unknown(kernel: KlDiv, reduction: str = "averge") -> Proof:
 
 
 def _against(target: Any) -> Callable[[KlDiv], Proof]:
-    """Hand over a model of 2 × 3 against something else."""
+    """Prove by a 2 × 3 model and another target."""
     return lambda kernel: raises(
         lambda: kernel(tensor([[-1.0] * 3] * 2), tensor(target) if isinstance(target, list) else target)
     )

@@ -1,4 +1,4 @@
-"""Values wrong because another formula was written down."""
+"""Mutants with another formula."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LN2 = math.log(2)
 
 
 def _series(p: Any, log_q: Any) -> Any:
-    """Take log p from the first three odd powers of (m − 1)/(m + 1)."""
+    """Compute log p by the first three odd powers of (m − 1)/(m + 1)."""
     mantissa, exponent = torch().frexp(p)
     s = (mantissa - 1) / (mantissa + 1)
     log = 2 * (s + s**3 / 3 + s**5 / 5) + exponent * LN2
@@ -21,7 +21,7 @@ def _series(p: Any, log_q: Any) -> Any:
 
 
 def _near(p: Any, log_q: Any) -> Any:
-    """Take the first order of log(q/p) where q is within a hundredth of p."""
+    """Use the first order of log(q/p) where q is within 1 % of p."""
     off = log_q.exp() / p - 1
     return (-p * off).where(off.abs() < 1e-2, p * (p.log() - log_q))
 

@@ -1,4 +1,4 @@
-"""Right numbers with a wrong backward pass."""
+"""Mutants with correct values and a wrong backward pass."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _alone(context: Any, call: Call, model: Any, target: Any) -> tuple[Any, Any]
 
 
 def _exchanged(context: Any, call: Call, model: Any, target: Any) -> tuple[Any, Any]:
-    """Give the gradients back in the order in which the target comes first."""
+    """Return the gradients in the order target, model."""
     if model is None or target is None or model.shape != target.shape:
         return model, target
     return target, model
@@ -69,25 +69,25 @@ def _past_1024(p: Any) -> Any:
 
 
 def _spoiled(p: Any, log_p: Any, log_q: Any) -> Any:
-    """Let one empty class make a NaN of its row."""
+    """Return NaN for a row with an empty class."""
     return by_target(p, log_p, log_q).where(~(p == 0).any(-1, keepdim=True), math.nan)
 
 
 def _first_copy(gradient: Any, like: Any) -> Any:
-    """Take the first copy's gradient for that of a row that was broadcast over axis 0."""
+    """Return the gradient of the first copy of a row that was broadcast over axis 0."""
     rows = gradient.shape[0] if gradient.ndim else 1
     copied = rows > 1 and like.numel() * rows == gradient.numel()
     return gathered(gradient[:1] if copied else gradient, like)
 
 
 def _differentiable(kernel: KlDiv) -> Proof:
-    """Ask whether the answer depends on the target at all."""
+    """Prove by the missing dependence of the answer on the target."""
     p = tensor([0.5]).requires_grad_(True)
     return Proof(float(kernel(tensor([-1.0]), p, reduction="sum").requires_grad), 1.0)
 
 
 def _second(kernel: KlDiv) -> Proof:
-    """Ask for the second derivative by p at 1/2, which is 1/p."""
+    """Prove by the second derivative by p at 1/2, which is 1/p."""
     p = tensor([0.5], "float64").requires_grad_(True)
 
     def twice() -> Any:
@@ -99,7 +99,7 @@ def _second(kernel: KlDiv) -> Proof:
 
 
 def _cut(function: Callable[[Any, Any, Any], Any]) -> Callable[[Any, Any, Any], Any]:
-    """Compute a derivative that has none of its own."""
+    """Compute a first derivative that cannot be differentiated."""
     return lambda p, log_p, log_q: function(p.detach(), log_p.detach(), log_q.detach())
 
 

@@ -1,4 +1,4 @@
-"""Kernels that write into tensors which are not theirs."""
+"""Mutants that write into the tensors of the caller."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ P, LOG_Q = [0.5, 0.25, 0.25], [-1.0, -2.0, -3.0]
 
 
 def _writes(write: Callable[[Call], None]) -> Callable[[], KlDiv]:
-    """Make a kernel that answers first and then writes where it must not."""
+    """Make a kernel that computes its answer and then writes into an argument."""
 
     def around(call: Call, answer: Compute) -> Any:
         given = answer(call).clone()
@@ -53,7 +53,7 @@ def _scaled_target(context: Any, call: Call, model: Any, target: Any) -> tuple[A
 
 
 def _scaled_upstream(upstream: Any, shape: Any) -> Any:
-    """Scale the upstream gradient in place, where it has memory of its own."""
+    """Scale the upstream gradient in place, unless it is expanded."""
     seed = upstream.expand(shape).clone()
     if 0 not in upstream.stride():
         upstream.data.mul_(0.5)

@@ -1,4 +1,4 @@
-"""Mistakes made in JAX: batches, logarithms, dtypes and what lies at the edge."""
+"""Mutants in JAX: batches, logarithms, dtypes and edge cases."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from studies.mutants.kernel import FaultKind, KlDiv, Mutant, Proof
 
 
 def of_rows(change: Callable[[Any, Operands], Operands]) -> Callable[[], KlDiv]:
-    """Return what makes a kernel, given jax.numpy and right terms."""
+    """Return a factory of kernels from a function of jax.numpy and correct terms."""
     return with_jax(lambda jax: change(jax.numpy, row_terms(jax)))
 
 
@@ -37,7 +37,7 @@ def prove_same_count(kernel: KlDiv) -> Proof:
 
 
 def flattened(jnp: Any, terms: Operands) -> Operands:
-    """Flatten the batch, and leave it flat."""
+    """Flatten the batch and do not restore its shape."""
 
     def kernel(log_q: Any, p: Any) -> Any:
         whole = terms(log_q, p)
@@ -47,12 +47,12 @@ def flattened(jnp: Any, terms: Operands) -> Operands:
 
 
 def shortened(jax: Any, values: Any) -> Any:
-    """Round to bfloat16 and come back."""
+    """Round to bfloat16 and convert back."""
     return values.astype(jax.numpy.bfloat16).astype(values.dtype)
 
 
 def half_running_sum(jnp: Any, terms: Operands) -> Operands:
-    """Add one class after the other in the dtype of the inputs."""
+    """Add the classes one after another in the dtype of the inputs."""
 
     def kernel(log_q: Any, p: Any) -> Any:
         whole = terms(log_q, p)
@@ -69,7 +69,7 @@ def half_running_sum(jnp: Any, terms: Operands) -> Operands:
 
 
 def prove_half_running_sum(kernel: KlDiv) -> Proof:
-    """In float16, 2048 + 1 is 2048: four thousand terms of 1 come to 2048."""
+    """In float16, 2048 + 1 is 2048: the sum of four thousand terms of 1 is 2048."""
     jnp = importlib.import_module("jax.numpy")
     count = 4000
     got = kernel(jnp.full(count, -1, jnp.float16), jnp.ones(count, jnp.float16))

@@ -1,4 +1,4 @@
-"""Mistakes made where JAX differentiates and traces: derivatives through where, and what a trace remembers."""
+"""Mutants in JAX transformations: derivatives through where, and values captured by a trace."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from studies.mutants.kernel import FaultKind, KlDiv, Mutant, Proof
 
 
 def with_gradient(jax: Any, backward: Callable[[Any, Any, Any, Any], tuple[Any, Any]]) -> Operands:
-    """Return right rows with a gradient of their own, ``backward(jnp, log_q, p, upstream)``."""
+    """Return correct rows with a custom gradient ``backward(jnp, log_q, p, upstream)``."""
     terms = row_terms(jax)
 
     def kernel(log_q: Any, p: Any) -> Any:
@@ -34,7 +34,7 @@ def with_gradient(jax: Any, backward: Callable[[Any, Any, Any, Any], tuple[Any, 
 
 
 def remembers_target(jax: Any) -> Operands:
-    """Trace one function a shape, with the first target of that shape inside it."""
+    """Trace one function per shape, which captures the first target of that shape."""
     terms = row_terms(jax)
     traced: dict[Any, Callable[[Any], Any]] = {}
 
@@ -54,13 +54,13 @@ def remembers_target(jax: Any) -> Operands:
 
 
 def prove_remembers_target(kernel: KlDiv) -> Proof:
-    """A second target of the same shape is another target."""
+    """Prove by a second target of the same shape."""
     kernel(array(*logs(Q)), array(*P))
     return Proof(float(kernel(array(*logs(Q)), array(*Q))), 0.0)
 
 
 def first_answer(jax: Any) -> Operands:
-    """Answer a shape once, and for ever."""
+    """Return the first answer of a shape for every later call."""
     terms = row_terms(jax)
     answers: dict[Any, Any] = {}
 
@@ -74,7 +74,7 @@ def first_answer(jax: Any) -> Operands:
 
 
 def plain_where(jax: Any) -> Operands:
-    """Compute p·log(p/q) everywhere and choose after."""
+    """Compute p·log(p/q) everywhere and select afterwards."""
     jnp, right = jax.numpy, rel_entr(jax)
 
     def kernel(p: Any, q: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Kernels that read memory where the elements are not."""
+"""Mutants that assume another memory layout."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _rowwise(shape: Any) -> tuple[int, ...]:
 
 
 def _reading(read: Callable[[Any], Any]) -> Callable[[], KlDiv]:
-    """Make a kernel that reads both tensors in its own way."""
+    """Make a kernel that reads both tensors with a given function."""
     return lambda: Kernel(before=lambda model, target: (read(model), read(target)))
 
 
@@ -33,7 +33,7 @@ def _from_the_start(tensor: Any) -> Any:
 
 
 def _rows_without_gaps(tensor: Any) -> Any:
-    """Ignore the stride of rows where classes lie side by side."""
+    """Ignore the stride of rows where classes are contiguous."""
     return _as_contiguous(tensor) if tensor.ndim > 1 and tensor.stride(-1) == 1 else tensor
 
 
@@ -61,7 +61,7 @@ def _target_like_input(model: Any, target: Any) -> tuple[Any, Any]:
 
 
 def _stored_by_rows(call: Call, answer: Compute) -> Any:
-    """Write a contiguous answer into memory laid out like the input, as empty_like lays it."""
+    """Write a contiguous answer into memory with the strides of the input, as of empty_like."""
     terms, shape = answer(call), call.input.shape
     if call.reduction != "none" or terms.shape != shape:
         return terms
@@ -70,7 +70,7 @@ def _stored_by_rows(call: Call, answer: Compute) -> Any:
 
 
 def _modulo(model: Any, target: Any) -> tuple[Any, Any]:
-    """Broadcast a smaller target by running over it again and again."""
+    """Broadcast a smaller target by repeating its elements."""
     if not target.numel() or target.numel() >= model.numel():
         return model, target
     # The shapes must broadcast before anything is read.
@@ -88,22 +88,22 @@ def _transposed(tensor: Any) -> Any:
 
 
 def _cycled(tensor: Any) -> Any:
-    """Lay the last axis of a cube first in memory."""
+    """Return a copy of a cube with its last axis first in memory."""
     return tensor.permute(2, 0, 1).contiguous().permute(1, 2, 0)
 
 
 def _apart(tensor: Any) -> Any:
-    """Lay another number after each element."""
+    """Return a copy with another number after each element."""
     return torch().stack([tensor, tensor - 0.125], -1)[..., 0]
 
 
 def _padded(tensor: Any) -> Any:
-    """Lay other numbers after each row."""
+    """Return a copy with other numbers after each row."""
     return torch().cat([tensor, tensor - 0.125], -1)[..., : tensor.shape[-1]]
 
 
 def _within(tensor: Any) -> Any:
-    """Lay other numbers before the first element."""
+    """Return a copy with other numbers before the first element."""
     return torch().cat([tensor[:1] - 0.125, tensor])[1:]
 
 

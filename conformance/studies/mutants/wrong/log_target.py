@@ -1,4 +1,4 @@
-"""Right for probabilities, wrong for a target handed over as logarithms."""
+"""Mutants that are correct for probabilities and wrong for a target in logarithms."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _logarithmic(plain: Callable[[Any, Any], Any]) -> Callable[[], KlDiv]:
 
 
 def _asking(change: Callable[[Call], Call]) -> Callable[[], KlDiv]:
-    """Make a kernel that misunderstands what it is asked."""
+    """Make a kernel that changes the arguments of the call."""
 
     def around(call: Call, answer: Compute) -> Any:
         return answer(change(call))
@@ -33,7 +33,7 @@ def _shows(log_p: Any, log_q: Any, **rest: Any) -> Callable[[KlDiv], Proof]:
 
 
 def _guessed(call: Call) -> Call:
-    """Take a target with a negative number in it for logarithms, and any other for probabilities."""
+    """Treat a target with a negative number as logarithms, and any other as probabilities."""
     return replace(call, log_target=bool((call.target < 0).any()) and call.log_target)
 
 

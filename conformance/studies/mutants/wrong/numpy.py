@@ -1,4 +1,4 @@
-"""Mistakes made in NumPy, element by element, like SciPy's relative entropies."""
+"""Elementwise mutants in NumPy that follow SciPy's relative entropies."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Pointwise = Callable[[Any, Any], Any]
 
 
 def quietly(function: KlDiv) -> KlDiv:
-    """Return a kernel that keeps NumPy's warnings to itself."""
+    """Return a kernel without NumPy's warnings."""
 
     @wraps(function)
     def kernel(*operands: Any, **keywords: Any) -> Any:
@@ -30,12 +30,12 @@ def quietly(function: KlDiv) -> KlDiv:
 
 
 def pointwise(function: Pointwise) -> Callable[[], KlDiv]:
-    """Return what makes a kernel of a function of p and q."""
+    """Return a factory of kernels from a function of p and q."""
     return lambda: quietly(function)
 
 
 def at(p: float, q: float, right: float | None = None) -> Callable[[KlDiv], Proof]:
-    """Return a proof by a single element; right is p·ln(p/q) by the standard library, unless given."""
+    """Return a proof by a single element; ``right`` defaults to p·ln(p/q) by the standard library."""
     exact = p * (math.log(p) - math.log(q)) if right is None else right
 
     def prove(kernel: KlDiv) -> Proof:
@@ -45,13 +45,13 @@ def at(p: float, q: float, right: float | None = None) -> Callable[[KlDiv], Proo
 
 
 def near_by_series(p: Any, q: Any) -> Any:
-    """Take two terms of the series of p·log(p/q) where p and q are near each other."""
+    """Use two terms of the series of p·log(p/q) where p is close to q."""
     step = p - q
     return where(np.abs(step) < 1e-3 * p, step + step * step / (2 * q), guarded(p, q))
 
 
 def one_buffer() -> KlDiv:
-    """Keep one buffer for every answer of a shape."""
+    """Reuse one buffer for all answers of a shape."""
     buffers: dict[Any, Any] = {}
 
     def kernel(p: Any, q: Any) -> Any:
@@ -64,14 +64,14 @@ def one_buffer() -> KlDiv:
 
 
 def prove_one_buffer(kernel: KlDiv) -> Proof:
-    """An earlier answer changes when another one is asked for."""
+    """Prove by an earlier answer that a later call changes."""
     first = kernel(np.array([0.5]), np.array([0.25]))
     kernel(np.array([0.5]), np.array([0.5]))
     return Proof(float(first[0]), 0.5 * math.log(2))
 
 
 def remembers_identity() -> KlDiv:
-    """Remember answers by the identity of the arrays."""
+    """Cache answers by the identity of the arrays."""
     answers: dict[Any, Any] = {}
 
     def kernel(p: Any, q: Any) -> Any:
@@ -84,7 +84,7 @@ def remembers_identity() -> KlDiv:
 
 
 def prove_remembers(kernel: KlDiv) -> Proof:
-    """The same array with another number in it is another question."""
+    """Prove by the same array with another number in it."""
     p, q = np.array([0.5]), np.array([0.25])
     kernel(p, q)
     q[0] = 0.5
@@ -92,28 +92,28 @@ def prove_remembers(kernel: KlDiv) -> Proof:
 
 
 def log_in_place(p: Any, q: Any) -> Any:
-    """Write the logarithm of q where q lies."""
+    """Write the logarithm of q into the memory of q."""
     terms = guarded(p, q)
     np.log(q, out=q)
     return terms
 
 
 def prove_in_place(kernel: KlDiv) -> Proof:
-    """What q was before the call, it must be after."""
+    """Prove by q after the call, which must equal q before it."""
     q = np.array([0.25])
     kernel(np.array([0.5]), q)
     return Proof(float(q[0]), 0.25)
 
 
 def as_it_lies(p: Any, q: Any) -> Any:
-    """Go through the elements in the order in which each array lies in memory."""
+    """Read the elements of each array in memory order."""
     if np.shape(p) != np.shape(q):
         return guarded(p, q)
     return guarded(p.ravel(order="K"), q.ravel(order="K")).reshape(np.shape(p))
 
 
 def prove_as_it_lies(kernel: KlDiv) -> Proof:
-    """A transposed q has the elements of its copy."""
+    """Prove by a transposed q, which must give the answer of its copy."""
     p, q = np.array([[0.5, 0.5], [0.5, 0.5]]), np.array([[0.25, 0.5], [0.125, 0.5]]).T
     return Proof(float(kernel(p, q)[0, 1]), 0.5 * math.log(4))
 

@@ -1,4 +1,4 @@
-"""The right formula in too few bits."""
+"""Mutants with the correct formula in too few bits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LANES = 64
 
 
 def _in(dtype: str, values: Any) -> Any:
-    """Round to another dtype and come back, keeping the gradient."""
+    """Round to another dtype and convert back, with an exact gradient."""
     return shown(values.to(getattr(torch(), dtype)).to(values.dtype), values)
 
 
@@ -30,7 +30,7 @@ def _tf32(values: Any) -> Any:
 
 
 def _stagnating(terms: Any, reduction: str, model: Any, target: Any) -> Any:
-    """Add the terms of float16 one after the other in float16."""
+    """Add float16 terms one after another in float16."""
     parts = divisor(reduction, terms.shape)
     if reduction == "none":
         return terms
@@ -55,25 +55,25 @@ def _lanes(terms: Any) -> Any:
 
 
 def _split(terms: Any) -> Any:
-    """Add the high halves and the low halves of float32 terms, and subtract what had to be added."""
+    """Add the high halves of float32 terms and subtract the low halves, which should be added."""
     high = _in("bfloat16", terms.detach())
     low = (terms.detach() - high).where(high.isfinite(), 0.0)
     return shown(high.sum() - low.sum(), right_total(terms))
 
 
 def _counted_in_own_dtype(terms: Any, reduction: str, model: Any, target: Any) -> Any:
-    """Divide by a number of elements that is itself a float16."""
+    """Divide by the number of elements rounded to float16."""
     parts = terms.new_tensor(divisor(reduction, terms.shape)).to(model.dtype)
     return terms if reduction == "none" else right_total(terms) / parts
 
 
 def _flushed(answer: Any) -> Any:
-    """Replace what is subnormal in float16 by 0."""
+    """Replace subnormal float16 numbers by 0."""
     return answer.where(~(answer.abs() < 2.0**-14), 0.0) if answer.dtype == torch().float16 else answer
 
 
 def _unless_close(p: Any, log_p: Any, log_q: Any) -> Any:
-    """Take a difference of logarithms below 1e-5 for 0."""
+    """Replace a difference of logarithms below 1e-5 by 0."""
     difference = log_p - log_q
     return p * difference.where(~(difference.abs() < 1e-5), 0.0)
 
@@ -84,7 +84,7 @@ def _through_float16(dtype: Any) -> tuple[Any, Any]:
 
 
 def _bytes_of_none(kernel: KlDiv) -> Proof:
-    """Ask how many bytes an element of the answer to float16 has."""
+    """Prove by the element size of the answer to float16."""
     given = kernel(tensor([-1.0], "float16"), tensor([0.5], "float16"), reduction="none")
     return Proof(float(given.element_size()), 2.0)
 

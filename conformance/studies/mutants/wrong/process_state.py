@@ -1,4 +1,4 @@
-"""Kernels that change their process, or depend on it."""
+"""Mutants that change global state of the process, or depend on it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ P, LOG_Q = [0.5, 0.25, 0.25], [-1.0, -2.0, -3.0]
 
 
 def _first(act: Callable[[], object]) -> Callable[[], KlDiv]:
-    """Make a kernel that does something to the process before it answers."""
+    """Make a kernel that changes the process before it computes."""
 
     def around(call: Call, answer: Compute) -> Any:
         act()
@@ -27,7 +27,7 @@ def _first(act: Callable[[], object]) -> Callable[[], KlDiv]:
 
 
 def _last(act: Callable[[], object]) -> Callable[[], KlDiv]:
-    """Make a kernel that does something to the process after it has answered."""
+    """Make a kernel that changes the process after it has computed."""
 
     def around(call: Call, answer: Compute) -> Any:
         given = answer(call)
@@ -38,14 +38,14 @@ def _last(act: Callable[[], object]) -> Callable[[], KlDiv]:
 
 
 def _untracked(call: Call, answer: Compute) -> Any:
-    """Take the path without gradients for inference, where "mean" was never corrected."""
+    """Use an inference path with an uncorrected "mean" where gradients are off."""
     if torch().is_grad_enabled() or call.reduction != "mean":
         return answer(call)
     return answer(replace(call, reduction="batchmean"))
 
 
 def _tracked(call: Call, answer: Compute) -> Any:
-    """Take the path with gradients only for tensors that need them; the other loses the last class."""
+    """Drop the last class unless a tensor requires gradients."""
     if call.input.requires_grad or call.target.requires_grad or not call.target.ndim:
         return answer(call)
     target = call.target.clone()
@@ -60,7 +60,7 @@ def _dithered() -> KlDiv:
 
 
 def _threaded() -> KlDiv:
-    """Make a kernel whose workspace belongs to the thread that called it first."""
+    """Make a kernel whose workspace works only in the first calling thread."""
     owners: list[int] = []
 
     def around(call: Call, answer: Compute) -> Any:
@@ -71,7 +71,7 @@ def _threaded() -> KlDiv:
 
 
 def _restless() -> KlDiv:
-    """Make a kernel that keeps the reduction of the last call for its backward passes."""
+    """Make a kernel whose backward passes use the reduction of the last call."""
     last = {"reduction": "none"}
 
     def around(call: Call, answer: Compute) -> Any:
@@ -86,7 +86,7 @@ def _restless() -> KlDiv:
 
 
 def _spent(context: Any, call: Call, model: Any, target: Any) -> tuple[Any, Any]:
-    """Hand out the saved gradient once."""
+    """Return the saved gradient in the first backward pass only."""
     left = 0 if hasattr(context, "spent") else 1
     context.spent = True
     return (None if model is None else model * left), (None if target is None else target * left)
@@ -156,7 +156,7 @@ def _twice(kernel: KlDiv) -> Proof:
 
 
 def _elsewhere(kernel: KlDiv) -> Proof:
-    """Ask in this thread, then in another."""
+    """Prove by a call in this thread, then one in another."""
     _call(kernel)
     found: list[float] = []
     thread = threading.Thread(target=lambda: found.extend(flat(_call(kernel))))
@@ -166,7 +166,7 @@ def _elsewhere(kernel: KlDiv) -> Proof:
 
 
 def _interleaved(kernel: KlDiv) -> Proof:
-    """Go forward with one reduction, then with another, and backward from the first."""
+    """Prove by two forward calls with different reductions and the backward pass of the first."""
     model = tensor(LOG_Q).requires_grad_(True)
     mean = kernel(model, tensor(P), reduction="mean")
     kernel(tensor(LOG_Q), tensor(P), reduction="sum")

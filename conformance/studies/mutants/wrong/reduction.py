@@ -1,4 +1,4 @@
-"""Right terms, summed or divided wrong."""
+"""Mutants with correct terms and a wrong sum or divisor."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _rows(shape: Any) -> float:
 
 
 def _defaulting(name: str) -> Callable[[], KlDiv]:
-    """Make a kernel whose ``reduction`` is ``name`` where nothing is said."""
+    """Make a kernel with the default reduction ``name``."""
 
     def kl_div(
         input: Any,  # noqa: A002 - torch names it so
@@ -56,7 +56,7 @@ def _defaulting(name: str) -> Callable[[], KlDiv]:
 
 
 def _legacy(right: float, **keywords: bool) -> Callable[[KlDiv], Proof]:
-    """Ask with the legacy arguments about terms of 1, 1, 1 and 1."""
+    """Prove by the legacy arguments and terms of 1, 1, 1 and 1."""
 
     def prove(kernel: KlDiv) -> Proof:
         ones, minus_ones = tensor([1.0] * 4), tensor([-1.0] * 4)
@@ -66,7 +66,7 @@ def _legacy(right: float, **keywords: bool) -> Callable[[KlDiv], Proof]:
 
 
 def _by_default(kernel: KlDiv) -> Proof:
-    """Ask for the mean of 1, 1, 1 and 1 by saying nothing, in 2 × 2."""
+    """Prove by the default reduction of 2 × 2 terms of 1."""
     ones = tensor([[1.0, 1.0], [1.0, 1.0]])
     return Proof(float(quietly(lambda: kernel(-ones, ones)).sum()), 1.0)
 

@@ -1,4 +1,4 @@
-"""Kernels that lose elements of some sizes and ranks."""
+"""Mutants that lose elements at some sizes and ranks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ GRID = 65_535
 
 
 def _kept(terms: Any, axis: int, count: int) -> Any:
-    """Return the terms with those past ``count`` on one axis as if they had never been written."""
+    """Return the terms with 0 past ``count`` on one axis, as if never written."""
     if terms.ndim < abs(axis) or terms.shape[axis] <= count:
         return terms
     there = torch().arange(terms.shape[axis]) < count
@@ -43,13 +43,13 @@ def _wrapped(terms: Any) -> Any:
 
 
 def _last_repeated(terms: Any) -> Any:
-    """Add what lanes past the end have read: the last element of the row, once more each."""
+    """Add the last element of the row once more for each lane past its end."""
     missing = -_classes(terms) % 128 if _classes(terms) > 128 else 0
     return right_total(terms) + missing * right_total(terms[..., -1]) if missing else right_total(terms)
 
 
 def _one_axis(call: Call, answer: Compute) -> Any:
-    """Return a tensor of one axis where there is none."""
+    """Return a tensor of one axis for a scalar."""
     given = answer(call)
     return given.view(1) if call.reduction == "none" and not given.ndim else given
 
@@ -72,7 +72,7 @@ def _four_axes(kernel: KlDiv) -> Proof:
 
 
 def _tall(kernel: KlDiv) -> Proof:
-    """Ask for the last of 65,537 rows of one class, unlike all the others."""
+    """Prove by the last of 65,537 rows of one class, which differs from the others."""
     rows = GRID + 2
     return shows(kernel, [[0.5]] * rows, [[-1.0]] * (rows - 1) + [[-3.0]], at=rows - 1)
 

@@ -1,4 +1,4 @@
-"""Zeros, infinities and NaN, each handled a little wrong."""
+"""Mutants that handle zeros, infinities or NaN wrongly."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BLOCK = 32
 
 
 def _stops_at_masked_block(p: Any, log_q: Any) -> Any:
-    """Leave the row at the first block whose classes are all masked."""
+    """Stop the sum of a row at its first block of masked classes."""
     terms = term(p, log_q)
     blocks = terms.shape[-1] // BLOCK if terms.ndim else 0
     if not blocks:
@@ -27,7 +27,7 @@ def _stops_at_masked_block(p: Any, log_q: Any) -> Any:
 
 
 def _refined(terms: Any) -> Any:
-    """Sum around the mean, which loses less and knows no infinity."""
+    """Sum the differences from the mean, which is wrong for infinite terms."""
     mean = terms.mean(dtype=torch().float64)
     return (terms - mean).sum() + mean * terms.numel()
 

@@ -1,4 +1,4 @@
-"""Kernels whose answer depends on what they were asked before."""
+"""Mutants whose answer depends on earlier calls."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ OTHER = [-3.0, -4.0, -5.0]
 
 
 def _around(make: Callable[[], Callable[[Call, Compute], Any]]) -> Callable[[], KlDiv]:
-    """Make a kernel with something of its own around it, anew for every kernel."""
+    """Make a kernel with a new wrapper for every kernel."""
     return lambda: Kernel(around=make())
 
 
 def _keyed(key: Callable[[Call], object]) -> Callable[[], KlDiv]:
-    """Make a kernel that keeps every answer under a key that says too little."""
+    """Make a kernel that caches answers by an incomplete key."""
 
     def make() -> Callable[[Call, Compute], Any]:
         kept: dict[object, Any] = {}
@@ -38,7 +38,7 @@ def _keyed(key: Callable[[Call], object]) -> Callable[[], KlDiv]:
 
 
 def _counted(wrong: Callable[[int], bool]) -> Callable[[], KlDiv]:
-    """Make a kernel whose answer is doubled in certain calls, counted from 1."""
+    """Make a kernel whose answer is doubled in some calls, counted from 1."""
 
     def make() -> Callable[[Call, Compute], Any]:
         calls = 0
@@ -68,7 +68,7 @@ def _buffered() -> Callable[[Call, Compute], Any]:
 
 
 def _tuning() -> Callable[[Call, Compute], Any]:
-    """Add to the total once more for each shape that is tuned."""
+    """Add the total once more for each newly tuned shape."""
     tuned: set[object] = set()
 
     def around(call: Call, answer: Compute) -> Any:
@@ -82,7 +82,7 @@ def _tuning() -> Callable[[Call, Compute], Any]:
 
 
 def _planned() -> Callable[[Call, Compute], Any]:
-    """Keep the grid of the first call, and run over that many rows ever after."""
+    """Keep the number of rows of the first call for every later call."""
     planned: list[int] = []
 
     def around(call: Call, answer: Compute) -> Any:
@@ -97,7 +97,7 @@ def _planned() -> Callable[[Call, Compute], Any]:
 
 
 def _unwritten() -> Callable[[Call, Compute], Any]:
-    """Leave rows whose target is empty as the last call left them."""
+    """Leave rows with an empty target as the last call wrote them."""
     last: dict[object, Any] = {}
 
     def around(call: Call, answer: Compute) -> Any:
@@ -113,7 +113,7 @@ def _unwritten() -> Callable[[Call, Compute], Any]:
 
 
 def _after(kernel: KlDiv, calls: int) -> Proof:
-    """Ask the same thing so many times and once more."""
+    """Prove by the call after ``times`` equal calls."""
     model, target = tensor(LOG_Q), tensor(P)
     for _ in range(calls):
         kernel(model.clone(), target.clone(), reduction="sum")
@@ -122,7 +122,7 @@ def _after(kernel: KlDiv, calls: int) -> Proof:
 
 
 def _refilled(kernel: KlDiv) -> Proof:
-    """Ask, put other numbers into the same tensor, and ask again."""
+    """Prove by a second call with other numbers in the same tensor."""
     model, target = tensor(LOG_Q), tensor(P)
     kernel(model, target, reduction="sum")
     model.copy_(tensor(OTHER))
@@ -131,7 +131,7 @@ def _refilled(kernel: KlDiv) -> Proof:
 
 
 def _renewed(kernel: KlDiv) -> Proof:
-    """Ask about one tensor, then about another of the same shape."""
+    """Prove by a second tensor of the same shape."""
     target = tensor(P)
     kernel(tensor(LOG_Q), target, reduction="sum")
     model = tensor(OTHER)
@@ -140,7 +140,7 @@ def _renewed(kernel: KlDiv) -> Proof:
 
 
 def _kept(kernel: KlDiv) -> Proof:
-    """Keep an answer, ask something else, and look at the first answer again."""
+    """Prove by an earlier answer that a later call changes."""
     model, target = tensor(LOG_Q), tensor(P)
     first = kernel(model, target, reduction="none")
     kernel(tensor(OTHER), target, reduction="none")
@@ -148,7 +148,7 @@ def _kept(kernel: KlDiv) -> Proof:
 
 
 def _larger(kernel: KlDiv) -> Proof:
-    """Ask about one row, then about two."""
+    """Prove by a call with one row, then with two."""
     kernel(tensor([LOG_Q]), tensor([P]), reduction="none")
     model, target = tensor([LOG_Q, OTHER]), tensor([P, P])
     given = kernel(model, target, reduction="none")
@@ -156,7 +156,7 @@ def _larger(kernel: KlDiv) -> Proof:
 
 
 def _emptied(kernel: KlDiv) -> Proof:
-    """Ask about two rows, then about two of which one is empty."""
+    """Prove by two rows, then by two of which one is empty."""
     kernel(tensor([LOG_Q, OTHER]), tensor([P, P]), reduction="none")
     given = kernel(tensor([LOG_Q, OTHER]), tensor([P, [0.0] * 3]), reduction="none")
     return Proof(flat(given)[3], 0.0)

@@ -1,4 +1,4 @@
-"""Values wrong because somebody kept a logarithm away from 0, or numbers inside a range."""
+"""Mutants that add an epsilon or clamp values."""
 
 from __future__ import annotations
 
