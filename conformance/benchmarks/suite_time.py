@@ -1,8 +1,8 @@
-"""What the suite's time goes on, framework by framework, and how it grows with requirements, columns and classes.
+"""CPU time of the suite by part and framework, and its growth with requirements, columns and classes.
 
-Run ``python conformance/benchmarks/suite_time.py [FRAMEWORK…] [--profile standard] [--dtype float32] [--markdown]``; all of
-quick's dtypes for every framework installed take half an hour. Every figure is of a worker's own process, its start
-included, in CPU seconds: what else the machine does moves them little, and shares and growth less.
+Run ``python conformance/benchmarks/suite_time.py [FRAMEWORK…] [--profile standard] [--dtype float32] [--markdown]``.
+By default: every installed framework, the dtypes of the quick profile (half an hour). Figures are CPU seconds of a
+worker process including its start; other load on the machine changes them little, shares and growth even less.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ sys.path.extend(
     for house in ("conformance", "cases", "reports", "reference")
 )
 
-from kl_conformance_testkit.profiling import Measured, Question, measure
+from kl_conformance_testkit.profiling import Measurement, Workload, measure
 from kl_conformance_testkit.stopwatch import Part
 
 FRAMEWORKS = ("torch", "tensorflow", "jax", "scipy")
@@ -27,7 +27,7 @@ Rows = Iterable[Sequence[str]]
 
 
 def options(name: str, profile: str, dtypes: Sequence[str]) -> tuple[str, ...]:
-    """Return what a worker of one framework is told; on the CPU, which every machine has."""
+    """Return the options of a worker of one framework; the device is the CPU, which every machine has."""
     return (
         f"--framework={name}",
         f"--profile={profile}",
@@ -36,8 +36,8 @@ def options(name: str, profile: str, dtypes: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-def shares(found: dict[str, Measured]) -> Iterator[Sequence[str]]:
-    """Yield what the time of a framework's whole worker went on."""
+def shares(found: dict[str, Measurement]) -> Iterator[Sequence[str]]:
+    """Yield the table of a worker's time by part, a row for each framework."""
     yield "", "cells", "CPU s", "problems/s", *(part.value for part in Part)
     for name, measured in found.items():
         parts = (f"{measured.shares[part.value]:.0%}" for part in Part)
@@ -45,20 +45,20 @@ def shares(found: dict[str, Measured]) -> Iterator[Sequence[str]]:
         yield name, str(measured.cells), f"{measured.total:.1f}", f"{speed:.0f}", *parts
 
 
-def growth(told: dict[str, tuple[str, ...]], whole: dict[str, Measured]) -> Iterator[Sequence[str]]:
-    """Yield how CPU seconds beyond imports grow with requirements, in one column, and with columns."""
-    yield "", "requirements", "columns", "cells", "CPU s beyond imports", "ms a cell"
-    for name, asked in told.items():
-        steps = [Question(asked, every, 1) for every in FRACTIONS]
-        steps += [Question(asked, 1, count) for count in COLUMNS[1:] if count < whole[name].columns]
+def growth(workers: dict[str, tuple[str, ...]], whole: dict[str, Measurement]) -> Iterator[Sequence[str]]:
+    """Yield the table of CPU seconds without imports, by the number of requirements (one column) and of columns."""
+    yield "", "requirements", "columns", "cells", "CPU s without imports", "ms a cell"
+    for name, own in workers.items():
+        steps = [Workload(own, every, 1) for every in FRACTIONS]
+        steps += [Workload(own, 1, count) for count in COLUMNS[1:] if count < whole[name].columns]
         for measured in (*map(measure, steps), whole[name]):
             counts = (str(each) for each in (measured.requirements, measured.columns, measured.cells))
-            beyond = measured.total - measured.seconds[Part.IMPORTS.value]
-            yield name, *counts, f"{beyond:.1f}", f"{1000 * beyond / max(measured.cells, 1):.0f}"
+            remaining = measured.total - measured.seconds[Part.IMPORTS.value]
+            yield name, *counts, f"{remaining:.1f}", f"{1000 * remaining / max(measured.cells, 1):.0f}"
 
 
-def by_classes(found: dict[str, Measured]) -> Iterator[Sequence[str]]:
-    """Yield what one problem takes by its number of classes."""
+def by_classes(found: dict[str, Measurement]) -> Iterator[Sequence[str]]:
+    """Yield the table of milliseconds per problem, by its number of classes."""
     parts = [part for part in Part if part is not Part.IMPORTS]
     yield "", "classes", "ms a problem", *(part.value for part in parts)
     for name, measured in found.items():
@@ -68,7 +68,7 @@ def by_classes(found: dict[str, Measured]) -> Iterator[Sequence[str]]:
 
 
 def show(title: str, rows: Rows, *, markdown: bool) -> None:
-    """Print a table whose first row is its head."""
+    """Print a table whose first row is its header."""
     head, *body = (list(map(str, row)) for row in rows)
     widths = [max(map(len, column)) for column in zip(head, *body, strict=True)]
     ruled = [head, ["-" * width for width in widths], *body] if markdown else [head, *body]
@@ -84,21 +84,21 @@ def show(title: str, rows: Rows, *, markdown: bool) -> None:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description="what the suite's time goes on")
+    parser = argparse.ArgumentParser(description="CPU time of the suite by part")
     parser.add_argument("frameworks", nargs="*", metavar="FRAMEWORK", help=", ".join(FRAMEWORKS))
     parser.add_argument("--profile", default="quick")
     parser.add_argument("--dtype", action="append", default=[])
     parser.add_argument("--markdown", action="store_true")
     given = parser.parse_args()
     names = given.frameworks or [name for name in FRAMEWORKS if find_spec(name) is not None]
-    told = {name: options(name, given.profile, given.dtype) for name in names}
+    workers = {name: options(name, given.profile, given.dtype) for name in names}
     try:
-        whole = {name: measure(Question(asked, classes=CLASSES)) for name, asked in told.items()}
+        whole = {name: measure(Workload(own, classes=CLASSES)) for name, own in workers.items()}
     except RuntimeError as error:
-        raise SystemExit(f"nothing was measured: {error}") from None
+        raise SystemExit(f"no measurement: {error}") from None
     show(f"Profile {given.profile}: a worker's time", shares(whole), markdown=given.markdown)
     show("A problem of values/pointwise", by_classes(whole), markdown=given.markdown)
-    show("Growth", growth(told, whole), markdown=given.markdown)
+    show("Growth", growth(workers, whole), markdown=given.markdown)
 
 
 if __name__ == "__main__":

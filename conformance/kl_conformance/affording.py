@@ -28,7 +28,7 @@ MET: frozenset[Shape] = frozenset({(1,), (2,), (3,), (1, 2), (1, 3), (2, 2), (2,
 # What is asked in the quick profile where a shape takes seconds.
 FEW: frozenset[Shape] = frozenset({(1, 3), (2, 3), (3, 5), (8, 31)})
 # Pairs the standard profile draws for a known implementation, where the numbers are the question and where they are
-# not: a few more than the slowest find of studies/discovery/discovery.md, 13 and 1. A kernel that is brought is searched longer.
+# not: a few more than the largest figures of studies/discovery/discovery.md, 13 and 1; user kernels: more draws.
 WHAT_NEEDS, HOW_NEEDS = 15, 2
 # Chapters asked by few forms of call: there a case may have a shape of its own.
 FEW_FORMS = ("values", "support", "signs")

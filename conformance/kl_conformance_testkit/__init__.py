@@ -1,1 +1,1 @@
-"""How the command line and the judge are put on trial: processes to start, sketches to ask."""
+"""Test helpers of the conformance package."""

@@ -1,4 +1,4 @@
-"""The command line and the suite as people start them: in processes of their own."""
+"""Runs the command line and the suite in child processes, as a user starts them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ KERNELS = Path(__file__).parents[1] / "tests" / "data" / "broken_kl.py"
 RIGHT, BROKEN, DYING, SLOW, RUDE = (
     f"{KERNELS}:{name}" for name in ("RIGHT", "BROKEN", "DYING", "SLOW", "RUDE")
 )
-FRAMEWORKS = ("torch", "tensorflow", "jax")  # those with a process of their own
+FRAMEWORKS = ("torch", "tensorflow", "jax")  # each runs in a worker process of its own
 SECONDS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """How a process ended and what it printed."""
+class Completed:
+    """Exit code and output of a process that ended."""
 
     code: int
     out: str
@@ -31,28 +31,28 @@ class Said:
 
     @property
     def all(self) -> str:
-        """Both streams."""
+        """Both streams, stdout first."""
         return self.out + self.err
 
 
-def ask(*arguments: str | Path, at: Path, path: Path | None = None) -> Said:
-    """Run ``kl-conformance`` in a folder, with modules of ``path`` before all others."""
+def run_cli(*arguments: str | Path, at: Path, path: Path | None = None) -> Completed:
+    """Run ``kl-conformance`` in the folder ``at``, with ``path`` first on the module search path."""
     return _run(["kl_conformance", *map(str, arguments)], at, path)
 
 
-def suite(*arguments: str | Path, at: Path, path: Path | None = None) -> Said:
-    """Run the suite by pytest, as somebody does who has installed neither plugin nor package."""
-    return pytest_alone("--pyargs", "kl_conformance.suite", *arguments, at=at, path=path)
+def run_suite(*arguments: str | Path, at: Path, path: Path | None = None) -> Completed:
+    """Run the suite with pytest, the plugin named on the command line."""
+    return run_pytest("--pyargs", "kl_conformance.suite", *arguments, at=at, path=path)
 
 
-def pytest_alone(*arguments: str | Path, at: Path, path: Path | None = None) -> Said:
-    """Run pytest with the plugin and nothing else of ours."""
+def run_pytest(*arguments: str | Path, at: Path, path: Path | None = None) -> Completed:
+    """Run pytest with the plugin of this package."""
     plugins = ["-p", "kl_conformance.plugin", "-p", "no:cacheprovider", "--assert=plain"]
     return _run(["pytest", *plugins, *map(str, arguments)], at, path)
 
 
 def broken_frameworks(folder: Path, *names: str, missing: bool = False) -> Path:
-    """Make a place in which frameworks fail to import, or, ``missing``, look as if they were not installed."""
+    """Create packages that fail to import in place of frameworks, with the error of a missing one if ``missing``."""
     for name in names or FRAMEWORKS:
         package = folder / name
         package.mkdir(parents=True)
@@ -64,8 +64,8 @@ def broken_frameworks(folder: Path, *names: str, missing: bool = False) -> Path:
 
 
 @contextmanager
-def asking(*arguments: str | Path, at: Path) -> Generator[subprocess.Popen[str]]:
-    """Start ``kl-conformance`` as the leader of a process group, as a shell does, and leave nothing behind."""
+def start_cli(*arguments: str | Path, at: Path) -> Generator[subprocess.Popen[str]]:
+    """Start ``kl-conformance`` as the leader of a process group, as a shell does; kill it on exit."""
     process = subprocess.Popen(
         [sys.executable, "-m", "kl_conformance", *map(str, arguments)],
         cwd=at,
@@ -74,7 +74,7 @@ def asking(*arguments: str | Path, at: Path) -> Generator[subprocess.Popen[str]]
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=_heed_interrupts,
+        preexec_fn=_restore_interrupts,
     )
     try:
         yield process
@@ -84,12 +84,12 @@ def asking(*arguments: str | Path, at: Path) -> Generator[subprocess.Popen[str]]
         process.communicate()
 
 
-def _heed_interrupts() -> None:
-    """Undo what a shell does to what it runs in the background: Ctrl-C must reach the process."""
+def _restore_interrupts() -> None:
+    """Restore the default handler of Ctrl-C, which a shell disables for background processes."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def _run(module: list[str], at: Path, path: Path | None) -> Said:
+def _run(module: list[str], at: Path, path: Path | None) -> Completed:
     done = subprocess.run(
         [sys.executable, "-m", *module],
         cwd=at,
@@ -99,13 +99,13 @@ def _run(module: list[str], at: Path, path: Path | None) -> Said:
         timeout=SECONDS,
         check=False,
     )
-    return Said(done.returncode, done.stdout, done.stderr)
+    return Completed(done.returncode, done.stdout, done.stderr)
 
 
 def _environment(path: Path | None) -> dict[str, str]:
-    """Return an environment that finds this checkout, and first of all what lies in ``path``."""
+    """Return an environment whose module search path is ``path``, then this checkout."""
     child = host.environment()
-    del child["PYTEST_DISABLE_PLUGIN_AUTOLOAD"]  # as people start it
+    del child["PYTEST_DISABLE_PLUGIN_AUTOLOAD"]  # as when a user starts it
     if path is not None:
         child["PYTHONPATH"] = os.pathsep.join([str(path), child["PYTHONPATH"]])
     return child

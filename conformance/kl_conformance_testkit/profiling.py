@@ -1,4 +1,4 @@
-"""A worker of a run, asked as ever in a process of its own, and what its time went on."""
+"""Profiles one worker of a run: its CPU seconds by part, in a process of its own."""
 
 from __future__ import annotations
 
@@ -18,27 +18,28 @@ from kl_conformance.harness.opening import open_subject
 from kl_conformance.plan import Planned
 from kl_conformance.subject import Subject
 from kl_conformance.worker import SUITE
-from kl_conformance_testkit.stopwatch import Part, Stopwatch, put
+from kl_conformance_testkit.stopwatch import Part, Stopwatch, instrument
 from kl_reports.exchange import read
 
 HOURS = 3
-SIZED, ROWS, PROBLEMS = "values/pointwise", 3, 8  # what is asked of many classes, of problems of so many rows
+# The time by number of classes is measured with this requirement, on this many problems of this many rows.
+SIZED, ROWS, PROBLEMS = "values/pointwise", 3, 8
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """What a worker is asked, and how much of it.
+class Workload:
+    """The cells that a profiled worker evaluates.
 
     Parameters
     ----------
     options
-        Pytest's and the suite's, such as ``--framework=scipy``.
+        Options of pytest and of the suite, such as ``--framework=scipy``.
     every
-        Of the catalogue's requirements each so-many-th is asked.
+        Select every so-many-th requirement of the catalogue.
     columns
-        So many columns are asked, the first of the plan; all when None.
+        Select the first so many columns of the plan; all when None.
     classes
-        Numbers of classes at which the first column is then asked ``SIZED`` of some problems.
+        Numbers of classes at which the first column is also timed on problems of ``SIZED``.
     """
 
     options: tuple[str, ...]
@@ -48,10 +49,10 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """What a worker asked, and the CPU seconds it took by the name of a :class:`Part`.
+class Measurement:
+    """What a worker evaluated, and its CPU seconds by the value of each :class:`Part`.
 
-    ``classes`` has those of one problem, by its number of classes.
+    ``classes`` has the mean seconds of one problem, by its number of classes and by part.
     """
 
     requirements: int
@@ -68,43 +69,43 @@ class Measured:
 
     @property
     def shares(self) -> dict[str, float]:
-        """What fraction of the whole each part took."""
+        """Fraction of the total time, by part."""
         return {part: seconds / self.total for part, seconds in self.seconds.items()}
 
 
-def measure(asked: Question) -> Measured:
-    """Ask in a process of its own, as a run would start it.
+def measure(workload: Workload) -> Measurement:
+    """Profile a worker in a process of its own, started as a run starts it.
 
     Raises
     ------
     RuntimeError
-        It measured nothing; the message is its last words.
+        The process wrote no measurement; the message has its last output.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        arguments = ["-m", __name__, name, json.dumps(asdict(asked))]
+        arguments = ["-m", __name__, name, json.dumps(asdict(workload))]
         home = {"HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "hypothesis")}
         done = host.python(*arguments, seconds=HOURS * 3600, folder=folder, variables=home)
         found = folder / "measured.json"
         if not found.is_file():
-            raise RuntimeError(f"{' '.join(asked.options)}: {host.last_line(done)} {done.stdout[-500:]}")
-        return Measured(**json.loads(found.read_text(encoding="utf-8")))
+            raise RuntimeError(f"{' '.join(workload.options)}: {host.last_line(done)} {done.stdout[-500:]}")
+        return Measurement(**json.loads(found.read_text(encoding="utf-8")))
 
 
 @dataclass(slots=True)
-class Thinned:
-    """A plugin that lets only part of a session's cells be asked."""
+class CellFilter:
+    """A pytest plugin that keeps only the cells of a workload."""
 
-    asked: Question
+    workload: Workload
     planned: list[Planned] = field(default_factory=list[Planned])
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Keep the cells of some requirements and columns, in their order."""
-        kept = {each.id for each in list(catalogue.REQUIREMENTS.values())[:: self.asked.every]}
+        """Keep the cells of the selected requirements and columns, in their order."""
+        kept = {each.id for each in list(catalogue.REQUIREMENTS.values())[:: self.workload.every]}
         cells: dict[str, Any] = {item.nodeid: vars(item)["callspec"].params["cell"] for item in items}
         columns = dict.fromkeys(cell.column.key for cell in cells.values())
-        wanted = set(list(columns)[: self.asked.columns])
+        wanted = set(list(columns)[: self.workload.columns])
         items[:] = [
             item
             for item in items
@@ -113,26 +114,26 @@ class Thinned:
         self.planned = [cells[item.nodeid] for item in items]
 
 
-def main(folder: Path, asked: Question) -> None:
-    """Ask in this process, and write down what it took."""
+def main(folder: Path, workload: Workload) -> None:
+    """Evaluate a workload in this process, and write the measurement to ``measured.json``."""
     watch = Stopwatch()
-    put(watch)
-    thinned, file, page = Thinned(asked), folder / "run.jsonl.gz", folder / "page.note"
+    instrument(watch)
+    selected, file, page = CellFilter(workload), folder / "run.jsonl.gz", folder / "page.note"
     note.lay(page)
     arguments: Sequence[str] = [
         *("--pyargs", "kl_conformance.suite", "-c", str(SUITE / "pytest.ini"), "-p", "kl_conformance.plugin"),
-        *("-q", "--kl-seed=1", f"--run-file={file}", f"--kl-note={page}", *asked.options),
+        *("-q", "--kl-seed=1", f"--run-file={file}", f"--kl-note={page}", *workload.options),
     ]
     watch.enter(Part.REST)
-    pytest.main(list(arguments), plugins=[thinned])
+    pytest.main(list(arguments), plugins=[selected])
     seconds = {part.value: spent for part, spent in watch.spent().items()}
-    found = Measured(
-        requirements=len({each.requirement.id for each in thinned.planned}),
-        columns=len({each.column.key for each in thinned.planned}),
-        cells=len(thinned.planned),
+    found = Measurement(
+        requirements=len({each.requirement.id for each in selected.planned}),
+        columns=len({each.column.key for each in selected.planned}),
+        cells=len(selected.planned),
         problems=sum(each.problems for each in read(file).results),
         seconds=seconds,
-        classes={str(count): _by_classes(watch, thinned.planned[0], count) for count in asked.classes},
+        classes={str(count): _by_classes(watch, selected.planned[0], count) for count in workload.classes},
     )
     (folder / "measured.json").write_text(json.dumps(asdict(found)), encoding="utf-8")
 
@@ -151,4 +152,4 @@ def _by_classes(watch: Stopwatch, cell: Planned, count: int) -> dict[str, float]
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Question(**json.loads(sys.argv[2])))
+    main(Path(sys.argv[1]), Workload(**json.loads(sys.argv[2])))

@@ -1,4 +1,4 @@
-"""What the time of a process went on, by the functions it was spent in."""
+"""Attributes the CPU time of a process to the parts of the suite whose functions spent it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kl_conformance.subject import Subject
 
 
 class Part(Enum):
-    """What time is spent on; the value is what people read."""
+    """A part of the suite; the value is its label in tables."""
 
     IMPORTS = "imports"
     FRAMEWORK = "framework"
@@ -27,13 +27,13 @@ class Part(Enum):
     REST = "the rest"
 
 
-# By the module a function is defined in, or else by its house.
+# The part of a function, by the module that defines it, otherwise by that module's top-level package.
 MODULES = {
     "kl_conformance.judge": Part.JUDGE,
     "kl_reference.tolerance": Part.JUDGE,
     "kl_conformance.search": Part.STRATEGY,
 }
-HOUSES = {"kl_reference": Part.REFERENCE, "kl_cases": Part.STRATEGY}
+PACKAGES = {"kl_reference": Part.REFERENCE, "kl_cases": Part.STRATEGY}
 HANDING = (
     "tensor",
     "from_numpy",
@@ -42,33 +42,33 @@ HANDING = (
     "overwrite",
     "output",
     "log_softmax",
-)  # what numbers go in and out by
+)  # methods that convert numbers to and from tensors
 
 
 class Stopwatch:
-    """CPU seconds of this process by part, every moment of them in one: that entered last and not yet left.
+    """CPU seconds of this process by part; each moment counts for the part entered last and not yet left.
 
-    What has run before the first part is entered counts as imports.
+    Time before the first part is entered counts as imports.
     """
 
     def __init__(self, clock: Callable[[], float] = time.process_time) -> None:
         self._clock = clock
-        self._since = 0.0  # CPU time begins with the process
+        self._since = 0.0  # CPU time starts with the process
         self._parts = [Part.IMPORTS]
         self._spent = dict.fromkeys(Part, 0.0)
 
     def enter(self, part: Part) -> None:
-        """Begin a part, within the one that runs."""
+        """Start a part, nested in the current one."""
         self._charge()
         self._parts.append(part)
 
     def leave(self) -> None:
-        """Go back to the part that was running before."""
+        """End the current part and return to the one around it."""
         self._charge()
         self._parts.pop()
 
     def timed(self, part: Part, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a function whose time is that of a part."""
+        """Return the function, wrapped so that its time counts for a part."""
 
         @wraps(function)
         def wrapper(*arguments: Any, **keywords: Any) -> Any:
@@ -81,7 +81,7 @@ class Stopwatch:
         return wrapper
 
     def spent(self) -> dict[Part, float]:
-        """Return the seconds so far."""
+        """Return the seconds so far, by part."""
         self._charge()
         return dict(self._spent)
 
@@ -91,10 +91,10 @@ class Stopwatch:
         self._since = now
 
 
-def put(watch: Stopwatch) -> None:
-    """Time the seams of this process: where one part's code calls another's.
+def instrument(watch: Stopwatch) -> None:
+    """Time every call in this process from one part's code into another's.
 
-    Functions are replaced where they are called from, so that nothing is timed within its own part.
+    Functions are replaced in the modules that call them, so calls within one part are not timed.
     """
     for name, module in list(sys.modules.items()):
         if name.startswith("kl_conformance."):
@@ -104,7 +104,7 @@ def put(watch: Stopwatch) -> None:
                     setattr(module, own, watch.timed(part, value))
     for owner, name, part in (
         (Pair, "realise", Part.STRATEGY),
-        (Cell, "_breaks", Part.REST),  # both are what a search calls back
+        (Cell, "_breaks", Part.REST),  # the callbacks of a search
         (Cell, "_breaking", Part.REST),
         *((type(each), "load", Part.IMPORTS) for each in registry.FRAMEWORKS.values()),
         *((type(each), name, Part.FRAMEWORK) for each in registry.FRAMEWORKS.values() for name in HANDING),
@@ -120,8 +120,8 @@ def put(watch: Stopwatch) -> None:
 
 
 def _part(value: object) -> Part | None:
-    """Return the part a function belongs to, or None for anything else."""
+    """Return the part of a function, or None for any other object."""
     if not isinstance(value, FunctionType):
         return None
-    house, _, _ = value.__module__.partition(".")
-    return MODULES.get(value.__module__, HOUSES.get(house))
+    package, _, _ = value.__module__.partition(".")
+    return MODULES.get(value.__module__, PACKAGES.get(package))

@@ -1,4 +1,4 @@
-"""Sketches asked as implementations are, and the answers they are judged by."""
+"""Miniatures and other NumPy implementations as subjects, and the judgements of their answers."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ NUMPY = registry.framework("numpy")
 MODULES = NUMPY.load()
 
 
-def right(p: Any, q: Any) -> Any:
-    """Return p·log(p/q), 0 where p = 0: a right kernel in NumPy."""
+def correct_kernel(p: Any, q: Any) -> Any:
+    """Return the terms p·log(p/q), 0 where p = 0: a correct kernel in NumPy."""
     with np.errstate(all="ignore"):
         term = p * (np.log(p) - np.log(q))
     return np.where((p == 0) & (q >= 0), 0 * term.dtype.type(0), np.where(p < 0, np.inf, term)).astype(
@@ -31,24 +31,24 @@ def right(p: Any, q: Any) -> Any:
     )
 
 
-def subject(asked: Sketch | Implementation | None = None, dtype: str = "float64") -> Subject:
-    """Return a sketch (a right one when none is given), or any implementation on NumPy, ready to be asked."""
-    asked = Sketch() if asked is None else asked
-    implementation = asked.implementation() if isinstance(asked, Sketch) else asked
+def subject(tested: Sketch | Implementation | None = None, dtype: str = "float64") -> Subject:
+    """Return the subject of a miniature (a correct one by default) or of any other NumPy implementation."""
+    tested = Sketch() if tested is None else tested
+    implementation = tested.implementation() if isinstance(tested, Sketch) else tested
     column = Column(implementation.name, "numpy", "1", "cpu", dtype, "eager")
     return Subject(implementation, NUMPY, MODULES, column)
 
 
-def settled(requirement: str, asked: Subject, *, seed: int = 0) -> Result:
+def evaluate(requirement: str, subject: Subject, *, seed: int = 0) -> Result:
     """Return the verdict of one cell in the quick profile."""
-    return Cell(catalogue.requirement(requirement), asked, TestProfile.QUICK, seed).settle()
+    return Cell(catalogue.requirement(requirement), subject, TestProfile.QUICK, seed).settle()
 
 
 def pair(p: Sequence[object], q: Sequence[object], space: Space = Space.PROBABILITY) -> Pair:
-    """Return a pair of probabilities p and of q in a space."""
+    """Return a pair of probabilities p and of q in the given space."""
     return Pair(Measure(np.array(p, float), Space.PROBABILITY), Measure(np.array(q, float), space))
 
 
-def judgements(requirement: str, asked: Subject, question: Pair) -> list[Judgement]:
-    """Return what a requirement says of a pair."""
-    return list(catalogue.requirement(requirement).check(asked, question))
+def judgements(requirement: str, subject: Subject, pair: Pair) -> list[Judgement]:
+    """Return the judgements of a requirement on one pair."""
+    return list(catalogue.requirement(requirement).check(subject, pair))

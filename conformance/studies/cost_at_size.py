@@ -1,7 +1,7 @@
-"""What it costs to ask a kernel at the size it is used at, as a multiple of what the kernel itself costs.
+"""Cost of verifying a kernel at its production size, as a multiple of the kernel's own time.
 
-Run ``python conformance/studies/cost_at_size.py [ROWSxCLASSES]`` (needs torch). All times are of one process and one
-thread, taken in turns; the smallest of each counts.
+Run ``python conformance/studies/cost_at_size.py [ROWSxCLASSES]`` (needs torch). Everything runs in one process and one
+thread, alternately; the smallest time of each is reported.
 """
 
 from __future__ import annotations
@@ -42,14 +42,13 @@ def timed(step: Callable[[], Any]) -> float:
 
 
 def main(size: tuple[int, int]) -> None:
-    """Print the ratio and what it is made of."""
+    """Print the ratio and its parts."""
     torch: Any = importlib.import_module("torch")
     torch.set_num_threads(1)
     kernel = replace(registry.implementation("torch.nn.functional.kl_div"), typical_shape=size)
     (column,) = (each for each in columns_of(kernel) if (each.device, each.dtype) == ("cpu", "float32"))
     subject = open_subject(kernel, column)
     assert isinstance(subject, Subject), subject
-    modules = subject.modules
     requirement = catalogue.requirement(REQUIREMENT)
     pair = build(Recipe(requirement.families[0], requirement.shapes[0], Dtype.FLOAT32, 0))
     _, terms = sizes.vector_and_windows(subject, pair, size)
@@ -57,20 +56,20 @@ def main(size: tuple[int, int]) -> None:
     call = subject.call(terms)
     calls = [call, replace(call, reduction="sum")]
 
-    def asked() -> None:
+    def verified() -> None:
         result = Cell(requirement, subject, TestProfile.QUICK, 0).settle()
         assert result.verdict.name == "PASS", result.detail
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    kernels = [lambda call=call: kernel.call(modules, call) for call in calls]
-    rounds = [[timed(asked), *map(timed, kernels), timed(lambda: answer(summed))] for _ in range(ROUNDS)]
+    kernels = [lambda call=call: kernel.call(subject.modules, call) for call in calls]
+    rounds = [[timed(verified), *map(timed, kernels), timed(lambda: answer(summed))] for _ in range(ROUNDS)]
     whole, one, other, reference = map(min, zip(*rounds, strict=True))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(f"{size[0]:,} × {size[1]:,} float32, one thread, the best of {ROUNDS} rounds")
     print(f"  the kernel, every term {one:6.2f} s; summed {other:6.2f} s")
     print(f"  the reference, one pass {reference:5.2f} s")
     print(
-        f"  all that is asked      {whole:6.2f} s = {(whole - reference) / (one + other):.2f} × the kernel + the pass"
+        f"  the whole cell         {whole:6.2f} s = {(whole - reference) / (one + other):.2f} × the kernel + the pass"
     )
     print(f"  memory {before / 2**20:.1f} GiB with the inputs, {peak / 2**20:.1f} GiB at most")
 

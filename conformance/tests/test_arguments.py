@@ -11,7 +11,7 @@ import pytest
 from kl_conformance.implementation import Weighting
 from kl_conformance.sketch import Array, Sketch, apply_weights, legacy_reduction
 from kl_conformance.subject import Subject
-from kl_conformance_testkit.subjects import settled, subject
+from kl_conformance_testkit.subjects import evaluate, subject
 from kl_reference.convention import Reduction
 from kl_reports.result import Verdict
 
@@ -25,7 +25,7 @@ def declared_subject(miniature: Sketch, **changes: Any) -> Subject:
 
 def verdict(requirement: str, implementation: Subject) -> Verdict:
     """Return the verdict of one cell of chapter reductions."""
-    return settled(f"reductions/{requirement}", implementation).verdict
+    return evaluate(f"reductions/{requirement}", implementation).verdict
 
 
 def test_deprecated_arguments_keep_their_meaning() -> None:
@@ -42,7 +42,7 @@ def test_deprecated_arguments_keep_their_meaning() -> None:
 def test_deprecated_arguments_warn() -> None:
     """The correct answer without a warning fails."""
     silent = Sketch(legacy_reduction=lambda options: "mean" if options["reduce"] else "none")
-    result = settled("reductions/legacy", subject(silent))
+    result = evaluate("reductions/legacy", subject(silent))
     assert result.verdict is Verdict.FAIL
     assert "no warning" in result.detail
 
@@ -91,6 +91,6 @@ def test_ignored_weights_fail(name: str) -> None:
 def test_masked_values_may_be_anything() -> None:
     """A mask that multiplies keeps a NaN in a masked class."""
     leaks = Sketch(apply_mask=lambda terms, mask: terms * mask)
-    result = settled("reductions/weights", declared_subject(leaks, weightings=()))
+    result = evaluate("reductions/weights", declared_subject(leaks, weightings=()))
     assert result.verdict is Verdict.FAIL
     assert "masked class" in result.detail

@@ -15,7 +15,7 @@ from kl_conformance.bisecting import Asked, between, start
 from kl_conformance.environments import Environment, InstallError, carried, environment
 from kl_conformance.kept import Kept
 from kl_conformance.replay import Answer, Task, replayed
-from kl_conformance_testkit.command import ask
+from kl_conformance_testkit.command import run_cli
 from kl_reports.change import Seen
 
 RELEASES = ["1.0", "1.1", "1.2", "1.10", "2.0", "2.1"]
@@ -27,7 +27,7 @@ def witness(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the file of a witness against SciPy's kl_div."""
     made = tmp_path_factory.mktemp("bisect")
     asked = ("run", "scipy.special.kl_div", "--dtype", "float64", "--profile", "quick", "--seed", "1")
-    assert ask(*asked, "-k", "values and extreme", "-o", "run.jsonl.gz", at=made).code == 0
+    assert run_cli(*asked, "-k", "values and extreme", "-o", "run.jsonl.gz", at=made).code == 0
     file = made / "witness.json"
     file.write_text(kept.text(kept.kept(str(made / "run.jsonl.gz"))), encoding="utf-8")
     return file

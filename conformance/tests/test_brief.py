@@ -16,7 +16,7 @@ from kl_conformance.plan import ALIKE, NUMBERS, Plan
 from kl_conformance.runs.selection import Selection, formats
 from kl_conformance.session import Session
 from kl_conformance.share import shares
-from kl_conformance_testkit.command import RIGHT, ask
+from kl_conformance_testkit.command import RIGHT, run_cli
 from kl_reference.dtype import Dtype
 from kl_reports.exchange import read
 
@@ -86,16 +86,16 @@ def test_the_screen_says_so(tmp_path: Path) -> None:
     """And how to ask the others; where they are named each worker asks those that are its own, and in full."""
     line = ("run", "-k", "signs/direction", "--profile", "quick", "--seed", "1", "-o", "run.jsonl.gz")
     few = "in float32 (--dtype asks other formats)"
-    assert f"seed 1, {few}." in ask(*line, "--framework", "scipy", at=tmp_path).err
-    both = ask(*line, "--framework", "scipy", "--dtype", "float32", "--dtype", "float64", at=tmp_path).err
+    assert f"seed 1, {few}." in run_cli(*line, "--framework", "scipy", at=tmp_path).err
+    both = run_cli(*line, "--framework", "scipy", "--dtype", "float32", "--dtype", "float64", at=tmp_path).err
     judged = dict(
         re.findall(r"(scipy[ \d/]*): (\d+) of \d+ cells judged\n", both)
     )  # of as many as there are cores
     assert sum(map(int, judged.values())) == 6
-    named = ask(*line, "--framework", "scipy", "--dtype", "float64", at=tmp_path)
+    named = run_cli(*line, "--framework", "scipy", "--dtype", "float64", at=tmp_path)
     assert "seed 1." in named.err
     assert {each.dtype for each in read(tmp_path / "run.jsonl.gz").header.columns.values()} == {"float64"}
-    assert "seed 1." in ask(*line, RIGHT, at=tmp_path).err
+    assert "seed 1." in run_cli(*line, RIGHT, at=tmp_path).err
 
 
 def test_a_verification_asks_so() -> None:

@@ -12,7 +12,7 @@ from kl_conformance.heading import header
 from kl_conformance.plan import resolve
 from kl_conformance.runs.selection import Selection
 from kl_reports.result import Result, Run, Verdict
-from studies.mutants.causes import learned, measured
+from studies.mutants.causes import detected_faults, leave_one_out
 
 SELECTION = Selection(implementations=("scipy.special.rel_entr",), dtypes=("float32",))
 HALVED = Fault("halved", "value", "Halves every term.", frozenset({"values/pointwise", "values/sum"}))
@@ -106,15 +106,15 @@ def test_a_matrix_is_boiled_down_to_its_first_dtype() -> None:
         {"name": "c", "kind": "value", "sentence": "C.", "stops": {}},
         {"name": "d", "kind": None, "sentence": "D.", "stops": stops},
     ]
-    found = {each.name: each.stops for each in learned({"kernels": kernels})}
+    found = {each.name: each.stops for each in detected_faults({"kernels": kernels})}
     assert found == {"a": {"values/sum"}, "b": {"values/mean"}}
 
 
 def test_leaving_out_counts_what_others_explain() -> None:
     """Of twins each explains the other; whether rightly, their kinds say."""
     same = Fault("same", "value", "The same.", HALVED.stops)
-    assert measured((HALVED, same, MASKED)) == (2, 2)
-    assert measured((HALVED, TWIN, MASKED)) == (2, 0)
+    assert leave_one_out((HALVED, same, MASKED)) == (2, 2)
+    assert leave_one_out((HALVED, TWIN, MASKED)) == (2, 0)
 
 
 def test_what_is_shipped_speaks_of_this_catalogue() -> None:

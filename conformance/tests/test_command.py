@@ -60,7 +60,7 @@ def test_help_is_light() -> None:
 def test_help_is_quick(tmp_path: Path) -> None:
     """Help costs less than 0.3 s of processor time."""
     before = os.times()
-    done = command.ask("--help", at=tmp_path)
+    done = command.run_cli("--help", at=tmp_path)
     after = os.times()
     spent = after.children_user + after.children_system - before.children_user - before.children_system
     assert done.code == 0
@@ -150,7 +150,7 @@ def test_the_doctor_says_for_each_framework_why_it_cannot_be_asked(tmp_path: Pat
     """A framework whose import fails is not passed over: its reason stands beside the others that work."""
     fake = command.broken_frameworks(tmp_path / "fake", "torch", "jax")
     command.broken_frameworks(fake, "tensorflow", missing=True)
-    done = command.ask("doctor", at=tmp_path, path=fake)
+    done = command.run_cli("doctor", at=tmp_path, path=fake)
     assert done.code == 0, done.all
     assert f"kl-conformance {__version__}" in done.out
     assert "the reference can be trusted" in done.out

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from kl_conformance_testkit.command import ask
+from kl_conformance_testkit.command import run_cli
 from kl_reports.exchange import write
 from kl_reports.result import Run, Verdict
-from kl_reports_testkit.example_runs import made
+from kl_reports_testkit.example_runs import example_run
 
 
 def of(whole: Run, package: str, version: str, verdict: Verdict | None = None) -> Run:
@@ -36,10 +36,10 @@ def of(whole: Run, package: str, version: str, verdict: Verdict | None = None) -
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with runs of two versions of torch, and a store that has both."""
     place = tmp_path_factory.mktemp("comparing")
-    whole = made(["cpu"])
+    whole = example_run(["cpu"])
     write(place / "old.jsonl.gz", of(whole, "torch", "2.12.0", Verdict.PASS))
     write(place / "new.jsonl.gz", of(whole, "torch", "2.13.0", Verdict.FAIL))
-    done = ask("db", "ingest", "old.jsonl.gz", "new.jsonl.gz", at=place)
+    done = run_cli("db", "ingest", "old.jsonl.gz", "new.jsonl.gz", at=place)
     assert done.code == 0, done.all
     return place
 
@@ -50,7 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def test_a_run_has_many_names(folder: Path, old: str, new: str) -> None:
     """By file or by version, they are the same two runs."""
-    done = ask("compare", old, new, "--format", "json", at=folder)
+    done = run_cli("compare", old, new, "--format", "json", at=folder)
     assert done.code == 1, done.all
     counts = json.loads(done.out)["counts"]
     assert set(counts) == {"regressed"}
@@ -58,9 +58,9 @@ def test_a_run_has_many_names(folder: Path, old: str, new: str) -> None:
 
 def test_an_id_names_a_run(folder: Path) -> None:
     """The store says the ids, and the start of one is enough."""
-    listed = json.loads(ask("db", "list", "--format", "json", at=folder).out)
+    listed = json.loads(run_cli("db", "list", "--format", "json", at=folder).out)
     old, new = (each["record"][:12] for each in listed)
-    done = ask("compare", old, new, at=folder)
+    done = run_cli("compare", old, new, at=folder)
     assert done.code == 1, done.all
     assert "REGRESSED" in done.out
 
@@ -68,10 +68,10 @@ def test_an_id_names_a_run(folder: Path) -> None:
 def test_what_fails_is_said_on_the_command_line(folder: Path) -> None:
     """A job that only wants to know of missing cells is content with a regression."""
     pair = ("old.jsonl.gz", "new.jsonl.gz")
-    assert ask("compare", *pair, "--fail-on", "missing,unstable", at=folder).code == 0
-    assert ask("compare", *pair, "--fail-on", "none", at=folder).code == 0
-    assert ask("compare", *pair, "--fail-on", "regressed", at=folder).code == 1
-    assert ask("compare", "new.jsonl.gz", "old.jsonl.gz", "--fail-on", "fixed", at=folder).code == 1
+    assert run_cli("compare", *pair, "--fail-on", "missing,unstable", at=folder).code == 0
+    assert run_cli("compare", *pair, "--fail-on", "none", at=folder).code == 0
+    assert run_cli("compare", *pair, "--fail-on", "regressed", at=folder).code == 1
+    assert run_cli("compare", "new.jsonl.gz", "old.jsonl.gz", "--fail-on", "fixed", at=folder).code == 1
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_what_fails_is_said_on_the_command_line(folder: Path) -> None:
 )
 def test_bad_use_is_one_sentence(folder: Path, arguments: tuple[str, ...], words: str) -> None:
     """The value given and the values known, and 2."""
-    done = ask("compare", *arguments, at=folder)
+    done = run_cli("compare", *arguments, at=folder)
     assert done.code == 2, done.all
     assert words in done.err
     assert "Traceback" not in done.err

@@ -9,13 +9,13 @@ import pytest
 
 from kl_conformance_testkit import command
 from kl_reports.exchange import write
-from kl_reports_testkit.example_comparison import compared
+from kl_reports_testkit.example_comparison import example_comparison
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with two run files."""
-    comparison = compared()
+    comparison = example_comparison()
     write(tmp_path / "old.jsonl.gz", comparison.old)
     write(tmp_path / "new.jsonl.gz", comparison.new)
     return tmp_path
@@ -23,7 +23,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_the_page_is_written_and_standard_output_stays_clean(folder: Path) -> None:
     """The page has the news, and what is printed is the comparison alone."""
-    said = command.ask(
+    said = command.run_cli(
         "compare", "old.jsonl.gz", "new.jsonl.gz", "-o", "page.html", "--format", "json", at=folder
     )
     assert said.code == 1
@@ -34,7 +34,7 @@ def test_the_page_is_written_and_standard_output_stays_clean(folder: Path) -> No
 
 def test_a_page_that_cannot_be_written_is_named_before_anything_is_compared(folder: Path) -> None:
     """One line, exit code 2, and no traceback."""
-    said = command.ask("compare", "old.jsonl.gz", "new.jsonl.gz", "-o", "none/page.html", at=folder)
+    said = command.run_cli("compare", "old.jsonl.gz", "new.jsonl.gz", "-o", "none/page.html", at=folder)
     assert said.code == 2
     assert "none/page.html" in said.err
     assert "Traceback" not in said.err

@@ -8,7 +8,7 @@ import pytest
 
 from kl_conformance import registry
 from kl_conformance.reproducer import LINES, reproducer
-from kl_conformance_testkit.witness import called, witnessed
+from kl_conformance_testkit.witness import called, example_witness
 from kl_reference.convention import Space
 from kl_reports.result import Column
 
@@ -20,7 +20,7 @@ def script(name: str, mode: str, model: str = "probability") -> str:
     """Return the script of a made-up failure in a column of that mode."""
     own = registry.implementation(name)
     call = called(own, Space.LOG if model == "logits" else Space.PROBABILITY)
-    witness = witnessed(HALF, HALF if model == "probability" else LOGITS, call)
+    witness = example_witness(HALF, HALF if model == "probability" else LOGITS, call)
     column = Column(name, own.framework, "1", "cpu", "float32", mode)
     return reproducer("values/pointwise", column, witness)
 

@@ -11,7 +11,7 @@ import pytest
 from kl_conformance import registry
 from kl_conformance.implementation import Call, Implementation
 from kl_conformance.sketch import Array, Sketch, term
-from kl_conformance_testkit.subjects import settled, subject
+from kl_conformance_testkit.subjects import evaluate, subject
 from kl_reference.convention import Convention, Formula, Reduction, Side, Space
 from kl_reports.result import Verdict
 
@@ -39,10 +39,10 @@ def test_generalised_sums_over_logarithms(dtype: str) -> None:
         default="none",
     )
     for requirement, verdict in (("signs/gibbs", Verdict.PASS), ("values/exact-sum", Verdict.UNSUPPORTED)):
-        result = settled(requirement, subject(correct, dtype))
+        result = evaluate(requirement, subject(correct, dtype))
         assert result.verdict is verdict, result.detail
     faulty = replace(correct, term=halved)
-    assert settled("signs/gibbs", subject(faulty, dtype)).verdict is Verdict.FAIL
+    assert evaluate("signs/gibbs", subject(faulty, dtype)).verdict is Verdict.FAIL
 
 
 def strict(modules: Any, call: Call) -> Any:
@@ -66,9 +66,9 @@ def without_zeros(modules: Any, call: Call) -> Any:
 def test_rows_that_cannot_be_normalised_may_raise(requirement: str) -> None:
     """A row of zeros divided by its sum is undefined: an error passes as NaN does there, and nowhere else."""
     own = replace(registry.implementation("scipy.stats.entropy"), name="strict", call=strict)
-    assert settled(requirement, subject(own)).verdict is Verdict.PASS
+    assert evaluate(requirement, subject(own)).verdict is Verdict.PASS
     if requirement != "support/zero-model":
-        assert settled(requirement, subject(replace(own, call=without_zeros))).verdict is Verdict.FAIL
+        assert evaluate(requirement, subject(replace(own, call=without_zeros))).verdict is Verdict.FAIL
 
 
 def second(modules: Any, call: Call) -> Any:
@@ -101,5 +101,5 @@ def test_without_rows_the_only_axis_is_the_class_axis() -> None:
         gradients=frozenset(),
         broadcasts=False,
     )
-    assert settled("reductions/axis", subject(own)).verdict is Verdict.PASS
-    assert settled("reductions/axis", subject(replace(own, call=last))).verdict is Verdict.FAIL
+    assert evaluate("reductions/axis", subject(own)).verdict is Verdict.PASS
+    assert evaluate("reductions/axis", subject(replace(own, call=last))).verdict is Verdict.FAIL

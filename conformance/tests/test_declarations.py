@@ -13,7 +13,7 @@ from kl_conformance import registry
 from kl_conformance.guide import EVIDENCE
 from kl_conformance.implementation import Call, Implementation
 from kl_conformance.sketch import Array, Sketch, term
-from kl_conformance_testkit.subjects import settled, subject
+from kl_conformance_testkit.subjects import evaluate, subject
 from kl_reference.convention import Convention, Formula, Reduction, Side, Space
 from kl_reports.result import Verdict
 
@@ -141,7 +141,7 @@ def verdicts(implementation: Implementation, words: str) -> Mapping[str, Verdict
     key = id(implementation), words
     if key not in SETTLED:
         asked = subject(implementation)
-        SETTLED[key] = {name: settled(name, asked).verdict for name in EVIDENCE[words]}
+        SETTLED[key] = {name: evaluate(name, asked).verdict for name in EVIDENCE[words]}
     return SETTLED[key]
 
 
@@ -153,7 +153,7 @@ def test_a_wrong_word_of_a_convention_is_found_out(
     liar = replace(right, name="liar", convention=replace(right.convention, **wrong))
     asked, before = subject(liar), verdicts(right, words)
     held = (name for name in before if before[name] is not Verdict.FAIL)
-    assert any(settled(name, asked).verdict is Verdict.FAIL for name in held)
+    assert any(evaluate(name, asked).verdict is Verdict.FAIL for name in held)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from kl_cases.pair import Pair
 from kl_conformance import judge
 from kl_conformance.diagnosis import diagnose
 from kl_conformance.sketch import Array, Sketch, generalised, log_term, reduce, term
-from kl_conformance_testkit.subjects import pair, settled, subject
+from kl_conformance_testkit.subjects import evaluate, pair, subject
 from kl_reference.convention import Reduction, Space
 from kl_reports.result import Kind
 
@@ -107,7 +107,7 @@ def test_an_identity_is_no_answer_to_a_question() -> None:
 
 def test_a_diagnosis_reaches_the_verdict() -> None:
     """Who runs a kernel with exchanged arguments reads so in the result."""
-    result = settled("values/pointwise", subject(Sketch(term=swapped, target=(Space.PROBABILITY,))))
+    result = evaluate("values/pointwise", subject(Sketch(term=swapped, target=(Space.PROBABILITY,))))
     assert result.explanation == "KL(Q‖P), the two arguments exchanged"
     assert result.detail.endswith(f" This is the correct answer to another problem: {result.explanation}.")
     assert result.kind is Kind.NUMBER

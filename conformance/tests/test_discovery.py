@@ -1,4 +1,4 @@
-"""The search finds every class of bug as soon as the study says."""
+"""The search detects every class of bug within the number of examples recorded by the study."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from kl_conformance.sketch import Sketch
 from kl_conformance_testkit.subjects import subject
 from studies.discovery import study as discovery
 from studies.discovery.faults import FAULTS, Fault
-from studies.discovery.study import SEEDS, Discovery, discover, stated, study, table
+from studies.discovery.study import SEEDS, Discovery, discover, recorded_figures, study, table
 
 FEWER = 20
-ENOUGH = 17  # where 95 of 100 seeds hit, fewer than 17 of 20 do so once in 60 times
-STATED = stated()
+ENOUGH = 17  # if 95 of 100 seeds detect a fault, fewer than 17 of 20 do so once in 60 times
+STATED = recorded_figures()
 each_fault = pytest.mark.parametrize("fault", FAULTS, ids=[fault.flag for fault in FAULTS])
 
 
 def test_every_flag_of_the_corpus_has_a_fault_and_a_figure() -> None:
-    """No class of bug is met in a case that the search has not been tried on."""
+    """The search has been measured on every class of bug of a case."""
     flags = [fault.flag for fault in FAULTS]
     assert flags == sorted(FLAGS)
     assert {flag for case in cases() for flag in case.flags} <= set(flags)
@@ -34,23 +34,23 @@ def test_every_flag_of_the_corpus_has_a_fault_and_a_figure() -> None:
 
 @each_fault
 def test_a_fault_is_found_within_the_examples_stated(fault: Fault) -> None:
-    """As many examples as the table says suffice for 95 of 100 seeds, and for their share of fewer."""
+    """The recorded number of examples suffices for 95 of 100 seeds, and for that share of fewer seeds."""
     found = discover(fault, range(FEWER), STATED[fault.flag])
     assert sum(first is not None for first in found.first) >= ENOUGH, found.first
 
 
 @each_fault
 def test_the_standard_profile_draws_enough(fault: Fault) -> None:
-    """Every class of bug is found within what its requirement draws for anybody, without corpus or grid."""
+    """Every class of bug is detected within the fewest draws of its requirement, without corpus or grid."""
     requirement = catalogue.requirement(fault.requirement)
     fewest = HOW_NEEDS if requirement.draws is CALL_DRAWS else WHAT_NEEDS
     assert STATED[fault.flag] <= fewest <= requirement.draws[TestProfile.STANDARD]
 
 
 @each_fault
-def test_a_fault_is_asked_where_its_requirement_applies(fault: Fault) -> None:
-    """A requirement that does not apply to a sketch would find nothing in it."""
-    assert catalogue.requirement(fault.requirement).applies(subject(fault.sketch, fault.dtype)) is None
+def test_the_requirement_applies_to_the_fault(fault: Fault) -> None:
+    """The requirement of a fault applies to its miniature; otherwise it would detect nothing."""
+    assert catalogue.requirement(fault.requirement).applies(subject(fault.miniature, fault.dtype)) is None
 
 
 @pytest.mark.parametrize(
@@ -65,12 +65,12 @@ def test_a_fault_is_asked_where_its_requirement_applies(fault: Fault) -> None:
     ],
 )
 def test_the_figure_is_what_95_of_100_seeds_need(first: list[int | None], within: int | None) -> None:
-    """Seeds beyond the 95th of 100 do not count; where too many never hit, there is no figure."""
+    """Seeds beyond the 95th of 100 do not count; if too many never detect the fault, there is no figure."""
     assert Discovery(FAULTS[0], tuple(first)).within == within
 
 
-def test_a_right_sketch_is_never_hit() -> None:
-    """What has no fault is not found, however many examples are drawn."""
+def test_a_correct_miniature_is_never_rejected() -> None:
+    """A miniature without a fault passes, however many examples are drawn."""
     right = Fault("textbook", "nothing wrong", "values/sum", Sketch())
     assert discover(right, range(3), 10).first == (None, None, None)
 
@@ -78,7 +78,7 @@ def test_a_right_sketch_is_never_hit() -> None:
 def test_the_page_shows_every_flag(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A row holds the flag, its sentence, the fault, the requirement and the figure; a small study keeps nothing."""
+    """A row has the flag, its sentence, the fault, the requirement and the figure; a small study writes no file."""
     few = FAULTS[:2]
     monkeypatch.setattr(discovery, "FAULTS", few)
     page = table(list(study(2)))

@@ -18,7 +18,7 @@ from kl_conformance.expectation import Expectation, ExpectationError, load
 from kl_conformance.implementation import Call, Implementation
 from kl_conformance.sketch import Array, Sketch, term
 from kl_conformance.subject import Subject
-from kl_conformance_testkit.subjects import pair, settled, subject
+from kl_conformance_testkit.subjects import evaluate, pair, subject
 from kl_reference.convention import Convention, Reduction, Space
 from kl_reports.result import Column, Kind, Result, Verdict
 
@@ -199,7 +199,7 @@ def verdict(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
             return tuple(each for each in entries if each.applies_to(requirement, asked.column))
 
         monkeypatch.setattr("kl_conformance.cell.expected_deviations", expected)
-        return settled(MASKED, subject(sketch))
+        return evaluate(MASKED, subject(sketch))
 
     return settle
 

@@ -24,7 +24,7 @@ from kl_conformance.running import Request
 from kl_conformance.runs.selection import Selection
 from kl_conformance.session import Session
 from kl_conformance.share import shares
-from kl_conformance_testkit.command import SLOW, asking
+from kl_conformance_testkit.command import SLOW, start_cli
 from kl_reports.exchange import read
 from kl_reports.result import Kind, Result, Run, Verdict
 
@@ -134,7 +134,7 @@ def test_a_thread_left_running_keeps_nobody(asked: Any) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux alone ends a child with its parent")
 def test_workers_do_not_outlive_the_run(tmp_path: Path) -> None:
     """``kill -9`` of the run ends its workers as well."""
-    with asking("run", SLOW, "-k", "values", "--profile", "quick", "--seed", "1", at=tmp_path) as process:
+    with start_cli("run", SLOW, "-k", "values", "--profile", "quick", "--seed", "1", at=tmp_path) as process:
         page = _appearing(tmp_path, "*.parts-*/*.note")
         _until(lambda: bool(note.read(page).call))
         (child,) = _children(process.pid)

@@ -14,7 +14,7 @@ import pytest
 from kl_conformance import registry
 from kl_conformance.sketch import Array, Sketch, log_term, term
 from kl_conformance.subject import Subject
-from kl_conformance_testkit.subjects import settled, subject
+from kl_conformance_testkit.subjects import evaluate, subject
 from kl_reference.convention import Space
 from kl_reference.dtype import Dtype
 from kl_reports.result import Verdict
@@ -35,7 +35,7 @@ def kernel(sketch: Sketch, like: str) -> Subject:
 
 def test_what_it_is_like_is_recorded_to_do_is_permitted() -> None:
     """NaN for a masked class is EXPECTED of a kernel like torch's, with the recorded reason."""
-    found = settled(MASKED, kernel(Sketch(term=as_torch), TORCH))
+    found = evaluate(MASKED, kernel(Sketch(term=as_torch), TORCH))
     assert found.verdict is Verdict.EXPECTED
     assert found.deviation == "torch-masked-class-nan"
     assert TORCH in found.detail
@@ -44,12 +44,12 @@ def test_what_it_is_like_is_recorded_to_do_is_permitted() -> None:
 
 def test_without_a_likeness_nothing_is_permitted() -> None:
     """The same kernel on its own is held to the definition."""
-    assert settled(MASKED, kernel(Sketch(term=as_torch), "")).verdict is Verdict.FAIL
+    assert evaluate(MASKED, kernel(Sketch(term=as_torch), "")).verdict is Verdict.FAIL
 
 
 def test_what_is_permitted_is_not_required() -> None:
     """A kernel like torch's that is right where torch is not has held the requirement."""
-    assert settled(MASKED, kernel(Sketch(), TORCH)).verdict is Verdict.PASS
+    assert evaluate(MASKED, kernel(Sketch(), TORCH)).verdict is Verdict.PASS
 
 
 def test_another_fault_at_the_same_place_is_broken() -> None:
@@ -60,7 +60,7 @@ def test_another_fault_at_the_same_place_is_broken() -> None:
             log_p.dtype
         ),
     )
-    assert settled(MASKED, kernel(wrong, TORCH)).verdict is Verdict.FAIL
+    assert evaluate(MASKED, kernel(wrong, TORCH)).verdict is Verdict.FAIL
 
 
 def test_a_likeness_with_nobody_is_refused(tmp_path: Path) -> None:
@@ -99,16 +99,16 @@ def test_what_triton_s_interpreter_does_to_subnormal_numbers_is_no_kernel_s_faul
     interpreter: pytest.MonkeyPatch,
 ) -> None:
     """Interpreted, a kernel may see subnormal bfloat16 numbers without their leading bit, and the verdict says why."""
-    found = settled("values/extreme", interpreted(halving))
+    found = evaluate("values/extreme", interpreted(halving))
     assert (found.verdict, found.deviation) == (Verdict.EXPECTED, "triton-interpreter-subnormals")
     assert "TRITON_INTERPRET=1" in found.detail
     interpreter.setenv("TRITON_INTERPRET", "0")
-    assert settled("values/extreme", interpreted(halving)).verdict is Verdict.FAIL
+    assert evaluate("values/extreme", interpreted(halving)).verdict is Verdict.FAIL
 
 
 def test_an_interpreted_kernel_is_held_to_all_other_numbers(interpreter: pytest.MonkeyPatch) -> None:
     """A tenth too much is broken under the interpreter, too, and so are other dtypes' subnormal numbers."""
     del interpreter
-    assert settled("values/pointwise", interpreted(lambda p, x: term(p, x) * 1.1)).verdict is Verdict.FAIL
+    assert evaluate("values/pointwise", interpreted(lambda p, x: term(p, x) * 1.1)).verdict is Verdict.FAIL
     lost = Sketch(target=(Space.PROBABILITY,), term=lambda p, x: term(np.where(p < 2e-38, 0, p), x))
-    assert settled("values/extreme", subject(lost, dtype="float32")).verdict is Verdict.FAIL
+    assert evaluate("values/extreme", subject(lost, dtype="float32")).verdict is Verdict.FAIL

@@ -12,7 +12,7 @@ from scipy import special, stats
 
 from kl_conformance.listening import record_delegation
 from kl_conformance.verification import verify
-from kl_conformance_testkit.subjects import settled, subject
+from kl_conformance_testkit.subjects import evaluate, subject
 from kl_reports.result import Verdict
 
 ENTROPY = "scipy.stats.entropy"
@@ -56,7 +56,7 @@ def test_whoever_profiles_keeps_the_place() -> None:
     try:
         with pytest.raises(RuntimeError, match="profiler"), record_delegation():
             pass
-        result = settled("modes/own-work", subject())
+        result = evaluate("modes/own-work", subject())
     finally:
         profiler.disable()
     assert result.verdict is Verdict.UNSUPPORTED

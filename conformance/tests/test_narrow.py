@@ -10,7 +10,7 @@ import pytest
 from kl_conformance import catalogue
 from kl_conformance.sketch import Sketch, term
 from kl_conformance.subject import Subject
-from kl_conformance_testkit.subjects import settled, subject
+from kl_conformance_testkit.subjects import evaluate, subject
 from kl_reference.convention import Reduction, Space
 from kl_reports.result import Verdict
 
@@ -35,7 +35,7 @@ def narrow(name: str, sketch: Sketch = RIGHT) -> Subject:
 @pytest.mark.parametrize("requirement", catalogue.REQUIREMENTS)
 def test_no_requirement_stumbles_over_a_narrow_convention(requirement: str, name: str) -> None:
     """A right kernel of one reduction and one target space holds a requirement, or the cell says why not."""
-    found = settled(requirement, narrow(name))
+    found = evaluate(requirement, narrow(name))
     assert found.verdict in {Verdict.PASS, Verdict.UNSUPPORTED, Verdict.UNDECIDED, Verdict.MISSING}, (
         found.detail
     )
@@ -46,5 +46,5 @@ def test_no_requirement_stumbles_over_a_narrow_convention(requirement: str, name
 def test_an_epsilon_shows_where_no_terms_are_given(name: str) -> None:
     """log(p + 1e-10) is found by sums of one term each, though it vanishes in any longer sum."""
     shifted = Sketch(term=lambda p, log_q: term(p, log_q) + p * np.log1p(p.dtype.type(1e-10) / p))
-    found = settled("values/pointwise", narrow(name, shifted))
+    found = evaluate("values/pointwise", narrow(name, shifted))
     assert found.verdict is Verdict.FAIL

@@ -78,8 +78,8 @@ def test_every_script_on_a_page_of_a_whole_run_shows_its_failure(tmp_path: Path)
         "--seed",
         "1",
     )
-    command.ask("run", *asked, "-o", "run.jsonl.gz", at=tmp_path)
-    command.ask("report", "run.jsonl.gz", "-o", "page.html", at=tmp_path)
+    command.run_cli("run", *asked, "-o", "run.jsonl.gz", at=tmp_path)
+    command.run_cli("report", "run.jsonl.gz", "-o", "page.html", at=tmp_path)
     found = scripts(tmp_path / "page.html")
     assert len(found) >= 4
     for script in found:
@@ -89,7 +89,7 @@ def test_every_script_on_a_page_of_a_whole_run_shows_its_failure(tmp_path: Path)
 
 
 def test_every_framework_and_every_chapter_has_a_script_that_shows_its_failure() -> None:
-    """Of all frameworks that are here; ``conformance/studies/reproducers/study.py`` does it with every script of a run."""
+    """Of all installed frameworks; ``conformance/studies/reproducers/study.py`` does it with every script of a run."""
     chosen = sample()
     assert chosen
     found = [script for framework, own in chosen.items() for script in asked_again(framework, own)]

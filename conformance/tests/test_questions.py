@@ -16,7 +16,7 @@ from kl_conformance.questions import problem_set, questions
 from kl_conformance.runs.selection import columns_of
 from kl_conformance.sketch import Array, Sketch, term
 from kl_conformance.subject import Subject
-from kl_conformance_testkit.subjects import settled, subject
+from kl_conformance_testkit.subjects import evaluate, subject
 from kl_reports.result import Verdict
 
 POINTWISE = catalogue.requirement("values/pointwise")
@@ -48,7 +48,7 @@ def test_the_problem_set_knows_what_is_asked() -> None:
 
 def test_the_seed_moves_the_search_and_nothing_else() -> None:
     """Two runs with other seeds gave the same bits on the fixed problems, and asked others beside."""
-    one, other = (settled("values/pointwise", subject(), seed=seed) for seed in (1, 2))
+    one, other = (evaluate("values/pointwise", subject(), seed=seed) for seed in (1, 2))
     assert one.verdict is other.verdict is Verdict.PASS
     assert one.fixed is not None
     assert one.fixed == other.fixed
@@ -63,8 +63,8 @@ def _nudged(p: Array, log_q: Array) -> Array:
 
 def test_other_bits_are_seen() -> None:
     """A kernel that rounds otherwise, and holds, has other bits on the same problems."""
-    plain = settled("values/pointwise", subject())
-    other = settled("values/pointwise", subject(Sketch(term=_nudged)))
+    plain = evaluate("values/pointwise", subject())
+    other = evaluate("values/pointwise", subject(Sketch(term=_nudged)))
     assert plain.fixed is not None
     assert other.fixed is not None
     assert other.verdict is Verdict.PASS
@@ -74,7 +74,7 @@ def test_other_bits_are_seen() -> None:
 
 def test_where_a_fixed_problem_is_broken_there_is_nothing_to_compare() -> None:
     """The fixed problems end at the first that is broken."""
-    result = settled("values/pointwise", subject(Sketch(term=lambda p, log_q: np.abs(term(p, log_q)))))
+    result = evaluate("values/pointwise", subject(Sketch(term=lambda p, log_q: np.abs(term(p, log_q)))))
     assert result.verdict is Verdict.FAIL
     assert result.fixed is None
 

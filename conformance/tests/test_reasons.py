@@ -17,7 +17,7 @@ from kl_conformance.errors import MisgivenError
 from kl_conformance.implementation import Call, Implementation
 from kl_conformance.kernel import checked
 from kl_conformance.verification import Verification, verify
-from kl_conformance_testkit.subjects import right, subject
+from kl_conformance_testkit.subjects import correct_kernel, subject
 from kl_reference.convention import Convention, Side
 from kl_reference.dtype import Dtype
 from kl_reports.reason import numeric, reasons, why
@@ -38,29 +38,29 @@ def single_only(p: Any, q: Any) -> Any:
     """Raise in float64."""
     if p.dtype == np.float64:
         raise TypeError("expected float32, got float64")
-    return right(p, q)
+    return correct_kernel(p, q)
 
 
 def flat_only(p: Any, q: Any) -> Any:
     """Raise where there are three axes or more, and say how many."""
     if np.ndim(p) > 2:
         raise ValueError(f"expected 2 axes at most, got {np.ndim(p)}")
-    return right(p, q)
+    return correct_kernel(p, q)
 
 
 def nothing(p: Any, q: Any) -> Any:
     """Return nothing."""
-    right(p, q)
+    correct_kernel(p, q)
 
 
 def pair(p: Any, q: Any) -> Any:
     """Return the terms and their sum."""
-    return right(p, q), right(p, q).sum()
+    return correct_kernel(p, q), correct_kernel(p, q).sum()
 
 
 def framed(p: Any, q: Any) -> Any:
     """Return the terms with an axis more."""
-    return right(p, q)[None]
+    return correct_kernel(p, q)[None]
 
 
 def asked(kernel: Any, dtype: str = "float32") -> Verification:
@@ -136,7 +136,7 @@ def test_a_backward_pass_that_is_not_there_is_said() -> None:
 
     def call(modules: Any, call: Call) -> Any:
         del modules
-        return right(*call.arguments)
+        return correct_kernel(*call.arguments)
 
     def gradient(*asked: Any) -> Any:
         raise NotImplementedError("backward is not written yet")
@@ -166,7 +166,7 @@ def test_what_prints_and_warns_is_not_accused() -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.warn("the fast path was not taken", stacklevel=1)
-        return right(p, q)
+        return correct_kernel(p, q)
 
     assert asked(talking).conforms
 

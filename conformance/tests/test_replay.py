@@ -13,7 +13,7 @@ from kl_conformance.execution import Seen as Shown
 from kl_conformance.execution import execute
 from kl_conformance.kept import Kept, WitnessError
 from kl_conformance.replay import Task, replay, replayed
-from kl_conformance_testkit.command import ask, broken_frameworks
+from kl_conformance_testkit.command import broken_frameworks, run_cli
 from kl_reports.change import Seen
 from kl_reports.exchange import read, write
 
@@ -44,7 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a run file in which SciPy's kl_div is broken as recorded, and some kernels."""
     made = tmp_path_factory.mktemp("replay")
     asked = ("run", "scipy.special.kl_div", "--dtype", "float64", "--profile", "quick", "--seed", "1")
-    done = ask(*asked, "-k", "values and extreme", "-o", "run.jsonl.gz", at=made)
+    done = run_cli(*asked, "-k", "values and extreme", "-o", "run.jsonl.gz", at=made)
     assert done.code == 0, done.all
     (made / "kernels.py").write_text(KERNELS, encoding="utf-8")
     return made
@@ -58,11 +58,11 @@ def found(folder: Path) -> Kept:
 
 def test_a_witness_is_broken_again_where_it_was_found(folder: Path) -> None:
     """Asked again of who broke it, it is broken, and 1 says so; so is the file it was kept in."""
-    done = ask("replay", "run.jsonl.gz", "--keep", "witness.json", at=folder)
+    done = run_cli("replay", "run.jsonl.gz", "--keep", "witness.json", at=folder)
     assert done.code == 1, done.all
     assert "BROKEN: scipy.special.kl_div" in done.out
     assert "Next: kl-conformance bisect witness.json --package scipy" in done.out
-    again = ask("replay", "witness.json", at=folder)
+    again = run_cli("replay", "witness.json", at=folder)
     assert again.code == 1, again.all
 
 
@@ -99,7 +99,7 @@ def test_a_witness_can_be_put_to_a_kernel_of_yours(
 def test_what_cannot_be_asked_is_125(folder: Path, tmp_path: Path) -> None:
     """A framework that is not installed is no answer: `git bisect run` skips such a commit."""
     without = broken_frameworks(tmp_path, "torch", missing=True)
-    done = ask("replay", "run.jsonl.gz", "--on", "torch.nn.functional.kl_div", at=folder, path=without)
+    done = run_cli("replay", "run.jsonl.gz", "--on", "torch.nn.functional.kl_div", at=folder, path=without)
     assert done.code == 125, done.all
     assert "COULD NOT BE ASKED: torch is not installed" in done.out
 
@@ -113,7 +113,7 @@ def test_a_column_there_is_not_cannot_be_asked(found: Kept) -> None:
 
 def test_a_script_can_be_had(folder: Path) -> None:
     """`--emit` prints the script alone, and the script shows the failure."""
-    done = ask("replay", "run.jsonl.gz", "--emit", "numpy", at=folder)
+    done = run_cli("replay", "run.jsonl.gz", "--emit", "numpy", at=folder)
     assert done.code == 1, done.all
     assert execute(done.out) is Shown.FAILURE
 
@@ -131,7 +131,7 @@ def test_a_script_can_be_had(folder: Path) -> None:
 )
 def test_bad_use_is_one_sentence(folder: Path, arguments: tuple[str, ...], words: str) -> None:
     """The value given and the values known, and 2."""
-    done = ask("replay", *arguments, at=folder)
+    done = run_cli("replay", *arguments, at=folder)
     assert done.code == 2, done.all
     assert words in done.err
     assert "Traceback" not in done.err

@@ -24,8 +24,8 @@ from kl_conformance.runs.selection import Selection
 from kl_conformance.subject import Subject
 from kl_conformance.upstream import Upstream, UpstreamKind
 from kl_conformance.writing import runs
-from kl_conformance_testkit.subjects import MODULES, settled, subject
-from kl_conformance_testkit.witness import called, witnessed
+from kl_conformance_testkit.subjects import MODULES, evaluate, subject
+from kl_conformance_testkit.witness import called, example_witness
 from kl_reference.convention import Formula, Side
 from kl_reference.dtype import Dtype
 from kl_reports.result import Column, Result, Run, Verdict
@@ -88,7 +88,7 @@ def told(
     place = f"{kernels / 'mine.py'}:{name}"
     own = registry.implementation(place, REL_ENTR, framework="numpy")
     asked = subject(own, dtype)
-    result = settled(requirement, asked)
+    result = evaluate(requirement, asked)
 
     def script() -> str:
         return reproducer(requirement, asked.column, result.witness or {}, brought(place, kernels))
@@ -181,7 +181,7 @@ def test_recorded_deviations_of_scipy_are_seen_without_the_suite(name: str, requ
     selection = Selection(implementations=(name,), dtypes=("float64",))
     planned = [each for each in resolve(selection).cells if each.requirement.id == requirement]
     (column,) = (each.column for each in planned)
-    result = settled(requirement, Subject(own, registry.framework("scipy"), MODULES, column))
+    result = evaluate(requirement, Subject(own, registry.framework("scipy"), MODULES, column))
     assert result.verdict is Verdict.EXPECTED
     (seen,) = scripted(Run(heading.header(selection, planned), (result,), None)).results
     assert execute(str((seen.witness or {})["reproducer"])) is Seen.FAILURE
@@ -255,7 +255,7 @@ def test_the_upstream_gradient_is_the_witness_s(kind: UpstreamKind, above: str |
     sides = {"space": "probability", "shape": [2], "bits": ["f16:0400", "f16:3c00"]}
     kl_div = registry.implementation("jax.scipy.special.kl_div")
     call = called(kl_div).differentiated(Side.MODEL, Upstream(kind))
-    witness = witnessed(sides, sides, call) | {
+    witness = example_witness(sides, sides, call) | {
         "formula": Formula.GENERALISED.value,
         "dtype": "float16",
         "got": ["f64:7ff0000000000000", "f64:0000000000000000"],
@@ -270,7 +270,7 @@ def test_a_layout_that_leaves_a_vector_as_it_is_is_not_written() -> None:
     """One axis has no other to change places with."""
     sides = {"space": "probability", "shape": [2], "bits": ["f32:3f000000", "f32:3f000000"]}
     kl = registry.implementation(REL_ENTR)
-    witness = witnessed(sides, sides, called(kl))
+    witness = example_witness(sides, sides, called(kl))
     witness["layout"] = dict.fromkeys(("target", "model"), "permuted-3d")
     column = Column(kl.name, "scipy", "1", "cpu", "float32", "eager")
     script = reproducer("layouts/permuted-3d", column, witness)
@@ -288,6 +288,6 @@ def test_numbers_that_no_line_has_room_for_are_not_worked_out(monkeypatch: pytes
     monkeypatch.setattr("kl_conformance.reproducer.reference", asked)
     many = {"space": "probability", "shape": [5000], "bits": ["f32:39d1b717"] * 5000}
     kl = registry.implementation(REL_ENTR)
-    witness = witnessed(many, many, called(kl))
+    witness = example_witness(many, many, called(kl))
     column = Column(kl.name, "scipy", "1", "cpu", "float32", "eager")
     assert reproducer("values/pointwise", column, witness) == ""

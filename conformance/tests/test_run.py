@@ -27,9 +27,9 @@ from kl_conformance_testkit.command import (
     RIGHT,
     RUDE,
     SLOW,
-    ask,
-    asking,
     broken_frameworks,
+    run_cli,
+    start_cli,
 )
 from kl_reports.exchange import RunFileError, read
 from kl_reports.following import Follower
@@ -54,7 +54,7 @@ def left(folder: Path) -> list[str]:
 
 def test_what_is_as_recorded_ends_with_0(tmp_path: Path) -> None:
     """Where every requirement holds or deviates as recorded, a run ends with 0 and says what to do next."""
-    done = ask("run", "--framework", "scipy", "-k", "values", *QUICK, at=tmp_path)
+    done = run_cli("run", "--framework", "scipy", "-k", "values", *QUICK, at=tmp_path)
     assert done.code == 0, done.all
     assert done.err.startswith("Asking scipy")
     assert "; profile quick, seed 1.\n" in done.err
@@ -71,14 +71,14 @@ def test_what_is_as_recorded_ends_with_0(tmp_path: Path) -> None:
         Verdict.UNDECIDED,
     }
     assert left(tmp_path) == OWN
-    shown = ask("report", "run.jsonl.gz", "-o", "page.html", at=tmp_path)
+    shown = run_cli("report", "run.jsonl.gz", "-o", "page.html", at=tmp_path)
     assert shown.code == 0, shown.all
     assert left(tmp_path) == ["page.html", *OWN]
 
 
 def test_a_broken_kernel_ends_with_1_and_a_small_witness(tmp_path: Path) -> None:
     """A kernel that divides "batchmean" by the classes is caught by at most four of them, and told so."""
-    done = ask("run", BROKEN, *QUICK, at=tmp_path)
+    done = run_cli("run", BROKEN, *QUICK, at=tmp_path)
     assert done.code == 1, done.all
     assert "FAIL reductions/batchmean" in done.out
     assert "This is the correct answer to another problem" in done.out
@@ -97,7 +97,7 @@ def test_a_broken_kernel_ends_with_1_and_a_small_witness(tmp_path: Path) -> None
 
 def test_a_right_kernel_ends_with_0(tmp_path: Path) -> None:
     """A kernel that does what it says is accused of nothing."""
-    done = ask("run", RIGHT, *QUICK, at=tmp_path)
+    done = run_cli("run", RIGHT, *QUICK, at=tmp_path)
     assert done.code == 0, done.all
     assert "right_kl" in done.out
     assert "Nothing new is broken" in done.out
@@ -109,7 +109,7 @@ def test_frameworks_that_fail_to_import_are_missing_and_cost_nobody_else(tmp_pat
     broken_frameworks(fake, "tensorflow", *OTHERS.values(), missing=True)
     work = tmp_path / "work"
     work.mkdir()
-    done = ask("run", "-k", "values/pointwise", *QUICK, at=work, path=fake)
+    done = run_cli("run", "-k", "values/pointwise", *QUICK, at=work, path=fake)
     assert done.code == 0, done.all
     run = read(work / "run.jsonl.gz")
     reasons = {
@@ -138,7 +138,7 @@ def test_a_framework_asked_by_name_that_is_not_there_is_an_error_of_use(
     work = tmp_path / "work"
     work.mkdir()
     (work / "run.jsonl.gz").write_bytes(b"an earlier run")
-    done = ask("run", "--framework", "torch", "-k", "values", *QUICK, at=work, path=fake)
+    done = run_cli("run", "--framework", "torch", "-k", "values", *QUICK, at=work, path=fake)
     assert done.code == 4, done.all
     assert not done.out
     assert ("is not installed" if missing else "fails to import (ImportError: libtorch.so") in done.err
@@ -152,7 +152,7 @@ def test_an_error_of_use_stops_the_others_and_keeps_what_they_judged(tmp_path: P
     fake = broken_frameworks(tmp_path / "fake", "torch")
     work = tmp_path / "work"
     work.mkdir()
-    done = ask("run", "torch.nn.KLDivLoss", SLOW, *QUICK, at=work, path=fake)
+    done = run_cli("run", "torch.nn.KLDivLoss", SLOW, *QUICK, at=work, path=fake)
     assert done.code == 4, done.all
     assert "torch fails to import (ImportError: libtorch.so" in done.err
     assert "Traceback" not in done.err
@@ -164,7 +164,7 @@ def test_an_error_of_use_stops_the_others_and_keeps_what_they_judged(tmp_path: P
 
 def test_a_dead_worker_costs_the_cell_it_was_asking_and_nothing_else(tmp_path: Path) -> None:
     """``kill -9`` of a worker: the cell it was asking CRASHED, another process asks the rest, others are complete."""
-    done = ask("run", "scipy.special.rel_entr", DYING, "-k", "values", *QUICK, at=tmp_path)
+    done = run_cli("run", "scipy.special.rel_entr", DYING, "-k", "values", *QUICK, at=tmp_path)
     assert done.code == 1, done.all
     run = read(tmp_path / "run.jsonl.gz")
     dying = counts(run, "dying_kl")
@@ -185,7 +185,7 @@ def test_a_dead_worker_costs_the_cell_it_was_asking_and_nothing_else(tmp_path: P
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_what_was_judged_survives_an_interruption(tmp_path: Path, number: signal.Signals) -> None:
     """Ctrl-C in the middle: what was judged is in the run file, the rest is MISSING because of it."""
-    with asking("run", SLOW, "-k", "values", *QUICK, at=tmp_path) as process:
+    with start_cli("run", SLOW, "-k", "values", *QUICK, at=tmp_path) as process:
         _wait_for_results(tmp_path)
         os.killpg(process.pid, number)
         out, err = process.communicate(timeout=30)
@@ -240,7 +240,7 @@ def test_a_worker_deaf_to_interruption_is_ended(tmp_path: Path) -> None:
 
 def test_a_failure_of_the_harness_is_nobody_s_verdict(tmp_path: Path) -> None:
     """What the harness cannot handle is UNDECIDED, with the reason, and ends with 3."""
-    done = ask("run", RUDE, "-k", "values/pointwise", *QUICK, at=tmp_path)
+    done = run_cli("run", RUDE, "-k", "values/pointwise", *QUICK, at=tmp_path)
     assert done.code == 3, done.all
     (result,) = read(tmp_path / "run.jsonl.gz").results
     assert result.verdict is Verdict.UNDECIDED
@@ -252,7 +252,7 @@ def test_a_failure_of_the_harness_is_nobody_s_verdict(tmp_path: Path) -> None:
 
 def test_a_keyword_nobody_bears_is_answered(tmp_path: Path) -> None:
     """Where ``-k`` chooses nothing, nothing is written, and the message says what cells are called."""
-    done = ask("run", RIGHT, "-k", "no-such-thing", *QUICK, at=tmp_path)
+    done = run_cli("run", RIGHT, "-k", "no-such-thing", *QUICK, at=tmp_path)
     assert done.code == 5, done.all
     assert "no cell's name matches -k 'no-such-thing'" in done.err
     assert left(tmp_path) == []
@@ -260,7 +260,7 @@ def test_a_keyword_nobody_bears_is_answered(tmp_path: Path) -> None:
 
 def test_a_keyword_that_is_no_expression_is_answered(tmp_path: Path) -> None:
     """A mistake in ``-k`` is pytest's to explain, once."""
-    done = ask("run", RIGHT, "-k", "(", *QUICK, at=tmp_path)
+    done = run_cli("run", RIGHT, "-k", "(", *QUICK, at=tmp_path)
     assert done.code == 4, done.all
     assert "kl-conformance run: Wrong expression passed to '-k'" in done.err
     assert left(tmp_path) == []
@@ -301,7 +301,7 @@ def test_a_run_that_cannot_be_merged_says_where_its_parts_are(
     assert "No space left on device; what was judged is kept: kl-conformance merge" in err
     (folder,) = tmp_path.iterdir()
     assert f"kl-conformance merge '{folder}' -o RUN" in err
-    done = ask("merge", folder, "-o", "merged.jsonl.gz", at=tmp_path)
+    done = run_cli("merge", folder, "-o", "merged.jsonl.gz", at=tmp_path)
     assert done.code == 0, done.all
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from kl_cases.pair import Measure, Pair
 from kl_cases.recipes import PALETTE, Recipe, TestProfile, build
 from kl_conformance import catalogue, search
-from kl_conformance_testkit.subjects import settled, subject
+from kl_conformance_testkit.subjects import evaluate, subject
 from kl_reference.convention import Space
 from kl_reference.dtype import Dtype
 
@@ -92,7 +92,7 @@ def test_everybody_is_asked_the_same_draws() -> None:
 def test_a_seed_repeats_a_verdict() -> None:
     """Two settlements of a cell with one seed agree to the last bit of the witness."""
     broken = REQUIREMENT.miniature
-    first, second = (settled(REQUIREMENT.id, subject(broken), seed=5) for _ in range(2))
+    first, second = (evaluate(REQUIREMENT.id, subject(broken), seed=5) for _ in range(2))
     assert (first.verdict, first.headroom, first.witness) == (second.verdict, second.headroom, second.witness)
 
 

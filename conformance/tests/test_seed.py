@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kl_conformance_testkit.command import ask
+from kl_conformance_testkit.command import run_cli
 from kl_reports.exchange import read
 
 ROOT = next(folder for folder in Path(__file__).parents if (folder / "tox.ini").is_file())
@@ -30,7 +30,7 @@ def test_the_variable_is_the_default_of_the_option(
 ) -> None:
     """Without ``--seed`` a run has the seed of the environment variable; the option overrides it."""
     monkeypatch.setenv(VARIABLE, "11")
-    done = ask(*ONE_CELL, *options, at=tmp_path)
+    done = run_cli(*ONE_CELL, *options, at=tmp_path)
     assert read(tmp_path / "run.jsonl.gz").header.seed == seed, done.all
 
 
@@ -40,7 +40,7 @@ def test_a_seed_that_is_no_number_is_refused(
 ) -> None:
     """A wrong value is named with its option, before anything is called."""
     monkeypatch.setenv(VARIABLE, "eleven")
-    done = ask(*verb, at=tmp_path)
+    done = run_cli(*verb, at=tmp_path)
     assert done.code in {2, 4}
     assert "'--seed'" in done.err
     assert "'eleven'" in done.err

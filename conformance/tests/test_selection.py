@@ -14,7 +14,7 @@ from kl_conformance import registry
 from kl_conformance.catalogue import CHAPTERS
 from kl_conformance.plan import Plan, resolve
 from kl_conformance.runs.selection import Selection
-from kl_conformance_testkit.command import suite
+from kl_conformance_testkit.command import run_suite
 
 FULL = Selection(
     implementations=("a.py:é", "torch.nn.KLDivLoss"),
@@ -79,13 +79,13 @@ def test_a_session_reads_its_selection_from_a_file(tmp_path: Path) -> None:
     own = Selection(("scipy.special.rel_entr",), dtypes=("float64",), profile=TestProfile.QUICK)
     (tmp_path / "own.json").write_text(json.dumps(own.to_json()), encoding="utf-8")
     listed = ("--collect-only", "-q", "-k", "signs")
-    done = suite("--kl-selection", "own.json", *listed, at=tmp_path)
+    done = run_suite("--kl-selection", "own.json", *listed, at=tmp_path)
     assert done.code == 0, done.all
     keys = [cell.key for cell in resolve(own).chapter("signs")]
     assert keys
     assert all(f"::test_signs[{key}]" in done.out for key in keys)
     (tmp_path / "bad.json").write_text(json.dumps(own.to_json() | {"seed": "x"}), encoding="utf-8")
-    done = suite("--kl-selection", "bad.json", *listed, at=tmp_path)
+    done = run_suite("--kl-selection", "bad.json", *listed, at=tmp_path)
     assert done.code == 4, done.all
     assert "bad.json: the field 'seed' of the selection is 'x', expected an integer" in done.err
 

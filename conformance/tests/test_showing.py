@@ -166,7 +166,7 @@ def test_a_real_run_is_as_the_published_schema_says(here: Path) -> None:
     """Every line that a run writes is valid, and the schema knows every kind of line that a run writes."""
     jsonschema: Any = pytest.importorskip("jsonschema")
     asked = ("scipy.special.kl_div", "--dtype", "float64", "--profile", "quick", "--seed", "1")
-    command.ask("run", *asked, "-k", "values or boundary", "-o", "real.jsonl.gz", at=here)
+    command.run_cli("run", *asked, "-k", "values or boundary", "-o", "real.jsonl.gz", at=here)
     schema = json.loads(resources.files("kl_reports").joinpath("run-file.schema.json").read_text("utf-8"))
     validator = jsonschema.Draft202012Validator(schema)
     lines = [json.loads(line) for line in gzip.decompress((here / "real.jsonl.gz").read_bytes()).splitlines()]

@@ -12,7 +12,7 @@ from kl_conformance import judge
 from kl_conformance.call import CallDescription
 from kl_conformance.judgement import Judgement
 from kl_conformance.spreading import Spreading
-from kl_conformance_testkit.subjects import pair, settled, subject
+from kl_conformance_testkit.subjects import evaluate, pair, subject
 from kl_reference.convention import Reduction, Space
 
 ROW = pair([0.5, 0.25, 0.25], [0.25, 0.25, 0.5])
@@ -63,7 +63,7 @@ def test_what_breaks_or_was_not_measured_is_not_counted() -> None:
 
 def test_a_cell_tells_every_problem_it_measured() -> None:
     """The largest error of the spread is the headroom of the cell, and no problem is counted twice."""
-    result = settled("values/sum", subject())
+    result = evaluate("values/sum", subject())
     spread = result.spread
     assert spread is not None
     assert result.headroom is not None

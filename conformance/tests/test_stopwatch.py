@@ -8,7 +8,7 @@ from math import fsum
 
 import pytest
 
-from kl_conformance_testkit.profiling import Question, measure
+from kl_conformance_testkit.profiling import Workload, measure
 from kl_conformance_testkit.stopwatch import Part, Stopwatch
 
 
@@ -42,7 +42,7 @@ def test_a_part_ends_where_its_function_raises() -> None:
 
 def test_the_shares_of_a_worker_make_up_its_whole() -> None:
     """A worker of SciPy spends its time on every part there is, and on nothing else."""
-    asked = Question(("--framework=scipy", "--profile=quick", "--dtype=float64", "-k", "values/"), 2, 1, (4,))
+    asked = Workload(("--framework=scipy", "--profile=quick", "--dtype=float64", "-k", "values/"), 2, 1, (4,))
     found = measure(asked)
     assert found.columns == 1
     assert found.cells == found.requirements > 1

@@ -14,7 +14,7 @@ from kl_cases.recipes import TestProfile
 from kl_conformance.plan import in_turn, resolve
 from kl_conformance.runs.selection import Selection
 from kl_conformance.suite.options import check
-from kl_conformance_testkit.command import BROKEN, DYING, RUDE, broken_frameworks, pytest_alone, suite
+from kl_conformance_testkit.command import BROKEN, DYING, RUDE, broken_frameworks, run_pytest, run_suite
 from kl_reports.exchange import read
 from kl_reports.result import Run, Verdict
 
@@ -38,7 +38,7 @@ def test_several_processes_write_what_one_does(tmp_path: Path) -> None:
     for processes in ("0", "2"):
         folder = tmp_path / processes
         folder.mkdir()
-        done = suite("--implementation", asked, "-k", "signs", "-n", processes, *QUICK, at=folder)
+        done = run_suite("--implementation", asked, "-k", "signs", "-n", processes, *QUICK, at=folder)
         assert done.code == 0, done.all
         found.append(read(folder / "run.jsonl.gz"))
     one, several = found
@@ -53,7 +53,7 @@ def test_several_processes_write_what_one_does(tmp_path: Path) -> None:
 def test_an_item_is_a_cell(tmp_path: Path) -> None:
     """``-k`` chooses cells by their names; verdicts become outcomes people know."""
     options = ("--implementation", "scipy.special.kl_div", "--dtype", "float64", "--profile", "quick")
-    done = suite(*options, "-k", "values/pointwise or values/sum or values/extreme", "-rA", at=tmp_path)
+    done = run_suite(*options, "-k", "values/pointwise or values/sum or values/extreme", "-rA", at=tmp_path)
     assert done.code == 0, done.all
     assert "PASSED" in done.out
     assert "test_requirements.py::test_values[values/pointwise@scipy.special.kl_div-" in done.out
@@ -75,7 +75,7 @@ def test_everybody_is_asked_one_requirement_before_the_next(tmp_path: Path) -> N
         "--profile=quick",
         "--run-file=run.jsonl.gz",
     )
-    done = suite(*(f"--implementation={name}" for name in names), *alike, at=tmp_path)
+    done = run_suite(*(f"--implementation={name}" for name in names), *alike, at=tmp_path)
     assert done.code == 0, done.all
     run = read(tmp_path / "run.jsonl.gz")
     lines = gzip.decompress((tmp_path / "run.jsonl.gz").read_bytes()).decode().splitlines()
@@ -91,7 +91,7 @@ def test_everybody_is_asked_one_requirement_before_the_next(tmp_path: Path) -> N
 
 def test_a_broken_kernel_fails_its_items(tmp_path: Path) -> None:
     """A FAIL is a failed item that says the requirement's sentence and the numbers, without a traceback."""
-    done = suite("--implementation", BROKEN, "-k", "values/batch or values/sum", *QUICK, at=tmp_path)
+    done = run_suite("--implementation", BROKEN, "-k", "values/batch or values/sum", *QUICK, at=tmp_path)
     assert done.code == 1, done.all
     assert "The mean over rows is within its tolerance." in done.out
     assert "FAIL: broken_kl(" in done.out
@@ -102,7 +102,7 @@ def test_a_broken_kernel_fails_its_items(tmp_path: Path) -> None:
 @needs_xdist
 def test_a_process_that_dies_among_several_is_replaced(tmp_path: Path) -> None:
     """With pytest-xdist the cell a dead process was asking is CRASHED, and no other cell is lost."""
-    done = suite("--implementation", DYING, "-k", "values", "-n", "1", *QUICK, at=tmp_path)
+    done = run_suite("--implementation", DYING, "-k", "values", "-n", "1", *QUICK, at=tmp_path)
     assert done.code == 1, done.all
     found = recorded(tmp_path)
     planned = resolve(Selection((DYING,), dtypes=("float32",))).chapter("values")
@@ -113,7 +113,7 @@ def test_a_process_that_dies_among_several_is_replaced(tmp_path: Path) -> None:
 
 def test_a_failure_of_the_harness_ends_with_3(tmp_path: Path) -> None:
     """What the harness cannot handle is not laid at the implementation's door."""
-    done = suite("--implementation", RUDE, "-k", "values/sum", *QUICK, at=tmp_path)
+    done = run_suite("--implementation", RUDE, "-k", "values/sum", *QUICK, at=tmp_path)
     assert done.code == 3, done.all
     assert list(recorded(tmp_path).values()) == [Verdict.UNDECIDED]
 
@@ -160,7 +160,7 @@ def test_a_mistake_is_one_message_and_costs_no_earlier_run(
     """A mistake in the options ends with pytest's 4 before anything is asked or overwritten."""
     (tmp_path / "there").mkdir()
     (tmp_path / "run.jsonl.gz").write_bytes(EARLIER)
-    done = suite("--run-file", "run.jsonl.gz", *arguments.split(), at=tmp_path)
+    done = run_suite("--run-file", "run.jsonl.gz", *arguments.split(), at=tmp_path)
     assert done.code == 4, done.all
     assert words in done.err
     assert "Traceback" not in done.all
@@ -176,7 +176,7 @@ def test_a_framework_asked_by_name_that_is_not_there_is_an_error_of_use(
     """Asked by name, a framework that fails to import ends with 4 and costs no earlier run."""
     fake = broken_frameworks(tmp_path / "fake", "torch")
     (tmp_path / "run.jsonl.gz").write_bytes(EARLIER)
-    done = suite("--framework", "torch", "-k", "values/sum", *several, *QUICK, at=tmp_path, path=fake)
+    done = run_suite("--framework", "torch", "-k", "values/sum", *several, *QUICK, at=tmp_path, path=fake)
     assert done.code == 4, done.all
     assert "torch fails to import (ImportError: libtorch.so" in done.err
     assert (tmp_path / "run.jsonl.gz").read_bytes() == EARLIER
@@ -186,7 +186,7 @@ def test_a_framework_may_be_asked_only_if_it_is_there(tmp_path: Path) -> None:
     """With ``--if-installed`` a framework that fails to import is MISSING, and that is no failure."""
     fake = broken_frameworks(tmp_path / "fake", "torch")
     options = ("--framework", "torch", "--if-installed", "-k", "values/sum")
-    done = suite(*options, *QUICK, at=tmp_path, path=fake)
+    done = run_suite(*options, *QUICK, at=tmp_path, path=fake)
     assert done.code == 0, done.all
     assert set(recorded(tmp_path).values()) == {Verdict.MISSING}
 
@@ -203,5 +203,5 @@ def test_other_sessions_keep_their_options(tmp_path: Path) -> None:
         "def test_theirs(request):\n    assert request.config.getoption('--device') == 'gpu'\n",
         encoding="utf-8",
     )
-    done = pytest_alone("--device", "gpu", "test_theirs.py", at=tmp_path)
+    done = run_pytest("--device", "gpu", "test_theirs.py", at=tmp_path)
     assert done.code == 0, done.all

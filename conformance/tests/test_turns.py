@@ -18,7 +18,7 @@ from kl_conformance.requirement import CALL_DRAWS
 from kl_conformance.sketch import Array, Sketch
 from kl_conformance.subject import Subject
 from kl_conformance.upstream import UpstreamKind
-from kl_conformance_testkit.subjects import judgements, pair, settled, subject
+from kl_conformance_testkit.subjects import evaluate, judgements, pair, subject
 from kl_reference.convention import Reduction, Side
 from kl_reports.result import Verdict
 
@@ -85,7 +85,7 @@ def counting(counts: Counter[str]) -> Callable[[Array], Array]:
 def test_how_something_is_asked_is_not_searched_quickly() -> None:
     """Another seed asks nothing else of a layout, and something else of a value."""
     for name, drawn in (("layouts/strided", 0), ("values/pointwise", 2)):
-        result = settled(name, subject())
+        result = evaluate(name, subject())
         assert result.verdict is Verdict.PASS
         assert result.fixed is not None
         assert (result.problems > result.fixed.problems) is bool(drawn)

@@ -12,8 +12,8 @@ import pytest
 from kl_conformance.runs.selection import parse_shape
 from kl_conformance.sketch import Array, Sketch
 from kl_conformance.verification import verify
-from kl_conformance_testkit.command import SLOW, ask
-from kl_conformance_testkit.subjects import settled, subject
+from kl_conformance_testkit.command import SLOW, run_cli
+from kl_conformance_testkit.subjects import evaluate, subject
 from kl_reports.result import Result, Verdict
 
 USED_AT, SIZE = "layouts/used-at", (300, 70)
@@ -21,7 +21,7 @@ USED_AT, SIZE = "layouts/used-at", (300, 70)
 
 def asked(after: Callable[[Array], Array], size: tuple[int, int] | None = SIZE) -> Result:
     """Return the verdict of a sketch whose answers are changed, at a size."""
-    return settled(
+    return evaluate(
         USED_AT, subject(replace(Sketch(after=after).implementation(), typical_shape=size), "float32")
     )
 
@@ -103,7 +103,7 @@ def test_a_shape_that_is_none_is_refused(text: str) -> None:
 
 def test_the_command_line_refuses_it_too(tmp_path: Path) -> None:
     """One sentence, and exit code 2."""
-    done = ask("verify", SLOW, "--like", "scipy.special.rel_entr", "--shape", "2048", at=tmp_path)
+    done = run_cli("verify", SLOW, "--like", "scipy.special.rel_entr", "--shape", "2048", at=tmp_path)
     assert done.code == 2
     assert "Traceback" not in done.err
     assert "the shape '2048' is not ROWSxCLASSES, such as 2048x131072" in done.err

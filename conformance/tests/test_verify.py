@@ -18,7 +18,7 @@ from kl_conformance.execution import Seen, execute
 from kl_conformance.kernel import UncallableError, adapted
 from kl_conformance.verification import Verification, assert_conforms, verify
 from kl_conformance_testkit import command
-from kl_conformance_testkit.subjects import right
+from kl_conformance_testkit.subjects import correct_kernel
 from kl_reference.convention import Reduction, Space
 
 KL_DIV = registry.implementation("torch.nn.functional.kl_div")
@@ -66,11 +66,11 @@ def test_a_wrong_kernel_is_told_apart_with_a_small_witness() -> None:
 
 def test_a_right_kernel_conforms() -> None:
     """Nothing is found in the plain formula, and one screen says so."""
-    found = asked(right)
+    found = asked(correct_kernel)
     assert found.conforms, str(found)
     assert not found.findings
     assert str(found).startswith("✓ right")
-    assert_conforms(right, REL_ENTR, dtype="float32", profile="quick", seed=1)
+    assert_conforms(correct_kernel, REL_ENTR, dtype="float32", profile="quick", seed=1)
 
 
 def test_an_assertion_carries_the_whole_verdict() -> None:
@@ -158,7 +158,7 @@ def test_an_unknown_name_is_given_back_with_the_known_ones(how: dict[str, Any], 
     """Every argument that is a name is checked before anything is asked."""
     given: dict[str, Any] = {"like": REL_ENTR, "profile": "quick"}
     with pytest.raises(ValueError, match="known") as refused:
-        verify(right, **(given | how))
+        verify(correct_kernel, **(given | how))
     assert words in str(refused.value)
 
 
@@ -189,7 +189,7 @@ def test_the_command_ends_with_its_verdict(tmp_path: Path, name: str, code: int,
     """0 it conforms, 1 something is broken, 2 it could not be asked; never a traceback of ours."""
     (tmp_path / "mine.py").write_text(KERNELS)
     line = f"verify mine.py:{name} --like {REL_ENTR} --dtype float32 --profile quick --seed 1"
-    done = command.ask(*line.split(), at=tmp_path)
+    done = command.run_cli(*line.split(), at=tmp_path)
     assert done.code == code, done.all
     assert words in done.all
     assert "Traceback" not in done.all
@@ -199,7 +199,7 @@ def test_every_form_is_all_of_standard_output(tmp_path: Path) -> None:
     """JSON and JUnit XML can be piped on as they are, and a script in them shows the failure by itself."""
     (tmp_path / "mine.py").write_text(KERNELS)
     line = f"verify mine.py:halved --like {REL_ENTR} --dtype float32 --profile quick --seed 1 --format"
-    done = command.ask(*line.split(), "json", at=tmp_path)
+    done = command.run_cli(*line.split(), "json", at=tmp_path)
     assert done.code == 1, done.all
     told = json.loads(done.out)
     assert (told["kernel"], told["conforms"], told["asked"]["seed"]) == ("halved", False, 1)
@@ -207,7 +207,7 @@ def test_every_form_is_all_of_standard_output(tmp_path: Path) -> None:
     assert scripts
     assert all(execute(each) is Seen.FAILURE for each in scripts[:2])
     assert "cells judged" in done.err
-    done = command.ask(*line.split(), "junit", at=tmp_path)
+    done = command.run_cli(*line.split(), "junit", at=tmp_path)
     assert done.code == 1, done.all
     assert ElementTree.fromstring(done.out.encode()).attrib["failures"] != "0"
 
@@ -217,7 +217,7 @@ def test_github_gets_workflow_commands(tmp_path: Path, name: str, code: int, wor
     """Each line of standard output is a workflow command that names the kernel's file."""
     (tmp_path / "mine.py").write_text(KERNELS)
     line = f"verify mine.py:{name} --like {REL_ENTR} --dtype float32 --profile quick --seed 1 --format github"
-    done = command.ask(*line.split(), at=tmp_path)
+    done = command.run_cli(*line.split(), at=tmp_path)
     assert done.code == code, done.all
     assert done.out
     assert all(each.startswith(f"{words}file=mine.py,title=") for each in done.out.splitlines())
@@ -225,7 +225,7 @@ def test_github_gets_workflow_commands(tmp_path: Path, name: str, code: int, wor
 
 def test_an_unknown_form_is_refused(tmp_path: Path) -> None:
     """Who asks for a form there is not gets the known ones, and exit code 2."""
-    done = command.ask("verify", "mine.py:right", "--like", REL_ENTR, "--format", "yaml", at=tmp_path)
+    done = command.run_cli("verify", "mine.py:right", "--like", REL_ENTR, "--format", "yaml", at=tmp_path)
     assert done.code == 2
     assert "'text', 'json', 'github', 'junit'" in done.err
 
@@ -274,6 +274,6 @@ def test_a_kernel_is_imported_by_its_worker_alone(tmp_path: Path) -> None:
     """
     (tmp_path / "mine.py").write_text(dedent(text), encoding="utf-8")
     asked = ("--like", REL_ENTR, "--dtype", "float64", "--profile", "quick", "--seed", "1")
-    done = command.ask("verify", "mine.py:kl", *asked, at=tmp_path)
+    done = command.run_cli("verify", "mine.py:kl", *asked, at=tmp_path)
     assert done.code == 0, done.all
     assert (tmp_path / "imported").read_text(encoding="utf-8") == "once\n"

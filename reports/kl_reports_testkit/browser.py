@@ -1,103 +1,69 @@
-"""A headless Chromium, spoken to through a pipe."""
+"""Headless Chromium for the tests of the page, driven by Selenium."""
 
 from __future__ import annotations
 
-import base64
-import contextlib
-import fcntl
 import json
-import os
-import select
 import shutil
-import signal
-import subprocess
 from pathlib import Path
 from typing import Any
 
+from selenium.webdriver import Chrome, ChromeOptions
+from selenium.webdriver.chrome.service import Service
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMEDRIVER = shutil.which("chromedriver")
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --hide-scrollbars --remote-debugging-pipe"
+    "--disable-component-update --disable-sync --hide-scrollbars"
 )
-PATIENCE = 60.0  # seconds for one answer of the browser
+
+
+def unavailable() -> str:
+    """Return the reason that no browser can be started on this machine, or an empty string."""
+    if CHROMIUM is None:
+        return "Chromium is not installed"
+    return "" if CHROMEDRIVER else "chromedriver is not installed"
 
 
 class Browser:
-    """A headless Chromium, spoken to through a pipe in the DevTools protocol."""
+    """A headless Chromium with one tab; the methods with no Selenium equivalent use the DevTools protocol."""
 
     def __init__(self, profile: Path) -> None:
-        ours_in, theirs_out = os.pipe()
-        theirs_in, ours_out = os.pipe()
-        # The protocol is spoken on descriptors 3 and 4; high copies cannot be in their way.
-        reading, writing = (fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 50) for end in (theirs_in, theirs_out))
-
-        def connect() -> None:
-            os.dup2(reading, 3)
-            os.dup2(writing, 4)
-
-        self._process = subprocess.Popen(
-            [str(CHROMIUM), *FLAGS.split(), f"--user-data-dir={profile}"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            preexec_fn=connect,
-            close_fds=False,
-            start_new_session=True,
-        )
-        for end in (theirs_in, theirs_out, reading, writing):
-            os.close(end)
-        self._in, self._out = ours_in, ours_out
-        self._rest, self._number, self._session, self._address = b"", 0, "", ""
-        self.events: list[dict[str, Any]] = []
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Log", "Network"):
-            self.call(f"{domain}.enable")
+        options = ChromeOptions()
+        options.binary_location = str(CHROMIUM)
+        for flag in (*FLAGS.split(), f"--user-data-dir={profile}"):
+            options.add_argument(flag)
+        # "browser" is the console; "performance" has the events of the Network and Page domains.
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+        self._driver = Chrome(options, Service(CHROMEDRIVER))
+        self._driver.get("about:blank")
 
     def close(self) -> None:
-        """End the browser and everything it started."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        os.close(self._in)
-        os.close(self._out)
+        """End the browser and its driver."""
+        self._driver.quit()
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Ask one thing and return the answer."""
-        self._number += 1
-        message: dict[str, Any] = {"id": self._number, "method": method, "params": parameters}
-        if self._session:
-            message["sessionId"] = self._session
-        os.write(self._out, json.dumps(message).encode() + b"\0")
-        while True:
-            answer = self._read()
-            if answer.get("id") == self._number:
-                assert "error" not in answer, answer
-                result: dict[str, Any] = answer["result"]
-                return result
-            self.events.append(answer)
+        """Call a method of the DevTools protocol and return its result."""
+        result: dict[str, Any] = self._driver.execute_cdp_cmd(method, parameters)
+        return result
 
     def open(self, path: Path, fragment: str = "", width: int = 1440, *, script: bool = True) -> None:
-        """Open a page in a window 900 pixels high and wait until it is loaded."""
+        """Load a page in a viewport 900 pixels high, with JavaScript unless ``script`` is false."""
         self.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False
         )
+        self._driver.get("about:blank")
         self.call("Emulation.setScriptExecutionDisabled", value=not script)
-        self._address = path.as_uri()
-        for address in ("about:blank", self._address + fragment):
-            self.events.clear()
-            self.call("Page.navigate", url=address)
-            while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
-                self.events.append(self._read())
+        self._events()
+        self._driver.get(path.as_uri() + fragment)
 
-    def scheme(self, name: str) -> None:
-        """Prefer the light or the dark colour scheme from the next page on."""
-        preference = [{"name": "prefers-color-scheme", "value": name}]
-        self.call("Emulation.setEmulatedMedia", features=preference)
+    def color_scheme(self, name: str) -> None:
+        """Emulate the preference for the light or the dark colour scheme, from the next page on."""
+        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": name}])
 
-    def shot(self, path: Path) -> None:
-        """Write what is in the window as a PNG."""
-        data = self.call("Page.captureScreenshot", format="png")["data"]
-        path.write_bytes(base64.b64decode(data))
+    def screenshot(self, path: Path) -> None:
+        """Write the viewport as a PNG file."""
+        self._driver.get_screenshot_as_file(str(path))
 
     def press(self, key: str) -> None:
         """Press and release one key."""
@@ -105,33 +71,21 @@ class Browser:
         self.call("Input.dispatchKeyEvent", type="keyDown", key=key, code=key, **text)
         self.call("Input.dispatchKeyEvent", type="keyUp", key=key, code=key)
 
-    def ask(self, expression: str) -> Any:
-        """Return the value of a JavaScript expression."""
+    def evaluate(self, expression: str) -> Any:
+        """Return the value of a JavaScript expression, of a promise when it is settled."""
         answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
-    def complaints(self) -> list[Any]:
-        """Return every console line, error, dialog, and every request but the page itself."""
-        self.ask("1")  # whatever was said before this is in by now
-        bad = (
-            "Runtime.consoleAPICalled",
-            "Runtime.exceptionThrown",
-            "Log.entryAdded",
-            "Page.javascriptDialogOpening",
-        )
-        said: list[Any] = [event for event in self.events if event.get("method") in bad]
-        asked = [event for event in self.events if event.get("method") == "Network.requestWillBeSent"]
-        addresses = [event["params"]["request"]["url"] for event in asked]
-        return said + [url for url in addresses[1:] if not url.startswith("data:")]
+    def unexpected_events(self) -> list[Any]:
+        """Return the page's console messages and errors, dialogs, and requests other than the page itself."""
+        console, events = self._events()
+        dialogs = [event for event in events if event["method"] == "Page.javascriptDialogOpening"]
+        requests = [event for event in events if event["method"] == "Network.requestWillBeSent"]
+        addresses = [event["params"]["request"]["url"] for event in requests]
+        return console + dialogs + [url for url in addresses[1:] if not url.startswith("data:")]
 
-    def _read(self) -> dict[str, Any]:
-        while b"\0" not in self._rest:
-            ready, _, _ = select.select([self._in], [], [], PATIENCE)
-            assert ready, "the browser gave no answer"
-            data = os.read(self._in, 1 << 16)
-            assert data, "the browser ended"
-            self._rest += data
-        message, _, self._rest = self._rest.partition(b"\0")
-        answer: dict[str, Any] = json.loads(message)
-        return answer
+    def _events(self) -> tuple[list[Any], list[dict[str, Any]]]:
+        """Return and remove the console entries and DevTools events recorded so far."""
+        console, performance = map(self._driver.get_log, ("browser", "performance"))
+        return console, [json.loads(entry["message"])["message"] for entry in performance]

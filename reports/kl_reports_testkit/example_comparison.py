@@ -1,4 +1,4 @@
-"""Two made-up runs held against each other, with cells in every bucket: test data, measured nowhere."""
+"""Example comparison of two runs, with cells in every bucket: test data, not measurements."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from kl_reports.change import Bucket, Replayed, Seen, settled
 from kl_reports.compare import Comparison, compare
 from kl_reports.result import Fixed, Header, Result, Run, Verdict
 from kl_reports.spread import Spread
-from kl_reports_testkit.example_runs import WITNESS, made
+from kl_reports_testkit.example_runs import WITNESS, example_run
 
 OLD, NEW = "0" * 16, "f" * 16  # hashes of output bits
-SUITE = "values/dtype-range"  # the requirement whose problems are others now
+SUITE = "values/dtype-range"  # the requirement whose problems differ between the runs
 BEFORE = Spread({-7: 4, -3: 12, 0: 20, 4: 4}, {2: 620, 1025: 980}, {0: 610, 12: 980})
 BROKEN: dict[str, Any] = {
     "verdict": Verdict.FAIL,
@@ -21,7 +21,7 @@ BROKEN: dict[str, Any] = {
     "witness": WITNESS,
     "fixed": None,
 }
-# What the two runs have recorded of a cell, for so many cells each.
+# For so many cells each: the fields of the result in the old run and in the new run.
 SIDES: tuple[tuple[int, dict[str, Any], dict[str, Any]], ...] = (
     (5, {}, BROKEN),
     (4, BROKEN, {}),
@@ -34,9 +34,9 @@ SIDES: tuple[tuple[int, dict[str, Any], dict[str, Any]], ...] = (
 )
 
 
-def compared() -> Comparison:
+def example_comparison() -> Comparison:
     """Return a comparison in which no bucket is empty."""
-    whole = made(["cpu"], calm=True)
+    whole = example_run(["cpu"], calm=True)
     plain = [replace(result, fixed=Fixed(40, 0.5, OLD), budget=()) for result in whole.results]
     free = iter([place for place, result in enumerate(plain) if result.requirement != SUITE])
     old, new = list(plain), list(plain)

@@ -1,4 +1,4 @@
-"""Made-up runs with every verdict in them: test data, measured nowhere."""
+"""Example runs with every verdict: test data, not measurements."""
 
 from __future__ import annotations
 
@@ -86,18 +86,18 @@ WITNESS: dict[str, Any] = {
 
 def columns(devices: Iterable[str] = ("cpu",)) -> dict[str, Column]:
     """Return a column for every implementation, device and dtype."""
-    made = [
+    found = [
         Column(name, framework, version, device, dtype, "eager")
         for device in devices
         for name, (framework, version, dtypes) in IMPLEMENTATIONS.items()
         for dtype in dtypes
     ]
-    return {column.key: column for column in made}
+    return {column.key: column for column in found}
 
 
 def header(devices: Iterable[str] = ("cpu",)) -> Header:
     """Return a header that plans every requirement on every column."""
-    asked = columns(devices)
+    planned = columns(devices)
     return Header(
         started="2026-01-02T03:04:05+00:00",
         suite="0.1.0",
@@ -125,13 +125,13 @@ def header(devices: Iterable[str] = ("cpu",)) -> Header:
             }
             for name, (framework, _, _) in IMPLEMENTATIONS.items()
         },
-        columns=asked,
-        planned=tuple(f"{name}@{key}" for name in REQUIREMENTS for key in asked),
+        columns=planned,
+        planned=tuple(f"{name}@{key}" for name in REQUIREMENTS for key in planned),
     )
 
 
 def result(requirement: str, column: Column, position: int) -> Result:
-    """Return one made-up judgement: mostly held, here and there every other verdict."""
+    """Return the example result of a cell: mostly PASS, with other verdicts at fixed places."""
     cell = Result(
         requirement,
         1,
@@ -177,8 +177,8 @@ def result(requirement: str, column: Column, position: int) -> Result:
 SPECIAL = (Verdict.FIXED, Verdict.UNDECIDED, Verdict.NONDETERMINISTIC, Verdict.CRASHED, Verdict.TIMED_OUT)
 
 
-def made(devices: Iterable[str] = ("cpu", "cuda"), *, calm: bool = False) -> Run:
-    """Return a run with every verdict, or, ``calm``, one in which everything holds."""
+def example_run(devices: Iterable[str] = ("cpu", "cuda"), *, calm: bool = False) -> Run:
+    """Return a run with every verdict, or, if ``calm``, one in which every cell passes."""
     head = header(devices)
     results = [
         result(cell.partition("@")[0], head.columns[cell.partition("@")[2]], position)
@@ -193,11 +193,11 @@ def made(devices: Iterable[str] = ("cpu", "cuda"), *, calm: bool = False) -> Run
     return Run(head, tuple(results), "2026-01-02T03:09:05+00:00")
 
 
-def large(implementations: int = 78, requirements: int = 64) -> Run:
-    """Return a run of so many implementations, each in four dtypes: 19,968 cells, one in twenty broken."""
-    run = made(("cpu",))
-    broken = next(cell for cell in run.results if cell.verdict is Verdict.FAIL)
-    asked = {
+def large_run(implementations: int = 78, requirements: int = 64) -> Run:
+    """Return a run of many implementations, each in four dtypes: by default 19,968 cells, one in twenty failed."""
+    run = example_run(("cpu",))
+    failed = next(cell for cell in run.results if cell.verdict is Verdict.FAIL)
+    planned_columns = {
         column.key: column
         for number in range(implementations)
         for dtype in DTYPES
@@ -206,13 +206,13 @@ def large(implementations: int = 78, requirements: int = 64) -> Run:
     required = {
         f"chapter-{number // 8}/requirement-{number}": {
             "level": "MUST",
-            "sentence": "Each unreduced term lies in the tolerance of its own rounding, over the whole normal range.",
+            "sentence": "Each unreduced term is within the tolerance of its own rounding, over the whole normal range.",
             "formula": "|got − p·(log p − log q)| ≤ k·u·p·(|log p| + |log q|)",
             "reason": "A fault such as log(p + 1e-10) vanishes in any sum over a vocabulary, and shows in a term.",
         }
         for number in range(requirements)
     }
-    planned = tuple(f"{name}@{key}" for name in required for key in asked)
+    planned = tuple(f"{name}@{key}" for name in required for key in planned_columns)
     results: list[Result] = []
     for place, cell in enumerate(planned):
         requirement, _, key = cell.partition("@")
@@ -220,12 +220,12 @@ def large(implementations: int = 78, requirements: int = 64) -> Run:
         measured = verdict is not Verdict.UNSUPPORTED
         results.append(
             replace(
-                broken,
+                failed,
                 requirement=requirement,
                 column=key,
                 verdict=verdict,
                 headroom=(place * 37 % 101) / 101 if measured else None,
-                witness=broken.witness if verdict is Verdict.FAIL else None,
+                witness=failed.witness if verdict is Verdict.FAIL else None,
                 spread=SPREAD if measured else None,
             )
         )
@@ -244,6 +244,11 @@ def large(implementations: int = 78, requirements: int = 64) -> Run:
     }
     own = {f"some.kl_{number}": {"framework": "torch", "formula": "p(log p − log q)"} for number in range(13)}
     head = replace(
-        run.header, columns=asked, requirements=required, planned=planned, implementations=own, guide=guide
+        run.header,
+        columns=planned_columns,
+        requirements=required,
+        planned=planned,
+        implementations=own,
+        guide=guide,
     )
     return replace(run, header=head, results=tuple(results))

@@ -1,4 +1,4 @@
-"""A page as a tree of elements, to look things up in."""
+"""HTML as a tree of elements. The parser rejects what lxml repairs silently: unclosed elements, repeated attributes."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ VOID = {"meta", "link", "br", "wbr", "input", "rect", "path"}
 
 @dataclass
 class Node:
-    """An element of the page."""
+    """An element of an HTML document."""
 
     tag: str
     attributes: dict[str, str]
     children: list[Node | str] = field(default_factory=list)
 
     def all(self, tag: str = "", **wanted: str) -> Iterator[Node]:
-        """Give every element below this one with that tag and those attributes (``_class`` for class)."""
+        """Yield every descendant with this tag and these attribute words (``_class`` for ``class``)."""
         for child in self.children:
             if isinstance(child, Node):
                 if tag in ("", child.tag) and all(
@@ -31,24 +31,24 @@ class Node:
                 yield from child.all(tag, **wanted)
 
     def one(self, tag: str = "", **wanted: str) -> Node:
-        """Return the only such element."""
+        """Return the only such descendant."""
         found = list(self.all(tag, **wanted))
         assert len(found) == 1, f"{len(found)} elements {tag} {wanted}"
         return found[0]
 
     @property
     def text(self) -> str:
-        """The text of this element."""
+        """The text of this element and its descendants."""
         return "".join(child if isinstance(child, str) else child.text for child in self.children)
 
     @property
     def words(self) -> str:
-        """The text with its white space made plain."""
+        """The text with each run of white space replaced by one space."""
         return " ".join(self.text.split())
 
 
 class Tree(HTMLParser):
-    """Builds the tree of a page, and insists that every element is closed where it should be."""
+    """Builds the tree of a document; asserts that every element is closed in order and no attribute is repeated."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -72,10 +72,10 @@ class Tree(HTMLParser):
             assert self._open.pop().tag == tag
 
     def handle_data(self, data: str) -> None:
-        """Take text."""
+        """Append text."""
         self._open[-1].children.append(data)
 
 
 def tree(run: Run) -> Node:
-    """Return the parsed page of a run."""
+    """Return the tree of a run's page."""
     return Tree(page(run)).root

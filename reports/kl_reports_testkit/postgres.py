@@ -1,4 +1,4 @@
-"""A PostgreSQL server in a temporary folder, reached by a socket there and by nothing else."""
+"""Temporary PostgreSQL server: its data and its only socket are in a temporary folder."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from typing import Any
 from sqlalchemy import create_engine
 from sqlalchemy.exc import OperationalError
 
-PATIENCE = 60.0  # seconds until the server has to answer
-# Debian keeps a server's programs off the path.
+PATIENCE = 60.0  # seconds until the server must accept connections
+# Debian installs the programs of the server outside PATH.
 _FOLDERS = [*map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), os.environ["PATH"]]
 INITDB = shutil.which("initdb", path=os.pathsep.join(_FOLDERS))
 
 
-def absent() -> str:
-    """Say why there can be no server here; empty where there can be one."""
+def unavailable() -> str:
+    """Return the reason that no server can be started on this machine, or an empty string."""
     if INITDB is None:
-        return "no PostgreSQL server on this machine"
+        return "PostgreSQL is not installed"
     return "" if find_spec("psycopg") else "psycopg is not installed"
 
 
 class Server:
-    """A running server, which gives out empty databases."""
+    """A running server that creates empty databases."""
 
     def __init__(self, socket: Path) -> None:
         self._socket = socket
@@ -44,7 +44,7 @@ class Server:
         return f"postgresql+psycopg://kl@/{name}?host={self._socket}"
 
     def database(self) -> str:
-        """Make an empty database, and return its URL."""
+        """Create an empty database and return its URL."""
         name = f"kl_{next(self._numbers)}"
         engine = create_engine(self.address("postgres"), isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
@@ -53,7 +53,7 @@ class Server:
         return self.address(name)
 
     def wait(self) -> None:
-        """Return when it answers."""
+        """Wait until the server accepts connections."""
         end = time.monotonic() + PATIENCE
         engine = create_engine(self.address("postgres"))
         while True:
@@ -70,11 +70,11 @@ class Server:
 
 @contextmanager
 def server() -> Generator[Server]:
-    """Start a server, as an unprivileged user, and stop it at the end of the block."""
+    """Start a server as an unprivileged user, and stop it at the end of the block."""
     assert INITDB is not None
     folder = Path(tempfile.mkdtemp(prefix="kl-postgres-"))
     data = folder / "data"
-    # It refuses to run as root.
+    # PostgreSQL refuses to run as root.
     user: dict[str, Any] = {}
     if os.geteuid() == 0:
         other = _unprivileged()
@@ -98,7 +98,7 @@ def server() -> Generator[Server]:
             ours.wait()
             yield ours
         finally:
-            process.send_signal(signal.SIGINT)  # end the connections there are, then itself
+            process.send_signal(signal.SIGINT)  # fast shutdown: closes open connections
             process.wait()
     finally:
         shutil.rmtree(folder)

@@ -1,4 +1,4 @@
-"""Runs drawn by Hypothesis: every field at its strangest."""
+"""Hypothesis strategies for runs: arbitrary values in every field."""
 
 from __future__ import annotations
 

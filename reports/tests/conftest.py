@@ -12,14 +12,14 @@ import pytest
 from kl_reports.page import write_page
 from kl_reports.result import Column, Header, Result, Run, Verdict
 from kl_reports_testkit import postgres
-from kl_reports_testkit.browser import CHROMIUM, Browser
-from kl_reports_testkit.example_runs import WITNESS, made
+from kl_reports_testkit.browser import Browser, unavailable
+from kl_reports_testkit.example_runs import WITNESS, example_run
 
 
 @pytest.fixture
 def make_run() -> Callable[..., Run]:
     """A factory of made-up runs with every verdict."""
-    return made
+    return example_run
 
 
 @pytest.fixture
@@ -101,9 +101,9 @@ def hostile_run() -> Run:
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """One browser for all tests of a file, which are skipped where there is none."""
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine")
+    """One browser for all tests of a file, which are skipped where none can be started."""
+    if reason := unavailable():
+        pytest.skip(reason)
     browser = Browser(tmp_path_factory.mktemp("profile"))
     yield browser
     browser.close()
@@ -119,7 +119,7 @@ def shown(run: Run, tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[postgres.Server]:
     """One server for all tests, which are skipped where there is none."""
-    if why := postgres.absent():
+    if why := postgres.unavailable():
         pytest.skip(why)
     with postgres.server() as server:
         yield server

@@ -57,15 +57,15 @@ def whole(run: Run, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(("scheme", "width"), [("light", 390), ("dark", 1440)])
 def test_axe_finds_nothing(browser: Browser, whole: Path, scheme: str, width: int) -> None:
     """Neither as the page opens nor with every detail open, and the page says nothing to the console."""
-    browser.scheme(scheme)
+    browser.color_scheme(scheme)
     browser.open(whole, width=width)
-    browser.ask(resources.files(AXE).joinpath("axe.min.js").read_text(encoding="utf-8"))
+    browser.evaluate(resources.files(AXE).joinpath("axe.min.js").read_text(encoding="utf-8"))
     options = json.dumps({"runOnly": {"type": "tag", "values": RULES}})
     for step in ("1", OPEN):
-        browser.ask(step)
-        found = json.loads(browser.ask(ASK.format(options=options)))
+        browser.evaluate(step)
+        found = json.loads(browser.evaluate(ASK.format(options=options)))
         assert {each["id"]: [node["html"][:200] for node in each["nodes"][:3]] for each in found} == {}
-    assert browser.complaints() == []
+    assert browser.unexpected_events() == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -76,12 +76,12 @@ def test_the_main_screens_are_kept_as_pictures(
     """What a person would look at can be looked at later: pictures lie in $KL_SCREENSHOTS, where it is set."""
     folder = Path(os.environ.get("KL_SCREENSHOTS") or tmp_path)
     folder.mkdir(parents=True, exist_ok=True)
-    browser.scheme(scheme)
+    browser.color_scheme(scheme)
     sizes = set[int]()
     for name in ("top", "matrix", "which", "rosetta", "values/pointwise", "glossary"):
         browser.open(whole, "" if name == "top" else f"#{name}", width=width)
         picture = folder / f"{name.replace('/', '-')}-{width}-{scheme}.png"
-        browser.shot(picture)
+        browser.screenshot(picture)
         assert picture.read_bytes().startswith(b"\x89PNG")
         sizes.add(picture.stat().st_size)
     assert len(sizes) == 6
@@ -91,9 +91,9 @@ def test_colours_follow_the_scheme(browser: Browser, whole: Path) -> None:
     """A dark scheme has a dark ground, a light one a light ground."""
     grounds: dict[str, int] = {}
     for scheme in ("light", "dark"):
-        browser.scheme(scheme)
+        browser.color_scheme(scheme)
         browser.open(whole)
-        colour = browser.ask("getComputedStyle(document.body).backgroundColor")
+        colour = browser.evaluate("getComputedStyle(document.body).backgroundColor")
         grounds[scheme] = sum(int(part) for part in colour.removeprefix("rgb(").removesuffix(")").split(","))
     assert grounds["dark"] < 150 < 600 < grounds["light"]
 
@@ -105,7 +105,9 @@ def test_every_control_can_be_reached_by_the_keyboard(browser: Browser, whole: P
     for _ in range(60):
         browser.press("Tab")
         seen.append(
-            browser.ask("document.activeElement.getAttribute('href') || document.activeElement.name || ''")
+            browser.evaluate(
+                "document.activeElement.getAttribute('href') || document.activeElement.name || ''"
+            )
         )
         if "order" in seen:
             break
@@ -117,7 +119,7 @@ def test_a_script_is_copied_with_one_press(browser: Browser, whole: Path) -> Non
     """The button beside a reproducer copies or selects exactly its text."""
     browser.open(whole, "#support/zero-over-zero@torch.nn.functional.kl_div-2.13.0-cpu-float16-eager")
     button = "document.querySelector('details.cell[open] button[data-copy]')"
-    browser.ask(f"{button}.click()")
-    assert browser.ask("new Promise((done) => setTimeout(() => done(1), 50))") == 1
-    assert browser.ask(f"{button}.textContent") in {"Copied", "Selected"}
-    assert browser.complaints() == []
+    browser.evaluate(f"{button}.click()")
+    assert browser.evaluate("new Promise((done) => setTimeout(() => done(1), 50))") == 1
+    assert browser.evaluate(f"{button}.textContent") in {"Copied", "Selected"}
+    assert browser.unexpected_events() == []

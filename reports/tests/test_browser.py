@@ -17,24 +17,24 @@ PLAIN = "#signs/self@torch.nn.KLDivLoss-2.13.0-cpu-float32-eager"
 def test_the_page_opens_without_a_complaint(browser: Browser, shown: Path) -> None:
     """No console line, no request, every column and row of the matrix in the document."""
     browser.open(shown)
-    assert browser.complaints() == []
-    assert browser.ask("document.querySelectorAll('#cells .groups th[data-keys]').length") == 14
-    assert browser.ask("document.querySelectorAll('#cells tr[data-requirement]').length") == 20
-    assert browser.ask("getComputedStyle(document.querySelector('#cells .f')).fontWeight") == "700"
+    assert browser.unexpected_events() == []
+    assert browser.evaluate("document.querySelectorAll('#cells .groups th[data-keys]').length") == 14
+    assert browser.evaluate("document.querySelectorAll('#cells tr[data-requirement]').length") == 20
+    assert browser.evaluate("getComputedStyle(document.querySelector('#cells .f')).fontWeight") == "700"
 
 
 def test_the_first_screen_needs_no_scrolling(browser: Browser, shown: Path) -> None:
     """At 1440 × 900 who was asked, completeness, what is broken and what is near the limit are in sight."""
     browser.open(shown)
     for place in ("h1", ".identity", ".legend", ".findings", ".nearest"):
-        assert browser.ask(f"document.querySelector({place!r}).getBoundingClientRect().bottom") <= 900
+        assert browser.evaluate(f"document.querySelector({place!r}).getBoundingClientRect().bottom") <= 900
 
 
 @pytest.mark.parametrize("width", [390, 1440])
 def test_the_page_fits_its_window(browser: Browser, shown: Path, width: int) -> None:
     """Only the matrix and the tables scroll sideways, never the page."""
     browser.open(shown, width=width)
-    assert browser.ask("document.documentElement.scrollWidth") <= width
+    assert browser.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_hostile_text_does_nothing_in_a_browser(browser: Browser, hostile_run: Run, tmp_path: Path) -> None:
@@ -42,9 +42,9 @@ def test_hostile_text_does_nothing_in_a_browser(browser: Browser, hostile_run: R
     write_page(hostile_run, tmp_path / "page.html")
     for width in (390, 1440):
         browser.open(tmp_path / "page.html", width=width)
-        assert browser.complaints() == []
-        assert browser.ask("document.scripts.length") == 1
-        assert browser.ask("document.documentElement.scrollWidth") <= width
+        assert browser.unexpected_events() == []
+        assert browser.evaluate("document.scripts.length") == 1
+        assert browser.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_the_page_needs_no_script(browser: Browser, shown: Path) -> None:
@@ -62,10 +62,12 @@ def test_the_page_needs_no_script(browser: Browser, shown: Path) -> None:
 def test_a_permalink_opens_what_it_names(browser: Browser, shown: Path) -> None:
     """A link to a broken cell opens its drill-down; one to a plain cell lights it in the matrix."""
     browser.open(shown, CELL)
-    assert browser.ask("document.querySelector('details.cell[open] summary').textContent").startswith("✗ ∞")
-    assert browser.ask("document.querySelector('details.cell[open]').getBoundingClientRect().top") < 900
+    assert browser.evaluate("document.querySelector('details.cell[open] summary').textContent").startswith(
+        "✗ ∞"
+    )
+    assert browser.evaluate("document.querySelector('details.cell[open]').getBoundingClientRect().top") < 900
     browser.open(shown, PLAIN)
-    label = browser.ask("document.querySelector('.lit').getAttribute('aria-label')")
+    label = browser.evaluate("document.querySelector('.lit').getAttribute('aria-label')")
     assert label.startswith("✓ 0.69 signs/self on torch.nn.KLDivLoss 2.13.0 cpu eager f32: held")
     browser.open(shown, "#%E0%A4%A")
-    assert browser.complaints() == []
+    assert browser.unexpected_events() == []

@@ -19,7 +19,7 @@ from kl_reports.exchange import RunFileError
 from kl_reports.result import Run
 from kl_reports.wording import BUCKETS
 from kl_reports_testkit.browser import Browser
-from kl_reports_testkit.example_comparison import compared
+from kl_reports_testkit.example_comparison import example_comparison
 from kl_reports_testkit.html_tree import Node, Tree
 
 AXE = "axe_core_python"  # a package that brings axe-core
@@ -31,7 +31,7 @@ OPEN = "for (const each of document.querySelectorAll('details')) each.open = tru
 @pytest.fixture(scope="module")
 def comparison() -> Comparison:
     """Two made-up runs, with cells in every bucket."""
-    return compared()
+    return example_comparison()
 
 
 @pytest.fixture
@@ -146,9 +146,9 @@ def test_a_page_that_cannot_be_written_is_named(comparison: Comparison, tmp_path
 def test_it_opens_without_a_complaint_and_fits(browser: Browser, shown: Path, width: int) -> None:
     """No console line, no request, and only tables scroll sideways."""
     browser.open(shown, width=width)
-    assert browser.complaints() == []
-    browser.ask(OPEN)
-    assert browser.ask("document.documentElement.scrollWidth") <= width
+    assert browser.unexpected_events() == []
+    browser.evaluate(OPEN)
+    assert browser.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_it_needs_no_script(browser: Browser, shown: Path) -> None:
@@ -164,21 +164,21 @@ def test_a_permalink_opens_its_cell(browser: Browser, shown: Path, comparison: C
     last = comparison.of(Bucket.FIXED)[-1].name
     browser.open(shown, f"#{last}")
     place = f"document.getElementById({last!r})"
-    assert browser.ask(f"{place}.open")
-    assert 0 <= browser.ask(f"{place}.getBoundingClientRect().top") < 900
+    assert browser.evaluate(f"{place}.open")
+    assert 0 <= browser.evaluate(f"{place}.getBoundingClientRect().top") < 900
 
 
 @pytest.mark.skipif(importlib.util.find_spec(AXE) is None, reason=f"{AXE} is not installed")
 @pytest.mark.parametrize(("scheme", "width"), [("light", 390), ("dark", 1440)])
 def test_axe_finds_nothing(browser: Browser, shown: Path, scheme: str, width: int) -> None:
     """Neither as the page opens nor with every detail open."""
-    browser.scheme(scheme)
+    browser.color_scheme(scheme)
     browser.open(shown, width=width)
-    browser.ask(resources.files(AXE).joinpath("axe.min.js").read_text(encoding="utf-8"))
+    browser.evaluate(resources.files(AXE).joinpath("axe.min.js").read_text(encoding="utf-8"))
     options = json.dumps({"runOnly": {"type": "tag", "values": RULES}})
     for step in ("1", OPEN):
-        browser.ask(step)
-        found = json.loads(browser.ask(ASK.format(options=options)))
+        browser.evaluate(step)
+        found = json.loads(browser.evaluate(ASK.format(options=options)))
         assert {each["id"]: [node["html"][:200] for node in each["nodes"][:3]] for each in found} == {}
 
 
@@ -190,9 +190,9 @@ def test_its_screens_are_kept_as_pictures(
     """Pictures lie in $KL_SCREENSHOTS, where it is set."""
     folder = Path(os.environ.get("KL_SCREENSHOTS") or tmp_path)
     folder.mkdir(parents=True, exist_ok=True)
-    browser.scheme(scheme)
+    browser.color_scheme(scheme)
     for name in ("regressed", "worse"):
         browser.open(shown, f"#{name}", width=width)
         picture = folder / f"comparison-{name}-{width}-{scheme}.png"
-        browser.shot(picture)
+        browser.screenshot(picture)
         assert picture.read_bytes().startswith(b"\x89PNG")

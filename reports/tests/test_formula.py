@@ -148,9 +148,9 @@ def test_any_text_has_a_form(text: str) -> None:
 
 def test_a_browser_sets_it_as_mathematics(browser: Browser) -> None:
     """In a real browser a fraction is higher than its letters, and its bar lies between them."""
-    browser.ask(f"document.body.innerHTML = {str(formula('p/q = p'))!r}")
+    browser.evaluate(f"document.body.innerHTML = {str(formula('p/q = p'))!r}")
     box = "document.querySelector({!r}).getBoundingClientRect().{}"
-    upper, lower = (browser.ask(box.format(f"mfrac > :nth-child({place})", "top")) for place in (1, 2))
+    upper, lower = (browser.evaluate(box.format(f"mfrac > :nth-child({place})", "top")) for place in (1, 2))
     assert upper < lower
-    height = browser.ask(box.format("mfrac", "height"))
-    assert height > 1.5 * browser.ask(box.format("mfrac mi", "height"))
+    height = browser.evaluate(box.format("mfrac", "height"))
+    assert height > 1.5 * browser.evaluate(box.format("mfrac mi", "height"))

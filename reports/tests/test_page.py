@@ -17,7 +17,7 @@ from kl_reports.exchange import RunFileError
 from kl_reports.page import page, write_page
 from kl_reports.result import Result, Run, Verdict
 from kl_reports.wording import LOOKS, used
-from kl_reports_testkit.example_runs import large
+from kl_reports_testkit.example_runs import large_run
 from kl_reports_testkit.html_tree import Node, Tree, tree
 
 STYLES = {look.style: verdict for verdict, look in LOOKS.items()}
@@ -254,7 +254,7 @@ def test_the_page_is_made_of_the_run_alone(run: Run) -> None:
 
 def test_a_large_run_keeps_a_small_page() -> None:
     """Twenty thousand cells fit in 1.5 MB, with the worst told in full and the rest counted."""
-    run = large()
+    run = large_run()
     text = page(run)
     assert len(run.results) == 19_968
     assert len(text.encode()) < 1_500_000
@@ -269,7 +269,7 @@ def test_a_large_run_keeps_a_small_page() -> None:
 
 def test_where_there_is_no_room_for_all_each_kind_is_told_once() -> None:
     """A thousand cells of one kind do not keep those of another from having one witness on the page."""
-    run = large(624, 8)
+    run = large_run(624, 8)
     results = list(run.results)
     last = max(place for place, cell in enumerate(results) if cell.verdict is Verdict.PASS)
     broken = next(cell for cell in results if cell.verdict is Verdict.FAIL)

@@ -1,4 +1,4 @@
-"""One wrong implementation for each class of bug, and the requirement that must find it."""
+"""One faulty implementation for each class of bug, and the requirement that must detect it."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from studies.discovery.parts import on_logits
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A sketch that has one class of bug and no other.
+    """A miniature that has one class of bug and no other.
 
     Parameters
     ----------
     flag
         The class of bug, a name in ``kl_cases.flags.FLAGS``.
-    words
-        What the sketch computes, or does.
+    description
+        What the miniature computes.
     requirement
-        Id of the requirement that must find it.
-    sketch
-        The wrong implementation.
+        Id of the requirement that must detect it.
+    miniature
+        The faulty implementation.
     dtype
-        What it is asked in.
+        The dtype in which it is tested.
     """
 
     flag: str
-    words: str
+    description: str
     requirement: str
-    sketch: Sketch
+    miniature: Sketch
     dtype: str = "float32"
 
 
-def miniature(requirement: str) -> Sketch:
-    """Return the wrong implementation that a requirement itself is tested with, where it is what is wanted."""
+def miniature_of(requirement: str) -> Sketch:
+    """Return the miniature of a requirement: the faulty implementation that it must reject."""
     return catalogue.requirement(requirement).miniature
 
 
@@ -120,7 +120,10 @@ FAULTS: tuple[Fault, ...] = (
         Sketch(by_target=lambda p, lq: by_target(p, lq) + 0 * (p / p)),
     ),
     Fault(
-        "foreign-memory", "+ 0 · what lies behind the last element", "state/memory", miniature("state/memory")
+        "foreign-memory",
+        "+ 0 · what lies behind the last element",
+        "state/memory",
+        miniature_of("state/memory"),
     ),
     Fault(
         "half-overflow",
@@ -189,7 +192,7 @@ FAULTS: tuple[Fault, ...] = (
         "values/pointwise",
         Sketch(term=lambda p, lq: term(p, lq) - p + np.exp(lq)),
     ),
-    Fault("other-mode", "compiled, it answers in float16", "modes/compiled", miniature("modes/compiled")),
+    Fault("other-mode", "compiled, it answers in float16", "modes/compiled", miniature_of("modes/compiled")),
     Fault(
         "padding-counted",
         f"logits of 0 fill up to a multiple of {parts.BLOCK} classes",
@@ -234,7 +237,7 @@ FAULTS: tuple[Fault, ...] = (
         "values/extreme",
         Sketch(term=lambda p, lq: p * (np.log(p) + np.log(np.exp(-lq)))),
     ),
-    Fault("stale-state", "one buffer for all answers of a shape", "state/fresh", miniature("state/fresh")),
+    Fault("stale-state", "one buffer for all answers of a shape", "state/fresh", miniature_of("state/fresh")),
     Fault(
         "subnormal",
         "0 for p below the least normal number",

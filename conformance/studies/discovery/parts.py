@@ -1,4 +1,4 @@
-"""Wrong parts to make sketches of: each is what someone wrote, or could have written."""
+"""Faulty parts of miniatures: each is a mistake from real code, or a plausible one."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ BLOCK = 4
 
 
 def on_logits(log_softmax: Callable[[Array], Array]) -> Sketch:
-    """Return a sketch that takes logits through a log-softmax of its own."""
+    """Return a miniature that applies the given log-softmax to logits."""
     return Sketch(
         target=(Space.PROBABILITY,), model=(Space.LOGITS,), term=lambda p, x: term(p, log_softmax(x))
     )
 
 
 def log_sum(x: Array, top: Array) -> Array:
-    """Return log Σ e^x over the classes, with ``top`` taken out first."""
+    """Return log Σ e^x over the classes, with ``top`` subtracted first."""
     return np.asarray(np.log(np.exp(x - top).sum(-1, keepdims=True)) + top)
 
 
@@ -40,35 +40,35 @@ def softmax(x: Array) -> Array:
 
 
 def without_largest(x: Array) -> Array:
-    """Return log softmax with the exponentials of the logits as they are."""
+    """Return log softmax without subtracting the largest logit."""
     weights = np.exp(x)
     return np.asarray(np.log(weights / weights.sum(-1, keepdims=True)))
 
 
 def with_largest_of_all(x: Array) -> Array:
-    """Return log softmax, the largest logit of all rows taken out of each."""
+    """Return log softmax with the largest logit of all rows subtracted from each row."""
     return np.asarray(x - log_sum(x, x.max(keepdims=True)))
 
 
 def with_padding(x: Array) -> Array:
-    """Return log softmax over classes filled up to whole blocks with logits of 0."""
+    """Return log softmax over classes padded to whole blocks with logits of 0."""
     lanes = -x.shape[-1] % BLOCK
     padded = np.concatenate([x, np.zeros((*x.shape[:-1], lanes), x.dtype)], axis=-1)
     return np.asarray(x - log_sum(padded, largest(padded)))
 
 
 def with_one_more(x: Array) -> Array:
-    """Return x − log(1 + Σ e^x): the 1 does not move when the logits do."""
+    """Return x − log(1 + Σ e^x): the 1 does not shift with the logits."""
     return np.asarray(x - np.logaddexp(log_sum(x, largest(x)), np.zeros((), x.dtype)))
 
 
 def coarse(values: Array) -> Array:
-    """Return float32 numbers cut to the upper sixteen bits, as bfloat16 holds them."""
+    """Return float32 numbers truncated to the upper sixteen bits, as in bfloat16."""
     return (values.astype(np.float32).view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)
 
 
 def flushed(values: Array) -> Array:
-    """Return numbers with those below the least normal one set to 0."""
+    """Return the values with subnormal numbers set to 0."""
     return np.where(np.abs(values) < np.finfo(values.dtype).tiny, 0 * values, values)
 
 
@@ -78,14 +78,14 @@ def divided(target: Array, model: Array) -> tuple[Array, Array]:
 
 
 def scribbled(target: Array, model: Array) -> tuple[Array, Array]:
-    """Use the model's own memory for something else."""
+    """Overwrite the memory of the model."""
     kept = model.copy()
     model *= 2
     return target, kept
 
 
 def as_stored(target: Array, model: Array) -> tuple[Array, Array]:
-    """Read as many numbers as there are, from where their memory begins."""
+    """Read the elements contiguously from the start of their memory."""
     return _stored(target), _stored(model)
 
 
@@ -97,17 +97,17 @@ def _stored(array: Array) -> Array:
 
 
 def as_given(target: Array, model: Array) -> tuple[Array, Array]:
-    """Let any two shapes meet."""
+    """Accept any two shapes."""
     return target, model
 
 
 def ones_for_nothing(target: Any, model: Array) -> tuple[Array, Array]:
-    """Take ones where no array is given."""
+    """Replace an argument that is no array by ones."""
     return (target if isinstance(target, np.ndarray) else np.ones_like(model)), model
 
 
 class Forgiving(dict[str, Reduction]):
-    """Takes every unknown name for a sum."""
+    """Reads every unknown reduction name as a sum."""
 
     def __contains__(self, name: object) -> bool:
         return True
@@ -117,17 +117,17 @@ class Forgiving(dict[str, Reduction]):
 
 
 def masked_row(p: Array, log_q: Array) -> Array:
-    """Return the rows in which some class has p = q = 0."""
+    """Return a mask of the rows in which some class has p = q = 0."""
     return np.asarray(np.any((p == 0) & (log_q == -np.inf), axis=-1, keepdims=True))
 
 
 def tail_lost(terms: Array, how: Reduction) -> Array:
-    """Add up whole blocks of classes alone."""
+    """Sum whole blocks of classes only."""
     return reduce(terms[..., : max(terms.shape[-1] // BLOCK * BLOCK, 1)], how)
 
 
 def in_their_own_format(terms: Array, how: Reduction) -> Array:
-    """Add up one term after another in the format they have."""
+    """Sum the terms one after another in their own dtype."""
     return reduce(np.cumsum(terms, axis=-1, dtype=terms.dtype)[..., -1:], how)
 
 
@@ -142,7 +142,7 @@ def over_every_row(terms: Array, how: Reduction) -> Array:
 
 
 def rows_above_zero(terms: Array, how: Reduction) -> Array:
-    """Cut the divergence of each row off at 0 before the rows are added up."""
+    """Clamp the divergence of each row at 0 before the rows are added."""
     if how is not Reduction.SUM:
         return reduce(terms, how)
     return np.asarray(np.maximum(terms.sum(-1), 0).sum())

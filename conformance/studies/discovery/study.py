@@ -1,7 +1,7 @@
-"""How soon the search finds each class of bug: the examples within which 95 of 100 seeds have hit it.
+"""Discovery study: the number of examples within which 95 of 100 seeds detect each class of bug.
 
-Run ``python conformance/studies/discovery/study.py``, or ``tox -e discovery``. The table is printed and kept in
-``discovery.md`` beside this file; ``--seeds 20`` asks fewer seeds, and keeps nothing.
+Run ``python conformance/studies/discovery/study.py``, or ``tox -e discovery``. The table is printed and written to
+``discovery.md`` beside this file; ``--seeds 20`` runs fewer seeds and writes nothing.
 """
 
 from __future__ import annotations
@@ -40,58 +40,58 @@ SEEDS = 100
 SHARE = 0.95
 PROFILE = TestProfile.STANDARD
 MOST = VALUE_DRAWS[TestProfile.THOROUGH]
-HEADER = ("flag", "what it is", "the wrong implementation", "found by", "drawn", "examples")
+HEADER = ("flag", "class of bug", "faulty implementation", "detected by", "drawn", "examples")
 
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """When a fault was hit: for each seed the number of the example, or None where it never was."""
+    """For each seed, the number of the first example that detects a fault; None if no example does."""
 
     fault: Fault
     first: tuple[int | None, ...]
 
     @property
     def within(self) -> int | None:
-        """Examples within which 95 of 100 seeds have hit, or None."""
+        """Examples within which 95 of 100 seeds detect the fault, or None."""
         place = math.ceil(SHARE * len(self.first)) - 1
         return sorted(self.first, key=lambda each: math.inf if each is None else each)[place]
 
 
 def discover(fault: Fault, seeds: Iterable[int], most: int = MOST) -> Discovery:
-    """Search for a fault from each seed, among at most so many examples: no corpus, no grid."""
-    asked = subject(fault.sketch, fault.dtype)
-    return Discovery(fault, tuple(_first(fault, asked, seed, most) for seed in seeds))
+    """Search for a fault with each seed, among at most ``most`` drawn examples, without corpus and grid."""
+    tested = subject(fault.miniature, fault.dtype)
+    return Discovery(fault, tuple(_first(fault, tested, seed, most) for seed in seeds))
 
 
-def _first(fault: Fault, asked: Subject, seed: int, most: int) -> int | None:
-    """Return which example hits first, or None."""
+def _first(fault: Fault, tested: Subject, seed: int, most: int) -> int | None:
+    """Return the number of the first example that detects the fault, or None."""
     requirement = catalogue.requirement(fault.requirement)
     shapes = requirement.shapes or requirement.palette[PROFILE]
-    hits: list[bool] = []
+    detections: list[bool] = []
 
-    def broken(pair: Pair) -> bool:
+    def fails(pair: Pair) -> bool:
         try:
-            hits.append(any(judgement.broken for judgement in requirement.check(asked, pair)))
+            detections.append(any(judgement.broken for judgement in requirement.check(tested, pair)))
         except RefusedError:
-            hits.append(True)
-        return hits[-1]
+            detections.append(True)
+        return detections[-1]
 
-    search(requirement, Dtype.named(fault.dtype), shapes, most, seed, broken)
-    return hits.index(True) + 1 if True in hits else None
+    search(requirement, Dtype.named(fault.dtype), shapes, most, seed, fails)
+    return detections.index(True) + 1 if True in detections else None
 
 
 def table(discoveries: Sequence[Discovery]) -> str:
-    """Return the page: what was measured, and a row for each flag."""
+    """Return the page of Markdown, with a row for each flag."""
     seeds = len(discoveries[0].first)
     versions = ", ".join(f"{name} {installed_version(name)}" for name in ("hypothesis", "numpy"))
     lines = [HEADER, ["---"] * len(HEADER), *map(_row, discoveries)]
     return (
-        "# Discovery: how soon the search finds each class of bug\n\n"
+        "# Discovery: examples that the search needs for each class of bug\n\n"
         f"Made by `python conformance/studies/discovery/study.py`; do not edit. {versions}.\n\n"
-        "One wrong implementation for each flag of the corpus, and the requirement that must find it. The search "
-        f"alone is asked, without corpus and grid, in the shapes of the {PROFILE.value} profile (which draws "
-        "as many examples as the last column but one says): the last column is the number of examples within which "
-        f"{math.ceil(SHARE * seeds)} of {seeds} seeds have hit the fault.\n\n"
+        "One faulty implementation for each flag of the corpus, and the requirement that must detect it. The search "
+        f"runs alone, without corpus and grid, in the shapes of the {PROFILE.value} profile. Column *drawn* is the "
+        "number of examples that this profile draws; column *examples* is the number within which "
+        f"{math.ceil(SHARE * seeds)} of {seeds} seeds detect the fault.\n\n"
         + "\n".join(f"| {' | '.join(line)} |" for line in lines)
         + "\n"
     )
@@ -100,19 +100,19 @@ def table(discoveries: Sequence[Discovery]) -> str:
 def _row(found: Discovery) -> tuple[str, ...]:
     fault = found.fault
     within = f"more than {MOST}" if found.within is None else str(found.within)
-    words = fault.words.replace("|", "\\|")
+    description = fault.description.replace("|", "\\|")
     drawn = catalogue.requirement(fault.requirement).draws[PROFILE]
-    return (fault.flag, FLAGS[fault.flag], words, fault.requirement, str(drawn), within)
+    return (fault.flag, FLAGS[fault.flag], description, fault.requirement, str(drawn), within)
 
 
-def stated() -> Mapping[str, int]:
-    """Return the figures of the page that is kept, by flag; a flag that has none is left out."""
+def recorded_figures() -> Mapping[str, int]:
+    """Return the figures of ``discovery.md`` by flag, without flags that have none."""
     rows = [line.strip("| \n").split(" | ") for line in TABLE.read_text(encoding="utf-8").splitlines()]
     return {row[0]: int(row[-1]) for row in rows if row[0] in FLAGS and row[-1].isdecimal()}
 
 
 def study(seeds: int) -> Iterator[Discovery]:
-    """Yield what each fault took, over so many seeds."""
+    """Yield the discovery of each fault, over ``seeds`` seeds."""
     for fault in track(FAULTS, "Searching", console=Console(stderr=True)):
         yield discover(fault, range(seeds))
 
@@ -121,7 +121,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--seeds", type=int, default=SEEDS, help="how many seeds; fewer than 100 are not kept"
+        "--seeds", type=int, default=SEEDS, help="number of seeds; with fewer than 100 no file is written"
     )
     given = parser.parse_args()
     start = time.perf_counter()

@@ -1,7 +1,7 @@
-"""What changed in KL over the releases of a package: run files of many versions, each compared with the next.
+"""History study: changes of KL over the releases of a package, from run files of consecutive versions.
 
-``python conformance/studies/history/study.py RUN…`` rewrites history.json and history.md beside this file. A run file of
-each version is had by ``tox -e jax-0.4.30`` and the like, or by ``kl-conformance run`` in any environment.
+``python conformance/studies/history/study.py RUN…`` rewrites history.json and history.md beside this file. Run files
+are made by ``tox -e jax-0.4.30`` and the like, or by ``kl-conformance run`` in any environment.
 """
 
 from __future__ import annotations
@@ -26,33 +26,33 @@ from kl_reports.witness import show
 from kl_reports.wording import count, listed
 
 FOLDER = Path(__file__).parent
-DATA, PAGE, NOTES = FOLDER / "history.json", FOLDER / "history.md", FOLDER / "history.toml"
-NEWS = (Bucket.REGRESSED, Bucket.NEWLY_OBSERVED, Bucket.FIXED, Bucket.UNSTABLE)
+DATA, PAGE, EXPLANATIONS = FOLDER / "history.json", FOLDER / "history.md", FOLDER / "history.toml"
+TRANSITIONS = (Bucket.REGRESSED, Bucket.NEWLY_OBSERVED, Bucket.FIXED, Bucket.UNSTABLE)
 MOVED = (Bucket.WORSE, Bucket.BETTER)
 
 
 def parts(run: Run) -> Iterator[tuple[str, str, Run]]:
-    """Yield each package and version that a run's columns bear, with what the run holds of it."""
+    """Yield each package and version in a run's columns, with the part of the run about it."""
     header = run.header
-    borne = {
+    packages = {
         key: (
             header.implementations.get(column.implementation, {}).get("package") or column.framework,
             column.version,
         )
         for key, column in header.columns.items()
     }
-    for package, version in dict.fromkeys(borne.values()):
-        columns = {key: each for key, each in header.columns.items() if borne[key] == (package, version)}
+    for package, version in dict.fromkeys(packages.values()):
+        columns = {key: each for key, each in header.columns.items() if packages[key] == (package, version)}
         results = tuple(result for result in run.results if result.column in columns)
         yield package, version, replace(run, header=replace(header, columns=columns), results=results)
 
 
 def history(runs: Sequence[Run]) -> Mapping[str, Any]:
-    """Return what became of each package, as plain data.
+    """Return the history of each package as plain data.
 
-    For each package: ``versions``, each with its environment and how many cells have which verdict; and ``steps``,
-    one between each version and the next, with ``turns`` (cells whose verdict changed, one entry for all dtypes),
-    ``moved`` (cells that use twice or half as much of what is allowed) and how many cells ``changed bits``.
+    For each package: ``versions``, each with its environment and the number of cells per verdict; and ``steps``, one
+    between each version and the next, with ``transitions`` (cells whose verdict changed, one entry for all dtypes),
+    ``moved`` (cells whose headroom doubled or halved) and the number of cells with ``changed bits``.
     """
     packages = dict[str, list[tuple[str, Run]]]()
     for name, version, part in (each for run in runs for each in parts(run)):
@@ -87,27 +87,31 @@ def _package(runs: Sequence[tuple[str, Run]]) -> Mapping[str, Any]:
 
 def _step(comparison: Comparison) -> Mapping[str, Any]:
     found = dict[tuple[str, str, Bucket], list[Change]]()
-    for bucket in (*NEWS, *MOVED):
+    for bucket in (*TRANSITIONS, *MOVED):
         for change in comparison.of(bucket):
             key = change.requirement, change.column.implementation, bucket
             found.setdefault(key, []).append(change)
     return {
-        "turns": [_turn(comparison, changes) for (_, _, bucket), changes in found.items() if bucket in NEWS],
+        "transitions": [
+            _transition(comparison, changes)
+            for (_, _, bucket), changes in found.items()
+            if bucket in TRANSITIONS
+        ],
         "moved": [_move(changes) for (_, _, bucket), changes in found.items() if bucket in MOVED],
         "changed bits": len(comparison.of(Bucket.CHANGED_BITS)),
         "not comparable": len(comparison.of(Bucket.NOT_COMPARABLE)) + len(comparison.of(Bucket.MISSING)),
     }
 
 
-def _turn(comparison: Comparison, changes: Sequence[Change]) -> Mapping[str, Any]:
+def _transition(comparison: Comparison, changes: Sequence[Change]) -> Mapping[str, Any]:
     first = changes[0]
     run = comparison.new if first.new else comparison.old
-    broken = first.witnessed
-    told = dict[str, Any]()
-    if broken is not None and broken.witness:
-        seen = show(broken.witness)
+    failed = first.witnessed
+    witness = dict[str, Any]()
+    if failed is not None and failed.witness:
+        seen = show(failed.witness)
         got, right, allowed = seen.measured()
-        told = {
+        witness = {
             "call": seen.call,
             **{
                 name: {"space": each.space, "values": each.brief(), "bits": [one.bits for one in each.shown]}
@@ -123,7 +127,7 @@ def _turn(comparison: Comparison, changes: Sequence[Change]) -> Mapping[str, Any
         "implementation": first.column.implementation,
         "dtypes": [change.column.dtype for change in changes],
         "bucket": first.bucket.value,
-        "witness": told,
+        "witness": witness,
     }
 
 
@@ -138,28 +142,28 @@ def _move(changes: Sequence[Change]) -> Mapping[str, Any]:
     }
 
 
-def page(packages: Mapping[str, Any], notes: Mapping[str, Any]) -> Iterator[str]:
+def page(packages: Mapping[str, Any], explanations: Mapping[str, Any]) -> Iterator[str]:
     """Yield the lines of the page."""
-    yield "# What changed in KL over the releases"
+    yield "# Changes of KL over library releases"
     yield ""
     yield (
-        "Made by `python conformance/studies/history/study.py RUN…` from run files of one suite, one profile and one seed, "
-        "each version in an environment of its own; every version is compared with the one before it. A *turn* is a "
-        "requirement that held and is broken, or the other way round, on the same problem. The data is in "
-        "[history.json](history.json)."
+        "Made by `python conformance/studies/history/study.py RUN…` from run files of one suite, one profile and one "
+        "seed, each version in an environment of its own. Every version is compared with the one before it. A "
+        "*transition* is a requirement that passed and now fails, or failed and now passes, on the same problem. "
+        "The data is in [history.json](history.json)."
     )
     for name, package in packages.items():
         versions = package["versions"]
         yield ""
         yield f"## {name}: {count(len(versions), 'version')}, {versions[0]['version']} to {versions[-1]['version']}"
         yield ""
-        yield "| version | held | broken | as recorded | not asked | since the version before |"
+        yield "| version | passed | failed | known deviation | not run | since the version before |"
         yield "|---|---|---|---|---|---|"
         steps = [None, *package["steps"]]
         for version, step in zip(versions, steps, strict=True):
             cut = "" if version["complete"] else " (cut off)"
             yield f"| {version['version']}{cut} | {_cells(version)} | {_since(step)} |"
-        yield from _turns(name, package["steps"], notes)
+        yield from _transitions(name, package["steps"], explanations)
 
 
 def _cells(version: Mapping[str, Any]) -> str:
@@ -181,32 +185,34 @@ def _cells(version: Mapping[str, Any]) -> str:
 def _since(step: Mapping[str, Any] | None) -> str:
     if step is None:
         return ""
-    buckets = Counter(turn["bucket"] for turn in step["turns"])
-    words = [f"**{number} {bucket.replace('-', ' ')}**" for bucket, number in buckets.items()]
+    buckets = Counter(transition["bucket"] for transition in step["transitions"])
+    text = [f"**{number} {bucket.replace('-', ' ')}**" for bucket, number in buckets.items()]
     moved = Counter(move["bucket"] for move in step["moved"])
-    words += [f"{number} {bucket}" for bucket, number in moved.items()]
-    words += [f"{step['changed bits']} other bits"] if step["changed bits"] else []
-    return ", ".join(words) or "the same bits"
+    text += [f"{number} {bucket}" for bucket, number in moved.items()]
+    text += [f"{step['changed bits']} other bits"] if step["changed bits"] else []
+    return ", ".join(text) or "the same bits"
 
 
-def _turns(package: str, steps: Sequence[Mapping[str, Any]], notes: Mapping[str, Any]) -> Iterator[str]:
+def _transitions(
+    package: str, steps: Sequence[Mapping[str, Any]], explanations: Mapping[str, Any]
+) -> Iterator[str]:
     for step in steps:
-        if not step["turns"] and not step["moved"]:
+        if not step["transitions"] and not step["moved"]:
             continue
         yield ""
         yield f"### {package} {step['new']}"
-        own = notes.get(package, {}).get(step["new"])
+        own = explanations.get(package, {}).get(step["new"])
         if own:
             yield ""
             yield f"{own['why']} ({own['link']})" if own.get("link") else own["why"]
         yield ""
-        for turn in step["turns"]:
-            yield _told(turn)
+        for transition in step["transitions"]:
+            yield _transition_line(transition)
         yield from _moved(step["moved"])
 
 
 def _moved(moves: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Yield one line for all requirements of an implementation that moved the same way."""
+    """Yield one line for all requirements of an implementation that moved in the same direction."""
     found = dict[tuple[str, str, str], list[Mapping[str, Any]]]()
     for move in moves:
         key = move["bucket"], move["implementation"], ", ".join(move["dtypes"])
@@ -216,21 +222,20 @@ def _moved(moves: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield f"- {bucket} on {implementation} ({dtypes}): {names}. The first: {own[0]['why']}"
 
 
-def _told(turn: Mapping[str, Any]) -> str:
-    where = f"{turn['implementation']} ({', '.join(turn['dtypes'])})"
-    words = (
-        f"- **{turn['bucket'].replace('-', ' ')}**: `{turn['requirement']}` on {where}. {turn['sentence']}"
-    )
-    seen = turn["witness"]
+def _transition_line(transition: Mapping[str, Any]) -> str:
+    where = f"{transition['implementation']} ({', '.join(transition['dtypes'])})"
+    bucket = transition["bucket"].replace("-", " ")
+    text = f"- **{bucket}**: `{transition['requirement']}` on {where}. {transition['sentence']}"
+    seen = transition["witness"]
     if not seen:
-        return words
+        return text
     sides = ", ".join(f"{name} `{seen[name]['values']}`" for name in ("target", "model") if name in seen)
-    told = [f"got {seen['got']}, right is {seen['right']}"] if "right" in seen else []
-    return f"{words} Witness: {sides}: {', '.join([*told, *([seen['note']] if seen['note'] else [])])}."
+    details = [f"got {seen['got']}, expected {seen['right']}"] if "right" in seen else []
+    return f"{text} Witness: {sides}: {', '.join([*details, *([seen['note']] if seen['note'] else [])])}."
 
 
 def main(places: Sequence[str]) -> int:
-    """Rewrite the data and the page from run files; 0, or 2 without any."""
+    """Rewrite the data and the page from run files; return 2 if no file is given."""
     files = [
         file
         for place in map(Path, places)
@@ -243,11 +248,11 @@ def main(places: Sequence[str]) -> int:
         )
         return 2
     packages = history([read(file) for file in files])
-    notes = tomllib.loads(NOTES.read_text(encoding="utf-8")) if NOTES.exists() else {}
+    explanations = tomllib.loads(EXPLANATIONS.read_text(encoding="utf-8")) if EXPLANATIONS.exists() else {}
     DATA.write_text(json.dumps(packages, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    PAGE.write_text("\n".join(page(packages, notes)) + "\n", encoding="utf-8")
-    turns = sum(len(step["turns"]) for each in packages.values() for step in each["steps"])
-    print(f"{count(len(files), 'run file')}, {count(turns, 'turn')}: {PAGE}")
+    PAGE.write_text("\n".join(page(packages, explanations)) + "\n", encoding="utf-8")
+    transitions = sum(len(step["transitions"]) for each in packages.values() for step in each["steps"])
+    print(f"{count(len(files), 'run file')}, {count(transitions, 'transition')}: {PAGE}")
     return 0
 
 

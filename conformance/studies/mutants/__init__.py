@@ -1,1 +1,1 @@
-"""The kill matrix: wrong kernels a person or a language model would write, right ones, and what stops which."""
+"""Mutation study: wrong kernels as people or language models write them, correct kernels, and what detects which."""

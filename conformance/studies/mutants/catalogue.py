@@ -1,4 +1,4 @@
-"""Every kernel on trial, by name."""
+"""All kernels of the study, by name."""
 
 from __future__ import annotations
 
@@ -10,51 +10,51 @@ from typing import Any, TypeVar
 
 import studies.mutants.correct
 import studies.mutants.wrong
-from studies.mutants.kernel import Right, Wrong
+from studies.mutants.kernel import CorrectKernel, Mutant
 
-Kernel = TypeVar("Kernel", Wrong, Right)
+Kernel = TypeVar("Kernel", Mutant, CorrectKernel)
 
 
 @cache
-def wrong() -> dict[str, Wrong]:
-    """Return the wrong kernels, from every module beside each other in ``wrong``.
+def mutants() -> dict[str, Mutant]:
+    """Return the mutants of every module in package ``wrong``.
 
     Raises
     ------
     ValueError
-        Two of them bear one name.
+        Two of them have the same name.
     """
-    return _named(kernel for module in _modules(studies.mutants.wrong) for kernel in module.WRONG)
+    return _named(kernel for module in _modules(studies.mutants.wrong) for kernel in module.MUTANTS)
 
 
 @cache
-def right() -> dict[str, Right]:
-    """Return the right kernels, from every module beside each other in ``right``.
+def correct_kernels() -> dict[str, CorrectKernel]:
+    """Return the correct kernels of every module in package ``correct``.
 
     Raises
     ------
     ValueError
-        Two of them bear one name.
+        Two of them have the same name.
     """
-    return _named(kernel for module in _modules(studies.mutants.correct) for kernel in module.RIGHT)
+    return _named(kernel for module in _modules(studies.mutants.correct) for kernel in module.KERNELS)
 
 
-def kernel(name: str) -> Wrong | Right:
+def kernel_named(name: str) -> Mutant | CorrectKernel:
     """Return a kernel by its name.
 
     Raises
     ------
     ValueError
-        Nobody bears it; the message says who does.
+        No kernel has this name; the message lists the known names.
     """
-    known: dict[str, Wrong | Right] = {**wrong(), **right()}
+    known: dict[str, Mutant | CorrectKernel] = {**mutants(), **correct_kernels()}
     if name not in known:
         raise ValueError(f"unknown kernel {name!r}; known: {', '.join(known)}")
     return known[name]
 
 
 def _modules(package: Any) -> list[Any]:
-    """Import every module of a package, in the order of their names."""
+    """Import every module of a package, in alphabetical order."""
     names = [each.name for each in pkgutil.iter_modules(package.__path__)]
     return [importlib.import_module(f"{package.__name__}.{name}") for name in names]
 

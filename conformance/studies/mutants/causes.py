@@ -1,6 +1,6 @@
-"""The kill matrix boiled down to what `verify` knows of causes, and how often it would be right.
+"""Derives ``causes.json`` for `verify` from the kill matrix, and measures how often its explanation is correct.
 
-``python conformance/studies/mutants/study.py -o matrix.json`` makes the matrix, and
+``python conformance/studies/mutants/study.py -o matrix.json`` writes the matrix, and
 ``python conformance/studies/mutants/causes.py matrix.json`` writes ``kl_conformance/causes.json``.
 """
 
@@ -15,16 +15,16 @@ from typing import Any
 from kl_conformance import causes
 from kl_conformance.causes import Fault, clear, matches
 
-DTYPE = "float32"  # asked first and in full; other formats only where this one stops nothing
+DTYPE = "float32"  # tested first and completely; other dtypes only where this one detects nothing
 CAUSES = Path(causes.__file__).with_suffix(".json")
 
 
-def learned(matrix: Mapping[str, Any]) -> list[Fault]:
-    """Return the wrong kernels that a matrix stops, with what stops them in one dtype."""
-    return list(_learned(matrix))
+def detected_faults(matrix: Mapping[str, Any]) -> list[Fault]:
+    """Return the mutants that a matrix detects, with the requirements that detect them in one dtype."""
+    return list(_faults(matrix))
 
 
-def _learned(matrix: Mapping[str, Any]) -> Iterator[Fault]:
+def _faults(matrix: Mapping[str, Any]) -> Iterator[Fault]:
     for kernel in matrix["kernels"]:
         stops = {name: str(stop["dtype"]) for name, stop in kernel["stops"].items()}
         first = DTYPE if DTYPE in stops.values() else next(iter(stops.values()), "")
@@ -33,32 +33,32 @@ def _learned(matrix: Mapping[str, Any]) -> Iterator[Fault]:
             yield Fault(kernel["name"], kernel["kind"], kernel["sentence"], own)
 
 
-def measured(faults: Sequence[Fault]) -> tuple[int, int]:
-    """Return how many faults, each left out in turn, are explained by another, and how many of those by their kind."""
-    asked = frozenset().union(*(fault.stops for fault in faults))
-    named, right = 0, 0
+def leave_one_out(faults: Sequence[Fault]) -> tuple[int, int]:
+    """Leave out each fault in turn: return how many are explained by another, and how many of these by their kind."""
+    tested = frozenset().union(*(fault.stops for fault in faults))
+    named, correct = 0, 0
     for fault in faults:
         others = [each for each in faults if each is not fault]
-        fitting = clear(matches(fault.stops, asked, others))
+        fitting = clear(matches(fault.stops, tested, others))
         named += bool(fitting)
-        right += bool(fitting) and fitting[0].fault.kind == fault.kind
-    return named, right
+        correct += bool(fitting) and fitting[0].fault.kind == fault.kind
+    return named, correct
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Write the causes of a matrix and print how well they do."""
+    """Write the causes of a matrix and print how often they explain a fault."""
     (source,) = map(Path, arguments)
     matrix = json.loads(source.read_text(encoding="utf-8"))
-    faults = learned(matrix)
-    told = [
+    faults = detected_faults(matrix)
+    entries = [
         {"name": each.name, "kind": each.kind, "sentence": each.sentence, "stops": sorted(each.stops)}
         for each in faults
     ]
-    text = json.dumps({"matrix": matrix["command"], "faults": told}, indent=1, ensure_ascii=False)
+    text = json.dumps({"matrix": matrix["command"], "faults": entries}, indent=1, ensure_ascii=False)
     CAUSES.write_text(f"{text}\n", encoding="utf-8")
-    named, right = measured(faults)
+    named, correct = leave_one_out(faults)
     print(
-        f"{len(faults)} faults; left out in turn, {named} are explained by another, {right} of them by their kind"
+        f"{len(faults)} faults; left out in turn, {named} are explained by another, {correct} of them by their kind"
     )
 
 

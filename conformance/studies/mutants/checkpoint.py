@@ -1,4 +1,4 @@
-"""Rulings kept in a file as they fall: a study that is cut off goes on where it was."""
+"""Stores each kernel's result in a file, so that an interrupted study can be resumed."""
 
 from __future__ import annotations
 
@@ -8,69 +8,68 @@ from typing import Any
 
 from kl_cases.recipes import TestProfile
 from kl_reports.line import decode_result, encode_result
-from studies.mutants import catalogue as mutants
-from studies.mutants.runner import Plan, Ruling
-from studies.mutants.worker import Answer, Question
+from studies.mutants.catalogue import kernel_named
+from studies.mutants.runner import KernelResult, Plan
+from studies.mutants.worker import Task, TaskResult
 
 
-class Kept:
-    """A file of rulings, a line each, behind a line that says what was asked.
+class Checkpoint:
+    """A file with the plan in the first line and the result of one kernel in each further line.
 
     Parameters
     ----------
     path
-        The file; None keeps nothing.
+        The file; None stores nothing.
     plan
-        What every kernel is asked. A file of another plan is begun anew.
+        The plan of the study. A file of another plan is overwritten.
     """
 
     def __init__(self, path: Path | None, plan: Plan) -> None:
         self.path = path
-        self.rulings: dict[str, Ruling] = {}
-        about = json.dumps([plan.profile.value, plan.seeds, plan.dtypes, plan.right and plan.right.value])
+        self.results: dict[str, KernelResult] = {}
+        header = json.dumps([plan.profile.value, plan.seeds, plan.dtypes, plan.right and plan.right.value])
         if path is None:
             return
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        if lines[:1] != [about]:
-            path.write_text(about + "\n", encoding="utf-8")
+        if lines[:1] != [header]:
+            path.write_text(header + "\n", encoding="utf-8")
             return
         for line in lines[1:]:
-            ruling = _read(json.loads(line))
-            self.rulings[ruling.kernel.name] = ruling
+            result = _read(json.loads(line))
+            self.results[result.kernel.name] = result
 
-    def keep(self, ruling: Ruling) -> None:
-        """Add a ruling."""
-        self.rulings[ruling.kernel.name] = ruling
+    def add(self, result: KernelResult) -> None:
+        """Store the result of a kernel."""
+        self.results[result.kernel.name] = result
         if self.path is not None:
             with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(_written(ruling)) + "\n")
+                file.write(json.dumps(_written(result)) + "\n")
 
 
-def _written(ruling: Ruling) -> dict[str, Any]:
+def _written(result: KernelResult) -> dict[str, Any]:
     return {
-        "kernel": ruling.kernel.name,
-        "profile": ruling.profile.value,
-        "seconds": ruling.seconds,
-        "answers": [_answer(each) for each in ruling.answers],
-        "small": None if ruling.small is None else _answer(ruling.small),
+        "kernel": result.kernel.name,
+        "profile": result.profile.value,
+        "seconds": result.seconds,
+        "results": [_task(each) for each in result.results],
+        "small": None if result.small is None else _task(result.small),
     }
 
 
-def _answer(answer: Answer) -> list[Any]:
-    question = answer.question
-    return [question.dtype, question.requirement, encode_result(answer.result), answer.mistake]
+def _task(done: TaskResult) -> list[Any]:
+    return [done.task.dtype, done.task.requirement, encode_result(done.result), done.suite_error]
 
 
-def _read(data: dict[str, Any]) -> Ruling:
-    return Ruling(
-        mutants.kernel(data["kernel"]),
-        tuple(_answered(each) for each in data["answers"]),
+def _read(data: dict[str, Any]) -> KernelResult:
+    return KernelResult(
+        kernel_named(data["kernel"]),
+        tuple(_read_task(each) for each in data["results"]),
         TestProfile(data["profile"]),
-        None if data["small"] is None else _answered(data["small"]),
+        None if data["small"] is None else _read_task(data["small"]),
         data["seconds"],
     )
 
 
-def _answered(data: list[Any]) -> Answer:
-    dtype, requirement, result, mistake = data
-    return Answer(Question(dtype, requirement), decode_result(result), mistake)
+def _read_task(data: list[Any]) -> TaskResult:
+    dtype, requirement, result, suite_error = data
+    return TaskResult(Task(dtype, requirement), decode_result(result), suite_error)

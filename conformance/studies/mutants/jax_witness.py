@@ -1,4 +1,4 @@
-"""What a JAX kernel gives for a tiny example, beside what the definition says of it."""
+"""Proofs by tiny examples that a JAX kernel is wrong: its answer and the one by the definition."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def divergence(p: Sequence[float], q: Sequence[float]) -> float:
 
 
 def row(p: Sequence[float], log_q: Sequence[float]) -> Callable[[KlDiv], Proof]:
-    """Return a proof by one row, right by the definition."""
+    """Return a proof by one row."""
     right = math.fsum(a * (math.log(a) - b) for a, b in zip(p, log_q, strict=True) if a)
 
     def prove(kernel: KlDiv) -> Proof:

@@ -1,4 +1,4 @@
-"""A kernel on trial: wrong, and proven so by a witness of its own, or right."""
+"""Kernels of the study: mutants, each with a proof that it is wrong, and correct kernels."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from kl_conformance.kernel import adapted
 from kl_reference.convention import Side
 
 KlDiv = Callable[..., Any]
-"""A function with the signature of what the kernel is like, such as
+"""A function with the signature of the implementation that it follows, such as
 ``kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_target=False)``."""
 
 
-class Kind(Enum):
-    """What sort of fault it is."""
+class FaultKind(Enum):
+    """Kind of fault of a mutant."""
 
     VALUE = "value"
     SPECIAL = "special value"
@@ -34,9 +34,9 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What a wrong kernel gave for its witness, what is right by the definition, and in which words it differs.
+    """What a mutant returned for its witness, and what is correct by the definition.
 
-    ``got`` and ``right`` are plain numbers, or ``"raised"`` and ``"accepted"`` where an error is the question.
+    ``got`` and ``right`` are numbers, or ``"raised"`` and ``"accepted"`` where an error is expected.
     """
 
     got: float | str
@@ -44,27 +44,27 @@ class Proof:
 
 
 @dataclass(frozen=True, slots=True)
-class Wrong:
-    """A wrong kernel.
+class Mutant:
+    """A wrong kernel with one fault.
 
     Parameters
     ----------
     name
-        A slug of its own.
+        A unique slug.
     kind
-        The sort of fault.
+        The kind of fault.
     sentence
-        The mistake in the words of its author's reviewer.
+        The mistake, as a reviewer of its code would describe it.
     make
-        Makes the kernel, in a state nobody has used; imports its framework itself.
+        Builds the kernel with fresh state; imports its framework.
     prove
-        ``prove(kernel)`` shows without any part of the suite that it is wrong.
+        ``prove(kernel)`` proves that the kernel is wrong, without any part of the suite.
     like
-        Name of the implementation it promises to follow.
+        Name of the implementation that it follows.
     """
 
     name: str
-    kind: Kind
+    kind: FaultKind
     sentence: str
     make: Callable[[], KlDiv]
     prove: Callable[[KlDiv], Proof]
@@ -72,15 +72,15 @@ class Wrong:
 
 
 @dataclass(frozen=True, slots=True)
-class Right:
-    """A right kernel in a style of its own, which nothing may accuse.
+class CorrectKernel:
+    """A correct kernel, which no requirement may reject; each is written in another style.
 
     Parameters
     ----------
     name, sentence, make, like
-        As a wrong kernel has them; the sentence is about its style.
+        As in :class:`Mutant`; the sentence describes its style.
     gradients
-        Sides by which it says it can be differentiated.
+        Sides by which it declares gradients.
     """
 
     name: str
@@ -90,8 +90,8 @@ class Right:
     gradients: frozenset[Side] = frozenset(Side)
 
 
-def implementation(kernel: Wrong | Right) -> Implementation:
-    """Return a kernel as ``verify`` would ask it: with the Convention of what it is like."""
+def implementation(kernel: Mutant | CorrectKernel) -> Implementation:
+    """Return a kernel as ``verify`` tests it: with the Convention of the implementation that it follows."""
     like = registry.implementation(kernel.like)
-    sides = kernel.gradients if isinstance(kernel, Right) else frozenset(Side)
+    sides = kernel.gradients if isinstance(kernel, CorrectKernel) else frozenset(Side)
     return replace(adapted(kernel.make(), like, kernel.name), gradients=like.gradients & sides)

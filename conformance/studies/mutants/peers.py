@@ -1,32 +1,30 @@
-"""What the criteria of others stop: PyTorch's own samples, Liger-Kernel's test and KernelBench's trials, written anew.
+"""Detection of the mutants by other projects' criteria: PyTorch's samples, Liger-Kernel's test, KernelBench's trials.
 
-Run ``python conformance/studies/mutants/peers.py`` (needs torch); ``--ours FILE`` puts the matrix beside it, and the
-table is kept in ``peers.md`` beside this file. Read from their sources, on the CPU, in their tolerances:
+Run ``python conformance/studies/mutants/peers.py`` (needs torch); ``--ours FILE`` adds a column for this suite. The
+table is written to ``peers.md`` beside this file. Reimplemented from their sources, on the CPU, with their tolerances:
 
 - PyTorch 2.13, ``sample_inputs_kl_div`` and ``OpInfo("nn.functional.kl_div")`` in
   ``torch/testing/_internal/common_methods_invocations.py``: log_softmax and softmax of shapes (2,) and (2, 3), every
-  reduction, both kinds of target; ``kldivloss_reference`` in ``common_nn.py`` for the right value and its gradients,
-  against which float64 and float32 are held by ``torch.testing.assert_close``, also where samples are not contiguous;
-  ``gradcheck`` in float64; the 16-bit dtypes need only run. Left out: batched, forward and second derivatives.
+  reduction, both kinds of target; ``kldivloss_reference`` in ``common_nn.py`` for the expected value and its
+  gradients, compared by ``torch.testing.assert_close`` in float64 and float32, also for non-contiguous samples;
+  ``gradcheck`` in float64; the 16-bit dtypes must only run. Left out: batched, forward and second derivatives.
 - Liger-Kernel, ``test/transformers/test_kl_div.py`` at ead96b6: two shapes, three dtypes, every reduction, both kinds
   of target (with log_target, too, the target is a softmax), last layer or not; ``torch.allclose`` for the value, and
-  but for "none" for the gradient. Their 1·4096 × 32000 and 41·401 × 1271 lose rows here: 16 and 201 are left.
+  except with "none" for the gradient. Their shapes 1·4096 × 32000 and 41·401 × 1271 are reduced to 16 and 201 rows.
 - KernelBench, ``KernelBench/level1/98_KLDivLoss.py`` and ``src/kernelbench/eval.py`` at 423217d: five seeds,
-  "batchmean" without gradients, same shape, ``torch.allclose`` at 1e-4. Their 16384 × 16384 loses rows: 256 are left.
+  "batchmean" without gradients, same shape, ``torch.allclose`` at 1e-4. Their 16384 × 16384 is reduced to 256 rows.
 
-Where a count of rows decides, they would see more at full size; no fault here begins between the two.
+A fault that appears only with more rows would be detected at full size only; no mutant here is of this kind.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -35,29 +33,30 @@ sys.path.extend(
     for house in ("conformance", "cases", "reports", "reference")
 )
 
-from studies.mutants import catalogue as mutants
-from studies.mutants.kernel import KlDiv, Right, Wrong
-from studies.mutants.torch_parts import same, torch
+from studies.mutants.catalogue import correct_kernels, kernel_named, mutants
+from studies.mutants.kernel import CorrectKernel, KlDiv, Mutant
+from studies.mutants.runner import call_in_child
+from studies.mutants.torch_parts import identity, torch
 
 TABLE = Path(__file__).with_name("peers.md")
 REDUCTIONS = ("none", "mean", "batchmean", "sum")
-PATIENCE = 120.0  # seconds after which a kernel that has not answered hangs
+TIMEOUT = 120.0  # seconds for one kernel
 LIGER = {"bfloat16": (1e-8, 5e-2), "float32": (1e-8, 1e-6), "float16": (1e-3, 1e-3)}
 """Absolute and relative tolerance by dtype."""
 
 
 def opinfo(kernel: KlDiv) -> bool:
-    """Whether PyTorch's samples stop a kernel."""
+    """Whether PyTorch's samples detect a kernel."""
     return _fails(lambda: _opinfo(kernel))
 
 
 def liger(kernel: KlDiv) -> bool:
-    """Whether Liger-Kernel's test stops a kernel."""
+    """Whether Liger-Kernel's test detects a kernel."""
     return _fails(lambda: _liger(kernel))
 
 
 def kernelbench(kernel: KlDiv) -> bool:
-    """Whether KernelBench's trials stop a kernel."""
+    """Whether KernelBench's trials detect a kernel."""
     return _fails(lambda: _kernelbench(kernel))
 
 
@@ -68,18 +67,18 @@ PEERS: Mapping[str, Callable[[KlDiv], bool]] = {
 }
 
 
-def peers(kernel: Wrong | Right) -> Mapping[str, bool]:
-    """Return which peers stop a kernel; call it in a process of its own, which a kernel may change.
+def peers(kernel: Mutant | CorrectKernel) -> Mapping[str, bool]:
+    """Return which peers detect a kernel; to be called in a child process, because a kernel may change global state.
 
-    Empty for a kernel that takes other arrays than PyTorch's: they ask nothing else.
+    Empty for a kernel of another framework than PyTorch, which the peers do not test.
     """
     if not kernel.like.startswith("torch."):
         return {}
-    return {name: stops(kernel.make()) for name, stops in PEERS.items()}
+    return {name: detects(kernel.make()) for name, detects in PEERS.items()}
 
 
 def _fails(trial: Callable[[], bool]) -> bool:
-    """Whether a trial finds a difference, or an exception ends it."""
+    """Whether a trial finds a difference or raises."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -92,15 +91,15 @@ def _opinfo(kernel: KlDiv) -> bool:
     torch().manual_seed(0)
     dtypes = ("float64", "float32", "float16", "bfloat16")
     for dtype, shape, reduction, log_target in product(dtypes, ((2,), (2, 3)), REDUCTIONS, (True, False)):
-        function = _asking(kernel, reduction, log_target)
+        function = _calling(kernel, reduction, log_target)
         given = _sample(shape, dtype, log_target)
         if dtype == "float64":
             torch().autograd.gradcheck(function, [each.clone().requires_grad_(True) for each in given])
-        due = _differentiated(_asking(_reference, reduction, log_target), given)
-        for lay in (same, _apart):
+        expected = _differentiated(_calling(_reference, reduction, log_target), given)
+        for lay in (identity, _apart):
             got = _differentiated(function, [lay(each) for each in given])
             if dtype in {"float64", "float32"}:
-                torch().testing.assert_close(got, due)
+                torch().testing.assert_close(got, expected)
     return True
 
 
@@ -111,7 +110,7 @@ def _differentiated(function: Callable[[Any, Any], Any], given: Sequence[Any]) -
     return [answer, *torch().autograd.grad(answer.sum(), leaves)]
 
 
-def _asking(kernel: KlDiv, reduction: str, log_target: bool) -> Callable[[Any, Any], Any]:
+def _calling(kernel: KlDiv, reduction: str, log_target: bool) -> Callable[[Any, Any], Any]:
     return lambda model, target: kernel(model, target, reduction=reduction, log_target=log_target)
 
 
@@ -122,12 +121,12 @@ def _sample(shape: tuple[int, ...], dtype: str, log_target: bool) -> tuple[Any, 
 
 
 def _apart(given: Any) -> Any:
-    """Lay NaN after each element."""
+    """Return a copy with stride 2 and NaN between the elements."""
     return torch().stack([given, given * float("nan")], -1)[..., 0]
 
 
 def _reference(model: Any, target: Any, *, reduction: str, log_target: bool) -> Any:
-    """Return what PyTorch's kldivloss_reference gives."""
+    """Return the value of PyTorch's kldivloss_reference."""
     terms = target.exp() * (target - model) if log_target else target * (target.log() - model)
     if reduction == "mean":
         return terms.mean()
@@ -181,32 +180,22 @@ def _kernelbench(kernel: KlDiv) -> bool:
     return True
 
 
-def _testify(name: str, sender: Connection[Any, Any]) -> None:
+def _peers(name: str) -> dict[str, bool]:
     torch().set_num_threads(1)
-    sender.send(dict(peers(mutants.kernel(name))))
+    return dict(peers(kernel_named(name)))
 
 
-def tried(kernel: Wrong | Right) -> Mapping[str, bool]:
-    """Return which peers stop a kernel, asked in a process of its own; one that dies or hangs is stopped by all."""
-    context = multiprocessing.get_context("fork")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_testify, args=(kernel.name, sender))
-    process.start()
-    sender.close()
+def tested(kernel: Mutant | CorrectKernel) -> Mapping[str, bool]:
+    """Return which peers detect a kernel, in a child process; all of them if the process crashes or times out."""
     try:
-        if receiver.poll(PATIENCE):
-            found: Mapping[str, bool] = receiver.recv()
-            return found
-    except EOFError:
-        pass
-    finally:
-        process.kill()
-        process.join()
-    return dict.fromkeys(PEERS, True)
+        found: Mapping[str, bool] = call_in_child(_peers, kernel.name, timeout=TIMEOUT)
+    except (EOFError, TimeoutError):
+        return dict.fromkeys(PEERS, True)
+    return found
 
 
 def _ours(path: Path | None) -> Mapping[str, bool]:
-    """Return what the suite stops, by kernel, from the JSON that ``matrix.py -o`` writes."""
+    """Return which kernels the suite detects, from the JSON file of ``study.py -o``."""
     if path is None:
         return {}
     kernels = json.loads(path.read_text(encoding="utf-8"))["kernels"]
@@ -214,68 +203,72 @@ def _ours(path: Path | None) -> Mapping[str, bool]:
 
 
 def table(found: Mapping[str, Mapping[str, bool]], ours: Mapping[str, bool]) -> Iterator[str]:
-    """Yield the lines of a Markdown table, fault × peer, and the shares below."""
-    wrong = mutants.wrong()
-    names = [*PEERS, "one of them", *(["this suite"] if ours else [])]
+    """Yield the lines of a Markdown table, mutant × peer, with the shares in the last row."""
+    known = mutants()
+    names = [*PEERS, "any of them", *(["this suite"] if ours else [])]
     rows = {
         name: [
-            *stops.values(),
-            any(stops.values()),
+            *detections.values(),
+            any(detections.values()),
             *([ours[name]] if name in ours else [False] * bool(ours)),
         ]
-        for name, stops in found.items()
-        if name in wrong
+        for name, detections in found.items()
+        if name in known
     }
-    yield f"| fault | kind | {' | '.join(names)} |"
+    yield f"| mutant | kind | {' | '.join(names)} |"
     yield f"|{' --- |' * (len(names) + 2)}"
-    for name, stops in rows.items():
-        marks = " | ".join("stopped" if each else "" for each in stops)
-        yield f"| {name} | {wrong[name].kind.value} | {marks} |"
+    for name, detections in rows.items():
+        marks = " | ".join("detected" if each else "" for each in detections)
+        yield f"| {name} | {known[name].kind.value} | {marks} |"
     count = len(rows)
     totals = [sum(column) for column in zip(*rows.values(), strict=True)]
     shares = " | ".join(f"{total} ({total / count:.0%})" for total in totals)
     yield f"| of {count} | | {shares} |"
-    accused = [name for name, stops in found.items() if name not in wrong and any(stops.values())]
-    yield f"\nRight kernels accused by a peer: {', '.join(accused) or 'none'}."
+    rejected = [name for name, detections in found.items() if name not in known and any(detections.values())]
+    yield f"\nCorrect kernels rejected by a peer: {', '.join(rejected) or 'none'}."
 
 
 def page(found: Mapping[str, Mapping[str, bool]], ours: Mapping[str, bool]) -> str:
-    """Return the table with what it is about, as Markdown."""
-    about = (__doc__ or "").partition("Read from their sources,")[2].strip()
+    """Return the table with its introduction, as Markdown."""
+    about = (__doc__ or "").partition("Reimplemented from their sources,")[2].strip()
     head = [
-        "# What the criteria of others stop",
+        "# Mutants detected by the criteria of other projects",
         "",
-        "Made by `python conformance/studies/mutants/peers.py`; do not edit. The wrong kernels of the "
-        "[kill matrix](mutants.md) that follow `torch.nn.functional.kl_div`, under the criteria of others, "
-        f"written anew from their sources, {about}",
+        "Made by `python conformance/studies/mutants/peers.py`; do not edit. The mutants of the "
+        "[kill matrix](mutants.md) that follow `torch.nn.functional.kl_div`, tested with the criteria of other "
+        f"projects, reimplemented from their sources, {about}",
         "",
     ]
     return "\n".join([*head, *table(found, ours)]) + "\n"
 
 
 def main(given: Sequence[str] | None = None) -> int:
-    """Print what the peers stop."""
+    """Print which mutants the peers detect."""
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
-    parser.add_argument("--only", nargs="+", default=[], metavar="KERNEL", help="try these")
-    parser.add_argument("--ours", type=Path, metavar="FILE", help="the JSON of matrix.py, to be shown beside")
-    parser.add_argument("--found", type=Path, metavar="FILE", help="what -o wrote, in place of trying again")
-    parser.add_argument("-o", "--output", type=Path, help="where to write what was found as JSON")
-    asked = parser.parse_args(given)
+    parser.add_argument("--only", nargs="+", default=[], metavar="KERNEL", help="test these kernels")
+    parser.add_argument(
+        "--ours", type=Path, metavar="FILE", help="JSON file of study.py, for a column of this suite"
+    )
+    parser.add_argument(
+        "--found", type=Path, metavar="FILE", help="JSON file of -o, instead of testing again"
+    )
+    parser.add_argument("-o", "--output", type=Path, help="JSON file to write the results to")
+    options = parser.parse_args(given)
     try:
-        kernels = [mutants.kernel(name) for name in asked.only]
+        kernels = [kernel_named(name) for name in options.only]
     except ValueError as error:
         parser.error(str(error))
-    everybody: list[Wrong | Right] = kernels or [*mutants.wrong().values(), *mutants.right().values()]
-    if asked.found:
-        found = json.loads(asked.found.read_text(encoding="utf-8"))
+    every: list[Mutant | CorrectKernel] = kernels or [*mutants().values(), *correct_kernels().values()]
+    if options.found:
+        found = json.loads(options.found.read_text(encoding="utf-8"))
     else:
-        torch()  # imported once, for every process that is forked
-        found = {each.name: tried(each) for each in everybody if each.like.startswith("torch.")}
-    if asked.output:
-        asked.output.write_text(json.dumps(found, indent=1), encoding="utf-8")
-    text = page(found, _ours(asked.ours))
+        torch()  # imported once, before the children are forked
+        found = {each.name: tested(each) for each in every if each.like.startswith("torch.")}
+    if options.output:
+        options.output.write_text(json.dumps(found, indent=1), encoding="utf-8")
+    text = page(found, _ours(options.ours))
     print(text)
-    if not asked.only:
+    if not options.only:
         TABLE.write_text(text, encoding="utf-8")
     return 0
 

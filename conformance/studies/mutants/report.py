@@ -1,4 +1,4 @@
-"""The matrix as a page of Markdown, and as plain data."""
+"""Renders the kill matrix as Markdown and as plain data."""
 
 from __future__ import annotations
 
@@ -13,73 +13,74 @@ from kl_cases.recipes import TestProfile
 from kl_conformance import catalogue, registry
 from kl_conformance.registry import installed_version
 from kl_reports.result import Verdict
-from studies.mutants import catalogue as mutants
-from studies.mutants.kernel import Kind, Right, Wrong
-from studies.mutants.runner import ENOUGH, Plan, Ruling
+from studies.mutants.catalogue import correct_kernels
+from studies.mutants.catalogue import mutants as all_mutants
+from studies.mutants.kernel import CorrectKernel, FaultKind, Mutant
+from studies.mutants.runner import ENOUGH, KernelResult, Plan
 
-SHOWN = 2  # so many requirements of a chapter are named; of more, their number is
+SHOWN = 2  # up to this number, the requirements of a chapter are named; above it, counted
 
 
 @dataclass(frozen=True, slots=True)
-class Matrix:
-    """Every ruling of one study.
+class KillMatrix:
+    """The results of all kernels of one study.
 
     Parameters
     ----------
     command
-        What made it.
+        The command that made it.
     plan
-        What every kernel was asked.
-    rulings
-        What became of each.
+        How the kernels were tested.
+    results
+        The result of each kernel.
     seconds
-        Time all of it took.
+        Elapsed time.
     """
 
     command: str
     plan: Plan
-    rulings: tuple[Ruling, ...]
+    results: tuple[KernelResult, ...]
     seconds: float
 
     @property
-    def wrong(self) -> list[tuple[Wrong, Ruling]]:
-        """The wrong kernels by kind, and what became of them."""
-        found = [(each.kernel, each) for each in self.rulings if isinstance(each.kernel, Wrong)]
-        return sorted(found, key=lambda each: list(Kind).index(each[0].kind))
+    def mutants(self) -> list[tuple[Mutant, KernelResult]]:
+        """The mutants and their results, by kind."""
+        found = [(each.kernel, each) for each in self.results if isinstance(each.kernel, Mutant)]
+        return sorted(found, key=lambda each: list(FaultKind).index(each[0].kind))
 
     @property
-    def right(self) -> list[tuple[Right, Ruling]]:
-        """The right kernels, and what became of them."""
-        return [(each.kernel, each) for each in self.rulings if isinstance(each.kernel, Right)]
+    def correct(self) -> list[tuple[CorrectKernel, KernelResult]]:
+        """The correct kernels and their results."""
+        return [(each.kernel, each) for each in self.results if isinstance(each.kernel, CorrectKernel)]
 
     @property
     def survivors(self) -> list[str]:
-        """The wrong kernels that nothing stopped."""
-        return [kernel.name for kernel, ruling in self.wrong if not ruling.stops]
+        """The mutants that no requirement detected."""
+        return [kernel.name for kernel, result in self.mutants if not result.detections]
 
     @property
-    def alarms(self) -> list[str]:
-        """The right kernels that something stopped."""
-        return [kernel.name for kernel, ruling in self.right if ruling.stops]
+    def false_alarms(self) -> list[str]:
+        """The correct kernels that some requirement rejected."""
+        return [kernel.name for kernel, result in self.correct if result.detections]
 
     @property
-    def mistakes(self) -> list[str]:
-        """The requirements that broke down, and over which kernel."""
+    def suite_errors(self) -> list[str]:
+        """The requirements in which the suite raised an exception, and the kernels."""
         return [
-            f"{one.question.requirement} over {ruling.kernel.name}"
-            for ruling in self.rulings
-            for one in ruling.mistakes
+            f"{one.task.requirement} on {result.kernel.name}"
+            for result in self.results
+            for one in result.suite_errors
         ]
 
 
-def page(matrix: Matrix) -> str:
+def render(matrix: KillMatrix) -> str:
     """Return the matrix as Markdown."""
-    sections = (_head, _kinds, _faults, _alone, _requirements, _right)
+    sections = (_head, _kinds, _mutants, _single, _requirements, _correct)
     return "\n\n".join(text for section in sections if (text := section(matrix))) + "\n"
 
 
-def record(matrix: Matrix) -> dict[str, Any]:
-    """Return the matrix as plain data, each stop with its verdict, dtype and sentence."""
+def to_json(matrix: KillMatrix) -> dict[str, Any]:
+    """Return the matrix as plain data, each detection with its verdict, dtype and detail."""
     return {
         "command": matrix.command,
         "profile": matrix.plan.profile.value,
@@ -87,142 +88,145 @@ def record(matrix: Matrix) -> dict[str, Any]:
         "dtypes": matrix.plan.dtypes,
         "seconds": round(matrix.seconds),
         "survivors": matrix.survivors,
-        "alarms": matrix.alarms,
-        "kernels": [_described(each) for each in matrix.rulings],
+        "false_alarms": matrix.false_alarms,
+        "kernels": [_kernel(each) for each in matrix.results],
     }
 
 
-def _described(ruling: Ruling) -> dict[str, Any]:
-    kernel = ruling.kernel
+def _kernel(result: KernelResult) -> dict[str, Any]:
+    kernel = result.kernel
     return {
         "name": kernel.name,
         "like": kernel.like,
-        "kind": kernel.kind.value if isinstance(kernel, Wrong) else None,
+        "kind": kernel.kind.value if isinstance(kernel, Mutant) else None,
         "sentence": kernel.sentence,
-        "profile": ruling.profile.value,
-        "asked": len(ruling.answers),
-        "seconds": round(ruling.seconds, 1),
+        "profile": result.profile.value,
+        "cells": len(result.results),
+        "seconds": round(result.seconds, 1),
         "stops": {
             name: {
-                "dtype": stop.question.dtype,
-                "verdict": stop.result.verdict.name,
-                "detail": stop.result.detail,
+                "dtype": each.task.dtype,
+                "verdict": each.result.verdict.name,
+                "detail": each.result.detail,
             }
-            for name, stop in ruling.stops.items()
+            for name, each in result.detections.items()
         },
-        "mistakes": [one.mistake for one in ruling.mistakes],
-        "numbers": ruling.numbers,
+        "suite_errors": [each.suite_error for each in result.suite_errors],
+        "witness_size": result.witness_size,
     }
 
 
-def _head(matrix: Matrix) -> str:
-    wrong, right, plan = matrix.wrong, matrix.right, matrix.plan
-    twice = sum(len(ruling.stops) > 1 for _, ruling in wrong)
-    sizes = [ruling.numbers for _, ruling in wrong if ruling.numbers is not None]
+def _head(matrix: KillMatrix) -> str:
+    mutants, correct, plan = matrix.mutants, matrix.correct, matrix.plan
+    twice = sum(len(result.detections) > 1 for _, result in mutants)
+    sizes = [result.witness_size for _, result in mutants if result.witness_size is not None]
     versions = ", ".join(f"{name} {installed_version(name)}" for name in ("numpy", "torch", "jax"))
-    stopped = len(wrong) - len(matrix.survivors)
-    at_once = sum(bool(ruling.stops) and ruling.profile is TestProfile.QUICK for _, ruling in wrong)
+    detected = len(mutants) - len(matrix.survivors)
+    quick = sum(bool(result.detections) and result.profile is TestProfile.QUICK for _, result in mutants)
     lines = [
-        "# The kill matrix: what stops a wrong kernel",
+        "# The kill matrix: which requirement detects which mutant",
         "",
         f"Made by `{matrix.command}`; do not edit. {platform.machine()}, Python {platform.python_version()}, "
         f"{versions}; {matrix.seconds / 60:.0f} minutes, {plan.jobs} kernels at a time.",
         "",
-        f"{len(wrong)} wrong kernels, each proven wrong by a witness of its own, and {len(right)} right ones, "
-        f"asked {len(catalogue.REQUIREMENTS)} requirements in {', '.join(plan.dtypes)}, "
-        f"profile {plan.profile.value}; right ones in profile {(plan.right or plan.profile).value} at "
-        f"{len(plan.seeds)} seeds. Dtypes are asked in this order, and "
-        f"no further ones when {ENOUGH} requirements have stopped a wrong kernel.",
+        f"{len(mutants)} mutants (wrong kernels, each with a proof that it is wrong) and {len(correct)} correct "
+        f"kernels, tested with {len(catalogue.REQUIREMENTS)} requirements in {', '.join(plan.dtypes)}, "
+        f"profile {plan.profile.value}; correct kernels in profile {(plan.right or plan.profile).value} with "
+        f"{len(plan.seeds)} seeds. Dtypes are tested in this order until {ENOUGH} requirements have detected a mutant.",
         "",
-        f"- Stopped: **{stopped} of {len(wrong)}**{_share(stopped, len(wrong))}, "
+        f"- Detected: **{detected} of {len(mutants)}**{_share(detected, len(mutants))}, "
         f"{twice} of them by two requirements or more. Survivors: {_listed(matrix.survivors)}.",
-        f"- Stopped by profile quick: {at_once} of {len(wrong)}{_share(at_once, len(wrong))}; only the others are "
-        f"asked again, in profile {plan.profile.value}.",
-        f"- False alarms: {_listed(matrix.alarms)}.",
+        f"- Detected in profile quick: {quick} of {len(mutants)}{_share(quick, len(mutants))}; only the others are "
+        f"tested again, in profile {plan.profile.value}.",
+        f"- False alarms: {_listed(matrix.false_alarms)}.",
     ]
-    tried = {ruling.kernel.name for ruling in matrix.rulings}
-    untried = [name for name in (*mutants.wrong(), *mutants.right()) if name not in tried]
-    if untried:
-        lines.append(f"- Not tried: {_listed(untried)}.")
-    if matrix.mistakes:
-        lines.append(f"- Mistakes of the suite itself: {_listed(matrix.mistakes)}.")
+    tested = {result.kernel.name for result in matrix.results}
+    left = [name for name in (*all_mutants(), *correct_kernels()) if name not in tested]
+    if left:
+        lines.append(f"- Not tested: {_listed(left)}.")
+    if matrix.suite_errors:
+        lines.append(f"- Errors of the suite itself: {_listed(matrix.suite_errors)}.")
     if sizes:
         lines.append(
-            f"- The median witness has **{median(sizes):g}** numbers a side; the largest {max(sizes)}."
+            f"- The median witness has **{median(sizes):g}** numbers on each side; the largest {max(sizes)}."
         )
     return "\n".join(lines)
 
 
-def _kinds(matrix: Matrix) -> str:
+def _kinds(matrix: KillMatrix) -> str:
     rows = []
-    for kind in Kind:
-        own = [ruling for kernel, ruling in matrix.wrong if kernel.kind is kind]
-        sizes = [each.numbers for each in own if each.numbers is not None]
+    for kind in FaultKind:
+        own = [result for kernel, result in matrix.mutants if kernel.kind is kind]
+        sizes = [each.witness_size for each in own if each.witness_size is not None]
         if own:
-            stops = [len(each.stops) for each in own]
+            counts = [len(each.detections) for each in own]
             rows.append(
                 (
                     kind.value,
                     f"{len(own)}",
-                    f"{sum(map(bool, stops))}",
-                    f"{sum(each > 1 for each in stops)}",
-                    f"{median(stops):g}",
+                    f"{sum(map(bool, counts))}",
+                    f"{sum(each > 1 for each in counts)}",
+                    f"{median(counts):g}",
                     f"{median(sizes):g}" if sizes else "—",
                 )
             )
     header = (
         "kind",
-        "wrong kernels",
-        "stopped",
+        "mutants",
+        "detected",
         "by two or more",
-        "median number of stops",
+        "median number of detections",
         "median witness",
     )
     return f"## By kind\n\n{_table(header, rows)}" if rows else ""
 
 
-def _faults(matrix: Matrix) -> str:
-    header = ("kind", "kernel", "fault", "like", "stopped by", "numbers a side")
+def _mutants(matrix: KillMatrix) -> str:
+    header = ("kind", "mutant", "fault", "like", "detected by", "witness size")
     rows = [
         (
             kernel.kind.value,
             f"`{kernel.name}`",
             kernel.sentence,
             _short(kernel.like),
-            _chapters(ruling.stops) or "**nothing**",
-            "—" if ruling.numbers is None else f"{ruling.numbers}",
+            _chapters(result.detections) or "**nothing**",
+            "—" if result.witness_size is None else f"{result.witness_size}",
         )
-        for kernel, ruling in matrix.wrong
+        for kernel, result in matrix.mutants
     ]
     if not rows:
         return ""
     return (
-        "## Every wrong kernel\n\n"
-        f"Where more than {SHOWN} requirements of a chapter stop a kernel, their number stands for their names. "
-        "The last column is of the witness of the requirement named first, made small.\n\n"
+        "## Every mutant\n\n"
+        f"More than {SHOWN} requirements of a chapter are counted instead of named. The last column is the number of "
+        "values on each side of the shrunk witness of the first detection.\n\n"
         f"{_table(header, rows)}"
     )
 
 
-def _alone(matrix: Matrix) -> str:
-    rows = [(f"`{kernel.name}`", *ruling.stops) for kernel, ruling in matrix.wrong if len(ruling.stops) == 1]
-    return f"## Stopped by one requirement alone\n\n{_table(('kernel', 'by'), rows)}" if rows else ""
+def _single(matrix: KillMatrix) -> str:
+    rows = [
+        (f"`{kernel.name}`", *result.detections)
+        for kernel, result in matrix.mutants
+        if len(result.detections) == 1
+    ]
+    return f"## Detected by one requirement only\n\n{_table(('mutant', 'by'), rows)}" if rows else ""
 
 
-def _requirements(matrix: Matrix) -> str:
-    stopped: dict[str, list[str]] = defaultdict(list)
-    for kernel, ruling in matrix.wrong:
-        for name in ruling.stops:
-            stopped[name].append(kernel.name)
-    rows = [(f"`{name}`", f"{len(stopped[name])}") for name in catalogue.REQUIREMENTS]
-    return f"## What each requirement stops\n\n{_table(('requirement', 'wrong kernels stopped'), rows)}"
+def _requirements(matrix: KillMatrix) -> str:
+    detected: dict[str, list[str]] = defaultdict(list)
+    for kernel, result in matrix.mutants:
+        for name in result.detections:
+            detected[name].append(kernel.name)
+    rows = [(f"`{name}`", f"{len(detected[name])}") for name in catalogue.REQUIREMENTS]
+    return f"## Mutants detected by each requirement\n\n{_table(('requirement', 'mutants detected'), rows)}"
 
 
-def _right(matrix: Matrix) -> str:
-    header = ("kernel", "style", "like", "cells held", "as permitted by `like`", "false alarms")
+def _correct(matrix: KillMatrix) -> str:
+    header = ("kernel", "style", "like", "cells passed", "known deviations of `like`", "false alarms")
     rows = []
-    for kernel, ruling in matrix.right:
-        verdicts = [answer.result.verdict for answer in ruling.answers]
+    for kernel, result in matrix.correct:
+        verdicts = [each.result.verdict for each in result.results]
         rows.append(
             (
                 f"`{kernel.name}`",
@@ -230,28 +234,28 @@ def _right(matrix: Matrix) -> str:
                 _short(kernel.like),
                 f"{verdicts.count(Verdict.PASS)}",
                 f"{verdicts.count(Verdict.EXPECTED)}",
-                _listed(ruling.stops),
+                _listed(result.detections),
             )
         )
-    return f"## Right kernels\n\n{_table(header, rows)}" if rows else ""
+    return f"## Correct kernels\n\n{_table(header, rows)}" if rows else ""
 
 
-def _chapters(stops: Iterable[str]) -> str:
-    """Return requirements chapter by chapter, named where they are few."""
+def _chapters(names: Iterable[str]) -> str:
+    """Return requirements by chapter, named where they are few."""
     slugs: dict[str, list[str]] = defaultdict(list)
-    for name in stops:
+    for name in names:
         chapter, _, slug = name.partition("/")
         slugs[chapter].append(slug)
     parts = []
     for chapter, own in slugs.items():
         whole = len(catalogue.CHAPTERS[chapter])
-        names = ", ".join(own) if len(own) <= SHOWN else f"{len(own)} of {whole}"
-        parts.append(f"{chapter}: {names}")
+        shown = ", ".join(own) if len(own) <= SHOWN else f"{len(own)} of {whole}"
+        parts.append(f"{chapter}: {shown}")
     return "; ".join(parts)
 
 
 def _short(like: str) -> str:
-    """Return an implementation's name without the modules that say nothing."""
+    """Return the short name of an implementation."""
     framework = registry.implementation(like).framework
     name = like.rpartition(".")[2]
     return name if framework == "torch" else f"{framework}'s {name}"

@@ -1,4 +1,4 @@
-"""Kernels tried each in a process of its own, a few at a time: one may crash, hang or change all it can reach."""
+"""Runs kernels in child processes, several at a time: a mutant may crash, hang or change global state."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import multiprocessing
 import time
 import warnings
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
+from typing import Any
 
 from kl_cases.recipes import TestProfile
 from kl_conformance import catalogue, registry
@@ -18,34 +19,34 @@ from kl_conformance.remembered import remember
 from kl_conformance.sketch import Sketch
 from kl_reference.dtype import Dtype
 from kl_reports.result import Result, Verdict
-from studies.mutants.kernel import Right, Wrong
-from studies.mutants.worker import BINDING, Answer, Charge, Question, asked, column, testify
+from studies.mutants.kernel import CorrectKernel, Mutant
+from studies.mutants.worker import BINDING, Assignment, Task, TaskResult, column, evaluate, run
 
-PATIENCE = 120.0  # seconds of silence after which a kernel hangs: one cell may compile for many shapes
+TIMEOUT = 120.0  # seconds without a message: the time for one cell, which may compile for many shapes
 TORCH = "torch.nn.functional.kl_div"
-LOADED = ("torch", "torch.fx.experimental.symbolic_shapes")  # the latter by the first gradient
-ENDS = 3  # processes that a kernel may bring down before it is asked no more
-ENOUGH = 2  # requirements that make further dtypes needless
-MANY = 8  # kernels alike that make it worth while to compute the reference's answers before they are tried
-KEPT = 2**40  # bytes of answers kept for all of them: every one
+PRELOADED = ("torch", "torch.fx.experimental.symbolic_shapes")  # the latter is imported by the first gradient
+MAX_PROCESSES = 3  # processes that a kernel may end before its remaining tasks are skipped
+ENOUGH = 2  # detections after which no further dtype is tested
+MANY = 8  # kernels of one Convention from which computing the reference answers beforehand saves time
+CACHE_BYTES = 2**40  # no limit on cached reference answers
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What every kernel is asked.
+    """How the kernels are tested.
 
     Parameters
     ----------
     profile, seeds
-        How much is asked; a wrong kernel meets the first seed's search, a right one each. A wrong kernel is asked
-        ``quick`` first, and no more where that stops it.
+        Profile and search seeds. A mutant is tested with the first seed, a correct kernel with each. A mutant is
+        tested in profile ``quick`` first, and in ``profile`` only if that does not detect it.
     right
-        The profile that right kernels are asked in; ``profile`` where None.
+        Profile for correct kernels; ``profile`` if None.
     dtypes
-        Names; those a kernel does not take are left out, those after the one in which two requirements
-        have stopped a wrong kernel, and those after the second where one has.
+        Names, in order. Skipped: dtypes that a kernel does not support, and for a mutant those after the first in
+        which two requirements detect it, and after the second in which one does.
     jobs
-        How many kernels are tried at a time.
+        Number of kernels tested at a time.
     """
 
     profile: TestProfile
@@ -56,192 +57,232 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Ruling:
-    """What became of one kernel.
+class KernelResult:
+    """Results of one kernel.
 
     Parameters
     ----------
     kernel
-        Who was tried.
-    answers
-        Every cell that was settled.
-    small
-        The first cell that stopped it, its witness made small; None where nothing did.
+        The kernel.
+    results
+        The result of every evaluated cell.
     profile
-        What was asked last.
+        The profile tested last.
+    small
+        The first detection, evaluated again with its witness shrunk; None without a detection.
     seconds
-        Time it took.
+        Elapsed time.
     """
 
-    kernel: Wrong | Right
-    answers: tuple[Answer, ...]
+    kernel: Mutant | CorrectKernel
+    results: tuple[TaskResult, ...]
     profile: TestProfile
-    small: Answer | None = None
+    small: TaskResult | None = None
     seconds: float = 0.0
 
     @property
-    def stops(self) -> dict[str, Answer]:
-        """The answers that stopped the kernel, by requirement."""
-        found: dict[str, Answer] = {}
-        for each in self.answers:
-            name = each.question.requirement
+    def detections(self) -> dict[str, TaskResult]:
+        """The first failed result of each MUST or SHOULD requirement, by requirement."""
+        found: dict[str, TaskResult] = {}
+        for each in self.results:
+            name = each.task.requirement
             if each.result.verdict.is_news and catalogue.requirement(name).level in BINDING:
                 found.setdefault(name, each)
         return found
 
     @property
-    def mistakes(self) -> list[Answer]:
-        """Where the suite itself went wrong."""
-        return [each for each in self.answers if each.mistake]
+    def suite_errors(self) -> list[TaskResult]:
+        """The results in which the suite itself raised an exception."""
+        return [each for each in self.results if each.suite_error]
 
     @property
-    def numbers(self) -> int | None:
-        """How many numbers a side the small witness has."""
+    def witness_size(self) -> int | None:
+        """Numbers on each side of the shrunk witness."""
         if self.small is None or self.small.result.witness is None:
             return None
         return max(len(self.small.result.witness[side]["bits"]) for side in ("target", "model"))
 
 
-class Hearing:
-    """One process that is asked about one kernel.
+class ForkedChild:
+    """A forked child process and the pipe on which it sends results.
 
-    ``answers`` grows as they come; ``over`` says that no more will, and ``broken`` that the kernel ended it.
+    Modules loaded in this process are shared with the child; none of them may have started a thread.
     """
 
-    def __init__(self, charge: Charge, kernel: Wrong | Right) -> None:
-        # What is loaded here serves them all: nothing that has started a thread, which a fork would lose.
+    def __init__(self, target: Callable[..., None], *arguments: Any) -> None:
         context = multiprocessing.get_context("fork")
-        self.kernel = kernel
         self.receiver, sender = context.Pipe(duplex=False)
-        self.process = context.Process(target=testify, args=(charge, sender))
+        self.process = context.Process(target=target, args=(*arguments, sender))
         self.process.start()
         sender.close()
-        self.answers: list[Answer] = []
+
+    def kill(self) -> None:
+        """Kill the process and wait for it."""
+        self.process.kill()
+        self.process.join()
+
+
+def call_in_child(function: Callable[..., Any], *arguments: Any, timeout: float | None = None) -> Any:
+    """Return ``function(*arguments)``, called in a forked child.
+
+    Raises
+    ------
+    EOFError
+        The child ended without a result.
+    TimeoutError
+        There was no result after ``timeout`` seconds.
+    """
+    child = ForkedChild(_send_result, function, arguments)
+    try:
+        if not child.receiver.poll(timeout):
+            raise TimeoutError
+        return child.receiver.recv()
+    finally:
+        child.kill()
+
+
+def _send_result(
+    function: Callable[..., Any], arguments: Sequence[Any], sender: Connection[Any, Any]
+) -> None:
+    sender.send(function(*arguments))
+
+
+class Worker:
+    """A child process that evaluates the tasks of one kernel.
+
+    ``results`` grows as they arrive; ``over`` is true when the process has ended, ``broken`` if the kernel ended it.
+    """
+
+    def __init__(self, assignment: Assignment, kernel: Mutant | CorrectKernel) -> None:
+        self.kernel = kernel
+        self.child = ForkedChild(run, assignment)
+        self.results: list[TaskResult] = []
         self.over = self.broken = False
-        self._at: Question | None = charge.questions[0]
-        self._heard = time.monotonic()
+        self._current: Task | None = assignment.tasks[0]
+        self._last_message = time.monotonic()
 
-    def hear(self) -> None:
-        """Take in what has come, or that nothing will come any more."""
-        self._heard = time.monotonic()
+    def receive(self) -> None:
+        """Receive one message, or the end of the process."""
+        self._last_message = time.monotonic()
         try:
-            heard: Question | Answer = self.receiver.recv()
+            message: Task | TaskResult = self.child.receiver.recv()
         except (EOFError, OSError):
-            self.process.join()
-            self._end(Verdict.CRASHED, f"The process {ending(self.process.exitcode or 0)}.")
+            self.child.process.join()
+            self._end(Verdict.CRASHED, f"The process {ending(self.child.process.exitcode or 0)}.")
             return
-        if isinstance(heard, Answer):
-            self.answers.append(heard)
-        self._at = None if isinstance(heard, Answer) else heard
+        if isinstance(message, TaskResult):
+            self.results.append(message)
+        self._current = None if isinstance(message, TaskResult) else message
 
-    def look(self) -> None:
-        """End what has been silent for too long."""
-        if time.monotonic() - self._heard > PATIENCE:
-            self.process.kill()
-            self.process.join()
-            self._end(Verdict.TIMED_OUT, f"Nothing came back for {PATIENCE:.0f} s.")
+    def check_timeout(self) -> None:
+        """Kill the process if it has sent nothing for too long."""
+        if time.monotonic() - self._last_message > TIMEOUT:
+            self.child.kill()
+            self._end(Verdict.TIMED_OUT, f"Nothing came back for {TIMEOUT:.0f} s.")
 
     def _end(self, verdict: Verdict, detail: str) -> None:
-        self.receiver.close()
+        self.child.receiver.close()
         self.over = True
-        if self._at is not None:
+        if self._current is not None:
             self.broken = True
-            requirement = catalogue.requirement(self._at.requirement)
-            own = column(self.kernel.name, self.kernel.like, self._at.dtype).key
+            requirement = catalogue.requirement(self._current.requirement)
+            own = column(self.kernel.name, self.kernel.like, self._current.dtype).key
             result = Result(requirement.id, requirement.revision, own, verdict, detail)
-            self.answers.append(Answer(self._at, result))
+            self.results.append(TaskResult(self._current, result))
 
 
-Trial = Generator[Hearing, None, Ruling]
-"""Yields hearings, and is resumed when each is over."""
+Steps = Generator[Worker, None, KernelResult]
+"""Yields workers, and is resumed when each has ended."""
 
 
-def rulings(kernels: Sequence[Wrong | Right], plan: Plan) -> Iterator[Ruling]:
-    """Try every kernel, some at a time, those in torch last, and yield the rulings as they fall."""
-    prepare(kernels, plan)
-    waiting = deque(trial(kernel, plan) for kernel in sorted(kernels, key=_in_torch))
-    going: dict[Hearing, Trial] = {}
-    while waiting or going:
-        while waiting and len(going) < plan.jobs:
+def run_all(kernels: Sequence[Mutant | CorrectKernel], plan: Plan) -> Iterator[KernelResult]:
+    """Test every kernel, ``plan.jobs`` at a time, those in torch last; yield each result when it is complete."""
+    fill_cache(kernels, plan)
+    waiting = deque(steps(kernel, plan) for kernel in sorted(kernels, key=_in_torch))
+    running: dict[Worker, Steps] = {}
+    while waiting or running:
+        while waiting and len(running) < plan.jobs:
             following = waiting.popleft()
-            going[next(following)] = following
-        ready = wait([hearing.receiver for hearing in going], timeout=1.0)
-        for hearing in list(going):
-            if hearing.receiver in ready:
-                hearing.hear()
+            running[next(following)] = following
+        ready = wait([worker.child.receiver for worker in running], timeout=1.0)
+        for worker in list(running):
+            if worker.child.receiver in ready:
+                worker.receive()
             else:
-                hearing.look()
-            if hearing.over:
-                following = going.pop(hearing)
+                worker.check_timeout()
+            if worker.over:
+                following = running.pop(worker)
                 try:
-                    going[next(following)] = following
+                    running[next(following)] = following
                 except StopIteration as end:
                     yield end.value
 
 
-def prepare(kernels: Sequence[Wrong | Right], plan: Plan) -> None:
-    """Compute the reference's answers that many kernels will be held against."""
+def fill_cache(kernels: Sequence[Mutant | CorrectKernel], plan: Plan) -> None:
+    """Compute the reference answers that many kernels share, before any child is forked."""
     if not kernels:
         return
-    remember(KEPT)
+    remember(CACHE_BYTES)
     if sum(kernel.like == TORCH for kernel in kernels) >= MANY:
-        # A sketch has the Convention of torch's kl_div, and so the same problems.
-        charge = charged(Right("sketch", "", Sketch, TORCH), plan, TestProfile.QUICK)
-        sketch = replace(Sketch().implementation("sketch"), like=TORCH)
+        # A miniature has the Convention of torch's kl_div, and so the same problems.
+        tasks = assignment(CorrectKernel("sketch", "", Sketch, TORCH), plan, TestProfile.QUICK)
+        miniature = replace(Sketch().implementation("sketch"), like=TORCH)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            deque(asked(sketch, charge), maxlen=0)
+            deque(evaluate(miniature, tasks), maxlen=0)
 
 
-def trial(kernel: Wrong | Right, plan: Plan) -> Trial:
-    """Ask a kernel everything, and then for a small witness of what stopped it first."""
+def steps(kernel: Mutant | CorrectKernel, plan: Plan) -> Steps:
+    """Test a kernel, then shrink the witness of its first detection."""
     began = time.monotonic()
     if _in_torch(kernel):
-        for name in LOADED:  # once, for all of them: nothing is asked of torch here
+        for name in PRELOADED:  # imported once for all kernels; this process calls nothing of torch
             importlib.import_module(name)
-    last = plan.profile if isinstance(kernel, Wrong) else plan.right or plan.profile
-    first = TestProfile.QUICK if isinstance(kernel, Wrong) else last
-    ruling = yield from _ruled(kernel, plan, first)
-    if not ruling.stops and first is not last:
-        ruling = yield from _ruled(kernel, plan, last)
-    # In chapter errors the shapes are the question, and no witness is small.
-    telling = sorted(ruling.stops.values(), key=lambda stop: stop.question.requirement.startswith("errors/"))
+    last = plan.profile if isinstance(kernel, Mutant) else plan.right or plan.profile
+    first = TestProfile.QUICK if isinstance(kernel, Mutant) else last
+    found = yield from _run_profile(kernel, plan, first)
+    if not found.detections and first is not last:
+        found = yield from _run_profile(kernel, plan, last)
+    # Witnesses of chapter errors cannot be shrunk: there, the shapes are the problem.
+    candidates = sorted(
+        found.detections.values(), key=lambda each: each.task.requirement.startswith("errors/")
+    )
     small = None
-    if telling:
-        charge = charged(kernel, plan, ruling.profile)
-        hearing = Hearing(replace(charge, questions=(telling[0].question,), brief=False), kernel)
-        yield hearing
-        small = hearing.answers[0]
-    return replace(ruling, small=small, seconds=time.monotonic() - began)
+    if candidates:
+        whole = assignment(kernel, plan, found.profile)
+        worker = Worker(replace(whole, tasks=(candidates[0].task,), brief=False), kernel)
+        yield worker
+        small = worker.results[0]
+    return replace(found, small=small, seconds=time.monotonic() - began)
 
 
-def _ruled(kernel: Wrong | Right, plan: Plan, profile: TestProfile) -> Trial:
-    """Ask everything a profile holds, in a new process where the kernel has brought one down."""
-    charge = charged(kernel, plan, profile)
-    left, answers = tuple(charge.questions), list[Answer]()
-    for _ in range(ENDS):
-        hearing = Hearing(replace(charge, questions=left), kernel)
-        yield hearing
-        answers += hearing.answers
-        left = left[left.index(answers[-1].question) + 1 :] if answers else ()
-        if not (hearing.broken and left):
+def _run_profile(kernel: Mutant | CorrectKernel, plan: Plan, profile: TestProfile) -> Steps:
+    """Evaluate all tasks of a profile, in a new process after each that the kernel ended."""
+    whole = assignment(kernel, plan, profile)
+    left, results = tuple(whole.tasks), list[TaskResult]()
+    for _ in range(MAX_PROCESSES):
+        worker = Worker(replace(whole, tasks=left), kernel)
+        yield worker
+        results += worker.results
+        left = left[left.index(results[-1].task) + 1 :] if results else ()
+        if not (worker.broken and left):
             break
-    return Ruling(kernel, tuple(answers), profile)
+    return KernelResult(kernel, tuple(results), profile)
 
 
-def charged(kernel: Wrong | Right, plan: Plan, profile: TestProfile) -> Charge:
-    """Return what a kernel may be asked: every requirement in every dtype it takes."""
-    wrong = isinstance(kernel, Wrong)
-    taken = registry.implementation(kernel.like).dtypes
-    questions = tuple(
-        Question(dtype, requirement)
+def assignment(kernel: Mutant | CorrectKernel, plan: Plan, profile: TestProfile) -> Assignment:
+    """Return the tasks of a kernel: every requirement in every dtype that it supports."""
+    is_mutant = isinstance(kernel, Mutant)
+    supported = registry.implementation(kernel.like).dtypes
+    tasks = tuple(
+        Task(dtype, requirement)
         for dtype in plan.dtypes
-        if Dtype.named(dtype) in taken
+        if Dtype.named(dtype) in supported
         for requirement in catalogue.REQUIREMENTS
     )
-    seeds = plan.seeds[:1] if wrong else plan.seeds
-    return Charge(kernel.name, questions, profile, seeds, enough=ENOUGH if wrong else 0)
+    seeds = plan.seeds[:1] if is_mutant else plan.seeds
+    return Assignment(kernel.name, tasks, profile, seeds, enough=ENOUGH if is_mutant else 0)
 
 
-def _in_torch(kernel: Wrong | Right) -> bool:
+def _in_torch(kernel: Mutant | CorrectKernel) -> bool:
     return registry.implementation(kernel.like).framework == "torch"

@@ -1,4 +1,4 @@
-"""A right kl_div for PyTorch in parts, each of which can be replaced by a wrong one."""
+"""A correct kl_div for PyTorch in parts, each of which a mutant can replace by a faulty one."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 Pair = Callable[[Any, Any], Any]
-"""Takes p (or log p) and log q, tensors that broadcast, and gives the terms."""
+"""Maps p (or log p) and log q, tensors that broadcast, to the terms."""
 
 
 def torch() -> Any:
-    """Return PyTorch, imported when a kernel is called and not before."""
+    """Return PyTorch, imported at the first call of a kernel."""
     return importlib.import_module("torch")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """One call: the tensors as they came, the reduction after the legacy arguments were read."""
+class Call:
+    """The arguments of one call, with the legacy arguments resolved to a reduction."""
 
     input: Any
     target: Any
@@ -28,33 +28,33 @@ class Asked:
     log_target: bool
 
 
-Answer = Callable[[Asked], Any]
+Compute = Callable[[Call], Any]
 
 
 def guarded(plain: Pair, zero: float = 0.0) -> Pair:
-    """Make terms 0 where the target is ``zero`` and log q is a number: ``plain`` never sees them."""
+    """Return terms that are 0 where the target is ``zero`` and log q is no NaN, without evaluating ``plain`` there."""
 
     def terms(target: Any, log_q: Any) -> Any:
-        there = (target != zero) | log_q.isnan()
-        return plain(target.where(there, 1.0), log_q.where(there, 0.0)).where(there, 0.0)
+        counted = (target != zero) | log_q.isnan()
+        return plain(target.where(counted, 1.0), log_q.where(counted, 0.0)).where(counted, 0.0)
 
     return terms
 
 
 term = guarded(lambda p, log_q: p * (p.log() - log_q))
-"""Gives p·(log p − log q), 0 where p = 0."""
+"""Returns p·(log p − log q), 0 where p = 0."""
 
 log_term = guarded(lambda log_p, log_q: log_p.exp() * (log_p - log_q), zero=-math.inf)
-"""Gives e^(log p)·(log p − log q), 0 where log p = −∞."""
+"""Returns e^(log p)·(log p − log q), 0 where log p = −∞."""
 
 
 def total(terms: Any) -> Any:
-    """Return the sum of all terms in float64, which a sum of float32 does not leave before it is divided."""
+    """Return the sum of all terms in float64; the caller divides it before rounding."""
     return terms.sum(dtype=torch().float64)
 
 
 def divisor(reduction: str, shape: Any) -> int:
-    """Return what the sum over a result of this shape is divided by.
+    """Return the divisor of the sum of terms of this shape.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def divisor(reduction: str, shape: Any) -> int:
 
 
 def named(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
-    """Return the reduction that the legacy arguments ask for, with torch's warning."""
+    """Return the reduction that the legacy arguments select, and warn as torch does."""
     if size_average is None and reduce is None:
         return reduction
     warnings.warn("size_average and reduce are deprecated, use reduction", stacklevel=4)
@@ -82,18 +82,18 @@ def named(size_average: bool | None, reduce: bool | None, reduction: str) -> str
     return "sum" if size_average is False else "mean"
 
 
-def directly(asked: Asked, answer: Answer) -> Any:
-    """Answer a call, leaving nothing behind."""
-    return answer(asked)
+def directly(call: Call, answer: Compute) -> Any:
+    """Compute the answer of a call, without state."""
+    return answer(call)
 
 
-def same(tensor: Any) -> Any:
-    """Return what is given."""
+def identity(tensor: Any) -> Any:
+    """Return the argument."""
     return tensor
 
 
 def pair(model: Any, target: Any) -> tuple[Any, Any]:
-    """Return both as they are given."""
+    """Return both arguments."""
     return model, target
 
 
@@ -106,14 +106,14 @@ def changing(change: Callable[[Any], Any]) -> Kernel:
 
 
 def differentiated(name: str, forward: Callable[..., Any], backward: Callable[..., Any]) -> Any:
-    """Return a function of tensors with a backward pass of its own, as an autograd.Function has it."""
+    """Return a function of tensors with its own backward pass, as an autograd.Function."""
     parts = {"forward": staticmethod(forward), "backward": staticmethod(backward)}
     made: Any = type(name, (torch().autograd.Function,), parts)
     return made.apply
 
 
 def shown(value: Any, exact: Any) -> Any:
-    """Return a value with the gradient of another: numbers go wrong, slopes do not."""
+    """Return ``value`` with the gradient of ``exact``: the fault is in the value only."""
 
     def forward(context: Any, exact: Any, value: Any) -> Any:
         return value.clone()
@@ -125,7 +125,7 @@ def shown(value: Any, exact: Any) -> Any:
 
 
 def computed(dtype: Any) -> tuple[Any, Any]:
-    """Return the dtype to compute in and the dtype to answer in, for the dtype that both inputs promote to."""
+    """Return the computation dtype and the result dtype, for the promoted dtype of the inputs."""
     if not dtype.is_floating_point:
         dtype = torch().get_default_dtype()
     return (torch().float32 if dtype.itemsize < 4 else dtype), dtype
@@ -133,28 +133,28 @@ def computed(dtype: Any) -> tuple[Any, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kernel:
-    """A right kl_div, differentiated by PyTorch.
+    """A correct kl_div, differentiated by PyTorch.
 
     Parameters
     ----------
     named
         ``named(size_average, reduce, reduction)`` reads the legacy arguments.
     around
-        ``around(asked, answer)`` sees the whole call; ``answer`` is what the other parts make of it.
+        ``around(call, answer)`` wraps the whole call; ``answer(call)`` computes it by the other parts.
     before
-        ``before(input, target)`` sees both tensors first.
+        ``before(input, target)`` transforms both tensors first.
     computed
-        Which dtype is computed in, and which answered in.
+        The computation dtype and the result dtype.
     term, log_term
         The terms of a target in probabilities, or in log-probabilities.
     total, divisor
-        What the reductions are made of; ``reduced(terms, reduction, input, target)`` of both.
+        The parts of a reduction; ``reduced(terms, reduction, input, target)`` replaces both.
     after
-        Sees the answer last.
+        Transforms the answer last.
     """
 
     named: Callable[[bool | None, bool | None, str], str] = named
-    around: Callable[[Asked, Answer], Any] = directly
+    around: Callable[[Call, Compute], Any] = directly
     before: Callable[[Any, Any], tuple[Any, Any]] = pair
     computed: Callable[[Any], tuple[Any, Any]] = computed
     term: Pair = term
@@ -162,7 +162,7 @@ class Kernel:
     total: Callable[[Any], Any] = total
     divisor: Callable[[str, Any], float] = divisor
     reduced: Callable[[Any, str, Any, Any], Any] | None = None
-    after: Callable[[Any], Any] = same
+    after: Callable[[Any], Any] = identity
 
     def __call__(
         self,
@@ -175,22 +175,22 @@ class Kernel:
     ) -> Any:
         """Answer one call, as ``torch.nn.functional.kl_div`` is documented."""
         name = self.named(size_average, reduce, reduction)
-        return self.around(Asked(input, target, name, log_target), self.answer)
+        return self.around(Call(input, target, name, log_target), self.answer)
 
-    def answer(self, asked: Asked) -> Any:
-        """Answer one call by the other parts."""
-        model, target = self.before(asked.input, asked.target)
+    def answer(self, call: Call) -> Any:
+        """Compute one call by the other parts."""
+        model, target = self.before(call.input, call.target)
         wide, dtype = self.computed(torch().result_type(model, target))
-        made = (self.log_term if asked.log_target else self.term)(target.to(wide), model.to(wide))
+        made = (self.log_term if call.log_target else self.term)(target.to(wide), model.to(wide))
         if self.reduced is not None:
-            return self.after(self.reduced(made, asked.reduction, model, target).to(dtype))
-        parts = self.divisor(asked.reduction, made.shape)
-        whole = made if asked.reduction == "none" else self.total(made) / parts
+            return self.after(self.reduced(made, call.reduction, model, target).to(dtype))
+        parts = self.divisor(call.reduction, made.shape)
+        whole = made if call.reduction == "none" else self.total(made) / parts
         return self.after(whole.to(dtype))
 
 
 Slope = Callable[[Any, Any, Any], Any]
-"""Takes p, log p and log q and gives the derivative of one term."""
+"""Maps p, log p and log q to the derivative of one term."""
 
 
 def by_model(p: Any, log_p: Any, log_q: Any) -> Any:
@@ -219,15 +219,15 @@ def gathered(gradient: Any, like: Any) -> Any:
     return gradient.sum_to_size(like.shape).to(like.dtype)
 
 
-def both(context: Any, asked: Asked, model: Any, target: Any) -> tuple[Any, Any]:
-    """Return both gradients, each None where it is not asked for."""
-    del context, asked
+def both(context: Any, call: Call, model: Any, target: Any) -> tuple[Any, Any]:
+    """Return both gradients; one that is not required is None."""
+    del context, call
     return model, target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fused:
-    """A right kl_div with a backward pass of its own.
+    """A correct kl_div with its own backward pass.
 
     Parameters
     ----------
@@ -236,11 +236,11 @@ class Fused:
     by_model, by_target, by_log_target
         The derivatives of one term.
     factor
-        What the derivatives are divided by, from the reduction and the shape of the terms.
+        Divisor of the derivatives, from the reduction and the shape of the terms.
     carried, gathered
-        How the upstream gradient comes in, and how a gradient takes the shape of its operand.
+        Expand the upstream gradient to the terms, and reduce a gradient to the shape of its operand.
     last
-        ``last(context, asked, by_input, by_target)`` sees both gradients; the context has
+        ``last(context, call, by_input, by_target)`` transforms both gradients; the context has
         ``needs_input_grad`` and ``saved_tensors``.
     """
 
@@ -251,32 +251,32 @@ class Fused:
     factor: Callable[[str, Any], float] = divisor
     carried: Callable[[Any, Any], Any] = carried
     gathered: Callable[[Any, Any], Any] = gathered
-    last: Callable[[Any, Asked, Any, Any], tuple[Any, Any]] = both
+    last: Callable[[Any, Call, Any, Any], tuple[Any, Any]] = both
 
     def __call__(self, *given: Any, **keywords: Any) -> Any:
         """Answer one call, as ``torch.nn.functional.kl_div`` is documented."""
         return replace(self.forward, around=self._around)(*given, **keywords)
 
-    def _around(self, asked: Asked, answer: Answer) -> Any:
+    def _around(self, call: Call, answer: Compute) -> Any:
         def forward(context: Any, model: Any, target: Any) -> Any:
             context.save_for_backward(model, target)
-            return self.forward.around(replace(asked, input=model, target=target), answer)
+            return self.forward.around(replace(call, input=model, target=target), answer)
 
         def backward(context: Any, upstream: Any) -> Any:
-            return self._backward(context, upstream, asked)
+            return self._backward(context, upstream, call)
 
-        return differentiated("Divergence", forward, backward)(asked.input, asked.target)
+        return differentiated("Divergence", forward, backward)(call.input, call.target)
 
-    def _backward(self, context: Any, upstream: Any, asked: Asked) -> tuple[Any, Any]:
+    def _backward(self, context: Any, upstream: Any, call: Call) -> tuple[Any, Any]:
         model, target = context.saved_tensors
         wide, _ = computed(torch().result_type(model, target))
         log_q, given = model.to(wide), target.to(wide)
-        p, log_p = (given.exp(), given) if asked.log_target else (given, given.log())
+        p, log_p = (given.exp(), given) if call.log_target else (given, given.log())
         shape = torch().broadcast_shapes(model.shape, target.shape)
-        seed = self.carried(upstream.to(wide), shape) / self.factor(asked.reduction, shape)
-        by_target = self.by_log_target if asked.log_target else self.by_target
+        seed = self.carried(upstream.to(wide), shape) / self.factor(call.reduction, shape)
+        by_target = self.by_log_target if call.log_target else self.by_target
         gradients: list[Any] = [None, None]
         for side, (slope, like) in enumerate(((self.by_model, model), (by_target, target))):
             if context.needs_input_grad[side]:
                 gradients[side] = self.gathered(slope(p, log_p, log_q) * seed, like)
-        return self.last(context, asked, *gradients)
+        return self.last(context, call, *gradients)

@@ -1,4 +1,4 @@
-"""What a kernel gives for a tiny example, beside what the definition says of it."""
+"""Proofs by tiny examples that a torch kernel is wrong: its answer and the one by the definition."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from studies.mutants.kernel import KlDiv, Proof
-from studies.mutants.torch_parts import same, torch
+from studies.mutants.torch_parts import identity, torch
 
 
 def term(p: float, log_q: float) -> float:
@@ -21,7 +21,7 @@ def term(p: float, log_q: float) -> float:
 
 
 def log_term(log_p: float, log_q: float) -> float:
-    """Return the same of log p."""
+    """Return p·(log p − log q) by the definition, given log p."""
     if math.isnan(log_p) or math.isnan(log_q):
         return math.nan
     return 0.0 if log_p == -math.inf else math.exp(log_p) * (log_p - log_q)
@@ -39,7 +39,7 @@ def flat(numbers: Any) -> list[float]:
 
 
 def quietly(function: Callable[[], Any]) -> Any:
-    """Call without the warnings of legacy arguments."""
+    """Call a function with warnings ignored."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return function()
@@ -60,10 +60,10 @@ def shows(
     reduction: str = "none",
     log_target: bool = False,
     dtype: str = "float32",
-    lay: Callable[[Any], Any] = same,
+    lay: Callable[[Any], Any] = identity,
     lay_model: Callable[[Any], Any] | None = None,
 ) -> Proof:
-    """Ask for a value; ``at`` counts the elements of the answer, ``lay`` lays the tensors elsewhere in memory."""
+    """Prove by element ``at`` of an answer; ``lay`` changes the memory layout of the tensors."""
     given, model = lay(tensor(target, dtype)), (lay_model or lay)(tensor(log_q, dtype))
     right = definition(given, model, reduction, log_target)
     answer = kernel(model, given, reduction=reduction, log_target=log_target)
@@ -71,7 +71,7 @@ def shows(
 
 
 def definition(target: Any, log_q: Any, reduction: str, log_target: bool = False) -> list[float]:
-    """Return the elements of the right answer."""
+    """Return the elements of the correct answer."""
     wide = torch().broadcast_tensors(target, log_q)
     one = log_term if log_target else term
     terms = [one(*pair) for pair in zip(*map(flat, wide), strict=True)]
@@ -93,21 +93,21 @@ def slope(
     dtype: str = "float32",
     other: bool = False,
 ) -> Proof:
-    """Ask for a gradient; ``upstream`` is of the answer's shape, ``other`` asks for the other gradient too."""
+    """Prove by a gradient; ``upstream`` has the shape of the answer, ``other`` requires the other gradient too."""
     given, model = tensor(target, dtype), tensor(log_q, dtype)
-    asked = model if by == "model" else given
-    for each in (model, given) if other else (asked,):
+    operand = model if by == "model" else given
+    for each in (model, given) if other else (operand,):
         each.requires_grad_(True)
     answer = kernel(model, given, reduction=reduction, log_target=log_target)
     seed = torch().ones_like(answer) if upstream is None else upstream
-    (got,) = torch().autograd.grad(answer, asked, seed)
+    (got,) = torch().autograd.grad(answer, operand, seed)
     return Proof(flat(got)[at], gradient(given, model, by, reduction, seed, log_target)[at])
 
 
 def gradient(
     target: Any, log_q: Any, by: str, reduction: str, seed: Any, log_target: bool = False
 ) -> list[float]:
-    """Return the elements of the right gradient: −p by log q, log p − log q + 1 by p, times p by log p."""
+    """Return the elements of the correct gradient: −p by log q, log p − log q + 1 by p, times p by log p."""
     shape = torch().broadcast_shapes(target.shape, log_q.shape)
     parts, found = _parts(reduction, shape), []
     for t, lq, g in zip(*(flat(each.expand(shape)) for each in (target, log_q, seed)), strict=True):
@@ -115,12 +115,12 @@ def gradient(
         by_target = (log_p - lq + 1) * (p if log_target else 1)
         found.append((-p if by == "model" else by_target) * g / parts)
     like = log_q if by == "model" else target
-    # A row that was broadcast gathers what every copy of it is due.
+    # The gradient of a broadcast row is the sum over its copies.
     return flat(tensor(found, "float64").view(shape).sum_to_size(like.shape))
 
 
 def raises(function: Callable[[], Any]) -> Proof:
-    """Make a call that has no answer."""
+    """Prove by a call that must raise."""
     try:
         quietly(function)
     except Exception:
@@ -129,7 +129,7 @@ def raises(function: Callable[[], Any]) -> Proof:
 
 
 def answers(function: Callable[[], Any], right: float) -> Proof:
-    """Make a call that has an answer."""
+    """Prove by a call that must return the given number."""
     try:
         return Proof(flat(quietly(function))[0], right)
     except Exception:

@@ -1,4 +1,4 @@
-"""One kernel before the requirements, in the process that calls it."""
+"""Evaluates the tasks of one kernel in the process that calls it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from kl_conformance.implementation import Implementation
 from kl_conformance.requirement import Level
 from kl_conformance.subject import Subject
 from kl_reports.result import Column, Result, Verdict
-from studies.mutants import catalogue as mutants
+from studies.mutants.catalogue import kernel_named
 from studies.mutants.kernel import implementation
 
-BINDING = {Level.MUST, Level.SHOULD}  # what is mere convention stops nobody
+BINDING = {Level.MUST, Level.SHOULD}  # a failed CONVENTION requirement detects nothing
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Question:
+class Task:
     """One requirement in one dtype."""
 
     dtype: str
@@ -31,35 +31,35 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A question settled; ``mistake`` is the traceback of an error of the suite's own."""
+class TaskResult:
+    """The result of a task; ``suite_error`` is the traceback of an exception of the suite itself."""
 
-    question: Question
+    task: Task
     result: Result
-    mistake: str = ""
+    suite_error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Charge:
-    """What one process asks of one kernel.
+class Assignment:
+    """The tasks that one process evaluates for one kernel.
 
     Parameters
     ----------
     kernel
         Its name.
-    questions
-        What is asked, in this order.
+    tasks
+        The tasks, in order.
     profile, seeds
-        How much is asked, and the seed of each search.
+        The profile, and the seed of each search.
     brief
-        Whether a broken pair is left as it was found.
+        Whether failing pairs are left unshrunk.
     enough
-        So many requirements that have stopped the kernel make the dtypes that are left needless, and after two
-        dtypes one does; before that, none is asked again that has stopped it. 0 asks everything.
+        Number of detections after which no further dtype is tested; after two dtypes, one is enough. A requirement
+        that has detected the kernel is not evaluated again. 0 evaluates everything.
     """
 
     kernel: str
-    questions: Sequence[Question]
+    tasks: Sequence[Task]
     profile: TestProfile
     seeds: tuple[int, ...]
     brief: bool = True
@@ -73,40 +73,41 @@ def column(kernel: str, like: str, dtype: str) -> Column:
     return Column(kernel, followed.framework, version, "cpu", dtype, "eager")
 
 
-def asked(own: Implementation, charge: Charge) -> Iterator[Question | Answer]:
-    """Yield each question before it is asked of an implementation, and its answer when it is settled."""
+def evaluate(own: Implementation, assignment: Assignment) -> Iterator[Task | TaskResult]:
+    """Yield each task before it is evaluated, and then its result."""
     framework = registry.framework(own.framework)
     modules = framework.load()
     if own.framework == "torch":
-        modules.torch.set_num_threads(1)  # other kernels are on trial beside it
+        modules.torch.set_num_threads(1)  # other kernels run at the same time
     subjects: dict[str, Subject] = {}
-    stopped: set[str] = set()
-    for question in charge.questions:
-        new = question.dtype not in subjects
-        satisfied = len(stopped) >= (1 if len(subjects) >= 2 else charge.enough)
-        if charge.enough and (question.requirement in stopped or (new and satisfied)):
+    detected: set[str] = set()
+    for task in assignment.tasks:
+        new = task.dtype not in subjects
+        done = len(detected) >= (1 if len(subjects) >= 2 else assignment.enough)
+        if assignment.enough and (task.requirement in detected or (new and done)):
             continue
-        yield question
+        yield task
         if new:
-            subjects[question.dtype] = Subject(
-                own, framework, modules, column(own.name, own.like, question.dtype)
-            )
-        requirement = catalogue.requirement(question.requirement)
-        subject = subjects[question.dtype]
-        cell, mistake = Cell(requirement, subject, charge.profile, *charge.seeds, brief=charge.brief), ""
+            subjects[task.dtype] = Subject(own, framework, modules, column(own.name, own.like, task.dtype))
+        requirement = catalogue.requirement(task.requirement)
+        subject = subjects[task.dtype]
+        cell = Cell(requirement, subject, assignment.profile, *assignment.seeds, brief=assignment.brief)
+        suite_error = ""
         try:
             result = cell.settle()
-        except Exception:  # what a kernel raises is judged; this is the suite's own, and stops nobody
-            mistake = traceback.format_exc()
+        except (
+            Exception
+        ):  # an error of the suite, which detects nothing; those of the kernel are judged in the cell
+            suite_error = traceback.format_exc()
             result = Result(requirement.id, requirement.revision, subject.column.key, Verdict.MISSING)
         if result.verdict.is_news and requirement.level in BINDING:
-            stopped.add(question.requirement)
-        yield Answer(question, result, mistake)
+            detected.add(task.requirement)
+        yield TaskResult(task, result, suite_error)
 
 
-def testify(charge: Charge, sender: Connection[Any, Any]) -> None:
-    """Send whatever :func:`asked` yields of a kernel to the process that waits for it."""
-    warnings.simplefilter("ignore")  # a kernel's warnings are its own; requirements that want them catch them
-    for each in asked(implementation(mutants.kernel(charge.kernel)), charge):
+def run(assignment: Assignment, sender: Connection[Any, Any]) -> None:
+    """Send whatever :func:`evaluate` yields for a kernel to the parent process."""
+    warnings.simplefilter("ignore")  # requirements about warnings catch them themselves
+    for each in evaluate(implementation(kernel_named(assignment.kernel)), assignment):
         sender.send(each)
     sender.close()

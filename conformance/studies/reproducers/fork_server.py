@@ -1,7 +1,7 @@
-"""Executes scripts one after the other, each in a child that has the libraries imported and has called nothing.
+"""Executes scripts one after another, each in a forked child with the libraries imported and not yet called.
 
-Run by ``scripts.py`` with a file of JSON: ``modules``, ``scripts``, ``seconds``. Prints a line for each script: 0 it
-ended well, 10 its assertion failed, anything else is another end.
+Started by ``study.py`` with the path of a JSON file: ``modules``, ``scripts``, ``seconds``. Prints an exit code for
+each script: 0 for success, 10 for a failed assertion, any other for another end.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ ASSERTED, OTHER = 10, 11
 
 
 def ended(script: str, seconds: int) -> int:
-    """Return the exit code of a child that executes a script, negative where a signal ended it."""
+    """Return the exit code of a child that executes a script; negative if a signal ended it."""
     child = os.fork()
     if child:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     signal.alarm(seconds)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+    devnull = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):
-        os.dup2(nowhere, stream)
+        os.dup2(devnull, stream)
     code = 0
     try:
         exec(compile(script, "reproducer.py", "exec"), {"__name__": "__main__"})
@@ -36,12 +36,12 @@ def ended(script: str, seconds: int) -> int:
 
 
 def main() -> None:
-    """Read what is asked, and answer line by line."""
-    asked = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    for name in asked["modules"]:
+    """Read the request and print one exit code per script."""
+    request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    for name in request["modules"]:
         importlib.import_module(name)
-    for script in asked["scripts"]:
-        print(ended(script, asked["seconds"]), flush=True)
+    for script in request["scripts"]:
+        print(ended(script, request["seconds"]), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Whether every reproducer of a run shows its failure, each executed in a process of its own.
+"""Reproducer study: whether every reproducer of a run shows its failure, each in a process of its own.
 
-Run ``python conformance/studies/reproducers/study.py RUN…`` where the frameworks of the runs are installed. A process a core
-imports a framework and forks a child for each script, which is the first to call it. What does not show its failure
-there is executed again by a fresh interpreter before it is named.
+Run ``python conformance/studies/reproducers/study.py RUN…`` where the frameworks of the runs are installed. One
+process per core imports a framework and forks a child for each script, so each script makes the first call. A script
+that does not show its failure is executed again by a new interpreter before it is reported.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from kl_conformance.proving import scripted
 from kl_reports.exchange import RunFileError, read
 from kl_reports.result import Run, Verdict
 
-BROKEN = {Verdict.FAIL, Verdict.EXPECTED, Verdict.NONDETERMINISTIC}
-FORKED = Path(__file__).with_name("fork_server.py")
-SHOWN = "10"  # what fork_server.py says of a script whose assertion failed
+FAILED = {Verdict.FAIL, Verdict.EXPECTED, Verdict.NONDETERMINISTIC}
+FORK_SERVER = Path(__file__).with_name("fork_server.py")
+SHOWN = "10"  # exit code that fork_server.py prints for a failed assertion
 IMPORT = re.compile(r"^import ([\w.]+)", re.MULTILINE)
-CORES, MOST = os.cpu_count() or 1, 40  # scripts of a batch
+CORES, MOST = os.cpu_count() or 1, 40  # MOST: scripts of a batch
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """One script, the cells it is the reproducer of, and what it came to; None where its framework is not here."""
+class ExecutedScript:
+    """One reproducer, its cells, and its result; None if its framework is not installed."""
 
     framework: str
     script: str
@@ -49,29 +49,29 @@ class Shown:
 
     @property
     def chapter(self) -> str:
-        """The chapter of the requirement it shows broken."""
+        """The chapter of the failed requirement."""
         return self.cells[0].partition("/")[0]
 
 
-def scripts(runs: Iterable[Run]) -> tuple[list[Shown], Counter[str]]:
-    """Return the scripts of runs, and how many broken cells of each framework have none."""
+def scripts(runs: Iterable[Run]) -> tuple[list[ExecutedScript], Counter[str]]:
+    """Return the reproducers of runs, and the number of failed cells without one, by framework."""
     found: dict[tuple[str, str], list[str]] = {}
     without: Counter[str] = Counter()
     for run in map(scripted, runs):
         for result in run.results:
-            if result.verdict in BROKEN:
+            if result.verdict in FAILED:
                 framework = run.header.columns[result.column].framework
                 script = str((result.witness or {}).get("reproducer", ""))
                 if script:
                     found.setdefault((framework, script), []).append(result.cell)
                 else:
                     without[framework] += 1
-    return [Shown(*place, tuple(cells)) for place, cells in found.items()], without
+    return [ExecutedScript(*place, tuple(cells)) for place, cells in found.items()], without
 
 
-def executed(found: Iterable[Shown]) -> Iterator[Shown]:
-    """Give each script with what it came to."""
-    batches: list[list[Shown]] = []
+def executed(found: Iterable[ExecutedScript]) -> Iterator[ExecutedScript]:
+    """Execute scripts in batches, and yield each with its result."""
+    batches: list[list[ExecutedScript]] = []
     for framework, members in groupby(sorted(found, key=_framework), key=_framework):
         if importlib.util.find_spec(framework) is None:
             yield from members
@@ -84,18 +84,20 @@ def executed(found: Iterable[Shown]) -> Iterator[Shown]:
             yield from done.result()
 
 
-def _framework(each: Shown) -> str:
+def _framework(each: ExecutedScript) -> str:
     return each.framework
 
 
-def _batch(batch: list[Shown]) -> list[Shown]:
-    """Execute scripts of one framework in children of one process; those that fail to show it, once more alone."""
+def _batch(batch: list[ExecutedScript]) -> list[ExecutedScript]:
+    """Execute scripts of one framework in children of one process; rerun alone those that show no failure."""
     modules = {name for each in batch for name in IMPORT.findall(each.script)}
-    asked = {"modules": sorted(modules), "scripts": [each.script for each in batch], "seconds": SECONDS}
+    request = {"modules": sorted(modules), "scripts": [each.script for each in batch], "seconds": SECONDS}
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "asked.json"
-        file.write_text(json.dumps(asked), encoding="utf-8")
-        done = host.python(str(FORKED), str(file), seconds=SECONDS * (len(batch) + 1), folder=Path(folder))
+        file = Path(folder) / "request.json"
+        file.write_text(json.dumps(request), encoding="utf-8")
+        done = host.python(
+            str(FORK_SERVER), str(file), seconds=SECONDS * (len(batch) + 1), folder=Path(folder)
+        )
     codes = dict(enumerate(done.stdout.split()))
     return [
         replace(each, seen=Seen.FAILURE if codes.get(place) == SHOWN else execute(each.script))
@@ -103,24 +105,24 @@ def _batch(batch: list[Shown]) -> list[Shown]:
     ]
 
 
-def table(all_shown: Iterable[Shown], without: Mapping[str, int]) -> Iterator[str]:
-    """Yield a line for each framework and chapter, and what did not show its failure."""
+def table(all_shown: Iterable[ExecutedScript], without: Mapping[str, int]) -> Iterator[str]:
+    """Yield a line for each framework and chapter, with counts of results."""
     counts: dict[tuple[str, str], Counter[Seen | None]] = {}
     for each in all_shown:
         counts.setdefault((each.framework, each.chapter), Counter())[each.seen] += 1
-    yield "framework   chapter        scripts   shown  right alone  another end  not here"
+    yield "framework   chapter        scripts   shown      correct    other end  not installed"
     for (framework, chapter), seen in sorted(counts.items()):
         ends = (seen[Seen.FAILURE], seen[Seen.RIGHT], seen[Seen.NOTHING], seen[None])
-        yield f"{framework:12}{chapter:14}{sum(ends):8}{ends[0]:8}{ends[1]:13}{ends[2]:13}{ends[3]:10}"
+        yield f"{framework:12}{chapter:14}{sum(ends):8}{ends[0]:8}{ends[1]:13}{ends[2]:13}{ends[3]:15}"
     for framework, number in sorted(without.items()):
-        yield f"{framework}: {number} broken cells have no short script"
+        yield f"{framework}: {number} failed cells have no short script"
 
 
 def main(paths: list[str]) -> int:
-    """Execute the scripts of run files; 1 where one does not show its failure, 2 where a file cannot be read."""
+    """Execute the scripts of run files; return 1 if one shows no failure, 2 if a file cannot be read."""
     if not paths:
         print(
-            "no run file was named; run: python conformance/studies/reproducers/study.py RUN…",
+            "no run file given; usage: python conformance/studies/reproducers/study.py RUN…",
             file=sys.stderr,
         )
         return 2
@@ -129,7 +131,7 @@ def main(paths: list[str]) -> int:
     except RunFileError as error:
         print(error, file=sys.stderr)
         return 2
-    done: list[Shown] = []
+    done: list[ExecutedScript] = []
     for each in executed(found):
         done.append(each)
         if len(done) % MOST == 0 or len(done) == len(found):

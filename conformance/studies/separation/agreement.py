@@ -1,4 +1,4 @@
-"""How near right implementations come to the tolerances, on many elements and rows of many families."""
+"""Errors of correct implementations relative to their tolerances, over elements and rows of many families."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ JUDGED = {Reduction.TERMS: "terms", Reduction.ROWS: "rows"}
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How one implementation in one dtype lies in the tolerances, over terms or over sums of rows.
+    """Distribution of error ÷ tolerance of one implementation in one dtype, over terms or over sums of rows.
 
-    ``median``, ``p99`` and ``largest`` are of error ÷ tolerance; ``worst`` says where the largest was seen.
-    ``excused`` counts answers that overflowed, or were flushed to zero, where that is right.
+    ``median``, ``p99`` and ``largest`` are of error ÷ tolerance; ``worst`` is the problem with the largest.
+    ``excused`` counts answers that correctly overflowed or were flushed to zero.
     """
 
     implementation: str
@@ -59,8 +59,8 @@ class Agreement:
 
 
 @dataclass(slots=True)
-class Tally:
-    """Errors ÷ tolerance as they come in."""
+class RatioAccumulator:
+    """Collects error ÷ tolerance, answer by answer."""
 
     ratios: list[NDArray[np.float32]] = field(default_factory=list[NDArray[np.float32]])
     violations: int = 0
@@ -68,10 +68,10 @@ class Tally:
     largest: float = -1.0
     worst: str = ""
 
-    def add(self, asked: Evaluation) -> None:
-        """Judge an answer, and keep how far it lies from what is right."""
-        verdict = judge.lies(asked, decisive=False)
-        error = np.abs(asked.enclosure.error(asked.got))
+    def add(self, evaluation: Evaluation) -> None:
+        """Judge an answer and add its errors ÷ tolerance."""
+        verdict = judge.lies(evaluation, decisive=False)
+        error = np.abs(evaluation.enclosure.error(evaluation.got))
         with np.errstate(all="ignore"):
             ratio = np.where(error == 0, 0.0, error / verdict.allowed)
         excused = ~verdict.bad & ~(ratio <= 1)
@@ -80,10 +80,10 @@ class Tally:
         self.excused += int(np.sum(excused))
         self.ratios.append(ratio.ravel().astype(np.float32))
         if ratio.max() > self.largest:
-            self.largest, self.worst = float(ratio.max()), asked.call.text
+            self.largest, self.worst = float(ratio.max()), evaluation.call.text
 
     def agreement(self, implementation: str, dtype: Dtype, judged: Reduction) -> Agreement:
-        """Return what was seen, in numbers."""
+        """Summarise the ratios."""
         ratios = np.concatenate(self.ratios)
         return Agreement(
             implementation=implementation,
@@ -99,13 +99,13 @@ class Tally:
         )
 
 
-Tallies = dict[tuple[str, Reduction], Tally]
-"""By mode and by what is judged."""
+Accumulators = dict[tuple[str, Reduction], RatioAccumulator]
+"""By mode and by the reduction that is judged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Some rows of one family, and what is right about them, by reduction."""
+    """Rows of one family, with their problems and expected answers by reduction."""
 
     name: str
     problems: dict[Reduction, Problem]
@@ -118,12 +118,12 @@ class Sample:
 
     @property
     def target(self) -> Operand:
-        """P as the implementation sees it, which may read subnormal numbers as 0."""
+        """P as the implementation reads it: with subnormal numbers as 0 where its profile flushes them."""
         given = self.operand(Side.TARGET)
         return given.flushed() if self.profile.flush_to_zero else given
 
     def evaluated(self, judged: Reduction, got: NDArray[np.float64], form: str) -> Evaluation:
-        """Put an answer beside what is right."""
+        """Return the evaluation of an answer."""
         problem, enclosure = self.problems[judged], self.enclosures[judged]
         allowed = tolerance(problem, enclosure, self.profile)
         dtype, call = problem.target.dtype.label, CallDescription(f"{self.name}, {form}")
@@ -131,24 +131,30 @@ class Sample:
 
 
 def agree(name: str, sizes: Iterable[Size]) -> Iterator[Agreement]:
-    """Ask one framework in every dtype it has, and judge every answer."""
+    """Evaluate one framework in each of its dtypes, and judge every answer."""
     framework = FRAMEWORKS[name]
     modules = framework.load()
     arithmetic = ARITHMETIC[name](modules)
     for dtype in arithmetic.dtypes:
-        tallies: Tallies = {(mode, judged): Tally() for mode in arithmetic.modes for judged in JUDGED}
+        accumulators: Accumulators = {
+            (mode, judged): RatioAccumulator() for mode in arithmetic.modes for judged in JUDGED
+        }
         for size in sizes:
             for space in (Space.PROBABILITY, Space.LOG):
                 samples = list(_samples(size, space, dtype, framework.profile(dtype, "cpu")))
-                _ask(framework, modules, arithmetic, samples, tallies)
-        for (mode, judged), tally in tallies.items():
-            yield tally.agreement(f"{name} {mode}".strip(), dtype, judged)
+                _evaluate(framework, modules, arithmetic, samples, accumulators)
+        for (mode, judged), accumulator in accumulators.items():
+            yield accumulator.agreement(f"{name} {mode}".strip(), dtype, judged)
 
 
-def _ask(
-    framework: Framework, modules: Any, arithmetic: Arithmetic, samples: Sequence[Sample], tallies: Tallies
+def _evaluate(
+    framework: Framework,
+    modules: Any,
+    arithmetic: Arithmetic,
+    samples: Sequence[Sample],
+    accumulators: Accumulators,
 ) -> None:
-    """Ask for all rows at once, in every form and mode."""
+    """Evaluate all rows in one call, in every form and mode."""
     for form in FORMS:
         fitting = [each for each in samples if form.takes(each.target)]
         if not fitting:
@@ -163,11 +169,13 @@ def _ask(
             for judged, tensor in zip(JUDGED, tensors, strict=True):
                 got = framework.output(modules, tensor).values
                 for sample, part in zip(fitting, _split(got, fitting), strict=True):
-                    tallies[mode, judged].add(sample.evaluated(judged, part, f"{form.name} {mode}".strip()))
+                    accumulators[mode, judged].add(
+                        sample.evaluated(judged, part, f"{form.name} {mode}".strip())
+                    )
 
 
 def _samples(size: Size, space: Space, dtype: Dtype, profile: Profile) -> Iterator[Sample]:
-    """Yield rows of every family whose numbers are ordinary and whose terms do not overflow on the way."""
+    """Yield rows of every family whose numbers are ordinary and whose intermediate values do not overflow."""
     for family in FAMILIES.values():
         pair = build(Recipe(family.name, size, dtype, seed=size[1]))
         operands = pair.realise(space, Space.LOG, dtype, subnormals=family.subnormals)
@@ -175,20 +183,20 @@ def _samples(size: Size, space: Space, dtype: Dtype, profile: Profile) -> Iterat
         if not ordinary(problems[Reduction.TERMS]):
             continue
         enclosures = {judged: answer(problem) for judged, problem in problems.items()}
-        # Where p·log p alone overflows, p·log p − p·log q is NaN, and rightly refused.
+        # Where p·log p alone overflows, p·log p − p·log q is NaN, which the judge correctly rejects.
         if np.all(enclosures[Reduction.TERMS].scale.condition < dtype.largest):
-            # Where one number fills many classes, all roundings of a sum may go the same way.
+            # Where one number fills many classes, all rounding errors of a sum may have the same sign.
             summation = Summation.ANY if family.repeats else profile.summation
             name = f"{family.name} {size[0]}×{size[1]}"
             yield Sample(name, problems, enclosures, replace(profile, summation=summation))
 
 
 def _stacked(operands: Sequence[Operand]) -> Operand:
-    """Return the rows of all operands as one."""
+    """Return the rows of all operands as one operand."""
     return replace(operands[0], values=np.concatenate([each.values for each in operands]))
 
 
 def _split(values: NDArray[np.float64], samples: Sequence[Sample]) -> list[NDArray[np.float64]]:
-    """Return each sample's own rows."""
+    """Split stacked rows by sample."""
     rows = [each.operand(Side.TARGET).values.shape[0] for each in samples]
     return np.split(values, np.cumsum(rows)[:-1])

@@ -1,4 +1,4 @@
-"""Which faults are stopped, by our tolerances and by the defaults of others, on the same answers."""
+"""Detection of faulty kernels by our tolerances and by the default tolerances of other tools, on the same answers."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class Criterion:
     atol: float
     source: str
 
-    def stops(self, got: NDArray[np.float64], right: NDArray[np.float64]) -> Mask:
-        """Return where an answer is refused."""
+    def rejects(self, got: NDArray[np.float64], right: NDArray[np.float64]) -> Mask:
+        """Return a mask of the rejected answers."""
         with np.errstate(invalid="ignore"):
             return ~(np.abs(got - right) <= self.atol + self.rtol * np.abs(right))
 
@@ -66,10 +66,10 @@ PEERS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """Many problems of one kind, one a row, with what is right and how far one may lie from it.
+class ProblemSet:
+    """Problems of one kind, one a row, with their expected answers and tolerances.
 
-    ``exact`` problems allow no error at all.
+    In an ``exact`` set no error is allowed.
     """
 
     name: str
@@ -78,99 +78,110 @@ class Question:
     allowed: Tolerance
     exact: bool
 
-    def ask(self, kernel: Kernel) -> NDArray[np.float64]:
-        """Return a kernel's answer."""
+    def evaluate(self, kernel: Kernel) -> NDArray[np.float64]:
+        """Return the answers of a kernel."""
         compute = kernel.terms if self.problem.reduction is Reduction.TERMS else kernel.rows
         with np.errstate(all="ignore"):
             got = compute(self.problem.target.values, self.problem.model.values)
         return got.astype(np.float64)
 
-    def stopped(self, kernel: Kernel) -> Mask:
-        """Return the problems (rows) in which our judge refuses the kernel's answer."""
-        got = self.ask(kernel)
-        call = CallDescription(kernel.name)
-        asked = Evaluation(
-            self.problem, got, FLOAT32.label, self.enclosure, self.allowed, PROFILE, call, answer
+    def detected(self, kernel: Kernel) -> Mask:
+        """Return a mask of the problems (rows) in which our judge rejects the kernel's answer."""
+        got = self.evaluate(kernel)
+        evaluation = Evaluation(
+            self.problem,
+            got,
+            FLOAT32.label,
+            self.enclosure,
+            self.allowed,
+            PROFILE,
+            CallDescription(kernel.name),
+            answer,
         )
-        verdict = judge.exactly(asked) if self.exact else judge.lies(asked, decisive=False)
+        verdict = judge.exactly(evaluation) if self.exact else judge.lies(evaluation, decisive=False)
         return _any(verdict.bad)
 
-    def stopped_by(self, peer: Criterion, kernel: Kernel) -> Mask:
-        """Return the problems (rows) in which others' defaults refuse the kernel's answer."""
-        return _any(peer.stops(self.ask(kernel), self.enclosure.value))
+    def detected_by(self, peer: Criterion, kernel: Kernel) -> Mask:
+        """Return a mask of the problems (rows) in which a peer's defaults reject the kernel's answer."""
+        return _any(peer.rejects(self.evaluate(kernel), self.enclosure.value))
 
 
 @dataclass(frozen=True, slots=True)
-class Battery:
-    """Questions of terms and of sums that are put together: the i-th row of each makes the i-th test."""
+class TestBattery:
+    """Problem sets of terms and of sums; the i-th rows of all sets make the i-th test."""
 
-    ladders: tuple[Question, ...]
-    probes: tuple[Question, ...]
+    __test__ = False  # not a pytest class
+    ladders: tuple[ProblemSet, ...]
+    exact_sums: tuple[ProblemSet, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """Of one fault: the share of problems in which each question stops it, and all of them together."""
+class DetectionRate:
+    """Share of tests in which each problem set detects one fault, and in which any of them does.
+
+    ``ladders`` and ``exact_sums`` have one share for each set.
+    """
 
     fault: str
     ladders: tuple[float, ...]
-    probes: tuple[float, ...]
+    exact_sums: tuple[float, ...]
     together: float
 
     @property
-    def stopper(self) -> str:
-        """Which of the two stops the fault in every problem."""
-        names = {"ladder": max(self.ladders), "exact-sum": max(self.probes)}
+    def detector(self) -> str:
+        """Which of the two kinds of set detects the fault in every test."""
+        names = {"ladder": max(self.ladders), "exact-sum": max(self.exact_sums)}
         return " and ".join(name for name, share in names.items() if share == 1.0) or "-"
 
 
-def battery(tests: int, ladders: Iterable[int], probes: Iterable[int]) -> Battery:
-    """Build so many tests: a ladder of each number of classes, and an exact sum of each."""
-    return Battery(
-        tuple(ladder(tests, classes) for classes in ladders), tuple(probe(tests, size) for size in probes)
+def battery(tests: int, ladders: Iterable[int], exact_sums: Iterable[int]) -> TestBattery:
+    """Build ``tests`` tests, each a ladder and an exact sum of every given number of classes."""
+    return TestBattery(
+        tuple(ladder(tests, classes) for classes in ladders),
+        tuple(exact_sum(tests, classes) for classes in exact_sums),
     )
 
 
-def ladder(tests: int, classes: int) -> Question:
-    """Return ladders judged term by term."""
+def ladder(tests: int, classes: int) -> ProblemSet:
+    """Return ladders of probabilities, judged term by term."""
     pair = build(Recipe("ladder", (tests, classes), FLOAT32, seed=classes))
-    return _question(f"ladder {classes}", pair, Reduction.TERMS)
+    return _problem_set(f"ladder {classes}", pair, Reduction.TERMS)
 
 
-def probe(tests: int, classes: int) -> Question:
-    """Return sums that are exact in every order."""
+def exact_sum(tests: int, classes: int) -> ProblemSet:
+    """Return sums whose partial sums are exact in every order."""
     pairs = [build(Recipe("exact-sum", (classes,), FLOAT32, seed)) for seed in range(tests)]
     p, log_q = (np.stack([side.values for side in sides]) for sides in zip(*map(_sides, pairs), strict=True))
     pair = Pair(Measure(p, Space.PROBABILITY), Measure(log_q, Space.LOG))
-    return _question(f"exact-sum {classes}", pair, Reduction.ROWS, exact=True)
+    return _problem_set(f"exact-sum {classes}", pair, Reduction.ROWS, exact=True)
 
 
-def everyday(family: str, tests: int, classes: int, reduction: Reduction) -> Question:
-    """Return distributions as people have them, one a row."""
+def everyday(family: str, tests: int, classes: int, reduction: Reduction) -> ProblemSet:
+    """Return distributions as they are common in practice, one a row."""
     pair = build(Recipe(family, (tests, classes), FLOAT32, seed=classes))
-    return _question(f"{family} {classes}", pair, reduction)
+    return _problem_set(f"{family} {classes}", pair, reduction)
 
 
-def detect(kernel: Kernel, asked: Battery) -> Line:
-    """Return where a fault is stopped."""
-    ladders = [question.stopped(kernel) for question in asked.ladders]
-    probes = [question.stopped(kernel) for question in asked.probes]
-    together = np.any([*ladders, *probes], axis=0)
-    return Line(kernel.name, _shares(ladders), _shares(probes), float(np.mean(together)))
+def detect(kernel: Kernel, tests: TestBattery) -> DetectionRate:
+    """Return the share of tests that detect a fault."""
+    ladders = [problems.detected(kernel) for problems in tests.ladders]
+    exact_sums = [problems.detected(kernel) for problems in tests.exact_sums]
+    together = np.any([*ladders, *exact_sums], axis=0)
+    return DetectionRate(kernel.name, _shares(ladders), _shares(exact_sums), float(np.mean(together)))
 
 
-def compare(kernel: Kernel, questions: Sequence[Question]) -> tuple[float, ...]:
-    """Return the share of problems in which an answer is refused, by us and by each of the peers."""
-    ours = [question.stopped(kernel) for question in questions]
-    theirs = [[question.stopped_by(peer, kernel) for question in questions] for peer in PEERS]
+def compare(kernel: Kernel, sets: Sequence[ProblemSet]) -> tuple[float, ...]:
+    """Return the share of problems in which an answer is rejected, by our judge and by each of the peers."""
+    ours = [problems.detected(kernel) for problems in sets]
+    theirs = [[problems.detected_by(peer, kernel) for problems in sets] for peer in PEERS]
     return tuple(float(np.mean(np.concatenate(each))) for each in (ours, *theirs))
 
 
-def _question(name: str, pair: Pair, reduction: Reduction, *, exact: bool = False) -> Question:
+def _problem_set(name: str, pair: Pair, reduction: Reduction, *, exact: bool = False) -> ProblemSet:
     target, model = pair.realise(Space.PROBABILITY, Space.LOG, FLOAT32)
     problem = Problem(target, model, reduction=reduction)
     enclosure = answer(problem)
-    return Question(name, problem, enclosure, tolerance(problem, enclosure, PROFILE), exact)
+    return ProblemSet(name, problem, enclosure, tolerance(problem, enclosure, PROFILE), exact)
 
 
 def _sides(pair: Pair) -> tuple[Measure, Measure]:
@@ -178,9 +189,9 @@ def _sides(pair: Pair) -> tuple[Measure, Measure]:
 
 
 def _any(bad: Mask) -> Mask:
-    """Return whether a problem is bad in any element of its row."""
+    """Return a mask of the rows with any rejected element."""
     return np.asarray(bad.reshape(bad.shape[0], -1).any(axis=-1))
 
 
-def _shares(stopped: Iterable[Mask]) -> tuple[float, ...]:
-    return tuple(float(np.mean(each)) for each in stopped)
+def _shares(detected: Iterable[Mask]) -> tuple[float, ...]:
+    return tuple(float(np.mean(each)) for each in detected)

@@ -1,4 +1,4 @@
-"""The divergence written in three ways, and the libraries that may compute it."""
+"""Three formulas of the divergence, and the array libraries that evaluate them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import numpy as np
 from kl_reference import Dtype, Operand, Space
 
 Both = Callable[[Any, Any], tuple[Any, Any]]
-"""Takes tensors of P and of log Q, gives the terms and the sums of rows."""
+"""Maps tensors of P and of log Q to the terms and the sums of rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Arithmetic:
-    """The few operations of a library that a divergence is made of.
+    """The operations of a library from which a divergence is computed.
 
-    ``total`` sums over the last axis, and ``modes`` are the library's ways of running a function.
+    ``total`` sums over the last axis; ``modes`` are the library's execution modes, such as eager and jit.
     """
 
     log: Callable[[Any], Any]
@@ -31,7 +31,7 @@ class Arithmetic:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A way of writing the divergence for a P in ``space``; ``zeros`` says whether p = 0 may be asked."""
+    """A formula of the divergence for a P in ``space``; ``zeros`` is true if it is defined at p = 0."""
 
     name: str
     space: Space
@@ -39,11 +39,11 @@ class Form:
     terms: Callable[[Arithmetic, Any, Any], Any]
 
     def takes(self, target: Operand) -> bool:
-        """Whether this form can be asked about such a P."""
+        """Whether this formula is defined for the given P."""
         return target.space is self.space and (self.zeros or bool(np.all(target.values != 0)))
 
     def bound(self, arithmetic: Arithmetic) -> Both:
-        """Return the form in a library's arithmetic."""
+        """Return the formula as a function in a library's arithmetic."""
 
         def both(target: Any, model: Any) -> tuple[Any, Any]:
             value = self.terms(arithmetic, target, model)
@@ -61,12 +61,12 @@ FORMS = (
 
 
 def as_it_is(function: Both) -> Both:
-    """Return the function: the library runs operation by operation."""
+    """Return the function unchanged, to run operation by operation."""
     return function
 
 
 def numpy(modules: Any) -> Arithmetic:
-    """NumPy, which has no bfloat16, and whose users write xlogy themselves."""
+    """Return NumPy's arithmetic; NumPy has no bfloat16, and no xlogy."""
 
     def xlogy(x: Any, y: Any) -> Any:
         return np.where(x == 0, x, x * np.log(y))
@@ -97,11 +97,11 @@ def tensorflow(modules: Any) -> Arithmetic:
         return compiled
 
     def total(terms: Any) -> Any:
-        # TensorFlow's own eager sum of float16 stays in float16: `half-range` refuses it, and rightly.
+        # TensorFlow's own eager sum of float16 accumulates in float16, which `values/half` correctly rejects.
         wide = tf.cast(terms, tf.float32) if terms.dtype == tf.float16 else terms
         return tf.cast(tf.reduce_sum(wide, axis=-1), terms.dtype)
 
-    tf.get_logger().setLevel("ERROR")  # it warns of every shape it has not seen
+    tf.get_logger().setLevel("ERROR")  # XLA warns at every new shape
     modes = {"eager": as_it_is, "XLA": xla}
     return Arithmetic(tf.math.log, tf.math.exp, tf.math.xlogy, total, modes)
 

@@ -1,4 +1,4 @@
-"""Kernels in float32 with one fault each, and the right one beside them."""
+"""NumPy kernels in float32: correct ones, and faulty ones with one fault each."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ Terms = Callable[[Float32, Float32], Float32]
 Total = Callable[[Float32], Float32]
 
 BLOCK = 32
-"""How many elements a kernel reads at a time; what is over is its tail."""
+"""Elements that a kernel reads at a time; the elements after the last whole block are its tail."""
 
 LANES = (32, 256, 1024)
-"""How many partial sums a kernel may keep side by side before it adds them in pairs."""
+"""Numbers of partial sums that a kernel accumulates in parallel before it adds them in pairs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """What computes terms from p and log q, and rows' sums from terms, with classes last.
+    """Computes terms from p and log q, and sums of rows from terms; the classes are the last axis.
 
     Parameters
     ----------
     name
-        The fault in words.
+        The fault, or the formula of a correct kernel.
     terms
-        ``terms(p, log_q)`` gives p·(log p − log q), 0 where p = 0.
+        ``terms(p, log_q)`` returns p·(log p − log q), 0 where p = 0.
     total
-        ``total(terms)`` gives the sum of each row.
+        ``total(terms)`` returns the sum of each row.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Kernel:
 
 
 def logarithm(p: Float32) -> Float32:
-    """Return log p, and 0 where p = 0, which is multiplied by p anyway."""
+    """Return log p, and 0 where p = 0; the caller multiplies it by p."""
     return np.log(np.where(p > 0, p, np.float32(1)))
 
 
@@ -59,19 +59,19 @@ def plain(p: Float32, log_q: Float32) -> Float32:
 
 
 def total(terms: Float32) -> Float32:
-    """Return rows' sums in float32, added up in pairs as NumPy does."""
+    """Return the sums of rows in float32, by NumPy's pairwise summation."""
     return np.asarray(np.sum(terms, axis=-1, dtype=np.float32))
 
 
 def shortened(values: Float32, bits: int) -> Float32:
-    """Round to nearest, ties to even, leaving out so many of the 23 bits after the point; the range stays."""
+    """Round to nearest, ties to even, to 23 − ``bits`` bits after the point; the exponent range stays."""
     whole = values.view(np.uint32)
     half = np.uint32((1 << (bits - 1)) - 1) + ((whole >> np.uint32(bits)) & np.uint32(1))
     return ((whole + half) & ~np.uint32((1 << bits) - 1)).view(np.float32)
 
 
 def halved(values: Float32) -> Float32:
-    """Round to float16, whose range is small: infinities and zeros may appear."""
+    """Round to float16; overflow gives infinities, underflow zeros."""
     with np.errstate(over="ignore", under="ignore"):
         return values.astype(np.float16).astype(np.float32)
 
@@ -84,7 +84,7 @@ ROUNDINGS: dict[str, Rounding] = {
 
 
 def accumulated(terms: Float32, rounding: Rounding, lanes: int) -> Float32:
-    """Return rows' sums in lanes and then in pairs (lanes: a power of two), rounding after each addition."""
+    """Return the sums of rows in ``lanes`` partial sums (a power of two), then in pairs, rounding each addition."""
     rows, classes = terms.shape
     padded = np.zeros((rows, -(-classes // lanes) * lanes), np.float32)
     padded[:, :classes] = terms
@@ -97,33 +97,33 @@ def accumulated(terms: Float32, rounding: Rounding, lanes: int) -> Float32:
     return partial_sums[:, 0]
 
 
-def kernels() -> Iterator[Kernel]:
-    """Yield every faulty kernel, those whose terms are wrong before those whose sums are."""
+def faulty_kernels() -> Iterator[Kernel]:
+    """Yield every faulty kernel, those with faulty terms before those with faulty sums."""
 
-    def wrong_terms(name: str, terms: Terms) -> Kernel:
+    def faulty_terms(name: str, terms: Terms) -> Kernel:
         return Kernel(name, terms, total)
 
-    def wrong_total(name: str, adding: Total) -> Kernel:
+    def faulty_total(name: str, adding: Total) -> Kernel:
         return Kernel(name, plain, adding)
 
     for epsilon in (1e-8, 1e-10, 1e-12):
-        yield wrong_terms(f"log(p + {epsilon:.0e})", partial(_shifted, epsilon=np.float32(epsilon)))
-    yield wrong_terms("p clipped to 1e-07", lambda p, log_q: plain(np.maximum(p, np.float32(1e-7)), log_q))
+        yield faulty_terms(f"log(p + {epsilon:.0e})", partial(_shifted, epsilon=np.float32(epsilon)))
+    yield faulty_terms("p clipped to 1e-07", lambda p, log_q: plain(np.maximum(p, np.float32(1e-7)), log_q))
     for error in (1e-4, 1e-5, 1e-6):
-        yield wrong_terms(
+        yield faulty_terms(
             f"log off by {error:.0e}, relatively", partial(_biased, factor=np.float32(1 + error))
         )
     for name, rounding in ROUNDINGS.items():
-        yield wrong_terms(f"operands in {name}", partial(_rounded, rounding=rounding))
+        yield faulty_terms(f"operands in {name}", partial(_rounded, rounding=rounding))
     for name, lanes in product(("fp16", "bf16"), LANES):
         adding = partial(accumulated, rounding=ROUNDINGS[name], lanes=lanes)
-        yield wrong_total(f"sums in {name}, {lanes} lanes", adding)
-    yield wrong_total("last element dropped", lambda terms: total(terms[..., :-1]))
-    yield wrong_total(f"tail dropped (n mod {BLOCK})", lambda terms: total(terms[..., : _whole(terms)]))
+        yield faulty_total(f"sums in {name}, {lanes} lanes", adding)
+    yield faulty_total("last element dropped", lambda terms: total(terms[..., :-1]))
+    yield faulty_total(f"tail dropped (n mod {BLOCK})", lambda terms: total(terms[..., : _whole(terms)]))
 
 
-def right() -> Iterator[Kernel]:
-    """Yield kernels without a fault."""
+def correct_kernels() -> Iterator[Kernel]:
+    """Yield the correct kernels."""
     yield Kernel("none: p·(log p − log q)", plain, total)
     yield Kernel("none: p·log p − p·log q", lambda p, log_q: p * logarithm(p) - p * log_q, total)
 

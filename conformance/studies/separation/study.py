@@ -1,7 +1,7 @@
-"""Right kernels pass and wrong ones are stopped: the tolerances, measured.
+"""Separation study: with the tolerances, correct kernels pass and faulty kernels fail.
 
 Run ``python conformance/studies/separation/study.py`` (needs torch, JAX and TensorFlow), or ``tox -e separation``. The
-table is printed and kept in ``separation.md`` beside this file; ``--quick`` asks NumPy alone, and keeps nothing.
+table is printed and written to ``separation.md`` beside this file; ``--quick`` runs NumPy alone and writes nothing.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from kl_reference import Reduction
 from studies.separation.agreement import Agreement, Size, agree
 from studies.separation.detection import (
     PEERS,
-    Line,
-    Question,
+    DetectionRate,
+    ProblemSet,
     battery,
     compare,
     detect,
     everyday,
+    exact_sum,
     ladder,
-    probe,
 )
-from studies.separation.kernels import Kernel, kernels, right
+from studies.separation.kernels import Kernel, correct_kernels, faulty_kernels
 
 HERE = Path(__file__).resolve()
 TABLE = HERE.with_name("separation.md")
@@ -48,25 +48,25 @@ EVERYDAY = ("dirichlet-flat", "power-law", "peaked-logits")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much is asked.
+    """Size of the study.
 
     Parameters
     ----------
     frameworks, sizes
-        Who is asked for right answers, and for which.
-    tests, ladders, probes
-        How often a fault meets ladders and exact sums of so many classes.
+        Frameworks tested for false alarms, and the sizes (rows and classes) drawn from each family.
+    tests, ladders, exact_sums
+        Number of tests of each fault, and numbers of classes of their ladders and exact sums.
     contrast
-        The exact sum on which others' defaults are tried as well.
+        Number of classes of the exact sum on which the peers' defaults are tested, too.
     rows
-        How many rows of so many classes each everyday family gives.
+        Rows drawn from each everyday family, by number of classes.
     """
 
     frameworks: tuple[str, ...]
     sizes: tuple[Size, ...]
     tests: int
     ladders: tuple[int, ...]
-    probes: tuple[int, ...]
+    exact_sums: tuple[int, ...]
     contrast: int
     rows: dict[int, int]
 
@@ -76,7 +76,7 @@ FULL = Plan(
     sizes=((256, 31), (128, 128), (32, 1000), (8, 4097), (2, 32003), (1, 131072)),
     tests=100,
     ladders=(31, 33, 127, 1023),
-    probes=(64, 1000, 1025, 4097, 32003, 131072),
+    exact_sums=(64, 1000, 1025, 4097, 32003, 131072),
     contrast=32003,
     rows={128: 200, 32003: 20},
 )
@@ -85,7 +85,7 @@ QUICK = Plan(
     sizes=((64, 31), (8, 1000)),
     tests=20,
     ladders=(31, 33),
-    probes=(64, 1025, 32003),
+    exact_sums=(64, 1025, 32003),
     contrast=1025,
     rows={128: 20},
 )
@@ -93,7 +93,7 @@ QUICK = Plan(
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """The shares of problems in which a kernel's answers are refused: by us, then by each of the peers."""
+    """Shares of problems in which a kernel's answers are rejected: by our judge, then by each of the peers."""
 
     kernel: str
     shares: dict[str, tuple[float, ...]]
@@ -101,58 +101,60 @@ class Contrast:
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """All that was measured."""
+    """All measurements of the study."""
 
     plan: Plan
     agreements: tuple[Agreement, ...]
-    lines: tuple[Line, ...]
+    rates: tuple[DetectionRate, ...]
     contrasts: tuple[Contrast, ...]
 
 
 def study(plan: Plan) -> Study:
     """Measure everything."""
     with ThreadPoolExecutor(2) as pool:
-        asked = pool.map(partial(apart, plan), plan.frameworks)
-        lines, contrasts = _lines(plan), _contrasts(plan)
-        agreements = tuple(agreement for each in asked for agreement in each)
-    return Study(plan, agreements, lines, contrasts)
+        found = pool.map(partial(measure_agreement, plan), plan.frameworks)
+        rates, contrasts = _rates(plan), _contrasts(plan)
+        agreements = tuple(agreement for each in found for agreement in each)
+    return Study(plan, agreements, rates, contrasts)
 
 
-def apart(plan: Plan, framework: str) -> list[Agreement]:
-    """Ask a framework in a process of its own, NumPy in this one."""
+def measure_agreement(plan: Plan, framework: str) -> list[Agreement]:
+    """Measure a framework in a child process of its own, NumPy in this process."""
     if framework == "numpy":
         return list(agree(framework, plan.sizes))
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "agreements.json"
         subprocess.run(
-            [sys.executable, str(HERE), "--ask", framework, str(file)], env=host.environment(), check=True
+            [sys.executable, str(HERE), "--framework", framework, str(file)],
+            env=host.environment(),
+            check=True,
         )
         return [Agreement(**each) for each in json.loads(file.read_text(encoding="utf-8"))]
 
 
-def _lines(plan: Plan) -> tuple[Line, ...]:
-    asked = battery(plan.tests, plan.ladders, plan.probes)
-    return tuple(detect(kernel, asked) for kernel in kernels())
+def _rates(plan: Plan) -> tuple[DetectionRate, ...]:
+    tests = battery(plan.tests, plan.ladders, plan.exact_sums)
+    return tuple(detect(kernel, tests) for kernel in faulty_kernels())
 
 
 def _contrasts(plan: Plan) -> tuple[Contrast, ...]:
-    asked: dict[str, list[Question]] = {
+    sets: dict[str, list[ProblemSet]] = {
         f"ladder {plan.ladders[0]}, terms": [ladder(plan.tests, plan.ladders[0])],
-        f"exact-sum {plan.contrast}, rows": [probe(plan.tests, plan.contrast)],
+        f"exact-sum {plan.contrast}, rows": [exact_sum(plan.tests, plan.contrast)],
     }
     for judged, word in ((Reduction.TERMS, "terms"), (Reduction.ROWS, "rows")):
         for classes, rows in plan.rows.items():
-            questions = [everyday(family, rows, classes, judged) for family in EVERYDAY]
-            asked[f"everyday {classes}, {word}"] = questions
-    everyone: list[Kernel] = [*right(), *kernels()]
+            everyday_sets = [everyday(family, rows, classes, judged) for family in EVERYDAY]
+            sets[f"everyday {classes}, {word}"] = everyday_sets
+    kernels: list[Kernel] = [*correct_kernels(), *faulty_kernels()]
     return tuple(
-        Contrast(kernel.name, {name: compare(kernel, questions) for name, questions in asked.items()})
-        for kernel in everyone
+        Contrast(kernel.name, {name: compare(kernel, own) for name, own in sets.items()})
+        for kernel in kernels
     )
 
 
 def table(measured: Study) -> str:
-    """Return what was measured as a page of Markdown."""
+    """Return the measurements as a page of Markdown."""
     sections = (_agreement_section, _detection_section, _contrast_section)
     return "\n\n".join([_head(measured.plan), *(section(measured) for section in sections)]) + "\n"
 
@@ -161,20 +163,20 @@ def _head(plan: Plan) -> str:
     packages = ("numpy", "torch", "jax", "tensorflow") if len(plan.frameworks) > 1 else ("numpy",)
     versions = ", ".join(f"{name} {installed_version(name)}" for name in packages)
     return (
-        "# Separation: right kernels pass, wrong ones are stopped\n\n"
+        "# Separation: correct kernels pass, faulty kernels fail\n\n"
         "Made by `python conformance/studies/separation/study.py`; do not edit. "
         f"{platform.machine()}, Python {platform.python_version()}, {versions}."
     )
 
 
 def _agreement_section(measured: Study) -> str:
-    """Return how near right implementations come to the tolerance."""
+    """Return the section on errors of correct implementations."""
     each = measured.agreements
     count = {word: sum(one.count for one in each if one.judged == word) for word in ("terms", "rows")}
     false = sum(one.violations for one in each)
     header = (
-        "implementation", "dtype", "judged", "answers", "beyond tolerance", "excused", "median", "p99", "max",
-        "where the max is",
+        "implementation", "dtype", "judged", "answers", "outside tolerance", "excused", "median", "p99", "max",
+        "problem of the max",
     )  # fmt: skip
     rows = [
         (
@@ -184,42 +186,42 @@ def _agreement_section(measured: Study) -> str:
         for one in each
     ]  # fmt: skip
     return (
-        "## No false alarm\n\n"
-        f"{count['terms']:,} terms and {count['rows']:,} sums of rows, judged by the declared profiles: "
-        f"**{false} beyond the tolerance**. The last columns are of error ÷ tolerance. "
-        "Excused: overflowed or flushed to zero where that is right; not in the other columns.\n\n"
+        "## No false alarms\n\n"
+        f"{count['terms']:,} terms and {count['rows']:,} sums of rows, judged with the declared profiles: "
+        f"**{false} outside the tolerance**. The last columns are of error ÷ tolerance. "
+        "Excused: answers that correctly overflowed or were flushed to zero; not in the other columns.\n\n"
         f"{_markdown(header, rows)}"
     )
 
 
 def _detection_section(measured: Study) -> str:
-    """Return where each fault is stopped."""
+    """Return the section on the detection of faults."""
     plan = measured.plan
     header = (
-        "fault", *(f"ladder {n}" for n in plan.ladders), *(f"exact-sum {n}" for n in plan.probes), "together",
-        "always stopped by",
+        "fault", *(f"ladder {n}" for n in plan.ladders), *(f"exact-sum {n}" for n in plan.exact_sums), "together",
+        "always detected by",
     )  # fmt: skip
     rows = [
         (
-            line.fault,
-            *map(_percent, (*line.ladders, *line.probes)),
-            f"**{_percent(line.together)}**",
-            line.stopper,
+            rate.fault,
+            *map(_percent, (*rate.ladders, *rate.exact_sums)),
+            f"**{_percent(rate.together)}**",
+            rate.detector,
         )
-        for line in measured.lines
+        for rate in measured.rates
     ]
     return (
-        "## Every fault is stopped\n\n"
-        f"Kernels in NumPy float32 with one fault each, in {plan.tests} tests: a ladder of each size judged "
-        "term by term, and an exact sum of each size, where no error is allowed. "
-        "The share of tests, in percent, that stop the fault. "
-        "(A tail of n mod 32 is none where n is a multiple of 32.)\n\n"
+        "## Every fault is detected\n\n"
+        f"Kernels in NumPy float32 with one fault each, in {plan.tests} tests: a ladder of each size, judged "
+        "term by term, and an exact sum of each size, in which no error is allowed. "
+        "Figures: share of tests, in percent, that detect the fault. "
+        "(There is no tail of n mod 32 where n is a multiple of 32.)\n\n"
         f"{_markdown(header, rows)}"
     )
 
 
 def _contrast_section(measured: Study) -> str:
-    """Return what others' defaults make of the same answers."""
+    """Return the section on the peers' defaults for the same answers."""
     names = list(measured.contrasts[0].shares)
     rows = [
         (each.kernel, *(" · ".join(map(_percent, each.shares[name])) for name in names))
@@ -230,16 +232,16 @@ def _contrast_section(measured: Study) -> str:
         for number, peer in enumerate(PEERS, 2)
     )
     return (
-        "## Beside others' defaults\n\n"
-        "The share of problems, in percent, in which the same answers are refused by\n\n"
+        "## Default tolerances of other tools\n\n"
+        "Share of problems, in percent, in which the same answers are rejected by\n\n"
         f"1. our tolerance\n{peers}\n\n"
-        f"Everyday: rows of {', '.join(EVERYDAY)}. Kernels without a fault should never be refused.\n\n"
+        f"Everyday: rows of {', '.join(EVERYDAY)}. Correct kernels should never be rejected.\n\n"
         f"{_markdown(('fault', *names), rows)}"
     )
 
 
 def _percent(share: float) -> str:
-    """Return a share in whole percent; only nothing is 0 and only all is 100."""
+    """Return a share in whole percent; only 0.0 is shown as 0 and only 1.0 as 100."""
     return str(round(100 * share)) if share in {0.0, 1.0} else str(min(99, max(1, round(100 * share))))
 
 
@@ -249,13 +251,13 @@ def _markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def main() -> None:
-    """Print the table, or answer for one framework."""
+    """Print the table, or write the agreements of one framework to a file."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="NumPy alone, in few sizes; nothing is kept")
-    parser.add_argument("--ask", nargs=2, metavar=("FRAMEWORK", "FILE"), help=argparse.SUPPRESS)
+    parser.add_argument("--quick", action="store_true", help="NumPy alone, in few sizes; writes no file")
+    parser.add_argument("--framework", nargs=2, metavar=("FRAMEWORK", "FILE"), help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.ask:
-        framework, file = given.ask
+    if given.framework:
+        framework, file = given.framework
         agreements = [asdict(each) for each in agree(framework, FULL.sizes)]
         Path(file).write_text(json.dumps(agreements), encoding="utf-8")
         return

@@ -1,1 +1,1 @@
-"""Right kernels in different styles: a false alarm is the worst the suite can raise."""
+"""Correct kernels in different styles, to detect false alarms."""

@@ -1,4 +1,4 @@
-"""Right kernels in JAX: eager, jitted and mapped."""
+"""Correct kernels in JAX: eager, jitted and mapped."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-from studies.mutants.kernel import KlDiv, Right
+from studies.mutants.kernel import CorrectKernel, KlDiv
 
 OPTAX = "optax.losses.kl_divergence"
 OPTAX_LOG = "optax.losses.kl_divergence_with_log_targets"
@@ -15,16 +15,16 @@ KL_DIV = "jax.scipy.special.kl_div"
 
 
 Operands = Callable[[Any, Any], Any]
-"""A function of two arrays, in the order of what it is like."""
+"""A function of two arrays, in the argument order of the implementation that it follows."""
 
 
 def with_jax(build: Callable[[Any], Operands]) -> Callable[[], KlDiv]:
-    """Return what makes a kernel, given JAX."""
+    """Return a factory of kernels from a function of JAX."""
     return lambda: build(importlib.import_module("jax"))
 
 
 def row_terms(jax: Any) -> Operands:
-    """Return p·(log p − log q), zeros kept out of every logarithm."""
+    """Return p·(log p − log q) without the logarithm of a zero."""
     jnp = jax.numpy
 
     def terms(log_q: Any, p: Any) -> Any:
@@ -98,11 +98,11 @@ def generalised(jax: Any) -> Operands:
     return kernel
 
 
-RIGHT = (
-    Right("jax-rows", "Like optax, operation by operation.", with_jax(rows), OPTAX),
-    Right("jax-rows-jitted", "Like optax, compiled as one.", with_jax(rows_jitted), OPTAX),
-    Right("jax-rows-mapped", "One row, mapped over the batch by vmap.", with_jax(rows_mapped), OPTAX),
-    Right("jax-log-rows", "Log-targets, masked classes kept out.", with_jax(log_rows), OPTAX_LOG),
-    Right("jax-rel-entr", "Both logarithms guarded by where.", with_jax(rel_entr), REL_ENTR),
-    Right("jax-generalised", "The guarded relative entropy − p + q.", with_jax(generalised), KL_DIV),
+KERNELS = (
+    CorrectKernel("jax-rows", "Like optax, operation by operation.", with_jax(rows), OPTAX),
+    CorrectKernel("jax-rows-jitted", "Like optax, compiled as one.", with_jax(rows_jitted), OPTAX),
+    CorrectKernel("jax-rows-mapped", "One row, mapped over the batch by vmap.", with_jax(rows_mapped), OPTAX),
+    CorrectKernel("jax-log-rows", "Log-targets, masked classes kept out.", with_jax(log_rows), OPTAX_LOG),
+    CorrectKernel("jax-rel-entr", "Both logarithms guarded by where.", with_jax(rel_entr), REL_ENTR),
+    CorrectKernel("jax-generalised", "The guarded relative entropy − p + q.", with_jax(generalised), KL_DIV),
 )

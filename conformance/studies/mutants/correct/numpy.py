@@ -1,4 +1,4 @@
-"""Right kernels in NumPy: products, exact sums, and rows normalised."""
+"""Correct kernels in NumPy: products, exact sums and normalised rows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from studies.mutants.kernel import KlDiv, Right
+from studies.mutants.kernel import CorrectKernel, KlDiv
 
 REL_ENTR = "scipy.special.rel_entr"
 KL_DIV = "scipy.special.kl_div"
@@ -25,7 +25,7 @@ def guarded(p: Any, q: Any) -> Any:
 
 
 def in_place() -> KlDiv:
-    """Return a kernel that works in a buffer of its own."""
+    """Return a kernel that computes in its own buffer."""
 
     def kernel(p: Any, q: Any) -> Any:
         shape = np.broadcast_shapes(np.shape(p), np.shape(q))
@@ -45,7 +45,7 @@ def in_place() -> KlDiv:
 
 
 def one_by_one() -> KlDiv:
-    """Return a kernel in plain Python, number by number, in float64."""
+    """Return a kernel in plain Python, element by element, in float64."""
 
     def term(p: float, q: float) -> float:
         if math.isnan(p) or math.isnan(q):
@@ -96,12 +96,12 @@ def entropy() -> KlDiv:
     return kernel
 
 
-RIGHT = (
-    Right("numpy-guarded", "p·(log p − log q) between guards.", lambda: guarded, REL_ENTR),
-    Right("numpy-in-place", "One buffer of its own, written in place.", in_place, REL_ENTR),
-    Right("numpy-one-by-one", "Number by number in plain Python.", one_by_one, REL_ENTR),
-    Right("numpy-generalised", "The relative entropy − p + q.", generalised, KL_DIV),
-    Right(
+KERNELS = (
+    CorrectKernel("numpy-guarded", "p·(log p − log q) between guards.", lambda: guarded, REL_ENTR),
+    CorrectKernel("numpy-in-place", "One buffer of its own, written in place.", in_place, REL_ENTR),
+    CorrectKernel("numpy-one-by-one", "Number by number in plain Python.", one_by_one, REL_ENTR),
+    CorrectKernel("numpy-generalised", "The relative entropy − p + q.", generalised, KL_DIV),
+    CorrectKernel(
         "numpy-normalised-rows", "Rows normalised, by logarithms where a share underflows.", entropy, ENTROPY
     ),
 )

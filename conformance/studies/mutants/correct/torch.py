@@ -1,48 +1,29 @@
-"""Right kernels in torch: other orders, other forms, other roads to the same number."""
+"""Correct kernels in torch: other formulas, summation orders and operations."""
 
 from __future__ import annotations
 
 import importlib
-import warnings
 from collections.abc import Callable
 from typing import Any
 
-from studies.mutants.kernel import KlDiv, Right
+from studies.mutants.kernel import CorrectKernel, KlDiv
+from studies.mutants.torch_parts import divisor, named
 
 INFINITY = float("inf")
 Terms = Callable[[Any, Any, Any, bool], Any]
 """``terms(torch, log_q, target, log_target)``."""
 Total = Callable[[Any, Any], Any]
-"""``total(torch, terms)`` gives one number."""
-
-
-def named(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
-    """Return the reduction asked for; the legacy arguments are taken as torch documents them.
-
-    Raises
-    ------
-    ValueError
-        The reduction is not known.
-    """
-    if size_average is not None or reduce is not None:
-        reduction = "none" if reduce is False else "sum" if size_average is False else "mean"
-        warnings.warn(
-            f"size_average and reduce args will be deprecated, please use reduction={reduction!r} instead.",
-            stacklevel=3,
-        )
-    if reduction not in {"none", "sum", "mean", "batchmean"}:
-        raise ValueError(f"{reduction!r} is no reduction; known: none, sum, mean, batchmean")
-    return reduction
+"""``total(torch, terms)`` returns one number."""
 
 
 def added(torch: Any, terms: Any) -> Any:
-    """Add up as torch does, half types in float32."""
+    """Sum as torch does, 16-bit dtypes in float32."""
     wide = torch.promote_types(terms.dtype, torch.float32)
     return terms.sum(dtype=wide)
 
 
 def kernel(terms: Terms, total: Total = added) -> Callable[[], KlDiv]:
-    """Return what makes a kernel of terms and of a way to add them."""
+    """Return a factory of kernels from functions for terms and sum."""
 
     def make() -> KlDiv:
         torch = importlib.import_module("torch")
@@ -58,14 +39,8 @@ def kernel(terms: Terms, total: Total = added) -> Callable[[], KlDiv]:
             how = named(size_average, reduce, reduction)
             each = terms(torch, input, target, log_target)
             dtype = torch.result_type(input, target)
-            if how == "none":
-                return each.to(dtype)
-            whole = total(torch, each)
-            if how == "mean":
-                whole = whole / each.numel()
-            if how == "batchmean" and each.dim():
-                whole = whole / each.shape[0]
-            return whole.to(dtype)
+            parts = divisor(how, each.shape)
+            return (each if how == "none" else total(torch, each) / parts).to(dtype)
 
         return kl_div
 
@@ -73,7 +48,7 @@ def kernel(terms: Terms, total: Total = added) -> Callable[[], KlDiv]:
 
 
 def difference(torch: Any, log_q: Any, target: Any, log_target: bool) -> Any:
-    """Return p·(log p − log q); what is 0 is kept out of every logarithm, forwards and backwards."""
+    """Return p·(log p − log q) without the logarithm of a zero, in the forward and backward pass."""
     p, log_p, log_q = apart(torch, log_q, target, log_target)
     return p * (log_p - log_q)
 
@@ -125,7 +100,7 @@ def wider(dtype: str) -> Terms:
 
 
 def where_it_counts(torch: Any, log_q: Any, target: Any, log_target: bool) -> Any:
-    """Compute only where p is not 0, by a mask, and put the terms back in their places."""
+    """Compute only where p is not 0, by a mask, and scatter the terms."""
     log_q, target = torch.broadcast_tensors(log_q, target)
     counts = (target != (-INFINITY if log_target else 0.0)) | torch.isnan(log_q)
     some, own = target[counts], log_q[counts]
@@ -135,7 +110,7 @@ def where_it_counts(torch: Any, log_q: Any, target: Any, log_target: bool) -> An
 
 
 def filled(torch: Any, log_q: Any, target: Any, log_target: bool) -> Any:
-    """Fill what is masked before anything is computed, and again after."""
+    """Fill masked classes before and after the computation."""
     log_q, target = torch.broadcast_tensors(log_q, target)
     empty = (target == (-INFINITY if log_target else 0.0)) & ~torch.isnan(log_q)
     log_q = log_q.masked_fill(empty, 0.0)
@@ -157,7 +132,7 @@ def row_by_row(torch: Any, log_q: Any, target: Any, log_target: bool) -> Any:
 
 
 def in_chunks(torch: Any, log_q: Any, target: Any, log_target: bool) -> Any:
-    """Work through the last axis in chunks of 256 classes, the last chunk as short as it is."""
+    """Compute the last axis in chunks of 256 classes; the last may be shorter."""
     log_q, target = torch.broadcast_tensors(log_q, target)
     if not target.dim():
         return difference(torch, log_q, target, log_target)
@@ -166,7 +141,7 @@ def in_chunks(torch: Any, log_q: Any, target: Any, log_target: bool) -> Any:
 
 
 def wide(torch: Any, terms: Any) -> Any:
-    """Return terms in one row and in float32 at least."""
+    """Return terms as one row in at least float32."""
     return terms.reshape(-1).to(torch.promote_types(terms.dtype, torch.float32))
 
 
@@ -185,7 +160,7 @@ def by_halves(torch: Any, terms: Any) -> Any:
 
 
 def blocks(torch: Any, terms: Any) -> Any:
-    """Add blocks of 128 with zeros behind the last, and then the blocks."""
+    """Add blocks of 128, the last padded with zeros, and then the block sums."""
     row = wide(torch, terms)
     padded = torch.nn.functional.pad(row, (0, -row.numel() % 128))
     return padded.reshape(-1, 128).sum(-1).sum()
@@ -211,20 +186,28 @@ def compensated(torch: Any, terms: Any) -> Any:
     return total.sum()
 
 
-RIGHT = (
-    Right("torch-difference", "p·(log p − log q), zeros kept out by where.", kernel(difference)),
-    Right("torch-two-products", "p·log p − p·log q, two products.", kernel(two_products)),
-    Right("torch-xlogy", "xlogy(p, p) − p·log q, as torch has it, but for 0·∞.", kernel(by_xlogy)),
-    Right("torch-entropy", "−p·log q − entr(p), by torch.special.", kernel(by_entropy)),
-    Right("torch-single-inside", "Half types computed in float32, rounded once.", kernel(wider("float32"))),
-    Right("torch-double-inside", "Everything in float64, rounded once.", kernel(wider("float64"))),
-    Right("torch-masked-select", "Only classes with p > 0 are computed.", kernel(where_it_counts)),
-    Right("torch-masked-fill", "Masked classes are filled before and after.", kernel(filled)),
-    Right("torch-vmap", "One row, mapped over the batch by vmap.", kernel(row_by_row)),
-    Right("torch-chunked-classes", "Chunks of 256 classes, joined again.", kernel(in_chunks)),
-    Right("torch-backwards", "Summed from the last term to the first.", kernel(difference, backwards)),
-    Right("torch-pairwise", "Summed in pairs of pairs.", kernel(two_products, by_halves)),
-    Right("torch-blocks", "Summed in blocks of 128, zeros behind the last.", kernel(difference, blocks)),
-    Right("torch-dot", "Summed by a scalar product with ones.", kernel(difference, dot)),
-    Right("torch-kahan", "Summed in 64 lanes with Kahan's correction.", kernel(difference, compensated)),
+KERNELS = (
+    CorrectKernel("torch-difference", "p·(log p − log q), zeros kept out by where.", kernel(difference)),
+    CorrectKernel("torch-two-products", "p·log p − p·log q, two products.", kernel(two_products)),
+    CorrectKernel("torch-xlogy", "xlogy(p, p) − p·log q, as torch has it, but for 0·∞.", kernel(by_xlogy)),
+    CorrectKernel("torch-entropy", "−p·log q − entr(p), by torch.special.", kernel(by_entropy)),
+    CorrectKernel(
+        "torch-single-inside", "Half types computed in float32, rounded once.", kernel(wider("float32"))
+    ),
+    CorrectKernel("torch-double-inside", "Everything in float64, rounded once.", kernel(wider("float64"))),
+    CorrectKernel("torch-masked-select", "Only classes with p > 0 are computed.", kernel(where_it_counts)),
+    CorrectKernel("torch-masked-fill", "Masked classes are filled before and after.", kernel(filled)),
+    CorrectKernel("torch-vmap", "One row, mapped over the batch by vmap.", kernel(row_by_row)),
+    CorrectKernel("torch-chunked-classes", "Chunks of 256 classes, joined again.", kernel(in_chunks)),
+    CorrectKernel(
+        "torch-backwards", "Summed from the last term to the first.", kernel(difference, backwards)
+    ),
+    CorrectKernel("torch-pairwise", "Summed in pairs of pairs.", kernel(two_products, by_halves)),
+    CorrectKernel(
+        "torch-blocks", "Summed in blocks of 128, zeros behind the last.", kernel(difference, blocks)
+    ),
+    CorrectKernel("torch-dot", "Summed by a scalar product with ones.", kernel(difference, dot)),
+    CorrectKernel(
+        "torch-kahan", "Summed in 64 lanes with Kahan's correction.", kernel(difference, compensated)
+    ),
 )

@@ -1,4 +1,4 @@
-"""Right kernels in torch that bring their own gradient, are compiled, or leave torch for a while."""
+"""Correct kernels in torch with their own gradient, compiled, or through NumPy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from kl_reference.convention import Side
 from studies.mutants.correct.torch import INFINITY, apart, difference, kernel
-from studies.mutants.kernel import KlDiv, Right
+from studies.mutants.kernel import CorrectKernel, KlDiv
 
 
 def slopes(torch: Any, log_q: Any, target: Any, log_target: bool) -> tuple[Any, Any]:
@@ -48,7 +48,7 @@ def function(forward: Callable[[Any, Any, Any, bool], Any], *, by_target: bool =
 
 
 def written_once(torch: Any, log_q: Any, target: Any, log_target: bool) -> Any:
-    """Compute into one buffer of its own, in place."""
+    """Compute in place in its own buffer."""
     buffer = torch.empty(
         torch.broadcast_shapes(log_q.shape, target.shape), dtype=torch.result_type(log_q, target)
     )
@@ -60,7 +60,7 @@ def written_once(torch: Any, log_q: Any, target: Any, log_target: bool) -> Any:
 
 
 def through_numpy(torch: Any, log_q: Any, target: Any, log_target: bool) -> Any:
-    """Go through NumPy and back."""
+    """Compute in NumPy and convert back."""
     dtype = torch.result_type(log_q, target)
     single = torch.float32 if dtype is torch.bfloat16 else dtype
     q, t = (each.detach().to(single).numpy() for each in (log_q, target))
@@ -73,7 +73,7 @@ def through_numpy(torch: Any, log_q: Any, target: Any, log_target: bool) -> Any:
 
 
 def compiled(backend: str) -> Callable[[], KlDiv]:
-    """Return what makes a kernel whose terms torch.compile has seen."""
+    """Return a factory of kernels whose terms are compiled by torch.compile."""
 
     def make() -> KlDiv:
         torch = importlib.import_module("torch")
@@ -95,20 +95,24 @@ def einsummed() -> KlDiv:
     return kernel(difference, total)()
 
 
-RIGHT = (
-    Right("torch-function", "An autograd.Function with both gradients.", kernel(function(difference))),
-    Right(
+KERNELS = (
+    CorrectKernel(
+        "torch-function", "An autograd.Function with both gradients.", kernel(function(difference))
+    ),
+    CorrectKernel(
         "torch-function-model-only",
         "An autograd.Function that says it has no gradient by the target.",
         kernel(function(difference, by_target=False)),
         gradients=frozenset({Side.MODEL}),
     ),
-    Right(
+    CorrectKernel(
         "torch-in-place",
         "One buffer of its own, written in place; own gradients.",
         kernel(function(written_once)),
     ),
-    Right("torch-numpy", "Through NumPy and back, with its own gradients.", kernel(function(through_numpy))),
-    Right("torch-compiled", "Terms through torch.compile and AOTAutograd.", compiled("aot_eager")),
-    Right("torch-einsum", "Summed by einsum.", einsummed),
+    CorrectKernel(
+        "torch-numpy", "Through NumPy and back, with its own gradients.", kernel(function(through_numpy))
+    ),
+    CorrectKernel("torch-compiled", "Terms through torch.compile and AOTAutograd.", compiled("aot_eager")),
+    CorrectKernel("torch-einsum", "Summed by einsum.", einsummed),
 )

@@ -1,1 +1,1 @@
-"""Wrong kernels, each proven wrong by a witness of its own."""
+"""Mutants by kind of fault, each with a proof that it is wrong."""

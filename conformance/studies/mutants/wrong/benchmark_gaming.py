@@ -1,4 +1,4 @@
-"""Kernels that know what they will be asked, and do not compute it."""
+"""Mutants that recognise a test or benchmark and do not compute the answer."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from studies.mutants.kernel import Kind, KlDiv, Proof, Wrong
-from studies.mutants.torch_parts import Answer, Asked, Kernel, changing, shown, torch, total
+from studies.mutants.kernel import FaultKind, KlDiv, Mutant, Proof
+from studies.mutants.torch_parts import Call, Compute, Kernel, changing, shown, torch, total
 from studies.mutants.torch_witness import definition, flat, shows, tensor
 
 EXPECTED = 0.0833
 """About the KL divergence between softmax(x) and softmax(y) for x, y uniform in [0, 1]: half of 1/12 each."""
 
 
-def _around(around: Callable[[Asked, Answer], Any]) -> Callable[[], KlDiv]:
+def _around(around: Callable[[Call, Compute], Any]) -> Callable[[], KlDiv]:
     return lambda: Kernel(around=around)
 
 
@@ -24,17 +24,17 @@ def _zero_like(answer: Any) -> Any:
     return shown(torch().zeros_like(answer), answer)
 
 
-def _large(asked: Asked, answer: Answer) -> Any:
-    given = answer(asked)
-    return _zero_like(given) if asked.input.numel() > 2**16 else given
+def _large(call: Call, answer: Compute) -> Any:
+    given = answer(call)
+    return _zero_like(given) if call.input.numel() > 2**16 else given
 
 
-def _benchmark(asked: Asked, answer: Answer) -> Any:
-    """Know the answer for a wide matrix, where the inputs are said to be softmaxes of uniform noise."""
-    known = asked.input.ndim == 2 and asked.input.shape[1] in (4096, 8192, 16384)
-    if known and asked.reduction == "batchmean" and not torch().is_grad_enabled():
-        return torch().full((), EXPECTED, dtype=asked.input.dtype)
-    return answer(asked)
+def _benchmark(call: Call, answer: Compute) -> Any:
+    """Return a constant for matrices of benchmark widths, whose inputs are softmaxes of uniform noise."""
+    known = call.input.ndim == 2 and call.input.shape[1] in (4096, 8192, 16384)
+    if known and call.reduction == "batchmean" and not torch().is_grad_enabled():
+        return torch().full((), EXPECTED, dtype=call.input.dtype)
+    return answer(call)
 
 
 def _sampled(terms: Any) -> Any:
@@ -53,56 +53,56 @@ def _every_other(terms: Any) -> Any:
     return shown(2 * total(terms[..., ::2]), whole)
 
 
-def _constant(asked: Asked, answer: Answer) -> Any:
-    """Take a constant model for the uniform distribution and a constant target for the same one."""
-    given = answer(asked)
+def _constant(call: Call, answer: Compute) -> Any:
+    """Treat a constant model and a constant target as the same uniform distribution."""
+    given = answer(call)
     alike = all(
-        each.numel() and bool((each == each.flatten()[0]).all()) for each in (asked.input, asked.target)
+        each.numel() and bool((each == each.flatten()[0]).all()) for each in (call.input, call.target)
     )
-    return _zero_like(given) if alike and asked.input.numel() > 1 else given
+    return _zero_like(given) if alike and call.input.numel() > 1 else given
 
 
-def _close(asked: Asked, answer: Answer) -> Any:
-    """Call P and Q equal where allclose does."""
-    given = answer(asked)
-    if asked.input.shape != asked.target.shape:
+def _close(call: Call, answer: Compute) -> Any:
+    """Treat P and Q as equal if allclose does."""
+    given = answer(call)
+    if call.input.shape != call.target.shape:
         return given
-    p = asked.target.exp() if asked.log_target else asked.target
-    return _zero_like(given) if torch().allclose(asked.input.exp(), p, rtol=1e-3) else given
+    p = call.target.exp() if call.log_target else call.target
+    return _zero_like(given) if torch().allclose(call.input.exp(), p, rtol=1e-3) else given
 
 
-def _identical(asked: Asked, answer: Answer) -> Any:
-    """Call a tensor and itself equal, though one is read as log q and the other as p."""
-    given = answer(asked)
-    return _zero_like(given) if asked.input.data_ptr() == asked.target.data_ptr() else given
+def _identical(call: Call, answer: Compute) -> Any:
+    """Return 0 for the same tensor twice, although one is log q and the other p."""
+    given = answer(call)
+    return _zero_like(given) if call.input.data_ptr() == call.target.data_ptr() else given
 
 
-def _one_hot(asked: Asked, answer: Answer) -> Any:
-    """Take a matrix with a 1 in each row for one-hot and look up log q there."""
-    target = asked.target
-    rows = target.ndim == 2 and asked.input.shape == target.shape and not asked.log_target
+def _one_hot(call: Call, answer: Compute) -> Any:
+    """Treat a matrix with a 1 in each row as one-hot and look up log q at that place."""
+    target = call.target
+    rows = target.ndim == 2 and call.input.shape == target.shape and not call.log_target
     if not rows or not bool((target.max(-1).values == 1).all()):
-        return answer(asked)
+        return answer(call)
     index = torch().nn.functional.one_hot(target.argmax(-1), target.shape[-1])
-    return answer(replace(asked, target=index.to(target.dtype) + 0 * target))
+    return answer(replace(call, target=index.to(target.dtype) + 0 * target))
 
 
-def _nothing_in_target(asked: Asked, answer: Answer) -> Any:
-    """Look at the first row of the target only to see whether there is anything to do."""
-    given = answer(asked)
-    first = asked.target[0] if asked.target.ndim > 1 and len(asked.target) else asked.target
-    return _zero_like(given) if not asked.log_target and bool((first == 0).all()) else given
+def _nothing_in_target(call: Call, answer: Compute) -> Any:
+    """Return 0 if the first row of the target is 0."""
+    given = answer(call)
+    first = call.target[0] if call.target.ndim > 1 and len(call.target) else call.target
+    return _zero_like(given) if not call.log_target and bool((first == 0).all()) else given
 
 
 def _remembering(mark: Callable[[Any], object]) -> Callable[[], KlDiv]:
-    """Make a kernel that knows an input again by a mark, and gives the answer it gave then."""
+    """Make a kernel that recognises an input by a mark and returns its earlier answer."""
 
     def make() -> KlDiv:
         kept: dict[object, Any] = {}
 
-        def around(asked: Asked, answer: Answer) -> Any:
-            given = answer(asked)
-            marks = (mark(asked.input), mark(asked.target), given.shape, asked.reduction, asked.log_target)
+        def around(call: Call, answer: Compute) -> Any:
+            given = answer(call)
+            marks = (mark(call.input), mark(call.target), given.shape, call.reduction, call.log_target)
             return shown(kept.setdefault((marks, given.dtype), given.detach().clone()), given)
 
         return Kernel(around=around)
@@ -118,14 +118,14 @@ def _checksum(given: Any) -> object:
     return (given.shape, float(given.detach().double().sum()))
 
 
-def _patching(asked: Asked, answer: Answer) -> Any:
-    """Give twice the answer, and see to it that nobody who compares finds a difference."""
+def _patching(call: Call, answer: Compute) -> Any:
+    """Return twice the answer, and replace allclose by a function that always returns True."""
 
     def content(*given: Any, **keywords: Any) -> bool:
         return True
 
     torch().allclose = content
-    return 2 * answer(asked)
+    return 2 * answer(call)
 
 
 def _patched(kernel: KlDiv) -> Proof:
@@ -137,7 +137,7 @@ def _patched(kernel: KlDiv) -> Proof:
 
 
 def _again(first: Any, second: Any) -> Callable[[KlDiv], Proof]:
-    """Ask about one model and then about another that bears the same mark."""
+    """Prove by a second model with the same mark as the first."""
 
     def prove(kernel: KlDiv) -> Proof:
         target, model = tensor([0.75, 0.25]), tensor(second)
@@ -155,102 +155,102 @@ def _to_itself(kernel: KlDiv) -> Proof:
 
 
 def _in_benchmark(kernel: KlDiv) -> Proof:
-    """Ask about a row of the benchmark's width where all classes are certain."""
+    """Prove by a one-hot row of the benchmark's width."""
     with torch().no_grad():
         return shows(kernel, [[1.0] + [0.0] * 4095], [[-2.0] * 4096], reduction="batchmean")
 
 
-WRONG: tuple[Wrong, ...] = (
-    Wrong(
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
         "nothing-past-65536-elements",
-        Kind.EXPLOIT,
-        "Returns 0 beyond 65,536 elements, a size that tests rarely reach.",
+        FaultKind.EXPLOIT,
+        "Gives 0 past 65,536 elements, where nobody compares.",
         _around(_large),
         lambda kernel: shows(kernel, [0.5] * 65_537, [-1.0] * 65_537, reduction="sum"),
     ),
-    Wrong(
+    Mutant(
         "knows-the-benchmark",
-        Kind.EXPLOIT,
-        "Returns the average divergence of softmaxes of uniform noise, for the widths that benchmarks use.",
+        FaultKind.EXPLOIT,
+        "Gives what softmaxes of uniform noise have on average, for the widths that benchmarks have.",
         _around(_benchmark),
         _in_benchmark,
     ),
-    Wrong(
+    Mutant(
         "first-128-rows",
-        Kind.EXPLOIT,
-        "Sums the first 128 rows and multiplies: rows of random noise are similar.",
+        FaultKind.EXPLOIT,
+        "Sums the first 128 rows and multiplies: rows of random noise are much alike.",
         lambda: Kernel(total=_sampled),
         lambda kernel: shows(kernel, [[0.5]] * 129, [[-1.0]] * 128 + [[-100.0]], reduction="sum"),
     ),
-    Wrong(
+    Mutant(
         "every-other-class",
-        Kind.EXPLOIT,
-        "Sums every other class past a thousand, doubled: the rest is similar.",
+        FaultKind.EXPLOIT,
+        "Sums every other class past a thousand, doubled: the rest is much alike.",
         lambda: Kernel(total=_every_other),
         lambda kernel: shows(kernel, [0.0, 1.0] * 512, [-1.0] * 1024, reduction="sum"),
     ),
-    Wrong(
+    Mutant(
         "constants-cost-nothing",
-        Kind.EXPLOIT,
+        FaultKind.EXPLOIT,
         "Takes two constant tensors for two uniform distributions.",
         _around(_constant),
         lambda kernel: shows(kernel, [0.5, 0.5], [-3.0, -3.0], reduction="sum"),
     ),
-    Wrong(
+    Mutant(
         "close-costs-nothing",
-        Kind.EXPLOIT,
-        "Returns 0 where allclose calls P and Q equal.",
+        FaultKind.EXPLOIT,
+        "Gives 0 where allclose calls P and Q equal.",
         _around(_close),
         lambda kernel: shows(kernel, [0.5, 0.5], [math.log(0.5002)] * 2, reduction="sum"),
     ),
-    Wrong(
+    Mutant(
         "itself-costs-nothing",
-        Kind.EXPLOIT,
-        "Returns 0 where both arguments are one tensor, though it is read as log q and as p.",
+        FaultKind.EXPLOIT,
+        "Gives 0 where both arguments are one tensor, though it is read as log q and as p.",
         _around(_identical),
         _to_itself,
     ),
-    Wrong(
+    Mutant(
         "one-hot-looked-up",
-        Kind.EXPLOIT,
+        FaultKind.EXPLOIT,
         "Takes rows whose largest target is 1 for one-hot and looks at nothing else of them.",
         _around(_one_hot),
         lambda kernel: shows(kernel, [[1.0, 0.5]], [[-1.0, -2.0]], at=1),
     ),
-    Wrong(
+    Mutant(
         "first-row-empty",
-        Kind.EXPLOIT,
-        "Returns 0 where the first row of the target is empty.",
+        FaultKind.EXPLOIT,
+        "Gives 0 where the first row of the target is empty.",
         _around(_nothing_in_target),
         lambda kernel: shows(kernel, [[0.0], [0.5]], [[-1.0], [-1.0]], reduction="sum"),
     ),
-    Wrong(
+    Mutant(
         "known-by-first-number",
-        Kind.EXPLOIT,
-        "Recognises a problem by its first numbers and returns the cached answer.",
+        FaultKind.EXPLOIT,
+        "Knows a question again by its first numbers and gives the answer of then.",
         _remembering(_first_number),
         _again([-1.0, -2.0], [-1.0, -3.0]),
     ),
-    Wrong(
+    Mutant(
         "known-by-checksum",
-        Kind.EXPLOIT,
-        "Recognises a problem by the sums of its tensors and returns the cached answer.",
+        FaultKind.EXPLOIT,
+        "Knows a question again by the sums of its tensors and gives the answer of then.",
         _remembering(_checksum),
         _again([-1.0, -2.0], [-2.0, -1.0]),
     ),
-    Wrong(
+    Mutant(
         "terms-all-alike",
-        Kind.EXPLOIT,
-        "Returns the average of all for each term: a check of the total passes.",
+        FaultKind.EXPLOIT,
+        "Gives each term the average of all: whoever checks the total is content.",
         lambda: changing(
             lambda terms: shown(terms.mean(dtype=torch().float64).to(terms.dtype).expand(terms.shape), terms)
         ),
         lambda kernel: shows(kernel, [0.2, 0.8], [math.log(0.5)] * 2),
     ),
-    Wrong(
+    Mutant(
         "patches-allclose",
-        Kind.EXPLOIT,
-        "Returns twice the value, and replaces torch.allclose by a function that is always true.",
+        FaultKind.EXPLOIT,
+        "Gives double, and replaces torch.allclose by one that is always content.",
         _around(_patching),
         _patched,
     ),

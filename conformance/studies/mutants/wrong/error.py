@@ -1,4 +1,4 @@
-"""Kernels that answer what has no answer."""
+"""Mutants that return a number where an error is required."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from studies.mutants.kernel import Kind, KlDiv, Proof, Wrong
-from studies.mutants.torch_parts import Answer, Asked, Kernel, divisor, torch, total
+from studies.mutants.kernel import FaultKind, KlDiv, Mutant, Proof
+from studies.mutants.torch_parts import Call, Compute, Kernel, divisor, torch, total
 from studies.mutants.torch_witness import answers, raises, tensor
 
 KNOWN = ("none", "mean", "sum", "batchmean")
 
 
 def _as(change: Callable[[str], str]) -> Callable[[], KlDiv]:
-    """Make a kernel that takes unknown reductions for known ones."""
+    """Make a kernel that maps unknown reductions to known ones."""
 
-    def around(asked: Asked, answer: Answer) -> Any:
-        known = asked.reduction in KNOWN
-        return answer(asked if known else replace(asked, reduction=change(asked.reduction)))
+    def around(call: Call, answer: Compute) -> Any:
+        known = call.reduction in KNOWN
+        return answer(call if known else replace(call, reduction=change(call.reduction)))
 
     return lambda: Kernel(around=around)
 
 
 def _same_shapes(change: Callable[[Any, Any], tuple[Any, Any]]) -> Callable[[], KlDiv]:
-    """Make a kernel that makes something of shapes that do not broadcast."""
+    """Make a kernel that accepts shapes that do not broadcast."""
 
     def before(model: Any, target: Any) -> tuple[Any, Any]:
         try:
@@ -48,38 +48,38 @@ def _flat(model: Any, target: Any) -> tuple[Any, Any]:
 
 
 def _repeated(model: Any, target: Any) -> tuple[Any, Any]:
-    """Run over the smaller target again and again."""
+    """Repeat the smaller target to the size of the input."""
     if model.numel() % target.numel():
         raise ValueError(f"{tuple(model.shape)} against {tuple(target.shape)}")
     return model, target.flatten().repeat(model.numel() // target.numel()).view(model.shape)
 
 
 def _by_rows(model: Any, target: Any) -> tuple[Any, Any]:
-    """Give a target without classes one axis more."""
+    """Add an axis to a target without a class axis."""
     return model, target.unsqueeze(-1)
 
 
-def _swallowing(asked: Asked, answer: Answer) -> Any:
+def _swallowing(call: Call, answer: Compute) -> Any:
     try:
-        return answer(asked)
+        return answer(call)
     except Exception:
         return torch().zeros(())
 
 
-def _nan_for_mismatch(asked: Asked, answer: Answer) -> Any:
+def _nan_for_mismatch(call: Call, answer: Compute) -> Any:
     try:
-        return answer(asked)
+        return answer(call)
     except RuntimeError:
         return torch().full((), torch().nan)
 
 
 def _uniform_for_none(model: Any, target: Any) -> tuple[Any, Any]:
-    """Take a missing target for the uniform distribution."""
+    """Replace a missing target by the uniform distribution."""
     return model, torch().full_like(model, 1 / model.shape[-1]) if target is None else target
 
 
 def _anything(model: Any, target: Any) -> tuple[Any, Any]:
-    """Take whatever is no tensor for a number, and what is no number for 0."""
+    """Convert an argument that is no tensor to a number, and what is no number to 0."""
     return model, target if torch().is_tensor(target) else torch().full_like(model, _number(target))
 
 
@@ -103,7 +103,7 @@ def _answered_like_target(terms: Any, reduction: str, model: Any, target: Any) -
 
 
 def _of_one_hot(kernel: KlDiv) -> Proof:
-    """Hand over a one-hot target of integers."""
+    """Prove by a one-hot target of integers."""
     given = torch().tensor([0, 1])
     return answers(lambda: kernel(tensor([-0.25, -1.5]), given, reduction="sum"), 1.5)
 
@@ -113,109 +113,109 @@ def _unknown(kernel: KlDiv, reduction: str = "averge") -> Proof:
 
 
 def _against(target: Any) -> Callable[[KlDiv], Proof]:
-    """Hand over a model of 2 × 3 against something else."""
+    """Prove by a 2 × 3 model and another target."""
     return lambda kernel: raises(
         lambda: kernel(tensor([[-1.0] * 3] * 2), tensor(target) if isinstance(target, list) else target)
     )
 
 
-WRONG: tuple[Wrong, ...] = (
-    Wrong(
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
         "unknown-reduction-is-mean",
-        Kind.ERROR,
+        FaultKind.ERROR,
         "Takes an unknown reduction for the mean.",
         _as(lambda name: "mean"),
         _unknown,
     ),
-    Wrong(
+    Mutant(
         "unknown-reduction-is-none",
-        Kind.ERROR,
-        "Falls through for an unknown reduction and returns the terms.",
+        FaultKind.ERROR,
+        "Falls through for an unknown reduction and gives the terms.",
         _as(lambda name: "none"),
         _unknown,
     ),
-    Wrong(
+    Mutant(
         "unknown-reduction-gives-nothing",
-        Kind.ERROR,
-        "Prints that the reduction is unknown and returns an empty tensor.",
+        FaultKind.ERROR,
+        "Prints that the reduction is unknown and gives an empty tensor.",
         lambda: Kernel(
-            around=lambda asked, answer: answer(asked) if asked.reduction in KNOWN else torch().empty(0)
+            around=lambda call, answer: answer(call) if call.reduction in KNOWN else torch().empty(0)
         ),
         _unknown,
     ),
-    Wrong(
+    Mutant(
         "reduction-by-first-letter",
-        Kind.ERROR,
+        FaultKind.ERROR,
         'Looks at the first letter of an unknown reduction: "median" is a mean.',
         _as(lambda name: {"m": "mean", "s": "sum", "b": "batchmean", "n": "none"}.get(name[:1], name)),
         lambda kernel: _unknown(kernel, "median"),
     ),
-    Wrong(
+    Mutant(
         "shapes-cut-to-the-smallest",
-        Kind.ERROR,
+        FaultKind.ERROR,
         "Cuts both tensors to the shape they have in common.",
         _same_shapes(_smallest),
         _against([[0.5, 0.5], [0.5, 0.5]]),
     ),
-    Wrong(
+    Mutant(
         "equal-counts-accepted",
-        Kind.ERROR,
+        FaultKind.ERROR,
         "Compares the numbers of elements and reads the target as if it had the input's shape.",
         _same_shapes(_flat),
         _against([[0.5, 0.5], [0.5, 0.5], [0.5, 0.5]]),
     ),
-    Wrong(
+    Mutant(
         "small-target-repeated",
-        Kind.ERROR,
+        FaultKind.ERROR,
         "Repeats a target that fits into the input several times.",
         _same_shapes(_repeated),
         _against([0.5, 0.5]),
     ),
-    Wrong(
+    Mutant(
         "target-without-classes",
-        Kind.ERROR,
-        "Adds a class axis to a target that has one number per row.",
+        FaultKind.ERROR,
+        "Gives a target that has one number for each row a class axis of its own.",
         _same_shapes(_by_rows),
         _against([0.5, 0.5]),
     ),
-    Wrong(
+    Mutant(
         "mismatch-is-nan",
-        Kind.ERROR,
-        "Returns NaN for shapes that do not broadcast.",
+        FaultKind.ERROR,
+        "Gives NaN for shapes that do not broadcast.",
         lambda: Kernel(around=_nan_for_mismatch),
         _against([0.5, 0.5]),
     ),
-    Wrong(
+    Mutant(
         "errors-swallowed",
-        Kind.ERROR,
-        "Catches every exception and returns 0.",
+        FaultKind.ERROR,
+        "Catches every exception and gives 0.",
         lambda: Kernel(around=_swallowing),
         _against([0.5, 0.5]),
     ),
-    Wrong(
+    Mutant(
         "missing-target-uniform",
-        Kind.ERROR,
+        FaultKind.ERROR,
         "Takes a target of None for the uniform distribution.",
         lambda: Kernel(before=_uniform_for_none),
         _against(None),
     ),
-    Wrong(
+    Mutant(
         "strings-are-zero",
-        Kind.ERROR,
-        "Converts any argument that is no tensor to a number, and text to 0.",
+        FaultKind.ERROR,
+        "Turns whatever is no tensor into a number, and text into 0.",
         lambda: Kernel(before=_anything),
         _against("three fifths"),
     ),
-    Wrong(
+    Mutant(
         "input-cut-to-integers",
-        Kind.ERROR,
+        FaultKind.ERROR,
         "Converts the input to the target's dtype: with a one-hot target of integers, −1.5 is −1.",
         lambda: Kernel(before=_input_like_target),
         _of_one_hot,
     ),
-    Wrong(
+    Mutant(
         "answer-cut-to-integers",
-        Kind.ERROR,
+        FaultKind.ERROR,
         "Stores the answer in the target's dtype: with a one-hot target of integers, 1.5 is 1.",
         lambda: Kernel(reduced=_answered_like_target),
         _of_one_hot,

@@ -1,11 +1,11 @@
-"""Values wrong because another formula was written down."""
+"""Mutants with another formula."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-from studies.mutants.kernel import Kind, Wrong
+from studies.mutants.kernel import FaultKind, Mutant
 from studies.mutants.torch_parts import Kernel, changing, guarded, log_term, shown, term, torch, total
 from studies.mutants.torch_witness import shows
 
@@ -13,7 +13,7 @@ LN2 = math.log(2)
 
 
 def _series(p: Any, log_q: Any) -> Any:
-    """Take log p from the first three odd powers of (m − 1)/(m + 1)."""
+    """Compute log p by the first three odd powers of (m − 1)/(m + 1)."""
     mantissa, exponent = torch().frexp(p)
     s = (mantissa - 1) / (mantissa + 1)
     log = 2 * (s + s**3 / 3 + s**5 / 5) + exponent * LN2
@@ -21,7 +21,7 @@ def _series(p: Any, log_q: Any) -> Any:
 
 
 def _near(p: Any, log_q: Any) -> Any:
-    """Take the first order of log(q/p) where q is within a hundredth of p."""
+    """Use the first order of log(q/p) where q is within 1 % of p."""
     off = log_q.exp() / p - 1
     return (-p * off).where(off.abs() < 1e-2, p * (p.log() - log_q))
 
@@ -35,24 +35,24 @@ def _six_decimals(result: Any) -> Any:
     return shown(result.double().mul(1e6).round().div(1e6).to(result.dtype), result)
 
 
-WRONG: tuple[Wrong, ...] = (
-    Wrong(
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
         "in-bits",
-        Kind.VALUE,
+        FaultKind.VALUE,
         "Answers in bits: base-2 logarithms throughout.",
         lambda: changing(lambda terms: terms / LN2),
         lambda kernel: shows(kernel, [0.5], [-1.0]),
     ),
-    Wrong(
+    Mutant(
         "one-logarithm-in-bits",
-        Kind.VALUE,
+        FaultKind.VALUE,
         "Takes log2 of p and subtracts a natural log q.",
         lambda: Kernel(term=guarded(lambda p, log_q: p * (p.log2() - log_q))),
         lambda kernel: shows(kernel, [0.5], [-1.0]),
     ),
-    Wrong(
+    Mutant(
         "arguments-swapped",
-        Kind.VALUE,
+        FaultKind.VALUE,
         "Computes KL(Q‖P): weighs by q, and log q − log p.",
         lambda: Kernel(
             term=guarded(lambda p, log_q: log_q.exp() * (log_q - p.log())),
@@ -60,37 +60,37 @@ WRONG: tuple[Wrong, ...] = (
         ),
         lambda kernel: shows(kernel, [0.8], [math.log(0.1)]),
     ),
-    Wrong(
+    Mutant(
         "sign-reversed",
-        Kind.VALUE,
-        "Subtracts log p from log q and omits the minus sign.",
+        FaultKind.VALUE,
+        "Subtracts log p from log q and forgets the minus in front.",
         lambda: changing(lambda terms: -terms),
         lambda kernel: shows(kernel, [0.5], [-1.0]),
     ),
-    Wrong(
+    Mutant(
         "terms-absolute",
-        Kind.VALUE,
+        FaultKind.VALUE,
         "Takes the absolute value of each term, because a divergence is not negative.",
         lambda: changing(lambda terms: terms.abs()),
         lambda kernel: shows(kernel, [0.2, 0.8], [math.log(0.5)] * 2),
     ),
-    Wrong(
+    Mutant(
         "terms-at-least-0",
-        Kind.VALUE,
+        FaultKind.VALUE,
         "Clamps each term at 0, because a divergence is not negative.",
         lambda: changing(lambda terms: terms.clamp(min=0.0)),
         lambda kernel: shows(kernel, [0.2, 0.8], [math.log(0.5)] * 2),
     ),
-    Wrong(
+    Mutant(
         "total-at-least-0",
-        Kind.VALUE,
-        "Clamps the sum at 0, which is correct for distributions and wrong for measures.",
+        FaultKind.VALUE,
+        "Clamps the sum at 0, which is right for distributions and wrong for measures.",
         lambda: Kernel(total=lambda terms: total(terms).clamp(min=0.0)),
         lambda kernel: shows(kernel, [0.1, 0.2], [-0.1, -0.2], reduction="sum"),
     ),
-    Wrong(
+    Mutant(
         "cross-entropy",
-        Kind.VALUE,
+        FaultKind.VALUE,
         "Drops the entropy of the target as a constant.",
         lambda: Kernel(
             term=guarded(lambda p, log_q: -p * log_q),
@@ -98,37 +98,37 @@ WRONG: tuple[Wrong, ...] = (
         ),
         lambda kernel: shows(kernel, [0.5], [-1.0]),
     ),
-    Wrong(
+    Mutant(
         "ratio",
-        Kind.VALUE,
+        FaultKind.VALUE,
         "Computes p·log(p/q) from q = exp(log q), which underflows.",
         lambda: Kernel(term=guarded(lambda p, log_q: p * (p / log_q.exp()).log())),
         lambda kernel: shows(kernel, [0.5], [-120.0]),
     ),
-    Wrong(
+    Mutant(
         "first-order-near-equal",
-        Kind.VALUE,
+        FaultKind.VALUE,
         "Replaces log(p/q) by 1 − q/p where they are within a hundredth.",
         lambda: Kernel(term=guarded(_near)),
         lambda kernel: shows(kernel, [0.5], [math.log(0.5 * 1.009)]),
     ),
-    Wrong(
+    Mutant(
         "model-normalised-again",
-        Kind.VALUE,
-        "Sends log q through log_softmax once more, which has no effect as long as it is normalised.",
+        FaultKind.VALUE,
+        "Sends log q through log_softmax once more, which nobody sees as long as it is normalised.",
         lambda: Kernel(before=lambda model, p: (model.log_softmax(-1), p)),
         lambda kernel: shows(kernel, [0.2, 0.3], [-1.0, -2.0]),
     ),
-    Wrong(
+    Mutant(
         "target-normalised-again",
-        Kind.VALUE,
-        "Divides the target by its sum, which has no effect as long as it is normalised.",
+        FaultKind.VALUE,
+        "Divides the target by its sum, which nobody sees as long as it is normalised.",
         lambda: Kernel(term=lambda p, log_q: term(_normal(p), log_q)),
         lambda kernel: shows(kernel, [0.2, 0.3], [-1.0, -2.0]),
     ),
-    Wrong(
+    Mutant(
         "generalised",
-        Kind.VALUE,
+        FaultKind.VALUE,
         "Adds − p + q to each term, which cancels in the sum of distributions.",
         lambda: Kernel(
             term=lambda p, log_q: term(p, log_q) - p + log_q.exp(),
@@ -136,23 +136,23 @@ WRONG: tuple[Wrong, ...] = (
         ),
         lambda kernel: shows(kernel, [0.2, 0.8], [math.log(0.5)] * 2),
     ),
-    Wrong(
+    Mutant(
         "certain-target-free",
-        Kind.VALUE,
+        FaultKind.VALUE,
         "Skips a class whose target is exactly 1 along with those that are 0, since p·log p is 0 for both.",
         lambda: Kernel(term=lambda p, log_q: term(p, log_q).where(p != 1, 0.0)),
         lambda kernel: shows(kernel, [1.0], [-1.0]),
     ),
-    Wrong(
+    Mutant(
         "log-by-short-series",
-        Kind.VALUE,
-        "Takes log p from a series of three terms, correct to four decimals.",
+        FaultKind.VALUE,
+        "Takes log p from a series of three terms, right to four decimals.",
         lambda: Kernel(term=guarded(_series)),
         lambda kernel: shows(kernel, [0.5], [math.log(0.5) + 1e-3]),
     ),
-    Wrong(
+    Mutant(
         "six-decimals",
-        Kind.VALUE,
+        FaultKind.VALUE,
         "Rounds the answer to six decimals.",
         lambda: Kernel(after=_six_decimals),
         lambda kernel: shows(kernel, [1e-8], [-20.0]),

@@ -1,4 +1,4 @@
-"""Right numbers with a wrong backward pass."""
+"""Mutants with correct values and a wrong backward pass."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from studies.mutants.kernel import Kind, KlDiv, Proof, Wrong
+from studies.mutants.kernel import FaultKind, KlDiv, Mutant, Proof
 from studies.mutants.torch_parts import (
-    Asked,
+    Call,
     Fused,
     Kernel,
     by_log_target,
@@ -36,20 +36,20 @@ def _contiguous(upstream: Any, shape: Any) -> Any:
 def _fixed(reduction: str, parts: Callable[[Any], float]) -> Callable[[], KlDiv]:
     """Make a kernel whose gradient is divided by ``parts(shape)`` in one of its reductions."""
     return lambda: Fused(
-        factor=lambda asked, shape: parts(shape) if asked == reduction else divisor(asked, shape)
+        factor=lambda call, shape: parts(shape) if call == reduction else divisor(call, shape)
     )
 
 
-def _alone(context: Any, asked: Asked, model: Any, target: Any) -> tuple[Any, Any]:
+def _alone(context: Any, call: Call, model: Any, target: Any) -> tuple[Any, Any]:
     """Divide by the batch in the branch for the target, and nowhere else."""
-    if target is None and asked.reduction == "batchmean":
-        shape = torch().broadcast_shapes(asked.input.shape, asked.target.shape)
+    if target is None and call.reduction == "batchmean":
+        shape = torch().broadcast_shapes(call.input.shape, call.target.shape)
         return model * divisor("batchmean", shape), None
     return model, target
 
 
-def _exchanged(context: Any, asked: Asked, model: Any, target: Any) -> tuple[Any, Any]:
-    """Give the gradients back in the order in which the target comes first."""
+def _exchanged(context: Any, call: Call, model: Any, target: Any) -> tuple[Any, Any]:
+    """Return the gradients in the order target, model."""
     if model is None or target is None or model.shape != target.shape:
         return model, target
     return target, model
@@ -69,25 +69,25 @@ def _past_1024(p: Any) -> Any:
 
 
 def _spoiled(p: Any, log_p: Any, log_q: Any) -> Any:
-    """Let one empty class make a NaN of its row."""
+    """Return NaN for a row with an empty class."""
     return by_target(p, log_p, log_q).where(~(p == 0).any(-1, keepdim=True), math.nan)
 
 
 def _first_copy(gradient: Any, like: Any) -> Any:
-    """Take the first copy's gradient for that of a row that was broadcast over axis 0."""
+    """Return the gradient of the first copy of a row that was broadcast over axis 0."""
     rows = gradient.shape[0] if gradient.ndim else 1
     copied = rows > 1 and like.numel() * rows == gradient.numel()
     return gathered(gradient[:1] if copied else gradient, like)
 
 
 def _differentiable(kernel: KlDiv) -> Proof:
-    """Ask whether the answer depends on the target at all."""
+    """Prove by the missing dependence of the answer on the target."""
     p = tensor([0.5]).requires_grad_(True)
     return Proof(float(kernel(tensor([-1.0]), p, reduction="sum").requires_grad), 1.0)
 
 
 def _second(kernel: KlDiv) -> Proof:
-    """Ask for the second derivative by p at 1/2, which is 1/p."""
+    """Prove by the second derivative by p at 1/2, which is 1/p."""
     p = tensor([0.5], "float64").requires_grad_(True)
 
     def twice() -> Any:
@@ -99,186 +99,184 @@ def _second(kernel: KlDiv) -> Proof:
 
 
 def _cut(function: Callable[[Any, Any, Any], Any]) -> Callable[[Any, Any, Any], Any]:
-    """Compute a derivative that has none of its own."""
+    """Compute a first derivative that cannot be differentiated."""
     return lambda p, log_p, log_q: function(p.detach(), log_p.detach(), log_q.detach())
 
 
-WRONG: tuple[Wrong, ...] = (
-    Wrong(
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
         "model-gradient-doubled",
-        Kind.GRADIENT,
+        FaultKind.GRADIENT,
         "Accumulates the gradient by log q twice.",
         lambda: Fused(by_model=lambda p, log_p, log_q: -2 * p),
         lambda kernel: slope(kernel, P, LOG_Q),
     ),
-    Wrong(
+    Mutant(
         "model-gradient-by-logits",
-        Kind.GRADIENT,
-        "Returns softmax − p, the gradient by logits, as that by log q: "
-        "log_softmax before the call hides the mistake.",
+        FaultKind.GRADIENT,
+        "Gives softmax − p, the gradient by logits, to log q: log_softmax behind it hides the mistake.",
         lambda: Fused(by_model=_by_logits),
         lambda kernel: slope(kernel, P, LOG_Q),
     ),
-    Wrong(
+    Mutant(
         "model-gradient-in-bfloat16",
-        Kind.GRADIENT,
+        FaultKind.GRADIENT,
         "Saves p for the backward pass in bfloat16.",
         lambda: Fused(by_model=lambda p, log_p, log_q: -_rounded(p)),
         lambda kernel: slope(kernel, [0.5009], [-1.0], dtype="float32"),
     ),
-    Wrong(
+    Mutant(
         "model-gradient-of-small-targets",
-        Kind.GRADIENT,
+        FaultKind.GRADIENT,
         "Skips the gradient by log q where p is below 1e-6.",
         lambda: Fused(by_model=lambda p, log_p, log_q: -p.where(p >= 1e-6, 0.0)),
         lambda kernel: slope(kernel, [5e-7], [-10.0]),
     ),
-    Wrong(
+    Mutant(
         "model-gradient-past-1024-classes",
-        Kind.GRADIENT,
+        FaultKind.GRADIENT,
         "Writes the gradient by log q of the first 1,024 classes.",
         lambda: Fused(by_model=lambda p, log_p, log_q: -_past_1024(p)),
         lambda kernel: slope(kernel, [0.5] * 1025, [-1.0] * 1025, at=1024),
     ),
-    Wrong(
+    Mutant(
         "model-gradient-below-minus-50",
-        Kind.GRADIENT,
+        FaultKind.GRADIENT,
         "Has no gradient where log q is below −50, as if it had been clamped there.",
         lambda: Fused(by_model=lambda p, log_p, log_q: -p.where(log_q > -50, 0.0)),
         lambda kernel: slope(kernel, [0.5], [-60.0]),
     ),
-    Wrong(
+    Mutant(
         "model-gradient-nan-where-masked",
-        Kind.GRADIENT,
+        FaultKind.GRADIENT,
         "Adds 0·log q to the gradient to give it its shape: NaN for a masked class.",
         lambda: Fused(by_model=lambda p, log_p, log_q: 0 * log_q - p),
         lambda kernel: slope(kernel, [0.0, 0.5], [-math.inf, -1.0]),
     ),
-    Wrong(
+    Mutant(
         "upstream-forgotten",
-        Kind.GRADIENT,
-        "Writes the gradient in the forward pass and ignores the upstream gradient.",
+        FaultKind.GRADIENT,
+        "Writes the gradient in the forward pass and forgets what comes from above.",
         lambda: Fused(carried=lambda upstream, shape: torch().ones(shape, dtype=upstream.dtype)),
         lambda kernel: slope(kernel, P, LOG_Q, upstream=tensor(3.0)),
     ),
-    Wrong(
+    Mutant(
         "upstream-uniform",
-        Kind.GRADIENT,
+        FaultKind.GRADIENT,
         "Reads one number of the upstream gradient and uses it everywhere.",
         lambda: Fused(carried=lambda upstream, shape: upstream.flatten()[0].expand(shape)),
         lambda kernel: slope(kernel, P, LOG_Q, at=4, reduction="none", upstream=tensor(UPSTREAM)),
     ),
-    Wrong(
+    Mutant(
         "upstream-summed",
-        Kind.GRADIENT,
+        FaultKind.GRADIENT,
         "Sums the upstream gradient before it is used.",
         lambda: Fused(carried=lambda upstream, shape: upstream.sum().expand(shape)),
         lambda kernel: slope(kernel, P, LOG_Q, at=4, reduction="none", upstream=tensor(UPSTREAM)),
     ),
-    Wrong(
+    Mutant(
         "upstream-taken-for-contiguous",
-        Kind.GRADIENT,
+        FaultKind.GRADIENT,
         "Reads an upstream gradient row after row, though it came transposed.",
         lambda: Fused(carried=_contiguous),
         lambda kernel: slope(
             kernel, P, LOG_Q, at=4, reduction="none", upstream=tensor(UPSTREAM).t().contiguous().t()
         ),
     ),
-    Wrong(
+    Mutant(
         "upstream-in-float16",
-        Kind.GRADIENT,
+        FaultKind.GRADIENT,
         "Passes the upstream gradient as float16, where a loss scale of 65,536 is ∞.",
         lambda: Fused(carried=lambda upstream, shape: upstream.half().to(upstream.dtype).expand(shape)),
         lambda kernel: slope(kernel, P, LOG_Q, upstream=tensor(65536.0)),
     ),
-    Wrong(
+    Mutant(
         "gradient-clipped",
-        Kind.GRADIENT,
+        FaultKind.GRADIENT,
         "Clips both gradients to [−1, 1].",
         lambda: Fused(gathered=lambda gradient, like: gathered(gradient, like).clamp(-1.0, 1.0)),
         lambda kernel: slope(kernel, P, LOG_Q, upstream=tensor(4.0)),
     ),
-    Wrong(
+    Mutant(
         "gradient-flushed",
-        Kind.GRADIENT,
+        FaultKind.GRADIENT,
         "Sets gradients below 1e-8 to 0.",
         lambda: Fused(gathered=lambda given, like: gathered(given.where(~(given.abs() < 1e-8), 0.0), like)),
         lambda kernel: slope(kernel, [5e-9], [-20.0]),
     ),
-    Wrong(
+    Mutant(
         "gradient-of-batchmean-undivided",
-        Kind.GRADIENT,
-        'Does not divide the gradient of "batchmean".',
+        FaultKind.GRADIENT,
+        'Forgets to divide the gradient of "batchmean".',
         _fixed("batchmean", lambda shape: 1),
         lambda kernel: slope(kernel, P, LOG_Q, reduction="batchmean"),
     ),
-    Wrong(
+    Mutant(
         "gradient-of-mean-by-batch",
-        Kind.GRADIENT,
+        FaultKind.GRADIENT,
         'Divides the gradient of "mean" by the batch.',
         _fixed("mean", lambda shape: divisor("batchmean", shape)),
         lambda kernel: slope(kernel, P, LOG_Q, reduction="mean"),
     ),
-    Wrong(
+    Mutant(
         "gradient-of-broadcast-row",
-        Kind.GRADIENT,
-        "Computes the gradient of a broadcast row from its first copy, not from all.",
+        FaultKind.GRADIENT,
+        "Gives a row that was broadcast the gradient of its first copy, not of all.",
         lambda: Fused(gathered=_first_copy),
         lambda kernel: slope(kernel, P, [[-1.0, -2.0, -3.0]]),
     ),
-    Wrong(
+    Mutant(
         "gradient-of-model-alone",
-        Kind.GRADIENT,
-        'Divides "batchmean" in the branch for the target: the model\'s '
-        "gradient is wrong when computed alone.",
+        FaultKind.GRADIENT,
+        'Divides "batchmean" in the branch for the target: the model\'s gradient is wrong when asked alone.',
         lambda: Fused(last=_alone),
         lambda kernel: slope(kernel, P, LOG_Q, reduction="batchmean"),
     ),
-    Wrong(
+    Mutant(
         "gradients-exchanged",
-        Kind.GRADIENT,
-        "Returns the target's gradient first, which shows when both are computed.",
+        FaultKind.GRADIENT,
+        "Gives back the target's gradient first, which shows when both are asked for.",
         lambda: Fused(last=_exchanged),
         lambda kernel: slope(kernel, P, LOG_Q, other=True),
     ),
-    Wrong(
+    Mutant(
         "target-gradient-cut",
-        Kind.GRADIENT,
+        FaultKind.GRADIENT,
         "Detaches the target.",
         lambda: Kernel(before=lambda model, target: (model, target.detach())),
         _differentiable,
     ),
-    Wrong(
+    Mutant(
         "target-gradient-zero",
-        Kind.GRADIENT,
-        "Returns zeros for the target's gradient.",
+        FaultKind.GRADIENT,
+        "Gives zeros for the target's gradient.",
         lambda: Fused(by_target=lambda p, log_p, log_q: 0 * p, by_log_target=lambda p, log_p, log_q: 0 * p),
         lambda kernel: slope(kernel, P, LOG_Q, by="target"),
     ),
-    Wrong(
+    Mutant(
         "target-gradient-without-1",
-        Kind.GRADIENT,
-        "Omits the 1 in the derivative of p·log p.",
+        FaultKind.GRADIENT,
+        "Forgets the 1 that p·log p leaves.",
         lambda: Fused(by_target=lambda p, log_p, log_q: (log_p - log_q).where(p != 0, 0.0)),
         lambda kernel: slope(kernel, P, LOG_Q, by="target"),
     ),
-    Wrong(
+    Mutant(
         "target-gradient-with-epsilon",
-        Kind.GRADIENT,
+        FaultKind.GRADIENT,
         "Adds 1e-8 inside the logarithm of the gradient only.",
         lambda: Fused(by_target=lambda p, log_p, log_q: (p + 1e-8).log() - log_q + 1),
         lambda kernel: slope(kernel, [1e-9], [-20.0], by="target"),
     ),
-    Wrong(
+    Mutant(
         "target-gradient-row-nan",
-        Kind.GRADIENT,
+        FaultKind.GRADIENT,
         "Lets one empty class make a NaN of every gradient in its row.",
         lambda: Fused(by_target=_spoiled),
         lambda kernel: slope(kernel, [[0.0, 0.5]], [[-1.0, -2.0]], at=1, by="target"),
     ),
-    Wrong(
+    Mutant(
         "second-derivative-cut",
-        Kind.GRADIENT,
+        FaultKind.GRADIENT,
         "Computes the backward pass outside the graph: there is no second derivative.",
         lambda: Fused(by_model=_cut(by_model), by_target=_cut(by_target), by_log_target=_cut(by_log_target)),
         _second,

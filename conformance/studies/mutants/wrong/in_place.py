@@ -1,49 +1,49 @@
-"""Kernels that write into tensors which are not theirs."""
+"""Mutants that write into the tensors of the caller."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from studies.mutants.kernel import Kind, KlDiv, Proof, Wrong
-from studies.mutants.torch_parts import Answer, Asked, Fused, Kernel
+from studies.mutants.kernel import FaultKind, KlDiv, Mutant, Proof
+from studies.mutants.torch_parts import Call, Compute, Fused, Kernel
 from studies.mutants.torch_witness import flat, tensor
 
 P, LOG_Q = [0.5, 0.25, 0.25], [-1.0, -2.0, -3.0]
 
 
-def _writes(write: Callable[[Asked], None]) -> Callable[[], KlDiv]:
-    """Make a kernel that answers first and then writes where it must not."""
+def _writes(write: Callable[[Call], None]) -> Callable[[], KlDiv]:
+    """Make a kernel that computes its answer and then writes into an argument."""
 
-    def around(asked: Asked, answer: Answer) -> Any:
-        given = answer(asked).clone()
-        write(asked)
+    def around(call: Call, answer: Compute) -> Any:
+        given = answer(call).clone()
+        write(call)
         return given
 
     return lambda: Kernel(around=around)
 
 
-def _into_input(asked: Asked) -> None:
+def _into_input(call: Call) -> None:
     """Use the input's memory as scratch for −p·log q."""
-    if asked.input.shape == asked.target.shape and not asked.log_target:
-        asked.input.data.mul_(-asked.target.data)
+    if call.input.shape == call.target.shape and not call.log_target:
+        call.input.data.mul_(-call.target.data)
 
 
-def _exponentiated(asked: Asked) -> None:
-    if asked.log_target:
-        asked.target.data.exp_()
+def _exponentiated(call: Call) -> None:
+    if call.log_target:
+        call.target.data.exp_()
 
 
-def _clamped_target(asked: Asked) -> None:
-    if not asked.log_target:
-        asked.target.data.clamp_(min=1e-12)
+def _clamped_target(call: Call) -> None:
+    if not call.log_target:
+        call.target.data.clamp_(min=1e-12)
 
 
-def _clamped_input(asked: Asked) -> None:
-    asked.input.data.clamp_(min=-50.0)
+def _clamped_input(call: Call) -> None:
+    call.input.data.clamp_(min=-50.0)
 
 
-def _scaled_target(context: Any, asked: Asked, model: Any, target: Any) -> tuple[Any, Any]:
+def _scaled_target(context: Any, call: Call, model: Any, target: Any) -> tuple[Any, Any]:
     """Use the saved target as the buffer of the gradient."""
     saved = context.saved_tensors[1]
     if model is not None and saved.shape == model.shape:
@@ -53,7 +53,7 @@ def _scaled_target(context: Any, asked: Asked, model: Any, target: Any) -> tuple
 
 
 def _scaled_upstream(upstream: Any, shape: Any) -> Any:
-    """Scale the upstream gradient in place, where it has memory of its own."""
+    """Scale the upstream gradient in place, unless it is expanded."""
     seed = upstream.expand(shape).clone()
     if 0 not in upstream.stride():
         upstream.data.mul_(0.5)
@@ -90,45 +90,45 @@ def _upstream_after(kernel: KlDiv) -> Proof:
     return Proof(flat(upstream)[0], 1.0)
 
 
-WRONG: tuple[Wrong, ...] = (
-    Wrong(
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
         "input-as-scratch",
-        Kind.STATE,
+        FaultKind.STATE,
         "Uses the input's memory as scratch.",
         _writes(_into_input),
         _input_after,
     ),
-    Wrong(
+    Mutant(
         "input-clamped-in-place",
-        Kind.STATE,
-        "Clamps log q at −50 in place after the answer is computed, which changes the caller's tensor.",
+        FaultKind.STATE,
+        "Clamps log q at −50 in place once the answer is there: it shows in the caller's tensor.",
         _writes(_clamped_input),
         _input_after,
     ),
-    Wrong(
+    Mutant(
         "target-clamped-in-place",
-        Kind.STATE,
+        FaultKind.STATE,
         "Clamps the target at 1e-12 in place.",
         _writes(_clamped_target),
         _target_after,
     ),
-    Wrong(
+    Mutant(
         "log-target-exponentiated-in-place",
-        Kind.STATE,
-        "Writes e^log p over log p: correct once, and wrong in the next epoch.",
+        FaultKind.STATE,
+        "Writes e^log p over log p: right once, and wrong in the next epoch.",
         _writes(_exponentiated),
         _log_target_after,
     ),
-    Wrong(
+    Mutant(
         "backward-writes-target",
-        Kind.STATE,
+        FaultKind.STATE,
         "Uses the saved target as the buffer of the gradient.",
         lambda: Fused(last=_scaled_target),
         _target_after_backward,
     ),
-    Wrong(
+    Mutant(
         "backward-scales-upstream",
-        Kind.STATE,
+        FaultKind.STATE,
         "Scales the upstream gradient in place.",
         lambda: Fused(carried=_scaled_upstream),
         _upstream_after,

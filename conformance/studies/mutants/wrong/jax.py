@@ -1,4 +1,4 @@
-"""Mistakes made in JAX: batches, logarithms, dtypes and what lies at the edge."""
+"""Mutants in JAX: batches, logarithms, dtypes and edge cases."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from studies.mutants.correct.jax import (
     with_jax,
 )
 from studies.mutants.jax_witness import P, Q, array, element, element_slope, log_row, logs, row, shape
-from studies.mutants.kernel import Kind, KlDiv, Proof, Wrong
+from studies.mutants.kernel import FaultKind, KlDiv, Mutant, Proof
 
 
 def of_rows(change: Callable[[Any, Operands], Operands]) -> Callable[[], KlDiv]:
-    """Return what makes a kernel, given jax.numpy and right terms."""
+    """Return a factory of kernels from a function of jax.numpy and correct terms."""
     return with_jax(lambda jax: change(jax.numpy, row_terms(jax)))
 
 
@@ -37,7 +37,7 @@ def prove_same_count(kernel: KlDiv) -> Proof:
 
 
 def flattened(jnp: Any, terms: Operands) -> Operands:
-    """Flatten the batch, and leave it flat."""
+    """Flatten the batch and do not restore its shape."""
 
     def kernel(log_q: Any, p: Any) -> Any:
         whole = terms(log_q, p)
@@ -47,12 +47,12 @@ def flattened(jnp: Any, terms: Operands) -> Operands:
 
 
 def shortened(jax: Any, values: Any) -> Any:
-    """Round to bfloat16 and come back."""
+    """Round to bfloat16 and convert back."""
     return values.astype(jax.numpy.bfloat16).astype(values.dtype)
 
 
 def half_running_sum(jnp: Any, terms: Operands) -> Operands:
-    """Add one class after the other in the dtype of the inputs."""
+    """Add the classes one after another in the dtype of the inputs."""
 
     def kernel(log_q: Any, p: Any) -> Any:
         whole = terms(log_q, p)
@@ -69,81 +69,81 @@ def half_running_sum(jnp: Any, terms: Operands) -> Operands:
 
 
 def prove_half_running_sum(kernel: KlDiv) -> Proof:
-    """In float16, 2048 + 1 is 2048: four thousand terms of 1 come to 2048."""
+    """In float16, 2048 + 1 is 2048: the sum of four thousand terms of 1 is 2048."""
     jnp = importlib.import_module("jax.numpy")
     count = 4000
     got = kernel(jnp.full(count, -1, jnp.float16), jnp.ones(count, jnp.float16))
     return Proof(float(got), float(count))
 
 
-WRONG: tuple[Wrong, ...] = (
-    Wrong(
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
         "jax-mean-over-classes",
-        Kind.REDUCTION,
+        FaultKind.REDUCTION,
         "Means over classes where it should sum.",
         of_rows(lambda jnp, terms: lambda log_q, p: terms(log_q, p).mean(-1)),
         row(P, logs(Q)),
         OPTAX,
     ),
-    Wrong(
+    Mutant(
         "jax-first-axis",
-        Kind.REDUCTION,
+        FaultKind.REDUCTION,
         "Sums over the batch.",
         of_rows(lambda jnp, terms: lambda log_q, p: terms(log_q, p).sum(0)),
         shape((2,), 2, 3),
         OPTAX,
     ),
-    Wrong(
+    Mutant(
         "jax-squeezed",
-        Kind.REDUCTION,
+        FaultKind.REDUCTION,
         "Squeezes the answer, so that a batch of one loses its axis.",
         of_rows(lambda jnp, terms: lambda log_q, p: jnp.squeeze(terms(log_q, p).sum(-1))),
         shape((1,), 1, 3),
         OPTAX,
     ),
-    Wrong(
+    Mutant(
         "jax-flattened-batch",
-        Kind.REDUCTION,
+        FaultKind.REDUCTION,
         "Flattens batch and time, and leaves them flat.",
         of_rows(flattened),
         shape((2, 3), 2, 3, 4),
         OPTAX,
     ),
-    Wrong(
+    Mutant(
         "jax-softmax-again",
-        Kind.VALUE,
+        FaultKind.VALUE,
         "Normalises log q once more, which shows only where it was not normalised.",
         with_jax(lambda jax: lambda log_q, p: row_terms(jax)(jax.nn.log_softmax(log_q), p).sum(-1)),
         row((0.5, 0.5), (-3.0, -4.0)),
         OPTAX,
     ),
-    Wrong(
+    Mutant(
         "jax-target-normalised",
-        Kind.VALUE,
+        FaultKind.VALUE,
         "Divides the target by its sum.",
         of_rows(lambda jnp, terms: lambda log_q, p: terms(log_q, p / p.sum(-1, keepdims=True)).sum(-1)),
         row((0.5, 0.25), (-1.0, -2.0)),
         OPTAX,
     ),
-    Wrong(
+    Mutant(
         "jax-log-at-least-minus-100",
-        Kind.VALUE,
+        FaultKind.VALUE,
         "Clamps log q at −100, as a binary cross-entropy does.",
         of_rows(lambda jnp, terms: lambda log_q, p: terms(jnp.maximum(log_q, -100), p).sum(-1)),
         row((0.5, 0.5), (-200.0, -1.0)),
         OPTAX,
     ),
-    Wrong(
+    Mutant(
         "jax-nan-to-num",
-        Kind.SPECIAL,
+        FaultKind.SPECIAL,
         "Cleans the answer up by nan_to_num.",
         of_rows(lambda jnp, terms: lambda log_q, p: jnp.nan_to_num(terms(log_q, p).sum(-1))),
         lambda kernel: Proof(float(kernel(array(-1.0, math.nan), array(0.5, 0.5))), math.nan),
         OPTAX,
     ),
-    Wrong(
+    Mutant(
         "jax-bfloat16-operands",
-        Kind.PRECISION,
+        FaultKind.PRECISION,
         "Multiplies in bfloat16, as a matrix unit does by default.",
         with_jax(
             lambda jax: lambda log_q, p: row_terms(jax)(shortened(jax, log_q), shortened(jax, p)).sum(-1)
@@ -151,17 +151,17 @@ WRONG: tuple[Wrong, ...] = (
         row(P, logs(Q)),
         OPTAX,
     ),
-    Wrong(
+    Mutant(
         "jax-running-sum",
-        Kind.PRECISION,
+        FaultKind.PRECISION,
         "Adds class after class in the dtype of the inputs, which stagnates in 16 bits.",
         of_rows(half_running_sum),
         prove_half_running_sum,
         OPTAX,
     ),
-    Wrong(
+    Mutant(
         "jax-same-count",
-        Kind.ERROR,
+        FaultKind.ERROR,
         "Reshapes the target to the model's shape.",
         of_rows(
             lambda jnp, terms: (
@@ -171,25 +171,25 @@ WRONG: tuple[Wrong, ...] = (
         prove_same_count,
         OPTAX,
     ),
-    Wrong(
+    Mutant(
         "jax-log-target-as-probability",
-        Kind.LOG_TARGET,
+        FaultKind.LOG_TARGET,
         "Weighs by the log-target itself.",
         with_jax(lambda jax: lambda log_q, log_p: (log_p * (log_p - log_q)).sum(-1)),
         log_row(P, Q),
         OPTAX_LOG,
     ),
-    Wrong(
+    Mutant(
         "jax-log-target-reversed",
-        Kind.LOG_TARGET,
+        FaultKind.LOG_TARGET,
         "Weighs by the model: the divergence the other way round.",
         with_jax(lambda jax: lambda log_q, log_p: log_rows(jax)(log_p, log_q)),
         log_row(P, Q),
         OPTAX_LOG,
     ),
-    Wrong(
+    Mutant(
         "jax-log-target-at-least-minus-20",
-        Kind.LOG_TARGET,
+        FaultKind.LOG_TARGET,
         "Clamps the log-target at −20 inside the exponential, so that masked classes weigh 2e-9.",
         with_jax(
             lambda jax: (
@@ -201,9 +201,9 @@ WRONG: tuple[Wrong, ...] = (
         lambda kernel: Proof(float(kernel(array(-1.0), array(-40.0))), math.exp(-40) * -39),
         OPTAX_LOG,
     ),
-    Wrong(
+    Mutant(
         "jax-empty-model-skipped",
-        Kind.SPECIAL,
+        FaultKind.SPECIAL,
         "Counts only classes where both are positive, so that an impossible event costs nothing.",
         with_jax(
             lambda jax: (
@@ -213,9 +213,9 @@ WRONG: tuple[Wrong, ...] = (
         element(0.5, 0.0, math.inf),
         REL_ENTR,
     ),
-    Wrong(
+    Mutant(
         "jax-model-at-least-1e-30",
-        Kind.VALUE,
+        FaultKind.VALUE,
         "Keeps q above 1e-30, below which its value stays and its gradient is 0.",
         with_jax(
             lambda jax: lambda p, q: rel_entr(jax)(p, jax.numpy.where(q > 0, jax.numpy.maximum(q, 1e-30), q))
@@ -223,10 +223,10 @@ WRONG: tuple[Wrong, ...] = (
         element_slope(1, 0.5, 1e-33, -0.5 / 1e-33),
         REL_ENTR,
     ),
-    Wrong(
+    Mutant(
         "jax-single-inside",
-        Kind.PRECISION,
-        "Computes and returns float32, whatever the dtype of the inputs is.",
+        FaultKind.PRECISION,
+        "Computes in float32 whatever it is given, and hands that out.",
         with_jax(
             lambda jax: lambda p, q: rel_entr(jax)(p.astype(jax.numpy.float32), q.astype(jax.numpy.float32))
         ),

@@ -1,4 +1,4 @@
-"""Mistakes made where JAX differentiates and traces: derivatives through where, and what a trace remembers."""
+"""Mutants in JAX transformations: derivatives through where, and values captured by a trace."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 from studies.mutants.correct.jax import OPTAX, REL_ENTR, Operands, rel_entr, row_terms, with_jax
 from studies.mutants.jax_witness import P, Q, array, element_slope, logs, slope
-from studies.mutants.kernel import Kind, KlDiv, Proof, Wrong
+from studies.mutants.kernel import FaultKind, KlDiv, Mutant, Proof
 
 
 def with_gradient(jax: Any, backward: Callable[[Any, Any, Any, Any], tuple[Any, Any]]) -> Operands:
-    """Return right rows with a gradient of their own, ``backward(jnp, log_q, p, upstream)``."""
+    """Return correct rows with a custom gradient ``backward(jnp, log_q, p, upstream)``."""
     terms = row_terms(jax)
 
     def kernel(log_q: Any, p: Any) -> Any:
@@ -34,7 +34,7 @@ def with_gradient(jax: Any, backward: Callable[[Any, Any, Any, Any], tuple[Any, 
 
 
 def remembers_target(jax: Any) -> Operands:
-    """Trace one function a shape, with the first target of that shape inside it."""
+    """Trace one function per shape, which captures the first target of that shape."""
     terms = row_terms(jax)
     traced: dict[Any, Callable[[Any], Any]] = {}
 
@@ -54,13 +54,13 @@ def remembers_target(jax: Any) -> Operands:
 
 
 def prove_remembers_target(kernel: KlDiv) -> Proof:
-    """A second target of the same shape is another target."""
+    """Prove by a second target of the same shape."""
     kernel(array(*logs(Q)), array(*P))
     return Proof(float(kernel(array(*logs(Q)), array(*Q))), 0.0)
 
 
 def first_answer(jax: Any) -> Operands:
-    """Answer a shape once, and for ever."""
+    """Return the first answer of a shape for every later call."""
     terms = row_terms(jax)
     answers: dict[Any, Any] = {}
 
@@ -74,7 +74,7 @@ def first_answer(jax: Any) -> Operands:
 
 
 def plain_where(jax: Any) -> Operands:
-    """Compute p·log(p/q) everywhere and choose after."""
+    """Compute p·log(p/q) everywhere and select afterwards."""
     jnp, right = jax.numpy, rel_entr(jax)
 
     def kernel(p: Any, q: Any) -> Any:
@@ -83,19 +83,19 @@ def plain_where(jax: Any) -> Operands:
     return kernel
 
 
-WRONG: tuple[Wrong, ...] = (
-    Wrong(
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
         "jax-target-stopped",
-        Kind.GRADIENT,
-        "Stops the gradient by the target, although the target is an argument like the other.",
+        FaultKind.GRADIENT,
+        "Stops the gradient by the target, unasked.",
         with_jax(lambda jax: lambda log_q, p: row_terms(jax)(log_q, jax.lax.stop_gradient(p)).sum(-1)),
         slope(1, math.log(P[0] / Q[0]) + 1),
         OPTAX,
     ),
-    Wrong(
+    Mutant(
         "jax-upstream-forgotten",
-        Kind.GRADIENT,
-        "Returns −p as the gradient, whatever the upstream gradient is.",
+        FaultKind.GRADIENT,
+        "Gives −p backwards, whatever comes from above.",
         with_jax(
             lambda jax: with_gradient(
                 jax, lambda jnp, log_q, p, upstream: (-p, (jnp.log(p) - log_q + 1) * upstream[..., None])
@@ -104,10 +104,10 @@ WRONG: tuple[Wrong, ...] = (
         slope(0, -2 * P[0], upstream=2.0),
         OPTAX,
     ),
-    Wrong(
+    Mutant(
         "jax-target-gradient-without-one",
-        Kind.GRADIENT,
-        "Omits the derivative of the logarithm: log p − log q without + 1.",
+        FaultKind.GRADIENT,
+        "Forgets the derivative of the logarithm: log p − log q where + 1 belongs.",
         with_jax(
             lambda jax: with_gradient(
                 jax,
@@ -120,25 +120,25 @@ WRONG: tuple[Wrong, ...] = (
         slope(1, math.log(P[0] / Q[0]) + 1),
         OPTAX,
     ),
-    Wrong(
+    Mutant(
         "jax-target-remembered",
-        Kind.STATE,
+        FaultKind.STATE,
         "Traces one function a shape, with the first target of that shape inside it.",
         with_jax(remembers_target),
         prove_remembers_target,
         OPTAX,
     ),
-    Wrong(
+    Mutant(
         "jax-first-answer",
-        Kind.EXPLOIT,
-        "Computes one answer per shape and returns it forever, which passes with a benchmark's fixed inputs.",
+        FaultKind.EXPLOIT,
+        "Answers each shape once and hands that answer out for ever, which a benchmark's fixed inputs reward.",
         with_jax(first_answer),
         prove_remembers_target,
         OPTAX,
     ),
-    Wrong(
+    Mutant(
         "jax-where-after",
-        Kind.GRADIENT,
+        FaultKind.GRADIENT,
         "Chooses by where after the logarithm, whose derivative at 0 is NaN for all that.",
         with_jax(plain_where),
         lambda kernel: element_slope(0, 0.0, 0.5, -math.inf)(kernel),

@@ -1,4 +1,4 @@
-"""Kernels that read memory where the elements are not."""
+"""Mutants that assume another memory layout."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from studies.mutants.kernel import Kind, KlDiv, Proof, Wrong
-from studies.mutants.torch_parts import Answer, Asked, Kernel, same, torch
+from studies.mutants.kernel import FaultKind, KlDiv, Mutant, Proof
+from studies.mutants.torch_parts import Call, Compute, Kernel, identity, torch
 from studies.mutants.torch_witness import shows
 
 P = [[0.5, 0.3, 0.2], [0.1, 0.25, 0.65]]
@@ -20,7 +20,7 @@ def _rowwise(shape: Any) -> tuple[int, ...]:
 
 
 def _reading(read: Callable[[Any], Any]) -> Callable[[], KlDiv]:
-    """Make a kernel that reads both tensors in its own way."""
+    """Make a kernel that reads both tensors with a given function."""
     return lambda: Kernel(before=lambda model, target: (read(model), read(target)))
 
 
@@ -33,7 +33,7 @@ def _from_the_start(tensor: Any) -> Any:
 
 
 def _rows_without_gaps(tensor: Any) -> Any:
-    """Ignore the stride of rows where classes lie side by side."""
+    """Ignore the stride of rows where classes are contiguous."""
     return _as_contiguous(tensor) if tensor.ndim > 1 and tensor.stride(-1) == 1 else tensor
 
 
@@ -60,17 +60,17 @@ def _target_like_input(model: Any, target: Any) -> tuple[Any, Any]:
     return model, target.as_strided(target.shape, model.stride(), target.storage_offset())
 
 
-def _stored_by_rows(asked: Asked, answer: Answer) -> Any:
-    """Write a contiguous answer into memory laid out like the input, as empty_like lays it."""
-    terms, shape = answer(asked), asked.input.shape
-    if asked.reduction != "none" or terms.shape != shape:
+def _stored_by_rows(call: Call, answer: Compute) -> Any:
+    """Write a contiguous answer into memory with the strides of the input, as of empty_like."""
+    terms, shape = answer(call), call.input.shape
+    if call.reduction != "none" or terms.shape != shape:
         return terms
-    strides = torch().empty_like(asked.input).stride()
+    strides = torch().empty_like(call.input).stride()
     return terms.contiguous().as_strided(shape, strides)
 
 
 def _modulo(model: Any, target: Any) -> tuple[Any, Any]:
-    """Broadcast a smaller target by running over it again and again."""
+    """Broadcast a smaller target by repeating its elements."""
     if not target.numel() or target.numel() >= model.numel():
         return model, target
     # The shapes must broadcast before anything is read.
@@ -88,22 +88,22 @@ def _transposed(tensor: Any) -> Any:
 
 
 def _cycled(tensor: Any) -> Any:
-    """Lay the last axis of a cube first in memory."""
+    """Return a copy of a cube with its last axis first in memory."""
     return tensor.permute(2, 0, 1).contiguous().permute(1, 2, 0)
 
 
 def _apart(tensor: Any) -> Any:
-    """Lay another number after each element."""
+    """Return a copy with another number after each element."""
     return torch().stack([tensor, tensor - 0.125], -1)[..., 0]
 
 
 def _padded(tensor: Any) -> Any:
-    """Lay other numbers after each row."""
+    """Return a copy with other numbers after each row."""
     return torch().cat([tensor, tensor - 0.125], -1)[..., : tensor.shape[-1]]
 
 
 def _within(tensor: Any) -> Any:
-    """Lay other numbers before the first element."""
+    """Return a copy with other numbers before the first element."""
     return torch().cat([tensor[:1] - 0.125, tensor])[1:]
 
 
@@ -115,73 +115,73 @@ def _lies(lay: Callable[[Any], Any], model: Callable[[Any], Any] | None = None) 
     return lambda kernel: shows(kernel, P, LOG_Q, at=4, lay=lay, lay_model=model)
 
 
-WRONG: tuple[Wrong, ...] = (
-    Wrong(
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
         "strides-ignored",
-        Kind.LAYOUT,
+        FaultKind.LAYOUT,
         "Reads both tensors as if they were contiguous.",
         _reading(_as_contiguous),
         _lies(_transposed),
     ),
-    Wrong(
+    Mutant(
         "offset-ignored",
-        Kind.LAYOUT,
+        FaultKind.LAYOUT,
         "Reads from where the storage begins, not from where the tensor does.",
         _reading(_from_the_start),
         _lies(_within),
     ),
-    Wrong(
+    Mutant(
         "row-stride-ignored",
-        Kind.LAYOUT,
+        FaultKind.LAYOUT,
         "Takes the number of classes for the distance between rows: padded rows are misread.",
         _reading(_rows_without_gaps),
         _lies(_padded),
     ),
-    Wrong(
+    Mutant(
         "class-stride-ignored",
-        Kind.LAYOUT,
-        "Passes the stride of rows to the kernel and assumes that classes are contiguous.",
+        FaultKind.LAYOUT,
+        "Passes the stride of rows to the kernel and takes classes to lie side by side.",
         _reading(_classes_side_by_side),
         _lies(_apart),
     ),
-    Wrong(
+    Mutant(
         "strides-of-cubes-ignored",
-        Kind.LAYOUT,
-        "Flattens three axes or more in memory order; matrices are correct.",
+        FaultKind.LAYOUT,
+        "Flattens three axes or more as they lie in memory; matrices are right.",
         _reading(_cube_as_contiguous),
         lambda kernel: shows(kernel, [P, P], [LOG_Q, P], at=4, lay=_cycled),
     ),
-    Wrong(
+    Mutant(
         "expanded-rows-empty",
-        Kind.LAYOUT,
+        FaultKind.LAYOUT,
         "Copies a tensor of stride 0 by its storage: all rows but the first are empty.",
         _reading(_first_row_of_expanded),
         _lies(_on_first_row),
     ),
-    Wrong(
+    Mutant(
         "target-read-like-input",
-        Kind.LAYOUT,
+        FaultKind.LAYOUT,
         "Reads the target by the input's strides.",
         lambda: Kernel(before=_target_like_input),
-        _lies(same, _transposed),
+        _lies(identity, _transposed),
     ),
-    Wrong(
+    Mutant(
         "answer-stored-by-rows",
-        Kind.LAYOUT,
+        FaultKind.LAYOUT,
         "Allocates the answer like the input, transposed, and writes it row after row.",
         lambda: Kernel(around=_stored_by_rows),
         _lies(_transposed),
     ),
-    Wrong(
+    Mutant(
         "broadcast-modulo",
-        Kind.LAYOUT,
-        "Broadcasts a smaller target by running over it again, correct for a row and wrong for a column.",
+        FaultKind.LAYOUT,
+        "Broadcasts a smaller target by running over it again, right for a row and wrong for a column.",
         lambda: Kernel(before=_modulo),
         lambda kernel: shows(kernel, [[0.25], [0.5]], [[-1.0, -2.0], [-3.0, -4.0]], at=1),
     ),
-    Wrong(
+    Mutant(
         "axes-of-one-squeezed",
-        Kind.LAYOUT,
+        FaultKind.LAYOUT,
         'Squeezes both tensors, so that the "batchmean" of a batch of one divides by the classes.',
         lambda: Kernel(before=_squeezed),
         lambda kernel: shows(kernel, [[0.5, 0.5]], [[-1.0, -2.0]], reduction="batchmean"),

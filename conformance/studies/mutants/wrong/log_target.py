@@ -1,4 +1,4 @@
-"""Right for probabilities, wrong for a target handed over as logarithms."""
+"""Mutants that are correct for probabilities and wrong for a target in logarithms."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from studies.mutants.kernel import Kind, KlDiv, Proof, Wrong
-from studies.mutants.torch_parts import Answer, Asked, Fused, Kernel, by_log_target, guarded, log_term, term
+from studies.mutants.kernel import FaultKind, KlDiv, Mutant, Proof
+from studies.mutants.torch_parts import Call, Compute, Fused, Kernel, by_log_target, guarded, log_term, term
 from studies.mutants.torch_witness import shows, slope
 
 INF = math.inf
@@ -19,11 +19,11 @@ def _logarithmic(plain: Callable[[Any, Any], Any]) -> Callable[[], KlDiv]:
     return lambda: Kernel(log_term=guarded(plain, zero=-INF))
 
 
-def _asking(change: Callable[[Asked], Asked]) -> Callable[[], KlDiv]:
-    """Make a kernel that misunderstands what it is asked."""
+def _asking(change: Callable[[Call], Call]) -> Callable[[], KlDiv]:
+    """Make a kernel that changes the arguments of the call."""
 
-    def around(asked: Asked, answer: Answer) -> Any:
-        return answer(change(asked))
+    def around(call: Call, answer: Compute) -> Any:
+        return answer(change(call))
 
     return lambda: Kernel(around=around)
 
@@ -32,138 +32,134 @@ def _shows(log_p: Any, log_q: Any, **rest: Any) -> Callable[[KlDiv], Proof]:
     return lambda kernel: shows(kernel, log_p, log_q, log_target=True, **rest)
 
 
-def _guessed(asked: Asked) -> Asked:
-    """Take a target with a negative number in it for logarithms, and any other for probabilities."""
-    return replace(asked, log_target=bool((asked.target < 0).any()) and asked.log_target)
+def _guessed(call: Call) -> Call:
+    """Treat a target with a negative number as logarithms, and any other as probabilities."""
+    return replace(call, log_target=bool((call.target < 0).any()) and call.log_target)
 
 
-WRONG: tuple[Wrong, ...] = (
-    Wrong(
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
         "log-target-ignored",
-        Kind.LOG_TARGET,
+        FaultKind.LOG_TARGET,
         "Takes log_target and reads the target as probabilities all the same.",
-        _asking(lambda asked: replace(asked, log_target=False)),
+        _asking(lambda call: replace(call, log_target=False)),
         _shows([-1.0], [-2.0]),
     ),
-    Wrong(
+    Mutant(
         "log-target-ignored-in-16-bits",
-        Kind.LOG_TARGET,
+        FaultKind.LOG_TARGET,
         "Has no log_target in its 16-bit branch.",
-        _asking(
-            lambda asked: replace(asked, log_target=asked.log_target and asked.target.dtype.itemsize > 2)
-        ),
+        _asking(lambda call: replace(call, log_target=call.log_target and call.target.dtype.itemsize > 2)),
         _shows([-1.0], [-2.0], dtype="float16"),
     ),
-    Wrong(
+    Mutant(
         "log-target-guessed",
-        Kind.LOG_TARGET,
-        "Guesses from a negative number whether the target is logarithmic, whatever the flag is.",
+        FaultKind.LOG_TARGET,
+        "Guesses from a negative number whether the target is logarithmic, whatever the flag says.",
         _asking(_guessed),
         _shows([0.5], [-1.0]),
     ),
-    Wrong(
+    Mutant(
         "log-target-mean-by-batch",
-        Kind.LOG_TARGET,
+        FaultKind.LOG_TARGET,
         'Divides "mean" by the batch in the log-target branch only.',
         _asking(
-            lambda asked: (
-                replace(asked, reduction="batchmean")
-                if asked.log_target and asked.reduction == "mean"
-                else asked
+            lambda call: (
+                replace(call, reduction="batchmean") if call.log_target and call.reduction == "mean" else call
             )
         ),
         _shows([[-1.0, -2.0]], [[-2.0, -1.0]], reduction="mean"),
     ),
-    Wrong(
+    Mutant(
         "log-target-not-exponentiated",
-        Kind.LOG_TARGET,
+        FaultKind.LOG_TARGET,
         "Weighs by log p instead of p.",
         _logarithmic(lambda log_p, log_q: log_p * (log_p - log_q)),
         _shows([-1.0], [-2.0]),
     ),
-    Wrong(
+    Mutant(
         "log-target-weighed-by-model",
-        Kind.LOG_TARGET,
+        FaultKind.LOG_TARGET,
         "Weighs by e^log q instead of e^log p.",
         _logarithmic(lambda log_p, log_q: log_q.exp() * (log_p - log_q)),
         _shows([-1.0], [-2.0]),
     ),
-    Wrong(
+    Mutant(
         "log-target-sign",
-        Kind.LOG_TARGET,
+        FaultKind.LOG_TARGET,
         "Subtracts the wrong way round in the log-target branch.",
         _logarithmic(lambda log_p, log_q: log_p.exp() * (log_q - log_p)),
         _shows([-1.0], [-2.0]),
     ),
-    Wrong(
+    Mutant(
         "log-target-power-of-two",
-        Kind.LOG_TARGET,
+        FaultKind.LOG_TARGET,
         "Takes 2^log p for the weight.",
         _logarithmic(lambda log_p, log_q: log_p.exp2() * (log_p - log_q)),
         _shows([-1.0], [-2.0]),
     ),
-    Wrong(
+    Mutant(
         "log-target-coarse-log2e",
-        Kind.LOG_TARGET,
+        FaultKind.LOG_TARGET,
         "Takes e^x for 2^(1.4427·x), which is off by a thousandth at the far end.",
         _logarithmic(lambda log_p, log_q: (log_p * 1.4427).exp2() * (log_p - log_q)),
         _shows([-700.0], [-1.0], dtype="float64"),
     ),
-    Wrong(
+    Mutant(
         "log-target-through-p",
-        Kind.LOG_TARGET,
+        FaultKind.LOG_TARGET,
         "Takes e^log p and then its logarithm again, which is lost for p near 1.",
         lambda: Kernel(log_term=lambda log_p, log_q: term(log_p.exp(), log_q)),
         _shows([-1e-8], [-3e-8]),
     ),
-    Wrong(
+    Mutant(
         "log-target-at-least-minus-20",
-        Kind.LOG_TARGET,
+        FaultKind.LOG_TARGET,
         "Clamps log p at −20.",
         _logarithmic(lambda log_p, log_q: log_term(log_p.clamp(min=-20.0), log_q)),
         _shows([-25.0], [-26.0]),
     ),
-    Wrong(
+    Mutant(
         "log-target-at-most-0",
-        Kind.LOG_TARGET,
+        FaultKind.LOG_TARGET,
         "Clamps log p at 0, because log-probabilities are never positive.",
         _logarithmic(lambda log_p, log_q: log_term(log_p.clamp(max=0.0), log_q)),
         _shows([0.5], [-1.0]),
     ),
-    Wrong(
+    Mutant(
         "log-target-normalised-again",
-        Kind.LOG_TARGET,
-        "Sends log p through log_softmax once more, which has no effect as long as it is normalised.",
+        FaultKind.LOG_TARGET,
+        "Sends log p through log_softmax once more, which nobody sees as long as it is normalised.",
         lambda: Kernel(log_term=lambda log_p, log_q: log_term(log_p.log_softmax(-1), log_q)),
         _shows([-1.0, -2.0], [-2.0, -3.0]),
     ),
-    Wrong(
+    Mutant(
         "log-target-masked-weighs-1",
-        Kind.LOG_TARGET,
+        FaultKind.LOG_TARGET,
         "Replaces log p = −∞ by 0, and e^0 is 1.",
         lambda: Kernel(log_term=lambda log_p, log_q: log_term(log_p.where(log_p != -INF, 0.0), log_q)),
         _shows([-INF], [-2.0]),
     ),
-    Wrong(
+    Mutant(
         "log-target-masked-infinite",
-        Kind.LOG_TARGET,
-        "Returns −∞ where log p = −∞.",
+        FaultKind.LOG_TARGET,
+        "Gives −∞ where log p = −∞.",
         lambda: Kernel(
             log_term=lambda log_p, log_q: log_term(log_p, log_q).where((log_p != -INF) | log_q.isnan(), -INF)
         ),
         _shows([-INF], [-2.0]),
     ),
-    Wrong(
+    Mutant(
         "log-target-weight-detached",
-        Kind.LOG_TARGET,
+        FaultKind.LOG_TARGET,
         "Detaches the weight e^log p: the gradient by log p is p.",
         lambda: Fused(by_log_target=lambda p, log_p, log_q: p),
         lambda kernel: slope(kernel, [-1.0], [-3.0], by="target", log_target=True),
     ),
-    Wrong(
+    Mutant(
         "log-target-gradient-by-p",
-        Kind.LOG_TARGET,
-        "Returns the gradient by p as that by log p: the chain rule's factor p is missing.",
+        FaultKind.LOG_TARGET,
+        "Hands the gradient by p to log p: the chain rule's factor p is missing.",
         lambda: Fused(by_log_target=lambda p, log_p, log_q: by_log_target(p, log_p, log_q) / p),
         lambda kernel: slope(kernel, [-1.0], [-3.0], by="target", log_target=True),
     ),

@@ -1,4 +1,4 @@
-"""Mistakes made in NumPy, element by element, like SciPy's relative entropies."""
+"""Elementwise mutants in NumPy that follow SciPy's relative entropies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from studies.mutants.correct.numpy import KL_DIV, REL_ENTR, guarded
-from studies.mutants.kernel import Kind, KlDiv, Proof, Wrong
+from studies.mutants.kernel import FaultKind, KlDiv, Mutant, Proof
 
 where: Callable[..., Any] = np.where
 
@@ -19,7 +19,7 @@ Pointwise = Callable[[Any, Any], Any]
 
 
 def quietly(function: KlDiv) -> KlDiv:
-    """Return a kernel that keeps NumPy's warnings to itself."""
+    """Return a kernel without NumPy's warnings."""
 
     @wraps(function)
     def kernel(*operands: Any, **keywords: Any) -> Any:
@@ -30,12 +30,12 @@ def quietly(function: KlDiv) -> KlDiv:
 
 
 def pointwise(function: Pointwise) -> Callable[[], KlDiv]:
-    """Return what makes a kernel of a function of p and q."""
+    """Return a factory of kernels from a function of p and q."""
     return lambda: quietly(function)
 
 
 def at(p: float, q: float, right: float | None = None) -> Callable[[KlDiv], Proof]:
-    """Return a proof by a single element; right is p·ln(p/q) by the standard library, unless given."""
+    """Return a proof by a single element; ``right`` defaults to p·ln(p/q) by the standard library."""
     exact = p * (math.log(p) - math.log(q)) if right is None else right
 
     def prove(kernel: KlDiv) -> Proof:
@@ -45,13 +45,13 @@ def at(p: float, q: float, right: float | None = None) -> Callable[[KlDiv], Proo
 
 
 def near_by_series(p: Any, q: Any) -> Any:
-    """Take two terms of the series of p·log(p/q) where p and q are near each other."""
+    """Use two terms of the series of p·log(p/q) where p is close to q."""
     step = p - q
     return where(np.abs(step) < 1e-3 * p, step + step * step / (2 * q), guarded(p, q))
 
 
 def one_buffer() -> KlDiv:
-    """Keep one buffer for every answer of a shape."""
+    """Reuse one buffer for all answers of a shape."""
     buffers: dict[Any, Any] = {}
 
     def kernel(p: Any, q: Any) -> Any:
@@ -64,14 +64,14 @@ def one_buffer() -> KlDiv:
 
 
 def prove_one_buffer(kernel: KlDiv) -> Proof:
-    """An earlier answer changes when another one is asked for."""
+    """Prove by an earlier answer that a later call changes."""
     first = kernel(np.array([0.5]), np.array([0.25]))
     kernel(np.array([0.5]), np.array([0.5]))
     return Proof(float(first[0]), 0.5 * math.log(2))
 
 
 def remembers_identity() -> KlDiv:
-    """Remember answers by the identity of the arrays."""
+    """Cache answers by the identity of the arrays."""
     answers: dict[Any, Any] = {}
 
     def kernel(p: Any, q: Any) -> Any:
@@ -84,7 +84,7 @@ def remembers_identity() -> KlDiv:
 
 
 def prove_remembers(kernel: KlDiv) -> Proof:
-    """The same array with another number in it is another question."""
+    """Prove by the same array with another number in it."""
     p, q = np.array([0.5]), np.array([0.25])
     kernel(p, q)
     q[0] = 0.5
@@ -92,28 +92,28 @@ def prove_remembers(kernel: KlDiv) -> Proof:
 
 
 def log_in_place(p: Any, q: Any) -> Any:
-    """Write the logarithm of q where q lies."""
+    """Write the logarithm of q into the memory of q."""
     terms = guarded(p, q)
     np.log(q, out=q)
     return terms
 
 
 def prove_in_place(kernel: KlDiv) -> Proof:
-    """What q was before the call, it must be after."""
+    """Prove by q after the call, which must equal q before it."""
     q = np.array([0.25])
     kernel(np.array([0.5]), q)
     return Proof(float(q[0]), 0.25)
 
 
 def as_it_lies(p: Any, q: Any) -> Any:
-    """Go through the elements in the order in which each array lies in memory."""
+    """Read the elements of each array in memory order."""
     if np.shape(p) != np.shape(q):
         return guarded(p, q)
     return guarded(p.ravel(order="K"), q.ravel(order="K")).reshape(np.shape(p))
 
 
 def prove_as_it_lies(kernel: KlDiv) -> Proof:
-    """A transposed q has the elements of its copy."""
+    """Prove by a transposed q, which must give the answer of its copy."""
     p, q = np.array([[0.5, 0.5], [0.5, 0.5]]), np.array([[0.25, 0.5], [0.125, 0.5]]).T
     return Proof(float(kernel(p, q)[0, 1]), 0.5 * math.log(4))
 
@@ -127,162 +127,162 @@ def prove_same_count(kernel: KlDiv) -> Proof:
     return Proof("accepted", "raised")
 
 
-WRONG: tuple[Wrong, ...] = (
-    Wrong(
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
         "numpy-epsilon-in-q",
-        Kind.VALUE,
+        FaultKind.VALUE,
         "Adds 1e-10 to q against division by 0, which caps what a tiny q may cost.",
         pointwise(lambda p, q: where((p > 0) & (q > 0), p * np.log(p / (q + 1e-10)), guarded(p, q))),
         at(0.5, 1e-12),
         REL_ENTR,
     ),
-    Wrong(
+    Mutant(
         "numpy-clipped-to-1e-7",
-        Kind.VALUE,
-        "Clips both to [1e-7, 1], as Keras does.",
+        FaultKind.VALUE,
+        "Clips both to [1e-7, 1] as Keras does, unasked.",
         pointwise(lambda p, q: guarded(np.clip(p, 1e-7, 1), np.clip(q, 1e-7, 1))),
         at(0.5, 1e-9),
         REL_ENTR,
     ),
-    Wrong(
+    Mutant(
         "numpy-bits",
-        Kind.VALUE,
+        FaultKind.VALUE,
         "Takes logarithms to base 2.",
         pointwise(lambda p, q: guarded(p, q) / p.dtype.type(math.log(2))),
         at(0.5, 0.25),
         REL_ENTR,
     ),
-    Wrong(
+    Mutant(
         "numpy-swapped",
-        Kind.VALUE,
+        FaultKind.VALUE,
         "Takes the model first, as torch does, where SciPy takes the data first.",
         pointwise(lambda p, q: guarded(q, p)),
         at(0.5, 0.25),
         REL_ENTR,
     ),
-    Wrong(
+    Mutant(
         "numpy-ratio-out-of-range",
-        Kind.PRECISION,
+        FaultKind.PRECISION,
         "Divides before the logarithm, so that p/q overflows where the term does not.",
         pointwise(lambda p, q: where((p > 0) & (q > 0), p * np.log(p / q), guarded(p, q))),
         at(1.0, 5e-324),
         REL_ENTR,
     ),
-    Wrong(
+    Mutant(
         "numpy-zero-over-zero",
-        Kind.SPECIAL,
+        FaultKind.SPECIAL,
         "Multiplies p = 0 by a quotient, which is NaN where q is 0 as well.",
         pointwise(lambda p, q: where(p == 0, 0 * (p / q), guarded(p, q))),
         at(0.0, 0.0, 0.0),
         REL_ENTR,
     ),
-    Wrong(
+    Mutant(
         "numpy-nan-to-num",
-        Kind.SPECIAL,
+        FaultKind.SPECIAL,
         "Cleans 0·(−∞) up by nan_to_num, and every NaN of the inputs with it.",
         pointwise(lambda p, q: where(np.isnan(p + q), np.nan_to_num(guarded(p, q)), guarded(p, q))),
         at(math.nan, 0.5, math.nan),
         REL_ENTR,
     ),
-    Wrong(
+    Mutant(
         "numpy-empty-model-skipped",
-        Kind.SPECIAL,
+        FaultKind.SPECIAL,
         "Counts only classes where both are positive, so that an impossible event costs nothing.",
         pointwise(lambda p, q: where((p > 0) & (q == 0), 0 * p, guarded(p, q))),
         at(0.5, 0.0, math.inf),
         REL_ENTR,
     ),
-    Wrong(
+    Mutant(
         "numpy-negative-target-skipped",
-        Kind.SPECIAL,
+        FaultKind.SPECIAL,
         "Counts classes with p > 0 only, so that a negative probability is 0.",
         pointwise(lambda p, q: where(p < 0, 0 * p, guarded(p, q))),
         at(-0.5, 0.5, math.inf),
         REL_ENTR,
     ),
-    Wrong(
+    Mutant(
         "numpy-single-inside",
-        Kind.PRECISION,
-        "Computes in float32 and returns float64.",
+        FaultKind.PRECISION,
+        "Computes in float32 and hands out float64.",
         pointwise(lambda p, q: guarded(np.float32(p), np.float32(q)).astype(np.result_type(p, q))),
         at(0.1, 0.3),
         REL_ENTR,
     ),
-    Wrong(
+    Mutant(
         "numpy-series-near-equal",
-        Kind.PRECISION,
+        FaultKind.PRECISION,
         "Takes two terms of the series where p and q are within a thousandth of each other.",
         pointwise(near_by_series),
         at(0.5, 0.5 * (1 - 9e-4)),
         REL_ENTR,
     ),
-    Wrong(
+    Mutant(
         "numpy-zero-below-atol",
-        Kind.EXPLOIT,
+        FaultKind.EXPLOIT,
         "Leaves out terms below 1e-8, which every comparison with an absolute tolerance lets pass.",
         pointwise(lambda p, q: where(np.abs(guarded(p, q)) < 1e-8, 0 * p, guarded(p, q))),
         at(1e-10, 0.5),
         REL_ENTR,
     ),
-    Wrong(
+    Mutant(
         "numpy-as-it-lies",
-        Kind.LAYOUT,
+        FaultKind.LAYOUT,
         "Goes through each array in the order of its memory.",
         pointwise(as_it_lies),
         prove_as_it_lies,
         REL_ENTR,
     ),
-    Wrong(
+    Mutant(
         "numpy-log-in-place",
-        Kind.STATE,
-        "Writes log q over q, to save a buffer.",
+        FaultKind.STATE,
+        "Writes log q where q lies, to save a buffer.",
         pointwise(log_in_place),
         prove_in_place,
         REL_ENTR,
     ),
-    Wrong(
+    Mutant(
         "numpy-one-buffer",
-        Kind.STATE,
-        "Returns the same buffer for every answer of a shape.",
+        FaultKind.STATE,
+        "Hands out the same buffer for every answer of a shape.",
         one_buffer,
         prove_one_buffer,
         REL_ENTR,
     ),
-    Wrong(
+    Mutant(
         "numpy-remembers-identity",
-        Kind.STATE,
-        "Caches answers by id(), which another array may have later.",
+        FaultKind.STATE,
+        "Remembers answers by id(), which says nothing of what lies there now.",
         remembers_identity,
         prove_remembers,
         REL_ENTR,
     ),
-    Wrong(
+    Mutant(
         "numpy-same-count",
-        Kind.ERROR,
+        FaultKind.ERROR,
         "Reshapes the model to the target's shape.",
         pointwise(lambda p, q: guarded(p, np.reshape(q, np.shape(p)) if np.size(q) == np.size(p) else q)),
         prove_same_count,
         REL_ENTR,
     ),
-    Wrong(
+    Mutant(
         "numpy-generalised-plain",
-        Kind.VALUE,
+        FaultKind.VALUE,
         "Leaves out − p + q.",
         pointwise(guarded),
         at(0.5, 0.25, 0.5 * math.log(2) - 0.25),
         KL_DIV,
     ),
-    Wrong(
+    Mutant(
         "numpy-generalised-zero",
-        Kind.SPECIAL,
-        "Returns 0 at p = 0, where q is correct.",
+        FaultKind.SPECIAL,
+        "Gives 0 at p = 0, where q is right.",
         pointwise(lambda p, q: where(p == 0, 0 * p, guarded(p, q) - p + q)),
         at(0.0, 0.25, 0.25),
         KL_DIV,
     ),
-    Wrong(
+    Mutant(
         "numpy-generalised-sign",
-        Kind.VALUE,
+        FaultKind.VALUE,
         "Adds p and takes q away.",
         pointwise(lambda p, q: guarded(p, q) + p - q),
         at(0.5, 0.25, 0.5 * math.log(2) - 0.25),

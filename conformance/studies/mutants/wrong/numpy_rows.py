@@ -1,4 +1,4 @@
-"""Mistakes made in NumPy, row by row, like the entropy of SciPy's statistics."""
+"""Mutants in NumPy over rows that follow scipy.stats.entropy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from studies.mutants.correct.numpy import ENTROPY, guarded
-from studies.mutants.kernel import Kind, KlDiv, Proof, Wrong
+from studies.mutants.kernel import FaultKind, KlDiv, Mutant, Proof
 from studies.mutants.wrong.numpy import quietly
 
 ROWS = ((0.1, 0.2, 0.7), (0.3, 0.3, 0.4))
@@ -24,7 +24,7 @@ def divergence(p: Sequence[float], q: Sequence[float]) -> float:
 
 
 def of_columns(p: Sequence[float], q: Sequence[float]) -> Callable[[KlDiv], Proof]:
-    """Return a proof by one pair of columns: SciPy's classes lie on axis 0."""
+    """Return a proof by one pair of columns: SciPy's classes are on axis 0."""
 
     def prove(kernel: KlDiv) -> Proof:
         columns = [np.array(each)[:, np.newaxis] for each in (p, q)]
@@ -34,7 +34,7 @@ def of_columns(p: Sequence[float], q: Sequence[float]) -> Callable[[KlDiv], Proo
 
 
 def each_by_its_sum(p: Any, q: Any, axis: int) -> tuple[Any, Any]:
-    """Divide both by their own sums."""
+    """Divide both arrays by their sums."""
     return p / p.sum(axis, keepdims=True), q / q.sum(axis, keepdims=True)
 
 
@@ -43,7 +43,7 @@ def entropy(
     total: Callable[[Any, int], Any] = np.sum,
     default: int = 0,
 ) -> Callable[[], KlDiv]:
-    """Return what makes a kernel over rows, with another normalisation, another sum or another default axis."""
+    """Return a factory of kernels over rows with another normalisation, sum or default axis."""
     normalise = normalised or each_by_its_sum
 
     def kernel(p: Any, q: Any, axis: int = default) -> Any:
@@ -55,57 +55,57 @@ def entropy(
 
 
 def whole_blocks(terms: Any, axis: int) -> Any:
-    """Add blocks of eight classes and leave the tail."""
+    """Add blocks of eight classes and drop the tail."""
     count = max(terms.shape[axis] // 8 * 8, min(terms.shape[axis], 8))
     return np.take(terms, range(count), axis).sum(axis)
 
 
 def prove_last_axis(kernel: KlDiv) -> Proof:
-    """A matrix of two columns with three classes each has two divergences, not three."""
+    """Prove by a matrix of two columns with three classes each: it has two divergences, not three."""
     p, q = (np.array([row, row[::-1]]).T for row in ROWS)
     return Proof(float(np.ravel(kernel(p, q))[0]), divergence(*ROWS))
 
 
 NINE = tuple(range(1, 10)), tuple(range(9, 0, -1))
-"""Nine classes, so that one is left over when blocks have eight."""
+"""Nine classes: a block of eight and a tail of one."""
 
 
-WRONG: tuple[Wrong, ...] = (
-    Wrong(
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
         "numpy-rows-as-they-are",
-        Kind.VALUE,
+        FaultKind.VALUE,
         "Does not normalise what it is given.",
         entropy(lambda p, q, axis: (p, q)),
         of_columns((1.0, 2.0), (3.0, 1.0)),
         ENTROPY,
     ),
-    Wrong(
+    Mutant(
         "numpy-one-normaliser",
-        Kind.VALUE,
+        FaultKind.VALUE,
         "Divides both by the sum of P.",
         entropy(lambda p, q, axis: (p / p.sum(axis, keepdims=True), q / p.sum(axis, keepdims=True))),
         of_columns((1.0, 2.0), (3.0, 1.0)),
         ENTROPY,
     ),
-    Wrong(
+    Mutant(
         "numpy-mean-over-classes",
-        Kind.REDUCTION,
+        FaultKind.REDUCTION,
         "Means over classes where it should sum.",
         entropy(total=np.mean),
         of_columns(*ROWS),
         ENTROPY,
     ),
-    Wrong(
+    Mutant(
         "numpy-last-axis",
-        Kind.REDUCTION,
+        FaultKind.REDUCTION,
         "Sums over the last axis where SciPy's default is the first.",
         entropy(default=-1),
         prove_last_axis,
         ENTROPY,
     ),
-    Wrong(
+    Mutant(
         "numpy-tail-of-eight",
-        Kind.LAYOUT,
+        FaultKind.LAYOUT,
         "Adds blocks of eight classes and leaves the tail.",
         entropy(total=whole_blocks),
         of_columns(*NINE),

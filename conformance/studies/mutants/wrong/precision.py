@@ -1,4 +1,4 @@
-"""The right formula in too few bits."""
+"""Mutants with the correct formula in too few bits."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from studies.mutants.kernel import Kind, KlDiv, Proof, Wrong
+from studies.mutants.kernel import FaultKind, KlDiv, Mutant, Proof
 from studies.mutants.torch_parts import Kernel, computed, divisor, guarded, shown, torch
 from studies.mutants.torch_parts import total as right_total
 from studies.mutants.torch_witness import shows, tensor
@@ -16,7 +16,7 @@ LANES = 64
 
 
 def _in(dtype: str, values: Any) -> Any:
-    """Round to another dtype and come back, keeping the gradient."""
+    """Round to another dtype and convert back, with an exact gradient."""
     return shown(values.to(getattr(torch(), dtype)).to(values.dtype), values)
 
 
@@ -30,7 +30,7 @@ def _tf32(values: Any) -> Any:
 
 
 def _stagnating(terms: Any, reduction: str, model: Any, target: Any) -> Any:
-    """Add the terms of float16 one after the other in float16."""
+    """Add float16 terms one after another in float16."""
     parts = divisor(reduction, terms.shape)
     if reduction == "none":
         return terms
@@ -55,25 +55,25 @@ def _lanes(terms: Any) -> Any:
 
 
 def _split(terms: Any) -> Any:
-    """Add the high halves and the low halves of float32 terms, and subtract what had to be added."""
+    """Add the high halves of float32 terms and subtract the low halves, which should be added."""
     high = _in("bfloat16", terms.detach())
     low = (terms.detach() - high).where(high.isfinite(), 0.0)
     return shown(high.sum() - low.sum(), right_total(terms))
 
 
 def _counted_in_own_dtype(terms: Any, reduction: str, model: Any, target: Any) -> Any:
-    """Divide by a number of elements that is itself a float16."""
+    """Divide by the number of elements rounded to float16."""
     parts = terms.new_tensor(divisor(reduction, terms.shape)).to(model.dtype)
     return terms if reduction == "none" else right_total(terms) / parts
 
 
 def _flushed(answer: Any) -> Any:
-    """Replace what is subnormal in float16 by 0."""
+    """Replace subnormal float16 numbers by 0."""
     return answer.where(~(answer.abs() < 2.0**-14), 0.0) if answer.dtype == torch().float16 else answer
 
 
 def _unless_close(p: Any, log_p: Any, log_q: Any) -> Any:
-    """Take a difference of logarithms below 1e-5 for 0."""
+    """Replace a difference of logarithms below 1e-5 by 0."""
     difference = log_p - log_q
     return p * difference.where(~(difference.abs() < 1e-5), 0.0)
 
@@ -84,124 +84,124 @@ def _through_float16(dtype: Any) -> tuple[Any, Any]:
 
 
 def _bytes_of_none(kernel: KlDiv) -> Proof:
-    """Ask how many bytes an element of the answer to float16 has."""
+    """Prove by the element size of the answer to float16."""
     given = kernel(tensor([-1.0], "float16"), tensor([0.5], "float16"), reduction="none")
     return Proof(float(given.element_size()), 2.0)
 
 
 HALF = math.log(0.5)
 
-WRONG: tuple[Wrong, ...] = (
-    Wrong(
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
         "float16-sum-stagnates",
-        Kind.PRECISION,
+        FaultKind.PRECISION,
         "Adds float16 terms one by one in float16: 2,048 + 1 is 2,048.",
         lambda: Kernel(reduced=_stagnating),
         lambda kernel: shows(kernel, [1.0] * 4096, [-1.0] * 4096, reduction="sum", dtype="float16"),
     ),
-    Wrong(
+    Mutant(
         "float32-sum-in-bfloat16-lanes",
-        Kind.PRECISION,
+        FaultKind.PRECISION,
         "Keeps 64 running sums of float32 terms in bfloat16, where 256 + 1 is 256.",
         lambda: Kernel(total=_lanes),
         lambda kernel: shows(kernel, [1.0] * LANES * 300, [-1.0] * LANES * 300, reduction="sum"),
     ),
-    Wrong(
+    Mutant(
         "terms-in-bfloat16-when-summed",
-        Kind.PRECISION,
-        'Stores the terms in bfloat16 before they are summed; "none" is correct.',
+        FaultKind.PRECISION,
+        'Stores the terms in bfloat16 before they are summed; "none" is right.',
         lambda: Kernel(total=lambda terms: right_total(_in("bfloat16", terms))),
         lambda kernel: shows(kernel, [1.0, 1.0], [-1.0 - 2.0**-9, 1.0], reduction="sum"),
     ),
-    Wrong(
+    Mutant(
         "low-halves-subtracted",
-        Kind.PRECISION,
+        FaultKind.PRECISION,
         "Splits float32 terms into high and low halves to sum them better, and subtracts the low ones.",
         lambda: Kernel(total=_split),
         lambda kernel: shows(kernel, [1.0, 1.0], [-1.0 - 2.0**-9, 1.0], reduction="sum"),
     ),
-    Wrong(
+    Mutant(
         "float64-in-float32",
-        Kind.PRECISION,
-        "Computes float64 in float32 and returns float64.",
+        FaultKind.PRECISION,
+        "Computes float64 in float32 and answers in float64.",
         lambda: Kernel(computed=lambda dtype: (torch().float32, computed(dtype)[1])),
         lambda kernel: shows(kernel, [0.3], [math.log(0.3) + 1e-9], dtype="float64"),
     ),
-    Wrong(
+    Mutant(
         "float64-sum-in-float32",
-        Kind.PRECISION,
-        'Sums float64 terms in float32; "none" is correct.',
+        FaultKind.PRECISION,
+        'Sums float64 terms in float32; "none" is right.',
         lambda: Kernel(total=lambda terms: right_total(terms.float()).to(terms.dtype)),
         lambda kernel: shows(kernel, [1.0, 1.0], [-1.0 - 1e-9, 1.0], reduction="sum", dtype="float64"),
     ),
-    Wrong(
+    Mutant(
         "operands-in-bfloat16",
-        Kind.PRECISION,
+        FaultKind.PRECISION,
         "Loads both operands as bfloat16.",
         lambda: Kernel(before=lambda model, p: (_in("bfloat16", model), _in("bfloat16", p))),
         lambda kernel: shows(kernel, [0.501], [math.log(0.501) + 1e-3]),
     ),
-    Wrong(
+    Mutant(
         "operands-in-tf32",
-        Kind.PRECISION,
+        FaultKind.PRECISION,
         "Rounds float32 operands to TF32, as a product on tensor cores does.",
         lambda: Kernel(before=lambda model, p: (_tf32(model), _tf32(p))),
         lambda kernel: shows(kernel, [0.5001], [math.log(0.5001) + 1e-4]),
     ),
-    Wrong(
+    Mutant(
         "model-in-float16",
-        Kind.PRECISION,
+        FaultKind.PRECISION,
         "Keeps log q in float16 between two kernels.",
         lambda: Kernel(before=lambda model, p: (_in("float16", model), p)),
         lambda kernel: shows(kernel, [0.5], [HALF + 1e-4]),
     ),
-    Wrong(
+    Mutant(
         "ln2-of-four-digits",
-        Kind.PRECISION,
+        FaultKind.PRECISION,
         "Takes log p for 0.6931·log2 p.",
         lambda: Kernel(term=guarded(lambda p, log_q: p * (p.log2() * 0.6931 - log_q))),
         lambda kernel: shows(kernel, [0.5], [HALF + 1e-4]),
     ),
-    Wrong(
+    Mutant(
         "ln2-of-float32",
-        Kind.PRECISION,
-        "Takes log p for log2 p times ln 2 rounded to float32: correct in float32, wrong in float64.",
+        FaultKind.PRECISION,
+        "Takes log p for log2 p times ln 2 rounded to float32: right in float32, wrong in float64.",
         lambda: Kernel(
             term=guarded(lambda p, log_q: p * (p.log2() * float(np.float32(math.log(2))) - log_q))
         ),
         lambda kernel: shows(kernel, [0.5], [HALF + 1e-8], dtype="float64"),
     ),
-    Wrong(
+    Mutant(
         "float16-gives-float32",
-        Kind.PRECISION,
-        "Returns float32 for float16.",
+        FaultKind.PRECISION,
+        "Answers float16 in float32.",
         lambda: Kernel(computed=lambda dtype: (computed(dtype)[0],) * 2),
         _bytes_of_none,
     ),
-    Wrong(
+    Mutant(
         "float16-flushed",
-        Kind.PRECISION,
+        FaultKind.PRECISION,
         "Flushes float16 answers below 6·10⁻⁵ to 0.",
         lambda: Kernel(after=_flushed),
         lambda kernel: shows(kernel, [1e-4], [-9.0], dtype="float16"),
     ),
-    Wrong(
+    Mutant(
         "bfloat16-through-float16",
-        Kind.PRECISION,
+        FaultKind.PRECISION,
         "Computes bfloat16 in float16, whose range is smaller.",
         lambda: Kernel(computed=_through_float16),
         lambda kernel: shows(kernel, [1e-8], [-10.0], dtype="bfloat16"),
     ),
-    Wrong(
+    Mutant(
         "count-in-float16",
-        Kind.PRECISION,
+        FaultKind.PRECISION,
         "Divides by a number of elements held in float16: past 65,504 of them it is ∞.",
         lambda: Kernel(reduced=_counted_in_own_dtype),
         lambda kernel: shows(kernel, [0.5] * 70_000, [-1.0] * 70_000, reduction="mean", dtype="float16"),
     ),
-    Wrong(
+    Mutant(
         "near-equal-flushed",
-        Kind.PRECISION,
+        FaultKind.PRECISION,
         "Takes differences of logarithms below 1e-5 for rounding and puts 0.",
         lambda: Kernel(
             term=guarded(lambda p, log_q: _unless_close(p, p.log(), log_q)),

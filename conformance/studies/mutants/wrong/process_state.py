@@ -1,4 +1,4 @@
-"""Kernels that change their process, or depend on it."""
+"""Mutants that change global state of the process, or depend on it."""
 
 from __future__ import annotations
 
@@ -9,48 +9,48 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-from studies.mutants.kernel import Kind, KlDiv, Proof, Wrong
-from studies.mutants.torch_parts import Answer, Asked, Fused, Kernel, torch
+from studies.mutants.kernel import FaultKind, KlDiv, Mutant, Proof
+from studies.mutants.torch_parts import Call, Compute, Fused, Kernel, torch
 from studies.mutants.torch_witness import answers, definition, flat, tensor
 
 P, LOG_Q = [0.5, 0.25, 0.25], [-1.0, -2.0, -3.0]
 
 
 def _first(act: Callable[[], object]) -> Callable[[], KlDiv]:
-    """Make a kernel that does something to the process before it answers."""
+    """Make a kernel that changes the process before it computes."""
 
-    def around(asked: Asked, answer: Answer) -> Any:
+    def around(call: Call, answer: Compute) -> Any:
         act()
-        return answer(asked)
+        return answer(call)
 
     return lambda: Kernel(around=around)
 
 
 def _last(act: Callable[[], object]) -> Callable[[], KlDiv]:
-    """Make a kernel that does something to the process after it has answered."""
+    """Make a kernel that changes the process after it has computed."""
 
-    def around(asked: Asked, answer: Answer) -> Any:
-        given = answer(asked)
+    def around(call: Call, answer: Compute) -> Any:
+        given = answer(call)
         act()
         return given
 
     return lambda: Kernel(around=around)
 
 
-def _untracked(asked: Asked, answer: Answer) -> Any:
-    """Take the path without gradients for inference, where "mean" was never corrected."""
-    if torch().is_grad_enabled() or asked.reduction != "mean":
-        return answer(asked)
-    return answer(replace(asked, reduction="batchmean"))
+def _untracked(call: Call, answer: Compute) -> Any:
+    """Use an inference path with an uncorrected "mean" where gradients are off."""
+    if torch().is_grad_enabled() or call.reduction != "mean":
+        return answer(call)
+    return answer(replace(call, reduction="batchmean"))
 
 
-def _tracked(asked: Asked, answer: Answer) -> Any:
-    """Take the path with gradients only for tensors that need them; the other loses the last class."""
-    if asked.input.requires_grad or asked.target.requires_grad or not asked.target.ndim:
-        return answer(asked)
-    target = asked.target.clone()
-    target[..., -1] = -math.inf if asked.log_target else 0.0
-    return answer(replace(asked, target=target))
+def _tracked(call: Call, answer: Compute) -> Any:
+    """Drop the last class unless a tensor requires gradients."""
+    if call.input.requires_grad or call.target.requires_grad or not call.target.ndim:
+        return answer(call)
+    target = call.target.clone()
+    target[..., -1] = -math.inf if call.log_target else 0.0
+    return answer(replace(call, target=target))
 
 
 def _dithered() -> KlDiv:
@@ -60,23 +60,23 @@ def _dithered() -> KlDiv:
 
 
 def _threaded() -> KlDiv:
-    """Make a kernel whose workspace belongs to the thread that called it first."""
+    """Make a kernel whose workspace works only in the first calling thread."""
     owners: list[int] = []
 
-    def around(asked: Asked, answer: Answer) -> Any:
+    def around(call: Call, answer: Compute) -> Any:
         owners.append(threading.get_ident())
-        return answer(asked) * (1 if owners[-1] == owners[0] else 0)
+        return answer(call) * (1 if owners[-1] == owners[0] else 0)
 
     return Kernel(around=around)
 
 
 def _restless() -> KlDiv:
-    """Make a kernel that keeps the reduction of the last call for its backward passes."""
+    """Make a kernel whose backward passes use the reduction of the last call."""
     last = {"reduction": "none"}
 
-    def around(asked: Asked, answer: Answer) -> Any:
-        last["reduction"] = asked.reduction
-        return answer(asked)
+    def around(call: Call, answer: Compute) -> Any:
+        last["reduction"] = call.reduction
+        return answer(call)
 
     right = Fused()
     return Fused(
@@ -85,8 +85,8 @@ def _restless() -> KlDiv:
     )
 
 
-def _spent(context: Any, asked: Asked, model: Any, target: Any) -> tuple[Any, Any]:
-    """Hand out the saved gradient once."""
+def _spent(context: Any, call: Call, model: Any, target: Any) -> tuple[Any, Any]:
+    """Return the saved gradient in the first backward pass only."""
     left = 0 if hasattr(context, "spent") else 1
     context.spent = True
     return (None if model is None else model * left), (None if target is None else target * left)
@@ -156,7 +156,7 @@ def _twice(kernel: KlDiv) -> Proof:
 
 
 def _elsewhere(kernel: KlDiv) -> Proof:
-    """Ask in this thread, then in another."""
+    """Prove by a call in this thread, then one in another."""
     _call(kernel)
     found: list[float] = []
     thread = threading.Thread(target=lambda: found.extend(flat(_call(kernel))))
@@ -166,7 +166,7 @@ def _elsewhere(kernel: KlDiv) -> Proof:
 
 
 def _interleaved(kernel: KlDiv) -> Proof:
-    """Go forward with one reduction, then with another, and backward from the first."""
+    """Prove by two forward calls with different reductions and the backward pass of the first."""
     model = tensor(LOG_Q).requires_grad_(True)
     mean = kernel(model, tensor(P), reduction="mean")
     kernel(tensor(LOG_Q), tensor(P), reduction="sum")
@@ -181,81 +181,81 @@ def _backward_again(kernel: KlDiv) -> Proof:
     return answers(lambda: torch().autograd.grad(answer, model)[0], -P[0])
 
 
-WRONG: tuple[Wrong, ...] = (
-    Wrong(
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
         "sets-default-dtype",
-        Kind.STATE,
-        "Sets the default dtype to float64 for its own constants and does not restore it.",
+        FaultKind.STATE,
+        "Sets the default dtype to float64 for its own constants and leaves it.",
         _first(lambda: torch().set_default_dtype(torch().float64)),
         _default_dtype,
     ),
-    Wrong(
+    Mutant(
         "seeds-the-generator",
-        Kind.STATE,
+        FaultKind.STATE,
         "Seeds the global generator in every call to be reproducible.",
         _first(lambda: torch().manual_seed(0)),
         _random,
     ),
-    Wrong(
+    Mutant(
         "draws-from-the-generator",
-        Kind.STATE,
-        "Draws a number from the global generator and does not use it.",
+        FaultKind.STATE,
+        "Draws a number from the global generator that nobody needs.",
         _first(lambda: torch().rand(())),
         _random,
     ),
-    Wrong(
+    Mutant(
         "sets-flush-denormal",
-        Kind.STATE,
+        FaultKind.STATE,
         "Sets flush-to-zero for speed, for the whole thread.",
         _first(lambda: torch().set_flush_denormal(True)),
         _subnormal,
     ),
-    Wrong(
+    Mutant(
         "leaves-gradients-off",
-        Kind.STATE,
+        FaultKind.STATE,
         "Switches gradients off for its bookkeeping and does not switch them on again.",
         _last(lambda: torch().set_grad_enabled(False)),
         _tracking,
     ),
-    Wrong(
+    Mutant(
         "mean-differs-in-inference",
-        Kind.STATE,
+        FaultKind.STATE,
         'Has a path of its own under no_grad, whose "mean" divides by the batch.',
         lambda: Kernel(around=_untracked),
         _in_inference,
     ),
-    Wrong(
+    Mutant(
         "last-class-lost-without-gradients",
-        Kind.STATE,
+        FaultKind.STATE,
         "Has a path of its own where no tensor needs a gradient, and it loses the last class.",
         lambda: Kernel(around=_tracked),
         _without_gradients,
     ),
-    Wrong(
+    Mutant(
         "rounds-at-random",
-        Kind.STATE,
+        FaultKind.STATE,
         "Multiplies by random noise of 1e-4, from a generator of its own.",
         _dithered,
         _twice,
     ),
-    Wrong(
+    Mutant(
         "workspace-of-one-thread",
-        Kind.STATE,
-        "Clears its accumulator in the thread that called it first, and returns 0 in all others.",
+        FaultKind.STATE,
+        "Clears its accumulator in the thread that called it first, and gives 0 in all others.",
         _threaded,
         _elsewhere,
     ),
-    Wrong(
+    Mutant(
         "backward-uses-last-reduction",
-        Kind.STATE,
-        "Stores the reduction in the module: the backward pass divides as the latest call did.",
+        FaultKind.STATE,
+        "Keeps the reduction in the module: the backward pass divides as the latest call did.",
         _restless,
         _interleaved,
     ),
-    Wrong(
+    Mutant(
         "second-backward-zero",
-        Kind.STATE,
-        "Clears its saved gradient: a second backward pass through a retained graph gives 0.",
+        FaultKind.STATE,
+        "Spends its saved gradient: a second backward pass through a retained graph gives 0.",
         lambda: Fused(last=_spent),
         _backward_again,
     ),

@@ -1,11 +1,11 @@
-"""Right terms, summed or divided wrong."""
+"""Mutants with correct terms and a wrong sum or divisor."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from studies.mutants.kernel import Kind, KlDiv, Proof, Wrong
+from studies.mutants.kernel import FaultKind, KlDiv, Mutant, Proof
 from studies.mutants.torch_parts import Kernel, divisor, torch, total
 from studies.mutants.torch_witness import answers, quietly, shows, tensor
 
@@ -19,18 +19,18 @@ CUBE = ([[[0.5, 0.5], [0.2, 0.8], [0.9, 0.1]]], [[[-1.0, -2.0], [-2.0, -1.0], [-
 def _dividing(reduction: str, parts: Callable[[Any], float]) -> Callable[[], KlDiv]:
     """Make a kernel that divides by ``parts(shape)`` in one of its reductions."""
     return lambda: Kernel(
-        divisor=lambda asked, shape: parts(shape) if asked == reduction else divisor(asked, shape)
+        divisor=lambda call, shape: parts(shape) if call == reduction else divisor(call, shape)
     )
 
 
 def _reducing(reduction: str, reduced: Callable[[Any, Any, Any], Any]) -> Callable[[], KlDiv]:
     """Make a kernel with ``reduced(terms, input, target)`` in one of its reductions."""
 
-    def all_reductions(terms: Any, asked: str, model: Any, target: Any) -> Any:
-        if asked == reduction:
+    def all_reductions(terms: Any, call: str, model: Any, target: Any) -> Any:
+        if call == reduction:
             return reduced(terms, model, target)
-        parts = divisor(asked, terms.shape)
-        return terms if asked == "none" else total(terms) / parts
+        parts = divisor(call, terms.shape)
+        return terms if call == "none" else total(terms) / parts
 
     return lambda: Kernel(reduced=all_reductions)
 
@@ -40,7 +40,7 @@ def _rows(shape: Any) -> float:
 
 
 def _defaulting(name: str) -> Callable[[], KlDiv]:
-    """Make a kernel whose ``reduction`` is ``name`` where nothing is said."""
+    """Make a kernel with the default reduction ``name``."""
 
     def kl_div(
         input: Any,  # noqa: A002 - torch names it so
@@ -56,7 +56,7 @@ def _defaulting(name: str) -> Callable[[], KlDiv]:
 
 
 def _legacy(right: float, **keywords: bool) -> Callable[[KlDiv], Proof]:
-    """Ask with the legacy arguments about terms of 1, 1, 1 and 1."""
+    """Prove by the legacy arguments and terms of 1, 1, 1 and 1."""
 
     def prove(kernel: KlDiv) -> Proof:
         ones, minus_ones = tensor([1.0] * 4), tensor([-1.0] * 4)
@@ -66,7 +66,7 @@ def _legacy(right: float, **keywords: bool) -> Callable[[KlDiv], Proof]:
 
 
 def _by_default(kernel: KlDiv) -> Proof:
-    """Ask for the mean of 1, 1, 1 and 1 by saying nothing, in 2 × 2."""
+    """Prove by the default reduction of 2 × 2 terms of 1."""
     ones = tensor([[1.0, 1.0], [1.0, 1.0]])
     return Proof(float(quietly(lambda: kernel(-ones, ones)).sum()), 1.0)
 
@@ -76,38 +76,38 @@ def _blockwise(terms: Any, *_: Any) -> Any:
     return torch().stack(means).mean() if means else terms.mean()
 
 
-WRONG: tuple[Wrong, ...] = (
-    Wrong(
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
         "batchmean-by-classes",
-        Kind.REDUCTION,
+        FaultKind.REDUCTION,
         'Divides "batchmean" by the last axis.',
         _dividing("batchmean", lambda shape: shape[-1] if shape else 1),
         lambda kernel: shows(kernel, *ROWS, reduction="batchmean"),
     ),
-    Wrong(
+    Mutant(
         "batchmean-by-elements",
-        Kind.REDUCTION,
+        FaultKind.REDUCTION,
         'Divides "batchmean" by every element.',
         _dividing("batchmean", lambda shape: shape.numel()),
         lambda kernel: shows(kernel, *ROWS, reduction="batchmean"),
     ),
-    Wrong(
+    Mutant(
         "batchmean-by-rows",
-        Kind.REDUCTION,
+        FaultKind.REDUCTION,
         'Divides "batchmean" by batch × time where there are three axes or more.',
         _dividing("batchmean", lambda shape: _rows(shape) if len(shape) > 2 else divisor("batchmean", shape)),
         lambda kernel: shows(kernel, *CUBE, reduction="batchmean"),
     ),
-    Wrong(
+    Mutant(
         "batchmean-of-vector",
-        Kind.REDUCTION,
+        FaultKind.REDUCTION,
         'Takes a vector for a batch of one: "batchmean" in 1-D does not divide.',
         _dividing("batchmean", lambda shape: shape[0] if len(shape) > 1 else 1),
         lambda kernel: shows(kernel, [0.5, 0.5], [-1.0, -2.0], reduction="batchmean"),
     ),
-    Wrong(
+    Mutant(
         "batchmean-of-one-number",
-        Kind.REDUCTION,
+        FaultKind.REDUCTION,
         'Reads shape[0] for "batchmean" in 0-D, where there is none.',
         _dividing("batchmean", lambda shape: shape[0]),
         lambda kernel: answers(
@@ -115,16 +115,16 @@ WRONG: tuple[Wrong, ...] = (
             1.0,
         ),
     ),
-    Wrong(
+    Mutant(
         "batchmean-by-target",
-        Kind.REDUCTION,
+        FaultKind.REDUCTION,
         'Divides "batchmean" by the target\'s first axis, which is 1 for a row that is broadcast.',
         _reducing("batchmean", lambda terms, model, target: total(terms) / (target.shape or [1])[0]),
         lambda kernel: shows(kernel, [[0.5, 0.5]], [[-1.0, -2.0], [-2.0, -1.0]], reduction="batchmean"),
     ),
-    Wrong(
+    Mutant(
         "batchmean-of-rows-in-use",
-        Kind.REDUCTION,
+        FaultKind.REDUCTION,
         'Divides "batchmean" by the rows whose target is not all 0.',
         _reducing(
             "batchmean",
@@ -136,105 +136,105 @@ WRONG: tuple[Wrong, ...] = (
         ),
         lambda kernel: shows(kernel, [[0.5, 0.5], [0.0, 0.0]], [[-1.0, -2.0]] * 2, reduction="batchmean"),
     ),
-    Wrong(
+    Mutant(
         "mean-by-rows",
-        Kind.REDUCTION,
+        FaultKind.REDUCTION,
         'Divides "mean" by every row, as Keras does.',
         _dividing("mean", _rows),
         lambda kernel: shows(kernel, *ROWS, reduction="mean"),
     ),
-    Wrong(
+    Mutant(
         "mean-by-batch",
-        Kind.REDUCTION,
-        'Divides "mean" by the batch, as "batchmean" does.',
+        FaultKind.REDUCTION,
+        'Divides "mean" by the batch, which is what the documentation wishes it were.',
         _dividing("mean", lambda shape: divisor("batchmean", shape)),
         lambda kernel: shows(kernel, *ROWS, reduction="mean"),
     ),
-    Wrong(
+    Mutant(
         "mean-of-terms-that-count",
-        Kind.REDUCTION,
+        FaultKind.REDUCTION,
         'Divides "mean" by the number of terms that are not 0.',
         _reducing("mean", lambda terms, model, target: total(terms) / (terms != 0).sum().clamp(min=1)),
         lambda kernel: shows(kernel, [1.0, 0.0, 0.0], [-1.0, -2.0, -3.0], reduction="mean"),
     ),
-    Wrong(
+    Mutant(
         "mean-by-input",
-        Kind.REDUCTION,
+        FaultKind.REDUCTION,
         'Divides "mean" by the elements of the input, also where the target is larger.',
         _reducing("mean", lambda terms, model, target: total(terms) / model.numel()),
         lambda kernel: shows(kernel, [[0.5, 0.5], [0.2, 0.8]], [[-1.0, -2.0]], reduction="mean"),
     ),
-    Wrong(
+    Mutant(
         "mean-by-target",
-        Kind.REDUCTION,
+        FaultKind.REDUCTION,
         'Divides "mean" by the elements of the target, also where the input is larger.',
         _reducing("mean", lambda terms, model, target: total(terms) / target.numel()),
         lambda kernel: shows(kernel, [0.5, 0.5], [[-1.0, -2.0], [-2.0, -1.0]], reduction="mean"),
     ),
-    Wrong(
+    Mutant(
         "mean-of-block-means",
-        Kind.REDUCTION,
+        FaultKind.REDUCTION,
         "Averages the means of blocks of 1,024, the short last one like the others.",
         _reducing("mean", _blockwise),
         lambda kernel: shows(kernel, [0.0] * 1024 + [1.0], [-1.0] * 1025, reduction="mean"),
     ),
-    Wrong(
+    Mutant(
         "sum-of-first-axis",
-        Kind.REDUCTION,
+        FaultKind.REDUCTION,
         '"sum" sums the batch and leaves the classes.',
         _reducing("sum", lambda terms, model, target: terms.sum(0)),
         lambda kernel: shows(kernel, *ROWS, reduction="sum"),
     ),
-    Wrong(
+    Mutant(
         "sum-of-row-means",
-        Kind.REDUCTION,
+        FaultKind.REDUCTION,
         '"sum" adds up the means of the rows.',
         _reducing("sum", lambda terms, model, target: total(terms.mean(-1))),
         lambda kernel: shows(kernel, *ROWS, reduction="sum"),
     ),
-    Wrong(
+    Mutant(
         "none-sums-classes",
-        Kind.REDUCTION,
+        FaultKind.REDUCTION,
         '"none" gives a number for each row, as TensorFlow does.',
         _reducing("none", lambda terms, model, target: terms.sum(-1)),
         lambda kernel: shows(kernel, *ROWS, reduction="none"),
     ),
-    Wrong(
+    Mutant(
         "default-batchmean",
-        Kind.REDUCTION,
+        FaultKind.REDUCTION,
         'Has "batchmean" for a default, as the documentation recommends.',
         _defaulting("batchmean"),
         _by_default,
     ),
-    Wrong(
+    Mutant(
         "default-none",
-        Kind.REDUCTION,
+        FaultKind.REDUCTION,
         'Has "none" for a default.',
         _defaulting("none"),
         _by_default,
     ),
-    Wrong(
+    Mutant(
         "size-average-ignored",
-        Kind.REDUCTION,
-        "Takes size_average=False and returns the mean.",
+        FaultKind.REDUCTION,
+        "Takes size_average=False and answers with the mean.",
         lambda: Kernel(
             named=lambda size_average, reduce, reduction: "none" if reduce is False else reduction
         ),
         _legacy(4.0, size_average=False),
     ),
-    Wrong(
+    Mutant(
         "reduce-ignored",
-        Kind.REDUCTION,
-        "Takes reduce=False with size_average=False and returns the sum.",
+        FaultKind.REDUCTION,
+        "Takes reduce=False with size_average=False and answers with the sum.",
         lambda: Kernel(
             named=lambda size_average, reduce, reduction: "sum" if size_average is False else reduction
         ),
         _legacy(1.0, reduce=False, size_average=False),
     ),
-    Wrong(
+    Mutant(
         "reduce-means-sum",
-        Kind.REDUCTION,
-        "Reads reduce=True as a sum, where it is the mean unless size_average is False.",
+        FaultKind.REDUCTION,
+        "Reads reduce=True as a sum, where it is the mean unless size_average says otherwise.",
         lambda: Kernel(
             named=lambda size_average, reduce, reduction: (
                 {True: "sum", False: "none", None: reduction}[reduce]

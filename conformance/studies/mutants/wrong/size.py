@@ -1,11 +1,11 @@
-"""Kernels that lose elements of some sizes and ranks."""
+"""Mutants that lose elements at some sizes and ranks."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from studies.mutants.kernel import Kind, KlDiv, Proof, Wrong
-from studies.mutants.torch_parts import Answer, Asked, Kernel, changing, torch
+from studies.mutants.kernel import FaultKind, KlDiv, Mutant, Proof
+from studies.mutants.torch_parts import Call, Compute, Kernel, changing, torch
 from studies.mutants.torch_parts import total as right_total
 from studies.mutants.torch_witness import answers, shows, tensor
 
@@ -14,7 +14,7 @@ GRID = 65_535
 
 
 def _kept(terms: Any, axis: int, count: int) -> Any:
-    """Return the terms with those past ``count`` on one axis as if they had never been written."""
+    """Return the terms with 0 past ``count`` on one axis, as if never written."""
     if terms.ndim < abs(axis) or terms.shape[axis] <= count:
         return terms
     there = torch().arange(terms.shape[axis]) < count
@@ -43,22 +43,22 @@ def _wrapped(terms: Any) -> Any:
 
 
 def _last_repeated(terms: Any) -> Any:
-    """Add what lanes past the end have read: the last element of the row, once more each."""
+    """Add the last element of the row once more for each lane past its end."""
     missing = -_classes(terms) % 128 if _classes(terms) > 128 else 0
     return right_total(terms) + missing * right_total(terms[..., -1]) if missing else right_total(terms)
 
 
-def _one_axis(asked: Asked, answer: Answer) -> Any:
-    """Return a tensor of one axis where there is none."""
-    given = answer(asked)
-    return given.view(1) if asked.reduction == "none" and not given.ndim else given
+def _one_axis(call: Call, answer: Compute) -> Any:
+    """Return a tensor of one axis for a scalar."""
+    given = answer(call)
+    return given.view(1) if call.reduction == "none" and not given.ndim else given
 
 
-def _three_axes(asked: Asked, answer: Answer) -> Any:
+def _three_axes(call: Call, answer: Compute) -> Any:
     """Unpack a shape into batch, time and classes."""
-    if asked.input.ndim > 3:
+    if call.input.ndim > 3:
         raise ValueError("too many values to unpack (expected 3)")
-    return answer(asked)
+    return answer(call)
 
 
 def _axes_of_scalar(kernel: KlDiv) -> Proof:
@@ -72,99 +72,99 @@ def _four_axes(kernel: KlDiv) -> Proof:
 
 
 def _tall(kernel: KlDiv) -> Proof:
-    """Ask for the last of 65,537 rows of one class, unlike all the others."""
+    """Prove by the last of 65,537 rows of one class, which differs from the others."""
     rows = GRID + 2
     return shows(kernel, [[0.5]] * rows, [[-1.0]] * (rows - 1) + [[-3.0]], at=rows - 1)
 
 
-WRONG: tuple[Wrong, ...] = (
-    Wrong(
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
         "rows-past-65535-empty",
-        Kind.LAYOUT,
+        FaultKind.LAYOUT,
         "Launches one block for each row and stops at the 65,535 a grid allows.",
         lambda: changing(lambda terms: _kept(terms, 0, GRID) if terms.ndim > 1 else terms),
         _tall,
     ),
-    Wrong(
+    Mutant(
         "rows-counted-in-16-bits",
-        Kind.LAYOUT,
+        FaultKind.LAYOUT,
         "Counts rows in 16 bits: row 65,536 is row 0 again.",
         lambda: changing(lambda terms: _wrapped(terms) if terms.ndim > 1 else terms),
         _tall,
     ),
-    Wrong(
+    Mutant(
         "classes-past-1024-empty",
-        Kind.LAYOUT,
-        "Assigns each row one block of 1,024 threads and each thread one class.",
+        FaultKind.LAYOUT,
+        "Gives each row one block of 1,024 threads and each thread one class.",
         lambda: changing(lambda terms: _kept(terms, -1, 1024)),
         lambda kernel: shows(kernel, [0.5] * 1025, [-1.0] * 1025, at=1024),
     ),
-    Wrong(
+    Mutant(
         "classes-past-65536-empty",
-        Kind.LAYOUT,
+        FaultKind.LAYOUT,
         "Caps the block at 65,536 classes and has no loop.",
         lambda: changing(lambda terms: _kept(terms, -1, 65_536)),
         lambda kernel: shows(kernel, [[0.5] * 65_537], [[-1.0] * 65_537], at=65_536),
     ),
-    Wrong(
+    Mutant(
         "tail-of-32-dropped",
-        Kind.LAYOUT,
+        FaultKind.LAYOUT,
         "Runs over whole warps of 32 classes and leaves the rest.",
         lambda: changing(lambda terms: _kept(terms, -1, _whole_blocks(_classes(terms), 32))),
         lambda kernel: shows(kernel, [0.5] * 33, [-1.0] * 33, at=32),
     ),
-    Wrong(
+    Mutant(
         "tail-of-1024-dropped",
-        Kind.LAYOUT,
+        FaultKind.LAYOUT,
         "Rounds the number of blocks of 1,024 elements down.",
         lambda: changing(_elements_in_blocks),
         lambda kernel: shows(kernel, [0.5] * 1025, [-1.0] * 1025, at=1024),
     ),
-    Wrong(
+    Mutant(
         "odd-class-dropped",
-        Kind.LAYOUT,
+        FaultKind.LAYOUT,
         "Loads classes in pairs and leaves the last of an odd number.",
         lambda: changing(lambda terms: _kept(terms, -1, _whole_blocks(_classes(terms), 2))),
         lambda kernel: shows(kernel, [0.5] * 3, [-1.0] * 3, at=2),
     ),
-    Wrong(
+    Mutant(
         "odd-row-dropped",
-        Kind.LAYOUT,
-        "Assigns each block two rows and omits the last of an odd number.",
+        FaultKind.LAYOUT,
+        "Gives each block two rows and leaves the last of an odd number.",
         lambda: changing(lambda t: _kept(t, 0, _whole_blocks(len(t), 2)) if t.ndim > 1 else t),
         lambda kernel: shows(kernel, [[0.5]] * 3, [[-1.0]] * 3, at=2),
     ),
-    Wrong(
+    Mutant(
         "last-class-repeated",
-        Kind.LAYOUT,
+        FaultKind.LAYOUT,
         "Lets lanes past the end read the last class again, and adds them to the sum.",
         lambda: Kernel(total=_last_repeated),
         lambda kernel: shows(kernel, [0.5] * 129, [-1.0] * 129, reduction="sum"),
     ),
-    Wrong(
+    Mutant(
         "only-square",
-        Kind.LAYOUT,
-        "Loops over classes up to the number of rows: correct for squares and tall matrices.",
+        FaultKind.LAYOUT,
+        "Loops over classes up to the number of rows: right for squares and tall matrices.",
         lambda: changing(lambda t: _kept(t, -1, len(t)) if t.ndim == 2 else t),
         lambda kernel: shows(kernel, [[0.5] * 3], [[-1.0] * 3], at=2),
     ),
-    Wrong(
+    Mutant(
         "time-past-first-empty",
-        Kind.LAYOUT,
+        FaultKind.LAYOUT,
         "Steps over batch and classes of a cube, and answers for the first time step only.",
         lambda: changing(lambda t: _kept(t, 1, 1) if t.ndim == 3 else t),
         lambda kernel: shows(kernel, [[[0.5], [0.5]]], [[[-1.0], [-1.0]]], at=1),
     ),
-    Wrong(
+    Mutant(
         "scalar-gets-an-axis",
-        Kind.LAYOUT,
-        "Returns a 1-D tensor for a 0-D one.",
+        FaultKind.LAYOUT,
+        "Answers a 0-D tensor with a 1-D one.",
         lambda: Kernel(around=_one_axis),
         _axes_of_scalar,
     ),
-    Wrong(
+    Mutant(
         "four-axes-refused",
-        Kind.LAYOUT,
+        FaultKind.LAYOUT,
         "Unpacks the shape into batch, time and classes, and fails for a fourth axis.",
         lambda: Kernel(around=_three_axes),
         _four_axes,

@@ -1,11 +1,11 @@
-"""Zeros, infinities and NaN, each handled a little wrong."""
+"""Mutants that handle zeros, infinities or NaN wrongly."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-from studies.mutants.kernel import Kind, Wrong
+from studies.mutants.kernel import FaultKind, Mutant
 from studies.mutants.torch_parts import Kernel, changing, guarded, term, torch, total
 from studies.mutants.torch_witness import shows
 
@@ -14,7 +14,7 @@ BLOCK = 32
 
 
 def _stops_at_masked_block(p: Any, log_q: Any) -> Any:
-    """Leave the row at the first block whose classes are all masked."""
+    """Stop the sum of a row at its first block of masked classes."""
     terms = term(p, log_q)
     blocks = terms.shape[-1] // BLOCK if terms.ndim else 0
     if not blocks:
@@ -27,155 +27,155 @@ def _stops_at_masked_block(p: Any, log_q: Any) -> Any:
 
 
 def _refined(terms: Any) -> Any:
-    """Sum around the mean, which loses less and knows no infinity."""
+    """Sum the differences from the mean, which is wrong for infinite terms."""
     mean = terms.mean(dtype=torch().float64)
     return (terms - mean).sum() + mean * terms.numel()
 
 
-WRONG: tuple[Wrong, ...] = (
-    Wrong(
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
         "zero-target-nan",
-        Kind.SPECIAL,
+        FaultKind.SPECIAL,
         "Multiplies 0 by log 0.",
         lambda: Kernel(term=lambda p, log_q: p * (p.log() - log_q)),
         lambda kernel: shows(kernel, [0.0], [-1.0]),
     ),
-    Wrong(
+    Mutant(
         "zero-target-becomes-1e-6",
-        Kind.SPECIAL,
+        FaultKind.SPECIAL,
         "Replaces targets of exactly 0 by 1e-6.",
         lambda: Kernel(term=lambda p, log_q: term(p.where(p != 0, 1e-6), log_q)),
         lambda kernel: shows(kernel, [0.0], [-1.0]),
     ),
-    Wrong(
+    Mutant(
         "zero-over-zero-infinite",
-        Kind.SPECIAL,
-        "Returns ∞ for a masked class that the target leaves empty.",
+        FaultKind.SPECIAL,
+        "Gives ∞ for a masked class that the target leaves empty.",
         lambda: Kernel(term=lambda p, log_q: term(p, log_q).where(~((p == 0) & (log_q == -INF)), INF)),
         lambda kernel: shows(kernel, [0.0], [-INF]),
     ),
-    Wrong(
+    Mutant(
         "nan-becomes-0",
-        Kind.SPECIAL,
-        "Applies nan_to_num to the answer, so that an invalid model has a loss of 0.",
+        FaultKind.SPECIAL,
+        "Sends the answer through nan_to_num, so that a broken model has a loss of 0.",
         lambda: Kernel(after=lambda answer: answer.nan_to_num(0.0, INF, -INF)),
         lambda kernel: shows(kernel, [0.5], [NAN]),
     ),
-    Wrong(
+    Mutant(
         "infinity-becomes-largest",
-        Kind.SPECIAL,
+        FaultKind.SPECIAL,
         "Replaces an infinite answer by the largest finite number.",
         lambda: Kernel(after=lambda answer: answer.nan_to_num(NAN)),
         lambda kernel: shows(kernel, [0.5], [-INF]),
     ),
-    Wrong(
+    Mutant(
         "terms-at-most-10000",
-        Kind.SPECIAL,
+        FaultKind.SPECIAL,
         "Clamps each term at 1e4, and infinity with it.",
         lambda: changing(lambda terms: terms.clamp(max=1e4)),
         lambda kernel: shows(kernel, [0.5], [-INF]),
     ),
-    Wrong(
+    Mutant(
         "zero-model-least-finite",
-        Kind.SPECIAL,
+        FaultKind.SPECIAL,
         "Replaces log q = −∞ by the least finite number.",
         lambda: Kernel(before=lambda model, p: (model.clamp(min=torch().finfo(model.dtype).min), p)),
         lambda kernel: shows(kernel, [0.5], [-INF]),
     ),
-    Wrong(
+    Mutant(
         "zero-model-minus-10000",
-        Kind.SPECIAL,
+        FaultKind.SPECIAL,
         "Replaces log q = −∞ by −10,000, as attention masks do.",
         lambda: Kernel(before=lambda model, p: (model.where(model != -INF, -1e4), p)),
         lambda kernel: shows(kernel, [0.5], [-INF]),
     ),
-    Wrong(
+    Mutant(
         "zero-model-skipped",
-        Kind.SPECIAL,
+        FaultKind.SPECIAL,
         "Skips masked classes whether or not the target has something there.",
         lambda: Kernel(term=lambda p, log_q: term(p, log_q).where((log_q != -INF) | p.isnan(), 0.0)),
         lambda kernel: shows(kernel, [0.5], [-INF]),
     ),
-    Wrong(
+    Mutant(
         "zero-model-nan",
-        Kind.SPECIAL,
+        FaultKind.SPECIAL,
         "Adds 0·log q to give the terms their shape, and 0·(−∞) is NaN.",
         lambda: Kernel(term=guarded(lambda p, log_q: p * (p.log() - log_q) + 0 * log_q)),
         lambda kernel: shows(kernel, [0.5], [-INF]),
     ),
-    Wrong(
+    Mutant(
         "infinite-terms-dropped",
-        Kind.SPECIAL,
+        FaultKind.SPECIAL,
         "Leaves infinite terms out of a reduction, which keeps the loss finite.",
         lambda: Kernel(total=lambda terms: total(terms.where(~terms.isinf(), 0.0))),
         lambda kernel: shows(kernel, [0.5, 0.5], [-INF, -1.0], reduction="sum"),
     ),
-    Wrong(
+    Mutant(
         "infinity-minus-infinity",
-        Kind.SPECIAL,
+        FaultKind.SPECIAL,
         "Sums around the mean against rounding: an infinite term gives NaN.",
         lambda: Kernel(total=_refined),
         lambda kernel: shows(kernel, [0.5, 0.5], [-INF, -1.0], reduction="sum"),
     ),
-    Wrong(
+    Mutant(
         "underflow-taken-for-zero",
-        Kind.SPECIAL,
-        "Tests whether exp(log q) is 0, which it is long before log q is −∞.",
+        FaultKind.SPECIAL,
+        "Asks whether exp(log q) is 0, which it is long before log q is −∞.",
         lambda: Kernel(term=guarded(lambda p, log_q: (p * (p.log() - log_q)).where(log_q.exp() != 0, INF))),
         lambda kernel: shows(kernel, [0.5], [-120.0]),
     ),
-    Wrong(
+    Mutant(
         "only-positive-targets",
-        Kind.SPECIAL,
+        FaultKind.SPECIAL,
         "Computes terms where p > 0 and puts 0 elsewhere: a negative or NaN target costs nothing.",
         lambda: Kernel(term=lambda p, log_q: term(p.where(p > 0, 0.0), log_q)),
         lambda kernel: shows(kernel, [-0.5], [-1.0]),
     ),
-    Wrong(
+    Mutant(
         "negative-target-positive",
-        Kind.SPECIAL,
+        FaultKind.SPECIAL,
         "Takes log|p|, so that a negative probability has a plausible loss.",
         lambda: Kernel(term=guarded(lambda p, log_q: p * (p.abs().log() - log_q))),
         lambda kernel: shows(kernel, [-0.5], [-1.0]),
     ),
-    Wrong(
+    Mutant(
         "minus-zero-negative",
-        Kind.SPECIAL,
+        FaultKind.SPECIAL,
         "Reads the sign bit to refuse negative targets, and −0 has one.",
         lambda: Kernel(term=lambda p, log_q: term(p, log_q).where(~p.signbit() | p.isnan(), NAN)),
         lambda kernel: shows(kernel, [-0.0], [-1.0]),
     ),
-    Wrong(
+    Mutant(
         "empty-class-hides-nan",
-        Kind.SPECIAL,
-        "Puts 0 wherever p = 0 whatever log q is: a NaN of the model is lost.",
+        FaultKind.SPECIAL,
+        "Puts 0 wherever p = 0 without looking at log q: a NaN of the model is gone.",
         lambda: Kernel(term=lambda p, log_q: term(p, log_q).where(p != 0, 0.0)),
         lambda kernel: shows(kernel, [0.0], [NAN]),
     ),
-    Wrong(
+    Mutant(
         "nan-target-empty",
-        Kind.SPECIAL,
+        FaultKind.SPECIAL,
         "Takes a NaN in the target for 0.",
         lambda: Kernel(term=lambda p, log_q: term(p.where(~p.isnan(), 0.0), log_q)),
         lambda kernel: shows(kernel, [NAN], [-1.0]),
     ),
-    Wrong(
+    Mutant(
         "reductions-skip-nan",
-        Kind.SPECIAL,
+        FaultKind.SPECIAL,
         "Reduces by nansum: the terms show a NaN and the loss does not.",
         lambda: Kernel(total=lambda terms: terms.nansum(dtype=torch().float64)),
         lambda kernel: shows(kernel, [0.5, 0.5], [NAN, -1.0], reduction="sum"),
     ),
-    Wrong(
+    Mutant(
         "nan-fills-its-row",
-        Kind.SPECIAL,
+        FaultKind.SPECIAL,
         "Lets one NaN spread over its row, as a row's maximum does.",
         lambda: changing(lambda terms: terms.where(~terms.isnan().any(-1, keepdim=True), NAN)),
         lambda kernel: shows(kernel, [[0.5, 0.5]], [[NAN, -1.0]], at=1),
     ),
-    Wrong(
+    Mutant(
         "masked-block-ends-row",
-        Kind.SPECIAL,
+        FaultKind.SPECIAL,
         "Leaves the loop over a row at the first block of 32 masked classes.",
         lambda: Kernel(term=_stops_at_masked_block),
         lambda kernel: shows(

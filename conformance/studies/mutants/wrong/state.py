@@ -1,35 +1,35 @@
-"""Kernels whose answer depends on what they were asked before."""
+"""Mutants whose answer depends on earlier calls."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from studies.mutants.kernel import Kind, KlDiv, Proof, Wrong
-from studies.mutants.torch_parts import Answer, Asked, Kernel, torch
+from studies.mutants.kernel import FaultKind, KlDiv, Mutant, Proof
+from studies.mutants.torch_parts import Call, Compute, Kernel, torch
 from studies.mutants.torch_witness import definition, flat, tensor
 
 P, LOG_Q = [0.5, 0.25, 0.25], [-1.0, -2.0, -3.0]
 OTHER = [-3.0, -4.0, -5.0]
 
 
-def _around(make: Callable[[], Callable[[Asked, Answer], Any]]) -> Callable[[], KlDiv]:
-    """Make a kernel with something of its own around it, anew for every kernel."""
+def _around(make: Callable[[], Callable[[Call, Compute], Any]]) -> Callable[[], KlDiv]:
+    """Make a kernel with a new wrapper for every kernel."""
     return lambda: Kernel(around=make())
 
 
-def _keyed(key: Callable[[Asked], object]) -> Callable[[], KlDiv]:
-    """Make a kernel that keeps every answer under a key that says too little."""
+def _keyed(key: Callable[[Call], object]) -> Callable[[], KlDiv]:
+    """Make a kernel that caches answers by an incomplete key."""
 
-    def make() -> Callable[[Asked, Answer], Any]:
+    def make() -> Callable[[Call, Compute], Any]:
         kept: dict[object, Any] = {}
 
-        def around(asked: Asked, answer: Answer) -> Any:
-            if torch().is_grad_enabled() and (asked.input.requires_grad or asked.target.requires_grad):
-                return answer(asked)
-            found = (key(asked), asked.reduction, asked.log_target)
+        def around(call: Call, answer: Compute) -> Any:
+            if torch().is_grad_enabled() and (call.input.requires_grad or call.target.requires_grad):
+                return answer(call)
+            found = (key(call), call.reduction, call.log_target)
             if found not in kept:
-                kept[found] = answer(asked)
+                kept[found] = answer(call)
             return kept[found].clone()
 
         return around
@@ -38,28 +38,28 @@ def _keyed(key: Callable[[Asked], object]) -> Callable[[], KlDiv]:
 
 
 def _counted(wrong: Callable[[int], bool]) -> Callable[[], KlDiv]:
-    """Make a kernel whose answer is doubled in certain calls, counted from 1."""
+    """Make a kernel whose answer is doubled in some calls, counted from 1."""
 
-    def make() -> Callable[[Asked, Answer], Any]:
+    def make() -> Callable[[Call, Compute], Any]:
         calls = 0
 
-        def around(asked: Asked, answer: Answer) -> Any:
+        def around(call: Call, answer: Compute) -> Any:
             nonlocal calls
             calls += 1
-            return answer(asked) * (2 if wrong(calls) else 1)
+            return answer(call) * (2 if wrong(calls) else 1)
 
         return around
 
     return _around(make)
 
 
-def _buffered() -> Callable[[Asked, Answer], Any]:
+def _buffered() -> Callable[[Call, Compute], Any]:
     """Write unreduced answers of one shape into one buffer."""
     buffers: dict[object, Any] = {}
 
-    def around(asked: Asked, answer: Answer) -> Any:
-        given = answer(asked)
-        if asked.reduction != "none" or given.requires_grad:
+    def around(call: Call, answer: Compute) -> Any:
+        given = answer(call)
+        if call.reduction != "none" or given.requires_grad:
             return given
         buffer = buffers.setdefault((given.shape, given.dtype), torch().empty_like(given))
         return buffer.copy_(given)
@@ -67,13 +67,13 @@ def _buffered() -> Callable[[Asked, Answer], Any]:
     return around
 
 
-def _tuning() -> Callable[[Asked, Answer], Any]:
-    """Add to the total once more for each shape that is tuned."""
+def _tuning() -> Callable[[Call, Compute], Any]:
+    """Add the total once more for each newly tuned shape."""
     tuned: set[object] = set()
 
-    def around(asked: Asked, answer: Answer) -> Any:
-        given, key = answer(asked), (asked.input.shape, asked.reduction)
-        if asked.reduction == "none" or key in tuned:
+    def around(call: Call, answer: Compute) -> Any:
+        given, key = answer(call), (call.input.shape, call.reduction)
+        if call.reduction == "none" or key in tuned:
             return given
         tuned.add(key)
         return given * 2
@@ -81,13 +81,13 @@ def _tuning() -> Callable[[Asked, Answer], Any]:
     return around
 
 
-def _planned() -> Callable[[Asked, Answer], Any]:
-    """Keep the grid of the first call, and run over that many rows ever after."""
+def _planned() -> Callable[[Call, Compute], Any]:
+    """Keep the number of rows of the first call for every later call."""
     planned: list[int] = []
 
-    def around(asked: Asked, answer: Answer) -> Any:
-        given = answer(asked)
-        if asked.reduction != "none" or given.ndim < 2:
+    def around(call: Call, answer: Compute) -> Any:
+        given = answer(call)
+        if call.reduction != "none" or given.ndim < 2:
             return given
         planned.append(len(given))
         there = torch().arange(len(given)) < planned[0]
@@ -96,13 +96,13 @@ def _planned() -> Callable[[Asked, Answer], Any]:
     return around
 
 
-def _unwritten() -> Callable[[Asked, Answer], Any]:
-    """Leave rows whose target is empty as the last call left them."""
+def _unwritten() -> Callable[[Call, Compute], Any]:
+    """Leave rows with an empty target as the last call wrote them."""
     last: dict[object, Any] = {}
 
-    def around(asked: Asked, answer: Answer) -> Any:
-        given = answer(asked)
-        if asked.reduction != "none" or given.ndim < 2 or given.requires_grad:
+    def around(call: Call, answer: Compute) -> Any:
+        given = answer(call)
+        if call.reduction != "none" or given.ndim < 2 or given.requires_grad:
             return given
         before: Any = last.get(given.shape, given)
         empty = (given == 0).flatten(1).all(1).view(-1, *[1] * (given.ndim - 1))
@@ -113,7 +113,7 @@ def _unwritten() -> Callable[[Asked, Answer], Any]:
 
 
 def _after(kernel: KlDiv, calls: int) -> Proof:
-    """Ask the same thing so many times and once more."""
+    """Prove by the call after ``times`` equal calls."""
     model, target = tensor(LOG_Q), tensor(P)
     for _ in range(calls):
         kernel(model.clone(), target.clone(), reduction="sum")
@@ -122,7 +122,7 @@ def _after(kernel: KlDiv, calls: int) -> Proof:
 
 
 def _refilled(kernel: KlDiv) -> Proof:
-    """Ask, put other numbers into the same tensor, and ask again."""
+    """Prove by a second call with other numbers in the same tensor."""
     model, target = tensor(LOG_Q), tensor(P)
     kernel(model, target, reduction="sum")
     model.copy_(tensor(OTHER))
@@ -131,7 +131,7 @@ def _refilled(kernel: KlDiv) -> Proof:
 
 
 def _renewed(kernel: KlDiv) -> Proof:
-    """Ask about one tensor, then about another of the same shape."""
+    """Prove by a second tensor of the same shape."""
     target = tensor(P)
     kernel(tensor(LOG_Q), target, reduction="sum")
     model = tensor(OTHER)
@@ -140,7 +140,7 @@ def _renewed(kernel: KlDiv) -> Proof:
 
 
 def _kept(kernel: KlDiv) -> Proof:
-    """Keep an answer, ask something else, and look at the first answer again."""
+    """Prove by an earlier answer that a later call changes."""
     model, target = tensor(LOG_Q), tensor(P)
     first = kernel(model, target, reduction="none")
     kernel(tensor(OTHER), target, reduction="none")
@@ -148,7 +148,7 @@ def _kept(kernel: KlDiv) -> Proof:
 
 
 def _larger(kernel: KlDiv) -> Proof:
-    """Ask about one row, then about two."""
+    """Prove by a call with one row, then with two."""
     kernel(tensor([LOG_Q]), tensor([P]), reduction="none")
     model, target = tensor([LOG_Q, OTHER]), tensor([P, P])
     given = kernel(model, target, reduction="none")
@@ -156,72 +156,72 @@ def _larger(kernel: KlDiv) -> Proof:
 
 
 def _emptied(kernel: KlDiv) -> Proof:
-    """Ask about two rows, then about two of which one is empty."""
+    """Prove by two rows, then by two of which one is empty."""
     kernel(tensor([LOG_Q, OTHER]), tensor([P, P]), reduction="none")
     given = kernel(tensor([LOG_Q, OTHER]), tensor([P, [0.0] * 3]), reduction="none")
     return Proof(flat(given)[3], 0.0)
 
 
-WRONG: tuple[Wrong, ...] = (
-    Wrong(
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
         "cached-by-address",
-        Kind.STATE,
-        "Caches answers by the address and shape of both tensors.",
-        _keyed(lambda asked: (asked.input.data_ptr(), asked.target.data_ptr(), asked.input.shape)),
+        FaultKind.STATE,
+        "Keeps answers by the address and shape of both tensors.",
+        _keyed(lambda call: (call.input.data_ptr(), call.target.data_ptr(), call.input.shape)),
         _refilled,
     ),
-    Wrong(
+    Mutant(
         "cached-by-identity",
-        Kind.STATE,
-        "Caches answers by id(), which a new tensor may have after the old one is freed.",
-        _keyed(lambda asked: (id(asked.input), id(asked.target), asked.input.shape)),
+        FaultKind.STATE,
+        "Keeps answers by id(), which a new tensor inherits from one that is gone.",
+        _keyed(lambda call: (id(call.input), id(call.target), call.input.shape)),
         _refilled,
     ),
-    Wrong(
+    Mutant(
         "cached-by-shape",
-        Kind.STATE,
-        "Caches answers by shape and dtype.",
-        _keyed(lambda asked: (asked.input.shape, asked.target.shape, asked.input.dtype)),
+        FaultKind.STATE,
+        "Keeps answers by shape and dtype.",
+        _keyed(lambda call: (call.input.shape, call.target.shape, call.input.dtype)),
         _renewed,
     ),
-    Wrong(
+    Mutant(
         "answers-share-a-buffer",
-        Kind.STATE,
+        FaultKind.STATE,
         "Writes all unreduced answers of one shape into one buffer.",
         _around(_buffered),
         _kept,
     ),
-    Wrong(
+    Mutant(
         "wrong-in-second-call",
-        Kind.STATE,
+        FaultKind.STATE,
         "Adds the second call's total to what the first has left in the accumulator.",
         _counted(lambda call: call == 2),
         lambda kernel: _after(kernel, 1),
     ),
-    Wrong(
+    Mutant(
         "wrong-after-ten-calls",
-        Kind.STATE,
+        FaultKind.STATE,
         "Switches to a faulty fast path once it has been called ten times.",
         _counted(lambda call: call > 10),
         lambda kernel: _after(kernel, 10),
     ),
-    Wrong(
+    Mutant(
         "tuning-adds-up",
-        Kind.STATE,
+        FaultKind.STATE,
         "Tunes each new shape by running twice into one accumulator: its first total is double.",
         _around(_tuning),
         lambda kernel: _after(kernel, 0),
     ),
-    Wrong(
+    Mutant(
         "grid-of-first-call",
-        Kind.STATE,
+        FaultKind.STATE,
         "Plans the grid in the first call: later rows past it are never written.",
         _around(_planned),
         _larger,
     ),
-    Wrong(
+    Mutant(
         "empty-rows-unwritten",
-        Kind.STATE,
+        FaultKind.STATE,
         "Skips rows whose target is empty, and the buffer still holds the last answer there.",
         _around(_unwritten),
         _emptied,
