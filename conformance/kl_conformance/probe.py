@@ -14,7 +14,8 @@ from typing import Any
 from kl_cases.problems import Profile
 from kl_conformance import heading, host, plan
 from kl_conformance.plan import Selection
-from kl_reports.line import decode_header, encode_header
+from kl_reports.line import encode
+from kl_reports.record import decode
 from kl_reports.result import Header
 
 SECONDS = 300
@@ -43,7 +44,7 @@ def probe(selection: Selection) -> Header:
             raise ValueError(f"{name!r} cannot be imported: its process {how}") from None
     if "error" in answer:
         raise ValueError(answer["error"])
-    return decode_header(answer)
+    return decode(Header, answer)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -54,7 +55,7 @@ def main(arguments: Sequence[str]) -> None:
     fields["profile"] = Profile(fields["profile"])
     selection = Selection(**fields)
     try:
-        answer = encode_header(heading.header(selection, plan.cells(selection)))
+        answer = encode(heading.header(selection, plan.cells(selection)))
     except ValueError as error:
         answer = {"error": str(error)}
     Path(said).write_text(json.dumps(answer), encoding="utf-8")

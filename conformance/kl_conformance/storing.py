@@ -13,7 +13,7 @@ from kl_conformance.showing import run_files
 from kl_conformance.telling import table
 from kl_reports.exchange import RunFileError
 from kl_reports.history import Entry, History, Judgement
-from kl_reports.line import plain
+from kl_reports.record import plain
 from kl_reports.opening import StoreError
 from kl_reports.store import Store
 from kl_reports.wording import LOOKS, count, listed, moment, one_line, used

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Table, func, insert, select
 
-from kl_reports.line import plain
+from kl_reports.record import plain
 from kl_reports.schema import TEXTS
 
 _PIECE = 10_000  # so many values at once: a statement takes no more than some ten thousand

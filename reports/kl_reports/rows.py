@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, Connection, Select, Table, delete, insert, select, union
 
 from kl_reports import number
-from kl_reports.line import decode_spread, plain
+from kl_reports.record import decode, encode, plain
 from kl_reports.numbering import Texts, greatest, numbers, pour
 from kl_reports.result import Column, Fixed, Header, Result, Run, Verdict
 from kl_reports.schema import ASKED, COLUMNS, REQUIREMENTS, RESULTS, RUNS, TEXTS, escaped

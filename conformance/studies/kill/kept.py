@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from kl_cases.problems import Profile
-from kl_reports.line import decode_result, encode_result
+from kl_reports.line import encode
+from kl_reports.record import decode
+from kl_reports.result import Result
 from studies.kill import everyone
 from studies.kill.court import Plan, Ruling
 from studies.kill.trial import Answer, Question
@@ -58,7 +60,7 @@ def _written(ruling: Ruling) -> dict[str, Any]:
 
 def _answer(answer: Answer) -> list[Any]:
     question = answer.question
-    return [question.dtype, question.requirement, encode_result(answer.result), answer.mistake]
+    return [question.dtype, question.requirement, encode(answer.result), answer.mistake]
 
 
 def _read(data: dict[str, Any]) -> Ruling:
@@ -73,4 +75,4 @@ def _read(data: dict[str, Any]) -> Ruling:
 
 def _answered(data: list[Any]) -> Answer:
     dtype, requirement, result, mistake = data
-    return Answer(Question(dtype, requirement), decode_result(result), mistake)
+    return Answer(Question(dtype, requirement), decode(Result, result), mistake)
