@@ -11,9 +11,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from kl_conformance.diagnosis import EXPLAINED
 from kl_reports import reason
-from kl_reports.result import Run, Verdict
+from kl_reports.result import Run
 from kl_reports.screen import broken
 
 # Chosen by what `conformance/studies/kill/learning.py` measures, each fault left out in turn.
@@ -59,10 +58,7 @@ def likely_cause(run: Run) -> str:
     """
     found = broken(run)
     explained = Counter(
-        result.detail.partition(EXPLAINED)[2].partition(". ")[0].rstrip(".")
-        for results in found.values()
-        for result in results
-        if EXPLAINED in result.detail
+        result.explanation for results in found.values() for result in results if result.explanation
     )
     (said, often), (_, next_often), *_ = [*explained.most_common(2), ("", 0), ("", 0)]
     if often >= OFTEN and 2 * next_often <= often:
@@ -70,9 +66,8 @@ def likely_cause(run: Run) -> str:
     if said := reason.sentence(run, found):
         return said
     wrong = frozenset(reason.numeric(found))
-    unasked = {Verdict.UNSUPPORTED, Verdict.MISSING}
     # What raised says nothing of which number it would have given.
-    asked = {each.requirement for each in run.results if each.verdict not in unasked} - (found.keys() - wrong)
+    asked = {each.requirement for each in run.results if each.verdict.has_run} - (found.keys() - wrong)
     fitting = clear(matches(wrong, asked, known()))
     if not fitting:
         return ""

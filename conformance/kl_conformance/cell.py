@@ -23,7 +23,7 @@ from kl_conformance.search import search, shrink
 from kl_conformance.subject import Subject
 from kl_conformance.tally import Tally
 from kl_conformance.witness import witness
-from kl_reports.result import Result, Verdict
+from kl_reports.result import Kind, Result, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Cell:
         self.expected = expected_of(requirement.id, subject)
         self.permitted = (*permitted_to(requirement.id, subject), *interpreted(subject))
         self.tally = Tally()
-        self.first = ("", "")
+        self.first: Judgement | None = None  # of the pair that failed
 
     def settle(self) -> Result:
         """Ask everything the profile holds and return the verdict."""
@@ -79,7 +79,8 @@ class Cell:
         except AbsentError as absent:
             result = self._result(Verdict.MISSING, detail=str(absent))
         except FloatingPointError as changed:  # the reference's own: the arithmetic is not as it was
-            result = self._result(Verdict.FAIL, detail=f"Nothing can be judged after a call: {changed}.")
+            detail = f"Nothing can be judged after a call: {changed}."
+            result = self._result(Verdict.FAIL, detail=detail, kind=Kind.NUMBER)
         seconds = time.monotonic() - began
         spread = self.tally.spreading.spread()
         fixed = self.tally.fixed
@@ -134,16 +135,18 @@ class Cell:
 
     def judgements(self, pair: Pair) -> Iterator[Judgement]:
         """Yield what the requirement says of a pair; an implementation that raises has not held it."""
-        subject, name = self.subject, self.subject.implementation.name
-        subject.misshapen = ""
+        subject = self.subject
+        subject.misshapen = None
         try:
             yield from self.requirement.check(subject, pair)
         except RefusedError as refusal:
-            yield judge.fails(subject.problem(pair), name, str(refusal), raised=True)
+            yield judge.refused(subject.problem(pair), subject.named, refusal)
         except (IndexError, TypeError, ValueError):
-            if not subject.misshapen:
+            if subject.misshapen is None:
                 raise
-            yield judge.fails(subject.problem(pair), name, subject.misshapen)
+            call, shapes = subject.misshapen
+            note = f"{call.text} gave shape {shapes.got} where {shapes.expected} is due"
+            yield judge.misshapen(subject.problem(pair), subject.named, note, shapes)
 
     def _news(self, judgement: Judgement) -> bool:
         """Whether a judgement is broken beyond what is recorded."""
@@ -171,7 +174,7 @@ class Cell:
                 self.tally.mark(judgement)
             if self._news(judgement):
                 self.tally.problems += 1
-                self.first = judgement.kind
+                self.first = judgement
                 return True
             if judgement.broken:
                 self.tally.problems += 1
@@ -180,9 +183,9 @@ class Cell:
                 self.tally.count(judgement)
         return False
 
-    def _breaking(self, pair: Pair, kind: tuple[str, str]) -> Judgement | None:
+    def _breaking(self, pair: Pair, fault: tuple[str, str]) -> Judgement | None:
         """Return the first news of that kind about a pair: a smaller pair must show the same fault."""
-        found = (each for each in self.judgements(pair) if self._news(each) and each.kind == kind)
+        found = (each for each in self.judgements(pair) if self._news(each) and each.fault == fault)
         return next(found, None)
 
     def replay(self, entry: Expectation) -> Replay | None:
@@ -195,21 +198,24 @@ class Cell:
 
     def _broken(self, pair: Pair, case: str | None) -> Result:
         """Make the broken pair small, ask it once more from nothing, and say what was seen."""
-        kind = self.first
-        small = pair
+        assert self.first is not None
+        first, small = self.first, pair
         # In chapter errors the shapes are the question, and nothing is to shrink.
         if not (self.brief or self.requirement.once or self.requirement.chapter == "errors"):
-            small = shrink(pair, lambda candidate: self._breaking(candidate, kind) is not None)
+            small = shrink(pair, lambda candidate: self._breaking(candidate, first.fault) is not None)
         self.subject.forget()
-        judgement = self._breaking(small, kind)
+        judgement = self._breaking(small, first.fault)
         if judgement is None:
             detail = f"Broken once on {pair.origin}, and right when asked again."
-            return self._result(Verdict.NONDETERMINISTIC, detail=detail)
+            return self._result(Verdict.NONDETERMINISTIC, detail=detail, kind=first.kind)
         explanation = "" if self.brief else diagnose(judgement, small, self.subject)
-        detail = " ".join(part for part in (judgement.sentence, explanation) if part)
+        explained = f" This is the correct answer to another problem: {explanation}." if explanation else ""
         return self._result(
             Verdict.FAIL,
-            detail=detail,
+            detail=judgement.sentence + explained,
+            kind=judgement.kind,
+            explanation=explanation,
+            happened=judgement.happened,
             headroom=judgement.headroom,
             budget=judgement.budget,
             witness=witness(judgement, small, case=case if small.id == pair.id else None),
@@ -234,6 +240,7 @@ class Cell:
         return self._result(
             Verdict.EXPECTED,
             detail=seen.entry.reason,
+            kind=seen.judgement.kind,
             headroom=seen.judgement.headroom,
             budget=seen.judgement.budget,
             deviation=names,
@@ -253,6 +260,7 @@ class Cell:
         return self._result(
             Verdict.EXPECTED,
             detail=f"Permitted{like}. {reasons}",
+            kind=judgement.kind,
             deviation=", ".join(entry.id for entry in entries),
             witness=witness(judgement, pair),
         )

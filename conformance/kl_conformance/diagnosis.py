@@ -1,4 +1,4 @@
-"""A wrong number explained: which other question it would be the right answer to."""
+"""Explains a wrong number: the other problem to which it is the correct answer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from kl_conformance.subject import Subject
 from kl_reference.convention import Formula, Reduction, Space
 from kl_reference.problem import Operand, Problem
 
-EXPLAINED = "This is the right answer to another question: "
 DIVIDED = {
     Reduction.TERMS: "every term",
     Reduction.ROWS: "the sum of each row",
@@ -28,15 +27,15 @@ DIVIDED = {
 
 
 def diagnose(judgement: Judgement, pair: Pair, subject: Subject) -> str:
-    """Return a sentence naming the mistake that gives exactly this answer, or an empty string."""
+    """Return the mistake that gives exactly this answer as a clause, or an empty string."""
     if judgement.got.ndim == 0 and np.isnan(judgement.got):
         return ""
     if not np.array_equal(judgement.right, reference(judgement.problem).value, equal_nan=True):
         return ""  # not the answer to this one problem was judged
-    for problem, sentence in _readings(judgement.problem, pair, subject):
+    for problem, clause in _readings(judgement.problem, pair, subject):
         try:
             if judge.fits(judgement, problem, subject.profile).all():
-                return f"{EXPLAINED}{sentence}."
+                return clause
         except ValueError:  # a reading that makes no problem explains nothing
             continue
     return ""

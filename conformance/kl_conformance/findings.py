@@ -10,7 +10,6 @@ from typing import Any
 
 from kl_conformance import registry
 from kl_conformance.expectation import Expectation, recorded
-from kl_conformance.heading import convention
 from kl_conformance.reproducer import reproducer
 from kl_reference.dtype import Dtype
 from kl_reports.result import Column
@@ -39,9 +38,6 @@ def told(requirement: str, column: Column, witness: Mapping[str, Any]) -> dict[s
     words = show(witness)
     got, right, allowed = words.measured()
     sides = {"P": words.target, "Q": words.model}
-    script = reproducer(
-        requirement, column, convention(registry.implementation(column.implementation)), witness
-    )
     return {
         "requirement": requirement,
         "implementation": column.implementation,
@@ -54,7 +50,7 @@ def told(requirement: str, column: Column, witness: Mapping[str, Any]) -> dict[s
         "got": got,
         "right": right,
         "allowed": allowed,
-        "script": script,
+        "script": reproducer(requirement, column, witness),
         **{name: f"{own.brief()} ({own.space}, {own.shape})" for name, own in sides.items() if own},
     }
 

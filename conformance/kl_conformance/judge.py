@@ -9,12 +9,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from kl_conformance.evaluation import Evaluation
-from kl_conformance.judgement import Grade, Judgement, Mask
+from kl_conformance.call import CallDescription
+from kl_conformance.evaluation import Evaluation, Misshapen, RefusedError
+from kl_conformance.judgement import Criterion, Grade, Judgement, Mask
 from kl_conformance.remembered import reference
 from kl_reference.enclosure import Array
 from kl_reference.precision import Profile, accepts_overflow, tolerance, vacuous
 from kl_reference.problem import Problem
+from kl_reports.result import BudgetItem, Kind
 
 
 def lies(asked: Evaluation, note: str = "", *, decisive: bool = True) -> Judgement:
@@ -24,8 +26,8 @@ def lies(asked: Evaluation, note: str = "", *, decisive: bool = True) -> Judgeme
     is zero.
     """
     total = asked.tolerance.total
-    if asked.got.shape != asked.enclosure.value.shape:
-        return _misshapen(asked)
+    if asked.misshapen is not None:
+        return _wrong_shape(asked, asked.misshapen)
     ratio = _ratio(np.abs(asked.enclosure.error(asked.got)), total)
     beyond = accepts_overflow(asked.enclosure, asked.tolerance, asked.profile.storage)
     overflowed = np.isinf(asked.got) & (np.sign(asked.got) == np.sign(asked.enclosure.value))
@@ -42,11 +44,17 @@ def lies(asked: Evaluation, note: str = "", *, decisive: bool = True) -> Judgeme
         bad=ratio > 1,
         headroom=float(ratio[at]) if ratio.size else 0.0,
         at=at,
-        budget=asked.tolerance.budget(at) if ratio.size else (),
+        budget=_budget(asked, at) if ratio.size else (),
         note=note,
         vacuous=vacuous(asked.enclosure, asked.tolerance) if decisive else None,
         side=asked.side,
         condition=_condition(asked, at),
+    )
+
+
+def _budget(asked: Evaluation, at: tuple[int, ...]) -> tuple[BudgetItem, ...]:
+    return tuple(
+        BudgetItem(each.amount, each.name, each.reason, each.unit) for each in asked.tolerance.budget(at)
     )
 
 
@@ -123,8 +131,8 @@ def inside(asked: Evaluation, where: Mask) -> Judgement:
 
 def exactly(asked: Evaluation, note: str = "", where: Mask | None = None) -> Judgement:
     """Judge that the answer is the exact one to the last bit, at the elements of ``where`` (all when None)."""
-    if asked.got.shape != asked.enclosure.value.shape:
-        return _misshapen(asked)
+    if asked.misshapen is not None:
+        return _wrong_shape(asked, asked.misshapen)
     error = np.abs(asked.enclosure.error(asked.got))
     bad = error != 0
     if where is not None:
@@ -132,13 +140,13 @@ def exactly(asked: Evaluation, note: str = "", where: Mask | None = None) -> Jud
     return holds(asked, ~bad, note or "must be exact")
 
 
-def holds(asked: Evaluation, fine: Mask, note: str) -> Judgement:
+def holds(asked: Evaluation, fine: Mask, note: str, criterion: Criterion = Criterion.YES_OR_NO) -> Judgement:
     """Judge by a yes or no for every element."""
     if fine.ndim and fine.shape != asked.got.shape:
-        return _misshapen(asked)
+        return _wrong_shape(asked, Misshapen(asked.got.shape, asked.enclosure.value.shape))
     bad = np.broadcast_to(~fine, asked.got.shape)
     at = _worst(bad.astype(float))
-    right = np.broadcast_to(asked.enclosure.value, asked.got.shape) if _alike(asked) else asked.got
+    right = np.broadcast_to(asked.enclosure.value, asked.got.shape) if asked.misshapen is None else asked.got
     return Judgement(
         problem=asked.problem,
         call=asked.call,
@@ -148,17 +156,39 @@ def holds(asked: Evaluation, fine: Mask, note: str) -> Judgement:
         bad=bad,
         at=at,
         note=note,
+        criterion=criterion,
     )
 
 
-def fails(
-    problem: Problem, call: str, note: str, *, raised: bool | None = None, unhelpful: bool = False
+def fails(problem: Problem, call: CallDescription, note: str, kind: Kind = Kind.NUMBER) -> Judgement:
+    """Judge a call that failed, with nothing to measure."""
+    return replace(passes(problem, call, note), bad=np.array(True), kind=kind)
+
+
+def accepted(problem: Problem, call: CallDescription, note: str) -> Judgement:
+    """Judge a call that returned a value where an error is expected."""
+    return replace(fails(problem, call, note, Kind.ACCEPTED), raised=False)
+
+
+def refused(problem: Problem, call: CallDescription, refusal: RefusedError) -> Judgement:
+    """Judge a call that returned no tensor where one is expected."""
+    judgement = fails(problem, call, str(refusal), refusal.kind)
+    return replace(judgement, error=refusal.error, raised=True)
+
+
+def unhelpful(problem: Problem, call: CallDescription, note: str, refusal: RefusedError) -> Judgement:
+    """Judge a call that raised as it must, with a message that lacks what it must name."""
+    return replace(fails(problem, call, note, refusal.kind), error=refusal.error, unhelpful=True)
+
+
+def misshapen(problem: Problem, call: CallDescription, note: str, shapes: Misshapen) -> Judgement:
+    """Judge a call whose answer has another shape than expected, with no element to measure."""
+    return replace(fails(problem, call, note, Kind.SHAPE), misshapen=shapes)
+
+
+def passes(
+    problem: Problem, call: CallDescription, note: str = "", *, raised: bool | None = None
 ) -> Judgement:
-    """Judge a call that gave no answer to measure, or gave one where an error was due, or a poor one."""
-    return replace(passes(problem, call, note, raised=raised), bad=np.array(True), unhelpful=unhelpful)
-
-
-def passes(problem: Problem, call: str, note: str = "", *, raised: bool | None = None) -> Judgement:
     """Judge a call that did what it must, with nothing to measure."""
     nothing = np.full((), np.nan)
     return Judgement(problem, call, nothing, nothing, nothing, np.array(False), note=note, raised=raised)
@@ -208,8 +238,8 @@ def balances(sides: Sequence[Weighed], note: str, allowed: Array | None = None) 
     The first side's problem is the one a witness shows.
     """
     for side in sides:
-        if not _alike(side.asked):
-            return _misshapen(side.asked)
+        if side.asked.misshapen is not None:
+            return _wrong_shape(side.asked, side.asked.misshapen)
     with np.errstate(invalid="ignore", over="ignore"):
         got = sum((side.got for side in sides), np.zeros(()))
         exact = sum((side.exact for side in sides), np.zeros(()))
@@ -222,9 +252,10 @@ def balances(sides: Sequence[Weighed], note: str, allowed: Array | None = None) 
     ratio = np.where(silent, 0.0, ratio)
     at = _worst(ratio)
     first = sides[0].asked
+    texts = dict.fromkeys(side.asked.call.text for side in sides)
     return Judgement(
         problem=first.problem,
-        call=" against ".join(dict.fromkeys(side.asked.call for side in sides)),
+        call=first.call if len(texts) == 1 else CallDescription(" against ".join(texts)),
         got=np.asarray(got),
         right=np.asarray(exact),
         allowed=np.broadcast_to(limit, np.shape(got)),
@@ -238,7 +269,7 @@ def balances(sides: Sequence[Weighed], note: str, allowed: Array | None = None) 
 def agrees(first: Evaluation, second: Evaluation, note: str) -> Judgement:
     """Judge that two answers to one question are the same bits, or differ by no more than both tolerances."""
     if first.got.shape != second.got.shape:
-        return _misshapen(first)
+        return _wrong_shape(first, Misshapen(first.got.shape, first.enclosure.value.shape))
     same = (first.got == second.got) | (np.isnan(first.got) & np.isnan(second.got))
     judgement = balances((Weighed(1.0, first), Weighed(-1.0, second)), note)
     broken = judgement.bad & ~same
@@ -303,12 +334,9 @@ def _condition(asked: Evaluation, at: tuple[int, ...]) -> float | None:
     return total / answer if answer > total * 1e-300 else math.inf
 
 
-def _alike(asked: Evaluation) -> bool:
-    return asked.enclosure.value.shape == asked.got.shape
-
-
-def _misshapen(asked: Evaluation) -> Judgement:
-    note = f"gave shape {asked.got.shape} where {asked.enclosure.value.shape} is right"
+def _wrong_shape(asked: Evaluation, shapes: Misshapen) -> Judgement:
+    note = f"gave shape {shapes.got} where {shapes.expected} is right"
     if not asked.got.size:
-        return fails(asked.problem, asked.call, note)
-    return holds(asked, np.zeros(asked.got.shape, dtype=bool), note)
+        return misshapen(asked.problem, asked.call, note, shapes)
+    judgement = holds(asked, np.zeros(asked.got.shape, dtype=bool), note)
+    return replace(judgement, kind=Kind.SHAPE, misshapen=shapes)

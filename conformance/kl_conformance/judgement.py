@@ -8,9 +8,12 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
+from kl_conformance.call import CallDescription
+from kl_conformance.evaluation import Misshapen, Raised
 from kl_reference.convention import Side
 from kl_reference.enclosure import Array
 from kl_reference.problem import Problem
+from kl_reports.result import BudgetItem, Kind
 
 Mask = NDArray[np.bool_]
 
@@ -30,6 +33,17 @@ class Grade(Enum):
         return f"Accuracy class {self.name}: within {self.value}."
 
 
+class Criterion(Enum):
+    """The rule by which an answer is judged."""
+
+    TOLERANCE = "tolerance"
+    """The error is at most the allowed one."""
+    YES_OR_NO = "yes_or_no"
+    """A condition that each element fulfils or not; the note describes it."""
+    NOT_FINITE = "not_finite"
+    """NaN or an infinity is expected."""
+
+
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """One answer judged, element by element.
@@ -37,7 +51,7 @@ class Judgement:
     Parameters
     ----------
     problem, call
-        What was asked, and how.
+        The problem, and the call that was made.
     got, right, allowed
         The answer, the value it is held against, and the largest error allowed (the answer's shape).
     bad
@@ -52,6 +66,14 @@ class Judgement:
         What is broken or was seen, in words.
     vacuous
         Why the problem proves nothing, or None.
+    kind
+        What the failure consists of, where ``bad``.
+    criterion
+        The rule that was applied.
+    misshapen
+        The two shapes, where the answer has another than expected.
+    error
+        The exception, where one was raised and is what is judged.
     raised
         Where an error was due: whether one was raised; None elsewhere.
     unhelpful
@@ -65,16 +87,20 @@ class Judgement:
     """
 
     problem: Problem
-    call: str
+    call: CallDescription
     got: Array
     right: Array
     allowed: Array
     bad: Mask
     headroom: float | None = None
     at: tuple[int, ...] = ()
-    budget: tuple[str, ...] = ()
+    budget: tuple[BudgetItem, ...] = ()
     note: str = ""
     vacuous: str | None = None
+    kind: Kind = Kind.NUMBER
+    criterion: Criterion = Criterion.TOLERANCE
+    misshapen: Misshapen | None = None
+    error: Raised | None = None
     raised: bool | None = None
     unhelpful: bool = False
     side: Side | None = None
@@ -93,12 +119,19 @@ class Judgement:
         return bool(self.bad.any())
 
     @property
-    def kind(self) -> tuple[str, str]:
-        """What sort of fault was seen (raised, accepted, NaN, infinite, a number), and the judge's note."""
+    def fault(self) -> tuple[str, str]:
+        """The fault that a smaller pair must show too: raised, accepted, NaN, infinite or a number; and the note."""
         if self.raised is not None:
             return "raised" if self.raised else "accepted", ""
         got = float(self.got[self.at]) if self.got.size else 0.0
         return "NaN" if np.isnan(got) else "infinite" if np.isinf(got) else "number", self.note
+
+    @property
+    def happened(self) -> str:
+        """What happened where no number is wrong, as a clause; empty where a number is, or an error is missing."""
+        if self.misshapen is not None:
+            return f"it gave shape {self.misshapen.got} where {self.misshapen.expected} is due"
+        return f"it {self.note}" if self.raised else ""
 
     @property
     def sentence(self) -> str:
@@ -109,7 +142,7 @@ class Judgement:
         at = self.at
         got, right = self.got[at], self.right[at] if self.right.shape == self.got.shape else np.nan
         if np.isnan(got) and np.isnan(right) and self.note:  # not the number is what was judged
-            return f"{self.call}: {self.note}."
+            return f"{self.call.text}: {self.note}."
         place = f" at {list(at)}" if at else ""
-        seen = f"{self.call} gave {got:.9g}{place} where {right:.9g} is right"
+        seen = f"{self.call.text} gave {got:.9g}{place} where {right:.9g} is right"
         return f"{seen}: {self.note}." if self.note else f"{seen}."

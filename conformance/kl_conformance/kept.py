@@ -15,7 +15,7 @@ from kl_reports.exchange import RunFileError, read
 from kl_reports.record import plain
 from kl_reports.result import Column, Result, Run
 
-FORMAT = "kl-conformance-witness/1"
+FORMAT = "kl-conformance-witness/2"
 _PARTS = "#"  # between a run file and the cell in it
 
 
@@ -32,7 +32,7 @@ class Kept:
     pair
         The question.
     call
-        How it was asked when it broke, in words; other calls of the same question may hold.
+        The text of the call that failed; other calls of the same question may pass.
     suite
         Version of kl-conformance that found it.
     witness
@@ -146,7 +146,7 @@ def _made(data: Mapping[str, Any], place: str) -> Kept:
             column=Column(**data["column"]),
             package=str(data["package"]),
             pair=decode_pair(witness["question"], str(witness.get("origin", ""))),
-            call=str(witness.get("call", "")),
+            call=str(witness["call"]["text"]),
             suite=str(data["suite"]),
             witness=witness,
         )

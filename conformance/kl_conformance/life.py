@@ -16,7 +16,7 @@ from typing import Any
 from kl_conformance import host, note
 from kl_conformance.note import Note, State
 from kl_reports.following import Follower
-from kl_reports.result import Verdict
+from kl_reports.result import Kind, Verdict
 
 PATIENCE = 5.0  # seconds a process has to end when its file is closed, or when it is killed
 # Seconds one call may take. What compiles nothing answers the largest problem within a few; where the suite
@@ -31,12 +31,22 @@ _GIB = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """A process that ended in the middle of a cell: which one, with what verdict, how, and the same in a sentence."""
+    """A process that ended in the middle of a cell: which one, with what verdict, how, and during which call."""
 
     cell: str
     verdict: Verdict
     how: str
-    sentence: str
+    call: str
+
+    @property
+    def sentence(self) -> str:
+        """How it ended, and the last call."""
+        return f"Its process {self.how}; {self.call}"
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of this failure."""
+        return Kind.TIMED_OUT if self.verdict is Verdict.TIMED_OUT else Kind.CRASHED
 
 
 class Life:
@@ -187,7 +197,7 @@ class Life:
             verdict, how = Verdict.CRASHED, host.ending(code)
         else:
             return None
-        return Death(self._at_hand, verdict, how, f"Its process {how}; {_when(said)}.")
+        return Death(self._at_hand, verdict, how, f"{_when(said)}.")
 
     def last_words(self) -> str:
         """Return the last error the process printed, or else its last line."""

@@ -94,10 +94,9 @@ def _scripted(run: Run, result: Result) -> Result:
 
 def _script(run: Run, result: Result, place: Brought | None) -> str:
     column = run.header.columns.get(result.column)
-    own = {} if column is None else run.header.implementations.get(column.implementation, {})
     if column is None or result.witness is None:
         return ""
-    return reproducer(result.requirement, column, own, result.witness, place)
+    return reproducer(result.requirement, column, result.witness, place)
 
 
 def _with(result: Result, script: str) -> Result:

@@ -12,10 +12,9 @@ from kl_conformance import heading, plan
 from kl_conformance.output import check_writable
 from kl_conformance.plan import Planned
 from kl_conformance.session import check, load, selection_of
-from kl_conformance.worker import HARNESS_FAILED
 from kl_reports.exchange import RunFileError, Writer
 from kl_reports.record import decode
-from kl_reports.result import Result, Verdict
+from kl_reports.result import Kind, Result, Verdict
 
 PROPERTY = "kl_conformance"
 _DIED = "???"  # what pytest-xdist calls the phase of an item whose process died
@@ -83,10 +82,12 @@ class Recorder:
             last = (report.longreprtext.strip().splitlines() or [""])[-1]
             died = str(report.when) == _DIED
             self._harness_failed |= not died
-            verdict, why = (
-                (Verdict.CRASHED, last) if died else (Verdict.UNDECIDED, f"{HARNESS_FAILED}: {last}")
-            )
-            self._record(report.nodeid, self._without_answer(report.nodeid, verdict, why))
+            if died:
+                result = self._without_answer(report.nodeid, Verdict.CRASHED, last, Kind.CRASHED)
+            else:
+                why = f"The harness failed, not the implementation: {last}"
+                result = self._without_answer(report.nodeid, Verdict.UNDECIDED, why, Kind.HARNESS)
+            self._record(report.nodeid, result)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
@@ -122,9 +123,9 @@ class Recorder:
                 raise pytest.UsageError(str(error)) from None
             self._write(lambda writer: writer.header(heading.header(self._selection, cells)))
 
-    def _without_answer(self, nodeid: str, verdict: Verdict, why: str) -> Result:
-        cell = self._cells[nodeid]
-        return Result(cell.requirement.id, cell.requirement.revision, cell.column.key, verdict, why)
+    def _without_answer(self, nodeid: str, verdict: Verdict, why: str, kind: Kind | None = None) -> Result:
+        cell, required = self._cells[nodeid], self._cells[nodeid].requirement
+        return Result(required.id, required.revision, cell.column.key, verdict, why, kind=kind)
 
     def _record(self, nodeid: str, result: Result) -> None:
         self._recorded.add(nodeid)

@@ -113,7 +113,7 @@ def _settled(cell: Cell, asked: Kept, column: Column) -> Answer:
         judgements = list(cell.judgements(asked.pair))
         if not judgements:
             return Answer(Seen.UNASKED, f"the question says nothing about {asked.requirement} here", column)
-        same = [each for each in judgements if each.call == asked.call]  # none where another is asked
+        same = [each for each in judgements if each.call.text == asked.call]  # none where another is asked
         worst = next((each for each in same or judgements if each.broken), None)
         broken.add(worst is not None)
         last = worst or last or (same or judgements)[0]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, assert_never
 
-from kl_conformance import catalogue, heading, kept, registry
+from kl_conformance import catalogue, kept, registry
 from kl_conformance.ending import cannot
 from kl_conformance.kept import Kept, WitnessError
 from kl_conformance.output import check_writable
@@ -137,5 +137,4 @@ def script_of(witness: Kept) -> str:
 def _script(requirement: str, column: Column, data: Mapping[str, Any]) -> str:
     if column.implementation not in registry.IMPLEMENTATIONS:
         return ""
-    own = heading.convention(registry.IMPLEMENTATIONS[column.implementation])
-    return reproducer(requirement, column, own, data)
+    return reproducer(requirement, column, data)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -14,56 +13,48 @@ from numpy.typing import NDArray
 
 from kl_cases.bits import decode, encode
 from kl_conformance.brought import Brought
+from kl_conformance.call import CallDescription, decode_call
+from kl_conformance.judgement import Criterion
 from kl_conformance.libraries import LIBRARIES
 from kl_conformance.remembered import reference, slope
-from kl_conformance.requirements.gradients import upstream_of
+from kl_conformance.upstream import UpstreamKind, upstream_of
 from kl_conformance.writing import COMPILED, SET, UnwritableError, Writing, call_of
 from kl_reference.convention import Formula, Reduction, Side, Space
 from kl_reference.dtype import Dtype
 from kl_reference.enclosure import Enclosure
 from kl_reference.precision import Profile, tolerance
 from kl_reference.problem import Operand, Problem
-from kl_reports.result import Column
+from kl_reports.result import Column, Kind, chapter_of
 
 # What other chapters judge needs more than one call: several of them, threads, compilers, weights, much memory.
 ALONE = {"values", "support", "signs", "gradients", "reductions", "layouts", "identities"}
 # What must raise, where the operands or the reduction's name alone say why.
 RAISING = {"errors/shape-mismatch", "errors/class-mismatch", "errors/unknown-reduction"}
-UPSTREAM = "the upstream gradient is "
-LYING = "the upstream gradient lies "
 NAMES = re.compile(r"\b(?:inf|isfinite|nan)\b")  # what a script takes from `math`
-PLAUSIBLE = "gave a plausible number"
 LINES = 15
 LONGEST = 4000  # characters of a line
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """The one call behind a witness.
-
-    ``keywords`` are its arguments as they are written, ``accepted`` the spaces in which the implementation
-    received its operands, ``side`` what it was differentiated by.
-    """
+    """The one call behind a witness, and the layout of either operand."""
 
     problem: Problem
-    keywords: Mapping[str, str]
-    accepted: Mapping[Side, Space]
-    side: Side | None
+    call: CallDescription
+    layouts: Mapping[Side, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a script ends with: lines after which it has failed, and the gradient from above, where it takes one."""
+    """The lines with which a script ends and fails, and the upstream gradient it passes, if any."""
 
     lines: tuple[str, ...]
     upstream: Operand | None = None
-    lying: str = "contiguous"
 
 
 def reproducer(
     requirement: str,
     column: Column,
-    own: Mapping[str, str],
     witness: Mapping[str, Any],
     brought: Brought | None = None,
 ) -> str:
@@ -73,8 +64,6 @@ def reproducer(
     ----------
     requirement, column
         Which cell is broken.
-    own
-        The implementation's Convention as a run file's header has it.
     witness
         The failure as a run file has it.
     brought
@@ -86,8 +75,8 @@ def reproducer(
         At most 15 lines: exact inputs, the call as its users write it, what is right, and an assertion that fails
         as long as the failure is there.
     """
-    library = LIBRARIES.get(own.get("framework", ""))
-    if library is None or not (requirement in RAISING or requirement.partition("/")[0] in ALONE):
+    library = LIBRARIES.get(column.framework)
+    if library is None or not (requirement in RAISING or chapter_of(requirement) in ALONE):
         return ""
     try:
         if max(len(witness[side]["bits"]) for side in ("target", "model")) > LONGEST:
@@ -99,7 +88,7 @@ def reproducer(
     if question is None or claim is None:
         return ""
     try:
-        title, *rest = _lines(requirement, column, own, question, claim, library, brought)
+        title, *rest = _lines(requirement, column, question, claim, library, brought)
     except UnwritableError:
         return ""
     words = sorted({word for line in rest for word in NAMES.findall(line)})
@@ -109,26 +98,22 @@ def reproducer(
 
 
 def _understood(witness: Mapping[str, Any]) -> Question | None:
-    """Return the one call behind a witness; None where its text says more than one plain call."""
-    text = str(witness["call"])
-    side = next((each for each in Side if text.startswith(f"gradient by the {each.value} of ")), None)
-    call = _parsed(text if side is None else text.partition(" of ")[2])
-    if call is None:
+    """Return the one call behind a witness; None where it took more than one plain call."""
+    call = decode_call(witness)
+    if not call.function:
         return None
-    words = {str(each.arg): ast.unparse(each.value) for each in call.keywords}
-    accepted = {each: _space(words.pop(each.value)) for each in Side}
-    return Question(_problem(witness), words, accepted, side)
+    return Question(_problem(witness), call, {side: str(witness["layout"][side.value]) for side in Side})
 
 
 def _claim(requirement: str, question: Question, witness: Mapping[str, Any]) -> Claim | None:
     """Return what can be claimed of the call, and only what the witness's own answer breaks."""
+    kind, criterion = Kind(witness["kind"]), Criterion(witness["criterion"])
     if requirement in RAISING:
-        return (
-            Claim(("print(got)", "raise AssertionError('an error is due')")) if _accepted(witness) else None
-        )
+        claim = Claim(("print(got)", "raise AssertionError('an error is due')"))
+        return claim if kind is Kind.ACCEPTED else None
     exact, upstream = _exact(question, witness)
     shape = exact.value.shape
-    if str(witness["note"]).startswith("gave shape"):
+    if kind is Kind.SHAPE:
         return Claim(("print(got)", f"assert tuple(got.shape) == {shape!r}"), upstream)
     if encode(exact.value, Dtype.FLOAT64) != witness["right"] or len(witness["got"]) != exact.value.size:
         return None  # something else was judged than this one call's answer
@@ -136,15 +121,14 @@ def _claim(requirement: str, question: Question, witness: Mapping[str, Any]) -> 
     got, right = float(decode(witness["got"])[0].reshape(shape)[at]), float(exact.value[at])
     allowed = float(decode(witness["allowed"])[0].reshape(shape)[at])
     place = f"[{', '.join(map(str, at))}]" if at else ""
-    lying = str(witness["note"]).partition(LYING)[2] or "contiguous"
-    if math.isnan(right) or str(witness["note"]).endswith(PLAUSIBLE):
-        measured = bool(allowed) or not witness["note"]
+    if math.isnan(right) or criterion is Criterion.NOT_FINITE:
+        measured = bool(allowed) or criterion is Criterion.TOLERANCE
         if math.isnan(got) or not (measured or math.isfinite(got)):
             return None
         # Of a yes or no with a story of its own, only a number is plainly wrong.
         fine = "got != got" if measured else "not isfinite(got)"
         lines = (f"got = float(got{place})", 'print("got", got)', f"assert {fine}")
-        return Claim(lines, upstream, lying)
+        return Claim(lines, upstream)
     dtype = question.problem.model.dtype
     if allowed == 0 and float(dtype.round(np.array(right))) != right:  # a yes or no, not that very number
         allowed = float(tolerance(question.problem, exact, Profile.of(dtype)).total[at])
@@ -155,43 +139,31 @@ def _claim(requirement: str, question: Question, witness: Mapping[str, Any]) -> 
         'print(f"got {got!r}, right {right!r}, allowed error {allowed!r}")',
         "assert got == right or abs(got - right) <= allowed",
     )
-    return Claim(lines, upstream, lying)
-
-
-def _accepted(witness: Mapping[str, Any]) -> bool:
-    return str(witness["note"]).endswith("and no error")
+    return Claim(lines, upstream)
 
 
 def _exact(question: Question, witness: Mapping[str, Any]) -> tuple[Enclosure, Operand | None]:
-    """Return the reference's answer to a question, and the gradient from above that makes it the witness's."""
-    problem, side = question.problem, question.side
-    if side is None:
+    """Return the reference's answer to a question, and the upstream gradient for which it is the witness's."""
+    problem, side, described = question.problem, question.call.side, question.call.upstream
+    if side is None or described is None:
         return reference(problem), None
     dtype, above = problem.model.dtype, upstream_of(problem)
-    huge, note = 2.0 ** np.floor(np.log2(dtype.largest) / 2), str(witness["note"])
-    asked: tuple[NDArray[np.float64] | None, ...] = (None, above)
-    if note.startswith(UPSTREAM):  # where every gradient is 0, what is right does not tell them apart
-        said = note.removeprefix(UPSTREAM)
-        asked = (above * huge,) if said == "huge" else (above * 0.0,) if said.startswith("0,") else ()
-    for upstream in asked:
+    candidates: tuple[NDArray[np.float64] | None, ...] = (described.values(problem),)
+    match described.kind:
+        case UpstreamKind.PATTERN:
+            candidates = (None, above)  # ones make the shorter script, where the answer is the same
+        case UpstreamKind.ZERO:
+            candidates = (above * 0.0,)
+        case UpstreamKind.EXPANDED:
+            candidates = ()
+        case _:
+            pass
+    for upstream in candidates:
         rounded = None if upstream is None else Operand(dtype.round(upstream), Space.LOG, dtype)
         exact = slope(problem, side, None if rounded is None else rounded.values.astype(np.float64))
         if encode(exact.value, Dtype.FLOAT64) == witness["right"]:
             return exact, rounded
     raise ValueError("the gradient from above is another")
-
-
-def _parsed(text: str) -> ast.Call | None:
-    """Return a call's text as Python reads it; None where it says more than one call."""
-    try:
-        tree = ast.parse(text, mode="eval").body
-    except SyntaxError:
-        return None
-    return tree if isinstance(tree, ast.Call) and not tree.args else None
-
-
-def _space(word: str) -> Space:
-    return Space(word.replace(" ", ""))  # `log-probability` comes back as a difference
 
 
 def _problem(witness: Mapping[str, Any]) -> Problem:
@@ -206,7 +178,6 @@ def _problem(witness: Mapping[str, Any]) -> Problem:
         clip=None if clip is None else (float(clip[0]), float(clip[1])),
         normalise=bool(witness["normalise"]),
         smoothing=float(decode(witness["smoothing"])[0][0]) if "smoothing" in witness else 0.0,
-        layout=str(witness["layout"]),
     )
 
 
@@ -220,23 +191,20 @@ def _operand(data: Mapping[str, Any], dtype: Dtype) -> Operand:
 def _lines(
     requirement: str,
     column: Column,
-    own: Mapping[str, str],
     question: Question,
     claim: Claim,
     library: Writing,
     brought: Brought | None,
 ) -> Iterator[str]:
     """Write the script, line by line."""
-    problem, side = question.problem, question.side
+    problem, side = question.problem, question.call.side
     yield f"# {requirement}: {column.implementation}, {column.framework} {column.version}, {column.device}"
     yield from library.imports("" if brought else column.implementation)
     if column.mode in SET:
         yield SET[column.mode]
     yield from brought.imports if brought else ()
-    own_layout, _, other = problem.layout.partition("/")
     for each, name in ((Side.TARGET, "p"), (Side.MODEL, "q")):
-        operand = problem.side(each)
-        layout = other or own_layout if each is Side.MODEL else own_layout
+        operand, layout = problem.side(each), question.layouts[each]
         yield f"{name} = {library.array(operand.values, operand.dtype, column.device)}"
         # A layout of an axis 1 leaves what has none as it is.
         if layout != "contiguous" and (layout != "permuted-3d" or operand.values.ndim > 1):
@@ -247,7 +215,7 @@ def _lines(
     }
     wrapped = COMPILED.get(column.mode, "")
     names = {Side.TARGET: "p", Side.MODEL: "q"}
-    call = call_of(column, own, names if wrapped else operands, question.keywords, question.accepted, brought)
+    call = call_of(column, question.call, names if wrapped else operands, brought)
     if wrapped:  # what is led in is led in before, as it was asked
         call = f"{wrapped.format(call=call)}({operands[Side.TARGET]}, {operands[Side.MODEL]})"
     if side is None:
@@ -256,8 +224,9 @@ def _lines(
         above = claim.upstream
         if above is not None:
             yield f"u = {library.array(above.values, above.dtype, column.device)}"
-            if claim.lying != "contiguous":
-                yield f"u = {library.laid('u', claim.lying)}  # {claim.lying}"
+            lying = "contiguous" if question.call.upstream is None else question.call.upstream.layout
+            if lying != "contiguous":
+                yield f"u = {library.laid('u', lying)}  # {lying}"
         yield from library.gradient(call, "p" if side is Side.TARGET else "q", "" if above is None else "u")
     yield from library.read
     yield from claim.lines
@@ -265,4 +234,5 @@ def _lines(
 
 def _led(question: Question, side: Side) -> bool:
     """Whether logits go through log_softmax on their way to the implementation."""
-    return question.problem.side(side).space is Space.LOGITS and question.accepted[side] is not Space.LOGITS
+    accepted = question.call.spaces[side]
+    return question.problem.side(side).space is Space.LOGITS and accepted is not Space.LOGITS

@@ -22,10 +22,10 @@ from kl_conformance.probe import probe
 from kl_conformance.registry import is_brought
 from kl_conformance.share import shares
 from kl_conformance.watching import by_chapter, by_worker, undisturbed, watch
-from kl_conformance.worker import BROKEN, HARNESS, HARNESS_FAILED, INTERRUPTED, NOTHING, OK, USAGE, Worker
+from kl_conformance.worker import BROKEN, HARNESS, INTERRUPTED, NOTHING, OK, USAGE, Worker
 from kl_reports.exchange import RunFileError, write
 from kl_reports.merge import merge
-from kl_reports.result import Run, Verdict
+from kl_reports.result import Kind, Run, Verdict
 from kl_reports.summary import exit_code, summary
 
 
@@ -206,7 +206,7 @@ def _explain(code: int, workers: Sequence[Worker], whole: Run, mistakes: str) ->
 
 
 def _explain_harness(workers: Sequence[Worker], whole: Run) -> None:
-    lost = [result for result in whole.results if result.detail.startswith(HARNESS_FAILED)]
+    lost = [result for result in whole.results if result.kind is Kind.HARNESS]
     if lost:
         print(f"{len(lost)} cells are UNDECIDED: {lost[0].cell}: {lost[0].detail}", file=sys.stderr)
     for worker in workers:

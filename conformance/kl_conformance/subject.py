@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 
 from kl_conformance import note, surroundings
-from kl_conformance.evaluation import Evaluation, RefusedError
+from kl_conformance.call import CallDescription
+from kl_conformance.evaluation import Evaluation, Misshapen, Raised, RefusedError
 from kl_conformance.framework import Framework, Modules, Output
 from kl_conformance.implementation import AbsentError, Call, Implementation, MisgivenError
-from kl_conformance.posing import Poser
+from kl_conformance.posing import Poser, layouts
 from kl_conformance.remembered import Memory, reference, slope
 from kl_conformance.transform import Transform
+from kl_conformance.upstream import Upstream, UpstreamKind
 from kl_reference.convention import Side, Space
 from kl_reference.dtype import Dtype
 from kl_reference.enclosure import Array, Enclosure
@@ -52,7 +54,9 @@ class Subject(Poser):
         patient = self.compiles or Transform.COMPILED in implementation.transforms
         self._state = note.State.COMPILING if patient else note.State.ASKING
         self._layout = ""  # of the problem last prepared
-        self.misshapen = ""  # in words, an answer of another shape than was due
+        self.misshapen: tuple[CallDescription, Misshapen] | None = (
+            None  # the last answer of another shape than expected
+        )
 
     def arithmetic(self, dtype: Dtype) -> Profile:
         """Return the arithmetic declared for answers in a dtype."""
@@ -87,26 +91,26 @@ class Subject(Poser):
         return self.judged(problem, got, self.describe(call))
 
     def gradient(
-        self, problem: Problem, side: Side, upstream: Array | None = None, layout: str = "contiguous"
+        self, problem: Problem, side: Side, kind: UpstreamKind = UpstreamKind.ONES, layout: str = "contiguous"
     ) -> Evaluation:
-        """Ask for the gradient with respect to one side, in the space that side is realised in.
+        """Evaluate the gradient by one side, in the space that side is realised in.
 
-        ``upstream``, rounded to the column's dtype, arrives from above, lying in memory as ``layout`` says. It is asked
-        for once, and remembered.
+        The upstream gradient of that kind is rounded to the column's dtype and lies in memory in that layout. The
+        result is kept until :meth:`forget`.
         """
-        key = ("gradient", problem.id, side, None if upstream is None else upstream.tobytes(), layout)
-        asked = self._evaluations.get(key, lambda: self._gradient(problem, side, upstream, layout))
+        upstream = Upstream(kind, layout)
+        key = ("gradient", problem.id, side, upstream)
+        asked = self._evaluations.get(key, lambda: self._gradient(problem, side, upstream))
         self._look(asked)
         return asked
 
-    def _gradient(self, problem: Problem, side: Side, upstream: Array | None, layout: str) -> Evaluation:
-        call = self.call(problem)
-        text = f"gradient by the {side.value} of {self.describe(call)}"
-        exact, above = (None, None) if upstream is None else self.handed(upstream, layout)
+    def _gradient(self, problem: Problem, side: Side, upstream: Upstream) -> Evaluation:
+        call, values = self.call(problem), upstream.values(problem)
+        exact, above = (None, None) if values is None else self.handed(values, upstream.layout)
         note.say(lambda: f"gradient by the {side.value} of {self._words(call)}")
         got = self.attempt(lambda: self._differentiate(call, problem, side, above))
-        asked = self.judged(problem, got, text, lambda other: slope(other, side, exact))
-        return replace(asked, side=side)
+        text = self.describe(call).differentiated(side, upstream)
+        return self.judged(problem, got, text, lambda other: slope(other, side, exact))
 
     def spent(self, problem: Problem, side: Side, upstream: Array) -> tuple[Array, Array]:
         """Return an upstream gradient as it was handed over, and as it is after it has been carried through."""
@@ -218,25 +222,38 @@ class Subject(Poser):
             Exception,
             SystemExit,
         ) as error:  # an implementation may raise anything; the verdict says what
-            raise RefusedError(f"raised {type(error).__name__}: {_message(error)}") from error
+            raised = Raised(type(error).__name__, _message(error))
+            raise RefusedError(f"raised {raised.type}: {raised.message}", raised) from error
 
-    def describe(self, call: Call) -> str:
-        """Return a call as one line of text."""
-        arguments = [f"target={call.target_space.value}", f"model={call.model_space.value}"]
-        arguments += [f"{name}={value!r}" for name, value in call.keywords.items()]
-        return f"{self.implementation.name}({', '.join(arguments)})"
+    @property
+    def named(self) -> CallDescription:
+        """The description of calls of which no single one is known to be at fault."""
+        return CallDescription(self.implementation.name)
+
+    def describe(self, call: Call) -> CallDescription:
+        """Return the description of a call: of one with two target spaces, ``log_target`` is an argument as well."""
+        name, spaces = (
+            self.implementation.name,
+            {Side.TARGET: call.target_space, Side.MODEL: call.model_space},
+        )
+        keywords = {name: repr(value) for name, value in call.keywords.items()}
+        arguments = {side.value: space.value for side, space in spaces.items()} | keywords
+        text = f"{name}({', '.join(f'{each}={value}' for each, value in arguments.items())})"
+        if len(self.convention.target) > 1:
+            keywords["log_target"] = repr(call.log_target)
+        return CallDescription(text, name, keywords, spaces, call.order)
 
     def _words(self, call: Call) -> str:
         """Return a call and the shapes handed over as one line of text, for whoever finds this process dead."""
         shapes = (str([*getattr(each, "shape", ())]) for each in (call.target, call.model))
         layout = "" if self._layout == "contiguous" else f", {self._layout}"
-        return f"{self.describe(call)} of shapes {' and '.join(shapes)} in {call.dtype.label}{layout}"
+        return f"{self.describe(call).text} of shapes {' and '.join(shapes)} in {call.dtype.label}{layout}"
 
     def judged(
         self,
         problem: Problem,
         got: Output,
-        call: str,
+        call: CallDescription,
         solve: Callable[[Problem], Enclosure] | None = None,
         profile: Profile | None = None,
     ) -> Evaluation:
@@ -252,14 +269,12 @@ class Subject(Poser):
         return asked
 
     def _look(self, asked: Evaluation) -> None:
-        due = asked.enclosure.value.shape
-        if asked.got.shape != due:
-            self.misshapen = f"{asked.call} gave shape {asked.got.shape} where {due} is due"
+        if asked.misshapen is not None:
+            self.misshapen = asked.call, asked.misshapen
 
     def _tensor(self, problem: Problem, side: Side) -> Any:
-        """Hand one side over as the problem's layout says: of ``offset/strided`` the model has the second."""
-        own, _, other = problem.layout.partition("/")
-        layout = other or own if side is Side.MODEL else own
+        """Return one side as a tensor in its layout."""
+        layout = layouts(problem.layout)[side]
         operand, device = problem.side(side), self.column.device
         if layout == "large":
             return self.framework.large(self.modules, operand, device)

@@ -46,8 +46,10 @@ def together(subject: Subject, problem: Problem) -> tuple[Evaluation, Evaluation
 
 
 def _gradient(subject: Subject, problem: Problem, side: Side, got: Output) -> Evaluation:
-    text = f"gradients by both sides of {subject.describe(subject.call(problem))}, that by the {side.value}"
-    return replace(subject.judged(problem, got, text, lambda other: gradient(other, side)), side=side)
+    made = subject.describe(subject.call(problem)).varied(
+        f", that by the {side.value}", before="gradients by both sides of ", side=side
+    )
+    return subject.judged(problem, got, made, lambda other: gradient(other, side))
 
 
 def later(
@@ -74,9 +76,9 @@ def later(
     def backward(upstream: Array) -> Evaluation:
         exact, above = subject.handed(upstream)
         got = subject.attempt(lambda: kept[0](above)[0])
-        text = f"gradient by the {side.value} of {subject.describe(call)}, asked for later"
-        asked = subject.judged(problem, got, text, lambda other: gradient(other, side, exact))
-        return replace(asked, side=side)
+        before = f"gradient by the {side.value} of "
+        made = subject.describe(call).varied(", asked for later", before=before, side=side)
+        return subject.judged(problem, got, made, lambda other: gradient(other, side, exact))
 
     return backward
 
@@ -92,9 +94,8 @@ def along(subject: Subject, problem: Problem, side: Side, direction: Array) -> E
         function, (tensor,) = subject.function(call, problem, side)
         return subject.framework.tangent(subject.modules, function, tensor, way)
 
-    text = f"tangent by the {side.value} of {subject.describe(call)}"
-    asked = subject.judged(problem, subject.attempt(ask), text, lambda other: tangent(other, side, exact))
-    return replace(asked, side=side)
+    made = subject.describe(call).varied(before=f"tangent by the {side.value} of ", side=side)
+    return subject.judged(problem, subject.attempt(ask), made, lambda other: tangent(other, side, exact))
 
 
 def bent(subject: Subject, problem: Problem, side: Side, direction: Array, upstream: Array) -> Evaluation:
@@ -112,10 +113,9 @@ def bent(subject: Subject, problem: Problem, side: Side, direction: Array, upstr
         function, (tensor,) = subject.function(call, problem, side)
         return subject.framework.curvature(subject.modules, function, tensor, way, above)
 
-    text = f"second derivative by the {side.value} of {subject.describe(call)}"
+    made = subject.describe(call).varied(before=f"second derivative by the {side.value} of ", side=side)
     got = subject.attempt(ask)
-    asked = subject.judged(problem, got, text, lambda other: curvature(other, side, exact, known))
-    return replace(asked, side=side)
+    return subject.judged(problem, got, made, lambda other: curvature(other, side, exact, known))
 
 
 def compilers(subject: Subject) -> tuple[str, ...]:
@@ -165,9 +165,9 @@ def per_row(subject: Subject, problem: Problem, side: Side) -> Evaluation:
         function, place = _function(subject, call), BOTH.index(side)
         return subject.framework.per_row(subject.modules, function, (call.target, call.model), place)
 
-    text = f"gradient by the {side.value} of every row of {subject.describe(call)}, batched"
-    asked = subject.judged(problem, subject.attempt(ask), text, lambda other: slope(other, side, None))
-    return replace(asked, side=side)
+    before = f"gradient by the {side.value} of every row of "
+    made = subject.describe(call).varied(", batched", before=before, side=side)
+    return subject.judged(problem, subject.attempt(ask), made, lambda other: slope(other, side, None))
 
 
 def autocast(subject: Subject, problem: Problem) -> Evaluation:
@@ -182,8 +182,8 @@ def autocast(subject: Subject, problem: Problem) -> Evaluation:
             return subject.implementation.call(subject.modules, call)
 
     due = Dtype.FLOAT32 if subject.dtype in HALVES else subject.dtype
-    text = f"{subject.describe(call)} under autocast"
-    return subject.judged(problem, subject.attempt(ask), text, profile=subject.arithmetic(due))
+    made = subject.describe(call).varied(" under autocast")
+    return subject.judged(problem, subject.attempt(ask), made, profile=subject.arithmetic(due))
 
 
 def inferred(subject: Subject, problem: Problem) -> Evaluation:
@@ -202,7 +202,7 @@ def inferred(subject: Subject, problem: Problem) -> Evaluation:
 
 def _made(subject: Subject, problem: Problem, how: str, make: Callable[[], Any]) -> Evaluation:
     call = subject.describe(subject.call(problem))
-    return subject.judged(problem, subject.attempt(make), f"{call}, {how}")
+    return subject.judged(problem, subject.attempt(make), call.varied(f", {how}"))
 
 
 def _form(call: Call) -> tuple[Any, ...]:

@@ -1,15 +1,18 @@
-"""A broken judgement as plain data, bit for bit, for run files and pages."""
+"""A failed judgement as plain data, bit for bit, for run files and pages."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from kl_cases.bits import decode, encode
 from kl_cases.pair import Measure, Pair
+from kl_conformance.call import encode_call, encode_upstream
 from kl_conformance.judgement import Judgement
+from kl_conformance.posing import layouts
 from kl_reference.convention import Space
 from kl_reference.dtype import Dtype
 from kl_reference.problem import Operand
@@ -33,7 +36,7 @@ def witness(
     link
         Upstream link of a recorded deviation.
     """
-    problem = judgement.problem
+    problem, shapes, error = judgement.problem, judgement.misshapen, judgement.error
     return {
         "problem": problem.id,
         "pair": pair.id,
@@ -47,15 +50,20 @@ def witness(
         "normalise": problem.normalise,
         **({"smoothing": _float64(problem.smoothing)} if problem.smoothing else {}),
         "dtype": problem.target.dtype.label,
-        "layout": problem.layout,
+        "layout": {side.value: layout for side, layout in layouts(problem.layout).items()},
         "target": _operand(problem.target),
         "model": _operand(problem.model),
-        "call": judgement.call,
+        "call": encode_call(judgement.call),
+        "upstream": encode_upstream(judgement.call.upstream),
+        "kind": judgement.kind.value,
+        "criterion": judgement.criterion.value,
         "got": _float64(judgement.got),
         "right": _float64(judgement.right),
         "allowed": _float64(judgement.allowed),
         "at": list(judgement.at),
         "note": judgement.note,
+        **({"got_shape": list(shapes.got), "expected_shape": list(shapes.expected)} if shapes else {}),
+        **({"raised": asdict(error)} if error else {}),
         **({"link": link} if link else {}),
     }
 

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kl_conformance.brought import Brought
-from kl_reference.convention import Side, Space
+from kl_conformance.call import CallDescription
+from kl_reference.convention import Side
 from kl_reference.dtype import Dtype
 from kl_reports.result import Column
 
@@ -190,43 +191,31 @@ CALLS = {
 
 
 def call_of(
-    column: Column,
-    own: Mapping[str, str],
-    operands: Mapping[Side, str],
-    keywords: Mapping[str, str],
-    accepted: Mapping[Side, Space],
-    brought: Brought | None,
+    column: Column, described: CallDescription, operands: Mapping[Side, str], brought: Brought | None
 ) -> str:
     """Return a call as people write it.
 
     Parameters
     ----------
-    column, own
-        Who is called, and its Convention as a run file's header has it.
+    column, described
+        The column in which the call was made, and the call's description.
     operands
-        What is written for either side.
-    keywords
-        The arguments that are said, as they are written.
-    accepted
-        The spaces in which the sides are received.
+        Source text of either operand.
     brought
-        Where it lies, if it is a user's.
+        Location of a user kernel; None for a built-in implementation.
 
     Raises
     ------
     UnwritableError
-        Nobody has written down how this implementation is called.
+        No form of calling this implementation is known.
     """
-    said = dict(keywords)
-    if " or " in own.get("target (P)", ""):  # who takes both spaces is told which
-        said["log_target"] = str(accepted[Side.TARGET] is Space.LOG)
+    said = dict(described.keywords)
     name = column.implementation.removesuffix(
         f"({column.framework})"
     )  # Keras on another backend is called alike
     if name in {"keras.losses.KLDivergence", "keras.metrics.KLDivergence"}:
         said["dtype"] = repr(column.dtype)
-    order = [Side(word) for word in own["argument order"].split(", ")]
-    first, second = (operands[side] for side in order)
+    first, second = (operands[side] for side in described.order)
     spelt = ", ".join(f"{key}={value}" for key, value in said.items())
     if brought is not None:
         return brought.call.format(tensors=f"{first}, {second}", keywords=spelt).replace(", )", ")")

@@ -5,10 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kl_reference.convention import Formula, Reduction
+from kl_conformance.call import CallDescription, encode_call, encode_upstream
+from kl_conformance.implementation import Implementation
+from kl_conformance.judgement import Criterion
+from kl_reference.convention import Formula, Reduction, Side, Space
+from kl_reports.result import Kind
 
 
-def witnessed(target: Mapping[str, Any], model: Mapping[str, Any], call: str) -> dict[str, Any]:
+def called(implementation: Implementation, model: Space = Space.PROBABILITY) -> CallDescription:
+    """Return the description of a call with probabilities for the target, and no arguments beside the operands."""
+    spaces, order = {Side.TARGET: Space.PROBABILITY, Side.MODEL: model}, implementation.convention.order
+    keywords = {"log_target": "False"} if len(implementation.convention.target) > 1 else {}
+    return CallDescription(implementation.name, implementation.name, keywords, spaces, order)
+
+
+def witnessed(target: Mapping[str, Any], model: Mapping[str, Any], call: CallDescription) -> dict[str, Any]:
     """Return the witness of terms in float32 that are all 0, of which the first came back as 1."""
     size = len(target["bits"])
     return {
@@ -18,10 +29,13 @@ def witnessed(target: Mapping[str, Any], model: Mapping[str, Any], call: str) ->
         "clip": None,
         "normalise": False,
         "dtype": "float32",
-        "layout": "contiguous",
+        "layout": {"target": "contiguous", "model": "contiguous"},
         "target": target,
         "model": model,
-        "call": call,
+        "call": encode_call(call),
+        "upstream": encode_upstream(call.upstream),
+        "kind": Kind.NUMBER.value,
+        "criterion": Criterion.TOLERANCE.value,
         "got": ["f64:3ff0000000000000", *["f64:0000000000000000"] * (size - 1)],
         "right": ["f64:0000000000000000"] * size,
         "allowed": ["f64:3e80000000000000"] * size,

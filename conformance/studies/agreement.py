@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from kl_cases.distributions import FAMILIES
 from kl_cases.problems import Recipe, build
 from kl_conformance import judge
+from kl_conformance.call import CallDescription
 from kl_conformance.evaluation import Evaluation
 from kl_conformance.framework import Framework
 from kl_conformance.posing import ordinary
@@ -79,7 +80,7 @@ class Tally:
         self.excused += int(np.sum(excused))
         self.ratios.append(ratio.ravel().astype(np.float32))
         if ratio.max() > self.largest:
-            self.largest, self.worst = float(ratio.max()), asked.call
+            self.largest, self.worst = float(ratio.max()), asked.call.text
 
     def agreement(self, implementation: str, dtype: Dtype, judged: Reduction) -> Agreement:
         """Return what was seen, in numbers."""
@@ -125,7 +126,7 @@ class Sample:
         """Put an answer beside what is right."""
         problem, enclosure = self.problems[judged], self.enclosures[judged]
         allowed = tolerance(problem, enclosure, self.profile)
-        dtype, call = problem.target.dtype.label, f"{self.name}, {form}"
+        dtype, call = problem.target.dtype.label, CallDescription(f"{self.name}, {form}")
         return Evaluation(problem, got, dtype, enclosure, allowed, self.profile, call, answer)
 
 

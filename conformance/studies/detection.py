@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from kl_cases.pair import Measure, Pair
 from kl_cases.problems import Recipe, build
 from kl_conformance import judge
+from kl_conformance.call import CallDescription
 from kl_conformance.evaluation import Evaluation
 from kl_reference import (
     Dtype,
@@ -87,8 +88,9 @@ class Question:
     def stopped(self, kernel: Kernel) -> Mask:
         """Return the problems (rows) in which our judge refuses the kernel's answer."""
         got = self.ask(kernel)
+        call = CallDescription(kernel.name)
         asked = Evaluation(
-            self.problem, got, FLOAT32.label, self.enclosure, self.allowed, PROFILE, kernel.name, answer
+            self.problem, got, FLOAT32.label, self.enclosure, self.allowed, PROFILE, call, answer
         )
         verdict = judge.exactly(asked) if self.exact else judge.lies(asked, decisive=False)
         return _any(verdict.bad)

@@ -224,7 +224,7 @@ def test_what_was_left_out_is_asked_until_something_decides(monkeypatch: pytest.
         yield from pairs
 
     def check(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-        yield passes(subject.problem(pair), "said")
+        yield passes(subject.problem(pair), subject.named)
 
     monkeypatch.setattr("kl_conformance.cell.questions", nothing)
     monkeypatch.setattr("kl_conformance.cell.left_out", left)

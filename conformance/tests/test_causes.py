@@ -8,7 +8,6 @@ import pytest
 
 from kl_conformance import catalogue, causes
 from kl_conformance.causes import Fault, clear, known, likely_cause, matches
-from kl_conformance.diagnosis import EXPLAINED
 from kl_conformance.heading import header
 from kl_conformance.plan import Selection, cells
 from kl_reports.result import Result, Run, Verdict
@@ -74,13 +73,13 @@ def test_faults_of_one_kind_that_cannot_be_told_apart_are_named_together() -> No
 
 def test_what_the_numbers_say_comes_first() -> None:
     """Three findings that answer one other question are explained by it, unless another question rivals it."""
-    one, other = f"gave 1. {EXPLAINED}KL(Q‖P).", f"gave 2. {EXPLAINED}log p taken for p."
+    one, other = "KL(Q‖P)", "log p taken for p"
 
-    def told(*details: str) -> str:
+    def told(*explanations: str) -> str:
         names = ("values/pointwise", "values/sum", "signs/self", "signs/pointwise", "support/nan")
-        made = run_of(*names[: len(details)])
-        words: dict[str, str] = dict(zip(names, details, strict=False))
-        results = tuple(replace(each, detail=words.get(each.requirement, "")) for each in made.results)
+        made = run_of(*names[: len(explanations)])
+        clauses: dict[str, str] = dict(zip(names, explanations, strict=False))
+        results = tuple(replace(each, explanation=clauses.get(each.requirement, "")) for each in made.results)
         return likely_cause(replace(made, results=results))
 
     said = "Likely cause: KL(Q‖P). (3 findings are exactly that.)"

@@ -6,10 +6,11 @@ import ast
 
 import pytest
 
-from kl_conformance import heading, registry
+from kl_conformance import registry
 from kl_conformance.reproducer import LINES, reproducer
+from kl_reference.convention import Space
 from kl_reports.result import Column
-from kl_trials.witnessed import witnessed
+from kl_trials.witnessed import called, witnessed
 
 HALF = {"space": "probability", "shape": [2], "bits": ["f32:3f000000", "f32:3f000000"]}
 LOGITS = {"space": "logits", "shape": [2], "bits": ["f32:00000000", "f32:00000000"]}
@@ -18,11 +19,10 @@ LOGITS = {"space": "logits", "shape": [2], "bits": ["f32:00000000", "f32:0000000
 def script(name: str, mode: str, model: str = "probability") -> str:
     """Return the script of a made-up failure in a column of that mode."""
     own = registry.implementation(name)
-    space = "log-probability" if model == "logits" else model
-    call = f"{name}(target=probability, model={space})"
+    call = called(own, Space.LOG if model == "logits" else Space.PROBABILITY)
     witness = witnessed(HALF, HALF if model == "probability" else LOGITS, call)
     column = Column(name, own.framework, "1", "cpu", "float32", mode)
-    return reproducer("values/pointwise", column, heading.convention(own), witness)
+    return reproducer("values/pointwise", column, witness)
 
 
 @pytest.mark.parametrize(

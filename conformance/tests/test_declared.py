@@ -12,6 +12,7 @@ from kl_audit.intrinsics import worst
 from kl_cases.distributions import FAMILIES
 from kl_cases.problems import Recipe, build
 from kl_conformance import judge
+from kl_conformance.call import CallDescription
 from kl_conformance.evaluation import Evaluation
 from kl_conformance.judgement import Mask
 from kl_conformance.posing import ordinary
@@ -29,7 +30,14 @@ def judged(problem: Problem, got: Float32, profile: Profile) -> Mask:
     enclosure = reference(problem)
     allowed = tolerance(problem, enclosure, profile)
     asked = Evaluation(
-        problem, got.astype(np.float64), FLOAT32.label, enclosure, allowed, profile, "a kernel", answer
+        problem,
+        got.astype(np.float64),
+        FLOAT32.label,
+        enclosure,
+        allowed,
+        profile,
+        CallDescription("a kernel"),
+        answer,
     )
     return judge.lies(asked, decisive=False).bad
 

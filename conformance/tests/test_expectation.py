@@ -12,6 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 from kl_conformance import judge
+from kl_conformance.call import CallDescription
+from kl_conformance.evaluation import RefusedError
 from kl_conformance.expectation import Expectation, ExpectationError, load
 from kl_conformance.implementation import Call, Implementation
 from kl_conformance.sketch import Array, Sketch, term
@@ -302,9 +304,10 @@ def test_a_poor_message_is_recorded_as_one() -> None:
     recorded = entry(region='"p >= 0"', instead='"unhelpful_error"')
     asked = subject()
     problem = asked.problem(pair([[0.5, 0.5]], [[-1.0, -1.0]], Space.LOG))
-    poor = judge.fails(problem, "call", "names nothing", unhelpful=True)
-    none = judge.fails(problem, "call", "accepted", raised=False)
-    crash = judge.fails(problem, "call", "raised", raised=True)
+    call = CallDescription("call")
+    poor = judge.unhelpful(problem, call, "names nothing", RefusedError("raised"))
+    none = judge.accepted(problem, call, "accepted")
+    crash = judge.refused(problem, call, RefusedError("raised"))
     assert [bool(recorded.explains(each, asked).any()) for each in (poor, none, crash)] == [
         True,
         False,

@@ -10,6 +10,7 @@ import pytest
 from kl_cases.pair import Pair
 from kl_cases.problems import Recipe, build
 from kl_conformance import judge
+from kl_conformance.call import CallDescription
 from kl_conformance.evaluation import Evaluation
 from kl_conformance.judge import Weighed
 from kl_conformance.sketch import Sketch, reduce
@@ -285,7 +286,7 @@ def test_another_question_may_fit() -> None:
 def test_a_refusal_is_judged_without_numbers() -> None:
     """Where an error was due, or none was, there is nothing to measure."""
     problem = asked().problem
-    fails = judge.fails(problem, "call", "accepted", raised=False)
-    passes = judge.passes(problem, "call", raised=True)
+    fails = judge.accepted(problem, CallDescription("call"), "accepted")
+    passes = judge.passes(problem, CallDescription("call"), raised=True)
     assert (fails.broken, fails.raised, fails.headroom) == (True, False, None)
     assert (passes.broken, passes.raised, passes.headroom) == (False, True, None)

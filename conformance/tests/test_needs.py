@@ -11,15 +11,16 @@ from typing import Any, cast
 import pytest
 
 from kl_cases.problems import Profile
-from kl_conformance import catalogue, heading, plan, registry
+from kl_conformance import catalogue, plan, registry
 from kl_conformance.framework import Modules
 from kl_conformance.implementation import AbsentError
 from kl_conformance.libraries import LIBRARIES
 from kl_conformance.plan import Planned, Selection
 from kl_conformance.session import Session
 from kl_conformance.writing import call_of
-from kl_reference.convention import Side, Space
+from kl_reference.convention import Side
 from kl_reports.result import Result, Verdict
+from kl_trials.witnessed import called
 
 OWN = registry.implementation("scipy.special.rel_entr")
 
@@ -72,9 +73,8 @@ def test_a_script_says_which_backend_before_keras_is_imported(by: str) -> None:
     *_, line = LIBRARIES[by].imports(name)
     assert line.index(f"'KERAS_BACKEND'] = '{by}'") < line.index("import keras")
     column = plan.columns(registry.implementation(name))[0]
-    own = heading.convention(registry.implementation(name))
-    operands, accepted = {Side.TARGET: "p", Side.MODEL: "q"}, dict.fromkeys(Side, Space.PROBABILITY)
-    text = call_of(column, own, operands, {}, accepted, None)
+    operands = {Side.TARGET: "p", Side.MODEL: "q"}
+    text = call_of(column, called(registry.implementation(name)), operands, None)
     assert text == "keras.losses.KLDivergence(dtype='float32')(p, q)"
 
 

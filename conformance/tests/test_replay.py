@@ -145,7 +145,7 @@ def test_a_witness_comes_back_as_it_was(found: Kept) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage", ["[]", "{", '{"format": "other"}', '{"format": "kl-conformance-witness/1"}']
+    "damage", ["[]", "{", '{"format": "other"}', '{"format": "kl-conformance-witness/2"}']
 )
 def test_what_is_no_witness_is_said_so(damage: str) -> None:
     """Damaged, foreign or of an earlier day: never another question."""

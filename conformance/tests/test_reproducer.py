@@ -20,12 +20,13 @@ from kl_conformance.libraries import LIBRARIES, NUMPY_LAYOUTS
 from kl_conformance.proving import ALONE, proven, scripted
 from kl_conformance.reproducer import LINES, reproducer
 from kl_conformance.subject import Subject
+from kl_conformance.upstream import Upstream, UpstreamKind
 from kl_conformance.writing import runs
-from kl_reference.convention import Formula, Reduction
+from kl_reference.convention import Formula, Side
 from kl_reference.dtype import Dtype
 from kl_reports.result import Column, Result, Run, Verdict
 from kl_trials.asked import MODULES, settled, subject
-from kl_trials.witnessed import witnessed
+from kl_trials.witnessed import called, witnessed
 
 REL_ENTR = "scipy.special.rel_entr"
 KERNELS = """
@@ -86,16 +87,15 @@ def told(
     own = registry.implementation(place, REL_ENTR, framework="numpy")
     asked = subject(own, dtype)
     result = settled(requirement, asked)
-    words = heading.convention(own)
 
     def script() -> str:
-        return reproducer(requirement, asked.column, words, result.witness or {}, brought(place, kernels))
+        return reproducer(requirement, asked.column, result.witness or {}, brought(place, kernels))
 
     planned = plan.cells(plan.Selection(implementations=(REL_ENTR,), dtypes=("float32",)))
     head = replace(
         heading.header(plan.Selection(), planned),
         columns={asked.column.key: asked.column},
-        implementations={own.name: words},
+        implementations={own.name: heading.convention(own)},
         planned=(result.cell,),
     )
     return result, script, Run(head, (result,), "2026-01-01T00:00:00+00:00")
@@ -152,16 +152,16 @@ def test_what_has_no_short_script_has_none(kernels: Path) -> None:
     result, _, run = told(kernels, "halved", "values/pointwise")
     (theirs,) = run.header.columns.values()
     column = replace(theirs, implementation=REL_ENTR)
-    (own,) = run.header.implementations.values()
     witness = dict(result.witness or {})
-    assert reproducer("values/pointwise", column, own, witness)
-    assert not reproducer("values/pointwise", theirs, own, witness)
-    assert not reproducer("state/threads", column, own, witness)
-    assert not reproducer("values/pointwise", column, {**own, "framework": "abacus"}, witness)
-    for damage in ({"call": "twice(this)"}, {"right": ["f64:0"]}, {"target": None}, {"at": ["x"]}):
-        assert not reproducer("values/pointwise", column, own, {**witness, **damage})
+    assert reproducer("values/pointwise", column, witness)
+    assert not reproducer("values/pointwise", theirs, witness)
+    assert not reproducer("state/threads", column, witness)
+    assert not reproducer("values/pointwise", replace(column, framework="abacus"), witness)
+    several = {"call": witness["call"] | {"function": ""}}
+    for damage in (several, {"call": "kl(p, q)"}, {"right": ["f64:0"]}, {"target": None}, {"at": ["x"]}):
+        assert not reproducer("values/pointwise", column, {**witness, **damage})
     right = {**witness, "got": witness["right"]}
-    assert not reproducer("values/pointwise", column, own, right)
+    assert not reproducer("values/pointwise", column, right)
 
 
 @pytest.mark.parametrize(
@@ -241,48 +241,37 @@ def test_every_library_writes_every_format(library: str, dtype: Dtype) -> None:
 
 
 @pytest.mark.parametrize(
-    ("note", "above"),
+    ("kind", "above"),
     [
-        ("", "ones_like(value)"),
-        ("the upstream gradient is huge", "-80.0"),
-        ("the upstream gradient is one row expanded", None),
+        (UpstreamKind.ONES, "ones_like(value)"),
+        (UpstreamKind.HUGE, "-80.0"),
+        (UpstreamKind.EXPANDED, None),
     ],
 )
-def test_what_comes_from_above_is_what_the_witness_says(note: str, above: str | None) -> None:
-    """Where every gradient is 0, what is right tells no upstream gradient from another; the note does."""
-    zero, allowed = ["f64:0000000000000000"] * 2, ["f64:3fd6802900000000"] * 2
+def test_the_upstream_gradient_is_the_witness_s(kind: UpstreamKind, above: str | None) -> None:
+    """Where every gradient is 0, the numbers tell no upstream gradient from another; the witness's field does."""
     sides = {"space": "probability", "shape": [2], "bits": ["f16:0400", "f16:3c00"]}
-    witness = {
-        "formula": Formula.GENERALISED.value,
-        "reduction": Reduction.TERMS.value,
-        "axis": -1,
-        "clip": None,
-        "normalise": False,
-        "dtype": "float16",
-        "layout": "contiguous",
-        "target": sides,
-        "model": sides,
-        "call": "gradient by the model of jax.scipy.special.kl_div(target=probability, model=probability)",
-        "got": ["f64:7ff0000000000000", zero[1]],
-        "right": zero,
-        "allowed": allowed,
-        "at": [0],
-        "note": note,
-    }
     kl_div = registry.implementation("jax.scipy.special.kl_div")
+    call = called(kl_div).differentiated(Side.MODEL, Upstream(kind))
+    witness = witnessed(sides, sides, call) | {
+        "formula": Formula.GENERALISED.value,
+        "dtype": "float16",
+        "got": ["f64:7ff0000000000000", "f64:0000000000000000"],
+        "allowed": ["f64:3fd6802900000000"] * 2,
+    }
     column = Column(kl_div.name, "jax", "1", "cpu", "float16", "eager")
-    script = reproducer("gradients/upstream", column, heading.convention(kl_div), witness)
+    script = reproducer("gradients/upstream", column, witness)
     assert (above in script) if above else script == ""
 
 
 def test_a_layout_that_leaves_a_vector_as_it_is_is_not_written() -> None:
     """One axis has no other to change places with."""
     sides = {"space": "probability", "shape": [2], "bits": ["f32:3f000000", "f32:3f000000"]}
-    call = "scipy.special.rel_entr(target=probability, model=probability)"
-    witness = witnessed(sides, sides, call) | {"layout": "permuted-3d"}
     kl = registry.implementation(REL_ENTR)
+    witness = witnessed(sides, sides, called(kl))
+    witness["layout"] = dict.fromkeys(("target", "model"), "permuted-3d")
     column = Column(kl.name, "scipy", "1", "cpu", "float32", "eager")
-    script = reproducer("layouts/permuted-3d", column, heading.convention(kl), witness)
+    script = reproducer("layouts/permuted-3d", column, witness)
     assert script
     assert "moveaxis" not in script
     assert execute(script) is Seen.RIGHT  # SciPy is not wrong: the script runs, to its end
@@ -296,7 +285,7 @@ def test_numbers_that_no_line_has_room_for_are_not_worked_out(monkeypatch: pytes
 
     monkeypatch.setattr("kl_conformance.reproducer.reference", asked)
     many = {"space": "probability", "shape": [5000], "bits": ["f32:39d1b717"] * 5000}
-    witness = witnessed(many, many, "scipy.special.rel_entr(target=probability, model=probability)")
     kl = registry.implementation(REL_ENTR)
+    witness = witnessed(many, many, called(kl))
     column = Column(kl.name, "scipy", "1", "cpu", "float32", "eager")
-    assert reproducer("values/pointwise", column, heading.convention(kl), witness) == ""
+    assert reproducer("values/pointwise", column, witness) == ""

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from kl_conformance import judge
+from kl_conformance.call import CallDescription
 from kl_conformance.judgement import Judgement
 from kl_conformance.spreading import Spreading
 from kl_reference.convention import Reduction, Space
@@ -56,7 +57,7 @@ def test_what_breaks_or_was_not_measured_is_not_counted() -> None:
     """Charts show what holds: a broken answer, and a yes or no, leave no mark."""
     spreading = Spreading()
     spreading.take(moved(1.5))
-    spreading.take(judge.passes(subject().problem(ROW), "call"))
+    spreading.take(judge.passes(subject().problem(ROW), CallDescription("call")))
     assert spreading.spread() is None
 
 

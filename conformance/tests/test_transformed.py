@@ -13,10 +13,10 @@ from kl_conformance.evaluation import RefusedError
 from kl_conformance.framework import Modules
 from kl_conformance.implementation import AbsentError, Implementation
 from kl_conformance.requirements import scope
-from kl_conformance.requirements.gradients import pattern, upstream_of
 from kl_conformance.sketch import Sketch
 from kl_conformance.subject import Subject
 from kl_conformance.transform import Function, Transform, Transformer
+from kl_conformance.upstream import UpstreamKind, pattern, upstream_of
 from kl_reference.convention import Reduction, Side, Space
 from kl_reference.dtype import Dtype
 from kl_reports.result import Column
@@ -94,9 +94,9 @@ def test_an_upstream_gradient_lies_as_it_is_told() -> None:
     asked = subject(replace(Sketch().implementation(), gradient=gradient), "float32")
     problem = asked.problem(PAIR)
     for layout in ("contiguous", "transposed", "strided"):
-        assert not judge.lies(asked.gradient(problem, Side.MODEL, upstream_of(problem), layout)).broken
-    alike = np.broadcast_to(pattern((1, 3)), (2, 3))
-    assert not judge.lies(asked.gradient(problem, Side.MODEL, alike, "expanded")).broken
+        assert not judge.lies(asked.gradient(problem, Side.MODEL, UpstreamKind.PATTERN, layout)).broken
+    expanded = asked.gradient(problem, Side.MODEL, UpstreamKind.EXPANDED, "expanded")
+    assert not judge.lies(expanded).broken
     assert {str(each.dtype) for each in seen} == {"float32"}
     assert [each.strides for each in seen] == [(12, 4), (4, 8), (24, 8), (0, 4)]
 

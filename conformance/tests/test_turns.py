@@ -17,6 +17,7 @@ from kl_conformance.questions import MANY, questions
 from kl_conformance.requirement import HOW
 from kl_conformance.sketch import Array, Sketch
 from kl_conformance.subject import Subject
+from kl_conformance.upstream import UpstreamKind
 from kl_reference.convention import Reduction, Side
 from kl_reports.result import Verdict
 from kl_trials.asked import judgements, pair, settled, subject
@@ -96,12 +97,12 @@ def test_a_problem_is_asked_once_by_however_many_requirements() -> None:
     for _ in range(3):
         asked.evaluate(problem)
         asked.gradient(problem, Side.MODEL)
-        asked.gradient(problem, Side.MODEL, np.full(problem.shape, 0.5))
+        asked.gradient(problem, Side.MODEL, UpstreamKind.PATTERN)
     once = counts["calls"]
     asked.forget()
     asked.evaluate(problem)
     asked.gradient(problem, Side.MODEL)
-    asked.gradient(problem, Side.MODEL, np.full(problem.shape, 0.5))
+    asked.gradient(problem, Side.MODEL, UpstreamKind.PATTERN)
     assert once
     assert counts["calls"] == 2 * once
 

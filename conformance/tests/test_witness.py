@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from kl_cases.bits import decode
 from kl_cases.pair import Measure, Pair
 from kl_conformance import judge
+from kl_conformance.call import CallDescription
 from kl_conformance.judgement import Judgement
 from kl_conformance.witness import decode_pair, encode_pair, witness
 from kl_reference.convention import Space
@@ -25,7 +26,7 @@ from kl_trials.asked import pair
 
 def broken(operand: Operand) -> Judgement:
     """Return a judgement of a call with an operand on both sides."""
-    return judge.fails(Problem(operand, operand), "kl(p, q)", "seen")
+    return judge.fails(Problem(operand, operand), CallDescription("kl(p, q)"), "seen")
 
 
 @pytest.mark.parametrize("dtype", Dtype)
@@ -70,7 +71,8 @@ def test_a_witness_says_where_it_comes_from() -> None:
     seen = witness(judgement, replace(question, origin="a thread"))
     assert seen["problem"] == judgement.problem.id
     assert seen["pair"] == question.id
-    assert (seen["origin"], seen["call"], seen["note"]) == ("a thread", "kl(p, q)", "seen")
+    assert (seen["origin"], seen["call"]["text"], seen["note"]) == ("a thread", "kl(p, q)", "seen")
+    assert (seen["kind"], seen["layout"]) == ("number", {"target": "contiguous", "model": "contiguous"})
     assert seen["dtype"] == "float32"
     assert seen["case"] is None
     assert "link" not in seen

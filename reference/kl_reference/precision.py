@@ -129,6 +129,16 @@ class Allowance:
 
 
 @dataclass(frozen=True, slots=True)
+class BudgetItem:
+    """One item of a tolerance at one element: name, amount in units, the reason for it, and the unit in words."""
+
+    name: str
+    amount: float
+    reason: str
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
 class Tolerance:
     """How far an answer may lie from an Enclosure's centre, itemised.
 
@@ -146,19 +156,15 @@ class Tolerance:
         total = np.asarray(sum(allowance.amount for allowance in self.allowances))
         object.__setattr__(self, "total", total)
 
-    def budget(self, index: tuple[int, ...] = ()) -> tuple[str, ...]:
-        """Return the items that matter at one element as sentences with numbers, and the unit last.
-
-        An item matters that makes up a thousandth of the whole.
-        """
+    def budget(self, index: tuple[int, ...] = ()) -> tuple[BudgetItem, ...]:
+        """Return the items that make up at least a thousandth of the total at one element."""
         unit, total = float(self.unit[index]), float(self.total[index])
         amounts = [(float(item.amount[index]), item) for item in self.allowances]
-        lines = [
-            f"{_short(amount / unit)} {item.name}: {item.sentence}"
+        return tuple(
+            BudgetItem(item.name, amount / unit, item.sentence, f"{unit:.3g} = {self.unit_sentence}")
             for amount, item in amounts
             if amount > 0.0 and amount >= 1e-3 * total
-        ]
-        return (*lines, f"in units of {unit:.3g} = {self.unit_sentence}")
+        )
 
 
 def tolerance(problem: Problem, enclosure: Enclosure, profile: Profile) -> Tolerance:
@@ -284,8 +290,3 @@ def _underflow_sentence(profile: Profile) -> str:
     if profile.flush_to_zero:
         return f"numbers below {profile.compute.least_normal:.3g} are flushed to 0"
     return f"products below {profile.compute.least_normal:.3g} lose digits"
-
-
-def _short(count: float) -> str:
-    """Return a count with one decimal, or with an exponent where that would hide it."""
-    return f"{count:.1f}" if 0.05 <= count < 1e6 else f"{count:.1e}"

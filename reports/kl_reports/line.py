@@ -106,7 +106,6 @@ def encode_run(run: Run) -> Iterator[dict[str, Any]]:
 
 def json_schema() -> str:
     """Return the JSON Schema of a line, as ``run-file.schema.json`` has it."""
-    own: dict[str, dict[str, Any]] = {"header": {"format": {"const": FORMAT}}}
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": "https://kl-conformance.invalid/run-file-2.schema.json",
@@ -116,13 +115,15 @@ def json_schema() -> str:
         "oneOf": [{"$ref": f"#/$defs/{word}"} for word in KINDS],
         "$defs": {
             "float": record.FLOAT,
-            **{
-                word: record.schema(kind, kind={"const": word}, **own.get(word, {}))
-                for word, kind in KINDS.items()
-            },
+            **{word: record.schema(kind, _own(word)) for word, kind in KINDS.items()},
         },
     }
     return json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
+
+
+def _own(word: str) -> dict[str, Any]:
+    """Return what a line has beside the fields of its record."""
+    return {"kind": {"const": word}} | ({"format": {"const": FORMAT}} if word == "header" else {})
 
 
 def _deeper(data: Any, depth: int) -> bool:

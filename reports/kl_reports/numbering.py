@@ -25,9 +25,9 @@ class Texts:
 
     def __init__(self) -> None:
         self._contents: dict[str | None, None] = {}
-        self._met: dict[str | tuple[str, ...], str] = {}
+        self._met: dict[str, str] = {}
 
-    def again(self, value: str | tuple[str, ...]) -> str:
+    def again(self, value: str) -> str:
         """Do as :meth:`add`, for what is met in many cells."""
         if value not in self._met:
             self._met[value] = self.add(value)

@@ -98,13 +98,14 @@ def encode(record: Any) -> dict[str, Any]:
     return data
 
 
-def schema(kind: type, **own: Mapping[str, Any]) -> dict[str, Any]:
+def schema(kind: type, own: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return the JSON Schema of a record's object; ``own`` are required properties beside or instead of its fields."""
     summary, texts = _described(kind)
     properties = {
         each.key: ({"description": texts[each.name]} if each.name in texts else {}) | dict(each.type.schema)
         for each in _fields(kind)
     }
+    own = own or {}
     required = [each.key for each in _fields(kind) if each.default is None]
     return {
         "description": summary,

@@ -6,7 +6,7 @@ it is checked when it is read, and the JSON Schema of a line.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Annotated, Any, Self
@@ -15,6 +15,7 @@ from kl_reports.record import Form, key
 from kl_reports.spread import Spread
 
 FORMAT = "kl-conformance-run/2"
+Environment = Mapping[str, Mapping[str, str]]
 Cell = Annotated[str, Form("@", "requirement@column")]
 
 
@@ -305,7 +306,7 @@ class Header:
     suite: str
     profile: str
     seed: int
-    environment: Mapping[str, Mapping[str, str]]
+    environment: Environment
     requirements: Mapping[str, Mapping[str, Any]]
     implementations: Mapping[str, Mapping[str, str]]
     columns: Mapping[str, Column]
@@ -316,28 +317,36 @@ class Header:
     @property
     def shared(self) -> dict[str, str]:
         """The entries of the environment on which all runs merged here agree."""
-        return {name: next(iter(values.values())) for name, values in self._entries() if _same(values)}
+        return shared(self.environment)
 
     @property
     def differing(self) -> dict[str, dict[str, str]]:
         """The entries in which they differ, each by the label of the run."""
-        return {name: values for name, values in self._entries() if not _same(values)}
+        return {name: values for name, values in _entries(self.environment) if not _same(values)}
 
     @property
     def described(self) -> dict[str, str]:
         """All entries as one list for people; those that differ are named ``python [jax]``."""
-        return {
-            name if _same(values) else f"{name} [{label}]": value
-            for name, values in self._entries()
-            for label, value in values.items()
-        }
+        return described(self.environment)
 
-    def _entries(self) -> list[tuple[str, dict[str, str]]]:
-        names = dict.fromkeys(name for own in self.environment.values() for name in own)
-        return [
-            (name, {label: own[name] for label, own in self.environment.items() if name in own})
-            for name in names
-        ]
+
+def shared(environment: Environment) -> dict[str, str]:
+    """Return the entries on which all merged runs agree."""
+    return {name: next(iter(values.values())) for name, values in _entries(environment) if _same(values)}
+
+
+def described(environment: Environment) -> dict[str, str]:
+    """Return all entries as one list for people; those that differ are named ``python [jax]``."""
+    return {
+        name if _same(values) else f"{name} [{label}]": value
+        for name, values in _entries(environment)
+        for label, value in values.items()
+    }
+
+
+def _entries(environment: Environment) -> Iterator[tuple[str, dict[str, str]]]:
+    for name in dict.fromkeys(name for own in environment.values() for name in own):
+        yield name, {label: own[name] for label, own in environment.items() if name in own}
 
 
 def _same(values: Mapping[str, str]) -> bool:
@@ -419,5 +428,5 @@ class Run:
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """The remarks, and which files were cut off, as sentences."""
-        return (*self.remarks, *(each.sentence for each in self.cut_off))
+        """Which files were cut off, as sentences, and the remarks."""
+        return (*(each.sentence for each in self.cut_off), *self.remarks)

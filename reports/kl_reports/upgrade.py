@@ -26,7 +26,7 @@ _HARNESS = "The harness failed, not the implementation"
 _DIFFERENTIATED = re.compile(r"(?:gradients?|tangent|second derivative) by .*?\b(target|model)\b")
 _ABOVE = "the upstream gradient "
 # What a note said of the upstream gradient, and what kind of gradient that was.
-_UPSTREAM = {"is huge": "scaled", "is 0, and its answer is not": "zero", "is one row expanded": "expanded"}
+_UPSTREAM = {"is huge": "huge", "is 0, and its answer is not": "zero", "is one row expanded": "expanded"}
 
 
 def line(data: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -128,26 +128,20 @@ def _result(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _call(text: str) -> dict[str, Any]:
-    """Return a call that was kept as text: what was called, with which keywords, and what it was differentiated by."""
-    side = _DIFFERENTIATED.match(text)
-    plain = text.partition(" of ")[2] if side else text
+    """Return a call that was kept as text; without a function where the text has more than one plain call."""
+    found = _DIFFERENTIATED.match(text)
+    side = found[1] if found else None
+    plain = text.partition(" of ")[2] if found else text
     try:
         tree = ast.parse(plain, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         tree = None
     if not isinstance(tree, ast.Call) or tree.args:
-        return {"function": "", "keywords": {}, "side": side[1] if side else None, "text": text}
-    keywords = {str(each.arg): _source(plain, each.value) for each in tree.keywords}
-    return {
-        "function": ast.unparse(tree.func),
-        "keywords": keywords,
-        "side": side[1] if side else None,
-        "text": text,
-    }
-
-
-def _source(text: str, node: ast.expr) -> str:
-    return ast.get_source_segment(text, node) or ast.unparse(node)
+        return {"function": "", "keywords": {}, "side": side, "text": text}
+    keywords = {str(each.arg): ast.get_source_segment(plain, each.value) or "" for each in tree.keywords}
+    spaces = {name: keywords.pop(name) for name in ("target", "model") if name in keywords}
+    function = ast.unparse(tree.func)
+    return {"function": function, "keywords": keywords, "spaces": spaces, "side": side, "text": text}
 
 
 def _upstream(note: str) -> dict[str, str] | None:

@@ -13,7 +13,7 @@ from kl_browsing import postgres
 from kl_browsing.chromium import CHROMIUM, Browser
 from kl_browsing.made import WITNESS, made
 from kl_reports.page import write_page
-from kl_reports.result import Column, Header, Result, Run, Verdict
+from kl_reports.result import BudgetItem, Column, Header, Result, Run, Verdict
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def hostile_run() -> Run:
         suite=HOSTILE[1],
         profile=HOSTILE[2],
         seed=7,
-        environment={text: text for text in HOSTILE},
+        environment={"": {text: text for text in HOSTILE}},
         requirements={
             text: {"level": text, "sentence": text, "formula": text, "link": text} for text in HOSTILE
         },
@@ -89,7 +89,7 @@ def hostile_run() -> Run:
             verdict=verdicts[(row + place) % len(verdicts)],
             detail=HOSTILE[place],
             headroom=(None, 0.5, float("nan"), float("inf"), 3.0, -1.0)[place % 6],
-            budget=HOSTILE,
+            budget=tuple(BudgetItem(1.5, text, text, text) for text in HOSTILE),
             witness=witness,
             deviation=HOSTILE[row],
         )

@@ -73,7 +73,7 @@ def _weighed(subject: Subject, pair: Pair, weighting: Weighting) -> Iterator[Jud
     for plain, due in zip(subject.problems(pair, kind), subject.problems(whole, kind), strict=True):
         call = subject.call(plain, reduction=weighting.reduction)
         call = replace(call, weights=_tensor(subject, count))
-        asked = subject.judged(due, subject.ask(call), f"{subject.describe(call)}, weighed")
+        asked = subject.judged(due, subject.ask(call), subject.describe(call).varied(", weighed"))
         if kind in KEPT:
             yield from _each(asked, count.reshape(-1, *(1,) * (asked.got.ndim - 1)))
         elif kind is Reduction.SUM or weighting.by_weights:
@@ -102,7 +102,7 @@ def _masked(subject: Subject, pair: Pair) -> Iterator[Judgement]:
             call = subject.call(replace(plain, target=p, model=q))
             call = replace(call, mask=_tensor(subject, np.broadcast_to(kept, pair.shape)))
             due = subject.problem(pair.take(np.flatnonzero(kept)), reduction, target=target)
-            asked = subject.judged(due, subject.ask(call), f"{subject.describe(call)}, masked")
+            asked = subject.judged(due, subject.ask(call), subject.describe(call).varied(", masked"))
             yield judge.lies(asked, "a class that is left out counts")
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from kl_cases.pair import Pair
 from kl_conformance import judge
+from kl_conformance.call import CallDescription
 from kl_conformance.evaluation import Evaluation
 from kl_conformance.implementation import Call
 from kl_conformance.judge import Weighed
@@ -38,7 +39,7 @@ def companion(subject: Subject, pair: Pair, name: str) -> Evaluation:
     target, model = (framework.tensor(modules, each, subject.column.device, "contiguous") for each in (p, q))
     call = Call(target, model, Space.PROBABILITY, space, None, None, subject.dtype)
     got = framework.output(modules, getattr(framework, name)(modules, call))
-    return subject.judged(problem, got, f"{framework.name}'s own {name.replace('_', '-')}")
+    return subject.judged(problem, got, CallDescription(f"{framework.name}'s own {name.replace('_', '-')}"))
 
 
 def ce_minus_h(subject: Subject, pair: Pair) -> Iterator[Judgement]:

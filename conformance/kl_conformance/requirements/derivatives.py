@@ -12,14 +12,14 @@ import numpy as np
 from kl_cases.pair import Measure, Pair
 from kl_conformance import judge, transformed
 from kl_conformance.evaluation import Evaluation, RefusedError
-from kl_conformance.judgement import Judgement, Mask
+from kl_conformance.judgement import Criterion, Judgement, Mask
 from kl_conformance.requirement import HOW, Level, Requirement
 from kl_conformance.requirements import scope
-from kl_conformance.requirements.gradients import pattern, upstream_of
 from kl_conformance.requirements.support import probabilities
 from kl_conformance.sketch import Array, Sketch
 from kl_conformance.subject import Subject
 from kl_conformance.transform import Pullback, Transform
+from kl_conformance.upstream import pattern, upstream_of
 from kl_reference.convention import Reduction, Side, Space
 from kl_reference.precision import Profile
 from kl_reference.problem import Problem
@@ -77,7 +77,12 @@ def _one_sided(asked: Evaluation, where: Mask) -> Judgement:
     judgement = judge.inside(asked, where & ~np.isnan(asked.enclosure.value))
     own = probabilities(asked.problem)[asked.side is Side.MODEL]
     outside = _at_limits(asked.problem, own) & (asked.got == 0)
-    return replace(judgement, bad=judgement.bad & ~outside, note="not the one-sided limit")
+    return replace(
+        judgement,
+        bad=judgement.bad & ~outside,
+        note="not the one-sided limit",
+        criterion=Criterion.YES_OR_NO,
+    )
 
 
 def independent(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -183,7 +188,7 @@ def _unless_refused(
     except RefusedError as refusal:
         if transform not in subject.implementation.refuses:
             raise
-        return judge.passes(problem, subject.implementation.name, str(refusal))
+        return judge.passes(problem, subject.named, str(refusal))
 
 
 def _both(subject: Subject) -> str | None:

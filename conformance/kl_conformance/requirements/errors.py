@@ -11,6 +11,7 @@ import numpy as np
 
 from kl_cases.pair import Measure, Pair
 from kl_conformance import judge
+from kl_conformance.call import CallDescription
 from kl_conformance.evaluation import RefusedError
 from kl_conformance.implementation import Call
 from kl_conformance.judgement import Judgement
@@ -43,10 +44,10 @@ def _must_raise(
         unsaid = [name for name in names if name not in str(refusal)]
         if unsaid:
             note = f"{refusal}, which does not name {', '.join(unsaid)}"
-            return judge.fails(problem, text, note, unhelpful=True)
+            return judge.unhelpful(problem, text, note, refusal)
         return judge.passes(problem, text, str(refusal), raised=True)
     given = np.array2string(got.values, threshold=4)
-    return judge.fails(problem, text, f"{note}: gave {given} and no error", raised=False)
+    return judge.accepted(problem, text, f"{note}: gave {given} and no error")
 
 
 def _cut(measure: Measure, shape: tuple[int, ...]) -> Measure:
@@ -110,11 +111,12 @@ def _mistaken(
 ) -> Judgement:
     """Make a call that is none of a divergence; whatever the framework raises will do."""
     call = subject.call(problem)
+    made = CallDescription(name)
     try:
         mistake(subject.modules, call)
     except Exception as error:
-        return judge.passes(problem, name, f"raised {type(error).__name__}: {error}", raised=True)
-    return judge.fails(problem, name, f"{name} was accepted", raised=False)
+        return judge.passes(problem, made, f"raised {type(error).__name__}: {error}", raised=True)
+    return judge.accepted(problem, made, f"{name} was accepted")
 
 
 def _of_integers(subject: Subject, pair: Pair) -> Judgement:
@@ -128,7 +130,7 @@ def _of_integers(subject: Subject, pair: Pair) -> Judgement:
     )
     target = subject.framework.raw(subject.modules, counts, subject.column.device)
     call = replace(subject.call(problem), target=target)
-    text = f"{subject.describe(call)} of integers"
+    text = subject.describe(call).varied(" of integers")
     try:
         got = subject.ask(call)
     except RefusedError as refusal:

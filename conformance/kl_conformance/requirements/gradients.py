@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -18,6 +17,7 @@ from kl_conformance.requirements.support import probabilities
 from kl_conformance.requirements.values import KL_DIV_LOSS
 from kl_conformance.sketch import Sketch, divisor
 from kl_conformance.subject import Subject
+from kl_conformance.upstream import UpstreamKind, upstream_of
 from kl_reference.convention import Formula, Reduction, Side, Space
 from kl_reference.enclosure import Array
 from kl_reference.problem import Problem
@@ -43,22 +43,6 @@ def sides(subject: Subject, problem: Problem) -> tuple[Side, ...]:
     return tuple(side for side in subject.sides if side is Side.MODEL or positive)
 
 
-def pattern(shape: tuple[int, ...]) -> Array:
-    """Return numbers of a shape: not 1, not uniform, of both signs, never 0, and exact in every dtype."""
-    return ((np.arange(math.prod(shape)) % 7 - 3) / 4 + 1 / 8).reshape(shape)
-
-
-def upstream_of(problem: Problem) -> Array:
-    """Return an upstream gradient of the answer's shape."""
-    match problem.reduction:
-        case Reduction.TERMS:
-            return pattern(problem.shape)
-        case Reduction.ROWS:
-            return pattern(tuple(np.delete(np.array(problem.shape, dtype=int), problem.axis).tolist()))
-        case _:
-            return pattern(())
-
-
 def upstream(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Differentiate by each side with an upstream gradient that is not 1, in every way it may come."""
     for problem in subject.problems(pair, *Reduction):
@@ -67,22 +51,20 @@ def upstream(subject: Subject, pair: Pair) -> Iterator[Judgement]:
 
 
 def _from_above(subject: Subject, problem: Problem, side: Side) -> Iterator[Judgement]:
-    above = upstream_of(problem)
-    yield judge.lies(subject.gradient(problem, side, above))
-    if not above.ndim and problem.reduction is not subject.finest:
-        return  # one number from above: the other ways are asked of the finest reduction
-    # Half-way up the range: what casts it to a narrower dtype on the way loses it.
-    huge = 2.0 ** np.floor(np.log2(subject.dtype.largest) / 2)
-    yield judge.lies(subject.gradient(problem, side, above * huge), "the upstream gradient is huge")
-    silent = subject.gradient(problem, side, np.zeros_like(above))
+    yield judge.lies(subject.gradient(problem, side, UpstreamKind.PATTERN))
+    several = upstream_of(problem).ndim > 0
+    if not several and problem.reduction is not subject.finest:
+        return  # one number: the other kinds are evaluated with the finest reduction
+    huge = subject.gradient(problem, side, UpstreamKind.HUGE)
+    yield judge.lies(huge, "the upstream gradient is huge")
+    silent = subject.gradient(problem, side, UpstreamKind.ZERO)
     yield judge.exactly(silent, "the upstream gradient is 0, and its answer is not")
-    if not subject.framework.strided or not above.ndim:
+    if not subject.framework.strided or not several:
         return
     for layout in ("transposed", "strided"):
         note = f"the upstream gradient lies {layout}"
-        yield judge.lies(subject.gradient(problem, side, above, layout), note)
-    alike = np.broadcast_to(above[:1], above.shape)
-    expanded = subject.gradient(problem, side, alike, "expanded")
+        yield judge.lies(subject.gradient(problem, side, UpstreamKind.PATTERN, layout), note)
+    expanded = subject.gradient(problem, side, UpstreamKind.EXPANDED, "expanded")
     yield judge.lies(expanded, "the upstream gradient is one row expanded", decisive=False)
 
 
@@ -141,7 +123,7 @@ def broadcast(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     for one in spread(subject, pair):
         for problem in subject.problems(one, subject.finest, Reduction.MEAN):  # divisors: chapter reductions
             for side in sides(subject, problem):
-                yield judge.lies(subject.gradient(problem, side, upstream_of(problem)))
+                yield judge.lies(subject.gradient(problem, side, UpstreamKind.PATTERN))
 
 
 def _first_copy(gradient: Array, shape: tuple[int, ...]) -> Array:

@@ -14,7 +14,7 @@ from kl_conformance import judge
 from kl_conformance.evaluation import RefusedError
 from kl_conformance.judge import Weighed
 from kl_conformance.judgement import Judgement
-from kl_conformance.posing import ordinary
+from kl_conformance.posing import layouts, ordinary
 from kl_conformance.requirement import HOW, Check, Requirement
 from kl_conformance.requirements import scope
 from kl_conformance.requirements.values import KL_DIV_LOSS
@@ -32,11 +32,11 @@ DIFFERENT = (
 )
 
 
-def laid(*layouts: str) -> Check:
+def laid(*names: str) -> Check:
     """Ask with the operands lying in memory in certain ways, for every reduction and for the gradient."""
 
     def check(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-        for layout in layouts:
+        for layout in names:
             if len(pair.shape) > 1 or "expanded" not in layout:
                 yield from _laid(subject, _sharing(pair, layout), layout)
 
@@ -46,9 +46,9 @@ def laid(*layouts: str) -> Check:
 def _sharing(pair: Pair, layout: str) -> Pair:
     """Return the pair with equal rows on each side that is to be expanded: only those can share memory."""
     alike = pair.take_rows(np.zeros(pair.rows, dtype=np.intp))
-    own, _, other = layout.partition("/")
-    p = alike.p if own == "expanded" else pair.p
-    return replace(pair, p=p, q=alike.q if (other or own) == "expanded" else pair.q)
+    own = layouts(layout)
+    p, q = (own[side] == "expanded" for side in (Side.TARGET, Side.MODEL))
+    return replace(pair, p=alike.p if p else pair.p, q=alike.q if q else pair.q)
 
 
 def _laid(subject: Subject, pair: Pair, layout: str) -> Iterator[Judgement]:
@@ -73,7 +73,7 @@ def one_tensor(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         if ordinary(twin) and subject.in_domain(twin):
             call = subject.call(twin)
             got = subject.ask(replace(call, model=call.target))
-            asked = subject.judged(twin, got, f"{subject.describe(call)}, one tensor for both")
+            asked = subject.judged(twin, got, subject.describe(call).varied(", one tensor for both"))
             # As two equal distributions it has the divergence 0, which proves little.
             yield judge.lies(asked, decisive=target is not model)
 

@@ -114,7 +114,9 @@ def threads(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         alone = [subject.evaluate(problem) for problem in problems]
         for answers in _at_once(subject, problems):
             for serial, got in zip(alone, answers, strict=True):
-                at_once = replace(serial, got=got.values, call=f"{serial.call}, among {THREADS} threads")
+                at_once = replace(
+                    serial, got=got.values, call=serial.call.varied(f", among {THREADS} threads")
+                )
                 yield judge.agrees(at_once, serial, "another answer than when asked alone")
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from kl_cases.pair import Pair
 from kl_conformance import judge, registry, transformed
+from kl_conformance.call import CallDescription
 from kl_conformance.evaluation import Evaluation
 from kl_conformance.implementation import Mixing
 from kl_conformance.judgement import Judgement
@@ -58,7 +59,7 @@ def batched(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         asked = transformed.batched(subject, problem)
         yield judge.lies(asked)
         rows = [subject.evaluate(subject.alike(problem, _row(pair, place))).got for place in range(pair.rows)]
-        serial = replace(asked, got=np.stack(rows), call="row by row")
+        serial = replace(asked, got=np.stack(rows), call=CallDescription("row by row"))
         yield judge.agrees(asked, serial, "batched, the rows are others")
 
 
@@ -78,8 +79,8 @@ def mixed(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         q = _lifted(pair.q.realised(problem.model.space, wider, pair.axis), subject.dtype)
         for changed in (replace(problem, target=p), replace(problem, model=q)):
             call = subject.call(changed)
-            dtypes = f"target in {changed.target.dtype.label}, model in {changed.model.dtype.label}"
-            text, got = f"{subject.describe(call)}, {dtypes}", subject.ask(call)
+            dtypes = f", target in {changed.target.dtype.label}, model in {changed.model.dtype.label}"
+            text, got = subject.describe(call).varied(dtypes), subject.ask(call)
             # Both are converted first: exactly where the wider is due, else rounded, which moves the answer.
             met = replace(changed, target=_to(changed.target, due), model=_to(changed.model, due))
             asked = subject.judged(met, got, text, profile=profile)

@@ -101,7 +101,7 @@ def empty(subject: Subject, pair: Pair) -> Iterator[Judgement]:
             try:
                 asked = subject.evaluate(problem)
             except RefusedError as refusal:
-                yield judge.passes(problem, subject.implementation.name, str(refusal))
+                yield judge.passes(problem, subject.named, str(refusal))
                 continue
             judgement = judge.lies(asked, "a sum of nothing is 0", decisive=False)
             if np.isnan(asked.enclosure.value).any():

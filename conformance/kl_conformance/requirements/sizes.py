@@ -78,18 +78,19 @@ def used(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     size = subject.implementation.used_at
     assert size is not None
     text = f"{size[0]:,} × {size[1]:,}"
+    after = f" of {text}"
     vector, sheet = sheets(subject, pair, size)
     call = subject.call(sheet)
-    words = f"{subject.describe(call)} of {text}"
     if subject.finest is Reduction.TERMS:
         stand_in = Output(reference(vector).value, subject.dtype.label)
-        asked = subject.judged(vector, stand_in, words)
+        asked = subject.judged(vector, stand_in, subject.describe(call).varied(after))
         yield judge.windowed(asked, subject.pieces(call, PIECE), text)
     for reduction in subject.offers(*scope.SUMS)[:1]:
         summed = replace(sheet, reduction=reduction)
         if reduction is not subject.finest:  # of the same tensors
             call = replace(call, reduction=subject.convention.named(reduction))
-        asked = subject.judged(summed, subject.ask(call), f"{subject.describe(call)} of {text}", answer)
+        made = subject.describe(call).varied(after)
+        asked = subject.judged(summed, subject.ask(call), made, answer)
         # What people are shown is the pair, not all that is made of it.
         yield replace(judge.lies(asked, text), problem=subject.problem(pair, reduction))
 
@@ -122,7 +123,7 @@ def _at_the_end(subject: Subject, problem: Problem) -> Judgement:
         if isinstance(error, AbsentError) or not any(words in said.lower() for words in _FULL):
             raise
         raise AbsentError(f"no room for tensors of more than {LARGE:,} elements: {said[:200]}") from None
-    return judge.lies(subject.judged(problem, got, f"{subject.describe(call)}, last rows"))
+    return judge.lies(subject.judged(problem, got, subject.describe(call).varied(", last rows")))
 
 
 def _roomy(subject: Subject) -> str | None:

@@ -11,11 +11,12 @@ from kl_conformance import judge
 from kl_conformance.judgement import Judgement
 from kl_conformance.requirement import HOW, Requirement
 from kl_conformance.requirements import scope
-from kl_conformance.requirements.gradients import sides, upstream_of
+from kl_conformance.requirements.gradients import sides
 from kl_conformance.requirements.values import KL_DIV_LOSS
 from kl_conformance.sketch import Array, Sketch
 from kl_conformance.subject import Subject
 from kl_conformance.surroundings import changed, sources
+from kl_conformance.upstream import upstream_of
 from kl_reference.convention import Side
 
 FAMILIES = ("dirichlet-flat", "power-law")
@@ -55,7 +56,7 @@ def upstream_untouched(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         for side in sides(subject, problem):
             asked, after = subject.spent(problem, side, upstream_of(problem))
             fine = after == asked
-            text = f"gradient by the {side.value} of {subject.describe(subject.call(problem))}"
+            text = subject.describe(subject.call(problem)).differentiated(side)
             if fine.all():
                 yield judge.passes(problem, text)
             else:

@@ -9,7 +9,7 @@ import numpy as np
 from kl_cases.pair import Pair
 from kl_conformance import judge
 from kl_conformance.evaluation import Evaluation, RefusedError
-from kl_conformance.judgement import Judgement, Mask
+from kl_conformance.judgement import Criterion, Judgement, Mask
 from kl_conformance.remembered import reference
 from kl_conformance.requirement import Check, Level, Requirement
 from kl_conformance.requirements import scope
@@ -100,7 +100,7 @@ def _answered(subject: Subject, problem: Problem) -> Evaluation | Judgement:
     except RefusedError as refusal:
         if not np.isnan(reference(problem).value).any():
             raise
-        return judge.passes(problem, subject.implementation.name, str(refusal))
+        return judge.passes(problem, subject.named, str(refusal))
 
 
 def infinite(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -116,11 +116,13 @@ def infinite(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         try:
             asked = subject.evaluate(problem)
         except RefusedError as refusal:
-            yield judge.passes(problem, subject.implementation.name, str(refusal))
+            yield judge.passes(problem, subject.named, str(refusal))
             continue
         endless, asked_of = (_folded(each, problem) for each in (endless, asked_of))
         fine = ~asked_of | ~np.isfinite(asked.got)
-        yield judge.holds(asked, fine, "an infinite probability gave a plausible number")
+        yield judge.holds(
+            asked, fine, "an infinite probability gave a plausible number", Criterion.NOT_FINITE
+        )
         yield judge.inside(asked, ~endless)
 
 
@@ -135,7 +137,7 @@ def nan(subject: Subject, pair: Pair) -> Iterator[Judgement]:
             try:
                 yield judge.lies(subject.evaluate(problem), decisive=False)
             except RefusedError as refusal:
-                yield judge.passes(problem, subject.implementation.name, str(refusal))
+                yield judge.passes(problem, subject.named, str(refusal))
 
 
 def negative_target(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -147,10 +149,10 @@ def negative_target(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     try:
         asked = subject.evaluate(problem)
     except RefusedError as refusal:
-        yield judge.passes(problem, subject.implementation.name, str(refusal))
+        yield judge.passes(problem, subject.named, str(refusal))
         return
     fine = ~_folded(negative, problem) | ~np.isfinite(asked.got)
-    yield judge.holds(asked, fine, "a negative probability gave a plausible number")
+    yield judge.holds(asked, fine, "a negative probability gave a plausible number", Criterion.NOT_FINITE)
 
 
 def _folded(elements: Mask, problem: Problem) -> Mask:

@@ -1,0 +1,70 @@
+"""Upstream gradients: what the backward pass of a call receives in place of ones."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+from typing import assert_never
+
+import numpy as np
+
+from kl_reference.convention import Reduction
+from kl_reference.enclosure import Array
+from kl_reference.problem import Problem
+
+
+class UpstreamKind(Enum):
+    """The numbers of an upstream gradient."""
+
+    ONES = "ones"
+    """1 everywhere, the library's default: none is passed."""
+    PATTERN = "pattern"
+    """The numbers of :func:`pattern`."""
+    HUGE = "huge"
+    """The pattern times a power of two half-way up the range: casting it to a narrower dtype loses it."""
+    ZERO = "zero"
+    """0 everywhere."""
+    EXPANDED = "expanded"
+    """The first row of the pattern in every row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """An upstream gradient: its numbers, and the layout in which they lie in memory."""
+
+    kind: UpstreamKind = UpstreamKind.ONES
+    layout: str = "contiguous"
+
+    def values(self, problem: Problem) -> Array | None:
+        """Return its numbers in the shape of the problem's answer; None where none is passed."""
+        above = upstream_of(problem)
+        match self.kind:
+            case UpstreamKind.ONES:
+                return None
+            case UpstreamKind.PATTERN:
+                return above
+            case UpstreamKind.HUGE:
+                return above * float(2.0 ** np.floor(np.log2(problem.model.dtype.largest) / 2))
+            case UpstreamKind.ZERO:
+                return np.zeros_like(above)
+            case UpstreamKind.EXPANDED:
+                return np.broadcast_to(above[:1], above.shape)
+            case _:
+                assert_never(self.kind)
+
+
+def pattern(shape: tuple[int, ...]) -> Array:
+    """Return numbers of a shape: not 1, not uniform, of both signs, never 0, and exact in every dtype."""
+    return ((np.arange(math.prod(shape)) % 7 - 3) / 4 + 1 / 8).reshape(shape)
+
+
+def upstream_of(problem: Problem) -> Array:
+    """Return the pattern in the shape of the problem's answer."""
+    match problem.reduction:
+        case Reduction.TERMS:
+            return pattern(problem.shape)
+        case Reduction.ROWS:
+            return pattern(tuple(np.delete(np.array(problem.shape, dtype=int), problem.axis).tolist()))
+        case _:
+            return pattern(())
