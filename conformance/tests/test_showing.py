@@ -83,7 +83,10 @@ def spoil(folder: Path) -> None:
         ("empty.jsonl.gz", "is empty"),
         ("text.jsonl.gz", "is not a run file"),
         ("other.jsonl.gz", "not the header of one"),
-        ("newer.jsonl.gz", "'kl-conformance-run/7', and only 'kl-conformance-run/1' is known here"),
+        (
+            "newer.jsonl.gz",
+            "'kl-conformance-run/7'; known here: 'kl-conformance-run/1', 'kl-conformance-run/2'",
+        ),
         ("absent.jsonl.gz", "no such file"),
         ("no-runs", "a folder without run files (*.jsonl.gz)"),
     ],

@@ -64,7 +64,6 @@ WITNESS: dict[str, Any] = {
     "formula": "p·(log p − log q)",
     "reduction": "batchmean",
     "dtype": "float32",
-    "layout": {"target": "contiguous", "model": "contiguous"},
     "target": {
         "space": "probability",
         "shape": [1, 4],
@@ -81,7 +80,6 @@ WITNESS: dict[str, Any] = {
         "side": None,
         "text": "kl_div(input=model, target=target, reduction='batchmean')",
     },
-    "upstream": None,
     "got": ["f64:7ff8000000000000"],
     "right": ["f64:0000000000000000"],
     "allowed": ["f64:3e80000000000000"],
@@ -89,6 +87,8 @@ WITNESS: dict[str, Any] = {
     "note": "0 · (log 0 − log 0) was computed as it stands.",
     "reproducer": "import torch\nprint(torch.zeros(1))",
     "link": "https://example.org/issues/1",
+    "layout": {"target": "contiguous", "model": "contiguous"},
+    "upstream": None,
 }
 
 
@@ -223,14 +223,14 @@ def large(implementations: int = 78, requirements: int = 64) -> Run:
     planned = tuple(f"{name}@{key}" for name in required for key in asked)
     results: list[Result] = []
     for place, cell in enumerate(planned):
-        own = CellId.parse(cell)
+        name = CellId.parse(cell)
         verdict = {7: Verdict.FAIL, 17: Verdict.UNSUPPORTED}.get(place % 20, Verdict.PASS)
         measured = verdict is not Verdict.UNSUPPORTED
         results.append(
             replace(
                 broken,
-                requirement=own.requirement,
-                column=own.column,
+                requirement=name.requirement,
+                column=name.column,
                 verdict=verdict,
                 headroom=(place * 37 % 101) / 101 if measured else None,
                 witness=broken.witness if verdict is Verdict.FAIL else None,

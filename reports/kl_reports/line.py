@@ -100,8 +100,11 @@ def decode(data: Mapping[str, Any]) -> Line:
 
 def encode_run(run: Run) -> Iterator[dict[str, Any]]:
     """Yield every line of a whole run as a JSON object."""
-    lines = (run.header, *map(Remark, run.remarks), *run.cut_off, *run.results, Footer(run.finished))
-    yield from map(encode, lines)
+    yield encode(run.header)
+    yield from map(encode, map(Remark, run.remarks))
+    yield from map(encode, run.cut_off)
+    yield from map(encode, run.results)
+    yield encode(Footer(run.finished))
 
 
 def json_schema() -> str:

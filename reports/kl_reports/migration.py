@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from kl_reports import upgrade
+from kl_reports.result import FORMAT as NEXT
 
 _TEXTS = ("explanation", "happened", "last_call")
 
@@ -28,7 +29,7 @@ def format_2(connection: Connection) -> None:
             "environment": texts.moved(environment, upgrade.environment),
             "remarks": texts.add(left),
             "cut_off": texts.add(cut) if cut else None,
-            "format": upgrade.TODAY,
+            "format": NEXT,
         }
         _update(connection, "kl_run", "id = :id", [values | {"id": run}])
         _results(connection, texts, run)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from enum import Enum
-from functools import cache, lru_cache, partial
+from functools import lru_cache, partial
 from types import NoneType, UnionType
 from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
@@ -57,6 +57,9 @@ class _Field:
     key: str
     type: _Type
     default: Callable[[], Any] | None
+
+
+_KNOWN: dict[type, tuple[_Field, ...]] = {}
 
 
 def key(name: str) -> dict[str, str]:
@@ -128,16 +131,20 @@ def plain(value: Any) -> Any:
             return value
 
 
-@cache
 def _fields(kind: type) -> tuple[_Field, ...]:
+    """Return the fields of a record, worked out once."""
+    if kind not in _KNOWN:
+        _KNOWN[kind] = tuple(_found(kind))
+    return _KNOWN[kind]
+
+
+def _found(kind: Any) -> Iterator[_Field]:
     hints = get_type_hints(kind, include_extras=True)
-    found: list[_Field] = []
-    for each in fields(cast("Any", kind)):
+    for each in fields(kind):
         default: Any = each.default
         make: Any = each.default_factory
         made = None if default is make is MISSING else partial(_same, default) if make is MISSING else make
-        found.append(_Field(each.name, each.metadata.get(_KEY, each.name), _type(hints[each.name]), made))
-    return tuple(found)
+        yield _Field(each.name, each.metadata.get(_KEY, each.name), _type(hints[each.name]), made)
 
 
 def _described(kind: type) -> tuple[str, dict[str, str]]:
@@ -208,7 +215,7 @@ def _sequence(inner: _Type) -> _Type:
     def read(value: Any) -> tuple[Any, ...]:
         if type(value) is not list:
             raise _unexpected("a list", value)
-        entries = cast("list[Any]", value)
+        entries: list[Any] = value
         return tuple(entries if _exactly(inner, entries) else [inner.read(each) for each in entries])
 
     def write(value: Any) -> list[Any]:
@@ -223,7 +230,7 @@ def _mapping(numbered: bool, inner: _Type) -> _Type:
     def read(value: Any) -> dict[Any, Any]:
         if type(value) is not dict:
             raise _unexpected("an object", value)
-        entries = cast("dict[str, Any]", value)
+        entries: dict[str, Any] = value
         if not _exactly(inner, entries.values()):
             entries = {name: inner.read(entry) for name, entry in entries.items()}
         return {_number(name): entry for name, entry in entries.items()} if numbered else entries

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from kl_reports.number import encode
-from kl_reports.result import FORMAT as TODAY
+from kl_reports.result import FORMAT as NEXT
 
 FORMAT = "kl-conformance-run/1"
 
@@ -23,7 +23,9 @@ _SHAPE = re.compile(r"[Gg]ave shape (\([\d, ]*\)) where (\([\d, ]*\)) is (?:righ
 _NO_TENSOR = re.compile(r"Gave (.* where an? \S+ is due)")
 _EXPLAINED = "This is the right answer to another question: "
 _HARNESS = "The harness failed, not the implementation"
-_DIFFERENTIATED = re.compile(r"(?:gradients?|tangent|second derivative) by .*?\b(target|model)\b")
+_DIFFERENTIATED = re.compile(
+    r"(?:gradients?|tangent|second derivative) (?:by both sides .*)?by the (target|model)\b"
+)
 _ABOVE = "the upstream gradient "
 # What a note said of the upstream gradient, and what kind of gradient that was.
 _UPSTREAM = {"is huge": "huge", "is 0, and its answer is not": "zero", "is one row expanded": "expanded"}
@@ -33,7 +35,7 @@ def line(data: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return a line of format 1 as one of format 2; what is not as format 1 has it is left as it is."""
     match data:
         case {"kind": "header"}:
-            return {**data, "format": TODAY, "environment": environment(data.get("environment"))}
+            return {**data, "format": NEXT, "environment": environment(data.get("environment"))}
         case {"kind": "result"}:
             return {**data, **_result(data)}
         case {"kind": "remark", "sentence": str(sentence)} if cut := cut_off(sentence):
@@ -65,9 +67,11 @@ def cut_off(remark: str) -> dict[str, Any] | None:
 
 def budget(lines: Any) -> Any:
     """Return the items of a tolerance that was kept as sentences, the last of which says what they count."""
-    if not isinstance(lines, list) or not all(isinstance(each, str) for each in cast("list[Any]", lines)):
+    if not isinstance(lines, list):
         return lines
-    texts: list[str] = lines
+    texts: list[Any] = lines
+    if not all(isinstance(each, str) for each in texts):
+        return texts
     unit = next((each.removeprefix(_UNIT) for each in texts if each.startswith(_UNIT)), "")
     return [
         {"amount": encode(float(found[1])), "name": found[2], "reason": found[3], "unit": unit}

@@ -59,6 +59,8 @@ def hostile_run() -> Run:
     }
     witness: dict[str, Any] = dict(zip(WITNESS, (*HOSTILE, *HOSTILE), strict=False))
     witness["got"] = [*HOSTILE]
+    witness["call"] = {"side": HOSTILE[5], "text": "".join(HOSTILE[:-1])}
+    witness["layout"] = {"target": HOSTILE[0], "model": HOSTILE[4]}
     witness["target"] = {"space": HOSTILE[0], "shape": [HOSTILE[1]], "bits": [*HOSTILE]}
     head = Header(
         started=HOSTILE[0],

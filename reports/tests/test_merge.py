@@ -11,7 +11,7 @@ import pytest
 from kl_browsing.tree import tree
 from kl_reports.exchange import read, write
 from kl_reports.merge import apart, merge
-from kl_reports.result import CellId, Header, Result, Run, Verdict
+from kl_reports.result import CellId, CutOff, Header, Result, Run, Verdict
 
 
 def part(run: Run, framework: str, **changes: str) -> Run:
