@@ -71,7 +71,7 @@ def spoil(folder: Path) -> None:
     (folder / "empty.jsonl.gz").write_bytes(b"")
     (folder / "text.jsonl.gz").write_text("no run file", encoding="utf-8")
     (folder / "other.jsonl.gz").write_bytes(gzip.compress(b'{"kind": "log"}\n'))
-    (folder / "newer.jsonl.gz").write_bytes(gzip.compress(text.replace(b"-run/1", b"-run/7", 1)))
+    (folder / "newer.jsonl.gz").write_bytes(gzip.compress(text.replace(b"-run/2", b"-run/7", 1)))
     (folder / "no-runs").mkdir()
     os.mkfifo(folder / "pipe")
 

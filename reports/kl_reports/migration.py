@@ -75,9 +75,10 @@ def _results(connection: Connection, texts: _Texts, run: int) -> None:
     query = text("SELECT position, verdict, detail, budget, witness FROM kl_result WHERE run = :run")
     rows: list[dict[str, Any]] = []
     for position, verdict, detail, budget, witness in connection.execute(query, {"run": run}).all():
+        found: dict[str, str] = {}
         # Only of these verdicts a detail says what happened.
-        said = verdict in {"FAIL", "CRASHED", "TIMED_OUT", "UNDECIDED"} and detail is not None
-        found = upgrade.failure(verdict, texts.value(detail)) if said else {}
+        if detail is not None and verdict in {"FAIL", "CRASHED", "TIMED_OUT", "UNDECIDED"}:
+            found = upgrade.failure(verdict, texts.value(detail))
         rows.append(
             {
                 "run": run,
