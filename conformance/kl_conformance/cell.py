@@ -136,17 +136,19 @@ class Cell:
     def judgements(self, pair: Pair) -> Iterator[Judgement]:
         """Yield what the requirement says of a pair; an implementation that raises has not held it."""
         subject = self.subject
-        subject.misshapen = None
+        subject.misshapen.clear()
         try:
             yield from self.requirement.check(subject, pair)
         except RefusedError as refusal:
             yield judge.refused(subject.problem(pair), subject.named, refusal)
         except (IndexError, TypeError, ValueError):
-            if subject.misshapen is None:
+            if not subject.misshapen:
                 raise
-            call, shapes = subject.misshapen
-            note = f"{call.text} gave shape {shapes.got} where {shapes.expected} is due"
-            yield judge.misshapen(subject.problem(pair), subject.named, note, shapes)
+            call, shapes = subject.misshapen[-1]
+            failed = judge.fails(
+                subject.problem(pair), subject.named, f"{call.text} {shapes.note}", Kind.SHAPE
+            )
+            yield replace(failed, misshapen=shapes)
 
     def _news(self, judgement: Judgement) -> bool:
         """Whether a judgement is broken beyond what is recorded."""

@@ -49,6 +49,11 @@ class Misshapen:
     got: tuple[int, ...]
     expected: tuple[int, ...]
 
+    @property
+    def note(self) -> str:
+        """The same as a clause."""
+        return f"gave shape {self.got} where {self.expected} is right"
+
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:

@@ -27,7 +27,7 @@ def lies(asked: Evaluation, note: str = "", *, decisive: bool = True) -> Judgeme
     """
     total = asked.tolerance.total
     if asked.misshapen is not None:
-        return _wrong_shape(asked, asked.misshapen)
+        return _wrong_shape(asked)
     ratio = _ratio(np.abs(asked.enclosure.error(asked.got)), total)
     beyond = accepts_overflow(asked.enclosure, asked.tolerance, asked.profile.storage)
     overflowed = np.isinf(asked.got) & (np.sign(asked.got) == np.sign(asked.enclosure.value))
@@ -132,7 +132,7 @@ def inside(asked: Evaluation, where: Mask) -> Judgement:
 def exactly(asked: Evaluation, note: str = "", where: Mask | None = None) -> Judgement:
     """Judge that the answer is the exact one to the last bit, at the elements of ``where`` (all when None)."""
     if asked.misshapen is not None:
-        return _wrong_shape(asked, asked.misshapen)
+        return _wrong_shape(asked)
     error = np.abs(asked.enclosure.error(asked.got))
     bad = error != 0
     if where is not None:
@@ -140,12 +140,11 @@ def exactly(asked: Evaluation, note: str = "", where: Mask | None = None) -> Jud
     return holds(asked, ~bad, note or "must be exact")
 
 
-def holds(asked: Evaluation, fine: Mask, note: str, criterion: Criterion = Criterion.YES_OR_NO) -> Judgement:
+def holds(asked: Evaluation, fine: Mask, note: str) -> Judgement:
     """Judge by a yes or no for every element."""
     if fine.ndim and fine.shape != asked.got.shape:
-        return _wrong_shape(asked, Misshapen(asked.got.shape, asked.enclosure.value.shape))
+        return _wrong_shape(asked)
     bad = np.broadcast_to(~fine, asked.got.shape)
-    at = _worst(bad.astype(float))
     right = np.broadcast_to(asked.enclosure.value, asked.got.shape) if asked.misshapen is None else asked.got
     return Judgement(
         problem=asked.problem,
@@ -154,44 +153,29 @@ def holds(asked: Evaluation, fine: Mask, note: str, criterion: Criterion = Crite
         right=right,
         allowed=np.zeros_like(asked.got),
         bad=bad,
-        at=at,
+        at=_worst(bad.astype(float)),
         note=note,
-        criterion=criterion,
+        criterion=Criterion.YES_OR_NO,
     )
 
 
 def fails(problem: Problem, call: CallDescription, note: str, kind: Kind = Kind.NUMBER) -> Judgement:
     """Judge a call that failed, with nothing to measure."""
-    return replace(passes(problem, call, note), bad=np.array(True), kind=kind)
+    raised = False if kind is Kind.ACCEPTED else None
+    return replace(passes(problem, call, note), bad=np.array(True), kind=kind, raised=raised)
 
 
-def accepted(problem: Problem, call: CallDescription, note: str) -> Judgement:
-    """Judge a call that returned a value where an error is expected."""
-    return replace(fails(problem, call, note, Kind.ACCEPTED), raised=False)
+def refused(problem: Problem, call: CallDescription, refusal: RefusedError, lacking: str = "") -> Judgement:
+    """Judge a call that returned no tensor where one is expected, or whose error lacks what it must name."""
+    note = f"{refusal}, which does not name {lacking}" if lacking else str(refusal)
+    judgement = fails(problem, call, note, refusal.kind)
+    return replace(judgement, error=refusal.error, raised=None if lacking else True, unhelpful=bool(lacking))
 
 
-def refused(problem: Problem, call: CallDescription, refusal: RefusedError) -> Judgement:
-    """Judge a call that returned no tensor where one is expected."""
-    judgement = fails(problem, call, str(refusal), refusal.kind)
-    return replace(judgement, error=refusal.error, raised=True)
-
-
-def unhelpful(problem: Problem, call: CallDescription, note: str, refusal: RefusedError) -> Judgement:
-    """Judge a call that raised as it must, with a message that lacks what it must name."""
-    return replace(fails(problem, call, note, refusal.kind), error=refusal.error, unhelpful=True)
-
-
-def misshapen(problem: Problem, call: CallDescription, note: str, shapes: Misshapen) -> Judgement:
-    """Judge a call whose answer has another shape than expected, with no element to measure."""
-    return replace(fails(problem, call, note, Kind.SHAPE), misshapen=shapes)
-
-
-def passes(
-    problem: Problem, call: CallDescription, note: str = "", *, raised: bool | None = None
-) -> Judgement:
+def passes(problem: Problem, call: CallDescription, note: str = "", *, raised: bool = False) -> Judgement:
     """Judge a call that did what it must, with nothing to measure."""
-    nothing = np.full((), np.nan)
-    return Judgement(problem, call, nothing, nothing, nothing, np.array(False), note=note, raised=raised)
+    nan = np.full((), np.nan)
+    return Judgement(problem, call, nan, nan, nan, np.array(False), note=note, raised=raised or None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +223,7 @@ def balances(sides: Sequence[Weighed], note: str, allowed: Array | None = None) 
     """
     for side in sides:
         if side.asked.misshapen is not None:
-            return _wrong_shape(side.asked, side.asked.misshapen)
+            return _wrong_shape(side.asked)
     with np.errstate(invalid="ignore", over="ignore"):
         got = sum((side.got for side in sides), np.zeros(()))
         exact = sum((side.exact for side in sides), np.zeros(()))
@@ -269,7 +253,7 @@ def balances(sides: Sequence[Weighed], note: str, allowed: Array | None = None) 
 def agrees(first: Evaluation, second: Evaluation, note: str) -> Judgement:
     """Judge that two answers to one question are the same bits, or differ by no more than both tolerances."""
     if first.got.shape != second.got.shape:
-        return _wrong_shape(first, Misshapen(first.got.shape, first.enclosure.value.shape))
+        return _wrong_shape(first)
     same = (first.got == second.got) | (np.isnan(first.got) & np.isnan(second.got))
     judgement = balances((Weighed(1.0, first), Weighed(-1.0, second)), note)
     broken = judgement.bad & ~same
@@ -334,9 +318,9 @@ def _condition(asked: Evaluation, at: tuple[int, ...]) -> float | None:
     return total / answer if answer > total * 1e-300 else math.inf
 
 
-def _wrong_shape(asked: Evaluation, shapes: Misshapen) -> Judgement:
-    note = f"gave shape {shapes.got} where {shapes.expected} is right"
-    if not asked.got.size:
-        return misshapen(asked.problem, asked.call, note, shapes)
-    judgement = holds(asked, np.zeros(asked.got.shape, dtype=bool), note)
+def _wrong_shape(asked: Evaluation) -> Judgement:
+    shapes = Misshapen(asked.got.shape, asked.enclosure.value.shape)
+    fine = np.zeros(asked.got.shape, dtype=bool)
+    empty = fails(asked.problem, asked.call, shapes.note)
+    judgement = holds(asked, fine, shapes.note) if fine.size else empty
     return replace(judgement, kind=Kind.SHAPE, misshapen=shapes)

@@ -54,9 +54,7 @@ class Subject(Poser):
         patient = self.compiles or Transform.COMPILED in implementation.transforms
         self._state = note.State.COMPILING if patient else note.State.ASKING
         self._layout = ""  # of the problem last prepared
-        self.misshapen: tuple[CallDescription, Misshapen] | None = (
-            None  # the last answer of another shape than expected
-        )
+        self.misshapen: list[tuple[CallDescription, Misshapen]] = []  # answers of wrong shapes
 
     def arithmetic(self, dtype: Dtype) -> Profile:
         """Return the arithmetic declared for answers in a dtype."""
@@ -270,7 +268,7 @@ class Subject(Poser):
 
     def _look(self, asked: Evaluation) -> None:
         if asked.misshapen is not None:
-            self.misshapen = asked.call, asked.misshapen
+            self.misshapen.append((asked.call, asked.misshapen))
 
     def _tensor(self, problem: Problem, side: Side) -> Any:
         """Return one side as a tensor in its layout."""

@@ -19,7 +19,7 @@ from kl_conformance.implementation import Call, Implementation
 from kl_conformance.sketch import Array, Sketch, term
 from kl_conformance.subject import Subject
 from kl_reference.convention import Convention, Reduction, Space
-from kl_reports.result import Column, Result, Verdict
+from kl_reports.result import Column, Kind, Result, Verdict
 from kl_trials.asked import pair, settled, subject
 
 ENTRY = {
@@ -305,8 +305,8 @@ def test_a_poor_message_is_recorded_as_one() -> None:
     asked = subject()
     problem = asked.problem(pair([[0.5, 0.5]], [[-1.0, -1.0]], Space.LOG))
     call = CallDescription("call")
-    poor = judge.unhelpful(problem, call, "names nothing", RefusedError("raised"))
-    none = judge.accepted(problem, call, "accepted")
+    poor = judge.refused(problem, call, RefusedError("raised"), "mean")
+    none = judge.fails(problem, call, "accepted", Kind.ACCEPTED)
     crash = judge.refused(problem, call, RefusedError("raised"))
     assert [bool(recorded.explains(each, asked).any()) for each in (poor, none, crash)] == [
         True,

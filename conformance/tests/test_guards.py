@@ -23,7 +23,7 @@ from kl_conformance.running import Request
 from kl_conformance.session import Session
 from kl_conformance.share import shares
 from kl_reports.exchange import read
-from kl_reports.result import Result, Run, Verdict
+from kl_reports.result import Kind, Result, Run, Verdict
 from kl_trials.command import SLOW, asking
 
 REL_ENTR = "scipy.special.rel_entr"
@@ -76,6 +76,7 @@ def test_a_crash_costs_one_cell_and_names_the_call(
     call = rf"Its process {re.escape(how)}; it was asked {name}\(target=probability, model=probability\) of shapes \["
     assert re.match(call, crashed.detail), crashed.detail
     assert "in float32" in crashed.detail
+    assert crashed.kind is Kind.CRASHED
     assert len(of(run, Verdict.PASS)) == len(run.results) - 1 == 2
     assert run.finished is not None
     assert run.remarks == (f"the worker of bad_kl.py:{name} {how}",)
@@ -91,6 +92,7 @@ def test_what_never_ends_is_ended(asked: Any, monkeypatch: pytest.MonkeyPatch) -
     (late,) = of(run, Verdict.TIMED_OUT)
     assert late.detail.startswith("Its process gave no answer within 1.5 s (KL_CONFORMANCE_SECONDS sets")
     assert "it was asked endless(target=probability" in late.detail
+    assert late.kind is Kind.TIMED_OUT
     assert len(of(run, Verdict.PASS)) == 2
 
 
@@ -220,21 +222,27 @@ def leaving(p: Any, q: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("kernel", "words"),
+    ("kernel", "kind", "words"),
     [
-        (nothing, "gave None where a numpy.ndarray is due"),
-        (words_alone, "gave a str where a numpy.ndarray is due"),
-        (ragged, "gave a tuple of 2 where a numpy.ndarray is due"),
-        (first_alone, "gave shape (1,) where"),
-        (leaving, "raised SystemExit: 3"),
-        (raising, "raised WordlessError: (it cannot be put into words)"),
+        (nothing, Kind.NO_TENSOR, "gave None where a numpy.ndarray is due"),
+        (words_alone, Kind.NO_TENSOR, "gave a str where a numpy.ndarray is due"),
+        (ragged, Kind.NO_TENSOR, "gave a tuple of 2 where a numpy.ndarray is due"),
+        (first_alone, Kind.SHAPE, "gave shape (1,) where"),
+        (leaving, Kind.RAISED, "raised SystemExit: 3"),
+        (raising, Kind.RAISED, "raised WordlessError: (it cannot be put into words)"),
     ],
 )
-def test_what_is_no_answer_is_a_sentence(kernel: Any, words: str) -> None:
-    """None, a string, a pair, another shape, an attempt to leave: the verdict says what came back."""
+def test_what_is_no_answer_is_a_sentence(kernel: Any, kind: Kind, words: str) -> None:
+    """None, a string, a pair, another shape, an attempt to leave: the verdict says what came back, and its kind."""
     (result,) = settle(kernel, "values/near-equal")
-    assert result.verdict is Verdict.FAIL
+    assert (result.verdict, result.kind) == (Verdict.FAIL, kind)
     assert words.lower() in result.detail.lower()
+    seen = result.witness or {}
+    assert seen["kind"] == kind.value
+    assert (seen.get("got_shape") is None) is (kind is not Kind.SHAPE)
+    error = seen.get("raised")
+    assert (error is None) is (kind is not Kind.RAISED)
+    assert error is None or words == f"raised {error['type']}: {error['message']}"
 
 
 @pytest.mark.parametrize(("kernel", "words"), [(nothing, "gave None"), (seven, "gave shape")])

@@ -20,6 +20,7 @@ from kl_reference.dtype import Dtype
 from kl_reference.enclosure import Array
 from kl_reference.precision import Profile, accepts_overflow, tolerance
 from kl_reference.problem import Operand, Problem
+from kl_reports.result import Kind
 from kl_trials.asked import pair, subject
 
 FAMILIES = ("dirichlet-flat", "power-law", "peaked-logits", "near-equal", "ladder", "measure")
@@ -288,7 +289,7 @@ def test_another_question_may_fit() -> None:
 def test_a_refusal_is_judged_without_numbers() -> None:
     """Where an error was due, or none was, there is nothing to measure."""
     problem = asked().problem
-    fails = judge.accepted(problem, CallDescription("call"), "accepted")
+    fails = judge.fails(problem, CallDescription("call"), "accepted", Kind.ACCEPTED)
     passes = judge.passes(problem, CallDescription("call"), raised=True)
     assert (fails.broken, fails.raised, fails.headroom) == (True, False, None)
     assert (passes.broken, passes.raised, passes.headroom) == (False, True, None)

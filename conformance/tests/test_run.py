@@ -21,7 +21,7 @@ from kl_conformance.share import Share
 from kl_conformance.worker import Worker
 from kl_reports.exchange import RunFileError, read
 from kl_reports.following import Follower
-from kl_reports.result import Run, Verdict
+from kl_reports.result import Kind, Run, Verdict
 from kl_trials.command import BROKEN, DYING, FRAMEWORKS, RIGHT, RUDE, SLOW, ask, asking, broken_frameworks
 
 QUICK = ("--profile", "quick", "--dtype", "float32", "--seed", "1", "-o", "run.jsonl.gz")
@@ -70,7 +70,7 @@ def test_a_broken_kernel_ends_with_1_and_a_small_witness(tmp_path: Path) -> None
     done = ask("run", BROKEN, *QUICK, at=tmp_path)
     assert done.code == 1, done.all
     assert "FAIL reductions/batchmean" in done.out
-    assert "This is the right answer to another question" in done.out
+    assert "This is the correct answer to another problem" in done.out
     failed = {
         result.requirement: result.witness
         for result in read(tmp_path / "run.jsonl.gz").results
@@ -234,6 +234,7 @@ def test_a_failure_of_the_harness_is_nobody_s_verdict(tmp_path: Path) -> None:
     assert done.code == 3, done.all
     (result,) = read(tmp_path / "run.jsonl.gz").results
     assert result.verdict is Verdict.UNDECIDED
+    assert result.kind is Kind.HARNESS
     assert "RudeError: get out" in result.detail
     assert "1 cells are UNDECIDED" in done.err
     assert "all it said:" in done.err

@@ -22,6 +22,7 @@ from kl_conformance.sketch import NAMES, Sketch, term
 from kl_conformance.subject import Subject
 from kl_reference.convention import Formula, Reduction, Side, Space
 from kl_reference.problem import Problem
+from kl_reports.result import Kind
 
 FAMILIES = ("dirichlet-flat",)
 SHAPES = ((3, 5),)
@@ -43,11 +44,10 @@ def _must_raise(
     except RefusedError as refusal:
         unsaid = [name for name in names if name not in str(refusal)]
         if unsaid:
-            note = f"{refusal}, which does not name {', '.join(unsaid)}"
-            return judge.unhelpful(problem, text, note, refusal)
+            return judge.refused(problem, text, refusal, ", ".join(unsaid))
         return judge.passes(problem, text, str(refusal), raised=True)
     given = np.array2string(got.values, threshold=4)
-    return judge.accepted(problem, text, f"{note}: gave {given} and no error")
+    return judge.fails(problem, text, f"{note}: gave {given} and no error", Kind.ACCEPTED)
 
 
 def _cut(measure: Measure, shape: tuple[int, ...]) -> Measure:
@@ -116,7 +116,7 @@ def _mistaken(
         mistake(subject.modules, call)
     except Exception as error:
         return judge.passes(problem, made, f"raised {type(error).__name__}: {error}", raised=True)
-    return judge.accepted(problem, made, f"{name} was accepted")
+    return judge.fails(problem, made, f"{name} was accepted", Kind.ACCEPTED)
 
 
 def _of_integers(subject: Subject, pair: Pair) -> Judgement:

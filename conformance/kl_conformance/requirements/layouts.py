@@ -37,7 +37,7 @@ def laid(*names: str) -> Check:
 
     def check(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         for layout in names:
-            if len(pair.shape) > 1 or "expanded" not in layout:
+            if len(pair.shape) > 1 or "expanded" not in layouts(layout).values():
                 yield from _laid(subject, _sharing(pair, layout), layout)
 
     return check

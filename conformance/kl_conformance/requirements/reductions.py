@@ -18,6 +18,7 @@ from kl_conformance.requirements.values import KL_DIV_LOSS, lies
 from kl_conformance.sketch import Sketch, divisor, reduce
 from kl_conformance.subject import Subject
 from kl_reference.convention import Reduction
+from kl_reports.result import Kind
 
 FAMILIES = ("dirichlet-flat", "power-law")
 # One row, several rows, several axes: every divisor is another number in each.
@@ -52,13 +53,13 @@ def none(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     for each in pairs:
         for problem in subject.problems(each):
             asked = subject.evaluate(problem)
-            given, due = asked.got.shape, asked.enclosure.value.shape
-            if given != due or asked.dtype == subject.dtype.label:
-                note = f"gave shape {given} where {due} is right"
+            shapes, given = asked.misshapen, asked.got.shape
+            if shapes is not None:
+                judgement = judge.holds(asked, np.full(given, False), shapes.note)
+                yield replace(judgement, kind=Kind.SHAPE, misshapen=shapes)
             else:
                 note = f"gave {asked.dtype} where {subject.dtype.label} is right"
-            fine = given == due and asked.dtype == subject.dtype.label
-            yield judge.holds(asked, np.full(given, fine), note)
+                yield judge.holds(asked, np.full(given, asked.dtype == subject.dtype.label), note)
     yield from _otherwise(subject, pair, Reduction.TERMS, Reduction.ROWS)
 
 

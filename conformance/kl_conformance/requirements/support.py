@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -120,8 +121,9 @@ def infinite(subject: Subject, pair: Pair) -> Iterator[Judgement]:
             continue
         endless, asked_of = (_folded(each, problem) for each in (endless, asked_of))
         fine = ~asked_of | ~np.isfinite(asked.got)
-        yield judge.holds(
-            asked, fine, "an infinite probability gave a plausible number", Criterion.NOT_FINITE
+        yield replace(
+            judge.holds(asked, fine, "an infinite probability gave a plausible number"),
+            criterion=Criterion.NOT_FINITE,
         )
         yield judge.inside(asked, ~endless)
 
@@ -152,7 +154,10 @@ def negative_target(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         yield judge.passes(problem, subject.named, str(refusal))
         return
     fine = ~_folded(negative, problem) | ~np.isfinite(asked.got)
-    yield judge.holds(asked, fine, "a negative probability gave a plausible number", Criterion.NOT_FINITE)
+    yield replace(
+        judge.holds(asked, fine, "a negative probability gave a plausible number"),
+        criterion=Criterion.NOT_FINITE,
+    )
 
 
 def _folded(elements: Mask, problem: Problem) -> Mask:
