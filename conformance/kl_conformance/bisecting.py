@@ -24,7 +24,7 @@ from kl_conformance.replay import Task, replayed
 from kl_conformance.replaying import script_of
 from kl_reports.change import Seen
 from kl_reports.exchange import RunFileError, put
-from kl_reports.witness import show
+from kl_reports.witness import described, show
 from kl_reports.wording import count, one_line
 
 OUTCOMES = {
@@ -223,11 +223,7 @@ def report(package: str, witness: Kept, found: Bisection) -> str:
         lines += [f"The range is not monotone: it turns {len(found.turns)} times among what was asked.", ""]
     seen = show(witness.witness)
     lines += ["The smallest input that shows it:", ""]
-    for name, values in (("target", seen.target), ("model", seen.model)):
-        if values is not None:
-            bits = " ".join(value.bits for value in values.shown)
-            lines.append(f"- {name} ({values.space}, {values.shape}): `{values.brief()}` (`{bits}`)")
-    lines += [f"- called as `{seen.call}`", ""]
+    lines += [*(f"- `{line}`" for line in described(seen, numbers=False, bits=True)), ""]
     script = script_of(witness)
     lines += ["```python", script.rstrip(), "```", ""] if script else []
     asked = ", ".join(f"{probe.version} {probe.outcome.value}" for probe in found.probes)

@@ -23,6 +23,7 @@ from kl_conformance.requirements import (
     support,
     values,
 )
+from kl_reports.result import chapter_of
 
 CHAPTERS: Mapping[str, tuple[Requirement, ...]] = {
     "values": values.REQUIREMENTS,
@@ -51,7 +52,7 @@ def requirement(name: str) -> Requirement:
     """
     if name in REQUIREMENTS:
         return REQUIREMENTS[name]
-    chapter = name.partition("/")[0]
+    chapter = chapter_of(name)
     if chapter in CHAPTERS:
         raise UnknownNameError("requirement", name, [each.id for each in CHAPTERS[chapter]])
     raise UnknownNameError("requirement", name, [f"{each}/…" for each in CHAPTERS])

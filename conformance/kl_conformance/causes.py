@@ -12,7 +12,7 @@ from importlib.resources import files
 from typing import Any
 
 from kl_reports import reason
-from kl_reports.result import Run, Verdict
+from kl_reports.result import Run
 from kl_reports.screen import broken
 
 # Chosen by what `conformance/studies/mutants/causes.py` measures, each fault left out in turn.
@@ -66,9 +66,8 @@ def likely_cause(run: Run) -> str:
     if said := reason.sentence(run, found):
         return said
     wrong = frozenset(reason.numeric(found))
-    unasked = {Verdict.UNSUPPORTED, Verdict.MISSING}
     # What raised says nothing of which number it would have given.
-    asked = {each.requirement for each in run.results if each.verdict not in unasked} - (found.keys() - wrong)
+    asked = {each.requirement for each in run.results if each.verdict.has_run} - (found.keys() - wrong)
     fitting = clear(matches(wrong, asked, known()))
     if not fitting:
         return ""

@@ -216,6 +216,7 @@ class Cell:
             detail=judgement.sentence + explained,
             kind=judgement.kind,
             explanation=explanation,
+            happened=judgement.happened,
             headroom=judgement.headroom,
             budget=judgement.budget,
             witness=witness(judgement, small, case=case if small.id == pair.id else None),

@@ -51,7 +51,7 @@ def told(requirement: str, column: Column, witness: Mapping[str, Any]) -> dict[s
         "right": right,
         "allowed": allowed,
         "script": reproducer(requirement, column, witness),
-        **{name: f"{own.brief()} ({own.space}, {own.shape})" for name, own in sides.items() if own},
+        **{name: own.described for name, own in sides.items() if own},
     }
 
 

@@ -31,7 +31,7 @@ def header(selection: Selection, planned: Sequence[Planned]) -> Header:
         suite=__version__,
         profile=selection.profile.value,
         seed=selection.seed,
-        environment=environment(packages),
+        environment={"": environment(packages)},
         requirements={
             name: described(each) | {"problems": problem_set(each, selection.profile)}
             for name, each in {one.requirement.id: one.requirement for one in planned}.items()

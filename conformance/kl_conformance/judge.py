@@ -17,7 +17,7 @@ from kl_conformance.remembered import reference
 from kl_reference.enclosure import Array
 from kl_reference.problem import Problem
 from kl_reference.tolerance import Profile, accepts_overflow, tolerance, vacuous
-from kl_reports.result import Kind
+from kl_reports.result import BudgetItem, Kind
 
 
 def lies(asked: Evaluation, note: str = "", *, decisive: bool = True) -> Judgement:
@@ -45,11 +45,17 @@ def lies(asked: Evaluation, note: str = "", *, decisive: bool = True) -> Judgeme
         bad=ratio > 1,
         headroom=float(ratio[at]) if ratio.size else 0.0,
         at=at,
-        budget=asked.tolerance.budget(at) if ratio.size else (),
+        budget=_budget(asked, at) if ratio.size else (),
         note=note,
         vacuous=vacuous(asked.enclosure, asked.tolerance) if decisive else None,
         side=asked.side,
         condition=_condition(asked, at),
+    )
+
+
+def _budget(asked: Evaluation, at: tuple[int, ...]) -> tuple[BudgetItem, ...]:
+    return tuple(
+        BudgetItem(each.amount, each.name, each.reason, each.unit) for each in asked.tolerance.budget(at)
     )
 
 

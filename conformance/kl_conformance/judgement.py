@@ -14,7 +14,7 @@ from kl_conformance.evaluation import Misshapen
 from kl_reference.convention import Side
 from kl_reference.enclosure import Array
 from kl_reference.problem import Problem
-from kl_reports.result import Kind
+from kl_reports.result import BudgetItem, Kind
 
 Mask = NDArray[np.bool_]
 
@@ -95,7 +95,7 @@ class Judgement:
     bad: Mask
     headroom: float | None = None
     at: tuple[int, ...] = ()
-    budget: tuple[str, ...] = ()
+    budget: tuple[BudgetItem, ...] = ()
     note: str = ""
     vacuous: str | None = None
     kind: Kind = Kind.NUMBER
@@ -126,6 +126,13 @@ class Judgement:
             return "raised" if self.raised else "accepted", ""
         got = float(self.got[self.at]) if self.got.size else 0.0
         return "NaN" if np.isnan(got) else "infinite" if np.isinf(got) else "number", self.note
+
+    @property
+    def happened(self) -> str:
+        """What happened where no number is wrong, as a clause; empty where a number is, or an error is missing."""
+        if self.misshapen is not None:
+            return f"it gave shape {self.misshapen.got} where {self.misshapen.expected} is due"
+        return f"it {self.note}" if self.raised else ""
 
     @property
     def sentence(self) -> str:

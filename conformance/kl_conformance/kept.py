@@ -12,7 +12,7 @@ from typing import Any
 from kl_cases.pair import Pair
 from kl_conformance.witness import decode_pair
 from kl_reports.exchange import RunFileError, read
-from kl_reports.line import plain
+from kl_reports.record import plain
 from kl_reports.result import Column, Result, Run
 
 FORMAT = "kl-conformance-witness/2"

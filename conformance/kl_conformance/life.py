@@ -56,12 +56,17 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """A process that ended in the middle of a cell: which one, with what verdict, how, and the same in a sentence."""
+    """A process that ended in the middle of a cell: which one, with what verdict, how, and during which call."""
 
     cell: str
     verdict: Verdict
     how: str
-    sentence: str
+    call: str
+
+    @property
+    def sentence(self) -> str:
+        """How it ended, and the last call."""
+        return f"Its process {self.how}; {self.call}"
 
     @property
     def kind(self) -> Kind:
@@ -218,7 +223,7 @@ class Life:
             verdict, how = Verdict.CRASHED, host.ending(code)
         else:
             return None
-        return Death(self._at_hand, verdict, how, f"Its process {how}; {_when(said)}.")
+        return Death(self._at_hand, verdict, how, f"{_when(said)}.")
 
     def last_words(self) -> str:
         """Return the last error the process printed, or else its last line."""

@@ -7,7 +7,8 @@ from typing import Any
 from kl_conformance import heading, host
 from kl_conformance.plan import resolve
 from kl_conformance.runs.selection import Selection
-from kl_reports.line import decode_header, encode_header
+from kl_reports.line import encode
+from kl_reports.record import decode
 from kl_reports.result import Header
 
 SECONDS = 300
@@ -28,14 +29,14 @@ def probe(selection: Selection) -> Header:
         raise ValueError(f"{name!r} cannot be imported: {error}") from None
     if "error" in answer:
         raise ValueError(answer["error"])
-    return decode_header(answer)
+    return decode(Header, answer)
 
 
 def _answer(data: Any) -> dict[str, Any]:
     """Return the header of a selection as JSON, or why it has none."""
     try:
         plan = resolve(Selection.from_json(data))
-        return encode_header(heading.header(plan.selection, plan.cells))
+        return dict(encode(heading.header(plan.selection, plan.cells)))
     except ValueError as error:
         return {"error": str(error)}
 

@@ -14,7 +14,7 @@ from kl_conformance.output import check_writable
 from kl_conformance.plan import Planned
 from kl_conformance.suite.options import plan_of
 from kl_reports.exchange import RunFileError, Writer
-from kl_reports.line import decode_result
+from kl_reports.record import decode
 from kl_reports.result import Kind, Result, Verdict
 
 PROPERTY = "kl_conformance"
@@ -77,7 +77,7 @@ class Recorder:
             return
         data: Any = dict(report.user_properties).get(PROPERTY)
         if data is not None:
-            self._record(report.nodeid, decode_result(data))
+            self._record(report.nodeid, decode(Result, data))
         elif report.failed:
             last = (report.longreprtext.strip().splitlines() or [""])[-1]
             died = str(report.when) == _DIED

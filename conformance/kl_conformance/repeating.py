@@ -91,7 +91,7 @@ def _pins(run: Run, result: Result | None) -> Pins:
     assert result is not None  # or the change were not debatable
     column = run.header.columns[result.column]
     package = run.header.implementations.get(column.implementation, {}).get("package") or column.framework
-    wanted = {package: column.version, column.framework: run.header.environment.get(column.framework, "")}
+    wanted = {package: column.version, column.framework: run.header.shared.get(column.framework, "")}
     return tuple(
         f"{distribution(name)}=={Version(version).public}"
         for name, version in wanted.items()

@@ -19,7 +19,7 @@ from kl_conformance.mode import spared
 from kl_conformance.runs.selection import columns_of
 from kl_conformance.witness import witness
 from kl_reports.change import Seen
-from kl_reports.line import plain
+from kl_reports.record import plain
 from kl_reports.result import Column
 
 TIMES = 3  # an answer that is not always the same is no answer

@@ -18,7 +18,7 @@ from kl_conformance.reproducer import reproducer
 from kl_reports.change import Seen
 from kl_reports.exchange import RunFileError, put
 from kl_reports.result import Column
-from kl_reports.witness import show
+from kl_reports.witness import described, show
 from kl_reports.wording import column_words, one_line
 
 HELD, BROKEN, UNASKED = 0, 1, 125  # what `git bisect run` understands
@@ -74,19 +74,7 @@ def _seen(answer: Answer) -> list[str]:
     """Return what came of it, with the numbers where there are any."""
     lines = [f"{answer.seen.value.upper()}: {one_line(answer.words, 600)}"]
     if answer.witness and answer.seen is not Seen.HELD:
-        seen = show(answer.witness)
-        got, right, allowed = seen.measured()
-        lines += [
-            f"{name} {values.brief()}"
-            for name, values in (("target", seen.target), ("model", seen.model))
-            if values is not None
-        ]
-        lines += [f"called as {one_line(seen.call)}"] if seen.call else []
-        lines += (
-            [f"got {got}, right is {right}" + (f", allowed error {allowed}" if allowed else "")]
-            if got
-            else []
-        )
+        lines += described(show(answer.witness))
     return lines
 
 

@@ -24,7 +24,7 @@ from kl_reference.dtype import Dtype
 from kl_reference.enclosure import Enclosure
 from kl_reference.problem import Operand, Problem
 from kl_reference.tolerance import Profile, tolerance
-from kl_reports.result import Column, Kind
+from kl_reports.result import Column, Kind, chapter_of
 
 # What other chapters judge needs more than one call: several of them, threads, compilers, weights, much memory.
 ALONE = {"values", "support", "signs", "gradients", "reductions", "layouts", "identities"}
@@ -76,7 +76,7 @@ def reproducer(
         as long as the failure is there.
     """
     library = LIBRARIES.get(column.framework)
-    if library is None or not (requirement in RAISING or requirement.partition("/")[0] in ALONE):
+    if library is None or not (requirement in RAISING or chapter_of(requirement) in ALONE):
         return ""
     try:
         if max(len(witness[side]["bits"]) for side in ("target", "model")) > LONGEST:

@@ -12,6 +12,7 @@ from kl_cases.recipes import PALETTE, TestProfile
 from kl_conformance.judgement import Judgement
 from kl_conformance.sketch import Sketch
 from kl_conformance.subject import Subject
+from kl_reports.result import chapter_of
 
 Check = Callable[[Subject, Pair], Iterator[Judgement]]
 Applies = Callable[[Subject], str | None]
@@ -95,5 +96,5 @@ class Requirement:
 
     @property
     def chapter(self) -> str:
-        """The chapter: the part of the id before the slash."""
-        return self.id.partition("/")[0]
+        """The part of the id before the slash."""
+        return chapter_of(self.id)

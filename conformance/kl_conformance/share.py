@@ -15,7 +15,7 @@ from kl_conformance.plan import Plan, resolve
 from kl_conformance.probe import probe
 from kl_conformance.runs.selection import Selection, formats
 from kl_reference.dtype import Dtype
-from kl_reports.result import Column, Header
+from kl_reports.result import CellId, Column, Header
 
 BRIEF = 0.4  # what a cell of a dtype that is asked less takes, of one that is not
 MOST = len(Dtype)  # workers of one framework: each imports it
@@ -97,7 +97,7 @@ def _divided(share: Share, cores: int) -> list[Share]:
     With several frameworks each already has a core; one alone, as in a tox environment, would leave others idle.
     """
     columns, asked = share.header.columns, share.selection
-    cells = Counter(cell.partition("@")[2] for cell in share.header.planned)
+    cells = Counter(CellId.parse(cell).column for cell in share.header.planned)
     work = {
         key: cells[key] * (BRIEF if column.dtype in asked.brief else 1.0) for key, column in columns.items()
     }
@@ -153,7 +153,7 @@ def _dealt(
 def _part(header: Header, keys: Sequence[str]) -> Header:
     """Return what a header says of some columns."""
     columns = {key: column for key, column in header.columns.items() if key in keys}
-    planned = tuple(cell for cell in header.planned if cell.partition("@")[2] in columns)
+    planned = tuple(cell for cell in header.planned if CellId.parse(cell).column in columns)
     return replace(header, columns=columns, planned=planned)
 
 

@@ -13,8 +13,9 @@ from kl_conformance.showing import run_files
 from kl_conformance.telling import table
 from kl_reports.exchange import RunFileError
 from kl_reports.history import Entry, History, Judgement
-from kl_reports.line import plain
 from kl_reports.opening import StoreError
+from kl_reports.record import plain
+from kl_reports.result import CellId
 from kl_reports.store import Store
 from kl_reports.wording import LOOKS, count, listed, moment, one_line, used
 
@@ -86,12 +87,12 @@ def _listed(store: Store, name: str, form: str) -> Iterator[str]:
 
 
 def _told(store: Store, cell: str, form: str) -> Iterator[str]:
-    requirement, _, key = cell.partition("@")
+    own = CellId.parse(cell)
     only: dict[str, str] = {}
-    if key:
-        column = store.column(key)
+    if own.column:
+        column = store.column(own.column)
         only = {name: getattr(column, name) for name in ("implementation", "device", "dtype", "mode")}
-    found = store.history(requirement, **only)
+    found = store.history(own.requirement, **only)
     if form == "json":
         yield _json(map(_history, found))
         return

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from kl_conformance.worker import USAGE, Worker
-from kl_reports.result import Verdict
+from kl_reports.result import Verdict, chapter_of
 
 Handler = Callable[[int, FrameType | None], None] | signal.Handlers
 Grouped = Callable[[Sequence[Worker]], Sequence["Group"]]
@@ -82,7 +82,7 @@ def by_chapter(workers: Sequence[Worker]) -> list[Group]:
 
 
 def _chapter(cell: str) -> str:
-    return cell.partition("/")[0]
+    return chapter_of(cell)
 
 
 def watch(workers: Sequence[Worker], console: Console, grouped: Grouped = by_worker) -> bool:

@@ -16,7 +16,7 @@ from kl_conformance.life import Death, Life, Limits
 from kl_conformance.share import Share
 from kl_reports.exchange import RunFileError, read
 from kl_reports.merge import merge
-from kl_reports.result import Result, Run, Verdict
+from kl_reports.result import CellId, Result, Run, Verdict
 
 SUITE = host.PACKAGE / "suite"
 OK, BROKEN, INTERRUPTED, HARNESS, USAGE, NOTHING = 0, 1, 2, 3, 4, 5  # pytest's exit codes
@@ -175,8 +175,8 @@ class Worker:
         if self.deaths:
             over = not self.stopped and not self._left()
             finished = datetime.now(UTC).isoformat(timespec="seconds") if over else None
-            known = last.remarks if last.finished or not over else ()
-            whole = replace(whole, finished=last.finished or finished, remarks=known)
+            known, cut = (last.remarks, last.cut_off) if last.finished or not over else ((), ())
+            whole = replace(whole, finished=last.finished or finished, remarks=known, cut_off=cut)
         elif self.died:
             remarks = (f"the worker of {self.name} {host.ending(self.code or 0)}",)
         results = tuple(map(self._final, whole.results))
@@ -193,7 +193,14 @@ class Worker:
         """Return a result as this process, which saw the others die, knows it."""
         death = self.deaths.get(result.cell)
         if death is not None:
-            return replace(result, verdict=death.verdict, kind=death.kind, detail=death.sentence)
+            return replace(
+                result,
+                verdict=death.verdict,
+                kind=death.kind,
+                detail=death.sentence,
+                happened=f"its process {death.how}",
+                last_call=death.call,
+            )
         if self.stopped and all(result.cell not in life.verdicts for life in self.lives):
             return replace(result, verdict=Verdict.MISSING, detail="interrupted before it was judged")
         if result.verdict is Verdict.MISSING and result.column in self._hopeless():
@@ -214,10 +221,10 @@ class Worker:
 
     def _missing(self, why: str) -> Iterator[Result]:
         for cell in self.share.header.planned:
-            requirement, _, column = cell.partition("@")
-            revision = self.share.header.requirements[requirement]["revision"]
-            yield Result(requirement, revision, column, Verdict.MISSING, why)
+            own = CellId.parse(cell)
+            revision = self.share.header.requirements[own.requirement]["revision"]
+            yield Result(own.requirement, revision, own.column, Verdict.MISSING, why)
 
 
 def _column(cell: str) -> str:
-    return cell.partition("@")[2]
+    return CellId.parse(cell).column

@@ -28,7 +28,7 @@ from kl_conformance.share import BRIEF, Share, shares
 from kl_conformance.subject import Subject
 from kl_conformance.tally import Tally
 from kl_reference.dtype import Dtype
-from kl_reports.result import Verdict
+from kl_reports.result import CellId, Verdict
 
 NAME = "torch.nn.functional.kl_div"
 
@@ -161,7 +161,7 @@ def test_what_was_compiled_for_one_dtype_is_let_go_of_before_the_next(
 
 def cells(share: Share) -> float:
     """Return how many cells a worker is to judge, those of the second of two formats counted as the run counts them."""
-    dtypes = Counter(share.header.columns[each.partition("@")[2]].dtype for each in share.header.planned)
+    dtypes = Counter(share.header.columns[CellId.parse(each).column].dtype for each in share.header.planned)
     return sum(number * (BRIEF if dtype in ALIKE else 1.0) for dtype, number in dtypes.items())
 
 

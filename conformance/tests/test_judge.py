@@ -73,7 +73,9 @@ def test_a_judgement_speaks_of_the_worst_element() -> None:
     assert judgement.headroom == pytest.approx(7.0, abs=0.2)
     assert judgement.bad.tolist() == [[False, False, False], [False, False, True]]
     assert judgement.note == "seven times too far"
-    assert judgement.budget == evaluation.tolerance.budget((1, 2))
+    expected = evaluation.tolerance.budget((1, 2))
+    assert [each.name for each in judgement.budget] == [each.name for each in expected]
+    assert [each.amount for each in judgement.budget] == [each.amount for each in expected]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -20,8 +20,8 @@ from kl_conformance.verification import Verification, verify
 from kl_conformance_testkit.subjects import correct_kernel, subject
 from kl_reference.convention import Convention, Side
 from kl_reference.dtype import Dtype
-from kl_reports.reason import numeric, reasons, why
-from kl_reports.result import Result, Verdict
+from kl_reports.reason import numeric, reasons
+from kl_reports.result import Kind, Result, Verdict
 from kl_reports.screen import broken
 from kl_reports.workflow import workflow
 
@@ -114,12 +114,10 @@ def test_what_is_refused_of_some_shapes_is_told_once() -> None:
 
 def test_one_message_with_other_numbers_is_one_reason() -> None:
     """What differs in a size alone is told in the words of the first, and said to be like the others."""
-    three, four = (
-        replace(died(Verdict.FAIL, ""), detail=f"Raised ValueError: got {n} axes.") for n in (3, 4)
-    )
+    three, four = (raised(f"got {number} axes") for number in (3, 4))
     (reason,) = reasons({"a": [three], "b": [four]})
     assert (reason.words, reason.varied) == ("it raised ValueError: got 3 axes", True)
-    other = replace(three, detail="Raised ValueError: got no axes.")
+    other = raised("got no axes")
     assert len(reasons({"a": [three], "b": [other]})) == 2
 
 
@@ -212,21 +210,24 @@ def test_no_tensor_is_named_beside_what_is_due(
 
 def died(verdict: Verdict, how: str) -> Result:
     """Return the result of a cell whose process did not survive it."""
-    return Result(
-        "values/sum", 1, "column", verdict, f"Its process {how}; it was asked kl() of shapes [1, 4]."
-    )
+    call = "it was asked kl() of shapes [1, 4]."
+    kind = Kind.TIMED_OUT if verdict is Verdict.TIMED_OUT else Kind.CRASHED
+    detail, happened = f"Its process {how}; {call}", f"its process {how}"
+    return Result("values/sum", 1, "column", verdict, detail, kind=kind, happened=happened, last_call=call)
+
+
+def raised(message: str) -> Result:
+    """Return the result of a cell whose call raised."""
+    words = f"it raised ValueError: {message}"
+    return Result("values/sum", 1, "column", Verdict.FAIL, kind=Kind.RAISED, happened=words)
 
 
 def test_a_death_is_a_reason_and_a_number_is_none() -> None:
     """A crash and a timeout are said as what ended the process; a wrong number is left to its own finding."""
     crash = died(Verdict.CRASHED, "was ended by signal 11 (SIGSEGV)")
     hang = died(Verdict.TIMED_OUT, "gave no answer within 60 s")
-    number = replace(crash, verdict=Verdict.FAIL, detail="kl() gave 0.25 where 0.5 is right.")
-    shape = replace(number, detail="kl() gave 1 at [0] where 1 is right: gave shape (1,) where () is right.")
-    assert why(crash) == "its process was ended by signal 11 (SIGSEGV)"
-    assert why(hang) == "its process gave no answer within 60 s"
-    assert why(number) == ""
-    assert why(shape) == "it gave shape (1,) where () is due"
+    number = Result("values/sum", 1, "column", Verdict.FAIL, kind=Kind.NUMBER)
+    shape = replace(number, kind=Kind.SHAPE, happened="it gave shape (1,) where () is due")
     found = {"a": [crash], "b": [number, crash], "c": [shape], "d": [hang]}
     assert numeric(found) == ["b", "c"]
     assert [len(each.results) for each in reasons(found)] == [2, 1, 1]
@@ -236,13 +237,12 @@ def test_what_raised_is_no_evidence_of_a_fault(monkeypatch: pytest.MonkeyPatch) 
     """Beside a wrong number, the requirements at which a call raised are left out of the pattern."""
     found = asked(flat_only).run
     results = tuple(
-        replace(each, verdict=Verdict.FAIL, detail="gave 1 where 2 is right.")
+        replace(each, verdict=Verdict.FAIL, detail="gave 1 where 2 is right.", kind=Kind.NUMBER, happened="")
         if each.requirement == "support/nan"
         else each
         for each in found.results
     )
-    raised = frozenset(broken(found))
-    refuses = Fault("refuses", "layout", "Refuses three axes.", raised)
+    refuses = Fault("refuses", "layout", "Refuses three axes.", frozenset(broken(found)))
     cleans = Fault("cleans", "special value", "Takes NaN for 0.", frozenset({"support/nan"}))
     monkeypatch.setattr(causes, "known", lambda: (refuses,))
     assert likely_cause(replace(found, results=results)) == ""

@@ -179,5 +179,5 @@ def test_a_header_says_what_is_asked_of_whom() -> None:
     entropy = header.implementations["scipy.stats.entropy"]
     assert entropy["argument order"] == "target, model"
     assert entropy["normalisation"] == "divides by the sum over classes"
-    assert {"python", "platform", "processor", "numpy", "scipy"} <= header.environment.keys()
+    assert {"python", "platform", "processor", "numpy", "scipy"} <= header.shared.keys()
     assert all(key == column.key for key, column in header.columns.items())

@@ -72,7 +72,7 @@ def spoil(folder: Path) -> None:
     (folder / "empty.jsonl.gz").write_bytes(b"")
     (folder / "text.jsonl.gz").write_text("no run file", encoding="utf-8")
     (folder / "other.jsonl.gz").write_bytes(gzip.compress(b'{"kind": "log"}\n'))
-    (folder / "newer.jsonl.gz").write_bytes(gzip.compress(text.replace(b"-run/1", b"-run/7", 1)))
+    (folder / "newer.jsonl.gz").write_bytes(gzip.compress(text.replace(b"-run/2", b"-run/7", 1)))
     (folder / "no-runs").mkdir()
     os.mkfifo(folder / "pipe")
 
@@ -84,7 +84,10 @@ def spoil(folder: Path) -> None:
         ("empty.jsonl.gz", "is empty"),
         ("text.jsonl.gz", "is not a run file"),
         ("other.jsonl.gz", "not the header of one"),
-        ("newer.jsonl.gz", "'kl-conformance-run/7', and only 'kl-conformance-run/1' is known here"),
+        (
+            "newer.jsonl.gz",
+            "'kl-conformance-run/7'; known here: 'kl-conformance-run/1', 'kl-conformance-run/2'",
+        ),
         ("absent.jsonl.gz", "no such file"),
         ("no-runs", "a folder without run files (*.jsonl.gz)"),
     ],

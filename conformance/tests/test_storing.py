@@ -26,7 +26,7 @@ def asked(version: str, verdict: Verdict) -> Run:
         suite="0.1.0",
         profile="quick",
         seed=7,
-        environment={"torch": version},
+        environment={"": {"torch": version}},
         requirements={CELL: {"revision": 1}},
         implementations={"some.kl": {"framework": "torch", "package": "torch"}},
         columns={column.key: column},

@@ -130,6 +130,16 @@ class Allowance:
 
 
 @dataclass(frozen=True, slots=True)
+class BudgetItem:
+    """One item of a tolerance at one element: name, amount in units, the reason for it, and the unit in words."""
+
+    name: str
+    amount: float
+    reason: str
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
 class Tolerance:
     """The largest accepted distance of an answer from an Enclosure's midpoint, as a sum of items.
 
@@ -147,19 +157,15 @@ class Tolerance:
         total = np.asarray(sum(allowance.amount for allowance in self.allowances))
         object.__setattr__(self, "total", total)
 
-    def budget(self, index: tuple[int, ...] = ()) -> tuple[str, ...]:
-        """Return the relevant items at one element as sentences with numbers, and the unit last.
-
-        An item is relevant if it is at least a thousandth of the total.
-        """
+    def budget(self, index: tuple[int, ...] = ()) -> tuple[BudgetItem, ...]:
+        """Return the items that make up at least a thousandth of the total at one element."""
         unit, total = float(self.unit[index]), float(self.total[index])
         amounts = [(float(item.amount[index]), item) for item in self.allowances]
-        lines = [
-            f"{_format_count(amount / unit)} {item.name}: {item.sentence}"
+        return tuple(
+            BudgetItem(item.name, amount / unit, item.sentence, f"{unit:.3g} = {self.unit_sentence}")
             for amount, item in amounts
             if amount > 0.0 and amount >= 1e-3 * total
-        ]
-        return (*lines, f"in units of {unit:.3g} = {self.unit_sentence}")
+        )
 
 
 def tolerance(problem: Problem, enclosure: Enclosure, profile: Profile) -> Tolerance:
@@ -289,8 +295,3 @@ def _underflow_sentence(profile: Profile) -> str:
     if profile.flush_to_zero:
         return f"numbers below {profile.compute.least_normal:.3g} are flushed to 0"
     return f"products below {profile.compute.least_normal:.3g} lose digits"
-
-
-def _format_count(count: float) -> str:
-    """Return a count with one decimal, or with an exponent if one decimal would hide it."""
-    return f"{count:.1f}" if 0.05 <= count < 1e6 else f"{count:.1e}"

@@ -152,18 +152,18 @@ def test_gradient_tolerance() -> None:
     assert float(tolerated.total[0]) == pytest.approx((3.0 + 1.0) * 2.0**-53 * 0.3)
 
 
-def test_budget_reads_as_sentences() -> None:
-    """The budget at an element names every item with a number, and the unit of the numbers."""
+def test_a_budget_is_itemised() -> None:
+    """The budget at an element names every item with its amount and reason, and what the amounts count."""
     p, log_q = np.full((2, 31), 1.0 / 31.0), np.linspace(-9.0, -1.0, 62).reshape(2, 31)
     _, tolerated = judged(p, log_q, Profile.of(Dtype.FLOAT32), reduction=Reduction.ROWS)
-    lines = tolerated.budget((1,))
-    assert lines[0] == "6.0 conditioning: log and exp to 4 u, and two roundings more"
-    assert "summation: 31 terms added up in float32, h = 11.14" in lines[1]
-    assert lines[-1].startswith("in units of")
-    assert "u·S, with u of float32" in lines[-1]
+    first, second, *_ = items = tolerated.budget((1,))
+    assert (first.name, first.reason) == ("conditioning", "log and exp to 4 u, and two roundings more")
+    assert first.amount == pytest.approx(6.0)
+    assert (second.name, second.reason) == ("summation", "31 terms added up in float32, h = 11.14")
     unit = float(tolerated.unit[1])
-    counted = sum(float(line.split()[0]) for line in lines[:-1]) * unit
-    assert counted == pytest.approx(float(tolerated.total[1]), rel=0.02)
+    assert {each.unit.partition(", ")[0] for each in items} == {f"{unit:.3g} = u·S"}
+    counted = sum(each.amount for each in items) * unit
+    assert counted == pytest.approx(float(tolerated.total[1]), rel=2e-3)
 
 
 def test_overflow_is_accepted_at_the_end_of_the_range() -> None:

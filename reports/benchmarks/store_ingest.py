@@ -18,7 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from kl_reports.exchange import write
-from kl_reports.result import Column, Result, Run, Verdict
+from kl_reports.result import CellId, Column, Result, Run, Verdict
 from kl_reports.store import Store
 from kl_reports_testkit.example_runs import SPREAD, large_run
 
@@ -34,8 +34,8 @@ def versions(run: Run, number: int) -> Run:
     }
 
     def cell(name: str) -> str:
-        requirement, _, key = name.partition("@")
-        return f"{requirement}@{columns[key].key}"
+        own = CellId.parse(name)
+        return str(CellId(own.requirement, columns[own.column].key))
 
     header = replace(
         run.header,

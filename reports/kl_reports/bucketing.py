@@ -19,11 +19,9 @@ class Bucketing:
         before, after = old.header, new.header
         drawn = ("hypothesis",)  # what the search draws hangs on its seed, and on who draws
         self._same_draws = before.seed == after.seed and all(
-            before.environment.get(name) == after.environment.get(name) for name in drawn
+            before.shared.get(name) == after.shared.get(name) for name in drawn
         )
-        self._same_machine = all(
-            before.environment.get(name) == after.environment.get(name) for name in MACHINE
-        )
+        self._same_machine = all(before.shared.get(name) == after.shared.get(name) for name in MACHINE)
 
     def of(self, old: Result | None, new: Result | None) -> tuple[Bucket, str]:
         """Return the bucket of a cell and why."""
@@ -37,8 +35,7 @@ class Bucketing:
             return Bucket.NOT_COMPARABLE, "A run was cut off while this cell was asked."
         if Verdict.NONDETERMINISTIC in {old.verdict, new.verdict}:
             return Bucket.UNSTABLE, "The same call gave different bits within one run."
-        silent = {Verdict.UNSUPPORTED, Verdict.UNDECIDED}
-        if old.verdict in silent or new.verdict in silent:
+        if not (old.verdict.is_judged and new.verdict.is_judged):
             same = old.verdict is new.verdict
             return (Bucket.UNCHANGED if same else Bucket.NOT_COMPARABLE), _from_to(old, new)
         match broken(old), broken(new):

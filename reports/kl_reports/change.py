@@ -130,12 +130,7 @@ def settled(change: Change, seen: Replayed) -> Change:
 
 def broken(result: Result | None) -> bool:
     """Whether a requirement was seen broken, recorded or not; no answer at all is no answer held."""
-    return result is not None and result.verdict in {
-        Verdict.FAIL,
-        Verdict.EXPECTED,
-        Verdict.CRASHED,
-        Verdict.TIMED_OUT,
-    }
+    return result is not None and result.verdict.is_bad and result.verdict is not Verdict.NONDETERMINISTIC
 
 
 def versionless(column: Column) -> Key:

@@ -84,7 +84,7 @@ def differences(old: Run, new: Run) -> tuple[Difference, ...]:
     """Return what differs between the environments of two runs, the suite, profile and seed among it."""
     before, after = (
         {
-            **run.header.environment,
+            **run.header.described,
             "kl-conformance": run.header.suite,
             "profile": run.header.profile,
             "seed": str(run.header.seed),

@@ -9,8 +9,8 @@ from typing import Any
 from kl_reports.change import Bucket, Change
 from kl_reports.compare import Comparison
 from kl_reports.digest import LIMIT, escaped
-from kl_reports.line import plain
 from kl_reports.number import encode
+from kl_reports.record import plain
 from kl_reports.result import Result, Run
 from kl_reports.summary import told
 from kl_reports.tally import completeness, level_of, packages

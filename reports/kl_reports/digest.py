@@ -55,7 +55,7 @@ def _verdict(run: Run, _: Places) -> Iterator[str]:
     yield f"Asked {escaped(listed(packages(run, columns), 12))}; {escaped(moment(run.header.started), 60)}."
     yield ""
     yield f"**{completeness(run).sentence}**"
-    for sentence in run.remarks[:20]:
+    for sentence in run.sentences[:20]:
         yield f"- {escaped(sentence)}"
 
 
@@ -131,7 +131,7 @@ def _environment(run: Run, _: Places) -> Iterator[str]:
         "kl-conformance": run.header.suite,
         "profile": run.header.profile,
         "seed": str(run.header.seed),
-        **run.header.environment,
+        **run.header.described,
     }
     for name, value in said.items():
         yield f"- {escaped(name)}: {escaped(value)}"

@@ -8,13 +8,12 @@ from typing import Any, cast
 
 from kl_reports.finding import fragment
 from kl_reports.matrix import Chip, severity
-from kl_reports.result import Result, Run, Verdict
+from kl_reports.result import Result, Run
 from kl_reports.tally import column_of
 from kl_reports.wording import LOOKS, count, one_line, outcome, ratio, short_dtype
 
 _MOST = 12  # questions, and requirements behind one of them, that are shown
 ARITHMETIC = "arithmetic"  # measured column by column, and no word of a Convention
-_SILENT = frozenset({Verdict.MISSING, Verdict.UNSUPPORTED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +75,7 @@ class Evidence:
         self._links = links
         self._cells: dict[tuple[str, str], list[Result]] = {}
         for result in run.results:
-            if result.verdict not in _SILENT:
+            if result.verdict.has_run:
                 name = column_of(run, result.column).implementation
                 self._cells.setdefault((name, result.requirement), []).append(result)
 

@@ -8,26 +8,28 @@ import tempfile
 import zlib
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, assert_never
 
-from kl_reports.line import (
-    GZIP,
-    MAGIC,
-    LineError,
-    Lines,
-    decode_header,
-    decode_result,
-    encode_header,
-    encode_line,
-    encode_result,
-    encode_run,
-    parse,
+from kl_reports import record, upgrade
+from kl_reports.line import GZIP, MAGIC, Line, Lines, decode, encode, encode_line, encode_run, parse
+from kl_reports.record import LineError
+from kl_reports.result import (
+    FORMAT,
+    CellId,
+    CutOff,
+    Footer,
+    Header,
+    Kind,
+    Remark,
+    Result,
+    Run,
+    Started,
+    Verdict,
 )
-from kl_reports.result import FORMAT, Header, Result, Run, Verdict
-from kl_reports.tally import CUT
 
 _OURS = FORMAT.partition("/")[0] + "/"
 
@@ -72,28 +74,28 @@ class Writer:
         self.close()
 
     def header(self, header: Header) -> None:
-        """Write what was asked of whom; the first line of the file."""
-        self.write(encode_header(header))
+        """Write the header, the first line of the file."""
+        self.write(encode(header))
 
     def started(self, cell: str) -> None:
-        """Say that a cell is about to be judged, so that a death in between can be laid at its door."""
-        self.write({"kind": "started", "cell": cell})
+        """Write that a cell is about to be judged: where no result follows, the process ended during it."""
+        self.write(encode(Started(cell)))
 
     def result(self, result: Result) -> None:
         """Write one cell's result."""
-        self.write(encode_result(result))
+        self.write(encode(result))
 
     def remark(self, sentence: str) -> None:
         """Write one sentence about the run itself."""
-        self.write({"kind": "remark", "sentence": sentence})
+        self.write(encode(Remark(sentence)))
 
     def footer(self) -> None:
-        """Say that the run came to its own end, now."""
+        """Write that the run came to its own end, now."""
         self.end(datetime.now(UTC).isoformat(timespec="seconds"))
 
     def end(self, finished: str | None) -> None:
         """Write the last line, with the time the run came to its own end, or None when it never did."""
-        self.write({"kind": "footer", "finished": finished})
+        self.write(encode(Footer(finished)))
 
     def close(self) -> None:
         """Close the file; without a footer it reads as cut off."""
@@ -172,7 +174,8 @@ def replacing(path: Path) -> Generator[Path]:
 def read(path: Path) -> Run:
     """Read a run file back, however it ended.
 
-    Planned cells without a result become CRASHED (asked when the process ended) or MISSING.
+    Planned cells without a result become CRASHED (running when the process ended) or MISSING. A file of format 1 is
+    read as one of today.
 
     Raises
     ------
@@ -206,20 +209,22 @@ def identified(path: Path) -> tuple[str, Run]:
         raise RunFileError(
             path, "holds no complete header line: not a run file, or cut off at its very start"
         )
-    header = _header(path, texts[0])
-    record = hashlib.sha256(b"\n".join(texts)).hexdigest()
-    return record, _Reading(path.name, header, lines.damaged).run(texts[1:])
+    header, old = _header(path, texts[0])
+    digest = hashlib.sha256(b"\n".join(texts)).hexdigest()
+    return digest, _Reading(path.name, header, lines.damaged, old).run(texts[1:])
 
 
 class _Reading:
     """Gathers the lines after the header into a run."""
 
-    def __init__(self, name: str, header: Header, damaged: bool) -> None:
+    def __init__(self, name: str, header: Header, damaged: bool, old: bool) -> None:
         self._name = name
         self._header = header
+        self._old = old
         self._results: dict[str, Result] = {}
         self._started: set[str] = set()
         self._remarks: list[str] = []
+        self._cut_off: list[CutOff] = []
         self._ended = False
         self._finished: str | None = None
         self._lost = ["the compressed data is damaged"] if damaged else []
@@ -227,7 +232,8 @@ class _Reading:
     def run(self, lines: Sequence[bytes]) -> Run:
         for index, line in enumerate(lines, start=2):
             try:
-                self._take(parse(line))
+                data = parse(line)
+                self._take(decode(upgrade.line(data) if self._old else data))
             except LineError as error:
                 self._lost.append(f"line {index}: {error}")
         planned = self._header.planned
@@ -236,7 +242,7 @@ class _Reading:
             more = f", and {len(self._lost) - 1} more" if len(self._lost) > 1 else ""
             self._remarks.append(f"{self._name} is damaged: {self._lost[0]}{more}")
         if not self._ended:
-            self._remarks.append(f"{self._name}{CUT}{judged} of {len(planned)} cells")
+            self._cut_off.append(CutOff(self._name, judged, len(planned)))
         known = set(planned)
         unplanned = [result for cell, result in self._results.items() if cell not in known]
         if unplanned:
@@ -246,34 +252,47 @@ class _Reading:
             results=(*(self._results.get(cell) or self._placeholder(cell) for cell in planned), *unplanned),
             finished=self._finished,
             remarks=tuple(self._remarks),
+            cut_off=tuple(self._cut_off),
         )
 
-    def _take(self, data: Mapping[str, Any]) -> None:
-        match data:
-            case {"kind": "started", "cell": str(cell)}:
+    def _take(self, line: Line) -> None:
+        match line:
+            case Started(cell):
                 self._started.add(cell)
-            case {"kind": "result"}:
-                result = decode_result(data)
-                self._results[result.cell] = result
-            case {"kind": "remark", "sentence": str(sentence)}:
+            case Result():
+                self._results[line.cell] = line
+            case Remark(sentence):
                 self._remarks.append(sentence)
-            case {"kind": "footer", "finished": str() | None as finished}:
+            case CutOff():
+                self._cut_off.append(line)
+            case Footer(finished):
                 self._ended, self._finished = True, finished
+            case Header():
+                raise LineError("a second header")
             case _:
-                raise LineError("not a line of a kind known here")
+                assert_never(line)
 
     def _placeholder(self, cell: str) -> Result:
-        requirement, _, column = cell.partition("@")
-        verdict, detail = Verdict.MISSING, "the run was cut off before this cell"
+        own = CellId.parse(cell)
+        revision = self._header.requirements.get(own.requirement, {}).get("revision")
+        lost = Result(
+            own.requirement, revision if isinstance(revision, int) else 0, own.column, Verdict.MISSING
+        )
         if self._ended:
-            detail = "the run ended without a result for this cell"
-        elif cell in self._started:
-            verdict, detail = Verdict.CRASHED, "the process ended while this cell was asked"
-        revision = self._header.requirements.get(requirement, {}).get("revision")
-        return Result(requirement, revision if isinstance(revision, int) else 0, column, verdict, detail)
+            return replace(lost, detail="the run ended without a result for this cell")
+        if cell not in self._started:
+            return replace(lost, detail="the run was cut off before this cell")
+        return replace(
+            lost,
+            verdict=Verdict.CRASHED,
+            detail="the process ended while this cell was running",
+            kind=Kind.CRASHED,
+            happened="its process ended while this cell was running",
+        )
 
 
-def _header(path: Path, line: bytes) -> Header:
+def _header(path: Path, line: bytes) -> tuple[Header, bool]:
+    """Return the header, and whether the file is of format 1."""
     try:
         data = parse(line)
     except LineError as error:
@@ -281,14 +300,15 @@ def _header(path: Path, line: bytes) -> Header:
     written = data.get("format")
     if data.get("kind") != "header" or not isinstance(written, str) or not written.startswith(_OURS):
         raise RunFileError(path, "is not a run file: its first line is not the header of one")
-    if written != FORMAT:
+    if written not in {upgrade.FORMAT, FORMAT}:
         raise RunFileError(
             path,
-            f"is written in format {written[:40]!r}, and only {FORMAT!r} is known here: "
+            f"is written in format {written[:40]!r}; known here: {upgrade.FORMAT!r}, {FORMAT!r}; "
             "read it with the kl-conformance that wrote it",
         )
+    old = written == upgrade.FORMAT
     try:
-        return decode_header(data)
+        return record.decode(Header, upgrade.line(data) if old else data), old
     except LineError as error:
         raise RunFileError(path, f"has a damaged header: {error}") from None
 

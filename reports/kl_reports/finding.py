@@ -182,7 +182,7 @@ def deviations(run: Run, places: Places, links: Mapping[str, str]) -> tuple[Devi
     gathered: dict[tuple[str, Verdict], list[Result]] = {}
     reasons: dict[str, str] = {}
     for result in run.results:
-        if result.verdict in {Verdict.EXPECTED, Verdict.FIXED}:
+        if result.verdict.is_recorded:
             names = (result.deviation or "").split(", ")
             reasons.setdefault(names[0], result.detail)
             for name in names:
@@ -204,11 +204,7 @@ def deviations(run: Run, places: Places, links: Mapping[str, str]) -> tuple[Devi
 
 def differences(run: Run) -> tuple[tuple[str, ...], dict[str, dict[str, str]]]:
     """Return the runs merged here by their labels, and each entry of the environment in which they differ."""
-    found: dict[str, dict[str, str]] = {}
-    for key, value in run.header.environment.items():
-        name, _, label = key.removesuffix("]").rpartition(" [")
-        if name and key.endswith("]"):
-            found.setdefault(name, {})[label] = value
+    found = run.header.differing
     return tuple(dict.fromkeys(label for values in found.values() for label in values)), found
 
 

@@ -7,7 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from kl_reports.line import LineError, Lines, parse
+from kl_reports.line import Lines, parse
+from kl_reports.record import LineError
 
 
 class Follower:

@@ -9,12 +9,6 @@ from itertools import pairwise
 from kl_reports.result import Column, Fixed, Verdict
 from kl_reports.version import order
 
-_GOOD = frozenset({Verdict.PASS, Verdict.FIXED})
-# A recorded deviation is one all the same: it began with some version.
-_BAD = frozenset(
-    {Verdict.FAIL, Verdict.EXPECTED, Verdict.NONDETERMINISTIC, Verdict.CRASHED, Verdict.TIMED_OUT}
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -29,7 +23,7 @@ class Entry:
     path
         Where the run file lay when it was ingested.
     started, finished, suite, profile, seed, environment
-        As in the run's header and footer.
+        As in the run's header and footer, the environment as one list.
     planned, cells
         How many cells were planned, and how many there are.
     versions
@@ -93,7 +87,7 @@ class Judgement:
     @property
     def is_good(self) -> bool | None:
         """Whether the requirement held; None where nothing was judged."""
-        return True if self.verdict in _GOOD else False if self.verdict in _BAD else None
+        return self.verdict.is_good if self.verdict.is_judged else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from kl_reports.result import Result, Run
 from kl_reports.tally import column_of, package_of
-from kl_reports.witness import Values, Witness, show
+from kl_reports.witness import Witness, described, show
 from kl_reports.wording import one_line, short_dtype, visible
 
 
@@ -31,21 +31,14 @@ def _lines(run: Run, result: Result) -> Iterator[str]:
         yield ""
     if witness.reproducer:
         yield from _fenced(witness.reproducer)
-    else:
-        for name, values in (("P", witness.target), ("Q", witness.model)):
-            if values is not None:
-                yield f"- {name} ({one_line(_about(values))}): `{_values(values)}`"
-        yield ""
-    got, right, allowed = witness.measured()
-    if right:
-        limit = f", allowed error {one_line(allowed)}" if allowed else ""
-        yield f"Got {one_line(got)}, right is {one_line(right)}{limit}."
+    if lines := described(witness, operands=not witness.reproducer, call=False):
+        yield from (f"- `{line.replace('`', chr(39))}`" for line in lines)
         yield ""
     package = package_of(run, column)
     said = [f"{package} {column.version}", column.device, column.mode]
     said += [
         f"{name} {value}"
-        for name, value in run.header.environment.items()
+        for name, value in run.header.shared.items()
         if name in {"python", "platform", "numpy"}
     ]
     yield f"Versions: {one_line(', '.join(said), 500)}."
@@ -66,11 +59,3 @@ def _fenced(script: str) -> Iterator[str]:
     yield visible(script.rstrip("\n"))
     yield fence
     yield ""
-
-
-def _about(values: Values) -> str:
-    return ", ".join(filter(None, (values.space, values.shape)))
-
-
-def _values(values: Values) -> str:
-    return one_line(values.brief()).replace("`", "'")

@@ -52,7 +52,7 @@ def _suite(root: ElementTree.Element, run: Run, column: str, cause: str) -> Elem
         "seed": str(run.header.seed),
         "kl-conformance": run.header.suite,
         **({"likely cause": cause} if cause else {}),
-        **dict(run.header.environment),
+        **run.header.described,
     }
     properties = ElementTree.SubElement(suite, "properties")
     for name, value in said.items():

@@ -9,7 +9,7 @@ from itertools import groupby
 from markupsafe import Markup
 
 from kl_reports.chart import spark
-from kl_reports.result import Result, Run, Verdict
+from kl_reports.result import Result, Run, Verdict, chapter_of, slug_of
 from kl_reports.tally import column_of, level_of, package_of
 from kl_reports.wording import LOOKS, count, listed, one_line, outcome, ratio, short_dtype
 
@@ -18,7 +18,6 @@ from kl_reports.wording import LOOKS, count, listed, one_line, outcome, ratio, s
 SPOKEN = 6000
 
 _DTYPES = ("float64", "float32", "float16", "bfloat16")
-_CALM = frozenset({Verdict.PASS, Verdict.UNSUPPORTED, Verdict.MISSING, Verdict.UNDECIDED})
 _WORST_FIRST = (
     Verdict.FAIL,
     Verdict.CRASHED,
@@ -225,14 +224,14 @@ def _alike(one: Result | None, other: Result | None) -> bool:
     if one is None or other is None:
         return one is other
     alike = (one.verdict, one.detail) == (other.verdict, other.detail)
-    return alike and one.verdict in _CALM and one.headroom is None and other.headroom is None
+    return alike and one.verdict.is_calm and one.headroom is None and other.headroom is None
 
 
 def _row(run: Run, requirement: str, groups: Sequence[Group], drawing: _Drawing) -> Row:
     results = [drawing.cells.get((requirement, key)) for group in groups for key in group.keys]
     return Row(
         requirement=requirement,
-        slug=requirement.partition("/")[2] or requirement,
+        slug=slug_of(requirement) or requirement,
         level=level_of(run, requirement),
         sentence=str(run.header.requirements.get(requirement, {}).get("sentence", "")),
         squares=tuple(drawing.square(requirement, group) for group in groups),
@@ -250,7 +249,7 @@ def _row(run: Run, requirement: str, groups: Sequence[Group], drawing: _Drawing)
 def _chapters(rows: Sequence[Row]) -> Iterator[Chapter]:
     chapters: dict[str, list[Row]] = {}
     for row in rows:
-        chapters.setdefault(row.requirement.partition("/")[0], []).append(row)
+        chapters.setdefault(chapter_of(row.requirement), []).append(row)
     for name, members in chapters.items():
         broken = sum(row.broken > 0 for row in members)
         note = count(len(members), "requirement") + (f", {broken} with news" if broken else "")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from kl_reports.result import Header, Result, Run, Verdict
+from kl_reports.result import CellId, Header, Result, Run, Verdict
 
 _LONGEST = 60  # characters of a run's name
 _MACHINE = ("platform", "processor", "python", "threads")  # what tells machines apart, beside versions
@@ -16,8 +16,7 @@ _NAMED = 5  # so many cells are named one by one in the remarks; the rest are co
 def merge(runs: Sequence[Run]) -> Run:
     """Return one run holding every cell of the given ones; of two judgements of a cell the later wins.
 
-    A MISSING placeholder never replaces a judgement. Environment entries that differ are kept apart
-    under the frameworks they were seen with, such as ``python [jax]``.
+    A MISSING placeholder never replaces a judgement. Each run keeps its environment, under its framework's name.
 
     Raises
     ------
@@ -38,6 +37,7 @@ def merge(runs: Sequence[Run]) -> Run:
         remarks=tuple(dict.fromkeys(sentence for run in runs for sentence in run.remarks))
         + differences
         + remarks,
+        cut_off=tuple(dict.fromkeys(each for run in runs for each in run.cut_off)),
     )
 
 
@@ -46,7 +46,7 @@ def apart(runs: Sequence[Run]) -> list[Run]:
 
     Their device then names what differs, such as ``cpu, processor x``; runs of one machine stay as they are.
     """
-    own = [{name: run.header.environment.get(name, "") for name in _MACHINE} for run in runs]
+    own = [{name: run.header.shared.get(name, "") for name in _MACHINE} for run in runs]
     told: list[Run] = []
     for run, machine in zip(runs, own, strict=True):
         others = [
@@ -69,8 +69,8 @@ def _placed(run: Run, words: str) -> Run:
     renamed = {key: column.key for key, column in columns.items()}
 
     def moved(cell: str) -> str:
-        requirement, _, key = cell.partition("@")
-        return f"{requirement}@{renamed.get(key, key)}"
+        own = CellId.parse(cell)
+        return str(CellId(own.requirement, renamed.get(own.column, own.column)))
 
     return replace(
         run,
@@ -142,17 +142,18 @@ def _union(parts: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], list[str
     return whole, list(differing)
 
 
-def _environment(headers: Sequence[Header]) -> dict[str, str]:
-    labels = _labels(headers)
-    own = [{**header.environment, "seed": str(header.seed)} for header in headers]
-    united: dict[str, str] = {}
-    for key in dict.fromkeys(key for entries in own for key in entries):
-        values = {label: entries[key] for label, entries in zip(labels, own, strict=True) if key in entries}
-        if len(set(values.values())) == 1:
-            # One seed is said by the header itself.
-            united.update({} if key == "seed" else {key: next(iter(values.values()))})
-        else:
-            united.update({f"{key} [{label}]": value for label, value in values.items()})
+def _environment(headers: Sequence[Header]) -> dict[str, dict[str, str]]:
+    """Return the environment of every run by its label, with its seed where not all are the same."""
+    united: dict[str, dict[str, str]] = {}
+    for label, header in zip(_labels(headers), headers, strict=True):
+        # A run that was merged itself keeps its parts where they differ.
+        parts = header.environment if header.differing else {"": header.shared}
+        for inner, entries in parts.items():
+            name = inner or label
+            united[f"{label} {name}" if name in united else name] = {"seed": str(header.seed), **entries}
+    if len({own["seed"] for own in united.values()}) == 1:
+        for own in united.values():
+            del own["seed"]
     return united
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Table, func, insert, select
 
-from kl_reports.line import plain
+from kl_reports.record import plain
 from kl_reports.schema import TEXTS
 
 _PIECE = 10_000  # so many values at once: a statement takes no more than some ten thousand
@@ -25,9 +25,9 @@ class Texts:
 
     def __init__(self) -> None:
         self._contents: dict[str | None, None] = {}
-        self._met: dict[str | tuple[str, ...], str] = {}
+        self._met: dict[str, str] = {}
 
-    def again(self, value: str | tuple[str, ...]) -> str:
+    def again(self, value: str) -> str:
         """Do as :meth:`add`, for what is met in many cells."""
         if value not in self._met:
             self._met[value] = self.add(value)

@@ -30,8 +30,6 @@ _ROOM, _LEAST_ROOM, _CELL = 1_000_000, 110_000, 90
 _HELD_ROOM = 60_000
 _CHART_ROOM, _LEAST_CHART_ROOM, _CHART = 400_000, 80_000, 20
 
-_TOLD_ELSEWHERE = frozenset({Verdict.PASS, Verdict.UNDECIDED, Verdict.UNSUPPORTED, Verdict.MISSING})
-
 
 @dataclass(frozen=True, slots=True)
 class Section:
@@ -54,7 +52,7 @@ def page(run: Run) -> str:
     told = _told(run, environment, places)
     links.update({cell: finding.fragment(cell) for cell in told})
     for result in run.results:
-        if result.verdict not in _TOLD_ELSEWHERE:
+        if not result.verdict.is_calm:
             links.setdefault(result.cell, finding.fragment(result.requirement))
     evidence = Evidence(run, links)
     return whole(
@@ -94,7 +92,7 @@ def _told(run: Run, environment: Environment, places: finding.Places) -> dict[st
     """Return the drill-down of every cell there is room for, by cell."""
     template = environment.get_template("cell.html.jinja")
     pairs = finding.by_pair(run)
-    broken = [result for result in run.results if result.verdict not in _TOLD_ELSEWHERE]
+    broken = [result for result in run.results if not result.verdict.is_calm]
     told: dict[str, Markup] = {}
     issued: set[tuple[str, Verdict, str]] = set()  # one issue for each finding and implementation
     room = max(_LEAST_ROOM, _ROOM - _CELL * _ran(run))
@@ -171,9 +169,7 @@ def _sections(run: Run, told: Mapping[str, Markup]) -> list[Section]:
                 data=run.header.requirements.get(requirement, {}),
                 details=tuple(told[result.cell] for result in results if result.cell in told),
                 counts="; ".join(words),
-                left=sum(
-                    result.verdict not in _TOLD_ELSEWHERE and result.cell not in told for result in results
-                ),
+                left=sum(not result.verdict.is_calm and result.cell not in told for result in results),
                 charts=drawn.get(requirement, ()),
             )
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, select
 
 from kl_reports import number, rows
 from kl_reports.history import Entry, Judgement
-from kl_reports.result import Column, Verdict
+from kl_reports.result import Column, Verdict, described, shared
 from kl_reports.schema import ASKED, COLUMNS, REQUIREMENTS, RESULTS, RUNS, TEXTS
 from kl_reports.version import ABSENT, ordered
 
@@ -34,11 +34,11 @@ def borne(connection: Connection, run: int | None = None) -> Iterator[Borne]:
         .join(RUNS, ASKED.c.run == RUNS.c.id)
         .join(TEXTS, RUNS.c.environment == TEXTS.c.id)
     )
-    environments: dict[str, dict[str, str]] = {}
+    environments: dict[str, Mapping[str, str]] = {}
     for row in connection.execute(asked_of if run is None else asked_of.where(ASKED.c.run == run)):
         versions = {row.package: row.version}
         if row.content not in environments:
-            environments[row.content] = json.loads(row.content)
+            environments[row.content] = shared(json.loads(row.content))
         if row.framework in environments[row.content]:
             versions.setdefault(row.framework, environments[row.content][row.framework])
         for package, version in versions.items():
@@ -66,7 +66,7 @@ def entries(connection: Connection) -> list[Entry]:
             int(row.seed),
             row.planned,
             row.cells,
-            json.loads(row.content),
+            described(json.loads(row.content)),
             {package: tuple(ordered(borne)) for package, borne in versions.get(row.id, {}).items()},
         )
         for row in found

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from kl_reports.result import Result, Run, Verdict
+from kl_reports.result import Kind, Result, Run, Verdict
 from kl_reports.tally import column_of
 from kl_reports.wording import count, listed
 
@@ -16,10 +16,6 @@ Broken = Mapping[str, Sequence[Result]]
 MOST = 3  # reasons told in one sentence
 BRIEF = 90  # characters of each
 USUAL = "float32"  # the format a kernel takes if it takes but one
-_ENDED = {Verdict.CRASHED, Verdict.TIMED_OUT}
-HELD = {Verdict.PASS, Verdict.EXPECTED}
-_SHAPE = re.compile(r"[Gg]ave shape (\([\d, ]*\)) where (\([\d, ]*\)) is (?:right|due)")
-_NO_TENSOR = re.compile(r"Returned (.*, expected an? \S+)")
 # What a message about formats has in it.
 _FORMAT = re.compile(r"float|double|half|dtype|[bf]p?16|fp?(?:32|64)", re.IGNORECASE)
 _NUMBER = re.compile(r"\d+(\.\d+)?(e[-+]?\d+)?")
@@ -49,23 +45,9 @@ class Reason:
         return next(iter(self.results.values()))[0].verdict
 
 
-def why(result: Result) -> str:
-    """Return why a broken result is, as a clause, where no number is; empty where a number is wrong."""
-    detail = result.detail.rstrip(".")
-    if result.verdict in _ENDED:
-        return f"its process {detail.partition(';')[0].removeprefix('Its process ')}"
-    if detail.startswith("Raised "):
-        return f"it r{detail[1:]}"
-    if foreign := _NO_TENSOR.match(detail):
-        return f"it returned {foreign[1]}"
-    shape = _SHAPE.search(detail)
-    return f"it gave shape {shape[1]} where {shape[2]} is due" if shape else ""
-
-
-def kind(result: Result) -> str:
-    """Return what is the same wherever a result is broken for one reason, whatever numbers are in it."""
-    said = why(result)
-    return "shape" if said.startswith("it gave shape ") else _NUMBER.sub("#", said)
+def same(result: Result) -> str:
+    """Return a key that failures of one reason share, whatever numbers are in it; empty where a number is wrong."""
+    return Kind.SHAPE.value if result.kind is Kind.SHAPE else _NUMBER.sub("#", result.happened)
 
 
 def reasons(found: Broken) -> list[Reason]:
@@ -74,21 +56,25 @@ def reasons(found: Broken) -> list[Reason]:
     cells: dict[str, dict[str, list[Result]]] = {}
     for requirement, results in found.items():
         for result in results:
-            if said := why(result):
-                words.setdefault(kind(result), {})[said] = None
-                cells.setdefault(kind(result), {}).setdefault(requirement, []).append(result)
-    each = [Reason(next(iter(said)), len(said) > 1, cells[same]) for same, said in words.items()]
+            if result.happened:
+                words.setdefault(same(result), {})[result.happened] = None
+                cells.setdefault(same(result), {}).setdefault(requirement, []).append(result)
+    each = [Reason(next(iter(said)), len(said) > 1, cells[shared]) for shared, said in words.items()]
     return sorted(each, key=lambda reason: -len(reason.results))
 
 
 def numeric(found: Broken) -> list[str]:
     """Return the requirements that a wrong number or a wrong shape breaks, which is evidence of how it computes."""
-    return [name for name, results in found.items() if any(kind(each) in {"", "shape"} for each in results)]
+    return [
+        name
+        for name, results in found.items()
+        if any(same(each) in {"", Kind.SHAPE.value} for each in results)
+    ]
 
 
 def sentence(run: Run, found: Broken) -> str:
     """Return why all is broken that is, as a sentence, where no number is wrong; else an empty string."""
-    if not found or any(not why(result) for results in found.values() for result in results):
+    if not found or any(not result.happened for results in found.values() for result in results):
         return ""
     first, *others = reasons(found)
     if others:
@@ -107,7 +93,7 @@ def _formats(run: Run, reason: Reason) -> str:
     held = dict.fromkeys(
         column_of(run, each.column).dtype
         for each in run.results
-        if each.verdict in HELD and each.requirement in reason.results
+        if each.verdict.is_accepted and each.requirement in reason.results
     )
     bad = list(dict.fromkeys(broken))
     good = [each for each in held if each not in bad]

@@ -1,15 +1,54 @@
-"""What a run says: its header, its results and its footer, as plain data."""
+"""The records of a run file: header, results and footer.
+
+What is declared here is what a run file holds: ``record`` derives from these fields how a record is written, how
+it is checked when it is read, and the JSON Schema of a line.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Annotated, Any, Self
 
+from kl_reports.record import Form, key
 from kl_reports.spread import Spread
 
-FORMAT = "kl-conformance-run/1"
+FORMAT = "kl-conformance-run/2"
+Environment = Mapping[str, Mapping[str, str]]
+Cell = Annotated[str, Form("@", "requirement@column")]
+
+
+def chapter_of(requirement: str) -> str:
+    """Return the chapter of a requirement's id, ``values`` of ``values/sum``."""
+    return requirement.partition("/")[0]
+
+
+def slug_of(requirement: str) -> str:
+    """Return a requirement's id without its chapter, ``sum`` of ``values/sum``."""
+    return requirement.partition("/")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class CellId:
+    """A cell by its requirement's id and its column's key; its text is ``requirement@column``."""
+
+    requirement: str
+    column: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the cell that ``requirement@column`` names; the column is empty where the text has no ``@``."""
+        requirement, _, column = text.partition("@")
+        return cls(requirement, column)
+
+    def __str__(self) -> str:
+        return f"{self.requirement}@{self.column}"
+
+    @property
+    def chapter(self) -> str:
+        """The chapter of its requirement."""
+        return chapter_of(self.requirement)
 
 
 class Verdict(Enum):
@@ -36,6 +75,46 @@ class Verdict(Enum):
             Verdict.CRASHED,
             Verdict.TIMED_OUT,
         }
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the requirement passed."""
+        return self in {Verdict.PASS, Verdict.FIXED}
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether the requirement failed; a recorded deviation is a failure all the same."""
+        return self is Verdict.EXPECTED or (self.is_news and self is not Verdict.FIXED)
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether the requirement passed, or failed only as recorded."""
+        return self in {Verdict.PASS, Verdict.EXPECTED}
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether a recorded deviation was met, or is recorded and gone."""
+        return self in {Verdict.EXPECTED, Verdict.FIXED}
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the call never returned."""
+        return self in {Verdict.CRASHED, Verdict.TIMED_OUT}
+
+    @property
+    def has_run(self) -> bool:
+        """Whether the cell was run at all."""
+        return self not in {Verdict.UNSUPPORTED, Verdict.MISSING}
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether the requirement passed or failed."""
+        return self.is_good or self.is_bad
+
+    @property
+    def is_calm(self) -> bool:
+        """Whether there is nothing to look into: passed without a recorded deviation, or not judged."""
+        return not (self.is_news or self is Verdict.EXPECTED)
 
 
 class Kind(Enum):
@@ -72,7 +151,7 @@ class BudgetItem:
     reason
         Why it is allowed, as a sentence.
     unit
-        What ``amount`` counts, in words.
+        What ``amount`` counts, in words, such as ``2.98e-08 = u·S, with u of float32 and S the condition``.
     """
 
     amount: float
@@ -101,17 +180,17 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
-    """What a cell gave on the problems that are the same in every run: the corpus and the grid.
+    """What a cell returned on the problems that are the same in every run: the corpus and the grid.
 
     Parameters
     ----------
     problems
         How many judgements.
     headroom
-        Largest error ÷ allowed error over them; None where nothing was measured.
+        Largest error ÷ allowed error over them; absent where nothing was measured.
     bits
-        A hash of every output, bit for bit (16 hexadecimal digits): two runs that asked the same problems and
-        got the same numbers have the same.
+        A hash of every output, bit for bit (16 hexadecimal digits): two runs with the same problems and the
+        same outputs have the same hash.
     """
 
     problems: int
@@ -132,31 +211,37 @@ class Result:
     verdict
         The outcome.
     detail
-        One or a few plain sentences: why missing or unsupported, or what is broken.
+        One or a few plain sentences: why missing or unsupported, or what failed.
     headroom
-        Largest error ÷ allowed error over all problems asked; None where nothing was measured.
+        Largest error ÷ allowed error over all problems; absent where nothing was measured.
     budget
-        The itemised tolerance at the element of that headroom, one sentence an allowance.
+        The itemised tolerance at the element of that headroom; empty where nothing is allowed.
     problems
-        How many problems were asked.
+        How many problems were evaluated.
     witness
-        The smallest problem found that breaks the requirement, as plain data (IEEE values as bit patterns);
-        None where nothing is broken.
+        The smallest problem found that fails the requirement, as plain data (IEEE values as bit patterns). Its
+        ``call`` has ``function``, ``keywords`` (arguments as source text), ``side`` (what it is differentiated by,
+        or null) and ``text``; its ``layout`` the memory layout of ``target`` and ``model``; its ``upstream`` is
+        null or has ``kind`` and ``layout`` of the upstream gradient.
     deviation
         Id of the recorded deviation behind EXPECTED or FIXED.
     seconds
         Time the cell took.
     spread
-        How the errors lie within what is allowed; None where nothing was measured, and in files of an earlier day.
+        The distribution of the errors relative to what is allowed; absent where nothing was measured.
     fixed
-        What was given on the problems that every run asks; None where one of them is broken already, and in files
-        of an earlier day.
+        What was returned on the problems of every run; absent where one of them fails already.
     arithmetic
-        What was measured of its column's arithmetic, in words; said with one result of a column.
+        What was measured of its column's arithmetic, as text; present in one result of a column.
     kind
-        What a failure consists of; None where nothing failed, and in files of an earlier day.
+        What a failure consists of; absent where nothing failed. The key in a run file is ``failure``.
     explanation
         The alternative definition that the wrong value fits, as a clause; empty where none is known.
+    happened
+        What happened where no number is wrong, as a clause: ``it raised ValueError: …``, ``its process was ended
+        by signal 11 (SIGSEGV)``; empty where a number is wrong.
+    last_call
+        The last call of a process that ended, as a sentence; empty elsewhere.
     """
 
     requirement: str
@@ -165,7 +250,7 @@ class Result:
     verdict: Verdict
     detail: str = ""
     headroom: float | None = None
-    budget: tuple[str, ...] = ()
+    budget: tuple[BudgetItem, ...] = ()
     problems: int = 0
     witness: Mapping[str, Any] | None = None
     deviation: str | None = None
@@ -173,8 +258,10 @@ class Result:
     spread: Spread | None = None
     fixed: Fixed | None = None
     arithmetic: str = ""
-    kind: Kind | None = None
+    kind: Kind | None = field(default=None, metadata=key("failure"))
     explanation: str = ""
+    happened: str = ""
+    last_call: str = ""
 
     @property
     def cell(self) -> str:
@@ -184,7 +271,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What was asked of whom, on what machine, with every sentence needed to read the results later.
+    """What was run, on what machine, with every sentence needed to read the results later.
 
     Parameters
     ----------
@@ -195,10 +282,12 @@ class Header:
     profile, seed
         Profile name and seed of the run.
     environment
-        Python, platform, processor, versions of the packages asked; for people, in order.
+        Python, platform, processor and package versions, for people, in order: one entry for each run merged here,
+        by its label; a run that is not merged has one, whose label is empty. Where seeds differ, ``seed`` is among
+        them.
     requirements
         For each id: ``level``, ``sentence``, ``formula``, ``reason``, ``link``, ``revision``, and ``problems``, a
-        hash of the problems that every run of this suite and profile asks.
+        hash of the problems that every run of this suite and profile evaluates.
     implementations
         For each name: ``framework``, ``documentation`` and the Convention as text, one entry a property.
     columns
@@ -206,22 +295,111 @@ class Header:
     planned
         Every cell (``requirement@column``) this run set out to judge.
     guide
-        What people ask of a page, as plain data: ``questions``, each with ``asked``, ``answer``, the ``property``
-        of implementations it turns on and the ``requirements`` whose cells answer it; and ``evidence``, the
-        requirements that measure each property. Empty in files of an earlier day.
+        The FAQ of a page, as plain data: ``questions``, each with ``asked``, ``answer``, the ``property`` of
+        implementations that it is about and the ``requirements`` whose cells answer it; and ``evidence``, the
+        requirements that measure each property.
+    format
+        Name and version of the format.
     """
 
     started: str
     suite: str
     profile: str
     seed: int
-    environment: Mapping[str, str]
+    environment: Environment
     requirements: Mapping[str, Mapping[str, Any]]
     implementations: Mapping[str, Mapping[str, str]]
     columns: Mapping[str, Column]
-    planned: tuple[str, ...]
+    planned: tuple[Cell, ...]
     guide: Mapping[str, Any] = field(default_factory=dict[str, Any])
     format: str = FORMAT
+
+    @property
+    def shared(self) -> dict[str, str]:
+        """The entries of the environment on which all runs merged here agree."""
+        return shared(self.environment)
+
+    @property
+    def differing(self) -> dict[str, dict[str, str]]:
+        """The entries in which they differ, each by the label of the run."""
+        return {name: values for name, values in _entries(self.environment) if not _same(values)}
+
+    @property
+    def described(self) -> dict[str, str]:
+        """All entries as one list for people; those that differ are named ``python [jax]``."""
+        return described(self.environment)
+
+
+def shared(environment: Environment) -> dict[str, str]:
+    """Return the entries on which all merged runs agree."""
+    return {name: next(iter(values.values())) for name, values in _entries(environment) if _same(values)}
+
+
+def described(environment: Environment) -> dict[str, str]:
+    """Return all entries as one list for people; those that differ are named ``python [jax]``."""
+    return {
+        name if _same(values) else f"{name} [{label}]": value
+        for name, values in _entries(environment)
+        for label, value in values.items()
+    }
+
+
+def _entries(environment: Environment) -> Iterator[tuple[str, dict[str, str]]]:
+    for name in dict.fromkeys(name for own in environment.values() for name in own):
+        yield name, {label: own[name] for label, own in environment.items() if name in own}
+
+
+def _same(values: Mapping[str, str]) -> bool:
+    return len({*values.values()}) == 1
+
+
+@dataclass(frozen=True, slots=True)
+class CutOff:
+    """A run file that ended before its run did.
+
+    Parameters
+    ----------
+    file
+        Its name.
+    judged, planned
+        How many of its cells have a result, and how many were planned.
+    """
+
+    file: str
+    judged: int
+    planned: int
+
+    @property
+    def sentence(self) -> str:
+        """The same as a sentence, such as ``torch.jsonl.gz was cut off after 312 of 640 cells``."""
+        return f"{self.file} was cut off after {self.judged} of {self.planned} cells"
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A cell is about to be judged; where no result follows, the process ended during it."""
+
+    cell: Cell
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """A sentence about the run itself."""
+
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Footer:
+    """The run came to its own end.
+
+    Parameters
+    ----------
+    finished
+        ISO 8601 time in UTC; null where the run is known never to have come to its end.
+    """
+
+    finished: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,10 +415,18 @@ class Run:
     finished
         ISO time of the footer; None when the file was cut off.
     remarks
-        Sentences about the run itself, such as ``"torch.jsonl.gz was cut off after 312 of 640 cells"``.
+        Sentences about the run itself.
+    cut_off
+        The files among those merged here that were cut off.
     """
 
     header: Header
     results: tuple[Result, ...]
     finished: str | None = None
     remarks: tuple[str, ...] = field(default=())
+    cut_off: tuple[CutOff, ...] = field(default=())
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """Which files were cut off, as sentences, and the remarks."""
+        return (*(each.sentence for each in self.cut_off), *self.remarks)

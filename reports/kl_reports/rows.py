@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, delete, insert, select, union
 
 from kl_reports import number
-from kl_reports.line import decode_spread, plain
 from kl_reports.numbering import Texts, greatest, numbers, pour
-from kl_reports.result import Column, Fixed, Header, Result, Run, Verdict
+from kl_reports.record import decode, encode, plain
+from kl_reports.result import BudgetItem, Column, CutOff, Fixed, Header, Kind, Result, Run, Verdict
 from kl_reports.schema import ASKED, COLUMNS, REQUIREMENTS, RESULTS, RUNS, TEXTS, escaped
 from kl_reports.spread import Spread
 
 T = TypeVar("T")
 
-_SAID = tuple(RESULTS.c[name] for name in ("detail", "budget", "deviation", "witness", "spread"))
+_FIRST = 5  # so many texts of a result stand before the other columns, the rest after them
+
+_SAID = tuple(
+    RESULTS.c[name]
+    for name in (
+        *("detail", "budget", "deviation", "witness", "spread"),
+        *("explanation", "happened", "last_call"),
+    )
+)
 _HEADS = tuple(
-    RUNS.c[name] for name in ("environment", "requirements", "implementations", "guide", "remarks")
+    RUNS.c[name] for name in ("environment", "requirements", "implementations", "guide", "remarks", "cut_off")
 )
 
 
@@ -28,11 +37,12 @@ def put(connection: Connection, record: str, path: str, run: Run) -> int:
     header = run.header
     texts = Texts()
     heads = {
-        "environment": texts.add(dict(header.environment)),
+        "environment": texts.add(plain(header.environment)),
         "requirements": texts.add(plain(header.requirements)),
         "implementations": texts.add(plain(header.implementations)),
         "guide": texts.add(plain(header.guide)),
         "remarks": texts.add(run.remarks),
+        "cut_off": texts.add([encode(each) for each in run.cut_off]) if run.cut_off else None,
     }
     said = [_said(texts, result) for result in run.results]
     stored = texts.stored(connection)
@@ -69,8 +79,10 @@ def put(connection: Connection, record: str, path: str, run: Run) -> int:
                 number.encode(result.seconds),
                 _bits(result.headroom),
                 result.problems,
-                *(stored[content] for content in words),
+                *(stored[content] for content in words[:_FIRST]),
                 *_fixed(result.fixed),
+                None if result.kind is None else result.kind.name,
+                *(stored[content] for content in words[_FIRST:]),
             )
             for place, (result, words) in enumerate(zip(run.results, said, strict=True))
         ),
@@ -84,8 +96,8 @@ def get(connection: Connection, this: int) -> Run:
     heads = _contents(
         connection, select(TEXTS).where(TEXTS.c.id.in_([getattr(row, each.name) for each in _HEADS]))
     )
-    environment, requirements, implementations, guide, remarks = (
-        heads[getattr(row, each.name)] for each in _HEADS
+    environment, requirements, implementations, guide, remarks, cut_off = (
+        heads.get(getattr(row, each.name), ()) for each in _HEADS
     )
     results = tuple(_results(connection, this))
     asked = connection.execute(
@@ -112,7 +124,8 @@ def get(connection: Connection, this: int) -> Run:
         guide=guide,
         format=row.format,
     )
-    return Run(header, results, row.finished, tuple(remarks))
+    cut = tuple(decode(CutOff, each) for each in cut_off)
+    return Run(header, results, row.finished, tuple(remarks), cut)
 
 
 def sweep(connection: Connection) -> Iterator[int]:
@@ -130,10 +143,14 @@ def sweep(connection: Connection) -> Iterator[int]:
 def _said(texts: Texts, result: Result) -> tuple[str | None, ...]:
     return (
         texts.again(result.detail) if result.detail else None,
-        texts.again(result.budget) if result.budget else None,
+        texts.add([encode(item) for item in result.budget]) if result.budget else None,
         None if result.deviation is None else texts.again(result.deviation),
         None if result.witness is None else texts.add(result.witness),
-        None if result.spread is None else texts.add(_counts(result.spread)),
+        None if result.spread is None else texts.add(encode(result.spread)),
+        *(
+            texts.again(each) if each else None
+            for each in (result.explanation, result.happened, result.last_call)
+        ),
     )
 
 
@@ -146,12 +163,13 @@ def _results(connection: Connection, this: int) -> Iterator[Result]:
         connection, select(TEXTS).where(TEXTS.c.id.in_(union(*(select(each).where(mine) for each in _SAID))))
     )
     detail: _Told[str] = _Told(texts, str)
-    budget: _Told[tuple[str, ...]] = _Told(texts, tuple)
+    budget: _Told[tuple[BudgetItem, ...]] = _Told(texts, _budget)
     deviation: _Told[str] = _Told(texts, str)
     witness: _Told[dict[str, Any]] = _Told(texts, dict)
-    spread: _Told[Spread] = _Told(texts, decode_spread)
+    spread: _Told[Spread] = _Told(texts, partial(decode, Spread))
     for row in rows:
-        _, _, requirement, column, verdict, seconds, headroom, problems, *said, asked, most, bits = row
+        _, _, requirement, column, verdict, seconds, headroom, problems, *rest = row
+        *said, asked, most, bits, kind, explanation, happened, last_call = rest
         name, revision = requirements[requirement]
         yield Result(
             name,
@@ -167,6 +185,10 @@ def _results(connection: Connection, this: int) -> Iterator[Result]:
             number.real(seconds),
             spread[said[4]],
             fixed(asked, most, bits),
+            kind=None if kind is None else Kind[kind],
+            explanation=detail[explanation] or "",
+            happened=detail[happened] or "",
+            last_call=detail[last_call] or "",
         )
 
 
@@ -215,12 +237,8 @@ def _contents(connection: Connection, texts: Select[Any]) -> dict[int, Any]:
     return dict(zip((row.id for row in found), values, strict=True))
 
 
-def _counts(spread: Spread) -> dict[str, dict[int, int]]:
-    return {
-        "signed": dict(spread.signed),
-        "classes": dict(spread.classes),
-        "condition": dict(spread.condition),
-    }
+def _budget(items: list[Any]) -> tuple[BudgetItem, ...]:
+    return tuple(decode(BudgetItem, each) for each in items)
 
 
 def _columns(connection: Connection, run: Run) -> dict[str, int]:

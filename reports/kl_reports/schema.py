@@ -21,6 +21,8 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
+from kl_reports.migration import format_2
+
 TABLES = MetaData()
 
 
@@ -108,6 +110,7 @@ RUNS = Table(
     _number("implementations"),
     _number("guide"),
     _number("remarks"),
+    Column("cut_off", Integer),  # NULL where no file was cut off
 )
 
 # The columns of a run's header, in their order.
@@ -120,7 +123,7 @@ ASKED = Table(
     sqlite_with_rowid=False,
 )
 
-# IEEE values as bit patterns; detail to spread by the number of their text.
+# IEEE values as bit patterns; detail to spread, and explanation to last_call, by the number of their text.
 RESULTS = Table(
     "kl_result",
     TABLES,
@@ -140,6 +143,10 @@ RESULTS = Table(
     Column("fixed_problems", BigInteger),
     Column("fixed_headroom", Text),
     Column("fixed_bits", Plain),
+    Column("kind", Text),
+    Column("explanation", Integer),
+    Column("happened", Integer),
+    Column("last_call", Integer),
     Index("kl_result_of_cell", "requirement", "column"),
     sqlite_with_rowid=False,
 )
@@ -152,7 +159,7 @@ def _fixed_problems(connection: Connection) -> None:
 
 
 # Each turns the store before it into the next. Written in SQL of its own day, never from the tables above.
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_fixed_problems,)
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_fixed_problems, format_2)
 
 SCHEMA = 1 + len(MIGRATIONS)
 

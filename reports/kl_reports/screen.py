@@ -6,10 +6,10 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from kl_reports.reason import HELD, Reason, kind, reasons
-from kl_reports.result import Result, Run, Verdict
+from kl_reports.reason import Reason, reasons, same
+from kl_reports.result import Kind, Result, Run, Verdict, chapter_of, slug_of
 from kl_reports.tally import column_of, completeness, level_of, packages
-from kl_reports.witness import Values, show
+from kl_reports.witness import described, show
 from kl_reports.wording import LOOKS, count, listed, one_line, short_dtype, visible
 
 WIDTH = 110
@@ -43,15 +43,15 @@ def screen(run: Run, cause: str = "") -> str:
 
 def judged(run: Run) -> bool:
     """Whether anything at all was held against the kernel."""
-    return bool(broken(run)) or any(each.verdict in HELD for each in run.results)
+    return bool(broken(run)) or any(each.verdict.is_accepted for each in run.results)
 
 
 def chapters(run: Run) -> list[Chapter]:
     """Return the chapters of which anything was asked, in the order they were asked."""
     found, asked = broken(run), dict[str, dict[str, None]]()
     for result in run.results:
-        if result.verdict not in {Verdict.UNSUPPORTED, Verdict.MISSING}:
-            asked.setdefault(result.requirement.partition("/")[0], {})[result.requirement] = None
+        if result.verdict.has_run:
+            asked.setdefault(chapter_of(result.requirement), {})[result.requirement] = None
     return [
         Chapter(name, len(requirements), tuple(each for each in requirements if each in found))
         for name, requirements in asked.items()
@@ -76,7 +76,7 @@ def broken(run: Run) -> dict[str, list[Result]]:
 def headline(run: Run) -> str:
     """Return the verdict in one line."""
     names = one_line(listed(list(run.header.implementations)))
-    asked = {each.requirement for each in run.results if each.verdict in HELD}
+    asked = {each.requirement for each in run.results if each.verdict.is_accepted}
     found = broken(run)
     if found:
         return f"✗ {names}: {len(found)} of {count(len(asked | found.keys()), 'requirement')} broken."
@@ -95,15 +95,15 @@ def _verdict(run: Run, cause: str) -> Iterator[str]:
         yield f"  {done.sentence}"
         for reason in dict.fromkeys(each.detail for each in run.results if each.verdict is Verdict.MISSING):
             yield f"  missing: {one_line(reason)}"
-    known = {kind(each) for results in found.values() for each in results} - {""}
+    known = {same(each) for results in found.values() for each in results} - {""}
     other = {
         each.requirement: each.detail
         for each in run.results
-        if each.verdict.is_news and each.requirement not in found and kind(each) not in known
+        if each.verdict.is_news and each.requirement not in found and same(each) not in known
     }
     for requirement, detail in other.items():
         yield f"  its own way of doing, which breaks nothing: {one_line(requirement)}, {one_line(detail)}"
-    yield from (f"  {one_line(remark)}" for remark in run.remarks)
+    yield from (f"  {one_line(remark)}" for remark in run.sentences)
 
 
 def _asked(run: Run) -> Iterator[str]:
@@ -124,7 +124,7 @@ def _asked(run: Run) -> Iterator[str]:
 def _chapters(run: Run) -> Iterator[str]:
     for chapter in chapters(run):
         glyph = LOOKS[Verdict.FAIL if chapter.broken else Verdict.PASS].glyph
-        names = one_line(listed([each.partition("/")[2] for each in chapter.broken], 6))
+        names = one_line(listed([slug_of(each) for each in chapter.broken], 6))
         yield (
             f"  {glyph} {one_line(chapter.name):11} {chapter.held}/{chapter.asked} held"
             + (f"; broken: {names}" if chapter.broken else "")
@@ -172,14 +172,12 @@ def told_once(run: Run, reason: Reason) -> list[str]:
     every = [each for results in reason.results.values() for each in results]
     result = smallest(every)
     dtypes = dict.fromkeys(short_dtype(column_of(run, each.column).dtype) for each in every)
-    # Of a process that died, the last call.
-    call = result.detail.partition("; ")[2] if result.witness is None else ""
     number = count(len(reason.results), "requirement")
     words = f"{reason.words}, and the like" if reason.varied else reason.words
     return [
         f"{number} ({one_line(', '.join(dtypes))}): {one_line(words, 500)}.",
         one_line(listed(list(reason.results), 6)),
-        *([one_line(call, 500)] if call else []),
+        *([one_line(result.last_call, 500)] if result.last_call else []),
         *_seen(result),
     ]
 
@@ -225,34 +223,12 @@ def told(run: Run, requirement: str, result: Result) -> list[str]:
 
 
 def _seen(result: Result) -> list[str]:
-    """Return lines that tell the smallest input, and what was measured there."""
-    lines: list[str] = []
-    if result.witness is not None:
-        witness = show(result.witness)
-        for name, values in (("P", witness.target), ("Q", witness.model)):
-            lines += [] if values is None else [f"{name} = {_values(values)}"]
-        if witness.layout not in {"", "contiguous"}:
-            lines.append(f"lying in memory: {one_line(witness.layout)}")
-        got, right, allowed = witness.measured()
-        limit = f"allowed error {_rough(allowed)}" if allowed else ""
-        if " is right" in result.detail:  # which has the numbers
-            lines += [limit] if limit else []
-        elif right:
-            lines.append(", ".join(filter(None, (f"got {one_line(got)}, right {one_line(right)}", limit))))
-    return lines
-
-
-def _rough(number: str) -> str:
-    """Return a decimal in two digits: of an error allowed, more say nothing."""
-    try:
-        return f"{float(number):.2g}"
-    except ValueError:
-        return one_line(number)
-
-
-def _values(values: Values) -> str:
-    about = ", ".join(filter(None, (values.space, values.shape)))
-    return one_line(values.brief()) + (f" ({one_line(about)})" if about else "")
+    """Return lines that describe the smallest input, and what was measured there."""
+    if result.witness is None:
+        return []
+    # The detail of a failure has the call, and where a number or a shape is wrong the numbers.
+    told = result.verdict is Verdict.FAIL and result.kind in {Kind.NUMBER, Kind.SHAPE}
+    return described(show(result.witness), call=False, numbers=not told)
 
 
 def _numbers(result: Result) -> int:

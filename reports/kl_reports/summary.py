@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from kl_reports.result import Result, Run, Verdict
 from kl_reports.tally import column_of, completeness, level_of, packages, scores
-from kl_reports.witness import show
+from kl_reports.witness import described, show
 from kl_reports.wording import column_words, count, listed, one_line, outcome, short_dtype
 
 _NAMED = 25  # so many findings are told in full; the page and the run file have the rest
@@ -35,7 +35,7 @@ def _completeness(run: Run) -> Iterator[str]:
             reasons[result.detail] = reasons.get(result.detail, 0) + 1
     for reason, number in sorted(reasons.items(), key=lambda entry: -entry[1])[:_REASONS]:
         yield f"  {count(number, 'cell')} missing: {one_line(reason) or 'no reason given'}"
-    for sentence in run.remarks:
+    for sentence in run.sentences:
         yield f"  {one_line(sentence)}"
 
 
@@ -91,19 +91,7 @@ def told(run: Run, result: Result) -> Iterator[str]:
         yield f"      {one_line(result.detail, 600)}"
     if result.deviation:
         yield f"      recorded as {one_line(result.deviation)}"
-    if result.witness is None:
-        return
-    witness = show(result.witness)
-    for name, values in (("target", witness.target), ("model", witness.model)):
-        if values is not None:
-            about = ", ".join(filter(None, (values.space, values.shape)))
-            yield f"      {name} {one_line(values.brief())}" + (f" ({one_line(about)})" if about else "")
-    if witness.call:
-        yield f"      called as {one_line(witness.call)}"
-    got, right, allowed = witness.answer()
-    parts = ((got, "got"), (right, "right is"), (allowed, "allowed error"))
-    if any(value for value, _ in parts):
-        yield "      " + ", ".join(f"{words} {one_line(value)}" for value, words in parts if value)
+    yield from (f"      {line}" for line in described(show(result.witness or {})))
 
 
 def _next(run: Run) -> Iterator[str]:

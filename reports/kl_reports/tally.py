@@ -11,12 +11,6 @@ from kl_reports.wording import count, listed, one_line
 
 LEVELS = ("MUST", "SHOULD", "CONVENTION")
 
-CUT = " was cut off after "  # how a remark says it of a run file
-_BROKEN = frozenset({Verdict.FAIL, Verdict.NONDETERMINISTIC})
-_SILENT = frozenset({Verdict.CRASHED, Verdict.TIMED_OUT})
-_HELD = frozenset({Verdict.PASS, Verdict.EXPECTED, Verdict.FIXED})
-_UNASKED = frozenset({Verdict.MISSING, Verdict.UNSUPPORTED})
-
 
 @dataclass(frozen=True, slots=True)
 class Completeness:
@@ -34,9 +28,8 @@ class Completeness:
     @property
     def complete(self) -> bool:
         """Whether the run came to its own end and every planned cell was asked and answered."""
-        return not self.cut_off and not any(
-            self.counts.get(verdict) for verdict in {Verdict.MISSING, *_SILENT}
-        )
+        lost = (verdict for verdict in self.counts if verdict.is_silent or verdict is Verdict.MISSING)
+        return not self.cut_off and not any(self.counts[verdict] for verdict in lost)
 
     @property
     def sentence(self) -> str:
@@ -163,9 +156,7 @@ def completeness(run: Run) -> Completeness:
 
 def headline(run: Run) -> tuple[str, bool]:
     """Return a run's verdict in a few words, and whether it is a bad one."""
-    broken = [
-        result for result in run.results if result.verdict.is_news and result.verdict is not Verdict.FIXED
-    ]
+    broken = [result for result in run.results if result.verdict.is_news and result.verdict.is_bad]
     if broken:
         requirements = {result.requirement for result in broken}
         words = f"New or broken: {count(len(broken), 'cell')} of {count(len(requirements), 'requirement')}"
@@ -174,7 +165,7 @@ def headline(run: Run) -> tuple[str, bool]:
     else:
         words = f"Nothing {'' if completeness(run).complete else 'that ran '}is newly broken"
     cut = run.finished is None
-    names = [one_line(sentence.partition(CUT)[0], 60) for sentence in run.remarks if CUT in sentence]
+    names = [one_line(each.file, 60) for each in run.cut_off]
     start = f"Cut off: {listed(names)}. " if names else "Cut off. " if cut else ""
     return f"{start}{words}", bool(broken) or cut
 
@@ -209,7 +200,8 @@ def _levels(run: Run, results: Sequence[Result]) -> Iterable[LevelScore]:
             recorded.setdefault(level_of(run, result.requirement), set()).add(
                 result.deviation or result.requirement
             )
-    asked = {name: seen - _UNASKED for name, seen in verdicts.items() if seen - _UNASKED}
+    ran = {name: {each for each in seen if each.has_run} for name, seen in verdicts.items()}
+    asked = {name: seen for name, seen in ran.items() if seen}
     levels = {name: level_of(run, name) for name in asked}
     for level in (*LEVELS, *sorted(set(levels.values()) - set(LEVELS))):
         states = Counter(_state(seen) for name, seen in asked.items() if levels[name] == level)
@@ -226,8 +218,8 @@ def _levels(run: Run, results: Sequence[Result]) -> Iterable[LevelScore]:
 
 
 def _state(seen: set[Verdict]) -> str:
-    if seen & _BROKEN:
+    if any(each.is_news and each.is_bad and not each.is_silent for each in seen):
         return "broken"
-    if seen & _SILENT:
+    if any(each.is_silent for each in seen):
         return "silent"
-    return "held" if seen & _HELD else "undecided"
+    return "held" if any(each.is_good or each.is_recorded for each in seen) else "undecided"

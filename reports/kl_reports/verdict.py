@@ -50,7 +50,7 @@ def verdict(run: Run, cause: str = "") -> str:
             "profile": header.profile,
             "seed": header.seed,
             "suite": header.suite,
-            "versions": dict(header.environment),
+            "versions": header.described,
         },
         "chapters": {
             each.name: {"asked": each.asked, "held": each.held, "broken": list(each.broken)}
@@ -58,7 +58,7 @@ def verdict(run: Run, cause: str = "") -> str:
         },
         "likely_cause": cause or None,
         "findings": list(_findings(run)),
-        "remarks": list(run.remarks),
+        "remarks": list(run.sentences),
     }
     return json.dumps(told, indent=2, allow_nan=False)
 

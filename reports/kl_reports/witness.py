@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
 from kl_reports.number import decode
-from kl_reports.wording import shorten
+from kl_reports.wording import one_line, shorten
 
 MOST = 16  # values of one array that are shown; the rest are counted
 _LONGEST = 4000  # characters of one text that are shown
@@ -22,6 +21,12 @@ class Shown:
     bits: str
     hex: str
     decimal: str
+    nan: bool = False
+
+    @property
+    def short(self) -> str:
+        """The decimal, of a NaN without its sign and payload."""
+        return "NaN" if self.nan else self.decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +49,19 @@ class Values:
         rest = [f"… {self.total - most} more"] if self.total > most else []
         return f"[{', '.join([*words, *rest])}]"
 
+    @property
+    def described(self) -> str:
+        """The values with their space and shape, such as ``[0.5, 0.5] (probability, 2)``."""
+        about = ", ".join(filter(None, (self.space, self.shape)))
+        return one_line(self.brief()) + (f" ({one_line(about)})" if about else "")
+
 
 @dataclass(frozen=True, slots=True)
 class Witness:
     """The smallest problem found that breaks a requirement, for a person; empty where nothing is known.
 
-    ``plain`` says that the formula takes the operands as they are, neither clipped nor normalised nor smoothed.
+    ``plain`` says that the formula takes the operands as they are, neither clipped nor normalised nor smoothed;
+    ``side`` is what the call was differentiated by, empty for a value.
     """
 
     problem: str
@@ -60,6 +72,7 @@ class Witness:
     dtype: str
     layout: str
     call: str
+    side: str
     note: str
     reproducer: str
     link: str
@@ -74,25 +87,29 @@ class Witness:
 
     def measured(self) -> tuple[str, str, str]:
         """Return :meth:`answer`, or nothing at all where not a number was judged but a yes or no."""
-        got, right, allowed = (re.sub(r"(minus )?NaN \(.*\)", "NaN", each) for each in self.answer())
+        got, right, allowed = (each.short if each else "" for each in self._worst())
         if not right or got == right == "NaN":
             return "", "", ""
         return got, right, "" if allowed in {"0.0", "NaN"} else allowed
 
     def answer(self) -> tuple[str, str, str]:
         """Return got, right and allowed at the worst element as decimals, empty where unknown."""
-        place = self.worst or 0
-        got, right, allowed = (
-            values.shown[min(place, len(values.shown) - 1)].decimal if values and values.shown else ""
-            for values in (self.got, self.right, self.allowed)
-        )
+        got, right, allowed = (each.decimal if each else "" for each in self._worst())
         return got, right, allowed
+
+    def _worst(self) -> list[Shown | None]:
+        place = self.worst or 0
+        return [
+            values.shown[min(place, len(values.shown) - 1)] if values and values.shown else None
+            for values in (self.got, self.right, self.allowed)
+        ]
 
 
 def show(witness: Mapping[str, Any]) -> Witness:
     """Return a witness as a person reads it; keys that are missing or of another type read as empty."""
     target, model = _argument(witness.get("target")), _argument(witness.get("model"))
     place = [entry for entry in _list(witness.get("at")) or [] if isinstance(entry, int)]
+    call = _object(witness.get("call"))
     return Witness(
         problem=_text(witness.get("problem")),
         pair=_text(witness.get("pair")),
@@ -100,8 +117,9 @@ def show(witness: Mapping[str, Any]) -> Witness:
         formula=_text(witness.get("formula")),
         reduction=_text(witness.get("reduction")),
         dtype=_text(witness.get("dtype")),
-        layout=_text(witness.get("layout")),
-        call=_text(witness.get("call")),
+        layout=_layout(_object(witness.get("layout"))),
+        call=_text(call.get("text")),
+        side=_text(call.get("side")),
         note=_text(witness.get("note")),
         reproducer=_text(witness.get("reproducer")),
         link=_text(witness.get("link")),
@@ -114,6 +132,62 @@ def show(witness: Mapping[str, Any]) -> Witness:
         right=_array(witness.get("right")),
         allowed=_array(witness.get("allowed")),
     )
+
+
+def described(
+    witness: Witness,
+    *,
+    operands: bool = True,
+    call: bool = True,
+    numbers: bool = True,
+    bits: bool = False,
+) -> list[str]:
+    """Return a witness as lines of text: the operands, how they lie in memory, the call, and what was measured.
+
+    Parameters
+    ----------
+    witness
+        The witness.
+    operands
+        Whether to give the operands and how they lie in memory.
+    call
+        Whether to give the call.
+    numbers
+        Whether to give what was got and what is right; what is allowed is given either way.
+    bits
+        Whether to give the operands as bit patterns as well.
+    """
+    lines: list[str] = []
+    if operands:
+        lines += [
+            f"{name} = {own.described}" + (f" {' '.join(each.bits for each in own.shown)}" if bits else "")
+            for name, own in (("P", witness.target), ("Q", witness.model))
+            if own is not None
+        ]
+        lines += [f"lying in memory: {one_line(witness.layout)}"] if witness.layout else []
+    lines += [f"called as {one_line(witness.call)}"] if call and witness.call else []
+    got, right, allowed = witness.measured()
+    limit = [f"allowed error {_rough(allowed)}"] if allowed else []
+    answer = [f"got {one_line(got)}", f"expected {one_line(right)}"] if numbers and right else []
+    return [*lines, *([", ".join(answer + limit)] if answer or limit else [])]
+
+
+def _rough(number: str) -> str:
+    """Return a decimal in two digits: of an error allowed, more say nothing."""
+    try:
+        return f"{float(number):.2g}"
+    except ValueError:
+        return one_line(number)
+
+
+def _layout(layout: Mapping[str, Any]) -> str:
+    """Return how both operands lie in memory; empty where they lie as usual."""
+    names = dict.fromkeys(_text(layout.get(side)) or "contiguous" for side in ("target", "model"))
+    return "" if [*names] == ["contiguous"] else "/".join(names)
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
 
 
 def _text(value: Any) -> str:
@@ -142,7 +216,7 @@ def _shown(bits: str) -> Shown:
     except ValueError:
         raw = shorten(bits, 80)
         return Shown(raw, "", raw)
-    return Shown(bits, number.hex, number.decimal)
+    return Shown(bits, number.hex, number.decimal, math.isnan(number.value))
 
 
 def _flat(place: list[int], witness: Mapping[str, Any]) -> int | None:

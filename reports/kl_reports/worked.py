@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 
 from kl_reports.number import decode, ulp
+from kl_reports.result import BudgetItem
 from kl_reports.witness import Values, Witness
 from kl_reports.wording import short_dtype
 
 MOST = 4  # terms that are written out
-_TOKEN = re.compile(r"log\(p/q\)|log p|log q|(?<!\w)[pq](?!\w)")
-_ITEM = re.compile(r"([0-9.]+(?:e[+-]?[0-9]+)?) ([^:]{1,40}):")
+# The formulas that are written out, as templates of one term.
+FORMULAS = {
+    "p·(log p − log q)": "{p}·({log_p} − {log_q})",
+    "p·log(p/q) − p + q": "{p}·log({p} ÷ {q}) − {p} + {q}",
+    "−p·log q": "−{p}·{log_q}",
+}
+_QUOTIENT = "log({p} ÷ {q})"  # not written out where one of the two is a logarithm
 _PROBABILITY, _LOGARITHM = "probability", "log-probability"
 
 
@@ -23,11 +28,11 @@ def worked(witness: Witness) -> str:
     for gradients, logits, operands that are clipped, normalised or of different shapes, more than four terms.
     """
     target, model = witness.target, witness.model
-    if target is None or model is None or not _TOKEN.search(witness.formula):
+    if target is None or model is None or witness.formula not in FORMULAS:
         return ""
     plain = witness.plain and target.shape == model.shape and 0 < target.total == model.total
     known = {target.space, model.space} <= {_PROBABILITY, _LOGARITHM}
-    if not plain or not known or witness.call.startswith("gradient"):
+    if not plain or not known or witness.side:
         return ""
     kept = witness.got is not None and witness.got.total == target.total
     places = range(target.total) if not kept else [] if witness.worst is None else [witness.worst]
@@ -41,21 +46,29 @@ def worked(witness: Witness) -> str:
     )
 
 
-def summed(budget: Sequence[str]) -> str:
+def summed(budget: Sequence[BudgetItem]) -> str:
     """Return an itemised tolerance as one sum: ``11.0 = 6.0 conditioning + 5.0 summation``; empty where it is none."""
-    items = [found for line in budget if (found := _ITEM.match(line))]
-    units = next((line for line in budget if line.startswith("in units of ")), "")
-    if not items:
+    if not budget:
         return ""
-    total = sum(float(item[1]) for item in items)
-    parts = " + ".join(f"{item[1]} {item[2]}" for item in items)
-    return f"{total:.1f} = {parts}{', ' if units else ''}{units}"
+    parts = " + ".join(f"{_amount(item)} {item.name}" for item in budget)
+    unit = f", in units of {budget[0].unit}" if budget[0].unit else ""
+    return f"{_total(budget):.1f} = {parts}{unit}"
 
 
-def in_units(budget: Sequence[str], headroom: float | None) -> str:
+def in_units(budget: Sequence[BudgetItem], headroom: float | None) -> str:
     """Return how many units of an itemised tolerance the error was, such as ``6.8``; empty where none is known."""
-    total = sum(float(found[1]) for line in budget if (found := _ITEM.match(line)))
+    total = _total(budget)
     return f"{total * headroom:.2g}" if total and headroom is not None and math.isfinite(headroom) else ""
+
+
+def _total(budget: Sequence[BudgetItem]) -> float:
+    """Return the sum of the amounts as they are shown, so that a reader can add them up."""
+    return sum(float(_amount(item)) for item in budget)
+
+
+def _amount(item: BudgetItem) -> str:
+    """Return an amount with one decimal, or with an exponent where that would hide it."""
+    return f"{item.amount:.1f}" if 0.05 <= item.amount < 1e6 else f"{item.amount:.1e}"
 
 
 def in_ulps(witness: Witness) -> tuple[str, str]:
@@ -82,23 +95,19 @@ def in_ulps(witness: Witness) -> tuple[str, str]:
 
 
 def _term(formula: str, target: Values, model: Values, place: int) -> str:
-    p, q = target.shown[place].decimal, model.shown[place].decimal
-    logs = {"p": target.space == _LOGARITHM, "q": model.space == _LOGARITHM}
-    if "log(p/q)" in formula and any(logs.values()):
-        return ""
-
-    def put(found: re.Match[str]) -> str:
-        word = found[0]
-        if word == "log(p/q)":
-            return f"log({p} ÷ {q})"
-        number = p if word.endswith("p") else q
-        logarithm = logs[word[-1]]
-        if word.startswith("log "):
-            return _bracketed(number) if logarithm else f"log {_bracketed(number)}"
-        return f"e^({number})" if logarithm else _bracketed(number)
-
-    return _TOKEN.sub(put, formula)
+    """Return one term of a formula with its numbers; empty where it has a quotient of logarithms."""
+    template, numbers = FORMULAS[formula], dict[str, str]()
+    for name, values in (("p", target), ("q", model)):
+        number = _bracketed(values.shown[place].decimal)
+        if values.space == _LOGARITHM:
+            if _QUOTIENT in template:
+                return ""
+            numbers |= {name: f"e^({values.shown[place].decimal})", f"log_{name}": number}
+        else:
+            numbers |= {name: number, f"log_{name}": f"log {number}"}
+    return template.format(**numbers)
 
 
 def _bracketed(number: str) -> str:
-    return f"({number})" if not re.fullmatch(r"[0-9.e+]+|[0-9.]+e-[0-9]+", number) else number
+    """Return a number in brackets unless it begins with a digit: a sign or a word would run into the formula."""
+    return number if number[:1].isdigit() else f"({number})"

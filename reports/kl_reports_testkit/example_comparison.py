@@ -54,5 +54,5 @@ def example_comparison() -> Comparison:
 
 def _run(header: Header, results: list[Result], torch: str, problems: str) -> Run:
     known = {**header.requirements, SUITE: {**header.requirements[SUITE], "problems": problems}}
-    environment = {**header.environment, "torch": torch}
+    environment = {"": {**header.shared, "torch": torch}}
     return Run(replace(header, requirements=known, environment=environment), tuple(results), header.started)

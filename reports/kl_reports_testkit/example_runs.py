@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from kl_reports.result import Column, Fixed, Header, Result, Run, Verdict
+from kl_reports.result import BudgetItem, CellId, Column, Fixed, Header, Result, Run, Verdict
 from kl_reports.spread import Spread
 
 DTYPES = ("float64", "float32", "float16", "bfloat16")
@@ -51,16 +51,17 @@ REQUIREMENTS = {
     "errors/misuse": ("CONVENTION", "Probabilities where log-probabilities belong."),
 }
 SPREAD = Spread({-4: 2, -1: 9, 0: 20, 1: 7, 6: 2}, {2: 120, 17: 310, 1025: 960}, {0: 310, 5: 960, 12: 40})
+UNIT = "2.98e-08 = u·S, with u of float32 and S the condition of the answer"
 BUDGET = (
-    "conditioning of log p − log q at these inputs: 6.0 u",
-    "summation of 4 terms in any order: 7.7 u",
-    "rounding of the answer: 0.5 u",
+    BudgetItem(6.0, "conditioning", "log and exp to 4 u, and two roundings more", UNIT),
+    BudgetItem(7.7, "summation", "4 terms added up in float32, h = 3", UNIT),
+    BudgetItem(0.5, "output rounding", "the result is rounded once", UNIT),
 )
 WITNESS: dict[str, Any] = {
     "problem": "p-3f29c1",
     "pair": "pair-77",
     "case": "one-hot-target",
-    "formula": "p(log p − log q)",
+    "formula": "p·(log p − log q)",
     "reduction": "batchmean",
     "dtype": "float32",
     "target": {
@@ -73,7 +74,12 @@ WITNESS: dict[str, Any] = {
         "shape": [1, 4],
         "bits": ["f32:bf317218", "f32:bfb17218", "f32:bfb17218", "f32:ff800000"],
     },
-    "call": "kl_div(input=model, target=target, reduction='batchmean')",
+    "call": {
+        "function": "kl_div",
+        "keywords": {"reduction": "'batchmean'"},
+        "side": None,
+        "text": "kl_div(input=model, target=target, reduction='batchmean')",
+    },
     "got": ["f64:7ff8000000000000"],
     "right": ["f64:0000000000000000"],
     "allowed": ["f64:3e80000000000000"],
@@ -81,6 +87,8 @@ WITNESS: dict[str, Any] = {
     "note": "0 · (log 0 − log 0) was computed as it stands.",
     "reproducer": "import torch\nprint(torch.zeros(1))",
     "link": "https://example.org/issues/1",
+    "layout": {"target": "contiguous", "model": "contiguous"},
+    "upstream": None,
 }
 
 
@@ -103,7 +111,7 @@ def header(devices: Iterable[str] = ("cpu",)) -> Header:
         suite="0.1.0",
         profile="quick",
         seed=7,
-        environment={"python": "3.11.7", "platform": "test data", "torch": "2.13.0"},
+        environment={"": {"python": "3.11.7", "platform": "test data", "torch": "2.13.0"}},
         requirements={
             name: {
                 "level": level,
@@ -119,7 +127,7 @@ def header(devices: Iterable[str] = ("cpu",)) -> Header:
             name: {
                 "framework": framework,
                 "documentation": f"https://example.org/{name}",
-                "formula": "p(log p − log q)",
+                "formula": "p·(log p − log q)",
                 "argument order": "model, target",
                 "reductions": "none, sum, mean over every element",
             }
@@ -181,8 +189,8 @@ def example_run(devices: Iterable[str] = ("cpu", "cuda"), *, calm: bool = False)
     """Return a run with every verdict, or, if ``calm``, one in which every cell passes."""
     head = header(devices)
     results = [
-        result(cell.partition("@")[0], head.columns[cell.partition("@")[2]], position)
-        for position, cell in enumerate(head.planned)
+        result(cell.requirement, head.columns[cell.column], position)
+        for position, cell in enumerate(map(CellId.parse, head.planned))
     ]
     if calm:
         results = [replace(cell, verdict=Verdict.PASS, headroom=0.5, witness=None) for cell in results]
@@ -215,14 +223,14 @@ def large_run(implementations: int = 78, requirements: int = 64) -> Run:
     planned = tuple(f"{name}@{key}" for name in required for key in planned_columns)
     results: list[Result] = []
     for place, cell in enumerate(planned):
-        requirement, _, key = cell.partition("@")
+        name = CellId.parse(cell)
         verdict = {7: Verdict.FAIL, 17: Verdict.UNSUPPORTED}.get(place % 20, Verdict.PASS)
         measured = verdict is not Verdict.UNSUPPORTED
         results.append(
             replace(
                 failed,
-                requirement=requirement,
-                column=key,
+                requirement=name.requirement,
+                column=name.column,
                 verdict=verdict,
                 headroom=(place * 37 % 101) / 101 if measured else None,
                 witness=failed.witness if verdict is Verdict.FAIL else None,
@@ -242,7 +250,9 @@ def large_run(implementations: int = 78, requirements: int = 64) -> Run:
         ],
         "evidence": {f"property {number}": names[2 * number : 2 * number + 3] for number in range(10)},
     }
-    own = {f"some.kl_{number}": {"framework": "torch", "formula": "p(log p − log q)"} for number in range(13)}
+    own = {
+        f"some.kl_{number}": {"framework": "torch", "formula": "p·(log p − log q)"} for number in range(13)
+    }
     head = replace(
         run.header,
         columns=planned_columns,

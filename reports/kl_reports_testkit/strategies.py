@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from kl_reports.result import FORMAT, Column, Fixed, Header, Result, Run, Verdict
+from kl_reports.result import FORMAT, BudgetItem, Column, CutOff, Fixed, Header, Kind, Result, Run, Verdict
 from kl_reports.spread import Spread
 
 TEXT = st.text(max_size=12)
@@ -24,13 +24,17 @@ RESULTS = st.builds(
     verdict=st.sampled_from(Verdict),
     detail=TEXT,
     headroom=st.none() | st.floats(),
-    budget=st.lists(TEXT, max_size=3).map(tuple),
+    budget=st.lists(st.builds(BudgetItem, st.floats(), TEXT, TEXT, TEXT), max_size=3).map(tuple),
     problems=st.integers(0, 2**63 - 1),
     witness=st.none() | st.dictionaries(TEXT, JSON, max_size=4),
     deviation=st.none() | TEXT,
     seconds=st.floats(),
     spread=st.none() | st.builds(Spread, COUNTS, COUNTS, COUNTS),
     fixed=st.none() | st.builds(Fixed, st.integers(0, 2**63 - 1), st.none() | st.floats(), TEXT),
+    kind=st.none() | st.sampled_from(Kind),
+    explanation=TEXT,
+    happened=TEXT,
+    last_call=TEXT,
 )
 HEADERS = st.builds(
     Header,
@@ -38,7 +42,7 @@ HEADERS = st.builds(
     suite=TEXT,
     profile=TEXT,
     seed=st.integers(),
-    environment=st.dictionaries(TEXT, TEXT, max_size=3),
+    environment=st.dictionaries(TEXT, st.dictionaries(TEXT, TEXT, max_size=3), max_size=3),
     requirements=st.dictionaries(TEXT, st.dictionaries(TEXT, JSON, max_size=3), max_size=3),
     implementations=st.dictionaries(TEXT, st.dictionaries(TEXT, TEXT, max_size=3), max_size=3),
     columns=st.dictionaries(TEXT, st.builds(Column, TEXT, TEXT, TEXT, TEXT, TEXT, TEXT), max_size=3),
@@ -53,4 +57,5 @@ def runs(draw: st.DrawFn) -> Run:
     """Draw a run in which every planned cell has a result."""
     results = tuple(draw(st.lists(RESULTS, max_size=5, unique_by=lambda result: result.cell)))
     header = replace(draw(HEADERS), planned=tuple(result.cell for result in results))
-    return Run(header, results, draw(st.none() | TEXT), tuple(draw(st.lists(TEXT, max_size=3))))
+    cut = draw(st.lists(st.builds(CutOff, TEXT, st.integers(0, 99), st.integers(0, 99)), max_size=2))
+    return Run(header, results, draw(st.none() | TEXT), tuple(draw(st.lists(TEXT, max_size=3))), tuple(cut))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from kl_reports.page import write_page
-from kl_reports.result import Column, Header, Result, Run, Verdict
+from kl_reports.result import BudgetItem, Column, Header, Result, Run, Verdict
 from kl_reports_testkit import postgres
 from kl_reports_testkit.browser import Browser, unavailable
 from kl_reports_testkit.example_runs import WITNESS, example_run
@@ -59,13 +59,15 @@ def hostile_run() -> Run:
     }
     witness: dict[str, Any] = dict(zip(WITNESS, (*HOSTILE, *HOSTILE), strict=False))
     witness["got"] = [*HOSTILE]
+    witness["call"] = {"side": HOSTILE[5], "text": "".join(HOSTILE[:-1])}
+    witness["layout"] = {"target": HOSTILE[0], "model": HOSTILE[4]}
     witness["target"] = {"space": HOSTILE[0], "shape": [HOSTILE[1]], "bits": [*HOSTILE]}
     head = Header(
         started=HOSTILE[0],
         suite=HOSTILE[1],
         profile=HOSTILE[2],
         seed=7,
-        environment={text: text for text in HOSTILE},
+        environment={"": {text: text for text in HOSTILE}},
         requirements={
             text: {"level": text, "sentence": text, "formula": text, "link": text} for text in HOSTILE
         },
@@ -89,7 +91,7 @@ def hostile_run() -> Run:
             verdict=verdicts[(row + place) % len(verdicts)],
             detail=HOSTILE[place],
             headroom=(None, 0.5, float("nan"), float("inf"), 3.0, -1.0)[place % 6],
-            budget=HOSTILE,
+            budget=tuple(BudgetItem(1.5, text, text, text) for text in HOSTILE),
             witness=witness,
             deviation=HOSTILE[row],
         )

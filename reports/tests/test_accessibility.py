@@ -45,7 +45,7 @@ def whole(run: Run, tmp_path: Path) -> Path:
         for cell in run.results
         if cell.verdict in RARE or (cell.column in columns and cell.requirement in REQUIREMENTS)
     ]
-    environment = {**run.header.environment, "seed [a]": "1", "seed [b]": "2"}
+    environment = {label: run.header.shared | {"seed": seed} for label, seed in (("a", "1"), ("b", "2"))}
     header = replace(run.header, guide=GUIDE, environment=environment, columns=columns)
     write_page(
         replace(run, header=header, results=tuple(results), remarks=("a remark",)), tmp_path / "page.html"

@@ -26,7 +26,7 @@ def head(column: Column, **other: Any) -> Header:
     plain = replace(
         header(),
         seed=1,
-        environment={"platform": "Linux", "torch": column.version},
+        environment={"": {"platform": "Linux", "torch": column.version}},
         requirements={CELL: about},
         implementations={COLUMN.implementation: {"framework": "torch"}},
         columns={column.key: column},
@@ -107,7 +107,7 @@ def test_a_headroom_that_moved_by_more_than_two_is_told(
 
 def test_another_machine_gives_other_bits() -> None:
     """Bits of two machines say nothing about the versions; verdicts do."""
-    there = {"platform": "another", "torch": "2.13.0"}
+    there = {"": {"platform": "another", "torch": "2.13.0"}}
     moved = run(NEWER, V.PASS, fixed=Fixed(40, 0.5, "2" * 16), environment=there)
     assert only(run(COLUMN, V.PASS), moved).bucket is Bucket.NOT_COMPARABLE
     broken = run(NEWER, V.FAIL, environment=there)

@@ -15,8 +15,8 @@ import pytest
 
 import kl_reports
 from kl_reports.exchange import RunFileError, Writer, read, write
-from kl_reports.line import encode_header, encode_result
-from kl_reports.result import FORMAT, Run, Verdict
+from kl_reports.line import encode
+from kl_reports.result import FORMAT, CutOff, Run, Verdict
 
 
 def test_a_file_cut_off_anywhere_tells_what_was_recorded(small_run: Run, tmp_path: Path) -> None:
@@ -48,11 +48,12 @@ def test_a_file_cut_off_anywhere_tells_what_was_recorded(small_run: Run, tmp_pat
         assert {result.verdict for result in lost[1:]} <= {Verdict.MISSING}
         assert all(result.detail for result in lost)
         recorded.append(len(run.results) - len(lost))
-        assert (back.finished is not None) == (back.remarks == ())
+        assert (back.finished is not None) == (back.cut_off == ())
         if size >= footed:
             assert back.finished is not None
         if lost:
-            assert back.remarks == (f"cut.jsonl.gz was cut off after {recorded[-1]} of 8 cells",)
+            assert back.cut_off == (CutOff("cut.jsonl.gz", recorded[-1], 8),)
+            assert back.sentences == (f"cut.jsonl.gz was cut off after {recorded[-1]} of 8 cells",)
     assert recorded == sorted(recorded)
     assert set(recorded) == set(range(9))
 
@@ -102,7 +103,7 @@ time.sleep(60)
     assert back.results[3].verdict is Verdict.CRASHED
     assert {result.verdict for result in back.results[4:]} == {Verdict.MISSING}
     assert back.finished is None
-    assert back.remarks == ("killed.jsonl.gz was cut off after 3 of 8 cells",)
+    assert back.cut_off == (CutOff("killed.jsonl.gz", 3, 8),)
 
 
 def test_an_exception_leaves_no_footer(run: Run, tmp_path: Path) -> None:
@@ -149,15 +150,15 @@ HEADER: dict[str, Any] = {"kind": "header", "format": FORMAT}
         (gzip.compress(b'{"kind": "header", "format": "pytest/1"}\n', mtime=0), "not the header"),
         (
             gzip.compress(b'{"kind": "header", "format": "kl-conformance-run/9"}\n', mtime=0),
-            "'kl-conformance-run/9', and only",
+            "'kl-conformance-run/9'; known here: 'kl-conformance-run/1', 'kl-conformance-run/2'",
         ),
         (
             gzip.compress(json.dumps(HEADER).encode() + b"\n", mtime=0),
-            "damaged header: 'planned' is not a list",
+            "damaged header: 'started' is missing",
         ),
         (
-            gzip.compress(json.dumps({**HEADER, "planned": ["x"]}).encode() + b"\n", mtime=0),
-            "not of the form",
+            gzip.compress(json.dumps({**HEADER, "started": 3}).encode() + b"\n", mtime=0),
+            "damaged header: 'started': expected text, given 3",
         ),
     ],
 )
@@ -175,13 +176,13 @@ def test_a_line_that_makes_no_sense_is_said(small_run: Run, tmp_path: Path) -> N
     run = small_run
     path = tmp_path / "run.jsonl.gz"
     lines = [
-        encode_header(run.header),
-        {**encode_result(run.results[0]), "verdict": "SPLENDID"},
+        encode(run.header),
+        {**encode(run.results[0]), "verdict": "SPLENDID"},
         {"kind": "footer", "finished": "now"},
     ]
     path.write_bytes(gzip.compress(b"".join(json.dumps(line).encode() + b"\n" for line in lines)))
     back = read(path)
-    assert "verdict 'SPLENDID' is not known; known: PASS, FAIL" in back.remarks[0]
+    assert "'verdict': 'SPLENDID' is not known; known: PASS, FAIL" in back.remarks[0]
     assert back.results[0].verdict is Verdict.MISSING
 
 
@@ -189,8 +190,8 @@ def test_what_is_nested_without_end_is_not_evidence(small_run: Run, tmp_path: Pa
     """A witness nested deeper than any is a damaged line, and what is left can be written again."""
     run = small_run
     path = tmp_path / "run.jsonl.gz"
-    result = json.dumps({**encode_result(run.results[0]), "witness": {"x": "here"}})
-    lines = (json.dumps(encode_header(run.header)), result.replace('"here"', "[" * 600 + "]" * 600), "")
+    result = json.dumps({**encode(run.results[0]), "witness": {"x": "here"}})
+    lines = (json.dumps(encode(run.header)), result.replace('"here"', "[" * 600 + "]" * 600), "")
     path.write_bytes(gzip.compress("\n".join(lines).encode(), mtime=0))
     back = read(path)
     assert "nested more than" in back.remarks[0]

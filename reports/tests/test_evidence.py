@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from kl_reports.evidence import Evidence
-from kl_reports.line import decode_result, encode_result
+from kl_reports.line import encode
 from kl_reports.page import write_page
-from kl_reports.result import Run, Verdict
+from kl_reports.record import decode
+from kl_reports.result import Result, Run, Verdict
 from kl_reports.tally import column_of
 from kl_reports_testkit.browser import Browser
 from kl_reports_testkit.html_tree import Node, tree
@@ -47,7 +48,7 @@ def test_a_question_is_answered_by_the_worst_cell_of_each_implementation(run: Ru
     rows = table(tree(guided(run)))
     assert rows[0] == ["Implementation", "formula", "support/zero-over-zero", "gradients/model"]
     by_name = {row[0].split()[0]: row[1:] for row in rows[1:]}
-    assert by_name["torch.nn.functional.kl_div"][:2] == ["p(log p−log q)", "✗ ∞"]
+    assert by_name["torch.nn.functional.kl_div"][:2] == ["p·(log p−log q)", "✗ ∞"]
     assert by_name["scipy.stats.entropy"][2] == "–"
     assert set(by_name) == set(run.header.implementations)
 
@@ -81,7 +82,7 @@ def test_a_property_is_backed_or_says_that_it_is_not(run: Run) -> None:
     first, order, _, zeros = [
         cell.words for cell in rows["torch.nn.functional.kl_div"].children if isinstance(cell, Node)
     ][1:]
-    assert first.startswith("p(log p−log q) ✓ 0.")
+    assert first.startswith("p·(log p−log q) ✓ 0.")
     assert order.endswith("not measured in this run")
     assert zeros.endswith("zero-target")
 
@@ -97,7 +98,7 @@ def test_the_arithmetic_measured_is_shown_column_by_column(run: Run) -> None:
     assert rows[own.implementation].count(f"{own.dtype} on {own.device}: {words}") == 1
     assert not any(words in text for name, text in rows.items() if name != own.implementation)
     assert "arithmetic" not in Evidence(guided(run), {}).properties()
-    assert decode_result(encode_result(first)) == first
+    assert decode(Result, encode(first)) == first
 
 
 def test_only_cells_that_ran_are_evidence(run: Run) -> None:

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 
 from kl_reports.exchange import RunFileError, Writer, read, write
 from kl_reports.following import Follower
-from kl_reports.line import encode_header, encode_result
+from kl_reports.line import encode
 from kl_reports.result import Run
 from kl_reports_testkit.strategies import runs
 
@@ -27,10 +27,8 @@ def test_a_run_survives_being_written(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl.gz"
     write(path, run)
     back = read(path)
-    assert encode_header(back.header) == encode_header(run.header)
-    assert [encode_result(result) for result in back.results] == [
-        encode_result(result) for result in run.results
-    ]
+    assert encode(back.header) == encode(run.header)
+    assert [encode(result) for result in back.results] == [encode(result) for result in run.results]
     assert (back.finished, back.remarks) == (run.finished, run.remarks)
 
 

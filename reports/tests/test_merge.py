@@ -10,7 +10,7 @@ import pytest
 
 from kl_reports.exchange import read, write
 from kl_reports.merge import apart, merge
-from kl_reports.result import Header, Result, Run, Verdict
+from kl_reports.result import CellId, CutOff, Header, Result, Run, Verdict
 from kl_reports_testkit.html_tree import tree
 
 
@@ -20,8 +20,8 @@ def part(run: Run, framework: str, **changes: str) -> Run:
     header: Header = replace(
         run.header,
         columns=columns,
-        planned=tuple(cell for cell in run.header.planned if cell.partition("@")[2] in columns),
-        environment={**run.header.environment, **changes},
+        planned=tuple(cell for cell in run.header.planned if CellId.parse(cell).column in columns),
+        environment={"": {**run.header.shared, **changes}},
     )
     return replace(run, header=header, results=tuple(cell for cell in run.results if cell.column in columns))
 
@@ -48,14 +48,18 @@ def test_what_differs_is_kept_apart(run: Run) -> None:
     """An environment entry that differs is kept under each framework; one that agrees is kept once."""
     whole = merge([part(run, "torch", python="3.11.7"), part(run, "jax", python="3.12.1", jax="0.10.2")])
     assert whole.header.environment == {
-        "python [torch]": "3.11.7",
-        "python [jax]": "3.12.1",
-        "platform": "test data",
-        "torch": "2.13.0",
-        "jax": "0.10.2",
+        "torch": {"python": "3.11.7", "platform": "test data", "torch": "2.13.0"},
+        "jax": {"python": "3.12.1", "platform": "test data", "torch": "2.13.0", "jax": "0.10.2"},
     }
+    assert whole.header.shared == {"platform": "test data", "torch": "2.13.0", "jax": "0.10.2"}
+    assert whole.header.differing == {"python": {"torch": "3.11.7", "jax": "3.12.1"}}
+    assert list(whole.header.described) == [
+        *("python [torch]", "python [jax]", "platform", "torch", "jax"),
+    ]
     twice = merge([run, replace(run, header=replace(run.header, seed=8, suite="0.2.0"))])
-    assert (twice.header.environment["seed [run 1]"], twice.header.environment["seed [run 2]"]) == ("7", "8")
+    assert twice.header.differing == {"seed": {"run 1": "7", "run 2": "8"}}
+    again = merge([whole, part(run, "scipy", python="3.13.0")])
+    assert again.header.differing == {"python": {"torch": "3.11.7", "jax": "3.12.1", "scipy": "3.13.0"}}
     assert twice.header.suite == "0.1.0, 0.2.0"
 
 
@@ -176,6 +180,6 @@ def test_two_machines_are_columns_beside_each_other(run: Run) -> None:
 
 def test_runs_cut_off_are_named_in_the_headline(run: Run) -> None:
     """The first line of the page says which run files are not whole."""
-    cut = replace(part(run, "jax"), finished=None, remarks=("jax.jsonl.gz was cut off after 3 of 9 cells",))
+    cut = replace(part(run, "jax"), finished=None, cut_off=(CutOff("jax.jsonl.gz", 3, 9),))
     page = tree(merge([part(run, "torch"), cut]))
     assert page.one("h1").words.startswith("Cut off: jax.jsonl.gz. New or broken: ")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kl_reports.line import encode_run
+from kl_reports.line import encode_run, json_schema
 from kl_reports.result import FORMAT, Run, Verdict
 
 jsonschema: Any = pytest.importorskip("jsonschema")
@@ -31,12 +31,18 @@ def test_the_schema_is_one() -> None:
     assert definitions["result"]["properties"]["verdict"]["enum"] == [each.name for each in Verdict]
 
 
+def test_the_schema_is_made_of_the_records() -> None:
+    """The kept file is what the records' fields make it; README says how to write it anew."""
+    assert resources.files("kl_reports").joinpath("run-file.schema.json").read_text("utf-8") == json_schema()
+
+
 def test_every_line_that_is_written_is_valid(run: Run, hostile_run: Run) -> None:
     """A run with every verdict and one with every hostile text are described by it."""
     for each in (run, hostile_run):
         lines = list(encode_run(each))
         assert [line for line in lines[:300] if not valid(json.loads(json.dumps(line)))] == []
     assert valid({"kind": "started", "cell": "values/sum@x"})
+    assert valid({"kind": "cut_off", "file": "torch.jsonl.gz", "judged": 3, "planned": 9})
     assert valid({"kind": "footer", "finished": None})
 
 
@@ -50,6 +56,8 @@ def test_every_line_that_is_written_is_valid(run: Run, hostile_run: Run) -> None
         {"spread": {"signed": {"a": 1}, "classes": {}, "condition": {}}},
         {"kind": "verdict"},
         {"budget": "much"},
+        {"budget": [{"amount": 1.5, "name": "output", "reason": "rounded once"}]},
+        {"failure": "BAD_LUCK"},
     ],
 )
 def test_what_no_reader_would_take_is_not_valid(run: Run, damage: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from kl_reports.exchange import RunFileError, Writer, read, write
-from kl_reports.line import encode_header, encode_result
+from kl_reports.line import encode
 from kl_reports.opening import StoreError
 from kl_reports.result import Column, Header, Result, Run, Verdict
 from kl_reports.store import Store
@@ -36,7 +36,7 @@ def torch(
         suite="0.1.0",
         profile="quick",
         seed=7,
-        environment={"python": "3.11.7", "torch": "2.12.0"},
+        environment={"": {"python": "3.11.7", "torch": "2.12.0"}},
         requirements={name: {"revision": revision, "problems": problems} for name in names},
         implementations={KL_DIV: {"framework": "torch", "package": package}},
         columns={column.key: column},
@@ -71,8 +71,8 @@ def test_a_run_survives_the_store(run: Run, keep: Kept, place: str, tmp_path: Pa
     held = read(tmp_path / "run.jsonl.gz")
     with Store(place) as store:
         given_back = store.run(record)
-    assert encode_header(given_back.header) == encode_header(held.header)
-    assert [*map(encode_result, given_back.results)] == [*map(encode_result, held.results)]
+    assert encode(given_back.header) == encode(held.header)
+    assert [*map(encode, given_back.results)] == [*map(encode, held.results)]
     assert (given_back.finished, given_back.remarks) == (held.finished, held.remarks)
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from kl_reports.result import Run, Verdict
+from kl_reports.result import CutOff, Run, Verdict
 from kl_reports.summary import exit_code, summary
 from kl_reports.tally import completeness, scores
 
@@ -81,7 +81,7 @@ def test_an_incomplete_run_says_so_first(run: Run, calm: Run) -> None:
         lines[0] == "Not all of it ran: 881 of 1,760 planned cells ran; 879 missing, 1 crashed, 1 timed out."
     )
     assert lines[1] == "  879 cells missing: no CUDA device on this machine"
-    cut = summary(replace(calm, finished=None, remarks=("x.jsonl.gz was cut off after 3 of 8 cells",)))
+    cut = summary(replace(calm, finished=None, cut_off=(CutOff("x.jsonl.gz", 3, 8),)))
     assert cut.startswith(
         "Incomplete, the run was cut off: 880 of 880 planned cells ran.\n  x.jsonl.gz was cut"
     )
@@ -95,9 +95,9 @@ def test_every_finding_is_told_with_its_numbers(run: Run) -> None:
         "16 cells with news:",
         "FAIL support/zero-over-zero (MUST): p = 0, q = 0 (a masked class) contributes exactly 0.",
         "torch.nn.functional.kl_div 2.13.0 cpu float16 eager: broken, infinitely more than is allowed",
-        "target [0.5, 0.25, 0.25, 0.0] (probability, 1 × 4)",
-        "model [-0.6931472, -1.3862944, -1.3862944, minus infinity] (log-probability, 1 × 4)",
-        "got NaN (quiet, payload 0), right is 0.0, allowed error 1.1920928955078125e-07",
+        "P = [0.5, 0.25, 0.25, 0.0] (probability, 1 × 4)",
+        "Q = [-0.6931472, -1.3862944, -1.3862944, minus infinity] (log-probability, 1 × 4)",
+        "got NaN, expected 0.0, allowed error 1.2e-07",
         "CRASHED values/pointwise",
         "FIXED values/pointwise",
         "Asked torch 2.13.0, tensorflow 2.20.0, jax 0.10.2 and scipy 1.17.1 on cpu and cuda",

@@ -62,7 +62,7 @@ def test_the_screen_tells_the_cause_the_smallest_input_and_a_script(kernel: Run)
     assert lines[0].startswith("✗ optax.losses.kl_divergence: ")
     assert lines[1] == f"  {CAUSE}"
     assert "    P = [0.5, 0.25, 0.25, 0.0] (probability, 1 × 4)" in lines
-    assert "    got NaN, right 0.0, allowed error 1.2e-07" in lines
+    assert "    got NaN, expected 0.0, allowed error 1.2e-07" in lines
     assert lines[-2:] == ["    import torch", "    print(torch.zeros(1))"]
     assert max(map(len, lines)) <= 110
 
@@ -101,7 +101,7 @@ def test_what_is_no_number_is_not_shown_as_one(kernel: Run) -> None:
     ]
     told = screen(replace(kernel, results=tuple(results)))
     assert "P = [0.5" in told
-    assert "right NaN" not in told
+    assert "expected NaN" not in told
 
 
 def test_json_has_every_finding_with_its_numbers(kernel: Run) -> None:

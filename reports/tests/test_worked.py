@@ -10,7 +10,7 @@ import pytest
 
 from kl_reports.issue import issue
 from kl_reports.number import encode
-from kl_reports.result import Result, Run, Verdict
+from kl_reports.result import BudgetItem, Result, Run, Verdict
 from kl_reports.witness import show
 from kl_reports.worked import in_ulps, in_units, summed, worked
 
@@ -20,7 +20,7 @@ def witness(p: list[float], q: list[float], **other: Any) -> dict[str, Any]:
     return {
         "formula": "p·(log p − log q)",
         "reduction": "summed over everything",
-        "call": "kl(target=probability, model=log-probability)",
+        "call": {"side": None, "text": "kl(target=probability, model=log-probability)"},
         "target": {"space": "probability", "shape": [len(p)], "bits": [encode(each) for each in p]},
         "model": {"space": "log-probability", "shape": [len(q)], "bits": [encode(each) for each in q]},
         "got": [encode(0.25)],
@@ -59,7 +59,7 @@ def test_where_terms_are_kept_the_worst_is_shown() -> None:
         {"normalise": True},
         {"smoothing": ["f64:3fb999999999999a"]},
         {"clip": ["f64:3e7ad7f29abcaf48", "f64:3ff0000000000000"]},
-        {"call": "gradient by the model of kl(target=probability)"},
+        {"call": {"side": "model", "text": "gradient by the model of kl(target=probability)"}},
         {"formula": "something else"},
         {"model": None},
         {"target": {"space": "logits", "shape": [2], "bits": [encode(1.0)] * 2}},
@@ -79,14 +79,17 @@ def test_a_long_sum_is_not_written_out() -> None:
 
 def test_a_budget_adds_up() -> None:
     """The sum stands before its parts, and its units after them."""
-    budget = ("6.0 conditioning: log and exp", "2.5e-01 output rounding: once", "in units of 4e-15 = u·S")
-    assert summed(budget) == "6.2 = 6.0 conditioning + 2.5e-01 output rounding, in units of 4e-15 = u·S"
-    assert summed(("conditioning of log p: 6.0 u",)) == summed(()) == ""
+    budget = (
+        BudgetItem(6.04, "conditioning", "log and exp", "4e-15 = u·S"),
+        BudgetItem(0.02, "output rounding", "once", "4e-15 = u·S"),
+    )
+    assert summed(budget) == "6.0 = 6.0 conditioning + 2.0e-02 output rounding, in units of 4e-15 = u·S"
+    assert summed(()) == ""
 
 
 def test_an_error_is_told_in_units_of_its_budget() -> None:
     """Half of a budget of eleven units is five and a half; what was not measured has no units."""
-    budget = ("6.0 conditioning: log and exp", "5.0 summation: of four", "in units of 4e-15 = u·S")
+    budget = BudgetItem(6.0, "conditioning", "log and exp"), BudgetItem(5.0, "summation", "of four")
     assert in_units(budget, 0.5) == "5.5"
     assert in_units(budget, None) == in_units(budget, float("inf")) == in_units((), 0.5) == ""
 
@@ -113,7 +116,7 @@ def test_an_issue_says_all_that_is_needed(run: Run) -> None:
     title, *rest = text.splitlines()
     assert title == "# torch.nn.functional.kl_div: gives 0.25 where 0.5 is right (f16)"
     assert "What should hold: p = 0, q = 0 (a masked class) contributes exactly 0." in rest
-    assert "Got 0.25, right is 0.5, allowed error 1e-09." in rest
+    assert "- `got 0.25, expected 0.5, allowed error 1e-09`" in rest
     fence = next(line for line in rest if line.endswith("python"))
     assert fence == "````python"
     assert rest.count("````") == 1
@@ -124,7 +127,7 @@ def test_an_issue_without_a_script_shows_the_inputs(run: Run) -> None:
     """Then P and Q stand in it, and a witness of another shape still gives a text."""
     broken = first_broken(run)
     text = issue(run, replace(broken, witness=witness([0.5], [-1.5])))
-    assert "- P (probability, 1): `[0.5]`" in text
+    assert "- `P = [0.5] (probability, 1)`" in text
     for odd in ({}, {"target": 3}, {"got": ["x"]}):
         assert issue(run, replace(broken, witness=odd)).startswith("# torch")
 

@@ -15,7 +15,7 @@ from kl_conformance.plan import Planned, in_turn
 from kl_conformance.recorder import PROPERTY
 from kl_conformance.session import Session
 from kl_conformance.suite.options import plan_of
-from kl_reports.line import encode_result
+from kl_reports.line import encode
 from kl_reports.result import Result, Verdict
 
 SESSION = pytest.StashKey[Session]()
@@ -79,7 +79,7 @@ def settle(request: pytest.FixtureRequest) -> Callable[[Planned], None]:
         # Pytest's own, and another in every item: no part of the surroundings that a call is to leave as they are.
         os.environ.pop("PYTEST_CURRENT_TEST", None)
         result = session.settle(cell)
-        request.node.user_properties.append((PROPERTY, encode_result(result)))
+        request.node.user_properties.append((PROPERTY, encode(result)))
         _end(cell, result)
 
     return ask

@@ -69,7 +69,7 @@ def _package(runs: Sequence[tuple[str, Run]]) -> Mapping[str, Any]:
         "versions": [
             {
                 "version": version,
-                "environment": dict(run.header.environment),
+                "environment": run.header.described,
                 "suite": run.header.suite,
                 "profile": run.header.profile,
                 "seed": run.header.seed,

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from kl_cases.recipes import TestProfile
-from kl_reports.line import decode_result, encode_result
+from kl_reports.line import encode
+from kl_reports.record import decode
+from kl_reports.result import Result
 from studies.mutants.catalogue import kernel_named
 from studies.mutants.runner import KernelResult, Plan
 from studies.mutants.worker import Task, TaskResult
@@ -57,7 +59,7 @@ def _written(result: KernelResult) -> dict[str, Any]:
 
 
 def _task(done: TaskResult) -> list[Any]:
-    return [done.task.dtype, done.task.requirement, encode_result(done.result), done.suite_error]
+    return [done.task.dtype, done.task.requirement, encode(done.result), done.suite_error]
 
 
 def _read(data: dict[str, Any]) -> KernelResult:
@@ -72,4 +74,4 @@ def _read(data: dict[str, Any]) -> KernelResult:
 
 def _read_task(data: list[Any]) -> TaskResult:
     dtype, requirement, result, suite_error = data
-    return TaskResult(Task(dtype, requirement), decode_result(result), suite_error)
+    return TaskResult(Task(dtype, requirement), decode(Result, result), suite_error)
