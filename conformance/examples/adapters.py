@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from kl_conformance.implementation import Call, Implementation
+from kl_conformance.frameworks.call import Call
+from kl_conformance.implementations.implementation import Implementation
 from kl_reference.convention import Convention, Reduction, Side, Space
 from kl_reference.dtype import Dtype
 

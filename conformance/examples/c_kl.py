@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from kl_conformance.implementation import Call, Implementation
+from kl_conformance.frameworks.call import Call
+from kl_conformance.implementations.implementation import Implementation
 from kl_reference.convention import Convention, Reduction, Side
 from kl_reference.dtype import Dtype
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from liger_kernel.transformers import LigerJSD, LigerKLDIVLoss
 
-from kl_conformance.implementation import Call, Implementation
+from kl_conformance.frameworks.call import Call
+from kl_conformance.implementations.implementation import Implementation
 from kl_reference.convention import Convention, Reduction, Side, Space
 from kl_reference.dtype import Dtype
 

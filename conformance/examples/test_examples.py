@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from kl_reports.exchange import read
-from kl_reports.screen import broken
+from kl_reports.analysis.kernel import broken
+from kl_reports.runfile.file import read
 
 HERE = Path(__file__).parent
 TORCH, OPTAX, REL_ENTR = (

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kl_conformance._version import __version__ as __version__
-    from kl_conformance.implementation import Implementation
+    from kl_conformance.implementations.implementation import Implementation
     from kl_conformance.verification import Verification, assert_conforms, verify
     from kl_reference.convention import Convention, Reduction, Space
 
@@ -21,7 +21,7 @@ __all__ = [
 
 _HOMES = {
     "Convention": "kl_reference.convention",
-    "Implementation": "kl_conformance.implementation",
+    "Implementation": "kl_conformance.implementations.implementation",
     "Reduction": "kl_reference.convention",
     "Space": "kl_reference.convention",
     "Verification": "kl_conformance.verification",

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from kl_reports.result import Kind
+from kl_reports.runfile.records import Kind
 
 
 class UnknownNameError(ValueError):

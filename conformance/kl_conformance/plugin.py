@@ -52,9 +52,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Refuse what cannot be asked, and listen to the session; under pytest-xdist in the controller only."""
     if config.stash.get(ASKED, False) and not hasattr(config, "workerinput"):
         # Imported here, not above: every pytest session of a machine loads this plugin.
-        from kl_conformance.recorder import Recorder
+        from kl_conformance.suite.recorder import Recorder
 
-        config.pluginmanager.register(Recorder(config), "kl_conformance.recorder")
+        config.pluginmanager.register(Recorder(config), "kl_conformance.suite.recorder")
 
 
 def _dotted(argument: object) -> str:

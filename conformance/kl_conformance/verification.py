@@ -9,20 +9,23 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kl_cases.recipes import TestProfile
-from kl_conformance import heading, registry
-from kl_conformance.causes import likely_cause
+from kl_conformance.cells.effort import brief
+from kl_conformance.diagnosis.causes import likely_cause
+from kl_conformance.diagnosis.confirmation import proven
 from kl_conformance.errors import check_known
 from kl_conformance.harness.opening import Absent, load_framework
-from kl_conformance.implementation import Implementation
-from kl_conformance.kernel import adapted, checked
-from kl_conformance.plan import Plan, brief
-from kl_conformance.proving import proven
+from kl_conformance.implementations import loading, registry
+from kl_conformance.implementations.adapter import adapted, checked
+from kl_conformance.implementations.implementation import Implementation
+from kl_conformance.runs import header as headers
+from kl_conformance.runs.plan import Plan
 from kl_conformance.runs.selection import Selection
-from kl_conformance.session import Session
+from kl_conformance.runs.session import Session
 from kl_reference.bounds.ieee754 import require_ieee
-from kl_reports.result import Column, Run
-from kl_reports.screen import broken, screen
-from kl_reports.witness import Witness, show
+from kl_reports.analysis.kernel import broken
+from kl_reports.analysis.witness import Witness, show
+from kl_reports.formats.verdict_text import screen
+from kl_reports.runfile.records import Column, Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +166,7 @@ def verify(
             f"nothing to ask {implementation.name!r} on {device} in {', '.join(dtypes) or 'any dtype'}"
         )
     _check_there(implementation, device)
-    header = heading.header(selection, plan.cells)
+    header = headers.header(selection, plan.cells)
     session = Session(selection)
     results = [session.settle(each) for each in plan.cells]
     run = Run(header, tuple(results), datetime.now(UTC).isoformat(timespec="seconds"))
@@ -182,11 +185,11 @@ def _implementation(kernel: Any, like: str, name: str, framework: str, *, strict
     if isinstance(kernel, Implementation) and not like:
         return checked(kernel)
     if isinstance(kernel, str):
-        return registry.implementation(kernel, like, framework=framework, strict=strict)
+        return loading.implementation(kernel, like, framework=framework, strict=strict)
     check_known("implementation", [like], registry.IMPLEMENTATIONS)
     if framework:
         check_known("framework", [framework], registry.FRAMEWORKS)
-    return adapted(kernel, registry.implementation(like), name, framework=framework, strict=strict)
+    return adapted(kernel, loading.implementation(like), name, framework=framework, strict=strict)
 
 
 def _check_there(implementation: Implementation, device: str) -> None:

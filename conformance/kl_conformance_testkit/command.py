@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from kl_conformance import host
+from kl_conformance import processes
 
 KERNELS = Path(__file__).parents[1] / "tests" / "data" / "broken_kl.py"
 RIGHT, BROKEN, DYING, SLOW, RUDE = (
@@ -104,7 +104,7 @@ def _run(module: list[str], at: Path, path: Path | None) -> Completed:
 
 def _environment(path: Path | None) -> dict[str, str]:
     """Return an environment whose module search path is ``path``, then this checkout."""
-    child = host.environment()
+    child = processes.environment()
     del child["PYTEST_DISABLE_PLUGIN_AUTOLOAD"]  # as when a user starts it
     if path is not None:
         child["PYTHONPATH"] = os.pathsep.join([str(path), child["PYTHONPATH"]])

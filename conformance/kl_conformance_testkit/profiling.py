@@ -13,13 +13,15 @@ from typing import Any
 import pytest
 
 from kl_cases.recipes import Recipe, build
-from kl_conformance import catalogue, host, note
+from kl_conformance import processes
+from kl_conformance.harness import heartbeat
 from kl_conformance.harness.opening import open_subject
-from kl_conformance.plan import Planned
-from kl_conformance.subject import Subject
-from kl_conformance.worker import SUITE
+from kl_conformance.harness.subject import Subject
+from kl_conformance.requirements import catalogue
+from kl_conformance.runs.plan import Planned
+from kl_conformance.runs.worker import SUITE
 from kl_conformance_testkit.stopwatch import Part, Stopwatch, instrument
-from kl_reports.exchange import read
+from kl_reports.runfile.file import read
 
 HOURS = 3
 # The time by number of classes is measured with this requirement, on this many problems of this many rows.
@@ -85,10 +87,12 @@ def measure(workload: Workload) -> Measurement:
         folder = Path(name)
         arguments = ["-m", __name__, name, json.dumps(asdict(workload))]
         home = {"HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "hypothesis")}
-        done = host.python(*arguments, seconds=HOURS * 3600, folder=folder, variables=home)
+        done = processes.python(*arguments, seconds=HOURS * 3600, folder=folder, variables=home)
         found = folder / "measured.json"
         if not found.is_file():
-            raise RuntimeError(f"{' '.join(workload.options)}: {host.last_line(done)} {done.stdout[-500:]}")
+            raise RuntimeError(
+                f"{' '.join(workload.options)}: {processes.last_line(done)} {done.stdout[-500:]}"
+            )
         return Measurement(**json.loads(found.read_text(encoding="utf-8")))
 
 
@@ -119,7 +123,7 @@ def main(folder: Path, workload: Workload) -> None:
     watch = Stopwatch()
     instrument(watch)
     selected, file, page = CellFilter(workload), folder / "run.jsonl.gz", folder / "page.note"
-    note.lay(page)
+    heartbeat.lay(page)
     arguments: Sequence[str] = [
         *("--pyargs", "kl_conformance.suite", "-c", str(SUITE / "pytest.ini"), "-p", "kl_conformance.plugin"),
         *("-q", "--kl-seed=1", f"--run-file={file}", f"--kl-note={page}", *workload.options),

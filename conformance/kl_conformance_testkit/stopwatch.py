@@ -11,9 +11,9 @@ from types import FunctionType
 from typing import Any
 
 from kl_cases.pair import Pair
-from kl_conformance import registry
-from kl_conformance.cell import Cell
-from kl_conformance.subject import Subject
+from kl_conformance.cells.cell import Cell
+from kl_conformance.harness.subject import Subject
+from kl_conformance.implementations import registry
 
 
 class Part(Enum):
@@ -29,9 +29,9 @@ class Part(Enum):
 
 # The part of a function, by the module that defines it, otherwise by that module's top-level package.
 MODULES = {
-    "kl_conformance.judge": Part.JUDGE,
+    "kl_conformance.judging.judge": Part.JUDGE,
     "kl_reference.tolerance": Part.JUDGE,
-    "kl_conformance.search": Part.STRATEGY,
+    "kl_conformance.cells.search": Part.STRATEGY,
 }
 PACKAGES = {"kl_reference": Part.REFERENCE, "kl_cases": Part.STRATEGY}
 HANDING = (

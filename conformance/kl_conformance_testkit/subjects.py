@@ -9,14 +9,15 @@ import numpy as np
 
 from kl_cases.pair import Measure, Pair
 from kl_cases.recipes import TestProfile
-from kl_conformance import catalogue, registry
-from kl_conformance.cell import Cell
-from kl_conformance.implementation import Implementation
-from kl_conformance.judgement import Judgement
-from kl_conformance.sketch import Sketch
-from kl_conformance.subject import Subject
+from kl_conformance.cells.cell import Cell
+from kl_conformance.harness.subject import Subject
+from kl_conformance.implementations import registry
+from kl_conformance.implementations.implementation import Implementation
+from kl_conformance.judging.judgement import Judgement
+from kl_conformance.requirements import catalogue
+from kl_conformance.requirements.miniature import Sketch
 from kl_reference.convention import Space
-from kl_reports.result import Column, Result
+from kl_reports.runfile.records import Column, Result
 
 NUMPY = registry.framework("numpy")
 MODULES = NUMPY.load()

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kl_conformance.call import CallDescription, encode_call, encode_upstream
-from kl_conformance.implementation import Implementation
-from kl_conformance.judgement import Criterion
+from kl_conformance.implementations.implementation import Implementation
+from kl_conformance.judging.call_description import CallDescription, encode_call, encode_upstream
+from kl_conformance.judging.judgement import Criterion
 from kl_reference.convention import Formula, Reduction, Side, Space
-from kl_reports.result import Kind
+from kl_reports.runfile.records import Kind
 
 
 def called(implementation: Implementation, model: Space = Space.PROBABILITY) -> CallDescription:

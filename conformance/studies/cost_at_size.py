@@ -21,12 +21,13 @@ sys.path.extend(
 )
 
 from kl_cases.recipes import Recipe, TestProfile, build
-from kl_conformance import catalogue, registry
-from kl_conformance.cell import Cell
+from kl_conformance.cells.cell import Cell
 from kl_conformance.harness.opening import open_subject
-from kl_conformance.requirements import sizes
+from kl_conformance.harness.subject import Subject
+from kl_conformance.implementations import loading
+from kl_conformance.requirements import catalogue
+from kl_conformance.requirements.chapters import layouts_sizes
 from kl_conformance.runs.selection import columns_of, parse_shape
-from kl_conformance.subject import Subject
 from kl_reference.answer import answer
 from kl_reference.convention import Reduction
 from kl_reference.dtype import Dtype
@@ -45,13 +46,13 @@ def main(size: tuple[int, int]) -> None:
     """Print the ratio and its parts."""
     torch: Any = importlib.import_module("torch")
     torch.set_num_threads(1)
-    kernel = replace(registry.implementation("torch.nn.functional.kl_div"), typical_shape=size)
+    kernel = replace(loading.implementation("torch.nn.functional.kl_div"), typical_shape=size)
     (column,) = (each for each in columns_of(kernel) if (each.device, each.dtype) == ("cpu", "float32"))
     subject = open_subject(kernel, column)
     assert isinstance(subject, Subject), subject
     requirement = catalogue.requirement(REQUIREMENT)
     pair = build(Recipe(requirement.families[0], requirement.shapes[0], Dtype.FLOAT32, 0))
-    _, terms = sizes.vector_and_windows(subject, pair, size)
+    _, terms = layouts_sizes.vector_and_windows(subject, pair, size)
     summed = replace(terms, reduction=Reduction.SUM)
     call = subject.call(terms)
     calls = [call, replace(call, reduction="sum")]

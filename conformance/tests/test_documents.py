@@ -9,7 +9,7 @@ from pkgutil import resolve_name
 
 import pytest
 
-from kl_reports.wording import LOOKS
+from kl_reports.analysis.wording import LOOKS
 
 ROOT = next(folder for folder in Path(__file__).parents if (folder / "tox.ini").is_file())
 HOUSES = ("conformance", "reference", "cases", "reports")

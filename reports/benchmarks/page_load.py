@@ -17,8 +17,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from kl_reports.page import write_page
-from kl_reports.result import Run, Verdict
+from kl_reports.page.page import write_page
+from kl_reports.runfile.records import Run, Verdict
 from kl_reports_testkit.browser import Browser, unavailable
 from kl_reports_testkit.example_runs import large_run
 

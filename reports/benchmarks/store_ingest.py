@@ -17,9 +17,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from kl_reports.exchange import write
-from kl_reports.result import CellId, Column, Result, Run, Verdict
-from kl_reports.store import Store
+from kl_reports.runfile.file import write
+from kl_reports.runfile.records import CellId, Column, Result, Run, Verdict
+from kl_reports.store.store import Store
 from kl_reports_testkit.example_runs import SPREAD, large_run
 
 RUNS = 50

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from kl_reports.change import Bucket, Replayed, Seen, settled
-from kl_reports.compare import Comparison, compare
-from kl_reports.result import Fixed, Header, Result, Run, Verdict
-from kl_reports.spread import Spread
+from kl_reports.comparison.change import Bucket, Replayed, Seen, settled
+from kl_reports.comparison.compare import Comparison, compare
+from kl_reports.runfile.distribution import Spread
+from kl_reports.runfile.records import Fixed, Header, Result, Run, Verdict
 from kl_reports_testkit.example_runs import WITNESS, example_run
 
 OLD, NEW = "0" * 16, "f" * 16  # hashes of output bits

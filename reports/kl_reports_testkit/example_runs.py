@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from kl_reports.result import BudgetItem, CellId, Column, Fixed, Header, Result, Run, Verdict
-from kl_reports.spread import Spread
+from kl_reports.runfile.distribution import Spread
+from kl_reports.runfile.records import BudgetItem, CellId, Column, Fixed, Header, Result, Run, Verdict
 
 DTYPES = ("float64", "float32", "float16", "bfloat16")
 IMPLEMENTATIONS = {

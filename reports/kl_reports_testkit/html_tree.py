@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
-from kl_reports.page import page
-from kl_reports.result import Run
+from kl_reports.page.page import page
+from kl_reports.runfile.records import Run
 
 VOID = {"meta", "link", "br", "wbr", "input", "rect", "path"}
 

@@ -6,8 +6,19 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from kl_reports.result import FORMAT, BudgetItem, Column, CutOff, Fixed, Header, Kind, Result, Run, Verdict
-from kl_reports.spread import Spread
+from kl_reports.runfile.distribution import Spread
+from kl_reports.runfile.records import (
+    FORMAT,
+    BudgetItem,
+    Column,
+    CutOff,
+    Fixed,
+    Header,
+    Kind,
+    Result,
+    Run,
+    Verdict,
+)
 
 TEXT = st.text(max_size=12)
 JSON = st.recursive(

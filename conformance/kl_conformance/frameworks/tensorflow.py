@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kl_conformance.framework import Framework, Modules, Output
-from kl_conformance.implementation import Call
-from kl_conformance.transform import Function, Pullback, Transform
+from kl_conformance.frameworks.call import Call
+from kl_conformance.frameworks.framework import Framework, Modules, Output
+from kl_conformance.frameworks.transform import Function, Pullback, Transform
 from kl_reference.dtype import Dtype
 from kl_reference.problem import Operand
 from kl_reference.tolerance import Profile

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from kl_cases.layouts import LAYOUTS
 from kl_conformance.errors import AbsentError
-from kl_conformance.framework import Framework, Modules, Output
-from kl_conformance.implementation import Call
-from kl_conformance.surroundings import RandomSource
-from kl_conformance.transform import Function, Pullback, Transform
+from kl_conformance.frameworks.call import Call
+from kl_conformance.frameworks.framework import Framework, Modules, Output
+from kl_conformance.frameworks.process_state import RandomSource
+from kl_conformance.frameworks.transform import Function, Pullback, Transform
 from kl_reference.dtype import Dtype
 from kl_reference.problem import Operand
 from kl_reference.tolerance import Profile

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kl_conformance import registry
 from kl_conformance.errors import AbsentError
-from kl_conformance.framework import Modules, import_failure
-from kl_conformance.implementation import Implementation
-from kl_conformance.mode import ran
-from kl_conformance.subject import Subject
-from kl_reports.result import Column
+from kl_conformance.frameworks.framework import Modules, import_failure
+from kl_conformance.harness.modes import ran
+from kl_conformance.harness.subject import Subject
+from kl_conformance.implementations import registry
+from kl_conformance.implementations.implementation import Implementation
+from kl_reports.runfile.records import Column
 
 
 @dataclass(frozen=True, slots=True)

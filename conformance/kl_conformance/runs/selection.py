@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, cast
 
 from kl_cases.recipes import TestProfile
-from kl_conformance import registry
 from kl_conformance.errors import check_known
-from kl_conformance.implementation import Implementation
-from kl_conformance.mode import EAGER, dtypes, modes
+from kl_conformance.harness.modes import EAGER, dtypes, modes
+from kl_conformance.implementations import loading, registry
+from kl_conformance.implementations.implementation import Implementation
 from kl_reference.dtype import Dtype
-from kl_reports.result import Column
+from kl_reports.runfile.records import Column
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Selection:
     shape
         Rows and classes to test as well.
     brief
-        Dtypes with reduced effort; see :func:`kl_conformance.plan.brief`.
+        Dtypes with reduced effort; see :func:`kl_conformance.cells.effort.brief`.
     only
         Keys of the columns to test, where other workers test the others; empty for all.
     """
@@ -105,8 +105,8 @@ class Selection:
         if self.like:
             check_known("implementation", [self.like], registry.IMPLEMENTATIONS)
         for name in self.implementations:
-            if not registry.is_brought(name):
-                registry.implementation(name)
+            if not loading.is_brought(name):
+                loading.implementation(name)
 
     def chosen(self) -> list[Implementation]:
         """Return the selected implementations; user modules are imported.
@@ -119,7 +119,7 @@ class Selection:
         self.check()
         tensors = self.frameworks[0] if self.like and self.frameworks else ""
         own = [
-            registry.implementation(name, self.like, framework=tensors, strict=self.strict)
+            loading.implementation(name, self.like, framework=tensors, strict=self.strict)
             for name in dict.fromkeys(self.implementations)
         ]
         found: dict[str, Implementation] = {}
@@ -131,7 +131,7 @@ class Selection:
     def known(self) -> list[Implementation]:
         """Return the selected built-in implementations; user modules are not imported."""
         names = dict.fromkeys(self.implementations or registry.IMPLEMENTATIONS)
-        known = [registry.implementation(name) for name in names if not registry.is_brought(name)]
+        known = [loading.implementation(name) for name in names if not loading.is_brought(name)]
         return [each for each in known if not self.frameworks or each.framework in self.frameworks]
 
     def vain(self) -> str:

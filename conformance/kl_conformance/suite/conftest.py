@@ -10,13 +10,14 @@ from typing import assert_never
 
 import pytest
 
-from kl_conformance import host, note
-from kl_conformance.plan import Planned, in_turn
-from kl_conformance.recorder import PROPERTY
-from kl_conformance.session import Session
+from kl_conformance import processes
+from kl_conformance.harness import heartbeat
+from kl_conformance.runs.plan import Planned, in_turn
+from kl_conformance.runs.session import Session
 from kl_conformance.suite.options import plan_of
-from kl_reports.line import encode
-from kl_reports.result import Result, Verdict
+from kl_conformance.suite.recorder import PROPERTY
+from kl_reports.runfile.lines import encode
+from kl_reports.runfile.records import Result, Verdict
 
 SESSION = pytest.StashKey[Session]()
 SELDOM = 100_000  # objects made between two looks; Python's 700 take a twentieth of a worker's time
@@ -26,8 +27,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Make room for the subjects asked in this process; a worker keeps a note for the process it works for."""
     page = str(config.getoption("--kl-note", default=""))
     if page:
-        host.die_with_parent()
-        note.keep(Path(page))
+        processes.die_with_parent()
+        heartbeat.keep(Path(page))
     config.stash[SESSION] = Session(plan_of(config).selection)
 
 

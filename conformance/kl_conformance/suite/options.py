@@ -10,7 +10,7 @@ import pytest
 
 from kl_cases.recipes import TestProfile
 from kl_conformance.errors import check_known
-from kl_conformance.plan import Plan, resolve
+from kl_conformance.runs.plan import Plan, resolve
 from kl_conformance.runs.selection import Selection, parse_shape
 
 SHARES_PROCESS = {"numpy", "scipy"}  # safe to load beside any framework

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from kl_conformance.plan import Planned
+from kl_conformance.runs.plan import Planned
 
 
 def test_values(cell: Planned, settle: Callable[[Planned], None]) -> None:

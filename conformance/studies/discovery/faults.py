@@ -6,8 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kl_conformance import catalogue
-from kl_conformance.sketch import NAMES, Sketch, by_model, by_target, generalised, log_term, term
+from kl_conformance.requirements import catalogue
+from kl_conformance.requirements.miniature import (
+    NAMES,
+    Sketch,
+    by_model,
+    by_target,
+    generalised,
+    log_term,
+    term,
+)
 from kl_reference.convention import Formula, Reduction, Space
 from studies.discovery import parts
 from studies.discovery.parts import on_logits

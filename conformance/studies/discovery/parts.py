@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kl_conformance.sketch import Sketch, reduce, term
+from kl_conformance.requirements.miniature import Sketch, reduce, term
 from kl_reference.convention import Reduction, Space
 
 Array = NDArray[Any]

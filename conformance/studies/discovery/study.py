@@ -25,12 +25,12 @@ from rich.progress import track
 from kl_cases.flags import FLAGS
 from kl_cases.pair import Pair
 from kl_cases.recipes import TestProfile
-from kl_conformance import catalogue
+from kl_conformance.cells.search import search
 from kl_conformance.errors import RefusedError
-from kl_conformance.registry import installed_version
-from kl_conformance.requirement import VALUE_DRAWS
-from kl_conformance.search import search
-from kl_conformance.subject import Subject
+from kl_conformance.harness.subject import Subject
+from kl_conformance.implementations.registry import installed_version
+from kl_conformance.requirements import catalogue
+from kl_conformance.requirements.requirement import VALUE_DRAWS
 from kl_conformance_testkit.subjects import subject
 from kl_reference import Dtype
 from studies.discovery.faults import FAULTS, Fault

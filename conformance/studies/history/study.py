@@ -18,12 +18,12 @@ from typing import Any
 
 from packaging.version import Version
 
-from kl_reports.change import Bucket, Change
-from kl_reports.compare import Comparison, compare
-from kl_reports.exchange import read
-from kl_reports.result import Run, Verdict
-from kl_reports.witness import show
-from kl_reports.wording import count, listed
+from kl_reports.analysis.witness import show
+from kl_reports.analysis.wording import count, listed
+from kl_reports.comparison.change import Bucket, Change
+from kl_reports.comparison.compare import Comparison, compare
+from kl_reports.runfile.file import read
+from kl_reports.runfile.records import Run, Verdict
 
 FOLDER = Path(__file__).parent
 DATA, PAGE, EXPLANATIONS = FOLDER / "history.json", FOLDER / "history.md", FOLDER / "history.toml"

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kl_conformance import causes
-from kl_conformance.causes import Fault, clear, matches
+from kl_conformance.diagnosis import causes
+from kl_conformance.diagnosis.causes import Fault, clear, matches
 
 DTYPE = "float32"  # tested first and completely; other dtypes only where this one detects nothing
 CAUSES = Path(causes.__file__).with_suffix(".json")

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from kl_cases.recipes import TestProfile
-from kl_reports.line import encode
-from kl_reports.record import decode
-from kl_reports.result import Result
+from kl_reports.runfile.codec import decode
+from kl_reports.runfile.lines import encode
+from kl_reports.runfile.records import Result
 from studies.mutants.catalogue import kernel_named
 from studies.mutants.runner import KernelResult, Plan
 from studies.mutants.worker import Task, TaskResult

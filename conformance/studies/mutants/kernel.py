@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
-from kl_conformance import registry
-from kl_conformance.implementation import Implementation
-from kl_conformance.kernel import adapted
+from kl_conformance.implementations import loading
+from kl_conformance.implementations.adapter import adapted
+from kl_conformance.implementations.implementation import Implementation
 from kl_reference.convention import Side
 
 KlDiv = Callable[..., Any]
@@ -92,6 +92,6 @@ class CorrectKernel:
 
 def implementation(kernel: Mutant | CorrectKernel) -> Implementation:
     """Return a kernel as ``verify`` tests it: with the Convention of the implementation that it follows."""
-    like = registry.implementation(kernel.like)
+    like = loading.implementation(kernel.like)
     sides = kernel.gradients if isinstance(kernel, CorrectKernel) else frozenset(Side)
     return replace(adapted(kernel.make(), like, kernel.name), gradients=like.gradients & sides)

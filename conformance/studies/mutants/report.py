@@ -10,9 +10,10 @@ from statistics import median
 from typing import Any
 
 from kl_cases.recipes import TestProfile
-from kl_conformance import catalogue, registry
-from kl_conformance.registry import installed_version
-from kl_reports.result import Verdict
+from kl_conformance.implementations import loading
+from kl_conformance.implementations.registry import installed_version
+from kl_conformance.requirements import catalogue
+from kl_reports.runfile.records import Verdict
 from studies.mutants.catalogue import correct_kernels
 from studies.mutants.catalogue import mutants as all_mutants
 from studies.mutants.kernel import CorrectKernel, FaultKind, Mutant
@@ -256,7 +257,7 @@ def _chapters(names: Iterable[str]) -> str:
 
 def _short(like: str) -> str:
     """Return the short name of an implementation."""
-    framework = registry.implementation(like).framework
+    framework = loading.implementation(like).framework
     name = like.rpartition(".")[2]
     return name if framework == "torch" else f"{framework}'s {name}"
 

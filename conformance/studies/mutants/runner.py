@@ -13,12 +13,13 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from kl_cases.recipes import TestProfile
-from kl_conformance import catalogue, registry
-from kl_conformance.host import ending
-from kl_conformance.remembered import remember
-from kl_conformance.sketch import Sketch
+from kl_conformance.implementations import loading
+from kl_conformance.judging.cache import remember
+from kl_conformance.processes import ending
+from kl_conformance.requirements import catalogue
+from kl_conformance.requirements.miniature import Sketch
 from kl_reference.dtype import Dtype
-from kl_reports.result import Result, Verdict
+from kl_reports.runfile.records import Result, Verdict
 from studies.mutants.kernel import CorrectKernel, Mutant
 from studies.mutants.worker import BINDING, Assignment, Task, TaskResult, column, evaluate, run
 
@@ -273,7 +274,7 @@ def _run_profile(kernel: Mutant | CorrectKernel, plan: Plan, profile: TestProfil
 def assignment(kernel: Mutant | CorrectKernel, plan: Plan, profile: TestProfile) -> Assignment:
     """Return the tasks of a kernel: every requirement in every dtype that it supports."""
     is_mutant = isinstance(kernel, Mutant)
-    supported = registry.implementation(kernel.like).dtypes
+    supported = loading.implementation(kernel.like).dtypes
     tasks = tuple(
         Task(dtype, requirement)
         for dtype in plan.dtypes
@@ -285,4 +286,4 @@ def assignment(kernel: Mutant | CorrectKernel, plan: Plan, profile: TestProfile)
 
 
 def _in_torch(kernel: Mutant | CorrectKernel) -> bool:
-    return registry.implementation(kernel.like).framework == "torch"
+    return loading.implementation(kernel.like).framework == "torch"

@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from kl_cases.recipes import TestProfile
-from kl_conformance import host
+from kl_conformance import processes
 from kl_reference.dtype import Dtype
 from studies.mutants.catalogue import correct_kernels, kernel_named, mutants
 from studies.mutants.checkpoint import Checkpoint
@@ -110,7 +110,7 @@ def main() -> int:
         kernels = selected(given.only, given.like)
     except ValueError as error:
         parser.error(str(error))
-    os.environ.update(host.threads())
+    os.environ.update(processes.threads())
     with tempfile.TemporaryDirectory() as cache:
         # JAX compiles each operation for each shape once, not again for every kernel.
         os.environ.update(

@@ -10,7 +10,7 @@ import json
 import math
 import sys
 
-from kl_conformance import registry
+from kl_conformance.implementations import loading
 from studies.mutants.catalogue import mutants
 from studies.mutants.kernel import Proof
 from studies.mutants.runner import call_in_child
@@ -30,7 +30,7 @@ def validate(framework: str) -> dict[str, Proof]:
         importlib.import_module(framework)
     proofs: dict[str, Proof] = {}
     for name, kernel in mutants().items():
-        if registry.implementation(kernel.like).framework != framework:
+        if loading.implementation(kernel.like).framework != framework:
             continue
         try:
             proofs[name] = call_in_child(_prove, name)

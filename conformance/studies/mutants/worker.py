@@ -10,12 +10,13 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from kl_cases.recipes import TestProfile
-from kl_conformance import catalogue, registry
-from kl_conformance.cell import Cell
-from kl_conformance.implementation import Implementation
-from kl_conformance.requirement import Level
-from kl_conformance.subject import Subject
-from kl_reports.result import Column, Result, Verdict
+from kl_conformance.cells.cell import Cell
+from kl_conformance.harness.subject import Subject
+from kl_conformance.implementations import loading, registry
+from kl_conformance.implementations.implementation import Implementation
+from kl_conformance.requirements import catalogue
+from kl_conformance.requirements.requirement import Level
+from kl_reports.runfile.records import Column, Result, Verdict
 from studies.mutants.catalogue import kernel_named
 from studies.mutants.kernel import implementation
 
@@ -68,7 +69,7 @@ class Assignment:
 
 def column(kernel: str, like: str, dtype: str) -> Column:
     """Return a kernel's column in one dtype."""
-    followed = registry.implementation(like)
+    followed = loading.implementation(like)
     version = registry.installed_version(followed.package)
     return Column(kernel, followed.framework, version, "cpu", dtype, "eager")
 

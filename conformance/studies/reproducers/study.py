@@ -25,11 +25,11 @@ sys.path.extend(
     for house in ("conformance", "cases", "reports", "reference")
 )
 
-from kl_conformance import host
-from kl_conformance.execution import SECONDS, Seen, execute
-from kl_conformance.proving import scripted
-from kl_reports.exchange import RunFileError, read
-from kl_reports.result import Run, Verdict
+from kl_conformance import processes
+from kl_conformance.diagnosis.confirmation import SECONDS, Seen, execute, scripted
+from kl_reports.files import RunFileError
+from kl_reports.runfile.file import read
+from kl_reports.runfile.records import Run, Verdict
 
 FAILED = {Verdict.FAIL, Verdict.EXPECTED, Verdict.NONDETERMINISTIC}
 FORK_SERVER = Path(__file__).with_name("fork_server.py")
@@ -95,7 +95,7 @@ def _batch(batch: list[ExecutedScript]) -> list[ExecutedScript]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "request.json"
         file.write_text(json.dumps(request), encoding="utf-8")
-        done = host.python(
+        done = processes.python(
             str(FORK_SERVER), str(file), seconds=SECONDS * (len(batch) + 1), folder=Path(folder)
         )
     codes = dict(enumerate(done.stdout.split()))

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from kl_cases.distributions import FAMILIES
 from kl_cases.recipes import Recipe, build
-from kl_conformance import judge
-from kl_conformance.call import CallDescription
-from kl_conformance.evaluation import Evaluation
-from kl_conformance.framework import Framework
-from kl_conformance.posing import ordinary
-from kl_conformance.registry import FRAMEWORKS
+from kl_conformance.frameworks.framework import Framework
+from kl_conformance.harness.problems import ordinary
+from kl_conformance.implementations.registry import FRAMEWORKS
+from kl_conformance.judging import judge
+from kl_conformance.judging.call_description import CallDescription
+from kl_conformance.judging.evaluation import Evaluation
 from kl_reference import (
     Dtype,
     Enclosure,

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from kl_cases.pair import Measure, Pair
 from kl_cases.recipes import Recipe, build
-from kl_conformance import judge
-from kl_conformance.call import CallDescription
-from kl_conformance.evaluation import Evaluation
+from kl_conformance.judging import judge
+from kl_conformance.judging.call_description import CallDescription
+from kl_conformance.judging.evaluation import Evaluation
 from kl_reference import (
     Dtype,
     Enclosure,

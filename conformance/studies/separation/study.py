@@ -24,8 +24,8 @@ sys.path.extend(
     for house in ("conformance", "cases", "reports", "reference")
 )
 
-from kl_conformance import host
-from kl_conformance.registry import installed_version
+from kl_conformance import processes
+from kl_conformance.implementations.registry import installed_version
 from kl_reference import Reduction
 from studies.separation.agreement import Agreement, Size, agree
 from studies.separation.detection import (
@@ -126,7 +126,7 @@ def measure_agreement(plan: Plan, framework: str) -> list[Agreement]:
         file = Path(folder) / "agreements.json"
         subprocess.run(
             [sys.executable, str(HERE), "--framework", framework, str(file)],
-            env=host.environment(),
+            env=processes.environment(),
             check=True,
         )
         return [Agreement(**each) for each in json.loads(file.read_text(encoding="utf-8"))]

@@ -1,0 +1,1 @@
+"""Evaluates one cell: requirement x column."""

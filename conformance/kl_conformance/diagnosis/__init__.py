@@ -1,0 +1,1 @@
+"""Explains a failure: alternatives, causes, reproducer script."""

@@ -1,0 +1,1 @@
+"""Known deviations of libraries and how they are matched."""

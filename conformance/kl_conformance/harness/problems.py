@@ -1,0 +1,152 @@
+"""A pair put as problems, in one implementation's Convention and in one dtype."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from kl_cases.pair import Pair
+from kl_conformance.implementations.implementation import Implementation
+from kl_conformance.judging.cache import posed, realised
+from kl_reference.convention import Convention, Reduction, Side, Space
+from kl_reference.dtype import Dtype
+from kl_reference.problem import Operand, Problem
+
+
+def layouts(layout: str) -> dict[Side, str]:
+    """Return the layout of each operand: of ``offset/strided`` the model's is the second."""
+    target, _, model = layout.partition("/")
+    return {Side.TARGET: target, Side.MODEL: model or target}
+
+
+class Poser:
+    """What can be asked of an implementation in a dtype; nothing is called.
+
+    Parameters
+    ----------
+    implementation, dtype
+        Who is to be asked, in which format.
+    """
+
+    def __init__(self, implementation: Implementation, dtype: Dtype) -> None:
+        self.implementation = implementation
+        self.dtype = dtype
+        self.turn: int | None = None  # whose half of the forms is asked; None for all of them
+
+    @property
+    def convention(self) -> Convention:
+        """What the implementation says it computes."""
+        return self.implementation.convention
+
+    @property
+    def forms(self) -> tuple[tuple[Space, Space], ...]:
+        """Every combination of target space and model space the implementation takes."""
+        return tuple((t, m) for t in self.convention.target for m in self.convention.model)
+
+    @property
+    def sides(self) -> tuple[Side, ...]:
+        """The sides it can be differentiated by."""
+        return tuple(side for side in Side if side in self.implementation.gradients)
+
+    def offers(self, *reductions: Reduction) -> tuple[Reduction, ...]:
+        """Return those of the given reductions (of all when none is given) that the implementation offers."""
+        offered = tuple(self.convention.reductions.values())
+        return tuple(each for each in offered if each in reductions) if reductions else offered
+
+    @property
+    def finest(self) -> Reduction:
+        """The reduction that keeps the most: terms, else rows, else one number."""
+        order = list(Reduction)
+        return min(self.offers(), key=order.index)
+
+    def problem(
+        self,
+        pair: Pair,
+        reduction: Reduction | None = None,
+        *,
+        target: Space | None = None,
+        model: Space | None = None,
+        subnormals: bool = False,
+        layout: str = "contiguous",
+        mathematical: bool = False,
+    ) -> Problem:
+        """Realise a pair in this column's Convention and dtype.
+
+        ``mathematical`` leaves the Convention's clip out of the answer: the definition is what must hold.
+        """
+        convention = self.convention
+        spaces = target or convention.target[0], model or convention.model[0]
+        clip = None if mathematical else convention.clip
+        reduction = reduction or self.finest
+        asked = (convention.formula, reduction, clip, convention.normalise, convention.smoothing, layout)
+
+        def pose() -> Problem:
+            p, q = realised(pair, *spaces, self.dtype, subnormals=subnormals)
+            return Problem(
+                p,
+                q,
+                formula=convention.formula,
+                reduction=reduction,
+                axis=pair.axis,
+                clip=clip,
+                normalise=convention.normalise,
+                smoothing=convention.smoothing,
+                layout=layout,
+            )
+
+        return posed(pair, (spaces, self.dtype, subnormals, *asked), pose)
+
+    def problems(
+        self,
+        pair: Pair,
+        *reductions: Reduction,
+        target: tuple[Space, ...] = tuple(Space),
+        model: Space | None = None,
+        subnormals: bool = False,
+        layout: str = "contiguous",
+    ) -> Iterator[Problem]:
+        """Yield the ordinary problems a pair makes: every target space taken × every reduction offered.
+
+        ``reductions`` narrows the reductions (to the finest when none is given), ``target`` the spaces of P;
+        ``model`` asks for a space of Q other than the Convention's own. Problems with a masked class, a NaN
+        or an infinity are left to the chapters that are about them, so that one fault is one row of the
+        matrix. Where several reductions are named and a ``turn`` is set, every other combination is yielded, like
+        the fields of one colour on a chessboard: each space and each reduction in every turn, each of both in one
+        of two turns.
+        """
+        asked = self.offers(*reductions) if reductions else (self.finest,)
+        for row, space in enumerate(self.convention.target):
+            for column, reduction in enumerate(asked):
+                if self.turn is not None and len(asked) > 1 and (row + column + self.turn) % 2:
+                    continue
+                problem = self.problem(
+                    pair, reduction, target=space, model=model, subnormals=subnormals, layout=layout
+                )
+                if space in target and ordinary(problem) and self.in_domain(problem):
+                    yield problem
+
+    def alike(self, problem: Problem, pair: Pair) -> Problem:
+        """Return the problem that another pair makes in the same spaces, with the same reduction and layout."""
+        target, model = problem.target.space, problem.model.space
+        return self.problem(pair, problem.reduction, target=target, model=model, layout=problem.layout)
+
+    def in_domain(self, problem: Problem) -> bool:
+        """Whether the implementation promises anything for a target of this mass."""
+        if not self.implementation.needs_distributions or problem.target.space is not Space.PROBABILITY:
+            return True
+        mass = problem.target.values.astype(np.float64).sum(problem.axis)
+        # Rounding each of n probabilities moves their sum by at most n·u.
+        return bool(np.all(np.abs(mass - 1.0) <= problem.target.values.shape[-1] * self.dtype.roundoff))
+
+
+def ordinary(problem: Problem) -> bool:
+    """Whether every p ≥ 0 and q > 0 is finite, and every logarithm and logit."""
+
+    def fine(operand: Operand, least: float) -> bool:
+        values = operand.values
+        if not np.isfinite(values).all():
+            return False
+        return operand.space is not Space.PROBABILITY or bool((values >= least).all())
+
+    return fine(problem.target, 0.0) and fine(problem.model, problem.model.dtype.least_subnormal)

@@ -1,0 +1,1 @@
+"""Built-in implementations: one module a package."""

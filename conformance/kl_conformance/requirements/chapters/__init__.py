@@ -1,0 +1,1 @@
+"""Requirements, one chapter a module; chapters do not import one another."""

@@ -1,0 +1,163 @@
+"""State: a call has no side effects and depends only on its inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+
+from kl_cases.pair import Pair
+from kl_conformance.frameworks.process_state import changed, sources
+from kl_conformance.harness.subject import Subject
+from kl_conformance.judging import judge
+from kl_conformance.judging.judgement import Judgement
+from kl_conformance.judging.upstream import upstream_of
+from kl_conformance.requirements import applicability
+from kl_conformance.requirements.checks import KL_DIV_LOSS, sides
+from kl_conformance.requirements.miniature import Array, Sketch
+from kl_conformance.requirements.requirement import CALL_DRAWS, Requirement
+from kl_reference.convention import Side
+
+FAMILIES = ("dirichlet-flat", "power-law")
+SHAPES = ((3, 5), (8, 31))
+
+
+def inputs_untouched(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Compare both inputs bit by bit before and after the call."""
+    for problem in subject.problems(pair):
+        call = subject.call(problem)
+        subject.ask(call)
+        text = subject.describe(call)
+        for name, tensor, operand in (
+            ("target", call.target, problem.target),
+            ("model", call.model, problem.model),
+        ):
+            after = subject.framework.output(subject.modules, tensor).values
+            if np.array_equal(after, operand.values.astype(np.float64), equal_nan=True):
+                yield judge.passes(problem, text)
+            else:
+                yield judge.fails(problem, text, f"the {name} was written to")
+
+
+def repeatable(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Make the same call twelve times, each with its own tensors, and keep every answer."""
+    for problem in subject.problems(pair):
+        first = subject.evaluate(problem)
+        kept = [subject.ask(subject.call(problem)).values for _ in range(12)]
+        for got in kept:
+            same = (got == first.got) | (np.isnan(got) & np.isnan(first.got))
+            yield judge.holds(first, same, "the same call returned different bits")
+
+
+def upstream_untouched(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Compare the upstream gradient bit by bit before and after the backward pass."""
+    for problem in subject.problems(pair):
+        for side in sides(subject, problem):
+            before, after = subject.spent(problem, side, upstream_of(problem))
+            text = subject.describe(subject.call(problem)).differentiated(side)
+            if (after == before).all():
+                yield judge.passes(problem, text)
+            else:
+                yield judge.fails(problem, text, "the upstream gradient was written to")
+
+
+def process_state(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Compare random generators and process settings before and after a call and its gradients."""
+    subject.forget()  # the gradients must be computed between the two snapshots
+    for problem in subject.problems(pair):
+        call = subject.call(problem)
+        shared = {**sources(), **subject.framework.random_sources(subject.modules)}
+        for each in shared.values():  # reveals a seed that is set to the same value again
+            each.draw()
+        before = {name: each.state() for name, each in shared.items()}
+        subject.ask(call)
+        for side in sides(subject, problem):
+            subject.gradient(problem, side)
+        after = {name: each.state() for name, each in shared.items()}
+        changes = [*changed(before, after), *changed(subject.surroundings, subject.surrounding())]
+        if changes:
+            note = f"the call changed process state: {', '.join(changes)}"
+            yield judge.fails(problem, subject.describe(call), note)
+        else:
+            yield judge.passes(problem, subject.describe(call))
+
+
+class _WritesToModel:
+    """Write into the model to save a buffer."""
+
+    def __call__(self, target: Array, model: Array) -> tuple[Array, Array]:
+        copy = model.copy()
+        model *= 2
+        return target, copy
+
+
+class _DoublesEveryTenth:
+    """Double every tenth answer."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, answer: Array) -> Array:
+        self.calls += 1
+        return answer if self.calls % 10 else answer * 2
+
+
+def _draws_random(answer: Array) -> Array:
+    """Draw a number from the global random generator."""
+    np.random.random()
+    return answer
+
+
+def _has_writable_arrays(subject: Subject) -> str | None:
+    return None if subject.framework.strided else f"arrays of {subject.framework.name} cannot be written to"
+
+
+def _scales_in_place(upstream: Array) -> Array:
+    """Scale the upstream gradient in place."""
+    seed = np.array(upstream)
+    upstream *= 0.5
+    return seed
+
+
+_requirement = partial(Requirement, draws=CALL_DRAWS, families=FAMILIES, shapes=SHAPES)
+REQUIREMENTS = (
+    _requirement(
+        id="state/inputs-untouched",
+        sentence="The inputs are bitwise unchanged after the call.",
+        formula="P, Q before = P, Q after",
+        reason="An in-place log of the target is correct once, and wrong in the next epoch.",
+        link=KL_DIV_LOSS,
+        check=inputs_untouched,
+        miniature=Sketch(before=_WritesToModel()),
+    ),
+    _requirement(
+        id="state/repeatable",
+        sentence="The same call returns the same bits, a dozen times in a row.",
+        formula="f(P, Q) = f(P, Q)",
+        reason="Faults of caches keyed by address and of reused buffers show only in later calls.",
+        check=repeatable,
+        miniature=Sketch(after=_DoublesEveryTenth()),
+    ),
+    _requirement(
+        id="state/upstream-untouched",
+        sentence="The upstream gradient is bitwise unchanged after the backward pass.",
+        formula="∂L/∂f before = ∂L/∂f after",
+        reason="Autograd passes one tensor to every branch of a graph: scaling it in place affects all branches.",
+        link="https://docs.pytorch.org/docs/stable/notes/extending.html",
+        check=upstream_untouched,
+        applies=applicability.all_of(applicability.differentiable(*Side), _has_writable_arrays),
+        miniature=Sketch(upstream=_scales_in_place),
+    ),
+    _requirement(
+        id="state/surroundings",
+        sentence="Random generators, default dtype and device, modes and environment are unchanged after the call.",
+        formula="settings and random state before = after",
+        reason="A seed set for a reproducible kernel makes every dropout mask of a training run identical.",
+        link="https://docs.pytorch.org/docs/stable/notes/randomness.html",
+        check=process_state,
+        families=FAMILIES[:1],
+        shapes=SHAPES[:1],
+        miniature=Sketch(after=_draws_random),
+    ),
+)

@@ -1,0 +1,298 @@
+"""Support: zeros, infinities and NaN follow the definition."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from kl_cases.pair import Pair
+from kl_conformance.errors import RefusedError
+from kl_conformance.harness.subject import Subject
+from kl_conformance.judging import judge
+from kl_conformance.judging.cache import reference
+from kl_conformance.judging.evaluation import Evaluation
+from kl_conformance.judging.judgement import Criterion, Judgement, Mask
+from kl_conformance.requirements import applicability
+from kl_conformance.requirements.checks import probabilities
+from kl_conformance.requirements.miniature import Array, Sketch, log_term, term
+from kl_conformance.requirements.requirement import Check, Level, Requirement
+from kl_reference.convention import Reduction, Side, Space
+from kl_reference.problem import Problem
+
+REL_ENTR = "https://docs.scipy.org/doc/scipy/reference/generated/scipy.special.rel_entr.html"
+Where = Callable[[Array, Array], Mask]
+
+
+def by_definition(
+    where: Where,
+    *reductions: Reduction,
+    spaces: tuple[Space, ...] = tuple(Space),
+    exact: bool = False,
+) -> Check:
+    """Return a check of the finest and other reductions against the definition, where a problem has such elements.
+
+    ``where(p, q)`` selects the elements; ``exact`` requires the exact term there. The clip of the Convention is not
+    applied: these requirements are about the divergence itself. Without ``reductions`` the sum is checked: the
+    divisor of a mean belongs to the chapter reductions.
+    """
+
+    def check(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+        for problem in _problems_by_definition(
+            subject, pair, *(reductions or (Reduction.SUM,)), spaces=spaces
+        ):
+            found = where(*probabilities(problem))
+            if not found.any():
+                continue
+            evaluation = _evaluated_or_passed(subject, problem)
+            if isinstance(evaluation, Judgement):
+                yield evaluation
+                continue
+            yield judge.lies(evaluation)
+            if exact and problem.reduction is Reduction.TERMS:
+                yield judge.exactly(evaluation, "must contribute exactly its limit", found)
+
+    return check
+
+
+def _problems_by_definition(
+    subject: Subject, pair: Pair, *reductions: Reduction, spaces: tuple[Space, ...] = tuple(Space)
+) -> Iterator[Problem]:
+    """Yield the problems in every form, in the finest and in other reductions, without the clip."""
+    tested = dict.fromkeys((subject.finest, *subject.offers(*reductions)))
+    for target, model in subject.forms:
+        for reduction in tested if target in spaces else ():
+            yield subject.problem(pair, reduction, target=target, model=model, mathematical=True)
+
+
+def whole_row_masked(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Judge rows in which every class is masked: they add 0, and the other rows are correct.
+
+    Softmax and normalisation are undefined for such a row: any answer passes there, or an error.
+    """
+    for problem in _problems_by_definition(subject, pair, Reduction.SUM):
+        p, q = probabilities(problem)
+        fully_masked = ((p == 0) & (q == 0)).all(problem.axis)
+        if not fully_masked.any() or fully_masked.all():
+            continue
+        evaluation = _evaluated_or_passed(subject, problem)
+        if isinstance(evaluation, Judgement):
+            yield evaluation
+        else:
+            yield judge.inside(evaluation, ~np.isnan(evaluation.enclosure.value))
+
+
+def _evaluated_or_passed(subject: Subject, problem: Problem) -> Evaluation | Judgement:
+    """Return the evaluation, or a pass for an error where the answer is undefined: normalising a row of zeros."""
+    try:
+        return subject.evaluate(problem)
+    except RefusedError as refusal:
+        if not np.isnan(reference(problem).value).any():
+            raise
+        return judge.passes(problem, subject.named, str(refusal))
+
+
+def infinite_probability(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Judge an infinite probability: an infinity, NaN or an error, and other rows unchanged."""
+    for target, model in subject.forms:
+        problem = subject.problem(pair, target=target, model=model)
+        p, q = probabilities(problem)
+        infinite = np.isinf(p) | np.isinf(q)
+        # 0·(log 0 − log ∞) is 0 by the limit, and NaN in some implementations: both pass.
+        not_finite = infinite & ~((p == 0) & np.isinf(q))
+        if not not_finite.any():
+            continue
+        try:
+            evaluation = subject.evaluate(problem)
+        except RefusedError as refusal:
+            yield judge.passes(problem, subject.named, str(refusal))
+            continue
+        infinite, not_finite = (_reduced_any(each, problem) for each in (infinite, not_finite))
+        correct = ~not_finite | ~np.isfinite(evaluation.got)
+        yield replace(
+            judge.holds(evaluation, correct, "a plausible number for an infinite probability"),
+            criterion=Criterion.NOT_FINITE,
+        )
+        yield judge.inside(evaluation, ~infinite)
+
+
+def nan_input(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Judge NaN in one side: its own term and the sums that contain it are NaN, nothing else is."""
+    for target, model in subject.forms:
+        for reduction in subject.offers():
+            problem = subject.problem(pair, reduction, target=target, model=model)
+            p, q = probabilities(problem)
+            if not np.isnan(p + q).any():
+                continue
+            try:
+                yield judge.lies(subject.evaluate(problem), decisive=False)
+            except RefusedError as refusal:
+                yield judge.passes(problem, subject.named, str(refusal))
+
+
+def negative_target(subject: Subject, pair: Pair) -> Iterator[Judgement]:
+    """Judge a negative probability: NaN, an infinity or an error, never a plausible number."""
+    problem = subject.problem(pair, target=Space.PROBABILITY)
+    negative = probabilities(problem)[0] < 0
+    if not negative.any():
+        return
+    try:
+        evaluation = subject.evaluate(problem)
+    except RefusedError as refusal:
+        yield judge.passes(problem, subject.named, str(refusal))
+        return
+    correct = ~_reduced_any(negative, problem) | ~np.isfinite(evaluation.got)
+    judgement = judge.holds(evaluation, correct, "a plausible number for a negative probability")
+    yield replace(judgement, criterion=Criterion.NOT_FINITE)
+
+
+def _reduced_any(elements: Mask, problem: Problem) -> Mask:
+    """Return, for each element of the answer, whether any of the elements it is reduced from is selected."""
+    if problem.reduction is Reduction.TERMS:
+        return elements
+    return np.asarray(elements.any(problem.axis if problem.reduction is Reduction.ROWS else None))
+
+
+def _clamped(p: Array, log_q: Array) -> Array:
+    return term(p, np.maximum(log_q, -50.0))
+
+
+def _nan_at_zero(p: Array, log_q: Array) -> Array:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(p * (np.log(p) - log_q))
+
+
+def _nan_at_masked(p: Array, log_q: Array) -> Array:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.where(p == 0, 0.0, p * np.log(p)) - p * log_q)
+
+
+REQUIREMENTS = (
+    Requirement(
+        id="support/zero-target",
+        sentence="p = 0, q > 0 contributes exactly 0.",
+        formula="lim p→0 of p·(log p − log q) = 0",
+        reason="One-hot and truncated targets are full of zeros; log 0 must not enter the answer.",
+        link=REL_ENTR,
+        check=by_definition(lambda p, q: (p == 0) & (q > 0), spaces=(Space.PROBABILITY,), exact=True),
+        applies=applicability.all_of(
+            applicability.accepts(Side.TARGET, Space.PROBABILITY), applicability.not_smoothed
+        ),
+        families=("sparse", "one-hot"),
+        corners=("zero-target", "negative-zero-target"),
+        revision=2,
+        miniature=Sketch(term=_nan_at_zero),
+    ),
+    Requirement(
+        id="support/zero-over-zero",
+        sentence="p = 0, q = 0 (log q = −∞, a masked class) contributes exactly 0.",
+        formula="0·log(0/0) = 0",
+        reason="Masked vocabularies have log q = −∞ where the target is 0; 0·∞ is NaN and makes the whole loss NaN.",
+        link=REL_ENTR,
+        check=by_definition(lambda p, q: (p == 0) & (q == 0), spaces=(Space.PROBABILITY,), exact=True),
+        applies=applicability.all_of(
+            applicability.accepts(Side.TARGET, Space.PROBABILITY), applicability.not_smoothed
+        ),
+        families=("masked",),
+        revision=2,
+        miniature=Sketch(term=_nan_at_masked),
+    ),
+    Requirement(
+        id="support/block-masked",
+        sentence="A run of masked classes as long as a kernel's block does not affect the other classes.",
+        formula="p = q = 0 on a block: Σ over the other classes",
+        reason="Online softmax kernels meet a block whose maximum is −∞ and compute −∞ − (−∞).",
+        check=by_definition(lambda p, q: (p == 0) & (q == 0)),
+        applies=applicability.is_divergence,
+        families=("masked",),
+        shapes=((2, 1025), (3, 257)),
+        revision=2,
+        miniature=Sketch(term=_nan_at_masked, log_term=lambda lp, lq: np.exp(lp) * (lp - lq)),
+    ),
+    Requirement(
+        id="support/whole-row-masked",
+        sentence="A row in which every class is masked adds 0, and the other rows are correct.",
+        formula="p = q = 0 on a row: Σ over the other rows",
+        reason="Padded sequences end in fully masked rows; a NaN there makes the whole batch NaN.",
+        check=whole_row_masked,
+        applies=applicability.is_divergence,
+        families=("dirichlet-flat",),
+        corners=("masked-row",),
+        shapes=((3, 5), (8, 31), (2, 3, 5)),
+        miniature=Sketch(
+            term=lambda p, lq: term(p, lq) + 0 * lq.max(-1, keepdims=True),
+            log_term=lambda lp, lq: log_term(lp, lq) + 0 * lq.max(-1, keepdims=True),
+        ),
+    ),
+    Requirement(
+        id="support/log-zero-target",
+        sentence="A log-target of −∞ contributes exactly 0, for finite log q and for −∞.",
+        formula="e^(−∞)·(−∞ − log q) = 0",
+        reason="Teachers with masked classes produce log-probabilities of −∞.",
+        check=by_definition(lambda p, q: p == 0, spaces=(Space.LOG, Space.LOGITS), exact=True),
+        applies=applicability.accepts(Side.TARGET, Space.LOG, Space.LOGITS),
+        families=("masked", "sparse"),
+        revision=2,
+        miniature=Sketch(log_term=lambda lp, lq: np.exp(lp) * (lp - lq)),
+    ),
+    Requirement(
+        id="support/zero-model",
+        sentence="p > 0, q = 0 gives +∞, unreduced and reduced.",
+        formula="p·(log p − (−∞)) = +∞",
+        reason="A model that excludes a possible event is infinitely wrong; a finite number hides that.",
+        link=REL_ENTR,
+        check=by_definition(lambda p, q: (p > 0) & (q == 0), *Reduction),
+        families=("dirichlet-dense",),  # none of its probabilities underflows in float16
+        corners=("zero-model",),
+        revision=2,
+        miniature=Sketch(term=_clamped, log_term=lambda lp, lq: log_term(lp, np.maximum(lq, -50.0))),
+    ),
+    Requirement(
+        id="support/tiny-model",
+        sentence="p > 0 and q tiny but not 0 gives the finite exact value, never +∞ and never a plateau.",
+        formula="p·(log p − log q), 0 < q ≪ p",
+        reason="An epsilon added to q caps the loss, and its gradient, exactly where learning is needed.",
+        check=by_definition(lambda p, q: (p > 0) & (q > 0) & (q < 1e-4)),
+        families=("dirichlet-flat", "peaked-logits"),
+        corners=("tiny-model",),
+        revision=2,
+        miniature=Sketch(term=lambda p, lq: term(p, np.log(np.exp(lq) + 1e-7))),
+    ),
+    Requirement(
+        id="support/nan",
+        sentence="NaN in p or q gives NaN in that term and every sum that contains it, nowhere else; or an error.",
+        formula="NaN ∈ {p, q} ⇒ NaN",
+        reason="A loss that drops NaN reports a normal number for a defective model.",
+        check=nan_input,
+        families=("dirichlet-dense",),  # none of its probabilities underflows in float16
+        corners=("nan-target", "nan-model"),
+        miniature=Sketch(after=np.nan_to_num),
+    ),
+    Requirement(
+        id="support/negative-target",
+        sentence="p < 0 gives NaN, an infinity or an error, never a plausible number.",
+        formula="log p is not real for p < 0",
+        reason="A negative probability is a bug in earlier code; a plausible loss hides it.",
+        check=negative_target,
+        applies=applicability.all_of(
+            applicability.accepts(Side.TARGET, Space.PROBABILITY), applicability.not_normalised
+        ),
+        families=("dirichlet-flat",),
+        corners=("negative-target",),
+        miniature=Sketch(term=lambda p, lq: term(np.abs(p), lq)),
+    ),
+    Requirement(
+        id="support/infinite",
+        level=Level.CONVENTION,
+        sentence="An infinite probability gives an infinity, NaN or an error, and does not change the other rows.",
+        formula="p = ±∞ or q = ±∞ is no probability",
+        reason="exp(89) is ∞ in float32: the overflow should be visible in the answer.",
+        link="https://github.com/jax-ml/jax/issues/38239",
+        check=infinite_probability,
+        applies=applicability.is_divergence,
+        families=("dirichlet-dense",),  # none of its probabilities underflows in float16
+        corners=("infinite-target", "infinite-model", "minus-infinite-target", "minus-infinite-model"),
+        miniature=Sketch(after=lambda answer: np.nan_to_num(answer, posinf=1.0, neginf=-1.0, nan=0.0)),
+    ),
+)

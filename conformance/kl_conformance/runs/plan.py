@@ -1,0 +1,106 @@
+"""Plan: the cells of a selection, resolved once, before any framework is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from kl_conformance.cells.effort import for_numbers
+from kl_conformance.implementations import registry
+from kl_conformance.implementations.implementation import Implementation
+from kl_conformance.requirements import catalogue
+from kl_conformance.requirements.requirement import Requirement
+from kl_conformance.runs.selection import Selection, columns_of
+from kl_reports.runfile.records import Column
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One cell to evaluate."""
+
+    requirement: Requirement
+    implementation: Implementation
+    column: Column
+
+    @property
+    def key(self) -> str:
+        """``requirement@column``."""
+        return f"{self.requirement.id}@{self.column.key}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A selection and what it resolves to.
+
+    Parameters
+    ----------
+    selection
+        What the user selected.
+    implementations
+        The selected implementations.
+    columns
+        Their selected columns, in the order shown.
+    cells
+        One for every requirement in every column, column by column: the order of the run file.
+    """
+
+    selection: Selection
+    implementations: tuple[Implementation, ...]
+    columns: tuple[Column, ...]
+    cells: tuple[Planned, ...]
+
+    @classmethod
+    def of(cls, selection: Selection, implementations: Iterable[Implementation]) -> Plan:
+        """Return the plan of a selection for these implementations.
+
+        User kernels have the chapters ``NUMBERS`` alone in the columns whose dtype has reduced effort, where the
+        similar format is tested as well.
+        """
+        own = tuple(
+            replace(each, typical_shape=selection.shape) if selection.shape else each
+            for each in implementations
+        )
+        wanted = [(each, column) for each in own for column in columns_of(each) if selection.wants(column)]
+        columns = tuple(column for _, column in wanted)
+        return cls(selection, own, columns, tuple(_cells(wanted, selection.numbers)))
+
+    def chapter(self, name: str) -> list[Planned]:
+        """Return the cells of one chapter of the requirements."""
+        return [cell for cell in self.cells if cell.requirement.chapter == name]
+
+
+def resolve(selection: Selection) -> Plan:
+    """Return the plan of a selection; user modules are imported.
+
+    Raises
+    ------
+    ValueError
+        A name is unknown, a user implementation cannot be tested, or two implementations have the same name.
+    """
+    return Plan.of(selection, selection.chosen())
+
+
+def _cells(wanted: Iterable[tuple[Implementation, Column]], numbers: tuple[str, ...]) -> Iterator[Planned]:
+    for implementation, column in wanted:
+        known = registry.is_known(implementation.name)
+        for chapter, requirements in catalogue.CHAPTERS.items():
+            if known or not for_numbers(implementation, column, chapter, numbers):
+                yield from (Planned(requirement, implementation, column) for requirement in requirements)
+
+
+def in_turn(planned: Iterable[Planned]) -> list[Planned]:
+    """Return cells in the order of evaluation: one requirement of every implementation before the next requirement.
+
+    Problems and reference answers are shared by all columns of one framework, device, mode and dtype, and answers by
+    the requirements of a column: this order computes each once.
+    """
+    places = {name: place for place, name in enumerate(catalogue.REQUIREMENTS)}
+    kinds: dict[tuple[str, ...], int] = {}
+    for each in (found := list(planned)):
+        kinds.setdefault(kind(each.column), len(kinds))
+    return sorted(found, key=lambda each: (kinds[kind(each.column)], places[each.requirement.id]))
+
+
+def kind(column: Column) -> tuple[str, ...]:
+    """Return what is equal in columns that share problems, cached answers and compiled functions."""
+    return column.framework, column.device, column.mode, column.dtype

@@ -1,0 +1,1 @@
+"""One witness under other library versions."""

@@ -1,0 +1,40 @@
+"""`compare -o` writes the page of a comparison beside what it prints."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from kl_conformance_testkit import command
+from kl_reports.runfile.file import write
+from kl_reports_testkit.example_comparison import example_comparison
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with two run files."""
+    comparison = example_comparison()
+    write(tmp_path / "old.jsonl.gz", comparison.old)
+    write(tmp_path / "new.jsonl.gz", comparison.new)
+    return tmp_path
+
+
+def test_the_page_is_written_and_standard_output_stays_clean(folder: Path) -> None:
+    """The page has the news, and what is printed is the comparison alone."""
+    said = command.run_cli(
+        "compare", "old.jsonl.gz", "new.jsonl.gz", "-o", "page.html", "--format", "json", at=folder
+    )
+    assert said.code == 1
+    assert json.loads(said.out)["counts"]["fixed"] == 4
+    assert "Page: page.html" in said.err
+    assert "5 cells regressed and 4 fixed" in (folder / "page.html").read_text(encoding="utf-8")
+
+
+def test_a_page_that_cannot_be_written_is_named_before_anything_is_compared(folder: Path) -> None:
+    """One line, exit code 2, and no traceback."""
+    said = command.run_cli("compare", "old.jsonl.gz", "new.jsonl.gz", "-o", "none/page.html", at=folder)
+    assert said.code == 2
+    assert "none/page.html" in said.err
+    assert "Traceback" not in said.err

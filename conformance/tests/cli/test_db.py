@@ -1,0 +1,169 @@
+"""`db`: run files put into a store, and what the store tells of them."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kl_conformance.cli import main
+from kl_reports.runfile.file import write
+from kl_reports.runfile.records import Column, Header, Result, Run, Verdict
+
+CELL = "values/sum"
+
+
+def asked(version: str, verdict: Verdict) -> Run:
+    """Return a run of one cell, in one version."""
+    column = Column("some.kl", "torch", version, "cpu", "float32", "eager")
+    header = Header(
+        started="2026-01-02T03:04:05+00:00",
+        suite="0.1.0",
+        profile="quick",
+        seed=7,
+        environment={"": {"torch": version}},
+        requirements={CELL: {"revision": 1}},
+        implementations={"some.kl": {"framework": "torch", "package": "torch"}},
+        columns={column.key: column},
+        planned=(f"{CELL}@{column.key}",),
+    )
+    return Run(header, (Result(CELL, 1, column.key, verdict, headroom=float("inf")),), header.started)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in a folder with two run files."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("KL_CONFORMANCE_STORE", raising=False)
+    write(tmp_path / "old.jsonl.gz", asked("2.11.0", Verdict.PASS))
+    write(tmp_path / "new.jsonl.gz", asked("2.12.0", Verdict.FAIL))
+    return tmp_path
+
+
+@pytest.fixture
+def db(here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Call `db` in that folder; what it gives is the exit code and what was printed."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["kl-conformance", "db", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main.main()
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return call
+
+
+def test_what_is_ingested_is_listed(here: Path, db: Any) -> None:
+    """A folder is ingested run by run; the store is a file beside them, and says what came from where."""
+    code, out, err = db("ingest", ".")
+    assert (code, err) == (0, "")
+    assert [line.partition(":")[0] for line in out.splitlines()] == ["new.jsonl.gz", "old.jsonl.gz"]
+    assert (here / "kl-conformance.db").is_file()
+    assert "which the store has already" in db("ingest", "old.jsonl.gz")[1]
+    rows = db("list")[1].splitlines()
+    assert "torch 2.12.0" in rows[0]
+    assert str(here / "new.jsonl.gz") in rows[0]
+    assert rows[-1].startswith("Next: kl-conformance db ")
+    entries = json.loads(db("list", "--format", "json")[1])
+    assert [each["versions"] for each in entries] == [{"torch": ["2.12.0"]}, {"torch": ["2.11.0"]}]
+
+
+def test_a_history_says_between_which_versions_it_broke(here: Path, db: Any) -> None:
+    """A cell is asked for by its name in any version; its history is that of all."""
+    db("ingest", "new.jsonl.gz", "old.jsonl.gz")
+    code, out, _ = db("history", f"{CELL}@some.kl-2.11.0-cpu-float32-eager")
+    assert code == 0
+    head, *rows = out.splitlines()
+    assert head == (
+        "values/sum (revision 1) on some.kl cpu float32 eager: "
+        "good in 2.11.0; broken between 2.11.0 and 2.12.0"
+    )
+    assert [row.split()[:2] for row in rows] == [["2.11.0", "✓"], ["2.12.0", "✗"]]
+    assert db("history", CELL)[1] == out
+    (told,) = json.loads(db("history", CELL, "--format", "json")[1])
+    assert (told["first_bad"], told["turns"]) == ("2.12.0", [["2.11.0", "2.12.0"]])
+    assert told["judgements"][0]["headroom"] == "f64:7ff0000000000000"
+
+
+def test_the_cells_of_a_run_and_of_a_version_are_listed(here: Path, db: Any) -> None:
+    """A run is named by its id, a version as in torch==2.12."""
+    record = db("ingest", "new.jsonl.gz")[1].split()[-1]
+    cells = db("list", record)[1]
+    assert (
+        cells == "✗  broken, infinitely more than is allowed  values/sum@some.kl-2.12.0-cpu-float32-eager\n"
+    )
+    assert db("list", "torch==2.12")[1] == cells
+    (cell,) = json.loads(db("list", "torch==2.12", "--format", "json")[1])
+    assert (cell["verdict"], cell["column"]["version"]) == ("FAIL", "2.12.0")
+
+
+def test_older_runs_are_forgotten_where_that_is_asked(here: Path, db: Any) -> None:
+    """`gc` alone forgets nothing; with --keep the newest runs of the same columns stay."""
+    write(
+        here / "again.jsonl.gz", replace(asked("2.12.0", Verdict.PASS), finished="2026-01-03T00:00:00+00:00")
+    )
+    db("ingest", "old.jsonl.gz", "new.jsonl.gz", "again.jsonl.gz")
+    assert db("gc") == (0, "given back: 0 rows that no run needed any more\n", "")
+    code, out, _ = db("gc", "--keep", "1")
+    assert code == 0
+    assert out.splitlines()[0].endswith(f"is forgotten; its file: {here / 'new.jsonl.gz'}")
+    assert [Path(each["path"]).name for each in json.loads(db("list", "--format", "json")[1])] == [
+        "old.jsonl.gz",
+        "again.jsonl.gz",
+    ]
+    assert db("gc", "--keep", "0")[0] == 2
+
+
+def test_the_store_may_lie_elsewhere(here: Path, db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """--store says where, or else the environment does."""
+    db("ingest", "old.jsonl.gz", "--store", "one.db")
+    monkeypatch.setenv("KL_CONFORMANCE_STORE", f"sqlite:///{here / 'one.db'}")
+    assert "2.11.0" in db("list")[1]
+    assert not (here / "kl-conformance.db").exists()
+
+
+def test_a_bad_run_file_keeps_no_other_from_the_store(here: Path, db: Any) -> None:
+    """What cannot be read is said, and the rest is ingested."""
+    (here / "bad.jsonl.gz").write_text("no run file", encoding="utf-8")
+    code, out, err = db("ingest", "bad.jsonl.gz", "old.jsonl.gz")
+    assert (code, out.partition(":")[0]) == (2, "old.jsonl.gz")
+    assert err.startswith("kl-conformance db ingest: bad.jsonl.gz: is not a run file")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["list", "torch==3"], "unknown version of torch '==3'; known: 2.11.0, 2.12.0"),
+        (["list", "torsh"], "unknown package 'torsh'; did you mean 'torch'? known: torch"),
+        (["list", "abcdef"], "unknown run 'abcdef'; known: "),
+        (["history", "values/sun"], "unknown requirement 'values/sun'; did you mean 'values/sum'?"),
+        (["history", "values/sum@some.kl"], "unknown column 'some.kl'; "),
+        (
+            ["list", "--store", "nowhere.db"],
+            "nowhere.db: there is no store yet; make it by kl-conformance db ingest",
+        ),
+        (["list", "--store", "text.db"], "text.db: is not a store: no SQLite database"),
+        (["list", "--store", "newer.db"], "newer.db: is of schema 99, and only "),
+        (["ingest", ".", "--store", "no/such/folder.db"], "cannot be opened: see that its folder exists"),
+        (["ingest", "nothing-here"], "nothing-here: no such file"),
+    ],
+)
+def test_what_cannot_be_done_is_one_message(here: Path, db: Any, arguments: list[str], words: str) -> None:
+    """Bad input ends with 2 and one line, which names what is known."""
+    db("ingest", ".")
+    db("ingest", ".", "--store", "newer.db")
+    connection = sqlite3.connect(here / "newer.db")
+    connection.execute("UPDATE kl_store SET schema = 99")
+    connection.commit()
+    connection.close()
+    (here / "text.db").write_text("no database at all\n" * 500, encoding="utf-8")
+    code, out, err = db(*arguments)
+    assert (code, out) == (2, "")
+    assert words in err
+    assert err.count("\n") == 1

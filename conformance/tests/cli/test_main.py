@@ -1,0 +1,163 @@
+"""The command line: quick to answer, exact about what it does not know, and at home in every way of being installed."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kl_cases.flags import FLAGS
+from kl_conformance import __version__, processes
+from kl_conformance.cli import main
+from kl_conformance.cli.describe import KINDS, WIDTH, explained, listed
+from kl_conformance.implementations.registry import IMPLEMENTATIONS
+from kl_conformance.requirements.catalogue import REQUIREMENTS
+from kl_conformance_testkit import command
+
+HEAVY = (
+    "numpy",
+    "scipy",
+    "hypothesis",
+    "pytest",
+    "rich",
+    "jinja2",
+    "sqlalchemy",
+    "torch",
+    "tensorflow",
+    "jax",
+)
+
+
+def said(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str
+) -> tuple[int, str, str]:
+    """Run a verb in this process; return its exit code and what it printed."""
+    monkeypatch.setattr(sys, "argv", ["kl-conformance", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main.main()
+    out, err = capsys.readouterr()
+    assert isinstance(ended.value.code, int)
+    return ended.value.code, out, err
+
+
+def test_help_is_light() -> None:
+    """Whoever asks for help loads neither NumPy nor anything else that takes its time."""
+    code = (
+        "import sys; from kl_conformance.cli.main import cli\n"
+        "for verb in ('', 'run', 'report', 'merge', 'list', 'explain', 'doctor', 'expect', 'db'):\n"
+        "    cli(([verb] if verb else []) + ['--help'], standalone_mode=False)\n"
+        f"print('LOADED', sorted(set({HEAVY!r}) & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=processes.environment(), capture_output=True, text=True, check=True
+    )
+    assert "LOADED []" in done.stdout
+
+
+def test_help_is_quick(tmp_path: Path) -> None:
+    """Help costs less than 0.3 s of processor time."""
+    before = os.times()
+    done = command.run_cli("--help", at=tmp_path)
+    after = os.times()
+    spent = after.children_user + after.children_system - before.children_user - before.children_system
+    assert done.code == 0
+    assert spent < 0.3
+
+
+def test_the_version_is_the_package_s(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The version is known without any installation."""
+    code, out, _ = said(capsys, monkeypatch, "--version")
+    assert code == 0
+    assert out == f"kl-conformance, version {__version__}\n"
+    assert re.fullmatch(r"\d+\.\d+\.\d+\S*", __version__)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        ("bogus", 2, ("'bogus'", "doctor", "explain", "list", "merge", "report", "run")),
+        ("report", 2, ("RUN",)),
+        ("merge a", 2, ("--output",)),
+        ("run --seed x", 4, ("'x'", "integer")),
+        ("run --colour red", 4, ("--colour",)),
+        ("list nonsense", 2, ("'nonsense'", *KINDS)),
+        ("explain nonsense", 2, ("'nonsense'", "values/…", "errors/…")),
+        ("explain support/zero", 2, ("'support/zero'", "support/zero-target", "support/zero-over-zero")),
+    ],
+)
+def test_what_is_not_understood_is_said_with_what_is_known(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: str,
+    code: int,
+    words: tuple[str, ...],
+) -> None:
+    """An error of use names the value given and the values known, and ends with the verb's own code."""
+    ended, out, err = said(capsys, monkeypatch, *arguments.split())
+    assert ended == code
+    assert not out
+    assert "Traceback" not in err
+    for word in words:
+        assert word in err
+
+
+def test_lists_are_aligned_and_complete() -> None:
+    """Every name known stands at the beginning of a line, and the second column begins at one place."""
+    lines = listed("implementations").splitlines()
+    assert [line.split()[0] for line in lines] == list(IMPLEMENTATIONS)
+    assert len({re.match(r"\S+ +", line).end() for line in lines}) == 1  # type: ignore[union-attr]
+    assert [line.split()[0] for line in listed("requirements").splitlines()] == list(REQUIREMENTS)
+    for kind in KINDS:
+        assert listed(kind)
+
+
+def test_a_case_is_listed_with_its_flags_and_its_link() -> None:
+    """A line of the corpus names the case, the classes of bug it finds, and where it was met."""
+    line = next(each for each in listed("corpus").splitlines() if each.startswith("support/masked-logit "))
+    assert "masked-nan, inner-mask" in line
+    assert line.endswith("https://github.com/google-deepmind/optax/pull/1786")
+    assert [line.split()[0] for line in listed("flags").splitlines()] == list(FLAGS)
+
+
+@pytest.mark.parametrize("name", REQUIREMENTS)
+def test_a_requirement_is_explained_on_a_page(name: str) -> None:
+    """A page tells the sentence, the reason, who breaks it and how to ask, in lines a terminal can show."""
+    page = explained(name)
+    requirement = REQUIREMENTS[name]
+    flowing = " ".join(page.split())
+    assert page.startswith(f"{name}: ")
+    assert requirement.sentence in flowing
+    assert requirement.reason in flowing
+    assert page.endswith(f"kl-conformance run -k {name}")
+    for line in page.splitlines():
+        assert len(line) <= WIDTH or "https://" in line
+
+
+def test_a_page_names_those_who_break_the_requirement() -> None:
+    """A practitioner who meets a NaN finds who gives it, where, why, and what upstream says."""
+    page = explained("support/zero-over-zero")
+    assert "torch.nn.functional.kl_div" in page
+    assert "p == 0 and log_q == -inf" in page
+    assert "https://github.com/google-deepmind/optax/pull/1786" in page
+
+
+def test_the_doctor_says_for_each_framework_why_it_cannot_be_asked(tmp_path: Path) -> None:
+    """A framework whose import fails is not passed over: its reason stands beside the others that work."""
+    fake = command.broken_frameworks(tmp_path / "fake", "torch", "jax")
+    command.broken_frameworks(fake, "tensorflow", missing=True)
+    done = command.run_cli("doctor", at=tmp_path, path=fake)
+    assert done.code == 0, done.all
+    assert f"kl-conformance {__version__}" in done.out
+    assert "the reference can be trusted" in done.out
+    for name in ("torch", "jax"):
+        assert re.search(rf"^{name} +- +{name} fails to import .*lib{name}.so", done.out, re.MULTILINE)
+    assert re.search(
+        r"^tensorflow +- +tensorflow is not installed .*kl-conformance\[tensorflow\]", done.out, re.MULTILINE
+    )
+    assert re.search(r"^scipy +cpu +can be asked", done.out, re.MULTILINE)

@@ -1,0 +1,293 @@
+"""A reproducer imports nothing of ours, has 15 lines at most, and shows in a clean process what it claims."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kl_conformance.diagnosis.confirmation import ALONE, Seen, execute, proven, scripted
+from kl_conformance.diagnosis.dialect import runs
+from kl_conformance.diagnosis.libraries import LIBRARIES, NUMPY_LAYOUTS
+from kl_conformance.diagnosis.reproducer import LINES, reproducer
+from kl_conformance.harness.subject import Subject
+from kl_conformance.implementations import description, loading, registry
+from kl_conformance.implementations.source import CLASS, FUNCTION, brought
+from kl_conformance.judging.upstream import Upstream, UpstreamKind
+from kl_conformance.runs import header
+from kl_conformance.runs.plan import resolve
+from kl_conformance.runs.selection import Selection
+from kl_conformance_testkit.subjects import MODULES, evaluate, subject
+from kl_conformance_testkit.witness import called, example_witness
+from kl_reference.convention import Formula, Side
+from kl_reference.dtype import Dtype
+from kl_reports.runfile.records import Column, Result, Run, Verdict
+
+REL_ENTR = "scipy.special.rel_entr"
+KERNELS = """
+import numpy as np
+
+def right(p, q):
+    with np.errstate(all="ignore"):
+        term = p * (np.log(p) - np.log(q))
+    zero = term.dtype.type(0)
+    return np.where((p == 0) & (q >= 0), zero, np.where(p < 0, term.dtype.type(np.inf), term))
+
+def halved(p, q):
+    return right(p, q) / 2
+
+def nan_at_zero(p, q):
+    with np.errstate(all="ignore"):
+        return p * (np.log(p) - np.log(q))
+
+def in_one_axis(p, q):
+    return right(p, q).ravel()
+
+def as_if_dense(p, q):
+    def dense(x):
+        base = x
+        while isinstance(base.base, np.ndarray):
+            base = base.base
+        return base.ravel()[: x.size].reshape(x.shape)
+    return right(dense(p), dense(q))
+
+seen = []
+def later_wrong(p, q):
+    seen.append(p)
+    return right(p, q) * (2 if len(seen) > 3 else 1)
+
+class Made:
+    def __call__(self, p, q):
+        return halved(p, q)
+
+made = Made()
+nameless = lambda p, q: halved(p, q)
+MINE = Implementation = len
+declared = Implementation("x")
+"""
+
+
+@pytest.fixture
+def kernels(tmp_path: Path) -> Path:
+    """A folder with NumPy kernels in a file."""
+    (tmp_path / "mine.py").write_text(KERNELS, encoding="utf-8")
+    return tmp_path
+
+
+def told(
+    kernels: Path, name: str, requirement: str, dtype: str = "float32"
+) -> tuple[Result, Callable[[], str], Run]:
+    """Return the verdict on a kernel of the file, what makes its script, and a run of that one cell."""
+    place = f"{kernels / 'mine.py'}:{name}"
+    own = loading.implementation(place, REL_ENTR, framework="numpy")
+    asked = subject(own, dtype)
+    result = evaluate(requirement, asked)
+
+    def script() -> str:
+        return reproducer(requirement, asked.column, result.witness or {}, brought(place, kernels))
+
+    planned = resolve(Selection(implementations=(REL_ENTR,), dtypes=("float32",))).cells
+    head = replace(
+        header.header(Selection(), planned),
+        columns={asked.column.key: asked.column},
+        implementations={own.name: description.convention(own)},
+        planned=(result.cell,),
+    )
+    return result, script, Run(head, (result,), "2026-01-01T00:00:00+00:00")
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
+@pytest.mark.parametrize(
+    ("name", "requirement"),
+    [
+        ("halved", "values/pointwise"),
+        ("nan_at_zero", "support/zero-target"),
+        ("in_one_axis", "values/pointwise"),
+        ("as_if_dense", "layouts/strided"),
+        ("made", "values/pointwise"),
+        ("nameless", "values/pointwise"),
+    ],
+)
+def test_a_reproducer_shows_the_failure(kernels: Path, name: str, requirement: str, dtype: str) -> None:
+    """A wrong number, a NaN, a wrong shape and a misread layout are seen again without the suite."""
+    result, script, _ = told(kernels, name, requirement, dtype)
+    assert result.verdict is Verdict.FAIL
+    text = script()
+    assert text.count("\n") <= LINES
+    assert "kl_" not in text
+    assert execute(text) is Seen.FAILURE
+
+
+def test_a_right_kernel_passes_the_same_script(kernels: Path) -> None:
+    """The script accuses the kernel, not the question: with another kernel in its place it ends well."""
+    _, script, _ = told(kernels, "halved", "values/pointwise")
+    text = script()
+    assert execute(text.replace('["halved"]', '["right"]')) is Seen.RIGHT
+
+
+def test_a_finding_that_does_not_show_alone_is_said_to_be_so(kernels: Path) -> None:
+    """A kernel that is wrong only after other calls gets no script, and a sentence instead."""
+    result, script, run = told(kernels, "later_wrong", "values/pointwise")
+    assert result.verdict is Verdict.FAIL
+    assert script()
+    (seen,) = proven(run, f"{kernels / 'mine.py'}:later_wrong").results
+    assert seen.detail.endswith(ALONE)
+    assert "reproducer" not in (seen.witness or {})
+
+
+def test_a_finding_keeps_the_script_that_was_seen_to_fail(kernels: Path) -> None:
+    """What a run file holds was executed."""
+    _, script, run = told(kernels, "halved", "values/pointwise")
+    (seen,) = proven(run, f"{kernels / 'mine.py'}:halved").results
+    assert (seen.witness or {})["reproducer"] == script()
+
+
+def test_what_has_no_short_script_has_none(kernels: Path) -> None:
+    """State, damaged witnesses, unknown frameworks and unknown calls give an empty string, never a guess."""
+    result, _, run = told(kernels, "halved", "values/pointwise")
+    (theirs,) = run.header.columns.values()
+    column = replace(theirs, implementation=REL_ENTR)
+    witness = dict(result.witness or {})
+    assert reproducer("values/pointwise", column, witness)
+    assert not reproducer("values/pointwise", theirs, witness)
+    assert not reproducer("state/threads", column, witness)
+    assert not reproducer("values/pointwise", replace(column, framework="abacus"), witness)
+    several = {"call": witness["call"] | {"function": ""}}
+    for damage in (several, {"call": "kl(p, q)"}, {"right": ["f64:0"]}, {"target": None}, {"at": ["x"]}):
+        assert not reproducer("values/pointwise", column, {**witness, **damage})
+    right = {**witness, "got": witness["right"]}
+    assert not reproducer("values/pointwise", column, right)
+
+
+@pytest.mark.parametrize(
+    ("name", "requirement"),
+    [
+        ("scipy.special.kl_div", "values/extreme"),
+        ("scipy.special.kl_div", "signs/generalised"),
+        ("scipy.stats.entropy", "errors/class-mismatch"),
+        ("scipy.stats.entropy", "values/extreme"),
+    ],
+)
+def test_recorded_deviations_of_scipy_are_seen_without_the_suite(name: str, requirement: str) -> None:
+    """What SciPy is recorded to do wrong, a short script shows to anybody."""
+    own = loading.implementation(name)
+    selection = Selection(implementations=(name,), dtypes=("float64",))
+    planned = [each for each in resolve(selection).cells if each.requirement.id == requirement]
+    (column,) = (each.column for each in planned)
+    result = evaluate(requirement, Subject(own, registry.framework("scipy"), MODULES, column))
+    assert result.verdict is Verdict.EXPECTED
+    (seen,) = scripted(Run(header.header(selection, planned), (result,), None)).results
+    assert execute(str((seen.witness or {})["reproducer"])) is Seen.FAILURE
+
+
+@pytest.mark.parametrize(
+    ("place", "call"),
+    [
+        ("mine.py:right", FUNCTION),
+        ("mine.py:Made", CLASS),
+        ("mine.py:made", FUNCTION),
+        ("mine:nameless", FUNCTION),
+        ("mine.py:declared", None),
+        ("mine.py:np", None),
+        ("mine.py:absent", None),
+        ("absent.py:right", None),
+        ("absent.module:right", None),
+    ],
+)
+def test_a_kernel_is_found_without_running_its_file(
+    kernels: Path, place: str, call: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file says whether it is a function, a class or an object; what it does not say is not guessed."""
+    # Other tests have brought modules of this name, and left their folders to be searched.
+    monkeypatch.setattr(sys, "path", [each for each in sys.path if not (Path(each) / "mine.py").exists()])
+    bomb = f"{KERNELS}\nraise SystemExit('was run')\n"
+    (kernels / "mine.py").write_text(bomb, encoding="utf-8")
+    found = brought(place, kernels)
+    assert (None if found is None else found.call) == call
+
+
+@given(st.lists(st.sampled_from([0.0, -0.0, 0.1, float("inf"), 5e-324]), max_size=40))
+def test_runs_come_back_bit_for_bit(numbers: list[float]) -> None:
+    """A list written with products of lists is the same list, the sign of zero included."""
+    back = eval(runs(numbers), {"inf": float("inf")})
+    assert [float(each).hex() for each in back] == [each.hex() for each in numbers]
+
+
+@pytest.mark.parametrize("layout", NUMPY_LAYOUTS)
+def test_a_layout_keeps_every_number(layout: str) -> None:
+    """What is written for a layout moves no number."""
+    values = np.arange(24.0, dtype=np.float32).reshape(2, 3, 4)
+    x = np.repeat(values[:1], 2, 0) if layout == "expanded" else values
+    laid = eval(LIBRARIES["numpy"].laid("x", layout), {"x": x, "np": np, "nan": float("nan")})
+    assert np.array_equal(laid, x)
+    assert laid.dtype == x.dtype
+    assert laid.strides != x.strides or layout in {"offset"}
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("dtype", Dtype)
+def test_every_library_writes_every_format(library: str, dtype: Dtype) -> None:
+    """A tensor of many numbers is one expression that names its format and shape."""
+    text = LIBRARIES[library].array(np.full((4, 9), 0.25), dtype, "cpu")
+    compile(text, library, "eval")
+    assert "[0.25] * 36" in text
+    assert "(4, 9)" in text
+    assert re.search(r"\b(float64|float32|float16|bfloat16)\b", text)
+
+
+@pytest.mark.parametrize(
+    ("kind", "above"),
+    [
+        (UpstreamKind.ONES, "ones_like(value)"),
+        (UpstreamKind.HUGE, "-80.0"),
+        (UpstreamKind.EXPANDED, None),
+    ],
+)
+def test_the_upstream_gradient_is_the_witness_s(kind: UpstreamKind, above: str | None) -> None:
+    """Where every gradient is 0, the numbers tell no upstream gradient from another; the witness's field does."""
+    sides = {"space": "probability", "shape": [2], "bits": ["f16:0400", "f16:3c00"]}
+    kl_div = loading.implementation("jax.scipy.special.kl_div")
+    call = called(kl_div).differentiated(Side.MODEL, Upstream(kind))
+    witness = example_witness(sides, sides, call) | {
+        "formula": Formula.GENERALISED.value,
+        "dtype": "float16",
+        "got": ["f64:7ff0000000000000", "f64:0000000000000000"],
+        "allowed": ["f64:3fd6802900000000"] * 2,
+    }
+    column = Column(kl_div.name, "jax", "1", "cpu", "float16", "eager")
+    script = reproducer("gradients/upstream", column, witness)
+    assert (above in script) if above else script == ""
+
+
+def test_a_layout_that_leaves_a_vector_as_it_is_is_not_written() -> None:
+    """One axis has no other to change places with."""
+    sides = {"space": "probability", "shape": [2], "bits": ["f32:3f000000", "f32:3f000000"]}
+    kl = loading.implementation(REL_ENTR)
+    witness = example_witness(sides, sides, called(kl))
+    witness["layout"] = dict.fromkeys(("target", "model"), "permuted-3d")
+    column = Column(kl.name, "scipy", "1", "cpu", "float32", "eager")
+    script = reproducer("layouts/permuted-3d", column, witness)
+    assert script
+    assert "moveaxis" not in script
+    assert execute(script) is Seen.RIGHT  # SciPy is not wrong: the script runs, to its end
+
+
+def test_numbers_that_no_line_has_room_for_are_not_worked_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A vocabulary of logits makes no short script, and the reference is not asked what is right for it."""
+
+    def asked(problem: object) -> None:
+        raise AssertionError(f"asked of {problem}")
+
+    monkeypatch.setattr("kl_conformance.diagnosis.reproducer.reference", asked)
+    many = {"space": "probability", "shape": [5000], "bits": ["f32:39d1b717"] * 5000}
+    kl = loading.implementation(REL_ENTR)
+    witness = example_witness(many, many, called(kl))
+    column = Column(kl.name, "scipy", "1", "cpu", "float32", "eager")
+    assert reproducer("values/pointwise", column, witness) == ""

@@ -1,0 +1,320 @@
+"""Recorded deviations excuse what they record, and nothing beside it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from kl_conformance.errors import RefusedError
+from kl_conformance.expectations.expectation import Expectation, ExpectationError, load
+from kl_conformance.frameworks.call import Call
+from kl_conformance.harness.subject import Subject
+from kl_conformance.implementations.implementation import Implementation
+from kl_conformance.judging import judge
+from kl_conformance.judging.call_description import CallDescription
+from kl_conformance.requirements.miniature import Array, Sketch, term
+from kl_conformance_testkit.subjects import evaluate, pair, subject
+from kl_reference.convention import Convention, Reduction, Space
+from kl_reports.runfile.records import Column, Kind, Result, Verdict
+
+ENTRY = {
+    "id": '"sketch-masked-nan"',
+    "requirements": '["support/zero-over-zero", "support/block-masked"]',
+    "implementations": '["sketch"]',
+    "versions": '">=1"',
+    "region": '"p == 0 and log_q == -inf"',
+    "instead": '"isnan(got)"',
+    "witness": '"support/four-corners-of-support"',
+    "reason": '"0·∞ is NaN."',
+}
+MASKED = "support/zero-over-zero"
+
+
+def toml(**changed: str | None) -> str:
+    """Return a file of one deviation; a field given as None is left out."""
+    fields = {**ENTRY, **changed}
+    return "[[deviation]]\n" + "\n".join(
+        f"{key} = {value}" for key, value in fields.items() if value is not None
+    )
+
+
+def entry(**changed: str | None) -> Expectation:
+    """Return one recorded deviation."""
+    (made,) = load(toml(**changed), "sketch.toml")
+    return made
+
+
+def test_an_entry_is_read_in_full() -> None:
+    """Every field of an entry arrives; what is left out means every column."""
+    made = entry(dtypes='["float32"]', link='"https://example.org/1"', since='"2026-01-01"')
+    assert made.id == "sketch-masked-nan"
+    assert made.requirements == ("support/zero-over-zero", "support/block-masked")
+    assert made.witnesses == ("support/four-corners-of-support",)
+    assert (made.dtypes, made.devices, made.modes) == (("float32",), (), ())
+    assert (made.link, made.since, made.review_by) == ("https://example.org/1", "2026-01-01", "")
+    several = entry(witness='["support/four-corners-of-support", "support/masked-logit"]')
+    assert [name for name, _ in several.witness_pairs()] == [
+        "support/four-corners-of-support",
+        "support/masked-logit",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"reason": None}, "missing reason"),
+        ({"witness": None, "region": None}, "missing region, witness"),
+        ({"colour": '"red"'}, "unknown field 'colour'; known: devices, dtypes, id"),
+        ({"reason": '"  "'}, "the reason is empty"),
+        ({"region": '"logq == 0"'}, "unknown name 'logq' in 'logq == 0'; known: "),
+        ({"region": '"p =="'}, "'p ==' is not an expression"),
+        ({"instead": '"gott == 0"'}, "unknown name 'gott' in 'gott == 0'; known: "),
+        ({"versions": '"new"'}, "'new'"),
+        ({"versions": "1"}, "sketch-masked-nan"),
+        ({"witness": '"support/no-such-case"'}, "unknown case 'support/no-such-case'; known: support/"),
+        ({"witness": '"no-such-chapter/x"'}, "unknown chapter 'no-such-chapter'"),
+        ({"region": "0"}, "sketch-masked-nan"),
+        ({"region": '"p == isnan"'}, "isnan"),
+        ({"requirements": '"support/nan"'}, "requirements"),
+        ({"implementations": '"sketch"'}, "implementations"),
+        ({"dtypes": '"float32"'}, "dtypes"),
+    ],
+    ids=range(16),
+)
+def test_an_entry_that_cannot_be_read_is_named(changed: dict[str, str | None], words: str) -> None:
+    """A mistake in a file is found when it is read, and named by file, entry and what is wrong with it."""
+    text = toml() + "\n" + toml(**changed)
+    with pytest.raises(ExpectationError, match=re.escape("sketch.toml, entry 2 (")) as error:
+        load(text, "sketch.toml")
+    assert words in str(error.value)
+
+
+def test_a_file_that_is_no_toml_is_named() -> None:
+    """Broken TOML is named by file and line."""
+    with pytest.raises(ExpectationError, match=r"sketch\.toml: not TOML: .*line 2"):
+        load("[[deviation]]\nid = ?", "sketch.toml")
+
+
+@pytest.mark.parametrize("text", ["[deviation]\nid = 'x'\n", "deviation = 3\n", "[[deviaton]]\nid = 'x'\n"])
+def test_a_file_of_something_else_is_named(text: str) -> None:
+    """A file whose entries are not a list of deviations is refused by name, and not taken for an empty one."""
+    with pytest.raises(ExpectationError, match=r"sketch\.toml"):
+        load(text, "sketch.toml")
+
+
+@pytest.mark.parametrize(
+    ("changed", "version", "dtype", "speaks"),
+    [
+        ({}, "2.13.0+cpu", "float32", True),
+        ({"versions": '">=1,<2.13"'}, "2.13.0+cpu", "float32", False),
+        ({"versions": '"<3"'}, "2.13.0.dev20260101", "float32", True),
+        ({"versions": '">=3.0.dev0"'}, "3.0.dev20260101", "float32", True),
+        ({"versions": '">=1.13"'}, "1.13.0a0+gitunknown", "float32", True),  # as Debian builds torch 1.13.1
+        ({"versions": '"<3"'}, "3.0.dev20260101", "float32", False),
+        ({"dtypes": '["float16"]'}, "2", "float32", False),
+        ({"dtypes": '["float16", "float32"]'}, "2", "float32", True),
+        ({"devices": '["cuda"]'}, "2", "float32", False),
+        ({"modes": '["eager"]'}, "2", "float32", True),
+        ({"modes": '["jit"]'}, "2", "float32", False),
+    ],
+)
+def test_an_entry_speaks_of_its_columns_only(
+    changed: dict[str, str | None], version: str, dtype: str, speaks: bool
+) -> None:
+    """Version (builds of its sources included), device, dtype and mode decide whether an entry is about a cell."""
+    column = Column("sketch", "numpy", version, "cpu", dtype, "eager")
+    assert entry(**changed).applies_to(MASKED, column) is speaks
+    assert not entry(**changed).applies_to("support/nan", column)
+    assert not entry(**changed).applies_to(MASKED, Column("other", "numpy", version, "cpu", dtype, "eager"))
+
+
+def masked_nan(p: Array, log_q: Array) -> Array:
+    """Return the term with NaN where a class is masked: p·log p − p·log q with p = 0, log q = −∞."""
+    with np.errstate(all="ignore"):
+        return np.asarray(np.where(p == 0, 0.0, p * np.log(p)) - p * log_q)
+
+
+def explained(made: Expectation, asked: Subject, reduction: Reduction) -> list[bool]:
+    """Return where an entry explains what is broken in a row with one masked class of three, and a good row."""
+    question = pair(
+        [[0.5, 0.0, 0.5], [0.5, 0.25, 0.25]], [[0.0, -np.inf, -1.0], [-1.0, -2.0, -1.5]], Space.LOG
+    )
+    judgement = judge.lies(asked.evaluate(asked.problem(question, reduction)))
+    return np.asarray(made.explains(judgement, asked)).ravel().tolist()
+
+
+def test_an_entry_explains_its_region_and_what_is_given_there() -> None:
+    """A NaN at a masked class is explained; the same NaN is not where a number is recorded instead."""
+    asked = subject(Sketch(term=masked_nan))
+    assert explained(entry(), asked, Reduction.TERMS) == [False, True, False, False, False, False]
+    assert not any(explained(entry(instead='"isinf(got)"'), asked, Reduction.TERMS))
+    assert not any(explained(entry(region='"p == 0 and log_q > -inf"'), asked, Reduction.TERMS))
+
+
+def test_a_sum_is_explained_by_what_is_in_it() -> None:
+    """The sum of everything lies in the region when one of its terms does."""
+    asked = subject(Sketch(term=masked_nan))
+    assert explained(entry(), asked, Reduction.SUM) == [True]
+    assert explained(entry(region='"p > 0.9"'), asked, Reduction.SUM) == [False]
+
+
+def test_a_row_s_sum_is_explained_by_what_is_in_that_row() -> None:
+    """A deviation in one row excuses no other row."""
+    kinds = {"rows": Reduction.ROWS}
+    asked = subject(Sketch(term=masked_nan, reductions=kinds, default="rows"))
+    assert explained(entry(), asked, Reduction.ROWS) == [True, False]
+
+
+@pytest.mark.parametrize(("limit", "reading"), [(np.float32, "clipped_in_single"), (np.float16, "clipped")])
+def test_a_limit_is_rounded_to_the_format_it_is_kept_in(limit: type[np.floating[Any]], reading: str) -> None:
+    """Where q = 0 is clipped to 1e-7 the answer is another than where the limit is float16's, 1.19e-7."""
+
+    def clipped(modules: object, call: Call) -> NDArray[np.float16]:
+        p, q = (np.maximum(each.astype(np.float32), limit(1e-7)) for each in (call.target, call.model))
+        return np.asarray(p * np.log(p / q), np.float16)
+
+    spaces = (Space.PROBABILITY,)
+    convention = Convention(target=spaces, model=spaces, clip=(1e-7, 1.0))
+    asked = subject(Implementation("sketch", "numpy", "numpy", convention, clipped), "float16")
+    problem = asked.problem(pair([0.5, 0.5], [0.0, 1.0]), mathematical=True)
+    judgement = judge.lies(asked.evaluate(problem))
+    read = {
+        name: entry(region='"q == 0"', instead=f'"{name}"').explains(judgement, asked).tolist()
+        for name in ("clipped", "clipped_in_single")
+    }
+    assert read == {name: [name == reading, False] for name in read}
+
+
+@pytest.fixture
+def verdict(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Settle a cell of a sketch of which some deviations are recorded."""
+
+    def settle(sketch: Sketch, *entries: Expectation) -> Result:
+        def expected(requirement: str, asked: Subject) -> tuple[Expectation, ...]:
+            return tuple(each for each in entries if each.applies_to(requirement, asked.column))
+
+        monkeypatch.setattr("kl_conformance.cells.cell.expected_deviations", expected)
+        return evaluate(MASKED, subject(sketch))
+
+    return settle
+
+
+def test_a_recorded_deviation_is_expected(verdict: Callable[..., Result]) -> None:
+    """What is recorded and still there is EXPECTED, with reason and witness, and is no news."""
+    result = verdict(Sketch(term=masked_nan), entry())
+    assert result.verdict is Verdict.EXPECTED
+    assert result.deviation == "sketch-masked-nan"
+    assert result.detail == "0·∞ is NaN."
+    assert result.witness is not None
+    assert result.witness["case"] == "support/four-corners-of-support"
+
+
+def test_an_unrecorded_deviation_is_broken(verdict: Callable[..., Result]) -> None:
+    """The same NaN fails where nobody has recorded it."""
+    assert verdict(Sketch(term=masked_nan)).verdict is Verdict.FAIL
+
+
+def test_a_wrong_value_beside_an_excused_nan_still_breaks(verdict: Callable[..., Result]) -> None:
+    """A recorded NaN at masked classes excuses no wrong number at the others."""
+
+    def both(p: Array, log_q: Array) -> Array:
+        return masked_nan(p, log_q) * (1 + 1e-6)
+
+    result = verdict(Sketch(term=both), entry())
+    assert result.verdict is Verdict.FAIL
+    assert result.witness is not None
+    assert result.witness["target"]["shape"][-1] <= 4
+
+
+def test_another_fault_in_the_region_still_breaks(verdict: Callable[..., Result]) -> None:
+    """Inside its region a deviation excuses what it records: −∞ where NaN is recorded is news."""
+
+    def infinite(p: Array, log_q: Array) -> Array:
+        return np.where((p == 0) & (log_q == -np.inf), -np.inf, term(p, log_q))
+
+    def sometimes(p: Array, log_q: Array) -> Array:
+        return infinite(p, log_q) if p.shape[-1] > 4 else masked_nan(p, log_q)
+
+    assert verdict(Sketch(term=sometimes), entry()).verdict is Verdict.FAIL
+
+
+def test_what_is_right_now_is_fixed(verdict: Callable[..., Result]) -> None:
+    """An entry none of whose witnesses shows it any more must go, and the cell says which."""
+    result = verdict(Sketch(), entry())
+    assert result.verdict is Verdict.FIXED
+    assert result.deviation == "sketch-masked-nan"
+    assert "the entry must go" in result.detail
+    assert result.verdict.is_news
+
+
+def test_each_entry_must_show_itself(verdict: Callable[..., Result]) -> None:
+    """One deviation still there keeps no other entry alive."""
+    gone = entry(id='"sketch-gone"', region='"p > 0"', instead='"got < 0"')
+    result = verdict(Sketch(term=masked_nan), entry(), gone)
+    assert (result.verdict, result.deviation) == (Verdict.FIXED, "sketch-gone")
+
+
+def test_an_answer_that_raises_is_no_recorded_number(verdict: Callable[..., Result]) -> None:
+    """Raising where NaN is recorded does not show the deviation."""
+
+    def raises(p: Array, log_q: Array) -> tuple[Array, Array]:
+        raise RuntimeError("out of memory")
+
+    result = verdict(Sketch(before=raises), entry())
+    assert result.verdict is not Verdict.EXPECTED
+
+
+def test_a_deviation_may_be_a_reading() -> None:
+    """A mean recorded as divided by the model's first axis is explained; another divisor is not."""
+    recorded = entry(
+        id='"sketch-divisor"',
+        requirements='["reductions/batchmean"]',
+        region='"model_length != result_length"',
+        instead='"divided_by_model"',
+        witness='"reductions/row-against-flat"',
+    )
+    question = pair([[0.1, 0.2, 0.3, 0.4]], [-1.0, -2.0, -1.5, -1.25], Space.LOG)
+    for divisor, explains in ((4.0, True), (2.0, False)):
+        asked = subject(Sketch(after=partial(_divided, by=divisor)))
+        judgement = judge.lies(asked.evaluate(asked.problem(question, Reduction.BATCHMEAN)))
+        assert judgement.broken
+        assert bool(recorded.explains(judgement, asked).any()) is explains
+
+
+def test_a_sum_may_be_divided_by_the_batch() -> None:
+    """A sum divided by the rows is explained as that; a sum divided by the classes is not."""
+    recorded = entry(region='"result_length > 1"', instead='"divided_by_batch"')
+    question = pair(
+        [[0.5, 0.25, 0.25], [0.125, 0.75, 0.125]], [[-1.0, -2.0, -1.5], [-1.0, -2.0, -1.5]], Space.LOG
+    )
+    for divisor, explains in ((2.0, True), (3.0, False)):
+        asked = subject(Sketch(after=partial(_divided, by=divisor)))
+        judgement = judge.lies(asked.evaluate(asked.problem(question, Reduction.SUM)))
+        assert judgement.broken
+        assert bool(recorded.explains(judgement, asked).any()) is explains
+
+
+def test_a_poor_message_is_recorded_as_one() -> None:
+    """An error that was due and does not say what it owes is no missing error, and no answer."""
+    recorded = entry(region='"p >= 0"', instead='"unhelpful_error"')
+    asked = subject()
+    problem = asked.problem(pair([[0.5, 0.5]], [[-1.0, -1.0]], Space.LOG))
+    call = CallDescription("call")
+    poor = judge.refused(problem, call, RefusedError("raised"), "mean")
+    none = judge.fails(problem, call, "accepted", Kind.ACCEPTED)
+    crash = judge.refused(problem, call, RefusedError("raised"))
+    assert [bool(recorded.explains(each, asked).any()) for each in (poor, none, crash)] == [
+        True,
+        False,
+        False,
+    ]
+
+
+def _divided(answer: Array, by: float) -> Array:
+    return answer / by

@@ -1,0 +1,96 @@
+"""The recorded files agree with each other: deviations, requirements, implementations, cases."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import date
+from importlib.resources import files
+
+import pytest
+
+from kl_cases.corpus import CHAPTERS, cases, find_case
+from kl_conformance.expectations.expectation import Expectation, recorded
+from kl_conformance.frameworks.framework import Modules
+from kl_conformance.harness.subject import Subject
+from kl_conformance.implementations import loading, registry
+from kl_conformance.requirements import catalogue
+from kl_conformance.runs.selection import columns_of
+from kl_conformance.suite import test_requirements
+
+ENTRIES = [(framework, entry) for framework in registry.FRAMEWORKS for entry in recorded(framework)]
+each_entry = pytest.mark.parametrize(("framework", "entry"), ENTRIES, ids=[entry.id for _, entry in ENTRIES])
+
+
+def test_every_file_belongs_to_somebody_asked() -> None:
+    """A file of deviations bears the name of a framework, or of a package asked, or nobody would read it."""
+    names = {path.name.removesuffix(".toml") for path in (files("kl_conformance") / "expectations").iterdir()}
+    asked = {each.package for each in registry.IMPLEMENTATIONS.values()}
+    assert names <= registry.FRAMEWORKS.keys() | asked
+    assert ENTRIES
+
+
+def test_no_two_entries_share_an_id() -> None:
+    """A cell that says a deviation's id means one entry."""
+    counts = Counter(entry.id for _, entry in ENTRIES)
+    assert not [name for name, count in counts.items() if count > 1]
+
+
+@each_entry
+def test_an_entry_names_what_exists(framework: str, entry: Expectation) -> None:
+    """Requirements, implementations (of that framework), devices, dtypes, modes and cases are all known."""
+    own = {each.name: each for each in registry.IMPLEMENTATIONS.values() if each.framework == framework}
+    assert set(entry.requirements) <= catalogue.REQUIREMENTS.keys()
+    assert set(entry.implementations) <= own.keys()
+    asked = [column for name in entry.implementations for column in columns_of(own[name])]
+    assert set(entry.devices) <= {column.device for column in asked}
+    assert set(entry.dtypes) <= {column.dtype for column in asked}
+    assert set(entry.modes) <= {column.mode for column in asked}
+    for name in entry.witnesses:
+        assert find_case(name).sentence
+
+
+@each_entry
+def test_an_entry_speaks_of_cells_that_are_asked(framework: str, entry: Expectation) -> None:
+    """Each requirement of an entry can be put to each of its implementations: no entry outlives its cells."""
+    for name in entry.implementations:
+        implementation = loading.implementation(name)
+        columns = [
+            column
+            for column in columns_of(implementation)
+            if (not entry.dtypes or column.dtype in entry.dtypes)
+            and (not entry.devices or column.device in entry.devices)
+        ]
+        assert columns
+        for requirement in entry.requirements:
+            reasons = [
+                catalogue.requirement(requirement).applies(
+                    Subject(implementation, registry.framework(framework), Modules(), column)
+                )
+                for column in columns
+            ]
+            assert None in reasons, f"{requirement} is never put to {name}: {reasons[0]}"
+
+
+@each_entry
+def test_an_entry_is_accounted_for(framework: str, entry: Expectation) -> None:
+    """An entry has a reason, a link or "none found", the day it was recorded, and the day it is to be looked at."""
+    del framework
+    assert entry.reason.strip().endswith((".", '"'))
+    assert entry.link == "none found" or entry.link.startswith("https://")
+    assert date.fromisoformat(entry.since) < date.fromisoformat(entry.review_by)
+    assert entry.region.text != "True"
+    assert entry.instead.text != "True"
+
+
+def test_every_case_serves_a_requirement() -> None:
+    """A case someone met names requirements of the catalogue."""
+    named = {name for each in cases() for name in each.requirements}
+    assert named <= catalogue.REQUIREMENTS.keys()
+
+
+def test_the_chapters_agree() -> None:
+    """Requirements, suite and corpus are divided into the same chapters."""
+    assert set(CHAPTERS) <= catalogue.CHAPTERS.keys()
+    for chapter, requirements in catalogue.CHAPTERS.items():
+        assert hasattr(test_requirements, f"test_{chapter}")
+        assert {each.chapter for each in requirements} == {chapter}

@@ -1,0 +1,50 @@
+"""Kernels that offer little are judged by what they offer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from kl_conformance.harness.subject import Subject
+from kl_conformance.requirements import catalogue
+from kl_conformance.requirements.miniature import Sketch, term
+from kl_conformance_testkit.subjects import evaluate, subject
+from kl_reference.convention import Reduction, Space
+from kl_reports.runfile.records import Verdict
+
+RIGHT = Sketch()
+NARROW = {
+    "mean alone": ({"mean": Reduction.MEAN}, (Space.PROBABILITY,)),
+    "sum alone": ({"sum": Reduction.SUM}, (Space.PROBABILITY,)),
+    "batchmean alone": ({"batchmean": Reduction.BATCHMEAN}, (Space.PROBABILITY,)),
+    "rows of log-targets": ({"none": Reduction.ROWS}, (Space.LOG,)),
+    "terms of log-targets": ({"none": Reduction.TERMS}, (Space.LOG,)),
+}
+
+
+def narrow(name: str, sketch: Sketch = RIGHT) -> Subject:
+    """Return a sketch, a right one unless another is given, of that narrow Convention."""
+    reductions, target = NARROW[name]
+    own = replace(sketch, target=target, reductions=reductions, default=next(iter(reductions)))
+    return subject(own, dtype="float32")
+
+
+@pytest.mark.parametrize("name", NARROW)
+@pytest.mark.parametrize("requirement", catalogue.REQUIREMENTS)
+def test_no_requirement_stumbles_over_a_narrow_convention(requirement: str, name: str) -> None:
+    """A right kernel of one reduction and one target space holds a requirement, or the cell says why not."""
+    found = evaluate(requirement, narrow(name))
+    assert found.verdict in {Verdict.PASS, Verdict.UNSUPPORTED, Verdict.UNDECIDED, Verdict.MISSING}, (
+        found.detail
+    )
+    assert found.verdict is Verdict.PASS or found.detail
+
+
+@pytest.mark.parametrize("name", [name for name, (_, target) in NARROW.items() if Space.LOG not in target])
+def test_an_epsilon_shows_where_no_terms_are_given(name: str) -> None:
+    """log(p + 1e-10) is found by sums of one term each, though it vanishes in any longer sum."""
+    shifted = Sketch(term=lambda p, log_q: term(p, log_q) + p * np.log1p(p.dtype.type(1e-10) / p))
+    found = evaluate("values/pointwise", narrow(name, shifted))
+    assert found.verdict is Verdict.FAIL

@@ -1,0 +1,1 @@
+"""Interprets a run; produces no output format."""

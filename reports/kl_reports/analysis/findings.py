@@ -1,0 +1,215 @@
+"""What a run found, gathered to be told: findings, near misses, reasons, recorded deviations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+
+from kl_reports.analysis.scores import column_of, level_of, severity, short_names
+from kl_reports.analysis.wording import LOOKS, Look, ratio, short_dtype
+from kl_reports.page.links import fragment, web
+from kl_reports.runfile.records import Result, Run, Verdict
+
+_UNJUDGED = (Verdict.UNDECIDED, Verdict.MISSING, Verdict.UNSUPPORTED)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something was seen: an implementation and the dtypes it was seen in."""
+
+    name: str
+    dtypes: tuple[str, ...]
+    href: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One verdict on one requirement, wherever it was given."""
+
+    requirement: str
+    level: str
+    sentence: str
+    href: str
+    look: Look
+    ratio: str
+    places: tuple[Place, ...]
+    cells: int
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """A cell that holds, and how close it is to what is allowed."""
+
+    requirement: str
+    where: str
+    dtype: str
+    ratio: str
+    style: str
+    href: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why cells were not judged: one reason, and all the cells it is given for."""
+
+    anchor: str
+    look: Look
+    sentence: str
+    places: tuple[Place, ...]
+    cells: int
+
+
+@dataclass(frozen=True, slots=True)
+class Deviation:
+    """A recorded deviation, its upstream link, and where it was seen."""
+
+    name: str
+    reason: str
+    link: str
+    requirements: tuple[str, ...]
+    places: tuple[Place, ...]
+    cells: int
+    fixed: bool
+
+
+class Places:
+    """Gathers cells by implementation, naming each as shortly as this run allows."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self.names = short_names(run)
+
+    def of(self, results: Iterable[Result], links: Mapping[str, str]) -> tuple[Place, ...]:
+        """Return the implementations of some cells, each with its dtypes and the link to its first cell."""
+        places: dict[str, tuple[dict[str, None], str]] = {}
+        for result in results:
+            dtypes, _ = places.setdefault(self.names[result.column], ({}, links.get(result.cell, "")))
+            dtypes[short_dtype(column_of(self._run, result.column).dtype)] = None
+        return tuple(Place(name, ordered(dtypes), href) for name, (dtypes, href) in places.items())
+
+
+def findings(run: Run, places: Places, links: Mapping[str, str]) -> tuple[Finding, ...]:
+    """Return every piece of news, worst first, gathered by verdict and requirement."""
+    gathered: dict[tuple[Verdict, str], list[Result]] = {}
+    for result in sorted((result for result in run.results if result.verdict.is_news), key=severity):
+        gathered.setdefault((result.verdict, result.requirement), []).append(result)
+    return tuple(
+        Finding(
+            requirement=requirement,
+            level=level_of(run, requirement),
+            sentence=str(run.header.requirements.get(requirement, {}).get("sentence", "")),
+            href=fragment(requirement),
+            look=LOOKS[verdict],
+            ratio="" if results[0].headroom is None else ratio(results[0].headroom),
+            places=places.of(results, links),
+            cells=len(results),
+        )
+        for (verdict, requirement), results in gathered.items()
+    )
+
+
+def nearest(run: Run, places: Places, links: Mapping[str, str], most: int) -> Iterator[Near]:
+    """Give the passing cells closest to the limit, one for each requirement and implementation."""
+    seen: set[tuple[str, str, str]] = set()
+    for result in passes(run):
+        column = column_of(run, result.column)
+        place = (result.requirement, column.implementation, column.version)
+        if place in seen or result.headroom is None:
+            continue
+        seen.add(place)
+        yield Near(
+            requirement=result.requirement,
+            where=places.names[result.column],
+            dtype=short_dtype(column.dtype),
+            ratio=ratio(result.headroom),
+            style=f"p h{min(int(10 * result.headroom), 9)}",
+            href=links.get(result.cell, ""),
+        )
+        if len(seen) == most:
+            return
+
+
+def passes(run: Run) -> list[Result]:
+    """Return the passing cells that were measured, closest to the limit first."""
+    measured = [
+        result
+        for result in run.results
+        if result.verdict is Verdict.PASS and result.headroom is not None and 0 <= result.headroom <= 1
+    ]
+    return sorted(measured, key=severity)
+
+
+def reasons(run: Run, places: Places) -> tuple[tuple[Reason, ...], dict[str, str]]:
+    """Return why cells were not judged, most cells first, and for each such cell the link to its reason."""
+    gathered: dict[tuple[Verdict, str], list[Result]] = {}
+    for result in run.results:
+        if result.verdict in _UNJUDGED:
+            gathered.setdefault((result.verdict, result.detail), []).append(result)
+    ordered = sorted(gathered.items(), key=lambda entry: (_UNJUDGED.index(entry[0][0]), -len(entry[1])))
+    found: list[Reason] = []
+    links: dict[str, str] = {}
+    for number, ((verdict, detail), results) in enumerate(ordered, start=1):
+        name = f"why-{number}"
+        links.update({result.cell: f"#{name}" for result in results})
+        found.append(Reason(name, LOOKS[verdict], detail, places.of(results, {}), len(results)))
+    return tuple(found), links
+
+
+def deviations(run: Run, places: Places, links: Mapping[str, str]) -> tuple[Deviation, ...]:
+    """Return the recorded deviations this run met, still there or right now, those that must go first.
+
+    A cell in which several were met counts for each of them; what it says of itself is about the first.
+    """
+    gathered: dict[tuple[str, Verdict], list[Result]] = {}
+    reasons: dict[str, str] = {}
+    for result in run.results:
+        if result.verdict.is_recorded:
+            names = (result.deviation or "").split(", ")
+            reasons.setdefault(names[0], result.detail)
+            for name in names:
+                gathered.setdefault((name, result.verdict), []).append(result)
+    ordered = sorted(gathered.items(), key=lambda entry: entry[0][1] is not Verdict.FIXED)
+    return tuple(
+        Deviation(
+            name=name or "not named",
+            reason=reasons.get(name) or f"Met beside {(results[0].deviation or '').partition(', ')[0]}.",
+            link=next(filter(None, (web((result.witness or {}).get("link")) for result in results)), ""),
+            requirements=tuple(dict.fromkeys(result.requirement for result in results)),
+            places=places.of(results, links),
+            cells=len(results),
+            fixed=verdict is Verdict.FIXED,
+        )
+        for (name, verdict), results in ordered
+    )
+
+
+def differences(run: Run) -> tuple[tuple[str, ...], dict[str, dict[str, str]]]:
+    """Return the runs merged here by their labels, and each entry of the environment in which they differ."""
+    found = run.header.differing
+    return tuple(dict.fromkeys(label for values in found.values() for label in values)), found
+
+
+def by_pair(run: Run) -> dict[str, list[Result]]:
+    """Return, for each pair of distributions a witness was made of, the cells it is a witness in."""
+    pairs: dict[str, list[Result]] = {}
+    for result in run.results:
+        pair = (result.witness or {}).get("pair")
+        if isinstance(pair, str) and pair:
+            pairs.setdefault(pair, []).append(result)
+    return pairs
+
+
+def elsewhere(result: Result, same: Iterable[Result], places: Places) -> list[tuple[str, tuple[Place, ...]]]:
+    """Return where else the same distributions break something, by requirement; the first forty cells."""
+    others: dict[str, list[Result]] = {}
+    for other in islice(same, 40):
+        if other.cell != result.cell:
+            others.setdefault(other.requirement, []).append(other)
+    return [(requirement, places.of(cells, {})) for requirement, cells in others.items()]
+
+
+def ordered(dtypes: Iterable[str]) -> tuple[str, ...]:
+    """Return the short names of dtypes, the widest first."""
+    known = ("f64", "f32", "f16", "bf16")
+    return tuple(sorted(dtypes, key=lambda dtype: known.index(dtype) if dtype in known else len(known)))

@@ -1,0 +1,158 @@
+"""How a verdict is worded and drawn, and how foreign text is made safe to look at."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from kl_reports.runfile.records import Column, Result, Verdict
+
+
+class Look(NamedTuple):
+    """How one verdict looks: a glyph, a word, and the name of its style."""
+
+    glyph: str
+    word: str
+    style: str
+
+
+LOOKS = {
+    Verdict.PASS: Look("✓", "held", "p"),
+    Verdict.FAIL: Look("✗", "broken", "f"),
+    Verdict.EXPECTED: Look("◆", "recorded deviation", "e"),
+    Verdict.FIXED: Look("★", "fixed, its record must go", "x"),
+    Verdict.UNDECIDED: Look("?", "undecided", "u"),
+    Verdict.NONDETERMINISTIC: Look("≈", "not deterministic", "n"),
+    Verdict.UNSUPPORTED: Look("–", "not applicable", "s"),
+    Verdict.CRASHED: Look("†", "crashed", "c"),
+    Verdict.TIMED_OUT: Look("◷", "timed out", "t"),
+    Verdict.MISSING: Look("∅", "never ran", "m"),
+}
+
+# What became of a cell between two runs, by the name of its bucket.
+BUCKETS = {
+    "regressed": Look("✗", "regressed", "f"),
+    "newly-observed": Look("!", "newly observed", "f"),
+    "fixed": Look("★", "fixed", "x"),
+    "unstable": Look("≈", "unstable", "n"),
+    "missing": Look("∅", "missing", "m"),
+    "worse": Look("↘", "worse, and holds", "u"),
+    "better": Look("↗", "better", "p"),
+    "changed-bits": Look("≠", "with other bits", "u"),
+    "not-comparable": Look("–", "not comparable", "s"),
+    "suite-changed": Look("⟳", "of a changed suite", "s"),
+    "unchanged": Look("=", "unchanged", "p"),
+}
+
+# Controls would act on a terminal, and bidirectional controls reorder the text around them. Line ends and
+# tabs stay.
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_DTYPES = {"float64": "f64", "float32": "f32", "float16": "f16", "bfloat16": "bf16"}
+
+
+def visible(text: str) -> str:
+    """Return the text with every character that would act instead of being seen shown as its code."""
+    return _UNSEEN.sub(lambda match: f"⟨{ord(match[0]):02X}⟩", text)
+
+
+def shorten(text: str, limit: int) -> str:
+    """Return at most ``limit`` characters of a text, and how many were left out."""
+    if len(text) <= limit:
+        return text
+    return f"{text[:limit]}… ({len(text) - limit:,} more characters)"
+
+
+def one_line(text: str, limit: int = 300) -> str:
+    """Return foreign text as one short line that is safe on a terminal."""
+    return shorten(visible(" ".join(text.split())), limit)
+
+
+def anchor(cell: str) -> str:
+    """Return the permalink target of a cell or requirement: itself, unless it is no fit name."""
+    fit = re.sub(r"\s", "_", visible(cell))
+    if len(fit) <= 200:
+        return fit
+    return f"{fit[:100]}~{hashlib.sha256(cell.encode(errors='surrogatepass')).hexdigest()[:16]}"
+
+
+def moment(text: str) -> str:
+    """Return an ISO 8601 time as ``2026-01-02 03:04 UTC``, and any other text as it stands."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return f"{time:%Y-%m-%d %H:%M} {time:%Z}".strip()
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun, such as ``1 cell`` or ``1,200 cells``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def counted(number: int, verdict: Verdict) -> str:
+    """Return how many cells have a verdict, such as ``1,200 held`` or ``4 recorded deviations``."""
+    word = LOOKS[verdict].word
+    return count(number, word) if verdict is Verdict.EXPECTED else f"{number:,} {word}"
+
+
+def listed(names: Sequence[str], most: int = 4) -> str:
+    """Return names as a list in a sentence, at most ``most`` of them by name."""
+    shown = [*names[:most], *([f"{len(names) - most} more"] if len(names) > most else [])]
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}" if shown else "none"
+
+
+def short_dtype(dtype: str) -> str:
+    """Return the short name of a dtype, such as ``bf16``."""
+    return _DTYPES.get(dtype, dtype)
+
+
+def column_words(column: Column) -> str:
+    """Return a column as words, such as ``torch.kl_div 2.13.0 cpu float32 eager``."""
+    parts = (column.implementation, column.version, column.device, column.dtype, column.mode)
+    return " ".join(part for part in parts if part)
+
+
+def ratio(headroom: float) -> str:
+    """Return error ÷ allowed in at most five characters: ``0.62`` inside what is allowed, ``3.1×`` beyond."""
+    if math.isnan(headroom):
+        return "NaN"
+    if headroom <= 1:
+        return "0" if headroom == 0 else "~0" if headroom < 0.005 else f"{headroom:.2f}"
+    if math.isinf(headroom):
+        return "∞"
+    if headroom < 9.95:
+        return f"{headroom:.1f}×" if headroom >= 1.05 else f"{headroom:.3g}×"
+    if headroom < 9999.5:
+        return f"{headroom:.0f}×"
+    power = math.floor(math.log10(headroom))
+    return f"1e{power}×"
+
+
+def used(headroom: float | None) -> str:
+    """Return what a headroom says, as the end of a sentence: ``62 % of what is allowed``."""
+    if headroom is None:
+        return ""
+    if math.isnan(headroom):
+        return "by an error that is not a number"
+    if math.isinf(headroom):
+        return "infinitely more than is allowed"
+    if headroom <= 1:
+        return f"{100 * headroom:.2g} % of what is allowed"
+    return f"{headroom:.3g} times what is allowed"
+
+
+def outcome(result: Result) -> str:
+    """Return a verdict as the end of a sentence: ``held, 62 % of what is allowed``."""
+    return ", ".join(part for part in (LOOKS[result.verdict].word, used(result.headroom)) if part)
+
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$&])")
+
+
+def escaped(text: str, limit: int = 200) -> str:
+    """Return foreign text as one line in which no character means anything to Markdown."""
+    return _SPECIAL.sub(r"\\\1", one_line(text, limit))

@@ -1,0 +1,71 @@
+"""One kernel's verdict as workflow commands of GitHub Actions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from kl_reports.analysis.findings import Places
+from kl_reports.analysis.kernel import apart, broken, headline, judged, smallest
+from kl_reports.analysis.wording import count, listed, one_line, visible
+from kl_reports.formats.verdict_text import told, told_once
+from kl_reports.runfile.records import Result, Run
+
+
+def workflow(run: Run, cause: str = "", file: str = "") -> str:
+    """Return an ``::error`` for each broken requirement, or for all that one reason breaks.
+
+    Where none is broken, there is one ``::notice``, or a ``::warning`` if nothing was judged.
+
+    Source: https://docs.github.com/actions/reference/workflow-commands-for-github-actions, and for the escapes
+    ``packages/core/src/command.ts`` of https://github.com/actions/toolkit.
+
+    Parameters
+    ----------
+    run
+        The run.
+    cause
+        The likely cause of it all, a sentence; empty where none is known.
+    file
+        The kernel's file, so that the annotation is shown there; empty where it has none.
+    """
+    return "\n".join(_lines(run, cause, file)) + "\n"
+
+
+def _lines(run: Run, cause: str, file: str) -> Iterator[str]:
+    found = broken(run)
+    if not found:
+        yield command("notice" if judged(run) else "warning", "kl-conformance", file, headline(run))
+    shared, others = apart(found)
+    for reason in shared:
+        words = [*told_once(run, reason), *([cause] if cause else [])]
+        yield command(
+            "error", f"kl-conformance: {count(len(reason.results), 'requirement')}", file, "\n".join(words)
+        )
+    for requirement, results in others.items():
+        words = [
+            *told(run, requirement, smallest(results)),
+            *_where(run, results),
+            *([cause] if cause else []),
+        ]
+        yield command("error", f"kl-conformance: {one_line(requirement)}", file, "\n".join(words))
+
+
+def _where(run: Run, results: Sequence[Result]) -> Iterator[str]:
+    """Yield who breaks it, where more than one kernel was asked."""
+    if len(run.header.implementations) > 1:
+        names = [" ".join((each.name, *each.dtypes)) for each in Places(run).of(results, {})]
+        yield f"On {one_line(listed(names), 500)}."
+
+
+def command(command: str, title: str, file: str, message: str) -> str:
+    """Return one workflow command, its parts escaped."""
+    where = f"file={_property(file)}," if file else ""
+    return f"::{command} {where}title={_property(title)}::{_data(message)}"
+
+
+def _data(text: str) -> str:
+    return visible(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

@@ -1,0 +1,146 @@
+"""A run as Markdown, for the summary of a CI job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from kl_reports.analysis.findings import Place, Places, deviations, findings, nearest, reasons
+from kl_reports.analysis.scores import LEVELS, Score, completeness, headline, packages, scores
+from kl_reports.analysis.wording import LOOKS, count, escaped, listed, moment
+from kl_reports.runfile.records import Run, Verdict
+
+# GitHub takes a summary of 1 MiB a step and shows nothing of a larger one.
+# Source: https://docs.github.com/actions/reference/workflow-commands-for-github-actions
+LIMIT = 900_000
+_ROWS = 200  # of one table
+
+
+def digest(run: Run, limit: int = LIMIT) -> str:
+    """Return the run as Markdown of at most so many bytes; a section that does not fit is left out as a whole.
+
+    In order of importance: the verdict and completeness, what is new or broken, what each implementation holds,
+    what is closest to the limit, recorded deviations, what was not judged and why, the environment.
+    """
+    places = Places(run)
+    sections: tuple[Callable[[Run, Places], Iterator[str]], ...] = (
+        _verdict,
+        _findings,
+        _scores,
+        _nearest,
+        _deviations,
+        _reasons,
+        _environment,
+    )
+    text, left_out = "", list[str]()
+    for section in sections:
+        lines = list(section(run, places))
+        if not lines:
+            continue
+        part = "\n".join(lines) + "\n\n"
+        if len((text + part).encode()) <= limit - 200:
+            text += part
+        else:
+            left_out.append(lines[0].lstrip("# "))
+    if left_out:
+        text += f"Left out, as there is no room: {', '.join(left_out)}.\n"
+    return text
+
+
+def _verdict(run: Run, _: Places) -> Iterator[str]:
+    yield f"# {headline(run)[0]}"
+    yield ""
+    columns = list(run.header.columns.values())
+    yield f"Asked {escaped(listed(packages(run, columns), 12))}; {escaped(moment(run.header.started), 60)}."
+    yield ""
+    yield f"**{completeness(run).sentence}**"
+    for sentence in run.sentences[:20]:
+        yield f"- {escaped(sentence)}"
+
+
+def _findings(run: Run, places: Places) -> Iterator[str]:
+    found = findings(run, places, {})
+    if found:
+        yield "## What is new or broken"
+        yield ""
+        yield "| | requirement | level | where |"
+        yield "|---|---|---|---|"
+        for each in found[:_ROWS]:
+            mark = f"{each.look.glyph} {each.ratio}".strip()
+            yield f"| {mark} | {escaped(each.requirement)} | {escaped(each.level)} | {_places(each.places)} |"
+        yield from _more(len(found))
+
+
+def _scores(run: Run, _: Places) -> Iterator[str]:
+    found = scores(run)
+    if found:
+        yield "## What each implementation holds"
+        yield ""
+        yield f"| implementation | {' | '.join(LEVELS)} | never ran |"
+        yield f"|---|{'---|' * (len(LEVELS) + 1)}"
+        for score in found[:_ROWS]:
+            held = (_level(score, level) for level in LEVELS)
+            name = escaped(f"{score.implementation} {score.version}")
+            yield f"| {name} | {' | '.join(held)} | {score.missing:,} |"
+        yield from _more(len(found))
+
+
+def _level(score: Score, level: str) -> str:
+    found = score.at(level)
+    return "none" if found is None else f"{found.held}/{found.asked} {found.rest}".strip()
+
+
+def _nearest(run: Run, places: Places) -> Iterator[str]:
+    found = list(nearest(run, places, {}, 10))
+    if found:
+        yield "## Closest to the limit"
+        yield ""
+        yield "| used | requirement | on |"
+        yield "|---|---|---|"
+        for near in found:
+            yield f"| ✓ {near.ratio} | {escaped(near.requirement)} | {escaped(f'{near.where} {near.dtype}')} |"
+
+
+def _deviations(run: Run, places: Places) -> Iterator[str]:
+    found = deviations(run, places, {})
+    if found:
+        yield "## Recorded deviations"
+        yield ""
+        for each in found[:_ROWS]:
+            look = LOOKS[Verdict.FIXED if each.fixed else Verdict.EXPECTED]
+            yield f"- {look.glyph} **{escaped(each.name)}**: {escaped(each.reason, 400)} ({_places(each.places)})"
+        yield from _more(len(found))
+
+
+def _reasons(run: Run, places: Places) -> Iterator[str]:
+    found, _ = reasons(run, places)
+    if found:
+        yield "## Not judged, and why"
+        yield ""
+        for each in found[:_ROWS]:
+            sentence = escaped(each.sentence, 400) or "no reason given"
+            yield f"- {each.look.glyph} {count(each.cells, 'cell')} {each.look.word}: {sentence}"
+        yield from _more(len(found))
+
+
+def _environment(run: Run, _: Places) -> Iterator[str]:
+    yield "## The run"
+    yield ""
+    said = {
+        "kl-conformance": run.header.suite,
+        "profile": run.header.profile,
+        "seed": str(run.header.seed),
+        **run.header.described,
+    }
+    for name, value in said.items():
+        yield f"- {escaped(name)}: {escaped(value)}"
+
+
+def _more(number: int) -> Iterator[str]:
+    if number > _ROWS:
+        yield ""
+        yield f"… and {number - _ROWS:,} more."
+
+
+def _places(found: Iterable[Place]) -> str:
+    names = [f"{escaped(each.name)} {escaped(' '.join(each.dtypes), 80)}" for each in found]
+    return listed(names, 4)

@@ -1,0 +1,39 @@
+"""A run file read while another process writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from kl_reports.runfile.codec import LineError
+from kl_reports.runfile.lines import Lines, parse
+
+
+class Follower:
+    """Reads the new lines of a run file while another process writes it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._offset = 0
+        self._lines = Lines()
+
+    def poll(self) -> list[tuple[str, Mapping[str, Any]]]:
+        """Return the kind and the data of every line completed since the last call.
+
+        A file that is not there yet, a half-written tail and a damaged line give nothing.
+        """
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self._offset)
+                data = file.read()
+        except OSError:
+            return []
+        self._offset += len(data)
+        found: list[tuple[str, Mapping[str, Any]]] = []
+        for line in self._lines.feed(data):
+            with suppress(LineError):
+                entry = parse(line)
+                found.append((str(entry.get("kind")), entry))
+        return found

@@ -1,0 +1,1 @@
+"""The store: an index of run files in SQLite or PostgreSQL."""

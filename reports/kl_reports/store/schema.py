@@ -1,0 +1,171 @@
+"""The tables of a store, and how one of an earlier day becomes one of today."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+)
+
+from kl_reports.store.migration import format_2
+
+TABLES = MetaData()
+
+
+class Plain(TypeDecorator[str]):
+    """A text in ASCII, every other letter as its JSON escape: no database keeps NUL or half a surrogate pair."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Return what is stored."""
+        del dialect
+        return None if value is None else escaped(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> str | None:
+        """Return the text again."""
+        del dialect
+        return value if value is None or "\\" not in value else str(json.loads(f'"{value}"'))
+
+
+def escaped(text: str) -> str:
+    """Return a text as :class:`Plain` stores it."""
+    return json.dumps(text)[1:-1]
+
+
+def _number(name: str, *more: Any, **options: Any) -> Column[int]:
+    return Column(name, Integer, *more, nullable=False, **options)
+
+
+def _words(name: str) -> Column[str]:
+    return Column(name, Plain, nullable=False)
+
+
+STORE = Table("kl_store", TABLES, _number("schema", primary_key=True, autoincrement=False))
+
+# Every text once, as JSON in ASCII: details, budgets, witnesses, parts of headers.
+TEXTS = Table(
+    "kl_text",
+    TABLES,
+    _number("id", primary_key=True, autoincrement=False),
+    Column("digest", LargeBinary(16), nullable=False, unique=True),
+    Column("content", Text, nullable=False),
+)
+
+# No two rows of this table or the next are alike: one process writes at a time, and looks first.
+REQUIREMENTS = Table(
+    "kl_requirement",
+    TABLES,
+    _number("id", primary_key=True, autoincrement=False),
+    _words("name"),
+    Column("revision", BigInteger, nullable=False),
+    _words("problems"),  # hash of the problem set; empty in runs of an earlier day
+)
+
+COLUMNS = Table(
+    "kl_column",
+    TABLES,
+    _number("id", primary_key=True, autoincrement=False),
+    _words("key"),
+    _words("implementation"),
+    _words("framework"),
+    _words("package"),
+    _words("version"),
+    _words("device"),
+    _words("dtype"),
+    _words("mode"),
+)
+
+RUNS = Table(
+    "kl_run",
+    TABLES,
+    _number("id", primary_key=True, autoincrement=False),  # in the order of ingestion
+    Column("record", Text, nullable=False, unique=True),  # hash of the run file's lines
+    _words("path"),
+    _words("started"),
+    Column("finished", Plain),
+    _words("suite"),
+    _words("profile"),
+    _words("seed"),
+    _words("format"),
+    _number("planned"),
+    _number("cells"),
+    _number("environment"),
+    _number("requirements"),
+    _number("implementations"),
+    _number("guide"),
+    _number("remarks"),
+    Column("cut_off", Integer),  # NULL where no file was cut off
+)
+
+# The columns of a run's header, in their order.
+ASKED = Table(
+    "kl_asked",
+    TABLES,
+    _number("run", ForeignKey(RUNS.c.id), primary_key=True),
+    _number("position", primary_key=True),
+    _number("column", ForeignKey(COLUMNS.c.id)),
+    sqlite_with_rowid=False,
+)
+
+# IEEE values as bit patterns; detail to spread, and explanation to last_call, by the number of their text.
+RESULTS = Table(
+    "kl_result",
+    TABLES,
+    _number("run", ForeignKey(RUNS.c.id), primary_key=True),
+    _number("position", primary_key=True),
+    _number("requirement", ForeignKey(REQUIREMENTS.c.id)),
+    _number("column", ForeignKey(COLUMNS.c.id)),
+    Column("verdict", Text, nullable=False),
+    Column("seconds", Text, nullable=False),
+    Column("headroom", Text),
+    Column("problems", BigInteger, nullable=False),
+    Column("detail", Integer),
+    Column("budget", Integer),
+    Column("deviation", Integer),
+    Column("witness", Integer),
+    Column("spread", Integer),
+    Column("fixed_problems", BigInteger),
+    Column("fixed_headroom", Text),
+    Column("fixed_bits", Plain),
+    Column("kind", Text),
+    Column("explanation", Integer),
+    Column("happened", Integer),
+    Column("last_call", Integer),
+    Index("kl_result_of_cell", "requirement", "column"),
+    sqlite_with_rowid=False,
+)
+
+
+def _fixed_problems(connection: Connection) -> None:
+    """Make room for what a cell gave on the problems that every run asks."""
+    for column in ("fixed_problems BIGINT", "fixed_headroom TEXT", "fixed_bits TEXT"):
+        connection.exec_driver_sql(f"ALTER TABLE kl_result ADD COLUMN {column}")
+
+
+# Each turns the store before it into the next. Written in SQL of its own day, never from the tables above.
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_fixed_problems, format_2)
+
+SCHEMA = 1 + len(MIGRATIONS)
+
+
+def migrate(connection: Connection, schema: int) -> None:
+    """Bring a store of an older schema to the one of today."""
+    for step in MIGRATIONS[schema - 1 :]:
+        step(connection)
+    connection.execute(STORE.update().values(schema=SCHEMA))

@@ -1,0 +1,88 @@
+"""A chart draws what was measured, names its axes, and has its numbers beside it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from kl_reports.page.chart import LEFT, RIGHT, Chart, charts, spark
+from kl_reports.runfile.distribution import Spread, together
+
+SPREAD = Spread({-3: 2, 0: 5, 10: 1}, {2: 100, 31: 250, 1025: 1000}, {0: 40, 7: 1000, 64: 3})
+
+
+def points(chart: Chart) -> list[tuple[float, float]]:
+    """Return the first series of a chart."""
+    found = re.search(r'class="s s0" d="M([^"]*)"', chart.drawing)
+    assert found
+    return [(float(x), float(y)) for x, y in (each.split() for each in found[1].split("L"))]
+
+
+def test_each_chart_has_its_numbers_behind_it() -> None:
+    """The tables hold every place that was measured, in words a person reads."""
+    signed, condition, classes = charts({"f32": SPREAD})
+    assert signed.rows == (("−0.3", "2"), ("0", "5"), ("1", "1"))
+    assert condition.rows == (("2⁰", "0.04"), ("2⁷", "1"), ("2⁶⁴", "0.003"))
+    assert classes.rows == (("2", "0.1"), ("31", "0.25"), ("1,025", "1"))
+    assert classes.head == ("number of classes", "f32")
+
+
+def test_each_chart_is_named_and_described() -> None:
+    """A drawing is an image with a title and a description, and its axes say what they measure."""
+    for chart, words in zip(
+        charts({"": SPREAD}), ("signed error", "condition number", "number of classes"), strict=True
+    ):
+        assert 'role="img"' in chart.drawing
+        assert f"<title>{chart.title}</title><desc>" in chart.drawing
+        assert words in chart.drawing
+        assert 'class="limit"' in chart.drawing
+
+
+def test_a_larger_error_is_drawn_higher_and_the_limit_is_at_one() -> None:
+    """Points lie in order from left to right, and the one that used all that is allowed lies on the dashed line."""
+    *_, classes = charts({"f32": SPREAD})
+    xs, ys = zip(*points(classes), strict=True)
+    assert list(xs) == sorted(xs)
+    assert LEFT <= xs[0] < xs[-1] <= RIGHT
+    assert list(ys) == sorted(ys, reverse=True)
+    limit = re.search(r'class="limit" d="M\d+ ([\d.]+)H', classes.drawing)
+    assert limit
+    assert float(limit[1]) == pytest.approx(ys[-1])
+
+
+def test_every_series_has_a_line_of_its_own() -> None:
+    """Two dtypes are two lines and two columns; where one of them was not measured its place is empty."""
+    *_, classes = charts({"f64": SPREAD, "f32": Spread({0: 1}, {2: 7}, {})})
+    assert 'class="s s0"' in classes.drawing
+    assert 'class="s s1"' in classes.drawing
+    assert classes.rows == (("2", "0.1", "0.007"), ("31", "0.25", ""), ("1,025", "1", ""))
+
+
+def test_nothing_measured_draws_nothing() -> None:
+    """Without a problem there is no chart; one kind of number alone gives its charts and no other."""
+    assert charts({"f32": Spread()}) == ()
+    assert [chart.title for chart in charts({"": Spread({0: 3}, {5: 1}, {})})] == [
+        "Signed errors",
+        "Error against classes",
+    ]
+    assert spark([]) == spark([0.1, 0.2, float("nan"), 3.0]) == ""
+
+
+def test_a_sparkline_goes_from_the_smallest_to_the_largest() -> None:
+    """However many figures there are it is short, rises, and says from where to where."""
+    drawn = spark([place / 999 for place in range(1000)])
+    heights = [float(end) for end in re.findall(r"V([\d.]+)", drawn)]
+    assert len(heights) == 24
+    assert heights == sorted(heights, reverse=True)
+    assert "1000 cells: 0.00 to 1.00" in drawn
+    assert len(drawn) < 600
+
+
+def test_cells_put_together_keep_the_largest_error_and_every_problem() -> None:
+    """Counts are added; of two errors at one place the larger stays."""
+    whole = together([SPREAD, Spread({0: 1, 1: 1}, {2: 300, 3: 1}, {7: 2})])
+    assert whole.signed == {-3: 2, 0: 6, 1: 1, 10: 1}
+    assert whole.classes == {2: 300, 3: 1, 31: 250, 1025: 1000}
+    assert whole.condition == {0: 40, 7: 1000, 64: 3}
+    assert whole.problems == 10

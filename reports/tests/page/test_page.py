@@ -1,0 +1,294 @@
+"""The page shows a run to anyone with a browser, and nothing in a run file can act on it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+
+from kl_reports.analysis.wording import LOOKS, used
+from kl_reports.files import RunFileError
+from kl_reports.page.page import page, write_page
+from kl_reports.runfile.records import Result, Run, Verdict
+from kl_reports_testkit.example_runs import large_run
+from kl_reports_testkit.html_tree import Node, Tree, tree
+
+STYLES = {look.style: verdict for verdict, look in LOOKS.items()}
+
+
+def chips(row: Node) -> list[Node]:
+    """Return the drawn cells of a row of the matrix."""
+    return [child for square in row.all("td") for child in square.children if isinstance(child, Node)]
+
+
+def test_the_page_stands_alone(run: Run) -> None:
+    """The page loads nothing, and its policy allows its own style and script by their hashes only."""
+    root = tree(run)
+    assert not [node for node in root.all() if "src" in node.attributes or "style" in node.attributes]
+    assert {node.attributes["href"] for node in root.all("link")} == {"data:,"}
+    assert not [node for node in root.all() if any(name.startswith("on") for name in node.attributes)]
+    policy = next(node.attributes["content"] for node in root.all("meta") if "http-equiv" in node.attributes)
+    rules = dict(part.strip().split(" ", 1) for part in policy.split(";"))
+    assert rules["default-src"] == rules["base-uri"] == rules["form-action"] == "'none'"
+    for name in ("style", "script"):
+        digest = base64.b64encode(hashlib.sha256(root.one(name).text.encode()).digest()).decode()
+        assert rules[f"{name}-src"] == f"'sha256-{digest}'"
+
+
+def test_every_link_on_the_page_leads_somewhere(run: Run, hostile_run: Run) -> None:
+    """Every fragment is the id of one element, no id is used twice, and every label names something."""
+    for root in (tree(run), tree(hostile_run)):
+        names = [node.attributes["id"] for node in root.all() if "id" in node.attributes]
+        assert len(names) == len(set(names))
+        links = [node.attributes["href"] for node in root.all("a")]
+        inner = {unquote(link[1:]) for link in links if link.startswith("#")}
+        assert inner <= set(names)
+        assert all(link.startswith(("#", "https://", "http://")) for link in links)
+        labels = {node.attributes.get("aria-labelledby") for node in root.all()}
+        assert labels <= {*names, None}
+
+
+def test_every_cell_that_ran_is_drawn_and_says_a_whole_sentence(run: Run) -> None:
+    """Each row has one figure for each cell, named by requirement, column, verdict and how much was used."""
+    table = tree(run).one("table", id="cells")
+    drawn = {
+        node.attributes["aria-label"].removeprefix(f"{node.text} ")
+        for row in table.all("tr")
+        for node in chips(row)
+    }
+    results = {cell.cell: cell for cell in run.results}
+    held = results["values/pointwise@torch.nn.functional.kl_div-2.13.0-cpu-float32-eager"]
+    place = "torch.nn.functional.kl_div 2.13.0 cpu eager"
+    assert f"values/pointwise on {place} f32: held, {used(held.headroom)}" in drawn
+    broken = "broken, infinitely more than is allowed: gives NaN"
+    assert f"support/zero-over-zero on {place} f16: {broken}" in drawn
+    silent = "scipy.stats.entropy 1.17.1 cpu eager f64 and f32: not applicable: offers no gradients"
+    assert f"gradients/model on {silent}" in drawn
+    cpu = [cell for cell in run.results if "-cpu-" in cell.column and cell.verdict is not Verdict.UNSUPPORTED]
+    assert len([label for label in drawn if " cpu " in label and "not applicable" not in label]) == len(cpu)
+
+
+def test_what_is_heard_holds_what_is_seen(run: Run) -> None:
+    """The name a link is spoken to by begins with the words it shows (WCAG 2.5.3)."""
+    named = [node for node in tree(run).all("a") if "aria-label" in node.attributes]
+    assert len(named) > 50
+    assert all(node.attributes["aria-label"].startswith(f"{node.text} ") for node in named)
+
+
+def test_the_glyph_says_what_the_colour_repeats(run: Run) -> None:
+    """Every verdict has its own glyph and style, and only what holds is green."""
+    assert len({look.glyph for look in LOOKS.values()}) == len({look.style for look in LOOKS.values()}) == 10
+    for row in tree(run).one("table", id="cells").all("tr"):
+        for node in chips(row):
+            style = node.attributes.get("class", "").split()[:1]
+            if style in (["z"], []):
+                continue
+            look = LOOKS[STYLES[style[0]]]
+            assert node.text.split()[0] == look.glyph
+            assert f": {look.word}" in node.attributes["aria-label"]
+
+
+def test_broken_rows_come_first_in_their_chapter(run: Run) -> None:
+    """Within a chapter no row with news stands below one without."""
+    news = {cell.requirement for cell in run.results if cell.verdict.is_news}
+    for body in tree(run).one("table", id="cells").all("tbody"):
+        names = [row.attributes.get("data-requirement") for row in body.all("tr")]
+        broken = [name in news for name in names if name]
+        assert broken == sorted(broken, reverse=True)
+
+
+def test_the_first_screen_answers_the_four_questions(run: Run) -> None:
+    """Who was asked, whether all of it ran, what is broken and what is closest to breaking come first."""
+    root = tree(run)
+    assert root.one("h1").words == "New or broken: 15 cells of 3 requirements"
+    assert root.one("dl", _class="identity").words.startswith(
+        "Asked torch 2.13.0, tensorflow 2.20.0, jax 0.10.2, scipy 1.17.1 On cpu, cuda"
+    )
+    assert "881 of 1,760 planned cells ran; 879 missing" in root.one("section", _class="whole").words
+    table = root.one("table", _class="scores")
+    rows = [row.words for row in table.all("tr")]
+    assert rows[1] == "torch.nn.functional.kl_div 2.13.0 16/17 ✗ 1 1/1 2/2 80 cells"
+    findings = next(root.all("ul", _class="findings"))
+    assert findings.words.startswith("✗ ∞ support/zero-over-zero broken: torch.nn.functional.kl_div f16")
+    lines = list(root.one("table", _class="nearest").all("tr"))[1:]
+    nearest = [float(next(line.all("td")).words.split()[1]) for line in lines]
+    assert nearest == sorted(nearest, reverse=True)
+    assert nearest[0] == 0.96
+
+
+def test_a_run_cut_off_says_so_in_its_headline(make_run: Callable[..., Run]) -> None:
+    """A page of a run without a footer begins with that, even when nothing that ran is broken."""
+    calm = make_run(["cpu"], calm=True)
+    assert tree(calm).one("h1").words == "Nothing is newly broken"
+    assert tree(replace(calm, finished=None)).one("h1").words.startswith("Cut off.")
+    gone = replace(calm, results=(replace(calm.results[0], verdict=Verdict.FIXED), *calm.results[1:]))
+    assert tree(gone).one("h1").words == "Recorded deviations are gone: their records must go"
+
+
+def test_a_failure_is_told_in_full(run: Run) -> None:
+    """The drill-down of a broken cell holds its witness in bits, hex float and decimal, and its budget."""
+    cell = tree(run).one(id="support/zero-over-zero@torch.nn.functional.kl_div-2.13.0-cpu-float16-eager")
+    for part in (
+        "got NaN (quiet, payload 0), right is 0.0",
+        "kl_div(input=model, target=target, reduction='batchmean')",
+        "-0.6931472",
+        "-0x1.62e43p-1",
+        "f32:bf317218",
+        "minus infinity",
+        "1.1920928955078125e-07",
+        "14.2 = 6.0 conditioning + 7.7 summation + 0.5 output rounding, in units of 2.98e-08 = u·S",
+        "0 · (log 0 − log 0) was computed as it stands.",
+        "import torch",
+        "The same distributions also break",
+    ):
+        assert part in cell.words
+
+
+def test_a_witness_may_lack_anything(run: Run) -> None:
+    """Each key of a witness may be missing, of another type or far too long."""
+    full = next(cell for cell in run.results if cell.witness)
+    assert full.witness is not None
+    odd: list[Any] = [None, 7, "text", [], {}, [[1]], {"bits": 3, "shape": "x"}]
+    results = tuple(
+        replace(full, requirement=f"odd/{key}-{place}", witness={**full.witness, key: entry})
+        for key in full.witness
+        for place, entry in enumerate(odd)
+    )
+    for some in (results[::2], results[1::2]):  # there is room for each half
+        told = tree(replace(run, results=some))
+        assert len(list(told.all("details", _class="cell"))) == len(some)
+    long = {"target": {"bits": ["f64:3ff0000000000000"] * 5000, "shape": [5000]}, "got": ["f64:0"] * 5000}
+    text = tree(replace(run, results=(replace(full, witness=long),))).words
+    assert "… 4,984 more values of 5,000" in text
+
+
+def test_the_levels_and_the_deviations_stand_apart(run: Run) -> None:
+    """SHOULD and CONVENTION have columns of their own, and a recorded deviation shows its link."""
+    root = tree(run)
+    heads = [node.words for node in root.one("table", _class="scores").all("th", scope="col")]
+    assert heads == ["Implementation", "MUST held", "SHOULD", "CONVENTION", "never ran"]
+    entry = next(node for node in root.all("li") if "keras-clips-probabilities" in node.words)
+    assert "clips probabilities at 1e-7" in entry.words
+    assert "https://example.org/issues/1" in {node.attributes["href"] for node in entry.all("a")}
+
+
+def test_deviations_met_in_one_cell_are_told_each(run: Run) -> None:
+    """A cell in which two were met counts for both, and neither is told under the name of the other."""
+    (first, second, *_), rest = [cell for cell in run.results if cell.deviation], "another-one"
+    both = f"{first.deviation}, {rest}"
+    results = [replace(cell, deviation=both) if cell == second else cell for cell in run.results]
+    items = list(tree(replace(run, results=tuple(results))).all("li"))
+    told = [item.words for item in items if item.attributes.get("id", "").startswith("deviation-")]
+    fixed, known, other = told
+    assert "its record must go" in fixed
+    assert known.startswith("◆ keras-clips-probabilities. clips probabilities at 1e-7")
+    assert other.startswith("◆ another-one. Met beside keras-clips-probabilities.")
+
+
+def test_columns_in_which_nothing_ran_are_named_with_the_reason(run: Run) -> None:
+    """A column that never ran is not drawn, but named, and every cell of it is counted."""
+    absent = tree(run).one("details", _class="absent").words
+    assert absent.startswith("∅ 12 columns in which nothing ran: no CUDA device on this machine")
+    assert "torch.nn.KLDivLoss 2.13.0 cuda eager f64, f32, f16, bf16: 80 cells" in absent
+
+
+def test_the_rosetta_table_holds_every_implementation(run: Run) -> None:
+    """What each implementation computes is one row of one table."""
+    table = tree(run).one("table", _class="rosetta")
+    names = [row.one("th").words for row in list(table.all("tr"))[1:]]
+    assert names == list(run.header.implementations)
+    assert [node.words for node in table.all("th", scope="col")] == [
+        "Implementation",
+        "formula",
+        "argument order",
+        "reductions",
+    ]
+
+
+def test_every_verdict_is_explained(run: Run) -> None:
+    """The glossary has a line for every verdict, and each is one link away from the first screen."""
+    root = tree(run)
+    for verdict in Verdict:
+        assert verdict.value.lower() in root.one(id=f"verdict-{verdict.name}").words.lower()
+
+
+def test_foreign_text_is_shown_as_text(hostile_run: Run) -> None:
+    """HTML, quotes, controls, other directions and endless names in a run file are text and nothing else."""
+    text = page(hostile_run)
+    root = Tree(text).root
+    assert len(list(root.all("script"))) == len(list(root.all("style"))) == 1
+    assert not list(root.all("img"))
+    assert "<script>alert(1)</script>" in root.words
+    assert "{{ 7 * 7 }}" in root.words
+    assert "⟨1B⟩[31mred⟨00⟩⟨07⟩" in root.words
+    assert "⟨202E⟩gnp.exe⟨2066⟩" in root.words
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", text)
+    assert "x" * 4001 not in text
+    assert len(text) < 3_000_000
+    assert "Cut off." in root.one("h1").words
+
+
+def test_a_run_with_nothing_in_it_has_a_page(run: Run) -> None:
+    """No result, no column, no requirement: the page still says what it knows."""
+    header = replace(
+        run.header, requirements={}, implementations={}, columns={}, planned=(), environment={"": {}}
+    )
+    assert "No cell ran" in tree(Run(header, ())).words
+
+
+def test_a_result_may_name_what_its_header_lacks(run: Run) -> None:
+    """A cell of an unlisted requirement and column is shown by its names."""
+    odd = Result("new/thing", 1, "some-column", Verdict.FAIL, "odd", headroom=2.0)
+    root = tree(replace(run, results=(*run.results, odd)))
+    assert root.one(id="new/thing@some-column").words.startswith("✗ 2.0× some-column")
+
+
+def test_the_page_is_made_of_the_run_alone(run: Run) -> None:
+    """The same run gives the same page, letter by letter."""
+    assert page(run) == page(run)
+
+
+def test_a_large_run_keeps_a_small_page() -> None:
+    """Twenty thousand cells fit in 1.5 MB, with the worst told in full and the rest counted."""
+    run = large_run()
+    text = page(run)
+    assert len(run.results) == 19_968
+    assert len(text.encode()) < 1_500_000
+    for part in (
+        "their witnesses are in the run file",
+        "Why is it so, number 4?",
+        'class="chart"',
+        'class="spark"',
+    ):
+        assert part in text
+
+
+def test_where_there_is_no_room_for_all_each_kind_is_told_once() -> None:
+    """A thousand cells of one kind do not keep those of another from having one witness on the page."""
+    run = large_run(624, 8)
+    results = list(run.results)
+    last = max(place for place, cell in enumerate(results) if cell.verdict is Verdict.PASS)
+    broken = next(cell for cell in results if cell.verdict is Verdict.FAIL)
+    results[last] = replace(
+        results[last], verdict=Verdict.FAIL, headroom=None, witness=broken.witness, deviation="x"
+    )
+    cells = tree(replace(run, results=tuple(results))).all("details", _class="cell")
+    told = {node.attributes["id"] for node in cells}
+    assert results[last].cell in told
+    assert not {cell.cell for cell in results if cell.verdict is Verdict.FAIL} <= told
+
+
+def test_a_page_that_cannot_be_written_is_named(run: Run, tmp_path: Path) -> None:
+    """A folder that is not there gives one clear error; a good path holds the page and nothing beside it."""
+    with pytest.raises(RunFileError, match="cannot be written"):
+        write_page(run, tmp_path / "none" / "page.html")
+    write_page(run, tmp_path / "page.html")
+    assert (tmp_path / "page.html").read_text(encoding="utf-8") == page(run)
+    assert len(list(tmp_path.iterdir())) == 1

@@ -1,0 +1,67 @@
+"""The schema that is published describes the files that are written."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from typing import Any
+
+import pytest
+
+from kl_reports.runfile.lines import encode_run, json_schema
+from kl_reports.runfile.records import FORMAT, Run, Verdict
+
+jsonschema: Any = pytest.importorskip("jsonschema")
+
+SCHEMA: dict[str, Any] = json.loads(
+    resources.files("kl_reports").joinpath("run-file.schema.json").read_text(encoding="utf-8")
+)
+
+
+def valid(line: Any) -> bool:
+    """Whether the schema takes a line."""
+    return bool(jsonschema.Draft202012Validator(SCHEMA).is_valid(line))
+
+
+def test_the_schema_is_one() -> None:
+    """It is valid itself, of today's format, and knows every verdict."""
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    definitions = SCHEMA["$defs"]
+    assert definitions["header"]["properties"]["format"]["const"] == FORMAT
+    assert definitions["result"]["properties"]["verdict"]["enum"] == [each.name for each in Verdict]
+
+
+def test_the_schema_is_made_of_the_records() -> None:
+    """The kept file is what the records' fields make it; README says how to write it anew."""
+    assert resources.files("kl_reports").joinpath("run-file.schema.json").read_text("utf-8") == json_schema()
+
+
+def test_every_line_that_is_written_is_valid(run: Run, hostile_run: Run) -> None:
+    """A run with every verdict and one with every hostile text are described by it."""
+    for each in (run, hostile_run):
+        lines = list(encode_run(each))
+        assert [line for line in lines[:300] if not valid(json.loads(json.dumps(line)))] == []
+    assert valid({"kind": "started", "cell": "values/sum@x"})
+    assert valid({"kind": "cut_off", "file": "torch.jsonl.gz", "judged": 3, "planned": 9})
+    assert valid({"kind": "footer", "finished": None})
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"verdict": "SPLENDID"},
+        {"headroom": 0.5},
+        {"seconds": "f64:xyz"},
+        {"requirement": None},
+        {"spread": {"signed": {"a": 1}, "classes": {}, "condition": {}}},
+        {"kind": "verdict"},
+        {"budget": "much"},
+        {"budget": [{"amount": 1.5, "name": "output", "reason": "rounded once"}]},
+        {"failure": "BAD_LUCK"},
+    ],
+)
+def test_what_no_reader_would_take_is_not_valid(run: Run, damage: dict[str, Any]) -> None:
+    """A printed float, an unknown verdict and a missing field are found out."""
+    line = next(line for line in encode_run(run) if line["kind"] == "result" and "spread" in line)
+    assert valid(line)
+    assert not valid({**line, **damage})

@@ -1,0 +1,179 @@
+"""A run file of format 1 reads as one of today, and only one module knows that there was a format 1."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import sqlite3
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kl_reports.analysis.reasons import reasons
+from kl_reports.analysis.witness import show
+from kl_reports.formats.summary import summary
+from kl_reports.page.page import page
+from kl_reports.runfile import upgrade
+from kl_reports.runfile.file import read, write
+from kl_reports.runfile.records import FORMAT, BudgetItem, CutOff, Kind, Run
+from kl_reports.store.store import Store
+from kl_reports_testkit.html_tree import tree
+
+FIRST = Path(__file__).with_name("run-1.jsonl.gz")  # two merged runs, one of them cut off
+UNIT = "2.98e-08 = u·S, with u of float32 and S the condition of the answer, or its size without one"
+
+
+@pytest.fixture
+def first() -> Run:
+    """The kept run file of format 1."""
+    return read(FIRST)
+
+
+def test_what_stood_in_sentences_is_in_fields(first: Run) -> None:
+    """Environment, files cut off, budget and what failures consist of."""
+    header = first.header
+    assert header.format == FORMAT
+    assert header.differing == {"python": {"torch": "3.11.7", "tensorflow": "3.12.1"}}
+    assert header.shared == {"platform": "Linux", "torch": "2.13.0", "tensorflow": "2.20.0"}
+    assert (first.remarks, first.cut_off) == ((), (CutOff("tensorflow.jsonl.gz", 3, 12),))
+    assert first.results[0].budget == (
+        BudgetItem(6.0, "conditioning", "log and exp to 4 u, and two roundings more", UNIT),
+        BudgetItem(0.25, "output rounding", "the result is rounded once", UNIT),
+    )
+    kinds = {result.kind: result.happened for result in first.results}
+    assert kinds == {
+        None: "",
+        Kind.CRASHED: "its process was ended by signal 11 (SIGSEGV)",
+        Kind.TIMED_OUT: "its process gave no answer within 60 s",
+        Kind.HARNESS: "",
+        Kind.RAISED: "it raised ValueError: input and target differ",
+        Kind.NO_TENSOR: "it gave a list of 2 where a torch.Tensor is due",
+        Kind.SHAPE: "it gave shape (2, 3) where (2,) is due",
+        Kind.NUMBER: "",
+    }
+    (wrong,) = (result for result in first.results if result.kind is Kind.NUMBER)
+    assert wrong.explanation == "log q taken for q"
+    assert first.results[0].last_call.startswith("it was asked kl_div() of shapes [1, 4]")
+    found = {"a": [result for result in first.results if result.verdict.is_news]}
+    assert len(reasons(found)) == 5
+
+
+def test_a_witness_of_format_1_has_its_call_in_fields(first: Run) -> None:
+    """Function, arguments, side, layouts and the upstream gradient; the text is as it was."""
+    plain = next(result.witness for result in first.results if result.kind is Kind.RAISED)
+    assert plain is not None
+    assert plain["call"] == {
+        "function": "kl_div",
+        "keywords": {"input": "model", "reduction": "'batchmean'"},
+        "spaces": {"target": "target"},
+        "side": None,
+        "text": "kl_div(input=model, target=target, reduction='batchmean')",
+    }
+    seen = next(result.witness for result in first.results if result.kind is Kind.NUMBER)
+    assert seen is not None
+    assert (seen["call"]["side"], seen["call"]["function"]) == ("model", "kl_div")
+    assert seen["layout"] == {"target": "transposed", "model": "strided"}
+    shown = show(seen)
+    assert shown.call.startswith("gradient by the model of kl_div(input=log-probability")
+    assert (shown.side, shown.layout) == ("model", "transposed/strided")
+
+
+@pytest.mark.parametrize(
+    ("text", "function", "keywords", "side"),
+    [
+        ("kl(target=probability, model=log-probability, axis=-1)", "kl", {"axis": "-1"}, None),
+        ("gradients by both sides of kl(target=logits), that by the model", "", {}, "model"),
+        ("second derivative by the target of kl(target=logits)", "kl", {}, "target"),
+        ("kl(target=logits), asked for later", "", {}, None),
+        ("kl(", "", {}, None),
+    ],
+)
+def test_a_call_is_taken_apart_where_it_is_one(
+    text: str, function: str, keywords: dict[str, str], side: str | None
+) -> None:
+    """More than one plain call has no function, and keeps its text."""
+    call = upgrade.witness({"call": text})["call"]
+    assert (call["function"], call["keywords"], call["side"], call["text"]) == (
+        function,
+        keywords,
+        side,
+        text,
+    )
+
+
+@pytest.mark.parametrize(
+    ("note", "upstream"),
+    [
+        ("the upstream gradient is huge", {"kind": "huge", "layout": "contiguous"}),
+        ("the upstream gradient lies transposed", {"kind": "pattern", "layout": "transposed"}),
+        ("the upstream gradient is 0, and its answer is not", {"kind": "zero", "layout": "contiguous"}),
+        ("must be exact", None),
+    ],
+)
+def test_the_upstream_gradient_was_a_note(note: str, upstream: dict[str, str] | None) -> None:
+    """What a note said of it is its kind and its layout."""
+    assert upgrade.witness({"note": note})["upstream"] == upstream
+
+
+@pytest.mark.parametrize("odd", [None, 7, "x", [], {}, [1], {"a": 1}])
+def test_what_format_1_never_had_is_left_to_the_reader(odd: Any) -> None:
+    """Of whatever type a field is, the upgrade raises nothing."""
+    keys = ("verdict", "detail", "budget", "witness", "environment", "sentence")
+    for kind in ("header", "result", "remark", "footer", "other"):
+        upgrade.line({"kind": kind, **dict.fromkeys(keys, odd)})
+    upgrade.witness(dict.fromkeys(("call", "layout", "note"), odd))
+
+
+def test_it_is_shown_and_written_as_any_other(first: Run, tmp_path: Path) -> None:
+    """The page and the summary say what they said, and written again it is of today's format."""
+    text = summary(first)
+    assert "tensorflow.jsonl.gz was cut off after 3 of 12 cells" in text
+    assert tree(first).one("h1").words.startswith("Cut off: tensorflow.jsonl.gz. ")
+    assert "6.2 = 6.0 conditioning + 0.2 output rounding, in units of 2.98e-08" in page(first)
+    write(tmp_path / "second.jsonl.gz", first)
+    assert read(tmp_path / "second.jsonl.gz") == first
+
+
+def test_a_store_of_format_1_is_migrated_by_the_same_rules(first: Run, tmp_path: Path) -> None:
+    """What a store kept of such a file is what the file itself reads as today."""
+    path = tmp_path / "first.db"
+    with Store(str(path), make=True) as store:
+        record, _ = store.add(FIRST)
+        assert store.run(record) == first
+    connection = sqlite3.connect(path)
+    for old, new in _texts().items():
+        row = (old, _digest(old), _digest(new))
+        connection.execute("UPDATE kl_text SET content = ?, digest = ? WHERE digest = ?", row)
+    for name in ("kind", "explanation", "happened", "last_call"):
+        connection.execute(f"ALTER TABLE kl_result DROP COLUMN {name}")
+    connection.execute("ALTER TABLE kl_run DROP COLUMN cut_off")
+    connection.execute("UPDATE kl_run SET format = ?", (upgrade.FORMAT,))
+    connection.execute("UPDATE kl_store SET schema = 2")
+    connection.commit()
+    connection.close()
+    with Store(str(path)) as store:
+        assert store.run(record) == first
+        store.sweep()
+        assert store.run(record) == first
+
+
+def _texts() -> dict[str, str]:
+    """Return the texts that a store of schema 2 kept, with what one of today keeps in their place."""
+    kept = {_json(["tensorflow.jsonl.gz was cut off after 3 of 12 cells"]): "[]"}  # the remarks
+    for line in gzip.decompress(FIRST.read_bytes()).splitlines():
+        old = json.loads(line)
+        new = upgrade.line(old)
+        kept.update(
+            {_json(old[key]): _json(new[key]) for key in ("environment", "budget", "witness") if key in old}
+        )
+    return kept
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+def _digest(text: str) -> bytes:
+    return blake2b(text.encode(), digest_size=16).digest()
