@@ -50,7 +50,7 @@ class NoAnswerError(Exception):
         super().__init__(
             f"no answer within {seconds:g} s"
             if end.code is None
-            else f"its process {ending(end.code)} ({end.message})"
+            else f"its process {describe_exit(end.code)} ({end.message})"
         )
 
 
@@ -67,7 +67,7 @@ def environment() -> dict[str, str]:
     return child
 
 
-def python(
+def start_python(
     *arguments: str,
     seconds: float,
     interpreter: str = sys.executable,
@@ -132,7 +132,7 @@ def requests(
     """
     given = "".join(f"{json.dumps(payload)}\n" for payload in payloads)
     try:
-        done = python(
+        done = start_python(
             "-m", module, seconds=seconds, interpreter=interpreter, variables=variables, given=given
         )
     except subprocess.TimeoutExpired as late:
@@ -169,7 +169,7 @@ def threads() -> dict[str, str]:
     return {name: os.environ.get(name, "1") for name in names}
 
 
-def ending(code: int) -> str:
+def describe_exit(code: int) -> str:
     """Return how a process ended, as the end of a sentence: ``was ended by signal 9 (SIGKILL)``."""
     if code >= 0:
         return f"ended with exit code {code}"

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kl_cases.recipes import TestProfile
-from kl_conformance.cells.effort import brief
+from kl_conformance.cells.effort import reduced_effort
 from kl_conformance.diagnosis.causes import likely_cause
-from kl_conformance.diagnosis.confirmation import proven
+from kl_conformance.diagnosis.confirmation import confirmed
 from kl_conformance.errors import check_known
 from kl_conformance.harness.opening import Absent, load_framework
 from kl_conformance.implementations import loading, registry
@@ -24,12 +24,12 @@ from kl_conformance.runs.session import Session
 from kl_reference.bounds.ieee754 import require_ieee
 from kl_reports.analysis.kernel import broken
 from kl_reports.analysis.witness import Witness, show
-from kl_reports.formats.verdict_text import screen
+from kl_reports.formats.verdict_text import verdict_text
 from kl_reports.runfile.records import Column, Run
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class FailedRequirement:
     """A broken requirement.
 
     Parameters
@@ -71,16 +71,16 @@ class Verification:
         )
 
     @property
-    def findings(self) -> tuple[Finding, ...]:
+    def findings(self) -> tuple[FailedRequirement, ...]:
         """Every broken cell, requirement by requirement."""
         return tuple(self._found())
 
-    def _found(self) -> Iterator[Finding]:
+    def _found(self) -> Iterator[FailedRequirement]:
         header = self.run.header
         for requirement, results in broken(self.run).items():
             for result in results:
                 witness = None if result.witness is None else show(result.witness)
-                yield Finding(
+                yield FailedRequirement(
                     requirement,
                     str(header.requirements[requirement]["sentence"]),
                     header.columns[result.column],
@@ -95,7 +95,7 @@ class Verification:
         return likely_cause(self.run)
 
     def __str__(self) -> str:
-        return screen(self.run, self.cause)
+        return verdict_text(self.run, self.cause)
 
 
 def verify(
@@ -156,7 +156,7 @@ def verify(
         profile=effort,
         seed=chosen,
         shape=shape,
-        brief=brief(dtypes, effort),
+        brief=reduced_effort(dtypes, effort),
     )
     selection.check()
     implementation = _implementation(kernel, like, name, framework, strict=strict)
@@ -168,9 +168,9 @@ def verify(
     _check_there(implementation, device)
     header = headers.header(selection, plan.cells)
     session = Session(selection)
-    results = [session.settle(each) for each in plan.cells]
+    results = [session.evaluate(each) for each in plan.cells]
     run = Run(header, tuple(results), datetime.now(UTC).isoformat(timespec="seconds"))
-    return Verification(proven(run, kernel))
+    return Verification(confirmed(run, kernel))
 
 
 def assert_conforms(kernel: Any, like: str = "", **asked: Any) -> None:

@@ -18,7 +18,7 @@ from kl_conformance.harness import heartbeat
 from kl_conformance.harness.opening import open_subject
 from kl_conformance.harness.subject import Subject
 from kl_conformance.requirements import catalogue
-from kl_conformance.runs.plan import Planned
+from kl_conformance.runs.plan import PlannedCell
 from kl_conformance.runs.worker import SUITE
 from kl_conformance_testkit.stopwatch import Part, Stopwatch, instrument
 from kl_reports.runfile.file import read
@@ -87,7 +87,7 @@ def measure(workload: Workload) -> Measurement:
         folder = Path(name)
         arguments = ["-m", __name__, name, json.dumps(asdict(workload))]
         home = {"HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "hypothesis")}
-        done = processes.python(*arguments, seconds=HOURS * 3600, folder=folder, variables=home)
+        done = processes.start_python(*arguments, seconds=HOURS * 3600, folder=folder, variables=home)
         found = folder / "measured.json"
         if not found.is_file():
             raise RuntimeError(
@@ -101,7 +101,7 @@ class CellFilter:
     """A pytest plugin that keeps only the cells of a workload."""
 
     workload: Workload
-    planned: list[Planned] = field(default_factory=list[Planned])
+    planned: list[PlannedCell] = field(default_factory=list[PlannedCell])
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -123,7 +123,7 @@ def main(folder: Path, workload: Workload) -> None:
     watch = Stopwatch()
     instrument(watch)
     selected, file, page = CellFilter(workload), folder / "run.jsonl.gz", folder / "page.note"
-    heartbeat.lay(page)
+    heartbeat.create(page)
     arguments: Sequence[str] = [
         *("--pyargs", "kl_conformance.suite", "-c", str(SUITE / "pytest.ini"), "-p", "kl_conformance.plugin"),
         *("-q", "--kl-seed=1", f"--run-file={file}", f"--kl-note={page}", *workload.options),
@@ -142,7 +142,7 @@ def main(folder: Path, workload: Workload) -> None:
     (folder / "measured.json").write_text(json.dumps(asdict(found)), encoding="utf-8")
 
 
-def _by_classes(watch: Stopwatch, cell: Planned, count: int) -> dict[str, float]:
+def _by_classes(watch: Stopwatch, cell: PlannedCell, count: int) -> dict[str, float]:
     """Return the mean seconds of a problem of so many classes, the first of its shape among them."""
     requirement, subject = catalogue.requirement(SIZED), open_subject(cell.implementation, cell.column)
     assert isinstance(subject, Subject), subject

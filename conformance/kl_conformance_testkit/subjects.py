@@ -15,7 +15,7 @@ from kl_conformance.implementations import registry
 from kl_conformance.implementations.implementation import Implementation
 from kl_conformance.judging.judgement import Judgement
 from kl_conformance.requirements import catalogue
-from kl_conformance.requirements.miniature import Sketch
+from kl_conformance.requirements.miniature import Miniature
 from kl_reference.convention import Space
 from kl_reports.runfile.records import Column, Result
 
@@ -32,17 +32,17 @@ def correct_kernel(p: Any, q: Any) -> Any:
     )
 
 
-def subject(tested: Sketch | Implementation | None = None, dtype: str = "float64") -> Subject:
+def subject(tested: Miniature | Implementation | None = None, dtype: str = "float64") -> Subject:
     """Return the subject of a miniature (a correct one by default) or of any other NumPy implementation."""
-    tested = Sketch() if tested is None else tested
-    implementation = tested.implementation() if isinstance(tested, Sketch) else tested
+    tested = Miniature() if tested is None else tested
+    implementation = tested.implementation() if isinstance(tested, Miniature) else tested
     column = Column(implementation.name, "numpy", "1", "cpu", dtype, "eager")
     return Subject(implementation, NUMPY, MODULES, column)
 
 
 def evaluate(requirement: str, subject: Subject, *, seed: int = 0) -> Result:
     """Return the verdict of one cell in the quick profile."""
-    return Cell(catalogue.requirement(requirement), subject, TestProfile.QUICK, seed).settle()
+    return Cell(catalogue.requirement(requirement), subject, TestProfile.QUICK, seed).evaluate()
 
 
 def pair(p: Sequence[object], q: Sequence[object], space: Space = Space.PROBABILITY) -> Pair:

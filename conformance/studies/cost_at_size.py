@@ -54,11 +54,11 @@ def main(size: tuple[int, int]) -> None:
     pair = build(Recipe(requirement.families[0], requirement.shapes[0], Dtype.FLOAT32, 0))
     _, terms = layouts_sizes.vector_and_windows(subject, pair, size)
     summed = replace(terms, reduction=Reduction.SUM)
-    call = subject.call(terms)
+    call = subject.build_call(terms)
     calls = [call, replace(call, reduction="sum")]
 
     def verified() -> None:
-        result = Cell(requirement, subject, TestProfile.QUICK, 0).settle()
+        result = Cell(requirement, subject, TestProfile.QUICK, 0).evaluate()
         assert result.verdict.name == "PASS", result.detail
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import kl_conformance
-from kl_conformance.diagnosis.confirmation import Seen, execute
+from kl_conformance.diagnosis.confirmation import ScriptResult, execute
 from kl_conformance.implementations import loading
 from kl_conformance.implementations.adapter import UncallableError, adapted
 from kl_conformance.implementations.source import defined
@@ -205,7 +205,7 @@ def test_every_form_is_all_of_standard_output(tmp_path: Path) -> None:
     assert (told["kernel"], told["conforms"], told["asked"]["seed"]) == ("halved", False, 1)
     scripts = [each["reproducer"] for each in told["findings"] if each["reproducer"]]
     assert scripts
-    assert all(execute(each) is Seen.FAILURE for each in scripts[:2])
+    assert all(execute(each) is ScriptResult.FAILURE for each in scripts[:2])
     assert "cells judged" in done.err
     done = command.run_cli(*line.split(), "junit", at=tmp_path)
     assert done.code == 1, done.all

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kl_conformance.requirements.miniature import Array, Sketch
+from kl_conformance.requirements.miniature import Array, Miniature
 from kl_conformance.runs.selection import parse_shape
 from kl_conformance.verification import verify
 from kl_conformance_testkit.command import SLOW, run_cli
@@ -22,7 +22,7 @@ USED_AT, SIZE = "layouts/used-at", (300, 70)
 def asked(after: Callable[[Array], Array], size: tuple[int, int] | None = SIZE) -> Result:
     """Return the verdict of a sketch whose answers are changed, at a size."""
     return evaluate(
-        USED_AT, subject(replace(Sketch(after=after).implementation(), typical_shape=size), "float32")
+        USED_AT, subject(replace(Miniature(after=after).implementation(), typical_shape=size), "float32")
     )
 
 

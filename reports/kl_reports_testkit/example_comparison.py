@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from kl_reports.comparison.change import Bucket, Replayed, Seen, settled
+from kl_reports.comparison.change import Bucket, Observation, Replayed, settled
 from kl_reports.comparison.compare import Comparison, compare
-from kl_reports.runfile.distribution import Spread
+from kl_reports.runfile.distribution import ErrorDistribution
 from kl_reports.runfile.records import Fixed, Header, Result, Run, Verdict
 from kl_reports_testkit.example_runs import WITNESS, example_run
 
 OLD, NEW = "0" * 16, "f" * 16  # hashes of output bits
 SUITE = "values/dtype-range"  # the requirement whose problems differ between the runs
-BEFORE = Spread({-7: 4, -3: 12, 0: 20, 4: 4}, {2: 620, 1025: 980}, {0: 610, 12: 980})
+BEFORE = ErrorDistribution({-7: 4, -3: 12, 0: 20, 4: 4}, {2: 620, 1025: 980}, {0: 610, 12: 980})
 BROKEN: dict[str, Any] = {
     "verdict": Verdict.FAIL,
     "headroom": float("inf"),
@@ -47,7 +47,7 @@ def example_comparison() -> Comparison:
     first = _run(whole.header, old, "2.12.0", "1")
     found = compare(first, _run(whole.header, new, "2.13.0", "2"))
     regressed = [change for change in found.changes if change.bucket is Bucket.REGRESSED]
-    again = settled(regressed[-1], Replayed(Seen.BROKEN, Seen.BROKEN))
+    again = settled(regressed[-1], Replayed(Observation.BROKEN, Observation.BROKEN))
     changes = tuple(again if change is regressed[-1] else change for change in found.changes)
     return replace(found, changes=changes, remarks=("The old run was cut off: cells it did not reach.",))
 

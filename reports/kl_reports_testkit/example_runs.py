@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from kl_reports.runfile.distribution import Spread
+from kl_reports.runfile.distribution import ErrorDistribution
 from kl_reports.runfile.records import BudgetItem, CellId, Column, Fixed, Header, Result, Run, Verdict
 
 DTYPES = ("float64", "float32", "float16", "bfloat16")
@@ -50,7 +50,9 @@ REQUIREMENTS = {
     "errors/shape-mismatch": ("MUST", "Shapes that do not broadcast raise."),
     "errors/misuse": ("CONVENTION", "Probabilities where log-probabilities belong."),
 }
-SPREAD = Spread({-4: 2, -1: 9, 0: 20, 1: 7, 6: 2}, {2: 120, 17: 310, 1025: 960}, {0: 310, 5: 960, 12: 40})
+SPREAD = ErrorDistribution(
+    {-4: 2, -1: 9, 0: 20, 1: 7, 6: 2}, {2: 120, 17: 310, 1025: 960}, {0: 310, 5: 960, 12: 40}
+)
 UNIT = "2.98e-08 = u·S, with u of float32 and S the condition of the answer"
 BUDGET = (
     BudgetItem(6.0, "conditioning", "log and exp to 4 u, and two roundings more", UNIT),

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from kl_reports.runfile.distribution import Spread
+from kl_reports.runfile.distribution import ErrorDistribution
 from kl_reports.runfile.records import (
     FORMAT,
     BudgetItem,
@@ -40,7 +40,7 @@ RESULTS = st.builds(
     witness=st.none() | st.dictionaries(TEXT, JSON, max_size=4),
     deviation=st.none() | TEXT,
     seconds=st.floats(),
-    spread=st.none() | st.builds(Spread, COUNTS, COUNTS, COUNTS),
+    spread=st.none() | st.builds(ErrorDistribution, COUNTS, COUNTS, COUNTS),
     fixed=st.none() | st.builds(Fixed, st.integers(0, 2**63 - 1), st.none() | st.floats(), TEXT),
     kind=st.none() | st.sampled_from(Kind),
     explanation=TEXT,

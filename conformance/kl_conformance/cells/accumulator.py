@@ -12,12 +12,12 @@ import numpy as np
 from kl_cases.pair import Pair
 from kl_conformance.expectations.expectation import Expectation
 from kl_conformance.judging.judgement import Grade, Judgement
-from kl_reports.runfile.distribution import BINS, MOST_CONDITION, THOUSANDTHS, Spread
+from kl_reports.runfile.distribution import BINS, MOST_CONDITION, THOUSANDTHS, ErrorDistribution
 from kl_reports.runfile.records import Fixed
 
 
 @dataclass(slots=True)
-class Tally:
+class CellAccumulator:
     """What is counted and kept of a cell's judgements."""
 
     problems: int = 0
@@ -27,7 +27,7 @@ class Tally:
     deviations: dict[str, Expectation] = field(default_factory=dict[str, Expectation])
     grade: Grade | None = None
     excused: tuple[Pair, Judgement] | None = None
-    spreading: Spreading = field(default_factory=Spreading)
+    spreading: ErrorHistogram = field(default_factory=ErrorHistogram)
     fixed: Fixed | None = None
     _print: Any = field(default_factory=lambda: blake2b(digest_size=8))
 
@@ -63,7 +63,7 @@ def _rank(grade: Grade) -> int:
 
 
 @dataclass(slots=True)
-class Spreading:
+class ErrorHistogram:
     """What becomes a :class:`~kl_reports.runfile.distribution.Spread`."""
 
     signed: dict[int, int] = field(default_factory=dict[int, int])
@@ -83,11 +83,13 @@ class Spreading:
         if judgement.condition is not None:
             _raise(self.condition, _power(judgement.condition), used)
 
-    def spread(self) -> Spread | None:
+    def spread(self) -> ErrorDistribution | None:
         """Return what was gathered, in order; None where nothing was measured."""
         if not self.signed:
             return None
-        return Spread(*(dict(sorted(each.items())) for each in (self.signed, self.classes, self.condition)))
+        return ErrorDistribution(
+            *(dict(sorted(each.items())) for each in (self.signed, self.classes, self.condition))
+        )
 
 
 def _power(condition: float) -> int:

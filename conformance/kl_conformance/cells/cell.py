@@ -9,15 +9,15 @@ from itertools import count, islice, repeat
 
 from kl_cases.pair import Pair
 from kl_cases.recipes import TestProfile
-from kl_conformance.cells.accumulator import Tally
-from kl_conformance.cells.effort import depth, draws, shapes
-from kl_conformance.cells.fixed_problems import Question, left_out, questions
+from kl_conformance.cells.accumulator import CellAccumulator
+from kl_conformance.cells.effort import draws, effective_profile, shapes
+from kl_conformance.cells.fixed_problems import FixedProblem, fixed_problems, omitted_problems
 from kl_conformance.cells.search import search
 from kl_conformance.cells.shrink import shrink
 from kl_conformance.diagnosis.alternatives import diagnose
 from kl_conformance.errors import AbsentError, RefusedError
 from kl_conformance.expectations.expectation import Expectation, expected_deviations, permitted_deviations
-from kl_conformance.expectations.triton_interpreter import interpreted
+from kl_conformance.expectations.triton_interpreter import interpreter_rounding
 from kl_conformance.harness.subject import Subject
 from kl_conformance.judging import judge
 from kl_conformance.judging.judgement import Judgement
@@ -27,7 +27,7 @@ from kl_reports.runfile.records import Kind, Result, Verdict
 
 
 @dataclass(frozen=True, slots=True)
-class Replay:
+class RerunResult:
     """A recorded deviation seen again."""
 
     entry: Expectation
@@ -67,15 +67,15 @@ class Cell:
         self.brief = brief
         self.examples = draws(requirement, subject, profile) if examples is None else examples
         self.expected = expected_deviations(requirement.id, subject)
-        self.permitted = (*permitted_deviations(requirement.id, subject), *interpreted(subject))
-        self.tally = Tally()
+        self.permitted = (*permitted_deviations(requirement.id, subject), *interpreter_rounding(subject))
+        self.tally = CellAccumulator()
         self.first: Judgement | None = None  # of the pair that failed
 
-    def settle(self) -> Result:
+    def evaluate(self) -> Result:
         """Ask everything the profile holds and return the verdict."""
         began = time.monotonic()
         try:
-            result = self._settle()
+            result = self._evaluate()
         except AbsentError as absent:
             result = self._result(Verdict.MISSING, detail=str(absent))
         except FloatingPointError as changed:  # the reference's own: the arithmetic is not as it was
@@ -86,16 +86,16 @@ class Cell:
         fixed = self.tally.fixed
         return replace(result, problems=self.tally.problems, seconds=seconds, spread=spread, fixed=fixed)
 
-    def _settle(self) -> Result:
+    def _evaluate(self) -> Result:
         why = self.requirement.applies(self.subject)
         if why is not None:
             return self._result(Verdict.UNSUPPORTED, detail=why)
         why = self.requirement.skip_in_quick(self.subject) if self.profile is TestProfile.QUICK else None
         if why is not None:
             return self._result(Verdict.MISSING, detail=why)
-        replayed: Replay | None = None
+        replayed: RerunResult | None = None
         for entry in self.expected:
-            seen = self.replay(entry)
+            seen = self.rerun(entry)
             if seen is None:
                 witnesses = ", ".join(entry.witnesses)
                 detail = (
@@ -112,13 +112,13 @@ class Cell:
             if found is not None:
                 return self._broken(found, None)
         if replayed is not None:
-            return self.deviates(replayed)
+            return self.known_deviation(replayed)
         return self._held() if self.tally.excused is None else self._follows(*self.tally.excused)
 
-    def _fixed(self) -> Iterator[Question]:
+    def _fixed(self) -> Iterator[FixedProblem]:
         """Yield the fixed problems, and where they decide nothing what was left out, until something does."""
-        yield from questions(self.requirement, self.subject, self.profile)
-        for question in left_out(self.requirement, self.subject, self.profile):
+        yield from fixed_problems(self.requirement, self.subject, self.profile)
+        for question in omitted_problems(self.requirement, self.subject, self.profile):
             if self.tally.decisive or self.tally.excused:
                 break
             yield question
@@ -126,7 +126,11 @@ class Cell:
     def _search(self, seed: int) -> Pair | None:
         """Return a drawn pair that is broken, or None."""
         palette = shapes(self.requirement, self.subject, self.profile)
-        turns = count(seed) if depth(self.subject, self.profile) is TestProfile.QUICK else repeat(None)
+        turns = (
+            count(seed)
+            if effective_profile(self.subject, self.profile) is TestProfile.QUICK
+            else repeat(None)
+        )
 
         def breaks(pair: Pair) -> bool:
             return self._breaks(pair, next(turns))
@@ -145,7 +149,7 @@ class Cell:
             if not subject.misshapen:
                 raise
             call, shapes = subject.misshapen[-1]
-            failed = judge.fails(
+            failed = judge.failed(
                 subject.problem(pair), subject.named, f"{call.text} {shapes.note}", Kind.SHAPE
             )
             yield replace(failed, misshapen=shapes)
@@ -190,12 +194,12 @@ class Cell:
         found = (each for each in self.judgements(pair) if self._news(each) and each.fault == fault)
         return next(found, None)
 
-    def replay(self, entry: Expectation) -> Replay | None:
+    def rerun(self, entry: Expectation) -> RerunResult | None:
         """Ask a recorded deviation's witnesses; the first that still shows it, or None where all is right now."""
         for name, pair in entry.witness_pairs():
             for judgement in self.judgements(pair):
                 if judgement.broken and entry.explains(judgement, self.subject).any():
-                    return Replay(entry, name, pair, judgement)
+                    return RerunResult(entry, name, pair, judgement)
         return None
 
     def _broken(self, pair: Pair, case: str | None) -> Result:
@@ -205,7 +209,7 @@ class Cell:
         # In chapter errors the shapes are the question, and nothing is to shrink.
         if not (self.brief or self.requirement.once or self.requirement.chapter == "errors"):
             small = shrink(pair, lambda candidate: self._breaking(candidate, first.fault) is not None)
-        self.subject.forget()
+        self.subject.clear_cache()
         judgement = self._breaking(small, first.fault)
         if judgement is None:
             detail = f"Broken once on {pair.origin}, and right when asked again."
@@ -236,7 +240,7 @@ class Cell:
             budget=() if closest is None else closest.budget,
         )
 
-    def deviates(self, seen: Replay) -> Result:
+    def known_deviation(self, seen: RerunResult) -> Result:
         """Return the verdict of a recorded deviation that was seen again."""
         names = ", ".join(dict.fromkeys((seen.entry.id, *self.tally.deviations)))
         return self._result(

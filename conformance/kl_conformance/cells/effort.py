@@ -39,10 +39,10 @@ CHOSEN = [sorted(each) for each in (SIZES, STEEP, ONE, MET, FEW)]
 
 def known(subject: Subject) -> bool:
     """Whether somebody else's tests ask this implementation, too, and it is spared what is dear."""
-    return registry.is_known(subject.implementation.name)
+    return registry.is_builtin(subject.implementation.name)
 
 
-def depth(subject: Subject, profile: TestProfile) -> TestProfile:
+def effective_profile(subject: Subject, profile: TestProfile) -> TestProfile:
     """Return the profile whose problems are asked.
 
     One code serves both of two formats alike (``plan.ALIKE``): in the standard profile a known implementation is
@@ -55,7 +55,7 @@ def depth(subject: Subject, profile: TestProfile) -> TestProfile:
 
 def draws(requirement: Requirement, subject: Subject, profile: TestProfile) -> int:
     """Return how many pairs the search draws."""
-    own = depth(subject, profile)
+    own = effective_profile(subject, profile)
     if own is not TestProfile.STANDARD or not known(subject):
         return requirement.draws[own]
     return HOW_NEEDS if requirement.draws is CALL_DRAWS else WHAT_NEEDS
@@ -63,8 +63,13 @@ def draws(requirement: Requirement, subject: Subject, profile: TestProfile) -> i
 
 def shapes(requirement: Requirement, subject: Subject, profile: TestProfile) -> tuple[Shape, ...]:
     """Return the shapes asked of a subject; fewer where each new one is compiled, and few where that takes long."""
-    palette, kept = requirement.palette[depth(subject, profile)], _sizes(requirement, subject, profile)
-    if profile is TestProfile.STANDARD and (subject.compiles or depth(subject, profile) is not profile):
+    palette, kept = (
+        requirement.palette[effective_profile(subject, profile)],
+        _sizes(requirement, subject, profile),
+    )
+    if profile is TestProfile.STANDARD and (
+        subject.compiles or effective_profile(subject, profile) is not profile
+    ):
         palette = (*requirement.palette[TestProfile.QUICK], LONG)
     palette = requirement.shapes or palette
     if kept is None:
@@ -72,7 +77,7 @@ def shapes(requirement: Requirement, subject: Subject, profile: TestProfile) -> 
     return tuple(shape for shape in palette if shape in kept) or palette[:1]
 
 
-def affords(
+def within_effort(
     requirement: Requirement, subject: Subject, dtype: Dtype | None, pair: Pair, profile: TestProfile
 ) -> bool:
     """Whether a case is asked in any event.
@@ -83,7 +88,10 @@ def affords(
     """
     if profile is TestProfile.THOROUGH:
         return True
-    quickly, seconds = depth(subject, profile) is TestProfile.QUICK, _seconds(requirement, subject)
+    quickly, seconds = (
+        effective_profile(subject, profile) is TestProfile.QUICK,
+        _seconds(requirement, subject),
+    )
     spares = subject.compiles or seconds or (quickly and known(subject))
     if spares and dtype not in {None, subject.dtype}:
         return False
@@ -110,7 +118,7 @@ def drawn_at(
         name: [shape for shape in asked if (shape or (1,))[-1] >= FAMILIES[name].classes] for name in families
     }
     every = {(name, shape) for name, there in fitting.items() for shape in there}
-    if depth(subject, profile) is not TestProfile.QUICK or not known(subject):
+    if effective_profile(subject, profile) is not TestProfile.QUICK or not known(subject):
         return every
     taken = {
         (name, there[place % len(there)]) for place, (name, there) in enumerate(fitting.items()) if there
@@ -131,7 +139,10 @@ def _sizes(requirement: Requirement, subject: Subject, profile: TestProfile) -> 
     """Return the shapes a known implementation is asked where each is compiled; None for all others."""
     if profile is TestProfile.THOROUGH or not subject.compiles:
         return None
-    steep, quickly = requirement.chapter == "gradients", depth(subject, profile) is TestProfile.QUICK
+    steep, quickly = (
+        requirement.chapter == "gradients",
+        effective_profile(subject, profile) is TestProfile.QUICK,
+    )
     if subject.slow and profile is TestProfile.QUICK and not (steep and known(subject)):
         return FEW
     if not known(subject):
@@ -144,7 +155,7 @@ ALIKE = {"float64": "float32", "bfloat16": "float16"}  # each beside the format 
 NUMBERS = ("values", "support", "signs", "reductions", "identities")
 
 
-def brief(dtypes: Sequence[str], profile: TestProfile) -> tuple[str, ...]:
+def reduced_effort(dtypes: Sequence[str], profile: TestProfile) -> tuple[str, ...]:
     """Return the dtypes with reduced effort: the second of two similar ones, but in the thorough profile.
 
     One code serves both formats of a kind. Profile standard tests the second in all requirements, and searches no
@@ -161,10 +172,10 @@ def for_numbers(
     implementation: Implementation, column: Column, chapter: str, numbers: tuple[str, ...]
 ) -> bool:
     """Whether a chapter is skipped in a column of the numeric chapters alone; never in a mode other than eager."""
-    return column.mode == EAGER and chapter not in NUMBERS and is_brief(implementation, column, numbers)
+    return column.mode == EAGER and chapter not in NUMBERS and is_reduced(implementation, column, numbers)
 
 
-def is_brief(implementation: Implementation, column: Column, brief: tuple[str, ...]) -> bool:
+def is_reduced(implementation: Implementation, column: Column, reduced_effort: tuple[str, ...]) -> bool:
     """Whether a column's dtype is one of ``brief``, and its implementation supports the similar one as well."""
     taken = {dtype.label for dtype in implementation.dtypes}
-    return column.dtype in brief and ALIKE[column.dtype] in taken
+    return column.dtype in reduced_effort and ALIKE[column.dtype] in taken

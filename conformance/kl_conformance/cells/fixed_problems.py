@@ -12,9 +12,17 @@ from kl_cases.corpus import case_pair, cases_for
 from kl_cases.distributions import FAMILIES
 from kl_cases.pair import Pair
 from kl_cases.recipes import Recipe, TestProfile, build
-from kl_conformance.cells.effort import CHOSEN, LONG, affords, depth, drawn_at, known, shapes
+from kl_conformance.cells.effort import (
+    CHOSEN,
+    LONG,
+    drawn_at,
+    effective_profile,
+    known,
+    shapes,
+    within_effort,
+)
 from kl_conformance.harness.subject import Subject
-from kl_conformance.judging.cache import built
+from kl_conformance.judging.cache import cached_pair
 from kl_conformance.requirements.requirement import CALL_DRAWS, Requirement
 from kl_reference.dtype import Dtype
 
@@ -22,7 +30,7 @@ MANY = 2**16  # elements of what is dear to ask
 GRID_SEED = 0  # the grid is the same on every run, so that two runs answer the same questions
 
 
-class Question(NamedTuple):
+class FixedProblem(NamedTuple):
     """A fixed problem.
 
     Parameters
@@ -40,7 +48,9 @@ class Question(NamedTuple):
     turn: int | None = None
 
 
-def questions(requirement: Requirement, subject: Subject, profile: TestProfile) -> Iterator[Question]:
+def fixed_problems(
+    requirement: Requirement, subject: Subject, profile: TestProfile
+) -> Iterator[FixedProblem]:
     """Yield the fixed problems of a requirement, the corpus with the ids of its cases first, then the grid.
 
     Where as little is asked as in the quick profile, families asked at the same shape take turns with the forms they
@@ -48,18 +58,18 @@ def questions(requirement: Requirement, subject: Subject, profile: TestProfile) 
     where the numbers are not the question, and those of ``MANY`` elements; and in the standard profile shapes of as
     many, of a known implementation.
     """
-    quick = depth(subject, profile) is TestProfile.QUICK
+    quick = effective_profile(subject, profile) is TestProfile.QUICK
     cases = [
         each
         for each in cases_for(requirement.id)
-        if affords(requirement, subject, each.dtype, case_pair(each), profile)
+        if within_effort(requirement, subject, each.dtype, case_pair(each), profile)
     ]
     for place, case in enumerate(cases):
         pair = case_pair(case)
         shared = (
             quick and len(cases) > 1 and (requirement.draws is CALL_DRAWS or math.prod(pair.shape) >= MANY)
         )
-        yield Question(pair, f"{case.chapter}/{case.id}", place if shared else None)
+        yield FixedProblem(pair, f"{case.chapter}/{case.id}", place if shared else None)
     asked, spared = shapes(requirement, subject, profile), known(subject) and profile is TestProfile.STANDARD
     drawn = drawn_at(requirement.families, asked, subject, profile)
     for name in requirement.families:
@@ -70,19 +80,23 @@ def questions(requirement: Requirement, subject: Subject, profile: TestProfile) 
                 if turn is None and spared and math.prod(shape) >= MANY - 1:  # 65,535 is of their size
                     turn = asked.index(shape)
                 for corner in _corners(requirement):
-                    yield Question(built(Recipe(name, shape, subject.dtype, GRID_SEED, corner)), None, turn)
+                    yield FixedProblem(
+                        cached_pair(Recipe(name, shape, subject.dtype, GRID_SEED, corner)), None, turn
+                    )
 
 
-def left_out(requirement: Requirement, subject: Subject, profile: TestProfile) -> Iterator[Question]:
+def omitted_problems(
+    requirement: Requirement, subject: Subject, profile: TestProfile
+) -> Iterator[FixedProblem]:
     """Yield cases of other dtypes and shapes, and shapes of its own, asked only until one decides where nothing did."""
     for shape in requirement.shapes:
         if shape not in shapes(requirement, subject, profile):
             for name in requirement.families[:1]:
-                yield Question(built(Recipe(name, shape, subject.dtype, GRID_SEED)))
+                yield FixedProblem(cached_pair(Recipe(name, shape, subject.dtype, GRID_SEED)))
     for case in cases_for(requirement.id):
         pair = case_pair(case)
-        if not affords(requirement, subject, case.dtype, pair, profile):
-            yield Question(pair, f"{case.chapter}/{case.id}")
+        if not within_effort(requirement, subject, case.dtype, pair, profile):
+            yield FixedProblem(pair, f"{case.chapter}/{case.id}")
 
 
 def problem_set(requirement: Requirement, profile: TestProfile) -> str:

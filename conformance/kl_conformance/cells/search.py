@@ -10,7 +10,7 @@ from hypothesis import seed as seeded
 
 from kl_cases.pair import Pair
 from kl_cases.recipes import Recipe, recipes
-from kl_conformance.judging.cache import built
+from kl_conformance.judging.cache import cached_pair
 from kl_conformance.requirements.requirement import Requirement
 from kl_reference.dtype import Dtype
 
@@ -23,7 +23,7 @@ def search(
 ) -> Pair | None:
     """Draw recipes until a pair is broken, and return it unshrunk; None when none was found."""
     recipes = drawn(tuple(requirement.families), dtype, tuple(shapes), requirement.corners, examples, seed)
-    return next(filter(broken, map(built, recipes)), None)
+    return next(filter(broken, map(cached_pair, recipes)), None)
 
 
 @cache

@@ -21,25 +21,25 @@ from kl_conformance.cli.output import FINE, cannot
 from kl_conformance.implementations import loading
 from kl_conformance.requirements import catalogue
 from kl_conformance.versions import witness_file
-from kl_conformance.versions.bisection import Bisection, EndsError, Outcome, Probe, bisect
+from kl_conformance.versions.bisection import Bisection, EndpointError, Outcome, Probe, bisect
 from kl_conformance.versions.environments import InstallError, carried, distribution, environment, released
-from kl_conformance.versions.replay import Task, replayed
-from kl_conformance.versions.witness_file import Kept, script_of
+from kl_conformance.versions.replay import ReplayRequest, replayed
+from kl_conformance.versions.witness_file import WitnessFile, script_of
 from kl_reports.analysis.witness import described, show
 from kl_reports.analysis.wording import count, one_line
-from kl_reports.comparison.change import Seen
+from kl_reports.comparison.change import Observation
 from kl_reports.files import RunFileError, check_writable, put
 
 OUTCOMES = {
-    Seen.HELD: Outcome.GOOD,
-    Seen.BROKEN: Outcome.BAD,
-    Seen.UNSTABLE: Outcome.SKIP,
-    Seen.UNASKED: Outcome.SKIP,
+    Observation.HELD: Outcome.GOOD,
+    Observation.BROKEN: Outcome.BAD,
+    Observation.UNSTABLE: Outcome.SKIP,
+    Observation.UNASKED: Outcome.SKIP,
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class BisectOptions:
     """What was asked on the command line."""
 
     witness: str
@@ -53,11 +53,11 @@ class Asked:
     output: Path | None = None
 
 
-def start(asked: Asked) -> int:
+def start(asked: BisectOptions) -> int:
     """Bisect, tell every probe as it ends and the result as Markdown; 0 found, 2 could not."""
     console = Console(stderr=True)
     try:
-        witness = witness_file.kept(asked.witness)
+        witness = witness_file.load(asked.witness)
         catalogue.requirement(witness.requirement)
         versions = between(released(asked.package, early=asked.early), asked.good, asked.bad)
         for path in (asked.state, asked.output):
@@ -85,7 +85,7 @@ def start(asked: Asked) -> int:
         told = report(asked.package, witness, found)
         if asked.output is not None:
             put(asked.output, told)
-    except EndsError as error:
+    except EndpointError as error:
         return cannot("bisect", f"{error} Both ends are asked first; name versions that differ")
     except (ValueError, InstallError, RunFileError) as error:
         return cannot("bisect", str(error))
@@ -137,17 +137,17 @@ def _some(versions: Sequence[str]) -> str:
     )
 
 
-def _probe(asked: Asked, witness: Kept, version: str, suite: Path) -> Probe:
+def _probe(asked: BisectOptions, witness: WitnessFile, version: str, suite: Path) -> Probe:
     """Ask one version in a fresh environment; what cannot be installed or asked is skipped, never bad."""
     try:
         with environment((f"{asked.package}=={version}", *beside(asked, witness)), suite) as fresh:
-            (answer,) = replayed([Task(witness)], str(fresh.python), fresh.variables)
+            (answer,) = replayed([ReplayRequest(witness)], str(fresh.python), fresh.variables)
     except InstallError as error:
         return Probe(version, Outcome.SKIP, f"Not installed: {one_line(str(error))}")
     return Probe(version, OUTCOMES[answer.seen], one_line(answer.words, 600))
 
 
-def beside(asked: Asked, witness: Kept) -> list[str]:
+def beside(asked: BisectOptions, witness: WitnessFile) -> list[str]:
     """Return what must be installed beside the package: its framework and the implementation's package."""
     implementation = loading.implementation(witness.column.implementation)
     own = {distribution(each) for each in (implementation.framework, implementation.package)}
@@ -158,7 +158,7 @@ def beside(asked: Asked, witness: Kept) -> list[str]:
 class _State:
     """What was asked, kept after each probe, so that the same command goes on where it was ended."""
 
-    def __init__(self, asked: Asked, witness: Kept) -> None:
+    def __init__(self, asked: BisectOptions, witness: WitnessFile) -> None:
         self._path = asked.state
         self._about = {
             "witness": witness.pair.id,
@@ -203,7 +203,7 @@ class _State:
             ) from None
 
 
-def report(package: str, witness: Kept, found: Bisection) -> str:
+def report(package: str, witness: WitnessFile, found: Bisection) -> str:
     """Return what was found as Markdown, ready for an issue tracker."""
     requirement = catalogue.requirement(witness.requirement)
     column = witness.column
@@ -239,7 +239,7 @@ def report(package: str, witness: Kept, found: Bisection) -> str:
     return "\n".join(lines)
 
 
-def _title(package: str, witness: Kept, found: Bisection) -> str:
+def _title(package: str, witness: WitnessFile, found: Bisection) -> str:
     turn = found.turns[-1]
     name = witness.column.implementation
     change = "is broken since" if turn.after.outcome is Outcome.BAD else "is right since"
@@ -293,4 +293,4 @@ def bisect(
     """
     pass
 
-    sys.exit(start(Asked(witness, package, good, bad, beside, every, early, state, output)))
+    sys.exit(start(BisectOptions(witness, package, good, bad, beside, every, early, state, output)))

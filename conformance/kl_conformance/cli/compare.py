@@ -13,7 +13,7 @@ from kl_conformance.cli.options import several, store
 from kl_conformance.cli.output import cannot
 from kl_conformance.diagnosis.confirmation import scripted
 from kl_conformance.errors import UnknownNameError, check_known
-from kl_conformance.versions.recheck import repeated
+from kl_conformance.versions.recheck import recheck
 from kl_reports.comparison.change import Bucket
 from kl_reports.comparison.compare import Comparison, IncomparableError, compare
 from kl_reports.files import RunFileError, check_writable, put
@@ -31,7 +31,7 @@ FAIL_ON = (Bucket.REGRESSED, Bucket.NEWLY_OBSERVED, Bucket.MISSING)
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class CompareOptions:
     """What was asked on the command line."""
 
     old: str
@@ -44,7 +44,7 @@ class Asked:
     store: str = ""
 
 
-def start(asked: Asked) -> int:
+def start(asked: CompareOptions) -> int:
     """Compare, print, and return 1 where a cell is in a bucket that fails, 2 where there is nothing to compare."""
     try:
         fail_on = _buckets(asked.fail_on)
@@ -54,7 +54,7 @@ def start(asked: Asked) -> int:
         old, new = _run(asked.old, asked.store), _run(asked.new, asked.store)
         comparison = compare(old, new) if asked.page is None else compare(scripted(old), scripted(new))
         if asked.again:
-            comparison = repeated(comparison, lambda words: print(words, file=sys.stderr))
+            comparison = recheck(comparison, lambda words: print(words, file=sys.stderr))
         if asked.markdown is not None:
             put(asked.markdown, markdown(comparison))
         if asked.page is not None:
@@ -150,4 +150,4 @@ def compare(
     """
     pass
 
-    sys.exit(start(Asked(old, new, fail_on, form, markdown, again, output, place)))
+    sys.exit(start(CompareOptions(old, new, fail_on, form, markdown, again, output, place)))

@@ -19,7 +19,7 @@ from kl_reports.runfile.codec import plain
 from kl_reports.runfile.file import run_files
 from kl_reports.runfile.records import CellId
 from kl_reports.store.database import StoreError
-from kl_reports.store.history import Entry, History, Judgement
+from kl_reports.store.history import History, StoredRun, StoredVerdict
 from kl_reports.store.store import Store
 
 
@@ -122,19 +122,19 @@ def _heading(history: History) -> str:
     return one_line(f"{newest.requirement} (revision {newest.revision}{problems}) on {place}")
 
 
-def _verdict(judgement: Judgement) -> tuple[str, str]:
+def _verdict(judgement: StoredVerdict) -> tuple[str, str]:
     look = LOOKS[judgement.verdict]
     return look.glyph, ", ".join(filter(None, (look.word, used(judgement.headroom))))
 
 
-def _row(entry: Entry) -> tuple[str, ...]:
+def _row(entry: StoredRun) -> tuple[str, ...]:
     versions = listed([f"{name} {' '.join(borne)}" for name, borne in entry.versions.items()])
     cells = count(entry.cells, "cell") + ("" if entry.finished else ", cut off")
     told = (entry.id, moment(entry.started), entry.profile, cells, versions, entry.path)
     return tuple(map(one_line, told))
 
 
-def _judgement(judgement: Judgement) -> dict[str, Any]:
+def _judgement(judgement: StoredVerdict) -> dict[str, Any]:
     return {"cell": judgement.cell, **asdict(judgement), "verdict": judgement.verdict.name}
 
 

@@ -75,12 +75,12 @@ def examine(names: Sequence[str] = ()) -> tuple[str, bool]:
 
 def _shares(names: Sequence[str]) -> Iterator[tuple[str, ...]]:
     """Yield what each child process looks at: a framework and its implementations, or what a user brings."""
-    known = [loading.implementation(name) for name in names if not loading.is_brought(name)]
-    for framework in registry.asked_frameworks():
+    known = [loading.implementation(name) for name in names if not loading.is_user_kernel(name)]
+    for framework in registry.frameworks_with_builtins():
         own = [each.name for each in known if each.framework == framework]
         if own or not names:
             yield framework, *own
-    yield from (("", name) for name in names if loading.is_brought(name))
+    yield from (("", name) for name in names if loading.is_user_kernel(name))
 
 
 def look(framework: str, names: Sequence[str]) -> tuple[Rows, Rows]:

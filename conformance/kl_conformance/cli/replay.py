@@ -14,11 +14,11 @@ from kl_conformance.errors import check_known
 from kl_conformance.implementations import loading, registry
 from kl_conformance.requirements import catalogue
 from kl_conformance.versions import witness_file
-from kl_conformance.versions.replay import Answer, Task, replayed
-from kl_conformance.versions.witness_file import Kept, WitnessError, _script
+from kl_conformance.versions.replay import ReplayRequest, ReplayResult, replayed
+from kl_conformance.versions.witness_file import WitnessError, WitnessFile, _script
 from kl_reports.analysis.witness import described, show
 from kl_reports.analysis.wording import column_words, one_line
-from kl_reports.comparison.change import Seen
+from kl_reports.comparison.change import Observation
 from kl_reports.files import RunFileError, check_writable, put
 
 HELD, BROKEN, UNASKED = 0, 1, 125  # what `git bisect run` understands
@@ -26,7 +26,7 @@ LIBRARIES = ("torch", "tensorflow", "jax", "numpy")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ReplayOptions:
     """What was asked on the command line."""
 
     witness: str
@@ -36,20 +36,20 @@ class Asked:
     keep: Path | None = None
 
 
-def start(asked: Asked) -> int:
+def start(asked: ReplayOptions) -> int:
     """Ask, say what came of it, and return 0 held, 1 broken, 125 could not be asked, 2 for bad usage."""
     try:
-        witness = witness_file.kept(asked.witness)
+        witness = witness_file.load(asked.witness)
         requirement = catalogue.requirement(witness.requirement)
         on = asked.on or _speaking(asked.emit, witness)
-        if not loading.is_brought(on or witness.column.implementation):
+        if not loading.is_user_kernel(on or witness.column.implementation):
             loading.implementation(on or witness.column.implementation)
         if asked.keep is not None:
             check_writable(asked.keep)
             put(asked.keep, witness_file.text(witness))
     except (ValueError, WitnessError, RunFileError) as error:
         return cannot("replay", error)
-    (answer,) = replayed([Task(witness, on, asked.like)])
+    (answer,) = replayed([ReplayRequest(witness, on, asked.like)])
     if asked.emit:
         return _emit(witness, answer)
     print(f"{witness.requirement}: {one_line(requirement.sentence)}")
@@ -70,27 +70,27 @@ def start(asked: Asked) -> int:
     return _code(answer)
 
 
-def _seen(answer: Answer) -> list[str]:
+def _seen(answer: ReplayResult) -> list[str]:
     """Return what came of it, with the numbers where there are any."""
     lines = [f"{answer.seen.value.upper()}: {one_line(answer.words, 600)}"]
-    if answer.witness and answer.seen is not Seen.HELD:
+    if answer.witness and answer.seen is not Observation.HELD:
         lines += described(show(answer.witness))
     return lines
 
 
-def _code(answer: Answer) -> int:
+def _code(answer: ReplayResult) -> int:
     match answer.seen:
-        case Seen.HELD:
+        case Observation.HELD:
             return HELD
-        case Seen.BROKEN | Seen.UNSTABLE:
+        case Observation.BROKEN | Observation.UNSTABLE:
             return BROKEN
-        case Seen.UNASKED:
+        case Observation.UNASKED:
             return UNASKED
         case _:
             assert_never(answer.seen)
 
 
-def _speaking(library: str, witness: Kept) -> str:
+def _speaking(library: str, witness: WitnessFile) -> str:
     """Return an implementation in whose library a script is asked for; empty where it is the witness's own."""
     if not library or witness.column.framework == library:
         return ""
@@ -104,14 +104,18 @@ def _speaking(library: str, witness: Kept) -> str:
     return found[0].name
 
 
-def _emit(witness: Kept, answer: Answer) -> int:
+def _emit(witness: WitnessFile, answer: ReplayResult) -> int:
     """Print the script alone; what is to be said beside it goes to standard error."""
     column, data = witness.column, witness.witness
     if answer.witness and answer.column is not None:
         column, data = answer.column, answer.witness
     script = _script(witness.requirement, column, data)
     if not script:
-        why = answer.words if answer.seen is not Seen.BROKEN else "no short one shows this kind of finding"
+        why = (
+            answer.words
+            if answer.seen is not Observation.BROKEN
+            else "no short one shows this kind of finding"
+        )
         print(f"kl-conformance replay: no script: {one_line(why, 600)}", file=sys.stderr)
         return UNASKED
     print(script, end="" if script.endswith("\n") else "\n")
@@ -132,4 +136,4 @@ def replay(witness: str, on: str, like: str, emit: str, keep: Path | None) -> No
     """
     pass
 
-    sys.exit(start(Asked(witness, on, like, emit, keep)))
+    sys.exit(start(ReplayOptions(witness, on, like, emit, keep)))

@@ -16,9 +16,9 @@ from kl_conformance.diagnosis.confirmation import scripted
 from kl_conformance.requirements.guide import guide
 from kl_reports.files import RunFileError, check_writable, put
 from kl_reports.formats.badge import badges
-from kl_reports.formats.github import workflow
+from kl_reports.formats.github import github
 from kl_reports.formats.junit import junit
-from kl_reports.formats.markdown import digest
+from kl_reports.formats.markdown import markdown
 from kl_reports.formats.summary import exit_code, summary
 from kl_reports.page.page import write_page
 from kl_reports.runfile.file import read_all, write
@@ -29,7 +29,7 @@ from kl_reports.runfile.records import Run
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class ReportOptions:
     """What is written beside the page, where a path is given: ``badges`` is a folder, the others are files."""
 
     markdown: Path | None = None
@@ -57,7 +57,7 @@ class Beside:
     def texts(self, run: Run) -> Iterator[tuple[Path, str]]:
         """Give every file and what goes into it."""
         if self.markdown is not None:
-            yield self.markdown, digest(run)
+            yield self.markdown, markdown(run)
         if self.junit is not None:
             yield self.junit, junit(run)
         if self.jsonl is not None:
@@ -66,13 +66,15 @@ class Beside:
             yield from ((self.badges / name, text) for name, text in badges(run))
 
 
-def report(files: Sequence[Path], output: Path, beside: Beside | None = None, form: str = "text") -> int:
+def report(
+    files: Sequence[Path], output: Path, beside: ReportOptions | None = None, form: str = "text"
+) -> int:
     """Write one page of one or more run files and what is asked for beside it, print the summary and the page's path.
 
     ``form`` is ``"text"`` or ``"github"``. Returns 0 when everything is as recorded, 1 when something new is broken,
     2 when a file cannot be used.
     """
-    beside = beside or Beside()
+    beside = beside or ReportOptions()
     try:
         check_writable(output)
         beside.check()
@@ -81,7 +83,7 @@ def report(files: Sequence[Path], output: Path, beside: Beside | None = None, fo
             put(path, text)
     except RunFileError as error:
         return cannot("report", error)
-    print(workflow(run) if form == "github" else summary(run), end="" if form == "github" else "\n")
+    print(github(run) if form == "github" else summary(run), end="" if form == "github" else "\n")
     return write_report(run, output) or exit_code(run)
 
 
@@ -151,7 +153,7 @@ def report(
     pass
     pass
 
-    sys.exit(show(runs, output, Beside(markdown, junit, jsonl, badges), form))
+    sys.exit(show(runs, output, ReportOptions(markdown, junit, jsonl, badges), form))
 
 
 @cli.command()

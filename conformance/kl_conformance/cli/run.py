@@ -16,17 +16,17 @@ import click
 from rich.console import Console
 
 from kl_cases.recipes import TestProfile
-from kl_conformance.cells.effort import brief
+from kl_conformance.cells.effort import reduced_effort
 from kl_conformance.cli.main import SEED, cli
 from kl_conformance.cli.options import PROFILES, several
 from kl_conformance.errors import check_known
-from kl_conformance.implementations.loading import is_brought
+from kl_conformance.implementations.loading import is_user_kernel
 from kl_conformance.runs.pool import undisturbed, watch
 from kl_conformance.runs.probe import probe
 from kl_conformance.runs.process import Limits
 from kl_conformance.runs.progress import by_chapter, by_worker
 from kl_conformance.runs.selection import Selection, formats, parse_shape
-from kl_conformance.runs.shards import shares
+from kl_conformance.runs.shards import shards
 from kl_conformance.runs.worker import BROKEN, HARNESS, INTERRUPTED, NOTHING, OK, USAGE, Worker
 from kl_reports.files import RunFileError, check_writable
 from kl_reports.formats.summary import exit_code, summary
@@ -36,7 +36,7 @@ from kl_reports.runfile.records import Kind, Run, Verdict
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class RunOptions:
     """What was asked on the command line."""
 
     implementations: tuple[str, ...] = ()
@@ -78,13 +78,13 @@ class Request:
             self.like,
             self.strict,
             parse_shape(self.shape),
-            brief(self.dtypes, TestProfile(self.profile)),
+            reduced_effort(self.dtypes, TestProfile(self.profile)),
         )
         asked.check()
         return asked
 
 
-def run(request: Request, tell: Callable[[Run], str] = summary, limits: Limits | None = None) -> int:
+def run(request: RunOptions, tell: Callable[[Run], str] = summary, limits: Limits | None = None) -> int:
     """Ask, merge, write, and say what was found, as ``tell`` words it; the exit code is pytest's.
 
     ``limits`` are those of each worker's processes; when None, those of this machine.
@@ -93,7 +93,7 @@ def run(request: Request, tell: Callable[[Run], str] = summary, limits: Limits |
         selection = request.selection()
         request.output.parent.mkdir(parents=True, exist_ok=True)
         check_writable(request.output)
-        asked = shares(selection)
+        asked = shards(selection)
         if not asked:
             return _refuse(selection.vain(), NOTHING, request.verb)
         # A folder of its own: another run into the same file may be under way.
@@ -125,7 +125,7 @@ def _formats(selection: Selection) -> str:
 
 
 def _conclude(
-    request: Request,
+    request: RunOptions,
     workers: Sequence[Worker],
     folder: Path,
     tell: Callable[[Run], str],
@@ -169,7 +169,7 @@ def _unimportable(workers: Sequence[Worker]) -> str:
     """Return why a user's kernel took its process with it before it was asked anything; empty where none did."""
     for worker in workers:
         lost = worker.started and not worker.planned and worker.code not in {USAGE, NOTHING, HARNESS}
-        if lost and any(map(is_brought, worker.share.selection.implementations)):
+        if lost and any(map(is_user_kernel, worker.share.selection.implementations)):
             try:
                 probe(worker.share.selection)
             except ValueError as error:
@@ -290,5 +290,5 @@ def run(
     pass
     pass
 
-    request = Request(implementations, frameworks, devices, dtypes, modes, profile, seed, keyword, output)
+    request = RunOptions(implementations, frameworks, devices, dtypes, modes, profile, seed, keyword, output)
     sys.exit(start(request))

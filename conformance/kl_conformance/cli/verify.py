@@ -12,21 +12,21 @@ from kl_conformance.cli.main import SEED, cli
 from kl_conformance.cli.options import FORMS, PROFILES
 from kl_conformance.cli.output import CANNOT, FINDINGS, FINE, cannot
 from kl_conformance.cli.report import write_report
-from kl_conformance.cli.run import Request, run
+from kl_conformance.cli.run import RunOptions, run
 from kl_conformance.diagnosis.causes import likely_cause
-from kl_conformance.diagnosis.confirmation import proven
+from kl_conformance.diagnosis.confirmation import confirmed
 from kl_conformance.runs.worker import BROKEN, OK
 from kl_reports.analysis.kernel import broken, judged
 from kl_reports.files import RunFileError
-from kl_reports.formats.github import workflow
+from kl_reports.formats.github import github
 from kl_reports.formats.junit import junit
 from kl_reports.formats.verdict_json import verdict
-from kl_reports.formats.verdict_text import screen
+from kl_reports.formats.verdict_text import verdict_text
 from kl_reports.runfile.file import read, write
 from kl_reports.runfile.records import Run
 
 
-def verify(request: Request, page: Path | None, form: str = "text") -> int:
+def verify(request: RunOptions, page: Path | None, form: str = "text") -> int:
     """Ask the kernel, print its verdict and write its page.
 
     Parameters
@@ -63,25 +63,25 @@ def told(found: Run, form: str, file: str) -> str:
         case "json":
             return verdict(found, cause) + "\n"
         case "github":
-            return workflow(found, cause, file)
+            return github(found, cause, file)
         case "junit":
             return junit(found, cause)
         case _:
-            return screen(found, cause)
+            return verdict_text(found, cause)
 
 
-def _proven(request: Request) -> Run:
+def _proven(request: RunOptions) -> Run:
     """Return the run, its findings with scripts that show them, and keep those in the run file."""
     found = read(request.output)
     (name,) = request.implementations
     if broken(found):
         print("Asking again what was found, each in a process of its own …")
-    found = proven(found, name)
+    found = confirmed(found, name)
     write(request.output, found)
     return found
 
 
-def _file(request: Request) -> str:
+def _file(request: RunOptions) -> str:
     (name,) = request.implementations
     place = name.rpartition(":")[0]
     return place if place.endswith(".py") else ""
@@ -148,13 +148,13 @@ def verify(
     It is asked in a process of its own all that the suite asks of --like. Exit codes: 0 it conforms, 1 something
     is broken, 2 it could not be asked. The verdict is all that standard output gets.
     """
-    from kl_conformance.cli.run import Request
+    from kl_conformance.cli.run import RunOptions
 
     pass
 
     dtypes = tuple(filter(None, dtype.split(",")))
     frameworks = (framework,) if framework else ()
-    request = Request(
+    request = RunOptions(
         (kernel,), frameworks, (device,), dtypes, (), profile, seed, "", output, like, strict, "verify", shape
     )
     sys.exit(start(request, page, form))

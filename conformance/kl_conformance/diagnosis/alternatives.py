@@ -34,7 +34,7 @@ def diagnose(judgement: Judgement, pair: Pair, subject: Subject) -> str:
         return ""  # not the answer to this one problem was judged
     for problem, clause in _readings(judgement.problem, pair, subject):
         try:
-            if judge.fits(judgement, problem, subject.profile).all():
+            if judge.matches_problem(judgement, problem, subject.profile).all():
                 return clause
         except ValueError:  # a reading that makes no problem explains nothing
             continue

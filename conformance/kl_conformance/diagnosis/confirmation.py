@@ -16,9 +16,9 @@ from typing import Any, assert_never
 
 from kl_conformance import processes
 from kl_conformance.diagnosis.reproducer import reproducer
-from kl_conformance.implementations.loading import is_brought
-from kl_conformance.implementations.registry import is_known
-from kl_conformance.implementations.source import Brought, brought
+from kl_conformance.implementations.loading import is_user_kernel
+from kl_conformance.implementations.registry import is_builtin
+from kl_conformance.implementations.source import KernelSource, kernel_source
 from kl_reports.analysis.kernel import broken, smallest
 from kl_reports.runfile.records import Result, Run
 
@@ -31,7 +31,7 @@ def scripted(run: Run) -> Run:
     return replace(run, results=tuple(_scripted(run, result) for result in run.results))
 
 
-def proven(run: Run, kernel: Any) -> Run:
+def confirmed(run: Run, kernel: Any) -> Run:
     """Return a run whose findings have reproducers that were seen to fail in a process of their own.
 
     The smallest witness of each broken requirement is tried, of 12 at most. Where the script gives the right
@@ -45,7 +45,7 @@ def proven(run: Run, kernel: Any) -> Run:
         The kernel, or the name it was asked for by.
     """
     place = located(kernel)
-    if place is None and not (isinstance(kernel, str) and is_known(kernel)):
+    if place is None and not (isinstance(kernel, str) and is_builtin(kernel)):
         return run
     tried = list(_smallest(run, place))[:MOST]
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
@@ -57,19 +57,19 @@ def proven(run: Run, kernel: Any) -> Run:
     return replace(run, results=tuple(found.get(result.cell, result) for result in run.results))
 
 
-def located(kernel: Any) -> Brought | None:
+def located(kernel: Any) -> KernelSource | None:
     """Return how a script gets hold of a user's kernel, or of one named by place; None where it cannot."""
     if isinstance(kernel, str):
-        return brought(kernel, Path.cwd()) if is_brought(kernel) else None
+        return kernel_source(kernel, Path.cwd()) if is_user_kernel(kernel) else None
     name = str(getattr(kernel, "__qualname__", ""))
     try:
         file = inspect.getsourcefile(kernel)
     except TypeError:  # an object, or written in C
         return None
-    return None if file is None else brought(f"{file}:{name}", Path.cwd())
+    return None if file is None else kernel_source(f"{file}:{name}", Path.cwd())
 
 
-def _smallest(run: Run, place: Brought | None) -> Iterator[tuple[Result, str]]:
+def _smallest(run: Run, place: KernelSource | None) -> Iterator[tuple[Result, str]]:
     for results in broken(run).values():
         result = smallest(results)
         script = _script(run, result, place)
@@ -77,14 +77,14 @@ def _smallest(run: Run, place: Brought | None) -> Iterator[tuple[Result, str]]:
             yield result, script
 
 
-def _after(seen: Seen, result: Result, script: str) -> Result:
+def _after(seen: ScriptResult, result: Result, script: str) -> Result:
     """Return a finding with what its script showed."""
     match seen:
-        case Seen.FAILURE:
+        case ScriptResult.FAILURE:
             return _with(result, script)
-        case Seen.RIGHT:
+        case ScriptResult.RIGHT:
             return replace(result, detail=f"{result.detail} {ALONE}")
-        case Seen.NOTHING:
+        case ScriptResult.NOTHING:
             return result
         case _:
             assert_never(seen)
@@ -92,12 +92,12 @@ def _after(seen: Seen, result: Result, script: str) -> Result:
 
 def _scripted(run: Run, result: Result) -> Result:
     column = run.header.columns.get(result.column)
-    known = column is not None and is_known(column.implementation)
+    known = column is not None and is_builtin(column.implementation)
     script = _script(run, result, None) if known else ""
     return _with(result, script) if script else result
 
 
-def _script(run: Run, result: Result, place: Brought | None) -> str:
+def _script(run: Run, result: Result, place: KernelSource | None) -> str:
     column = run.header.columns.get(result.column)
     if column is None or result.witness is None:
         return ""
@@ -111,7 +111,7 @@ def _with(result: Result, script: str) -> Result:
 SECONDS = 60  # a framework's import, and one call
 
 
-class Seen(Enum):
+class ScriptResult(Enum):
     """What came of a reproducer in a process of its own."""
 
     FAILURE = "it shows the failure"
@@ -119,7 +119,7 @@ class Seen(Enum):
     NOTHING = "it came to another end"
 
 
-def execute(script: str, python: str = sys.executable) -> Seen:
+def execute(script: str, python: str = sys.executable) -> ScriptResult:
     """Execute a reproducer in a clean process.
 
     Parameters
@@ -133,9 +133,13 @@ def execute(script: str, python: str = sys.executable) -> Seen:
         file = Path(folder) / "reproducer.py"
         file.write_text(script, encoding="utf-8")
         try:
-            done = processes.python(str(file), seconds=SECONDS, interpreter=python, folder=Path(folder))
+            done = processes.start_python(str(file), seconds=SECONDS, interpreter=python, folder=Path(folder))
         except subprocess.TimeoutExpired:
-            return Seen.NOTHING
+            return ScriptResult.NOTHING
     if done.returncode == 0:
-        return Seen.RIGHT
-    return Seen.FAILURE if processes.last_line(done).startswith("AssertionError") else Seen.NOTHING
+        return ScriptResult.RIGHT
+    return (
+        ScriptResult.FAILURE
+        if processes.last_line(done).startswith("AssertionError")
+        else ScriptResult.NOTHING
+    )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kl_conformance.implementations.source import Brought
+from kl_conformance.implementations.source import KernelSource
 from kl_conformance.judging.call_description import CallDescription
 from kl_reference.convention import Side
 from kl_reference.dtype import Dtype
@@ -19,12 +19,12 @@ from kl_reports.runfile.records import Column
 FEW = 16  # numbers that are written in their own shape
 
 
-class UnwritableError(ValueError):
+class NotExpressibleError(ValueError):
     """What a script would need has no short way to be written; the message says what."""
 
 
 @dataclass(frozen=True, slots=True)
-class Writing:
+class Dialect:
     """One library's own words.
 
     Parameters
@@ -92,14 +92,14 @@ class Writing:
     def laid(self, name: str, layout: str) -> str:
         """Return a tensor lying in memory otherwise."""
         if layout not in self.layouts:
-            raise UnwritableError(f"the layout {layout}")
+            raise NotExpressibleError(f"the layout {layout}")
         return self.layouts[layout].format(x=name)
 
     def gradient(self, call: str, name: str, above: str) -> Iterator[str]:
         """Yield lines that give ``got``, the gradient of a call by a tensor."""
         lines = self.weighed if above else self.slopes
         if not lines:
-            raise UnwritableError("a gradient")
+            raise NotExpressibleError("a gradient")
         for line in lines:
             yield line.format(call=call, x=name, above=above)
 
@@ -191,7 +191,7 @@ CALLS = {
 
 
 def call_of(
-    column: Column, described: CallDescription, operands: Mapping[Side, str], brought: Brought | None
+    column: Column, described: CallDescription, operands: Mapping[Side, str], brought: KernelSource | None
 ) -> str:
     """Return a call as people write it.
 
@@ -220,10 +220,10 @@ def call_of(
     if brought is not None:
         return brought.call.format(tensors=f"{first}, {second}", keywords=spelt).replace(", )", ")")
     if name.startswith(CLASSES_SECOND) and "axis" in said:
-        raise UnwritableError("an axis that is not the second")
+        raise NotExpressibleError("an axis that is not the second")
     if name in CALLS:
         text = CALLS[name]
         return text.format(keywords=spelt, target=operands[Side.TARGET], model=operands[Side.MODEL])
     if name not in PLAIN:
-        raise UnwritableError(name)
+        raise NotExpressibleError(name)
     return f"{name}({', '.join(filter(None, (first, second, spelt)))})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from kl_conformance.diagnosis.dialect import Writing
+from kl_conformance.diagnosis.dialect import Dialect
 
 TORCH_LAYOUTS = {
     "transposed": "{x}.permute(*range({x}.ndim)[::-1]).contiguous().permute(*range({x}.ndim)[::-1])",
@@ -30,14 +30,14 @@ NUMPY_LAYOUTS = {
     "among-nan": "np.pad({x}, 1, constant_values=nan)[(slice(1, -1),) * {x}.ndim]",
     "among-largest": ("np.pad({x}, 1, constant_values=np.finfo({x}.dtype).max)[(slice(1, -1),) * {x}.ndim]"),
 }
-_NUMPY = Writing(
+_NUMPY = Dialect(
     head=("import numpy as np",),
     tensor_text="np.array({values}, np.{dtype})",
     softmax="{x} - np.logaddexp.reduce({x}, -1, keepdims=True)",
     carriers={"bfloat16": "float32"},
     layouts=NUMPY_LAYOUTS,
 )
-_JAX = Writing(
+_JAX = Dialect(
     head=("import jax", 'jax.config.update("jax_enable_x64", True)'),
     tensor_text="jax.numpy.array({values}, jax.numpy.{dtype})",
     softmax="jax.nn.log_softmax({x})",
@@ -47,8 +47,8 @@ _JAX = Writing(
     ),
     weighed=("value, pull = jax.vjp(lambda {x}: {call}, {x})", "(got,) = pull({above})"),
 )
-LIBRARIES: Mapping[str, Writing] = {
-    "torch": Writing(
+LIBRARIES: Mapping[str, Dialect] = {
+    "torch": Dialect(
         head=("import torch",),
         tensor_text="torch.tensor({values}, dtype=torch.{dtype}{device})",
         softmax="torch.log_softmax({x}, -1)",
@@ -65,7 +65,7 @@ LIBRARIES: Mapping[str, Writing] = {
         devices={"cuda": ', device="cuda"'},
         layouts=TORCH_LAYOUTS,
     ),
-    "tensorflow": Writing(
+    "tensorflow": Dialect(
         head=("import tensorflow as tf",),
         tensor_text="tf.constant({values}, tf.{dtype})",
         softmax="tf.nn.log_softmax({x})",
@@ -84,7 +84,7 @@ LIBRARIES: Mapping[str, Writing] = {
         ),
     ),
     "jax": _JAX,
-    "paddle": Writing(
+    "paddle": Dialect(
         head=("import paddle",),
         tensor_text="paddle.to_tensor({values}, '{dtype}')",
         softmax="paddle.nn.functional.log_softmax({x}, -1)",
@@ -99,14 +99,14 @@ LIBRARIES: Mapping[str, Writing] = {
         _JAX,
         head=(*_JAX.head, "from tensorflow_probability.substrates import jax as tfp"),
     ),
-    "mlx": Writing(
+    "mlx": Dialect(
         head=("import mlx.core as mx", "import mlx.nn", "mx.set_default_device(mx.cpu)"),
         tensor_text="mx.array({values}, mx.{dtype})",
         softmax="mlx.nn.log_softmax({x}, -1)",
         slopes=("value = {call}", "(got,) = mx.vjp(lambda {x}: {call}, [{x}], [mx.ones_like(value)])[1]"),
         weighed=("(got,) = mx.vjp(lambda {x}: {call}, [{x}], [{above}])[1]",),
     ),
-    "tinygrad": Writing(
+    "tinygrad": Dialect(
         head=("from tinygrad import Tensor, dtypes",),
         tensor_text="Tensor({values}, dtype=dtypes.{dtype})",
         softmax="{x}.log_softmax(-1)",

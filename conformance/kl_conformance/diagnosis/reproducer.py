@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kl_cases.bits import decode, encode
-from kl_conformance.diagnosis.dialect import COMPILED, SET, UnwritableError, Writing, call_of
+from kl_conformance.diagnosis.dialect import COMPILED, SET, Dialect, NotExpressibleError, call_of
 from kl_conformance.diagnosis.libraries import LIBRARIES
-from kl_conformance.implementations.source import Brought
+from kl_conformance.implementations.source import KernelSource
 from kl_conformance.judging.cache import reference, slope
 from kl_conformance.judging.call_description import CallDescription, decode_call
 from kl_conformance.judging.judgement import Criterion
@@ -36,7 +36,7 @@ LONGEST = 4000  # characters of a line
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class ReproducedCall:
     """The one call behind a witness, and the layout of either operand."""
 
     problem: Problem
@@ -56,7 +56,7 @@ def reproducer(
     requirement: str,
     column: Column,
     witness: Mapping[str, Any],
-    brought: Brought | None = None,
+    brought: KernelSource | None = None,
 ) -> str:
     """Return a script that shows a failure, or an empty string where no short honest one is known.
 
@@ -89,7 +89,7 @@ def reproducer(
         return ""
     try:
         title, *rest = _lines(requirement, column, question, claim, library, brought)
-    except UnwritableError:
+    except NotExpressibleError:
         return ""
     words = sorted({word for line in rest for word in NAMES.findall(line)})
     lines = [title, *([f"from math import {', '.join(words)}"] if words else []), *rest]
@@ -97,15 +97,17 @@ def reproducer(
     return "\n".join(lines) + "\n" if fit else ""
 
 
-def _understood(witness: Mapping[str, Any]) -> Question | None:
+def _understood(witness: Mapping[str, Any]) -> ReproducedCall | None:
     """Return the one call behind a witness; None where it took more than one plain call."""
     call = decode_call(witness)
     if not call.function:
         return None
-    return Question(_problem(witness), call, {side: str(witness["layout"][side.value]) for side in Side})
+    return ReproducedCall(
+        _problem(witness), call, {side: str(witness["layout"][side.value]) for side in Side}
+    )
 
 
-def _claim(requirement: str, question: Question, witness: Mapping[str, Any]) -> Claim | None:
+def _claim(requirement: str, question: ReproducedCall, witness: Mapping[str, Any]) -> Claim | None:
     """Return what can be claimed of the call, and only what the witness's own answer breaks."""
     kind, criterion = Kind(witness["kind"]), Criterion(witness["criterion"])
     if requirement in RAISING:
@@ -142,7 +144,7 @@ def _claim(requirement: str, question: Question, witness: Mapping[str, Any]) -> 
     return Claim(lines, upstream)
 
 
-def _exact(question: Question, witness: Mapping[str, Any]) -> tuple[Enclosure, Operand | None]:
+def _exact(question: ReproducedCall, witness: Mapping[str, Any]) -> tuple[Enclosure, Operand | None]:
     """Return the reference's answer to a question, and the upstream gradient for which it is the witness's."""
     problem, side, described = question.problem, question.call.side, question.call.upstream
     if side is None or described is None:
@@ -191,10 +193,10 @@ def _operand(data: Mapping[str, Any], dtype: Dtype) -> Operand:
 def _lines(
     requirement: str,
     column: Column,
-    question: Question,
+    question: ReproducedCall,
     claim: Claim,
-    library: Writing,
-    brought: Brought | None,
+    library: Dialect,
+    brought: KernelSource | None,
 ) -> Iterator[str]:
     """Write the script, line by line."""
     problem, side = question.problem, question.call.side
@@ -232,7 +234,7 @@ def _lines(
     yield from claim.lines
 
 
-def _led(question: Question, side: Side) -> bool:
+def _led(question: ReproducedCall, side: Side) -> bool:
     """Whether logits go through log_softmax on their way to the implementation."""
     accepted = question.call.spaces[side]
     return question.problem.side(side).space is Space.LOGITS and accepted is not Space.LOGITS

@@ -37,12 +37,12 @@ SUBNORMALS = Expectation(
 _ON = {"1", "true", "yes", "on", "y"}  # as triton.knobs reads them
 
 
-def interpreted(subject: Subject) -> tuple[Expectation, ...]:
+def interpreter_rounding(subject: Subject) -> tuple[Expectation, ...]:
     """Return the deviations a user kernel may have because Triton interprets it instead of compiling it.
 
     They apply in a process that has imported Triton; built-in implementations do not use it.
     """
-    is_user = not registry.is_known(subject.implementation.name)
+    is_user = not registry.is_builtin(subject.implementation.name)
     is_interpreted = os.environ.get("TRITON_INTERPRET", "").lower() in _ON
     if not (
         is_user and is_interpreted and "triton" in sys.modules and subject.column.dtype in SUBNORMALS.dtypes

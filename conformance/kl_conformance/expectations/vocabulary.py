@@ -120,19 +120,19 @@ def instead_values(judgement: Judgement, subject: Subject, instead: Predicate) -
     clip = subject.convention.clip
     if "clipped" in instead.text:
         clipped = problem if clip is None else replace(problem, clip=clip)
-        named["clipped"] = judge.fits(judgement, clipped, profile)
+        named["clipped"] = judge.matches_problem(judgement, clipped, profile)
         if "clipped_in_single" in instead.text:  # the limits are rounded to the dtype of the operands
             target, model = (
                 replace(each, values=each.values.astype(np.float32), dtype=Dtype.FLOAT32)
                 for each in (problem.target, problem.model)
             )
             single = replace(clipped, target=target, model=model)
-            named["clipped_in_single"] = judge.fits(judgement, single, profile)
+            named["clipped_in_single"] = judge.matches_problem(judgement, single, profile)
     if "divided_by_batch" in instead.text:
         rescaled = replace(judgement, got=judgement.got * (problem.shape[0] if problem.shape else 1))
-        named["divided_by_batch"] = judge.fits(rescaled, problem, profile)
+        named["divided_by_batch"] = judge.matches_problem(rescaled, problem, profile)
     if "divided_by_model" in instead.text:
         scale = _first(problem.model.values) / max(problem.shape[0], 1)
         rescaled = replace(judgement, got=judgement.got * scale)
-        named["divided_by_model"] = judge.fits(rescaled, problem, profile)
+        named["divided_by_model"] = judge.matches_problem(rescaled, problem, profile)
     return named

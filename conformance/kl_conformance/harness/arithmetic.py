@@ -112,7 +112,7 @@ def measure(subject: Subject) -> Arithmetic:
     return Arithmetic(
         declared=subject.profile,
         compute=_compute(terms, subject.profile) if terms else None,
-        headroom=max((judge.lies(each).headroom or 0.0 for each in terms), default=None),
+        headroom=max((judge.within_tolerance(each).headroom or 0.0 for each in terms), default=None),
         accumulate=accumulate,
         depth=depth,
         flush_to_zero=_flushes(subject),
@@ -178,7 +178,7 @@ def _allowed(asked: Evaluation, profile: Profile) -> Array:
 def _all_lie(asked: Iterable[Evaluation], profile: Profile) -> bool:
     """Whether every answer would be right under that profile."""
     return all(
-        not judge.lies(
+        not judge.within_tolerance(
             replace(each, profile=profile, tolerance=tolerance(each.problem, each.enclosure, profile))
         ).broken
         for each in asked
@@ -250,7 +250,8 @@ def _sums(subject: Subject, terms: Array) -> Array:
     pair = Pair(Measure(np.ones_like(terms), Space.PROBABILITY), Measure(-terms, Space.LOG))
     asked = [pair] if reduction is Reduction.ROWS else [_row(pair, at) for at in range(len(terms))]
     given = [
-        subject.ask(subject.call(subject.problem(each, reduction, model=Space.LOG))).values for each in asked
+        subject.invoke(subject.build_call(subject.problem(each, reduction, model=Space.LOG))).values
+        for each in asked
     ]
     return np.concatenate([np.ravel(each) for each in given])
 

@@ -34,7 +34,7 @@ def dtypes(implementation: Implementation, framework: Framework, mode: str) -> t
     return tuple(dtype for dtype in implementation.dtypes if dtype in there)
 
 
-def spared(requirement: Requirement, mode: str) -> str | None:
+def skipped(requirement: Requirement, mode: str) -> str | None:
     """Return why a requirement is not put to a mode, or None where it is."""
     if mode == EAGER or requirement.chapter in CHAPTERS:
         return None

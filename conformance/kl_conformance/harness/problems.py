@@ -20,7 +20,7 @@ def layouts(layout: str) -> dict[Side, str]:
     return {Side.TARGET: target, Side.MODEL: model or target}
 
 
-class Poser:
+class ProblemBuilder:
     """What can be asked of an implementation in a dtype; nothing is called.
 
     Parameters

@@ -15,7 +15,7 @@ from kl_conformance.frameworks.call import Call
 from kl_conformance.frameworks.framework import Framework, Modules, Output
 from kl_conformance.frameworks.transform import Transform
 from kl_conformance.harness import heartbeat
-from kl_conformance.harness.problems import Poser, layouts
+from kl_conformance.harness.problems import ProblemBuilder, layouts
 from kl_conformance.implementations.implementation import Implementation
 from kl_conformance.judging.cache import Memory, reference, slope
 from kl_conformance.judging.call_description import CallDescription
@@ -29,7 +29,7 @@ from kl_reference.tolerance import Profile, tolerance
 from kl_reports.runfile.records import Column
 
 
-class Subject(Poser):
+class Subject(ProblemBuilder):
     """An implementation on one device in one dtype, with its framework loaded.
 
     Parameters
@@ -57,7 +57,7 @@ class Subject(Poser):
             self.compiled and Transform.COMPILED in framework.slow_transforms
         )  # seconds for every new shape
         patient = self.compiles or Transform.COMPILED in implementation.transforms
-        self._state = heartbeat.State.COMPILING if patient else heartbeat.State.ASKING
+        self._state = heartbeat.State.COMPILING if patient else heartbeat.State.CALLING
         self._layout = ""  # of the problem last prepared
         self.misshapen: list[tuple[CallDescription, Misshapen]] = []  # answers of wrong shapes
 
@@ -66,7 +66,7 @@ class Subject(Poser):
         declared = self.implementation.profile
         return declared(dtype) if declared else self.framework.profile(dtype, self.column.device)
 
-    def surrounding(self) -> Mapping[str, Any]:
+    def process_state(self) -> Mapping[str, Any]:
         """Return what the process and the library keep for everybody, by name."""
         return {**process_state.settings(), **self.framework.settings(self.modules)}
 
@@ -84,13 +84,13 @@ class Subject(Poser):
         self._look(asked)
         return asked
 
-    def forget(self) -> None:
+    def clear_cache(self) -> None:
         """Forget every answer, so that the next question is asked anew."""
         self._evaluations = _memory()
 
     def _evaluate(self, problem: Problem, default: bool) -> Evaluation:
-        call = self.call(problem, default=default)
-        got = self.ask(call)
+        call = self.build_call(problem, default=default)
+        got = self.invoke(call)
         return self.judged(problem, got, self.describe(call))
 
     def gradient(
@@ -108,18 +108,18 @@ class Subject(Poser):
         return asked
 
     def _gradient(self, problem: Problem, side: Side, upstream: Upstream) -> Evaluation:
-        call, values = self.call(problem), upstream.values(problem)
-        exact, above = (None, None) if values is None else self.handed(values, upstream.layout)
-        heartbeat.say(lambda: f"gradient by the {side.value} of {self._words(call)}")
-        got = self.attempt(lambda: self._differentiate(call, problem, side, above))
+        call, values = self.build_call(problem), upstream.values(problem)
+        exact, above = (None, None) if values is None else self.as_tensor(values, upstream.layout)
+        heartbeat.record_call(lambda: f"gradient by the {side.value} of {self._words(call)}")
+        got = self.collect_output(lambda: self._differentiate(call, problem, side, above))
         text = self.describe(call).differentiated(side, upstream)
         return self.judged(problem, got, text, lambda other: slope(other, side, exact))
 
-    def spent(self, problem: Problem, side: Side, upstream: Array) -> tuple[Array, Array]:
+    def upstream_after_backward(self, problem: Problem, side: Side, upstream: Array) -> tuple[Array, Array]:
         """Return an upstream gradient as it was handed over, and as it is after it has been carried through."""
-        call = self.call(problem)
-        exact, above = self.handed(upstream)
-        self.attempt(lambda: self._differentiate(call, problem, side, above))
+        call = self.build_call(problem)
+        exact, above = self.as_tensor(upstream)
+        self.collect_output(lambda: self._differentiate(call, problem, side, above))
         return exact, self.framework.output(self.modules, above).values
 
     def _differentiate(self, call: Call, problem: Problem, side: Side, upstream: Any) -> Any:
@@ -129,7 +129,7 @@ class Subject(Poser):
         value, (operand,) = self.function(call, problem, side)
         return self.framework.differentiate(self.modules, value, operand, upstream)
 
-    def handed(self, values: Array, layout: str = "contiguous") -> tuple[Array, Any]:
+    def as_tensor(self, values: Array, layout: str = "contiguous") -> tuple[Array, Any]:
         """Return numbers rounded to the column's dtype, and the same as a tensor lying in memory so."""
         operand = Operand(self.dtype.round(values), Space.LOG, self.dtype)
         tensor = self.framework.tensor(self.modules, operand, self.column.device, layout)
@@ -146,7 +146,7 @@ class Subject(Poser):
 
         return value, [self._tensor(problem, side) for side in sides]
 
-    def call(self, problem: Problem, *, default: bool = False, reduction: str | None = None) -> Call:
+    def build_call(self, problem: Problem, *, default: bool = False, reduction: str | None = None) -> Call:
         """Prepare the call that asks this problem, with logits led through log_softmax where need be."""
         name = reduction or self.convention.named(problem.reduction)
         sides = {
@@ -167,10 +167,10 @@ class Subject(Poser):
             order=self.convention.order,
         )
         self._layout = problem.layout
-        heartbeat.say(lambda: self._words(call))
+        heartbeat.record_call(lambda: self._words(call))
         return call
 
-    def ask(self, call: Call, last: int = 0) -> Output:
+    def invoke(self, call: Call, last: int = 0) -> Output:
         """Make a call and take the answer back; of an answer with axes only the ``last`` entries, where said.
 
         Raises
@@ -183,8 +183,8 @@ class Subject(Poser):
             answer = self.implementation.call(self.modules, call)
             return answer[-last:] if last and len(answer.shape) else answer
 
-        heartbeat.say(lambda: self._words(call))
-        return self.attempt(given)
+        heartbeat.record_call(lambda: self._words(call))
+        return self.collect_output(given)
 
     def pieces(self, call: Call, rows: int) -> Iterator[tuple[int, Array]]:
         """Make a call, and take the answer back so many rows at a time, each piece with the number of its first.
@@ -200,12 +200,12 @@ class Subject(Poser):
             kept.append(self.implementation.call(self.modules, call))
             return kept[0][:rows]
 
-        heartbeat.say(lambda: self._words(call))
-        yield 0, self.attempt(first).values
+        heartbeat.record_call(lambda: self._words(call))
+        yield 0, self.collect_output(first).values
         for start in range(rows, len(kept[0]), rows):
-            yield start, self.attempt(partial(kept[0].__getitem__, slice(start, start + rows))).values
+            yield start, self.collect_output(partial(kept[0].__getitem__, slice(start, start + rows))).values
 
-    def attempt(self, make: Callable[[], Any]) -> Output:
+    def collect_output(self, make: Callable[[], Any]) -> Output:
         """Take back the tensor that is made.
 
         Raises
@@ -213,9 +213,9 @@ class Subject(Poser):
         RefusedError
             The implementation raised.
         """
-        self.surroundings = self.surroundings or self.surrounding()
+        self.surroundings = self.surroundings or self.process_state()
         try:
-            with self.framework.mode_context(self.modules, self.column.mode), heartbeat.asking(self._state):
+            with self.framework.mode_context(self.modules, self.column.mode), heartbeat.calling(self._state):
                 return self.framework.output(self.modules, make())
         except AbsentError:  # the machine's lack is not the implementation's
             raise

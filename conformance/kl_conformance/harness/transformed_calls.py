@@ -25,7 +25,7 @@ HALVES = frozenset({Dtype.FLOAT16, Dtype.BFLOAT16})
 
 def together(subject: Subject, problem: Problem) -> tuple[Evaluation, Evaluation]:
     """Ask for the gradients by the target and by the model at once."""
-    call = subject.call(problem)
+    call = subject.build_call(problem)
     kept: list[Any] = []
 
     def ask() -> Any:
@@ -37,8 +37,8 @@ def together(subject: Subject, problem: Problem) -> tuple[Evaluation, Evaluation
             kept[:] = subject.framework.gradients(subject.modules, function, tensors, None)
         return kept[0]
 
-    first = subject.attempt(ask)
-    second = subject.attempt(lambda: kept[1])
+    first = subject.collect_output(ask)
+    second = subject.collect_output(lambda: kept[1])
     target, model = (
         _gradient(subject, problem, side, got) for side, got in zip(BOTH, (first, second), strict=True)
     )
@@ -46,7 +46,7 @@ def together(subject: Subject, problem: Problem) -> tuple[Evaluation, Evaluation
 
 
 def _gradient(subject: Subject, problem: Problem, side: Side, got: Output) -> Evaluation:
-    made = subject.describe(subject.call(problem)).varied(
+    made = subject.describe(subject.build_call(problem)).varied(
         f", that by the {side.value}", before="gradients by both sides of ", side=side
     )
     return subject.judged(problem, got, made, lambda other: gradient(other, side))
@@ -59,7 +59,7 @@ def later(
 
     It may be called more than once where it is asked for ``again``.
     """
-    call = subject.call(problem)
+    call = subject.build_call(problem)
     function, tensors = subject.function(call, problem, side)
     own = subject.implementation.custom_transforms.get(Transform.DEFERRED)
     kept: list[Pullback] = []
@@ -71,11 +71,11 @@ def later(
             kept.append(subject.framework.pullback(subject.modules, function, tensors, retain=again))
         return tensors[0]
 
-    subject.attempt(ask)
+    subject.collect_output(ask)
 
     def backward(upstream: Array) -> Evaluation:
-        exact, above = subject.handed(upstream)
-        got = subject.attempt(lambda: kept[0](above)[0])
+        exact, above = subject.as_tensor(upstream)
+        got = subject.collect_output(lambda: kept[0](above)[0])
         before = f"gradient by the {side.value} of "
         made = subject.describe(call).varied(", asked for later", before=before, side=side)
         return subject.judged(problem, got, made, lambda other: gradient(other, side, exact))
@@ -85,7 +85,7 @@ def later(
 
 def along(subject: Subject, problem: Problem, side: Side, direction: Array) -> Evaluation:
     """Ask what the answer does, in forward mode, when one side moves along a direction."""
-    call, (exact, way) = subject.call(problem), subject.handed(direction)
+    call, (exact, way) = subject.build_call(problem), subject.as_tensor(direction)
 
     def ask() -> Any:
         own = subject.implementation.custom_transforms.get(Transform.TANGENT)
@@ -95,15 +95,17 @@ def along(subject: Subject, problem: Problem, side: Side, direction: Array) -> E
         return subject.framework.tangent(subject.modules, function, tensor, way)
 
     made = subject.describe(call).varied(before=f"tangent by the {side.value} of ", side=side)
-    return subject.judged(problem, subject.attempt(ask), made, lambda other: tangent(other, side, exact))
+    return subject.judged(
+        problem, subject.collect_output(ask), made, lambda other: tangent(other, side, exact)
+    )
 
 
 def bent(subject: Subject, problem: Problem, side: Side, direction: Array, upstream: Array) -> Evaluation:
     """Ask what the gradient by one side does when that side moves along a direction."""
     call, (exact, way), (known, above) = (
-        subject.call(problem),
-        subject.handed(direction),
-        subject.handed(upstream),
+        subject.build_call(problem),
+        subject.as_tensor(direction),
+        subject.as_tensor(upstream),
     )
 
     def ask() -> Any:
@@ -114,7 +116,7 @@ def bent(subject: Subject, problem: Problem, side: Side, direction: Array, upstr
         return subject.framework.curvature(subject.modules, function, tensor, way, above)
 
     made = subject.describe(call).varied(before=f"second derivative by the {side.value} of ", side=side)
-    got = subject.attempt(ask)
+    got = subject.collect_output(ask)
     return subject.judged(problem, got, made, lambda other: curvature(other, side, exact, known))
 
 
@@ -129,7 +131,7 @@ def compilers(subject: Subject) -> tuple[str, ...]:
 
 def compiled(subject: Subject, problem: Problem, compiler: str) -> Evaluation:
     """Ask the same call, compiled."""
-    call = subject.call(problem)
+    call = subject.build_call(problem)
     own = subject.implementation.custom_transforms.get(Transform.COMPILED)
     if own is not None:
         return _made(subject, problem, compiler, lambda: own(subject.modules, call))
@@ -142,7 +144,7 @@ def compiled(subject: Subject, problem: Problem, compiler: str) -> Evaluation:
 
 def batched(subject: Subject, problem: Problem) -> Evaluation:
     """Ask every row by itself, all of them batched; a sum of a row stands for ``ROWS``."""
-    call = subject.call(problem)
+    call = subject.build_call(problem)
     due = replace(problem, reduction=Reduction.ROWS) if problem.reduction is Reduction.SUM else problem
     own = subject.implementation.custom_transforms.get(Transform.BATCHED)
 
@@ -160,7 +162,7 @@ def batched(subject: Subject, problem: Problem) -> Evaluation:
 
 def per_row(subject: Subject, problem: Problem, side: Side) -> Evaluation:
     """Ask every row by itself for its gradient by a side, all of them batched."""
-    call = subject.call(problem)
+    call = subject.build_call(problem)
     own = subject.implementation.custom_transforms.get(Transform.PER_ROW)
 
     def ask() -> Any:
@@ -173,12 +175,12 @@ def per_row(subject: Subject, problem: Problem, side: Side) -> Evaluation:
 
     before = f"gradient by the {side.value} of every row of "
     made = subject.describe(call).varied(", batched", before=before, side=side)
-    return subject.judged(problem, subject.attempt(ask), made, lambda other: slope(other, side, None))
+    return subject.judged(problem, subject.collect_output(ask), made, lambda other: slope(other, side, None))
 
 
 def autocast(subject: Subject, problem: Problem) -> Evaluation:
     """Ask where the library chooses dtypes by itself: 16-bit operands are to be computed in float32."""
-    call = subject.call(problem)
+    call = subject.build_call(problem)
     own = subject.implementation.custom_transforms.get(Transform.AUTOCAST)
 
     def ask() -> Any:
@@ -189,12 +191,12 @@ def autocast(subject: Subject, problem: Problem) -> Evaluation:
 
     due = Dtype.FLOAT32 if subject.dtype in HALVES else subject.dtype
     made = subject.describe(call).varied(" under autocast")
-    return subject.judged(problem, subject.attempt(ask), made, profile=subject.arithmetic(due))
+    return subject.judged(problem, subject.collect_output(ask), made, profile=subject.arithmetic(due))
 
 
 def inferred(subject: Subject, problem: Problem) -> Evaluation:
     """Ask the same call where gradients are switched off."""
-    call = subject.call(problem)
+    call = subject.build_call(problem)
     own = subject.implementation.custom_transforms.get(Transform.INFERENCE)
 
     def ask() -> Any:
@@ -207,8 +209,8 @@ def inferred(subject: Subject, problem: Problem) -> Evaluation:
 
 
 def _made(subject: Subject, problem: Problem, how: str, make: Callable[[], Any]) -> Evaluation:
-    call = subject.describe(subject.call(problem))
-    return subject.judged(problem, subject.attempt(make), call.varied(f", {how}"))
+    call = subject.describe(subject.build_call(problem))
+    return subject.judged(problem, subject.collect_output(make), call.varied(f", {how}"))
 
 
 def _form(call: Call) -> tuple[Any, ...]:

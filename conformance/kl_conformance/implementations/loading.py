@@ -14,12 +14,12 @@ from typing import Any
 from kl_conformance.errors import UnknownNameError
 from kl_conformance.implementations.adapter import adapted, checked
 from kl_conformance.implementations.implementation import Implementation
-from kl_conformance.implementations.registry import FRAMEWORKS, IMPLEMENTATIONS, is_known
+from kl_conformance.implementations.registry import FRAMEWORKS, IMPLEMENTATIONS, is_builtin
 from kl_reference.convention import Convention
 from kl_reference.dtype import Dtype
 
 
-def is_brought(name: str) -> bool:
+def is_user_kernel(name: str) -> bool:
     """Whether a name locates a user kernel, ``module:attribute`` or ``file.py:attribute``."""
     return ":" in name
 
@@ -45,8 +45,8 @@ def implementation(name: str, like: str = "", *, framework: str = "", strict: bo
     ValueError
         The module or file cannot be imported, or the attribute is no valid Implementation.
     """
-    if not is_brought(name):
-        if not is_known(name):
+    if not is_user_kernel(name):
+        if not is_builtin(name):
             raise UnknownNameError(
                 "implementation", name, [*IMPLEMENTATIONS, "or module:attribute, file.py:attribute"]
             )

@@ -46,12 +46,12 @@ def framework(name: str) -> Framework:
     return FRAMEWORKS[name]
 
 
-def asked_frameworks() -> list[str]:
+def frameworks_with_builtins() -> list[str]:
     """Return the frameworks that have built-in implementations, in display order."""
     return list(dict.fromkeys(each.framework for each in IMPLEMENTATIONS.values()))
 
 
-def is_known(name: str) -> bool:
+def is_builtin(name: str) -> bool:
     """Whether a name is that of a built-in implementation, which its upstream project tests as well."""
     return name in IMPLEMENTATIONS
 

@@ -14,7 +14,7 @@ CLASS = "kernel({keywords})({tensors})"  # of modules or losses
 
 
 @dataclass(frozen=True, slots=True)
-class Brought:
+class KernelSource:
     """How a script imports and calls a user kernel.
 
     Parameters
@@ -29,7 +29,7 @@ class Brought:
     call: str
 
 
-def brought(name: str, folder: Path) -> Brought | None:
+def kernel_source(name: str, folder: Path) -> KernelSource | None:
     """Return how a script imports and calls the kernel at ``module:attribute`` or ``file.py:attribute``.
 
     Parameters
@@ -51,9 +51,9 @@ def brought(name: str, folder: Path) -> Brought | None:
         return None
     if location.endswith(".py"):
         line = f'kernel = runpy.run_path({str(path)!r})["{attribute}"]'
-        return Brought(("import runpy, sys", f"sys.path.append({str(path.parent)!r})", line), call)
+        return KernelSource(("import runpy, sys", f"sys.path.append({str(path.parent)!r})", line), call)
     line = f"from {location} import {attribute} as kernel"
-    return Brought(("import sys", f"sys.path.append({str(folder)!r})", line), call)
+    return KernelSource(("import sys", f"sys.path.append({str(folder)!r})", line), call)
 
 
 def defined(name: str, folder: Path) -> bool:

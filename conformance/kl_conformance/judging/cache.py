@@ -79,7 +79,7 @@ _PROBLEMS: Memory[tuple[Pair, Problem]] = Memory(
 _SINGLE = {Reduction.SUM, Reduction.MEAN, Reduction.BATCHMEAN, Reduction.ROWMEAN}
 
 
-def built(recipe: Recipe) -> Pair:
+def cached_pair(recipe: Recipe) -> Pair:
     """Return the pair of a recipe, remembered across columns."""
     return _PAIRS.get((recipe,), lambda: build(recipe))
 

@@ -20,7 +20,7 @@ from kl_reference.tolerance import Profile, accepts_overflow, tolerance, vacuous
 from kl_reports.runfile.records import BudgetItem, Kind
 
 
-def lies(asked: Evaluation, note: str = "", *, decisive: bool = True) -> Judgement:
+def within_tolerance(asked: Evaluation, note: str = "", *, decisive: bool = True) -> Judgement:
     """Judge that every element lies within its tolerance of the exact answer.
 
     ``decisive=False`` asks no proof that a wrong answer would be noticed: for requirements whose right answer
@@ -85,10 +85,10 @@ def windowed(asked: Evaluation, pieces: Iterable[tuple[int, Array]], note: str) 
             far = np.where(outside, np.abs(piece - _windows(right[first:], shape)), -1.0)
             row, column = _worst(far)
             alone = _alone(asked, first + row + column, float(piece[row, column]))
-            judgement = lies(alone, f"row {first + row:,}, class {column:,} of {note}")
+            judgement = within_tolerance(alone, f"row {first + row:,}, class {column:,} of {note}")
             if judgement.broken:
                 return judgement
-    return lies(replace(asked, got=got), note)
+    return within_tolerance(replace(asked, got=got), note)
 
 
 def _alone(asked: Evaluation, place: int, got: float) -> Evaluation:
@@ -114,7 +114,7 @@ def graded(asked: Evaluation) -> Judgement:
 
     Class A is the same tolerance with |t|, the exact term, in place of the condition p·(|log p| + |log q|).
     """
-    judgement = lies(asked)
+    judgement = within_tolerance(asked)
     if judgement.broken or judgement.headroom is None:
         return replace(judgement, grade=Grade.C)
     enclosure = asked.enclosure
@@ -124,13 +124,13 @@ def graded(asked: Evaluation) -> Judgement:
     return replace(judgement, grade=Grade.A if best else Grade.B)
 
 
-def inside(asked: Evaluation, where: Mask) -> Judgement:
+def within_tolerance_where(asked: Evaluation, where: Mask) -> Judgement:
     """Judge as :func:`lies` does, but only at the elements of ``where``."""
-    judgement = lies(asked, decisive=False)
+    judgement = within_tolerance(asked, decisive=False)
     return replace(judgement, bad=judgement.bad & where, headroom=None)
 
 
-def exactly(asked: Evaluation, note: str = "", where: Mask | None = None) -> Judgement:
+def exact(asked: Evaluation, note: str = "", where: Mask | None = None) -> Judgement:
     """Judge that the answer is the exact one to the last bit, at the elements of ``where`` (all when None)."""
     if asked.misshapen is not None:
         return _wrong_shape(asked)
@@ -138,10 +138,10 @@ def exactly(asked: Evaluation, note: str = "", where: Mask | None = None) -> Jud
     bad = error != 0
     if where is not None:
         bad &= where
-    return holds(asked, ~bad, note or "must be exact")
+    return elementwise(asked, ~bad, note or "must be exact")
 
 
-def holds(asked: Evaluation, fine: Mask, note: str) -> Judgement:
+def elementwise(asked: Evaluation, fine: Mask, note: str) -> Judgement:
     """Judge by a yes or no for every element."""
     if fine.ndim and fine.shape != asked.got.shape:
         return _wrong_shape(asked)
@@ -160,27 +160,27 @@ def holds(asked: Evaluation, fine: Mask, note: str) -> Judgement:
     )
 
 
-def fails(problem: Problem, call: CallDescription, note: str, kind: Kind = Kind.NUMBER) -> Judgement:
+def failed(problem: Problem, call: CallDescription, note: str, kind: Kind = Kind.NUMBER) -> Judgement:
     """Judge a call that failed, with nothing to measure."""
     raised = False if kind is Kind.ACCEPTED else None
-    return replace(passes(problem, call, note), bad=np.array(True), kind=kind, raised=raised)
+    return replace(passed(problem, call, note), bad=np.array(True), kind=kind, raised=raised)
 
 
 def refused(problem: Problem, call: CallDescription, refusal: RefusedError, lacking: str = "") -> Judgement:
     """Judge a call that returned no tensor where one is expected, or whose error lacks what it must name."""
     note = f"{refusal}, which does not name {lacking}" if lacking else str(refusal)
-    judgement = fails(problem, call, note, refusal.kind)
+    judgement = failed(problem, call, note, refusal.kind)
     return replace(judgement, error=refusal.error, raised=None if lacking else True, unhelpful=bool(lacking))
 
 
-def passes(problem: Problem, call: CallDescription, note: str = "", *, raised: bool = False) -> Judgement:
+def passed(problem: Problem, call: CallDescription, note: str = "", *, raised: bool = False) -> Judgement:
     """Judge a call that did what it must, with nothing to measure."""
     nan = np.full((), np.nan)
     return Judgement(problem, call, nan, nan, nan, np.array(False), note=note, raised=raised or None)
 
 
 @dataclass(frozen=True, slots=True)
-class Weighed:
+class WeightedAnswer:
     """One side of an identity: a factor, and an evaluation it multiplies (``summed`` over all its elements)."""
 
     factor: float
@@ -216,7 +216,7 @@ class Weighed:
         return np.asarray(math.fsum(values.ravel()) if np.isfinite(values).all() else values.sum())
 
 
-def balances(sides: Sequence[Weighed], note: str, allowed: Array | None = None) -> Judgement:
+def identity(sides: Sequence[WeightedAnswer], note: str, allowed: Array | None = None) -> Judgement:
     """Judge an identity Σ factor·answer = Σ factor·exact, each side's tolerance added.
 
     ``allowed`` replaces the sum of tolerances where the identity is sharper than its sides.
@@ -251,28 +251,28 @@ def balances(sides: Sequence[Weighed], note: str, allowed: Array | None = None) 
     )
 
 
-def agrees(first: Evaluation, second: Evaluation, note: str) -> Judgement:
+def same_answer(first: Evaluation, second: Evaluation, note: str) -> Judgement:
     """Judge that two answers to one question are the same bits, or differ by no more than both tolerances."""
     if first.got.shape != second.got.shape:
         return _wrong_shape(first)
     same = (first.got == second.got) | (np.isnan(first.got) & np.isnan(second.got))
-    judgement = balances((Weighed(1.0, first), Weighed(-1.0, second)), note)
+    judgement = identity((WeightedAnswer(1.0, first), WeightedAnswer(-1.0, second)), note)
     broken = judgement.bad & ~same
     return replace(judgement, bad=broken, headroom=judgement.headroom if broken.any() else None)
 
 
-def between(sides: Sequence[Weighed], low: float, high: float, note: str) -> Judgement:
+def in_range(sides: Sequence[WeightedAnswer], low: float, high: float, note: str) -> Judgement:
     """Judge that Σ factor·answer lies between two numbers, give or take each side's tolerance.
 
     What the inputs' own rounding moves the exact sum beyond them is not held against the answer.
     """
-    judgement = balances(sides, note)
+    judgement = identity(sides, note)
     got, exact, allowed = judgement.got, judgement.right, judgement.allowed
     fine = (got >= np.minimum(low, exact) - allowed) & (got <= np.maximum(high, exact) + allowed)
     return replace(judgement, bad=~fine, headroom=None)
 
 
-def fits(judgement: Judgement, problem: Problem, profile: Profile) -> Mask:
+def matches_problem(judgement: Judgement, problem: Problem, profile: Profile) -> Mask:
     """Return where an answer would be right if another problem had been asked.
 
     For recorded deviations and diagnoses; all False for gradients and for answers of other shapes.
@@ -322,6 +322,6 @@ def _condition(asked: Evaluation, at: tuple[int, ...]) -> float | None:
 def _wrong_shape(asked: Evaluation) -> Judgement:
     shapes = Misshapen(asked.got.shape, asked.enclosure.value.shape)
     fine = np.zeros(asked.got.shape, dtype=bool)
-    empty = fails(asked.problem, asked.call, shapes.note)
-    judgement = holds(asked, fine, shapes.note) if fine.size else empty
+    empty = failed(asked.problem, asked.call, shapes.note)
+    judgement = elementwise(asked, fine, shapes.note) if fine.size else empty
     return replace(judgement, kind=Kind.SHAPE, misshapen=shapes)

@@ -23,7 +23,7 @@ EVERYDAY = ("dirichlet-flat", "dirichlet-sparse", "dirichlet-dense", "power-law"
 KL_DIV_LOSS = "https://docs.pytorch.org/docs/stable/generated/torch.nn.KLDivLoss.html"
 
 
-def lies(*reductions: Reduction, subnormals: bool = False) -> Check:
+def value_within_tolerance(*reductions: Reduction, subnormals: bool = False) -> Check:
     """Return a check of the given reductions against the tolerance, in every space the implementation accepts.
 
     Without a reduction, the finest one that the implementation offers is checked.
@@ -31,7 +31,7 @@ def lies(*reductions: Reduction, subnormals: bool = False) -> Check:
 
     def check(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         for problem in subject.problems(pair, *reductions, subnormals=subnormals):
-            yield judge.lies(subject.evaluate(problem))
+            yield judge.within_tolerance(subject.evaluate(problem))
 
     return check
 

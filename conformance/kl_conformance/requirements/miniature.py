@@ -154,7 +154,7 @@ def sum_copies(slope: Array, shape: tuple[int, ...]) -> Array:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sketch:
+class Miniature:
     """A correct KL divergence in parts; a miniature replaces one part by a faulty one.
 
     ``by_model``, ``by_target`` and ``second_by_target`` are derivatives of one term; ``sum_copies`` returns the

@@ -12,7 +12,7 @@ from kl_cases.pair import Pair
 from kl_cases.recipes import PALETTE, TestProfile
 from kl_conformance.harness.subject import Subject
 from kl_conformance.judging.judgement import Judgement
-from kl_conformance.requirements.miniature import Sketch
+from kl_conformance.requirements.miniature import Miniature
 from kl_reports.runfile.records import chapter_of
 
 Check = Callable[[Subject, Pair], Iterator[Judgement]]
@@ -84,7 +84,7 @@ class Requirement:
     reason: str
     link: str = "derived"
     check: Check
-    miniature: Sketch
+    miniature: Miniature
     families: tuple[str, ...]
     applies: Applies = always
     skip_in_quick: Applies = always

@@ -14,12 +14,12 @@ from kl_conformance.implementations import registry
 from kl_conformance.implementations.description import convention
 from kl_conformance.requirements.guide import guide
 from kl_conformance.requirements.requirement import described
-from kl_conformance.runs.plan import Planned
+from kl_conformance.runs.plan import PlannedCell
 from kl_conformance.runs.selection import Selection
 from kl_reports.runfile.records import Header
 
 
-def header(selection: Selection, planned: Sequence[Planned]) -> Header:
+def header(selection: Selection, planned: Sequence[PlannedCell]) -> Header:
     """Return the header of a run that sets out to judge these cells."""
     implementations = {each.implementation.name: each.implementation for each in planned}
     packages = dict.fromkeys(

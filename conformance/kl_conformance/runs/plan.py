@@ -15,7 +15,7 @@ from kl_reports.runfile.records import Column
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class PlannedCell:
     """One cell to evaluate."""
 
     requirement: Requirement
@@ -47,7 +47,7 @@ class Plan:
     selection: Selection
     implementations: tuple[Implementation, ...]
     columns: tuple[Column, ...]
-    cells: tuple[Planned, ...]
+    cells: tuple[PlannedCell, ...]
 
     @classmethod
     def of(cls, selection: Selection, implementations: Iterable[Implementation]) -> Plan:
@@ -64,7 +64,7 @@ class Plan:
         columns = tuple(column for _, column in wanted)
         return cls(selection, own, columns, tuple(_cells(wanted, selection.numbers)))
 
-    def chapter(self, name: str) -> list[Planned]:
+    def chapter(self, name: str) -> list[PlannedCell]:
         """Return the cells of one chapter of the requirements."""
         return [cell for cell in self.cells if cell.requirement.chapter == name]
 
@@ -80,15 +80,17 @@ def resolve(selection: Selection) -> Plan:
     return Plan.of(selection, selection.chosen())
 
 
-def _cells(wanted: Iterable[tuple[Implementation, Column]], numbers: tuple[str, ...]) -> Iterator[Planned]:
+def _cells(
+    wanted: Iterable[tuple[Implementation, Column]], numbers: tuple[str, ...]
+) -> Iterator[PlannedCell]:
     for implementation, column in wanted:
-        known = registry.is_known(implementation.name)
+        known = registry.is_builtin(implementation.name)
         for chapter, requirements in catalogue.CHAPTERS.items():
             if known or not for_numbers(implementation, column, chapter, numbers):
-                yield from (Planned(requirement, implementation, column) for requirement in requirements)
+                yield from (PlannedCell(requirement, implementation, column) for requirement in requirements)
 
 
-def in_turn(planned: Iterable[Planned]) -> list[Planned]:
+def in_turn(planned: Iterable[PlannedCell]) -> list[PlannedCell]:
     """Return cells in the order of evaluation: one requirement of every implementation before the next requirement.
 
     Problems and reference answers are shared by all columns of one framework, device, mode and dtype, and answers by

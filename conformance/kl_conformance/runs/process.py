@@ -15,13 +15,13 @@ from typing import Any
 
 from kl_conformance import processes as child_processes
 from kl_conformance.harness import heartbeat
-from kl_conformance.harness.heartbeat import Note, State
+from kl_conformance.harness.heartbeat import Heartbeat, State
 from kl_reports.runfile.follow import Follower
 from kl_reports.runfile.records import Kind, Verdict
 
 # Seconds one call may take. What compiles nothing answers the largest problem within a few; where the suite
 # compiles, a compiler's first start on a busy machine takes tens.
-SECONDS = {State.ASKING: 60.0, State.COMPILING: 300.0}
+SECONDS = {State.CALLING: 60.0, State.COMPILING: 300.0}
 OTHERWISE = (
     "KL_CONFORMANCE_SECONDS"  # environment variable: another limit, for kernels tuned at their first call
 )
@@ -56,7 +56,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Death:
+class ProcessExit:
     """A process that ended in the middle of a cell: which one, with what verdict, how, and during which call."""
 
     cell: str
@@ -75,7 +75,7 @@ class Death:
         return Kind.TIMED_OUT if self.verdict is Verdict.TIMED_OUT else Kind.CRASHED
 
 
-class Life:
+class WorkerProcess:
     """A process of a worker, followed through the run file and the note it writes.
 
     Parameters
@@ -117,7 +117,7 @@ class Life:
 
         It leads a process group of its own: a terminal's Ctrl-C is for the run to pass on, once.
         """
-        heartbeat.lay(self._note)
+        heartbeat.create(self._note)
         home = {"HYPOTHESIS_STORAGE_DIRECTORY": str(self.file.parent / "hypothesis")}
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -212,7 +212,7 @@ class Life:
         return self.process.returncode
 
     @property
-    def death(self) -> Death | None:
+    def death(self) -> ProcessExit | None:
         """What a process that has ended died of, or None where it ended as it should or between two cells."""
         said = heartbeat.read(self._note)
         code = self.process.returncode if self.process is not None else None
@@ -220,11 +220,11 @@ class Life:
             return None
         if self._ended is not None:
             verdict, how = self._ended
-        elif code < 0 or said.state is not State.AT_HOME:  # else pytest itself gave up: a full disk
-            verdict, how = Verdict.CRASHED, child_processes.ending(code)
+        elif code < 0 or said.state is not State.IDLE:  # else pytest itself gave up: a full disk
+            verdict, how = Verdict.CRASHED, child_processes.describe_exit(code)
         else:
             return None
-        return Death(self._at_hand, verdict, how, f"{_when(said)}.")
+        return ProcessExit(self._at_hand, verdict, how, f"{_when(said)}.")
 
     def last_words(self) -> str:
         """Return the last error the process printed, or else its last line."""
@@ -241,7 +241,7 @@ class Life:
 
 def _seconds(state: State) -> float | None:
     """Return how long a process may be in a state; None where it may for ever."""
-    if state is State.AT_HOME:
+    if state is State.IDLE:
         return None
     try:
         return float(os.environ[OTHERWISE])
@@ -249,8 +249,8 @@ def _seconds(state: State) -> float | None:
         return SECONDS[state]
 
 
-def _when(said: Note) -> str:
+def _when(said: Heartbeat) -> str:
     """Return what the process was doing, in words."""
     if not said.call:
         return "it had been asked nothing yet"
-    return f"{'the last call was' if said.state is State.AT_HOME else 'it was asked'} {said.call}"
+    return f"{'the last call was' if said.state is State.IDLE else 'it was asked'} {said.call}"

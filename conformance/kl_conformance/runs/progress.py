@@ -20,7 +20,7 @@ SILENCE = 30.0  # seconds between two lines where there is no terminal
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class ProgressRow:
     """How far a number of cells are.
 
     Parameters
@@ -52,14 +52,15 @@ class Group:
         return said + (f", {self.news} with news" if self.news else "")
 
 
-def by_worker(workers: Sequence[Worker]) -> list[Group]:
+def by_worker(workers: Sequence[Worker]) -> list[ProgressRow]:
     """Return a group for each worker."""
     return [
-        Group(each.name, len(each.planned), list(each.verdicts().values()), each.over) for each in workers
+        ProgressRow(each.name, len(each.planned), list(each.verdicts().values()), each.over)
+        for each in workers
     ]
 
 
-def by_chapter(workers: Sequence[Worker]) -> list[Group]:
+def by_chapter(workers: Sequence[Worker]) -> list[ProgressRow]:
     """Return a group for each chapter of the requirements, once every worker has said what it is to ask."""
     if not all(worker.planned or worker.over for worker in workers):
         return []
@@ -70,7 +71,8 @@ def by_chapter(workers: Sequence[Worker]) -> list[Group]:
             found[_chapter(cell)].append(verdict)
     over = all(worker.over for worker in workers)
     return [
-        Group(name, planned[name], some, over or len(some) == planned[name]) for name, some in found.items()
+        ProgressRow(name, planned[name], some, over or len(some) == planned[name])
+        for name, some in found.items()
     ]
 
 
@@ -100,7 +102,7 @@ class BarDisplay:
         self._progress = progress
         self._tasks: dict[str, TaskID] = {}
 
-    def __call__(self, groups: Sequence[Group]) -> None:
+    def __call__(self, groups: Sequence[ProgressRow]) -> None:
         """Update the bar of each group."""
         for group in groups:
             if group.name not in self._tasks:
@@ -125,7 +127,7 @@ class LineDisplay:
         self._spoke = time.monotonic()
         self._told = set[str]()
 
-    def __call__(self, groups: Sequence[Group]) -> None:
+    def __call__(self, groups: Sequence[ProgressRow]) -> None:
         """Print a line for each group that is over, and after a silence one for each of the others."""
         for group in groups:
             if group.over and group.planned and group.name not in self._told:

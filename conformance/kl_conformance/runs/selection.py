@@ -105,7 +105,7 @@ class Selection:
         if self.like:
             check_known("implementation", [self.like], registry.IMPLEMENTATIONS)
         for name in self.implementations:
-            if not loading.is_brought(name):
+            if not loading.is_user_kernel(name):
                 loading.implementation(name)
 
     def chosen(self) -> list[Implementation]:
@@ -131,7 +131,7 @@ class Selection:
     def known(self) -> list[Implementation]:
         """Return the selected built-in implementations; user modules are not imported."""
         names = dict.fromkeys(self.implementations or registry.IMPLEMENTATIONS)
-        known = [loading.implementation(name) for name in names if not loading.is_brought(name)]
+        known = [loading.implementation(name) for name in names if not loading.is_user_kernel(name)]
         return [each for each in known if not self.frameworks or each.framework in self.frameworks]
 
     def vain(self) -> str:
@@ -140,7 +140,7 @@ class Selection:
         given = " ".join(f"{word} {' or '.join(names)}" for word, names in named if names)
         there = [column for each in self.chosen() for column in columns_of(each)]
         if not there:
-            known = ", ".join(registry.asked_frameworks())
+            known = ", ".join(registry.frameworks_with_builtins())
             who = f"{'none of those named is' if self.implementations else 'no implementation'} {given}"
             return f"nothing to ask: {who}; frameworks with implementations of their own: {known}"
         names = ", ".join(dict.fromkeys(each.implementation for each in there))

@@ -8,14 +8,14 @@ import numpy as np
 
 from kl_cases.recipes import TestProfile
 from kl_conformance.cells.cell import Cell
-from kl_conformance.cells.effort import is_brief
+from kl_conformance.cells.effort import is_reduced
 from kl_conformance.frameworks.framework import Modules
 from kl_conformance.harness.arithmetic import measure
-from kl_conformance.harness.modes import EAGER, spared
+from kl_conformance.harness.modes import EAGER, skipped
 from kl_conformance.harness.opening import Absent, load_framework, open_subject
 from kl_conformance.harness.subject import Subject
 from kl_conformance.implementations import registry
-from kl_conformance.runs.plan import Planned, kind
+from kl_conformance.runs.plan import PlannedCell, kind
 from kl_conformance.runs.selection import Selection
 from kl_reports.runfile.records import Result, Verdict
 
@@ -29,7 +29,7 @@ class Session:
         self._subjects: dict[str, Subject | Absent] = {}
         self._kind: tuple[str, ...] = ()  # of the column opened last
 
-    def settle(self, planned: Planned) -> Result:
+    def evaluate(self, planned: PlannedCell) -> Result:
         """Return the verdict of one cell; MISSING, with the reason, where its column cannot be tested."""
         key = planned.column.key
         first = key not in self._subjects
@@ -38,19 +38,19 @@ class Session:
         subject = self._subjects[key]
         if isinstance(subject, Absent):
             return _without(planned, Verdict.MISSING, subject.reason)
-        why = spared(planned.requirement, planned.column.mode)
+        why = skipped(planned.requirement, planned.column.mode)
         if why is not None:
             return _without(planned, Verdict.UNSUPPORTED, why)
         own = self._selection
-        shorter = is_brief(planned.implementation, planned.column, own.brief)
+        shorter = is_reduced(planned.implementation, planned.column, own.brief)
         examples = planned.requirement.draws[TestProfile.QUICK] if shorter else None
         cell = Cell(planned.requirement, subject, own.profile, own.seed, examples=examples)
         with np.errstate():  # restored, whatever a call changes
-            result = cell.settle()
+            result = cell.evaluate()
             measured = first and own.profile is not TestProfile.QUICK
             return replace(result, arithmetic=_arithmetic(subject)) if measured else result
 
-    def _open(self, planned: Planned) -> Subject | Absent:
+    def _open(self, planned: PlannedCell) -> Subject | Absent:
         name = planned.implementation.framework
         if name not in self._modules:
             self._modules[name] = load_framework(name)  # a failed import is not repeated
@@ -65,7 +65,7 @@ class Session:
 
 def _arithmetic(subject: Subject) -> str:
     """Return the measured arithmetic of an eager column in words; user kernels are not measured."""
-    if subject.column.mode != EAGER or not registry.is_known(subject.implementation.name):
+    if subject.column.mode != EAGER or not registry.is_builtin(subject.implementation.name):
         return ""
     own = Subject(subject.implementation, subject.framework, subject.modules, subject.column)
     try:
@@ -74,7 +74,7 @@ def _arithmetic(subject: Subject) -> str:
         return ""
 
 
-def _without(planned: Planned, verdict: Verdict, why: str) -> Result:
+def _without(planned: PlannedCell, verdict: Verdict, why: str) -> Result:
     """Return the verdict of a cell that is not evaluated."""
     requirement = planned.requirement
     return Result(requirement.id, requirement.revision, planned.column.key, verdict, why)

@@ -24,7 +24,7 @@ WORTH_DIVIDING = 200  # cells: with fewer, a second process spends its time on i
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class Shard:
     """What one worker is to ask.
 
     Parameters
@@ -42,9 +42,9 @@ class Share:
     header: Header
 
 
-def shares(
+def shards(
     selection: Selection, *, cores: int | None = None, worth_dividing: int = WORTH_DIVIDING
-) -> list[Share]:
+) -> list[Shard]:
     """Divide a selection: a share for each framework, and for each implementation a user brings.
 
     One of these asked alone is divided, a share for each core.
@@ -61,13 +61,13 @@ def shares(
     ValueError
         What a user brings cannot be asked, or bears the name of another.
     """
-    found: list[Share] = []
+    found: list[Shard] = []
     for name, part in _parts(selection):
         header = _header(part)
         if header.planned:
-            found.append(Share(name, part, header))
+            found.append(Shard(name, part, header))
     if len(found) == 1 and len(found[0].header.planned) >= worth_dividing:
-        return _divided(found[0], cores or os.cpu_count() or 1)
+        return _split(found[0], cores or os.cpu_count() or 1)
     names = [name for share in found for name in share.header.implementations]
     for name in names:
         if names.count(name) > 1:
@@ -81,7 +81,7 @@ def _header(part: Selection) -> Header:
     Of a user's kernel that is what it is like promises, where it is plainly a function or class, and nothing is
     imported to know it: its worker, which imports it, has the last word.
     """
-    brought = next(filter(loading.is_brought, part.implementations), "")
+    brought = next(filter(loading.is_user_kernel, part.implementations), "")
     if not brought:
         return headers.header(part, resolve(part).cells)
     if not part.like or not defined(brought, Path.cwd()):
@@ -92,7 +92,7 @@ def _header(part: Selection) -> Header:
     return headers.header(part, Plan.of(part, [promised]).cells)
 
 
-def _divided(share: Share, cores: int) -> list[Share]:
+def _split(share: Shard, cores: int) -> list[Shard]:
     """Divide the one share there is over all cores.
 
     With several frameworks each already has a core; one alone, as in a tox environment, would leave others idle.
@@ -102,11 +102,11 @@ def _divided(share: Share, cores: int) -> list[Share]:
     work = {
         key: cells[key] * (BRIEF if column.dtype in asked.brief else 1.0) for key, column in columns.items()
     }
-    brought = any(map(loading.is_brought, asked.implementations))
+    brought = any(map(loading.is_user_kernel, asked.implementations))
     compiling = any(registry.framework(column.framework).compiles_per_shape for column in columns.values())
     # One dtype has to be taken apart in any event, or all but one would be idle.
     alone = len({column.dtype for column in columns.values()}) == 1
-    piles = _dealt(columns, work, cores, apart=not brought and (alone or not compiling))
+    piles = _assigned(columns, work, cores, apart=not brought and (alone or not compiling))
     if len(piles) == 1:
         return [share]
     parts = [
@@ -117,12 +117,12 @@ def _divided(share: Share, cores: int) -> list[Share]:
         for pile in piles
     ]
     return [
-        Share(f"{share.name} {place}/{len(piles)}", part, _part(share.header, pile))
+        Shard(f"{share.name} {place}/{len(piles)}", part, _part(share.header, pile))
         for place, (part, pile) in enumerate(zip(parts, piles, strict=True), start=1)
     ]
 
 
-def _dealt(
+def _assigned(
     columns: Mapping[str, Column], work: Mapping[str, float], most: int, *, apart: bool
 ) -> list[list[str]]:
     """Deal columns into piles of about as much work, by dtype: what is compiled and remembered differs by dtype.
@@ -167,7 +167,7 @@ def _parts(selection: Selection) -> Iterator[tuple[str, Selection]]:
         # The quick profile asks a known implementation a dtype in full, or not at all.
         brief = () if selection.profile is TestProfile.QUICK else selection.brief
         yield framework, replace(part, dtypes=formats(part, own), brief=brief)
-    brought = list(filter(loading.is_brought, dict.fromkeys(selection.implementations)))
+    brought = list(filter(loading.is_user_kernel, dict.fromkeys(selection.implementations)))
     short = [Path(name).name for name in brought]
     for name in brought:
         shown = Path(name).name

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from kl_conformance import processes
-from kl_conformance.runs.process import Death, Life, Limits
-from kl_conformance.runs.shards import Share
+from kl_conformance.runs.process import Limits, ProcessExit, WorkerProcess
+from kl_conformance.runs.shards import Shard
 from kl_reports.files import RunFileError
 from kl_reports.runfile.file import read
 from kl_reports.runfile.merge import merge
@@ -43,14 +43,14 @@ class Worker:
         What each process may take.
     """
 
-    share: Share
+    share: Shard
     keyword: str
     optional: bool
     folder: Path
     position: int
     limits: Limits = field(default_factory=Limits)
-    lives: list[Life] = field(default_factory=list[Life])
-    deaths: dict[str, Death] = field(default_factory=dict[str, Death])
+    lives: list[WorkerProcess] = field(default_factory=list[WorkerProcess])
+    deaths: dict[str, ProcessExit] = field(default_factory=dict[str, ProcessExit])
     stopped: bool = False
     over: bool = False  # whether whoever watches it has seen its end
 
@@ -97,7 +97,7 @@ class Worker:
         stem = f"{self.stem}.after-{len(self.lives)}" if self.lives else self.stem
         left = set(self._left())
         settled = [cell for cell in self.planned if cell not in left]
-        self.lives.append(Life(command, self.folder / stem, settled, self.limits))
+        self.lives.append(WorkerProcess(command, self.folder / stem, settled, self.limits))
         self.lives[-1].start()
 
     def _selection_file(self) -> Path:
@@ -179,7 +179,7 @@ class Worker:
             known, cut = (last.remarks, last.cut_off) if last.finished or not over else ((), ())
             whole = replace(whole, finished=last.finished or finished, remarks=known, cut_off=cut)
         elif self.died:
-            remarks = (f"the worker of {self.name} {processes.ending(self.code or 0)}",)
+            remarks = (f"the worker of {self.name} {processes.describe_exit(self.code or 0)}",)
         results = tuple(map(self._final, whole.results))
         return replace(whole, results=results, remarks=(*whole.remarks, *dict.fromkeys(remarks)))
 
@@ -213,7 +213,7 @@ class Worker:
         if self.stopped:
             why = "interrupted before anything was judged"
         elif self.died:
-            why = f"the worker of {self.name} {processes.ending(self.code or 0)} before anything was judged"
+            why = f"the worker of {self.name} {processes.describe_exit(self.code or 0)} before anything was judged"
         else:
             why = f"the worker of {self.name} left no run file: {self.last_words()}"
         if self.keyword:  # which cells it would have chosen, only the worker knows

@@ -12,7 +12,7 @@ import pytest
 
 from kl_conformance import processes
 from kl_conformance.harness import heartbeat
-from kl_conformance.runs.plan import Planned, in_turn
+from kl_conformance.runs.plan import PlannedCell, in_turn
 from kl_conformance.runs.session import Session
 from kl_conformance.suite.options import plan_of
 from kl_conformance.suite.recorder import PROPERTY
@@ -28,7 +28,7 @@ def pytest_configure(config: pytest.Config) -> None:
     page = str(config.getoption("--kl-note", default=""))
     if page:
         processes.die_with_parent()
-        heartbeat.keep(Path(page))
+        heartbeat.open_for_writing(Path(page))
     config.stash[SESSION] = Session(plan_of(config).selection)
 
 
@@ -64,29 +64,29 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.filterwarnings("default"))
 
 
-def _cell(item: pytest.Item) -> Planned | None:
+def _cell(item: pytest.Item) -> PlannedCell | None:
     """Return the cell an item settles; None for an item of somebody else's."""
     callspec = getattr(item, "callspec", None)
     cell = None if callspec is None else callspec.params.get("cell")
-    return cell if isinstance(cell, Planned) else None
+    return cell if isinstance(cell, PlannedCell) else None
 
 
 @pytest.fixture
-def settle(request: pytest.FixtureRequest) -> Callable[[Planned], None]:
+def settle(request: pytest.FixtureRequest) -> Callable[[PlannedCell], None]:
     """Settle a cell, record its result and end the item accordingly."""
     session = request.config.stash[SESSION]
 
-    def ask(cell: Planned) -> None:
+    def ask(cell: PlannedCell) -> None:
         # Pytest's own, and another in every item: no part of the surroundings that a call is to leave as they are.
         os.environ.pop("PYTEST_CURRENT_TEST", None)
-        result = session.settle(cell)
+        result = session.evaluate(cell)
         request.node.user_properties.append((PROPERTY, encode(result)))
         _end(cell, result)
 
     return ask
 
 
-def _end(cell: Planned, result: Result) -> None:
+def _end(cell: PlannedCell, result: Result) -> None:
     """Turn a verdict into pytest's outcome."""
     match result.verdict:
         case Verdict.PASS:

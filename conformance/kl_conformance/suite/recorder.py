@@ -10,7 +10,7 @@ import pytest
 
 from kl_conformance.harness.opening import Absent, load_framework
 from kl_conformance.runs import header
-from kl_conformance.runs.plan import Planned
+from kl_conformance.runs.plan import PlannedCell
 from kl_conformance.suite.options import plan_of
 from kl_reports.files import RunFileError, check_writable
 from kl_reports.runfile.codec import decode
@@ -35,7 +35,7 @@ class Recorder:
         asked = config.getoption("--run-file")
         self._path = None if asked is None else Path(asked)
         self._writer: Writer | None = None
-        self._cells: dict[str, Planned] = {}
+        self._cells: dict[str, PlannedCell] = {}
         self._recorded: set[str] = set()
         self._harness_failed = False
         try:

@@ -26,7 +26,7 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class Transition:
     """Two versions next to each other, skipped ones aside, of which one is good and one is bad."""
 
     before: Probe
@@ -50,10 +50,10 @@ class Bisection:
 
     versions: tuple[str, ...]
     probes: tuple[Probe, ...]
-    turns: tuple[Turn, ...]
+    turns: tuple[Transition, ...]
 
     @property
-    def unasked(self) -> int:
+    def untested(self) -> int:
         """How many versions of the range nobody asked."""
         return len(self.versions) - len(self.probes)
 
@@ -63,7 +63,7 @@ class Bisection:
         return len(self.turns) == 1
 
 
-class EndsError(ValueError):
+class EndpointError(ValueError):
     """An end of the range that is not what it was said to be."""
 
 
@@ -104,7 +104,7 @@ def bisect(versions: Sequence[str], ask: Ask, *, every: bool = False) -> Bisecti
     for place, due in ((0, Outcome.GOOD), (last, Outcome.BAD)):
         found = at(place)
         if found.outcome is not due:
-            raise EndsError(
+            raise EndpointError(
                 f"{found.version} was said to be {due.value} and is {found.outcome.value}: {found.words}"
             )
     if every:
@@ -149,7 +149,7 @@ def _gaps(known: Mapping[int, Probe]) -> list[tuple[int, int]]:
     return list(itertools.pairwise(asked))
 
 
-def _turns(probes: Sequence[Probe]) -> Iterator[Turn]:
+def _turns(probes: Sequence[Probe]) -> Iterator[Transition]:
     before: Probe | None = None
     skipped = list[Probe]()
     for probe in probes:
@@ -157,5 +157,5 @@ def _turns(probes: Sequence[Probe]) -> Iterator[Turn]:
             skipped.append(probe)
             continue
         if before is not None and before.outcome is not probe.outcome:
-            yield Turn(before, probe, tuple(skipped))
+            yield Transition(before, probe, tuple(skipped))
         before, skipped = probe, []

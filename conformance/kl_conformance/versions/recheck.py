@@ -13,10 +13,10 @@ from packaging.version import Version
 from kl_conformance.implementations import registry
 from kl_conformance.versions import witness_file
 from kl_conformance.versions.environments import InstallError, carried, distribution, environment
-from kl_conformance.versions.replay import Answer, Task, replayed
+from kl_conformance.versions.replay import ReplayRequest, ReplayResult, replayed
 from kl_conformance.versions.witness_file import WitnessError
 from kl_reports.analysis.wording import count
-from kl_reports.comparison.change import Change, Replayed, Seen, settled
+from kl_reports.comparison.change import Change, Observation, Replayed, settled
 from kl_reports.comparison.compare import Comparison
 from kl_reports.runfile.records import Result, Run
 
@@ -24,7 +24,7 @@ Say = Callable[[str], None]
 Pins = tuple[str, ...]
 
 
-def repeated(comparison: Comparison, say: Say) -> Comparison:
+def recheck(comparison: Comparison, say: Say) -> Comparison:
     """Return a comparison whose changes of verdict were asked again on both versions.
 
     Versions that are not the ones installed here are installed in fresh environments, one for each side of each
@@ -32,7 +32,7 @@ def repeated(comparison: Comparison, say: Say) -> Comparison:
     """
     groups = dict[tuple[Pins, Pins], list[Change]]()
     for change in comparison.changes:
-        if change.debatable and registry.is_known(change.column.implementation):
+        if change.debatable and registry.is_builtin(change.column.implementation):
             pins = _pins(comparison.old, change.old), _pins(comparison.new, change.new)
             groups.setdefault(pins, []).append(change)
     found = dict[str, Change]()
@@ -48,26 +48,31 @@ def repeated(comparison: Comparison, say: Say) -> Comparison:
     return replace(comparison, changes=tuple(found.get(each.name, each) for each in comparison.changes))
 
 
-def _task(comparison: Comparison, change: Change) -> Task | str:
+def _task(comparison: Comparison, change: Change) -> ReplayRequest | str:
     """Return the witness of a change as something to ask, or why it cannot be asked."""
     broken = change.witnessed
     assert broken is not None  # or the change were not debatable
     try:
-        return Task(witness_file.of(comparison.new if broken is change.new else comparison.old, broken))
+        return ReplayRequest(
+            witness_file.from_result(comparison.new if broken is change.new else comparison.old, broken)
+        )
     except WitnessError as error:
         return str(error)
 
 
-def _answers(pins: Pins, tasks: Sequence[Task | str], suite: Path) -> list[Answer]:
+def _answers(pins: Pins, tasks: Sequence[ReplayRequest | str], suite: Path) -> list[ReplayResult]:
     """Put witnesses to a version: the one installed here, or one in a fresh environment."""
-    asked = [task for task in tasks if isinstance(task, Task)]
+    asked = [task for task in tasks if isinstance(task, ReplayRequest)]
     try:
         with _installed(pins, suite) as place:
             given = iter(replayed(asked, *place))
     except InstallError as error:
         why = f"{' '.join(pins)} could not be installed ({error})"
-        given = iter([Answer(Seen.UNASKED, why)] * len(asked))
-    return [next(given) if isinstance(task, Task) else Answer(Seen.UNASKED, task) for task in tasks]
+        given = iter([ReplayResult(Observation.UNASKED, why)] * len(asked))
+    return [
+        next(given) if isinstance(task, ReplayRequest) else ReplayResult(Observation.UNASKED, task)
+        for task in tasks
+    ]
 
 
 @contextmanager
@@ -100,6 +105,6 @@ def _pins(run: Run, result: Result | None) -> Pins:
     )
 
 
-def _together(old: Answer, new: Answer) -> Replayed:
-    why = "; ".join(each.words for each in (old, new) if each.seen is Seen.UNASKED)
+def _together(old: ReplayResult, new: ReplayResult) -> Replayed:
+    why = "; ".join(each.words for each in (old, new) if each.seen is Observation.UNASKED)
     return Replayed(old.seen, new.seen, why)

@@ -23,7 +23,7 @@ _PARTS = "#"  # between a run file and the cell in it
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class WitnessFile:
     """The question that broke a requirement, and who broke it.
 
     Parameters
@@ -56,7 +56,7 @@ class WitnessError(ValueError):
     """A witness that cannot be had; the message gives the place, the reason and what is there instead."""
 
 
-def kept(where: str) -> Kept:
+def load(where: str) -> WitnessFile:
     """Return the witness at a place: a file written by :func:`text`, or ``RUN#requirement@column`` of a run file.
 
     ``RUN`` alone is enough where it holds one broken cell.
@@ -77,10 +77,10 @@ def kept(where: str) -> Kept:
         run = read(Path(path))
     except RunFileError as error:
         raise WitnessError(f"{error}; a witness is a JSON file or RUN{_PARTS}REQUIREMENT@COLUMN") from None
-    return of(run, _chosen(run, path, cell))
+    return from_result(run, _chosen(run, path, cell))
 
 
-def of(run: Run, result: Result) -> Kept:
+def from_result(run: Run, result: Result) -> WitnessFile:
     """Return the witness of a broken cell.
 
     Raises
@@ -104,7 +104,7 @@ def of(run: Run, result: Result) -> Kept:
     )
 
 
-def text(witness: Kept) -> str:
+def text(witness: WitnessFile) -> str:
     """Return a witness as JSON, for a file of its own."""
     data = {
         "format": FORMAT,
@@ -118,7 +118,7 @@ def text(witness: Kept) -> str:
     return json.dumps(data, indent=1, allow_nan=False) + "\n"
 
 
-def loads(words: str, place: str) -> Kept:
+def loads(words: str, place: str) -> WitnessFile:
     """Return the witness that :func:`text` made JSON of.
 
     Raises
@@ -135,7 +135,7 @@ def loads(words: str, place: str) -> Kept:
     return _made(data, place)
 
 
-def _made(data: Mapping[str, Any], place: str) -> Kept:
+def _made(data: Mapping[str, Any], place: str) -> WitnessFile:
     witness: Any = data.get("witness")
     if not isinstance(witness, dict) or "question" not in witness:
         raise WitnessError(
@@ -143,7 +143,7 @@ def _made(data: Mapping[str, Any], place: str) -> Kept:
             "in it could be made small; run the cell again"
         )
     try:
-        return Kept(
+        return WitnessFile(
             requirement=str(data["requirement"]),
             revision=int(data["revision"]),
             column=Column(**data["column"]),
@@ -172,7 +172,7 @@ def _chosen(run: Run, path: str, cell: str) -> Result:
     raise WitnessError(f"{path}: holds {what}; name one, such as {some}")
 
 
-def script_of(witness: Kept) -> str:
+def script_of(witness: WitnessFile) -> str:
     """Return the short script that shows a witness without this suite; empty where there is none."""
     return _script(witness.requirement, witness.column, witness.witness)
 

@@ -9,7 +9,7 @@ import numpy as np
 from kl_conformance.requirements import catalogue
 from kl_conformance.requirements.miniature import (
     NAMES,
-    Sketch,
+    Miniature,
     by_model,
     by_target,
     generalised,
@@ -42,11 +42,11 @@ class Fault:
     flag: str
     description: str
     requirement: str
-    miniature: Sketch
+    miniature: Miniature
     dtype: str = "float32"
 
 
-def miniature_of(requirement: str) -> Sketch:
+def miniature_of(requirement: str) -> Miniature:
     """Return the miniature of a requirement: the faulty implementation that it must reject."""
     return catalogue.requirement(requirement).miniature
 
@@ -56,7 +56,7 @@ FAULTS: tuple[Fault, ...] = (
         "argument-order",
         "q·(log q − log p)",
         "signs/direction",
-        Sketch(
+        Miniature(
             term=lambda p, lq: term(np.exp(lq), np.log(p)),
             log_term=lambda lp, lq: log_term(lq, lp),
         ),
@@ -65,43 +65,43 @@ FAULTS: tuple[Fault, ...] = (
         "batch-size",
         "batchmean ÷ rows of all leading axes",
         "reductions/batchmean",
-        Sketch(reduce=parts.over_every_row),
+        Miniature(reduce=parts.over_every_row),
     ),
     Fault(
         "boundary-gradient",
         "∂/∂log q = 0 for log q < −16, where a clip to 1e-7 would begin",
         "gradients/model",
-        Sketch(by_model=lambda p, lq: np.where(lq < -16, 0 * p, by_model(p, lq))),
+        Miniature(by_model=lambda p, lq: np.where(lq < -16, 0 * p, by_model(p, lq))),
     ),
     Fault(
         "cancellation",
         "(8 + p·log p) − (8 + p·log q)",
         "values/near-equal",
-        Sketch(term=lambda p, lq: (8 + p * np.log(p)) - (8 + p * lq)),
+        Miniature(term=lambda p, lq: (8 + p * np.log(p)) - (8 + p * lq)),
     ),
     Fault(
         "clamped-sign",
         "max(term, 0)",
         "signs/pointwise",
-        Sketch(term=lambda p, lq: np.maximum(term(p, lq), 0)),
+        Miniature(term=lambda p, lq: np.maximum(term(p, lq), 0)),
     ),
     Fault(
         "clipped-terms",
         "min(term, 0.06)",
         "values/pointwise",
-        Sketch(term=lambda p, lq: np.minimum(term(p, lq), 0.06)),
+        Miniature(term=lambda p, lq: np.minimum(term(p, lq), 0.06)),
     ),
     Fault(
         "dead-gradient",
         "∂/∂p = 0 unless p > 1e-7",
         "gradients/target",
-        Sketch(by_target=lambda p, lq: np.where(p > 1e-7, by_target(p, lq), 0 * p)),
+        Miniature(by_target=lambda p, lq: np.where(p > 1e-7, by_target(p, lq), 0 * p)),
     ),
     Fault(
         "double-counted",
         "q where p = 0, and + q again",
         "support/zero-target",
-        Sketch(
+        Miniature(
             term=lambda p, q: generalised(p, q) + np.where(p == 0, q, 0 * q),
             formula=Formula.GENERALISED,
             target=(Space.PROBABILITY,),
@@ -112,20 +112,20 @@ FAULTS: tuple[Fault, ...] = (
         "dropped-tail",
         f"sums of whole blocks of {parts.BLOCK} classes",
         "values/exact-sum",
-        Sketch(reduce=parts.tail_lost),
+        Miniature(reduce=parts.tail_lost),
     ),
     Fault(
         "epsilon-plateau",
         "p·(log(p + 1e-10) − log q)",
         "values/pointwise",
-        Sketch(term=lambda p, lq: p * (np.log(p + np.asarray(1e-10, p.dtype)) - lq)),
+        Miniature(term=lambda p, lq: p * (np.log(p + np.asarray(1e-10, p.dtype)) - lq)),
     ),
-    Fault("factor-of-classes", "mean ÷ rows", "reductions/mean", Sketch(reduce=parts.over_rows)),
+    Fault("factor-of-classes", "mean ÷ rows", "reductions/mean", Miniature(reduce=parts.over_rows)),
     Fault(
         "finite-loss-nan-gradient",
         "∂/∂p + 0·p/p",
         "gradients/target-at-zero",
-        Sketch(by_target=lambda p, lq: by_target(p, lq) + 0 * (p / p)),
+        Miniature(by_target=lambda p, lq: by_target(p, lq) + 0 * (p / p)),
     ),
     Fault(
         "foreign-memory",
@@ -137,23 +137,23 @@ FAULTS: tuple[Fault, ...] = (
         "half-overflow",
         "a running sum in float16",
         "values/half",
-        Sketch(reduce=parts.in_their_own_format),
+        Miniature(reduce=parts.in_their_own_format),
         "float16",
     ),
     Fault(
-        "in-place", "log q doubled where it lies", "state/inputs-untouched", Sketch(before=parts.scribbled)
+        "in-place", "log q doubled where it lies", "state/inputs-untouched", Miniature(before=parts.scribbled)
     ),
     Fault(
         "inner-mask",
         "0 for every class of a row with a masked one",
         "support/block-masked",
-        Sketch(term=lambda p, lq: np.where(parts.masked_row(p, lq), 0 * p, term(p, lq))),
+        Miniature(term=lambda p, lq: np.where(parts.masked_row(p, lq), 0 * p, term(p, lq))),
     ),
     Fault(
         "log-for-probability",
         "e^p·(p − log q) where p < 0",
         "support/negative-target",
-        Sketch(term=lambda p, lq: np.where(p < 0, np.exp(p) * (p - lq), term(p, lq))),
+        Miniature(term=lambda p, lq: np.where(p < 0, np.exp(p) * (p - lq), term(p, lq))),
     ),
     Fault(
         "log-of-underflow",
@@ -165,40 +165,40 @@ FAULTS: tuple[Fault, ...] = (
         "log-of-zero",
         "p·log p − p·log q",
         "support/zero-target",
-        Sketch(term=lambda p, lq: p * np.log(p) - p * lq),
+        Miniature(term=lambda p, lq: p * np.log(p) - p * lq),
     ),
     Fault("logits-shift", "x − log(1 + Σ e^x)", "identities/logits-shift", on_logits(parts.with_one_more)),
     Fault(
         "masked-nan",
         "xlogy(p, p) − p·log q",
         "support/zero-over-zero",
-        Sketch(term=lambda p, lq: np.where(p == 0, 0, p * np.log(p)) - p * lq),
+        Miniature(term=lambda p, lq: np.where(p == 0, 0, p * np.log(p)) - p * lq),
     ),
     Fault(
         "memory-layout",
         "numbers read one after the other from where memory begins",
         "layouts/strided",
-        Sketch(before=parts.as_stored),
+        Miniature(before=parts.as_stored),
     ),
     Fault(
         "misuse",
         "a sum for every unknown reduction",
         "errors/unknown-reduction",
-        Sketch(reductions=parts.Forgiving(NAMES)),
+        Miniature(reductions=parts.Forgiving(NAMES)),
     ),
     Fault("naive-exponential", "log(e^x ÷ Σ e^x)", "values/from-logits", on_logits(parts.without_largest)),
-    Fault("nan-swallowed", "nan_to_num(answer)", "support/nan", Sketch(after=np.nan_to_num)),
+    Fault("nan-swallowed", "nan_to_num(answer)", "support/nan", Miniature(after=np.nan_to_num)),
     Fault(
         "negative-silenced",
         "|p|·(log |p| − log q)",
         "support/negative-target",
-        Sketch(term=lambda p, lq: term(np.abs(p), lq)),
+        Miniature(term=lambda p, lq: term(np.abs(p), lq)),
     ),
     Fault(
         "other-formula",
         "p·(log p − log q) − p + q",
         "values/pointwise",
-        Sketch(term=lambda p, lq: term(p, lq) - p + np.exp(lq)),
+        Miniature(term=lambda p, lq: term(p, lq) - p + np.exp(lq)),
     ),
     Fault("other-mode", "compiled, it answers in float16", "modes/compiled", miniature_of("modes/compiled")),
     Fault(
@@ -211,55 +211,60 @@ FAULTS: tuple[Fault, ...] = (
         "probability-for-log",
         "log of what is given for log q, where that is positive",
         "errors/misuse",
-        Sketch(term=lambda p, lq: term(p, np.where(lq > 0, np.log(np.abs(lq)), lq))),
+        Miniature(term=lambda p, lq: term(p, np.where(lq > 0, np.log(np.abs(lq)), lq))),
     ),
     Fault(
         "ratio-range",
         "p·log(p/q)",
         "values/extreme",
-        Sketch(term=lambda p, lq: p * np.log(p / np.exp(lq))),
+        Miniature(term=lambda p, lq: p * np.log(p / np.exp(lq))),
     ),
     Fault(
         "rounded-inputs",
         "p and log q cut to bfloat16",
         "values/pointwise",
-        Sketch(term=lambda p, lq: term(parts.coarse(p), parts.coarse(lq))),
+        Miniature(term=lambda p, lq: term(parts.coarse(p), parts.coarse(lq))),
     ),
-    Fault("silent-broadcast", "any two shapes meet", "errors/class-mismatch", Sketch(before=parts.as_given)),
-    Fault("silent-normalisation", "p ÷ Σp", "values/pointwise", Sketch(before=parts.divided)),
+    Fault(
+        "silent-broadcast", "any two shapes meet", "errors/class-mismatch", Miniature(before=parts.as_given)
+    ),
+    Fault("silent-normalisation", "p ÷ Σp", "values/pointwise", Miniature(before=parts.divided)),
     Fault(
         "small-as-zero",
         "0 unless p > 1e-8",
         "values/pointwise",
-        Sketch(term=lambda p, lq: np.where(p > 1e-8, term(p, lq), 0 * p)),
+        Miniature(term=lambda p, lq: np.where(p > 1e-8, term(p, lq), 0 * p)),
     ),
     Fault(
         "small-gradient",
         "∂/∂log q = 0 unless p > 1e-20",
         "gradients/small",
-        Sketch(by_model=lambda p, lq: np.where(p > 1e-20, by_model(p, lq), 0 * p)),
+        Miniature(by_model=lambda p, lq: np.where(p > 1e-20, by_model(p, lq), 0 * p)),
     ),
     Fault(
         "spurious-infinity",
         "p·(log p + log e^(−log q))",
         "values/extreme",
-        Sketch(term=lambda p, lq: p * (np.log(p) + np.log(np.exp(-lq)))),
+        Miniature(term=lambda p, lq: p * (np.log(p) + np.log(np.exp(-lq)))),
     ),
     Fault("stale-state", "one buffer for all answers of a shape", "state/fresh", miniature_of("state/fresh")),
     Fault(
         "subnormal",
         "0 for p below the least normal number",
         "values/extreme",
-        Sketch(term=lambda p, lq: term(parts.flushed(p), lq)),
+        Miniature(term=lambda p, lq: term(parts.flushed(p), lq)),
     ),
     Fault(
-        "textbook", "logarithms to base 2", "values/sum", Sketch(term=lambda p, lq: term(p, lq) / np.log(2))
+        "textbook",
+        "logarithms to base 2",
+        "values/sum",
+        Miniature(term=lambda p, lq: term(p, lq) / np.log(2)),
     ),
     Fault(
         "unit-mass",
         "∂/∂x = softmax(x) − p",
         "gradients/small",
-        Sketch(
+        Miniature(
             target=(Space.PROBABILITY,),
             model=(Space.LOGITS,),
             term=lambda p, x: term(p, np.log(parts.softmax(x))),
@@ -270,19 +275,19 @@ FAULTS: tuple[Fault, ...] = (
         "unnormalised",
         "max(Σ, 0) for every row on the way to the sum",
         "reductions/sum",
-        Sketch(reduce=parts.rows_above_zero),
+        Miniature(reduce=parts.rows_above_zero),
     ),
     Fault(
         "upstream-ignored",
         "1 for the gradient from above",
         "gradients/upstream",
-        Sketch(upstream=np.ones_like),
+        Miniature(upstream=np.ones_like),
     ),
     Fault(
         "wrong-axis",
         "Σ over axis 0",
         "reductions/axis",
-        Sketch(
+        Miniature(
             reduce=lambda terms, how: np.asarray(terms.sum(0)),
             reductions={"none": Reduction.ROWS},
             default="none",
@@ -298,7 +303,7 @@ FAULTS: tuple[Fault, ...] = (
         "wrong-shape",
         "Σ over classes, and the axis kept",
         "reductions/none",
-        Sketch(
+        Miniature(
             reduce=lambda terms, how: np.asarray(terms.sum(-1, keepdims=True)),
             reductions={"none": Reduction.ROWS},
             default="none",
@@ -308,6 +313,6 @@ FAULTS: tuple[Fault, ...] = (
         "wrong-type",
         "ones where no array is given",
         "errors/wrong-type",
-        Sketch(before=parts.ones_for_nothing),
+        Miniature(before=parts.ones_for_nothing),
     ),
 )

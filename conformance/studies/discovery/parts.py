@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kl_conformance.requirements.miniature import Sketch, reduce, term
+from kl_conformance.requirements.miniature import Miniature, reduce, term
 from kl_reference.convention import Reduction, Space
 
 Array = NDArray[Any]
@@ -16,9 +16,9 @@ Array = NDArray[Any]
 BLOCK = 4
 
 
-def on_logits(log_softmax: Callable[[Array], Array]) -> Sketch:
+def on_logits(log_softmax: Callable[[Array], Array]) -> Miniature:
     """Return a miniature that applies the given log-softmax to logits."""
-    return Sketch(
+    return Miniature(
         target=(Space.PROBABILITY,), model=(Space.LOGITS,), term=lambda p, x: term(p, log_softmax(x))
     )
 

@@ -15,9 +15,9 @@ from typing import Any
 from kl_cases.recipes import TestProfile
 from kl_conformance.implementations import loading
 from kl_conformance.judging.cache import remember
-from kl_conformance.processes import ending
+from kl_conformance.processes import describe_exit
 from kl_conformance.requirements import catalogue
-from kl_conformance.requirements.miniature import Sketch
+from kl_conformance.requirements.miniature import Miniature
 from kl_reference.dtype import Dtype
 from kl_reports.runfile.records import Result, Verdict
 from studies.mutants.kernel import CorrectKernel, Mutant
@@ -169,7 +169,7 @@ class Worker:
             message: Task | TaskResult = self.child.receiver.recv()
         except (EOFError, OSError):
             self.child.process.join()
-            self._end(Verdict.CRASHED, f"The process {ending(self.child.process.exitcode or 0)}.")
+            self._end(Verdict.CRASHED, f"The process {describe_exit(self.child.process.exitcode or 0)}.")
             return
         if isinstance(message, TaskResult):
             self.results.append(message)
@@ -226,8 +226,8 @@ def fill_cache(kernels: Sequence[Mutant | CorrectKernel], plan: Plan) -> None:
     remember(CACHE_BYTES)
     if sum(kernel.like == TORCH for kernel in kernels) >= MANY:
         # A miniature has the Convention of torch's kl_div, and so the same problems.
-        tasks = assignment(CorrectKernel("sketch", "", Sketch, TORCH), plan, TestProfile.QUICK)
-        miniature = replace(Sketch().implementation("sketch"), like=TORCH)
+        tasks = assignment(CorrectKernel("sketch", "", Miniature, TORCH), plan, TestProfile.QUICK)
+        miniature = replace(Miniature().implementation("sketch"), like=TORCH)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             deque(evaluate(miniature, tasks), maxlen=0)

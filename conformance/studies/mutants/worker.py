@@ -95,7 +95,7 @@ def evaluate(own: Implementation, assignment: Assignment) -> Iterator[Task | Tas
         cell = Cell(requirement, subject, assignment.profile, *assignment.seeds, brief=assignment.brief)
         suite_error = ""
         try:
-            result = cell.settle()
+            result = cell.evaluate()
         except (
             Exception
         ):  # an error of the suite, which detects nothing; those of the kernel are judged in the cell

@@ -26,7 +26,7 @@ sys.path.extend(
 )
 
 from kl_conformance import processes
-from kl_conformance.diagnosis.confirmation import SECONDS, Seen, execute, scripted
+from kl_conformance.diagnosis.confirmation import SECONDS, ScriptResult, execute, scripted
 from kl_reports.files import RunFileError
 from kl_reports.runfile.file import read
 from kl_reports.runfile.records import Run, Verdict
@@ -45,7 +45,7 @@ class ExecutedScript:
     framework: str
     script: str
     cells: tuple[str, ...]
-    seen: Seen | None = None
+    seen: ScriptResult | None = None
 
     @property
     def chapter(self) -> str:
@@ -95,24 +95,24 @@ def _batch(batch: list[ExecutedScript]) -> list[ExecutedScript]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "request.json"
         file.write_text(json.dumps(request), encoding="utf-8")
-        done = processes.python(
+        done = processes.start_python(
             str(FORK_SERVER), str(file), seconds=SECONDS * (len(batch) + 1), folder=Path(folder)
         )
     codes = dict(enumerate(done.stdout.split()))
     return [
-        replace(each, seen=Seen.FAILURE if codes.get(place) == SHOWN else execute(each.script))
+        replace(each, seen=ScriptResult.FAILURE if codes.get(place) == SHOWN else execute(each.script))
         for place, each in enumerate(batch)
     ]
 
 
 def table(all_shown: Iterable[ExecutedScript], without: Mapping[str, int]) -> Iterator[str]:
     """Yield a line for each framework and chapter, with counts of results."""
-    counts: dict[tuple[str, str], Counter[Seen | None]] = {}
+    counts: dict[tuple[str, str], Counter[ScriptResult | None]] = {}
     for each in all_shown:
         counts.setdefault((each.framework, each.chapter), Counter())[each.seen] += 1
     yield "framework   chapter        scripts   shown      correct    other end  not installed"
     for (framework, chapter), seen in sorted(counts.items()):
-        ends = (seen[Seen.FAILURE], seen[Seen.RIGHT], seen[Seen.NOTHING], seen[None])
+        ends = (seen[ScriptResult.FAILURE], seen[ScriptResult.RIGHT], seen[ScriptResult.NOTHING], seen[None])
         yield f"{framework:12}{chapter:14}{sum(ends):8}{ends[0]:8}{ends[1]:13}{ends[2]:13}{ends[3]:15}"
     for framework, number in sorted(without.items()):
         yield f"{framework}: {number} failed cells have no short script"
@@ -137,11 +137,11 @@ def main(paths: list[str]) -> int:
         if len(done) % MOST == 0 or len(done) == len(found):
             print(f"{len(done)} of {len(found)}", file=sys.stderr, flush=True)
     print("\n".join(table(done, without)))
-    wrong = [each for each in done if each.seen in {Seen.RIGHT, Seen.NOTHING}]
+    wrong = [each for each in done if each.seen in {ScriptResult.RIGHT, ScriptResult.NOTHING}]
     for each in wrong:
         print(f"\n{', '.join(each.cells)}: {each.seen.value if each.seen else ''}\n{each.script}")
-    cells = sum(len(each.cells) for each in done if each.seen is Seen.FAILURE)
-    shown = sum(each.seen is Seen.FAILURE for each in done)
+    cells = sum(len(each.cells) for each in done if each.seen is ScriptResult.FAILURE)
+    shown = sum(each.seen is ScriptResult.FAILURE for each in done)
     print(f"\n{shown} of {len(done)} scripts showed the failure of {cells} cells; {len(wrong)} did not.")
     return 1 if wrong else 0
 

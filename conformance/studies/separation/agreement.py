@@ -70,7 +70,7 @@ class RatioAccumulator:
 
     def add(self, evaluation: Evaluation) -> None:
         """Judge an answer and add its errors ÷ tolerance."""
-        verdict = judge.lies(evaluation, decisive=False)
+        verdict = judge.within_tolerance(evaluation, decisive=False)
         error = np.abs(evaluation.enclosure.error(evaluation.got))
         with np.errstate(all="ignore"):
             ratio = np.where(error == 0, 0.0, error / verdict.allowed)

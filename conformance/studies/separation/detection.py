@@ -98,7 +98,9 @@ class ProblemSet:
             CallDescription(kernel.name),
             answer,
         )
-        verdict = judge.exactly(evaluation) if self.exact else judge.lies(evaluation, decisive=False)
+        verdict = (
+            judge.exact(evaluation) if self.exact else judge.within_tolerance(evaluation, decisive=False)
+        )
         return _any(verdict.bad)
 
     def detected_by(self, peer: Criterion, kernel: Kernel) -> Mask:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kl_conformance.cells.accumulator import Spreading
+from kl_conformance.cells.accumulator import ErrorHistogram
 from kl_conformance.judging import judge
 from kl_conformance.judging.call_description import CallDescription
 from kl_conformance.judging.judgement import Judgement
@@ -23,13 +23,13 @@ def moved(step: float) -> Judgement:
     asked = subject()
     evaluation = asked.evaluate(asked.problem(ROW, Reduction.SUM))
     got = evaluation.enclosure.value + step * evaluation.tolerance.total
-    return judge.lies(replace(evaluation, got=got))
+    return judge.within_tolerance(replace(evaluation, got=got))
 
 
 @pytest.mark.parametrize(("step", "place"), [(0.5, 5), (-0.5, -5), (0.0, 0), (0.9, 9)])
 def test_an_error_is_counted_on_its_side(step: float, place: int) -> None:
     """An answer too large is right of 0, one too small left of it, as far as it used what is allowed."""
-    spreading = Spreading()
+    spreading = ErrorHistogram()
     spreading.take(moved(step))
     spread = spreading.spread()
     assert spread is not None
@@ -50,14 +50,14 @@ def test_the_condition_is_the_scale_over_the_answer() -> None:
     assert judgement.classes == 3
     asked = subject()
     endless = pair([0.5, 0.5], [1.0, 0.0], Space.PROBABILITY)
-    assert judge.lies(asked.evaluate(asked.problem(endless, Reduction.SUM))).condition is None
+    assert judge.within_tolerance(asked.evaluate(asked.problem(endless, Reduction.SUM))).condition is None
 
 
 def test_what_breaks_or_was_not_measured_is_not_counted() -> None:
     """Charts show what holds: a broken answer, and a yes or no, leave no mark."""
-    spreading = Spreading()
+    spreading = ErrorHistogram()
     spreading.take(moved(1.5))
-    spreading.take(judge.passes(subject().problem(ROW), CallDescription("call")))
+    spreading.take(judge.passed(subject().problem(ROW), CallDescription("call")))
     assert spreading.spread() is None
 
 

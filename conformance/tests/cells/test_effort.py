@@ -12,22 +12,22 @@ import pytest
 from kl_cases.corpus import find_case
 from kl_cases.pair import Pair
 from kl_cases.recipes import Recipe, TestProfile, build
-from kl_conformance.cells.accumulator import Tally
+from kl_conformance.cells.accumulator import CellAccumulator
 from kl_conformance.cells.cell import Cell
-from kl_conformance.cells.effort import ALIKE, LONG, brief, draws, shapes
-from kl_conformance.cells.fixed_problems import Question, left_out, questions
+from kl_conformance.cells.effort import ALIKE, LONG, draws, reduced_effort, shapes
+from kl_conformance.cells.fixed_problems import FixedProblem, fixed_problems, omitted_problems
 from kl_conformance.frameworks.framework import Modules
 from kl_conformance.frameworks.numpy import NumPy
 from kl_conformance.harness.subject import Subject
 from kl_conformance.implementations import loading, registry
-from kl_conformance.judging.judge import passes
+from kl_conformance.judging.judge import passed
 from kl_conformance.judging.judgement import Judgement
 from kl_conformance.requirements import catalogue
 from kl_conformance.requirements.requirement import Requirement
-from kl_conformance.runs.plan import Planned, resolve
+from kl_conformance.runs.plan import PlannedCell, resolve
 from kl_conformance.runs.selection import Selection, columns_of
 from kl_conformance.runs.session import Session
-from kl_conformance.runs.shards import BRIEF, Share, shares
+from kl_conformance.runs.shards import BRIEF, Shard, shards
 from kl_reference.dtype import Dtype
 from kl_reports.runfile.records import CellId, Verdict
 
@@ -51,7 +51,7 @@ def every(*names: str) -> Iterator[Requirement]:
 
 def drawn(requirement: Requirement, subject: Subject, profile: TestProfile) -> set[tuple[str, Any]]:
     """Return the families and shapes of the grid."""
-    grid = (each for each in questions(requirement, subject, profile) if each.case is None)
+    grid = (each for each in fixed_problems(requirement, subject, profile) if each.case is None)
     return {(each.pair.origin.partition(" ")[0], each.pair.shape) for each in grid}
 
 
@@ -74,7 +74,7 @@ def test_of_a_known_implementation_the_largest_shapes_share_the_forms() -> None:
     turns = {
         name: {
             each.pair.shape: each.turn
-            for each in questions(requirement, asked(name=name), TestProfile.STANDARD)
+            for each in fixed_problems(requirement, asked(name=name), TestProfile.STANDARD)
             if each.case is None
         }
         for name in (NAME, "my_kl")
@@ -93,7 +93,7 @@ def test_the_other_profiles_draw_every_family_at_every_shape() -> None:
         assert drawn(requirement, asked(), TestProfile.STANDARD) == whole
 
 
-def cases(found: Iterator[Question]) -> set[Any]:
+def cases(found: Iterator[FixedProblem]) -> set[Any]:
     """Return the dtypes that cases were met in."""
     return {find_case(each.case).dtype for each in found if each.case is not None}
 
@@ -102,9 +102,9 @@ def cases(found: Iterator[Question]) -> set[Any]:
 def test_a_case_is_asked_quickly_in_the_dtype_it_was_met_in(name: str) -> None:
     """A known implementation is asked it there or in the standard profile; a kernel that is brought everywhere."""
     requirement, own, other = catalogue.requirement(name), asked("float16"), asked("float16", "my_kl")
-    assert cases(questions(requirement, own, TestProfile.QUICK)) <= {own.dtype, None}
-    assert len(cases(questions(requirement, other, TestProfile.QUICK))) > 1
-    assert len(cases(questions(requirement, own, TestProfile.STANDARD))) > 1
+    assert cases(fixed_problems(requirement, own, TestProfile.QUICK)) <= {own.dtype, None}
+    assert len(cases(fixed_problems(requirement, other, TestProfile.QUICK))) > 1
+    assert len(cases(fixed_problems(requirement, own, TestProfile.STANDARD))) > 1
 
 
 @pytest.mark.parametrize(("second", "first"), ALIKE.items())
@@ -155,12 +155,12 @@ def test_what_was_compiled_for_one_dtype_is_let_go_of_before_the_next(
     for dtype in ("float32", "float64"):
         for implementation in known:
             column = next(each for each in columns_of(implementation) if each.dtype == dtype)
-            result = session.settle(Planned(sentence, implementation, column))
+            result = session.evaluate(PlannedCell(sentence, implementation, column))
             assert result.verdict in {Verdict.PASS, Verdict.EXPECTED, Verdict.UNSUPPORTED}
     assert Cleared.times == 2
 
 
-def cells(share: Share) -> float:
+def cells(share: Shard) -> float:
     """Return how many cells a worker is to judge, those of the second of two formats counted as the run counts them."""
     dtypes = Counter(share.header.columns[CellId.parse(each).column].dtype for each in share.header.planned)
     return sum(number * (BRIEF if dtype in ALIKE else 1.0) for dtype, number in dtypes.items())
@@ -170,10 +170,10 @@ def cells(share: Share) -> float:
 @pytest.mark.parametrize("profile", [TestProfile.QUICK, TestProfile.STANDARD])
 def test_workers_take_about_as_long(profile: TestProfile, framework: str) -> None:
     """Each column is asked by one of them, and none of two has more than a column more than the other."""
-    whole = Selection(frameworks=(framework,), profile=profile, brief=brief((), profile))
-    (alone,) = shares(whole, cores=1)
+    whole = Selection(frameworks=(framework,), profile=profile, brief=reduced_effort((), profile))
+    (alone,) = shards(whole, cores=1)
     for cores in (2, 3):
-        found = shares(whole, cores=cores)
+        found = shards(whole, cores=cores)
         dealt = [key for each in found for key in each.header.columns]
         assert sorted(dealt) == sorted(alone.header.columns)
         assert sorted(cell for each in found for cell in each.header.planned) == sorted(alone.header.planned)
@@ -185,10 +185,10 @@ def test_workers_take_about_as_long(profile: TestProfile, framework: str) -> Non
 
 def test_what_compiles_shares_no_dtype_between_two_workers() -> None:
     """What the columns of a dtype have in common would be compiled twice; but one dtype alone is taken apart."""
-    standard = Selection(frameworks=("jax",), brief=brief((), TestProfile.STANDARD))
-    piles = [{column.dtype for column in each.header.columns.values()} for each in shares(standard, cores=2)]
+    standard = Selection(frameworks=("jax",), brief=reduced_effort((), TestProfile.STANDARD))
+    piles = [{column.dtype for column in each.header.columns.values()} for each in shards(standard, cores=2)]
     assert piles == [{"float32", "float64"}, {"float16", "bfloat16"}]
-    quick = shares(Selection(frameworks=("jax",), profile=TestProfile.QUICK), cores=2)
+    quick = shards(Selection(frameworks=("jax",), profile=TestProfile.QUICK), cores=2)
     assert [{column.dtype for column in each.header.columns.values()} for each in quick] == [{"float32"}] * 2
 
 
@@ -196,12 +196,12 @@ def test_what_compiles_shares_no_dtype_between_two_workers() -> None:
 def test_where_a_shape_takes_seconds_a_case_brings_none_of_its_own(name: str) -> None:
     """A known implementation is asked it only in a shape that is asked anyway; a kernel that is brought in any."""
     requirement, own = catalogue.requirement("modes/compiled"), asked(name=name)
-    found = {each.pair.shape for each in questions(requirement, own, TestProfile.STANDARD) if each.case}
+    found = {each.pair.shape for each in fixed_problems(requirement, own, TestProfile.STANDARD) if each.case}
     assert (found <= set(shapes(requirement, own, TestProfile.STANDARD))) == (name != "my_kl")
     assert (3, 5) in found
 
 
-class Undecided(Tally):
+class Undecided(CellAccumulator):
     """What decides nothing until it has seen so much."""
 
     enough = 0
@@ -216,23 +216,25 @@ def test_what_was_left_out_is_asked_until_something_decides(monkeypatch: pytest.
     """And no longer: each may have a shape of its own."""
     requirement = catalogue.requirement("gradients/odd")
     monkeypatch.setattr("kl_conformance.cells.cell.Tally", Undecided)
-    pairs = [Question(build(Recipe("dirichlet-flat", (1, size), Dtype.FLOAT32, 0))) for size in (2, 3, 4, 5)]
+    pairs = [
+        FixedProblem(build(Recipe("dirichlet-flat", (1, size), Dtype.FLOAT32, 0))) for size in (2, 3, 4, 5)
+    ]
 
-    def nothing(*_: object) -> Iterator[Question]:
+    def nothing(*_: object) -> Iterator[FixedProblem]:
         yield from ()
 
-    def left(*_: object) -> Iterator[Question]:
+    def left(*_: object) -> Iterator[FixedProblem]:
         yield from pairs
 
     def check(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-        yield passes(subject.problem(pair), subject.named)
+        yield passed(subject.problem(pair), subject.named)
 
     monkeypatch.setattr("kl_conformance.cells.cell.questions", nothing)
     monkeypatch.setattr("kl_conformance.cells.cell.left_out", left)
     told = replace(requirement, check=check)
     for enough in (1, 3, 9):
         monkeypatch.setattr(Undecided, "enough", enough)
-        assert Cell(told, asked(), TestProfile.STANDARD, examples=0).settle().problems == min(
+        assert Cell(told, asked(), TestProfile.STANDARD, examples=0).evaluate().problems == min(
             enough, len(pairs)
         )
 
@@ -242,7 +244,7 @@ def test_where_nothing_decides_what_was_left_out_is_asked() -> None:
     requirement, compiled = catalogue.requirement("gradients/odd"), asked("bfloat16")
     compiled.compiles = True
     assert shapes(requirement, compiled, TestProfile.QUICK) == requirement.shapes[:1]
-    others = list(left_out(requirement, compiled, TestProfile.QUICK))
+    others = list(omitted_problems(requirement, compiled, TestProfile.QUICK))
     assert [each.pair.shape for each in others if each.case is None] == list(requirement.shapes[1:])
     assert any(each.case for each in others)
-    assert not any(each.case is None for each in left_out(requirement, asked(), TestProfile.STANDARD))
+    assert not any(each.case is None for each in omitted_problems(requirement, asked(), TestProfile.STANDARD))

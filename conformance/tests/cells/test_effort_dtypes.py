@@ -18,7 +18,7 @@ from kl_conformance.implementations import loading, registry
 from kl_conformance.runs.plan import Plan
 from kl_conformance.runs.selection import Selection, formats
 from kl_conformance.runs.session import Session
-from kl_conformance.runs.shards import shares
+from kl_conformance.runs.shards import shards
 from kl_conformance_testkit.command import RIGHT, run_cli
 from kl_reference.dtype import Dtype
 from kl_reports.runfile.file import read
@@ -42,7 +42,7 @@ def test_the_second_of_two_alike_is_asked_briefly(
     dtypes: tuple[str, ...], profile: TestProfile, brief: set[str]
 ) -> None:
     """Only where the first is asked, too, and never in the thorough profile."""
-    assert set(effort.brief(dtypes, profile)) == brief
+    assert set(effort.reduced_effort(dtypes, profile)) == brief
 
 
 def test_the_numbers_of_every_format_are_asked() -> None:
@@ -52,7 +52,7 @@ def test_the_numbers_of_every_format_are_asked() -> None:
     every_mode = Selection(
         modes=(EAGER, *registry.framework("torch").compiled_modes), profile=TestProfile.QUICK
     )
-    few = replace(every_mode, brief=effort.brief((), TestProfile.QUICK))
+    few = replace(every_mode, brief=effort.reduced_effort((), TestProfile.QUICK))
     planned = Plan.of(few, [implementation]).cells
     whole = Plan.of(every_mode, [implementation]).cells
     seen = {(cell.column.mode, cell.column.dtype, cell.requirement.chapter) for cell in planned}
@@ -80,7 +80,7 @@ def test_the_quick_profile_asks_single_precision() -> None:
 def test_workers_are_given_these_formats() -> None:
     """In the quick profile, a kernel that is brought keeping all of its own."""
     quick = Selection(("scipy.special.rel_entr", RIGHT), profile=TestProfile.QUICK)
-    asked = {each.name: {own.dtype for own in each.header.columns.values()} for each in shares(quick)}
+    asked = {each.name: {own.dtype for own in each.header.columns.values()} for each in shards(quick)}
     assert asked.pop("scipy") == {"float32"}
     assert asked.popitem()[1] == {"float32", "float64"}
 
@@ -126,5 +126,5 @@ def test_standard_asks_all_requirements_and_searches_less() -> None:
     }
     for cell in planned:
         if cell.requirement.id == "signs/pointwise":
-            problems[cell.column.dtype] = session.settle(cell).problems
+            problems[cell.column.dtype] = session.evaluate(cell).problems
     assert problems["float64"] < problems["float32"]

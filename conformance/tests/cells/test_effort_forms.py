@@ -12,11 +12,11 @@ import pytest
 
 from kl_cases.pair import Pair
 from kl_cases.recipes import TestProfile
-from kl_conformance.cells.fixed_problems import MANY, questions
+from kl_conformance.cells.fixed_problems import MANY, fixed_problems
 from kl_conformance.harness.subject import Subject
 from kl_conformance.judging.upstream import UpstreamKind
 from kl_conformance.requirements import catalogue
-from kl_conformance.requirements.miniature import Array, Sketch
+from kl_conformance.requirements.miniature import Array, Miniature
 from kl_conformance.requirements.requirement import CALL_DRAWS
 from kl_conformance_testkit.subjects import evaluate, judgements, pair, subject
 from kl_reference.convention import Reduction, Side
@@ -41,7 +41,9 @@ def test_every_form_is_asked_at_every_shape(name: str) -> None:
     asked = subject()
     every = set(product(asked.convention.target, asked.offers()))
     grid = [
-        each for each in questions(catalogue.requirement(name), asked, TestProfile.QUICK) if each.case is None
+        each
+        for each in fixed_problems(catalogue.requirement(name), asked, TestProfile.QUICK)
+        if each.case is None
     ]
     by_shape: dict[Any, set[Form]] = {}
     for each in grid:
@@ -57,7 +59,7 @@ def test_every_form_is_asked_at_every_shape(name: str) -> None:
 def test_turns_are_the_quick_profile_s_alone() -> None:
     """In the other profiles every problem is asked in every form."""
     for requirement in catalogue.REQUIREMENTS.values():
-        asked = list(questions(requirement, subject(), TestProfile.STANDARD))
+        asked = list(fixed_problems(requirement, subject(), TestProfile.STANDARD))
         assert all(each.turn is None for each in asked)
 
 
@@ -65,7 +67,9 @@ def test_cases_take_turns_where_the_numbers_are_not_the_question() -> None:
     """A case of a value is asked in every form unless it is large; one of a layout or an order shares them."""
     for requirement in catalogue.REQUIREMENTS.values():
         cases = [
-            each for each in questions(requirement, subject(), TestProfile.QUICK) if each.case is not None
+            each
+            for each in fixed_problems(requirement, subject(), TestProfile.QUICK)
+            if each.case is not None
         ]
         for each in cases:
             shared = len(cases) > 1 and (requirement.draws is CALL_DRAWS or each.pair.p.values.size >= MANY)
@@ -94,14 +98,14 @@ def test_how_something_is_asked_is_not_searched_quickly() -> None:
 def test_a_problem_is_asked_once_by_however_many_requirements() -> None:
     """Values and gradients that were asked before are not asked again, until they are forgotten."""
     counts: Counter[str] = Counter()
-    asked = subject(Sketch(after=counting(counts)))
+    asked = subject(Miniature(after=counting(counts)))
     problem = asked.problem(pair([0.25, 0.75], [0.5, 0.5]))
     for _ in range(3):
         asked.evaluate(problem)
         asked.gradient(problem, Side.MODEL)
         asked.gradient(problem, Side.MODEL, UpstreamKind.PATTERN)
     once = counts["calls"]
-    asked.forget()
+    asked.clear_cache()
     asked.evaluate(problem)
     asked.gradient(problem, Side.MODEL)
     asked.gradient(problem, Side.MODEL, UpstreamKind.PATTERN)
@@ -117,7 +121,7 @@ def drawing(upstream: Array) -> Array:
 
 def test_gradients_known_already_are_asked_again_where_what_they_leave_behind_is_the_question() -> None:
     """A backward pass that moves the random generator is seen, though its gradients are known."""
-    asked = subject(Sketch(upstream=drawing))
+    asked = subject(Miniature(upstream=drawing))
     question = pair([0.25, 0.75], [0.5, 0.5])
     for problem, side in product(asked.problems(question), Side):
         asked.gradient(problem, side)

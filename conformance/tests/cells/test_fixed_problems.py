@@ -11,12 +11,12 @@ from kl_cases.family import Shape
 from kl_cases.recipes import TestProfile
 from kl_conformance.cells import effort
 from kl_conformance.cells.effort import LONG, shapes
-from kl_conformance.cells.fixed_problems import problem_set, questions
+from kl_conformance.cells.fixed_problems import fixed_problems, problem_set
 from kl_conformance.frameworks.framework import Modules
 from kl_conformance.harness.subject import Subject
 from kl_conformance.implementations import loading, registry
 from kl_conformance.requirements import catalogue
-from kl_conformance.requirements.miniature import Array, Sketch, term
+from kl_conformance.requirements.miniature import Array, Miniature, term
 from kl_conformance.runs.selection import columns_of
 from kl_conformance_testkit.subjects import evaluate, subject
 from kl_reports.runfile.records import Verdict
@@ -27,7 +27,7 @@ POINTWISE = catalogue.requirement("values/pointwise")
 def test_the_fixed_problems_are_the_same_every_time() -> None:
     """Asked twice, the corpus and the grid hold the same pairs in the same order."""
     first, second = (
-        [each.pair.id for each in questions(POINTWISE, subject(), TestProfile.QUICK)] for _ in "ab"
+        [each.pair.id for each in fixed_problems(POINTWISE, subject(), TestProfile.QUICK)] for _ in "ab"
     )
     assert first == second
     assert len(first) > 10
@@ -66,7 +66,7 @@ def _nudged(p: Array, log_q: Array) -> Array:
 def test_other_bits_are_seen() -> None:
     """A kernel that rounds otherwise, and holds, has other bits on the same problems."""
     plain = evaluate("values/pointwise", subject())
-    other = evaluate("values/pointwise", subject(Sketch(term=_nudged)))
+    other = evaluate("values/pointwise", subject(Miniature(term=_nudged)))
     assert plain.fixed is not None
     assert other.fixed is not None
     assert other.verdict is Verdict.PASS
@@ -76,7 +76,7 @@ def test_other_bits_are_seen() -> None:
 
 def test_where_a_fixed_problem_is_broken_there_is_nothing_to_compare() -> None:
     """The fixed problems end at the first that is broken."""
-    result = evaluate("values/pointwise", subject(Sketch(term=lambda p, log_q: np.abs(term(p, log_q)))))
+    result = evaluate("values/pointwise", subject(Miniature(term=lambda p, log_q: np.abs(term(p, log_q)))))
     assert result.verdict is Verdict.FAIL
     assert result.fixed is None
 
@@ -91,7 +91,9 @@ def test_every_requirement_has_a_problem_set(profile: TestProfile) -> None:
 def test_drawn_rows_in_which_all_is_masked_have_others_beside_them() -> None:
     """Every pair of the grid has rows that must be right beside the one of nothing, and so decides."""
     requirement = catalogue.requirement("support/whole-row-masked")
-    drawn = [each.pair for each in questions(requirement, subject(), TestProfile.QUICK) if each.case is None]
+    drawn = [
+        each.pair for each in fixed_problems(requirement, subject(), TestProfile.QUICK) if each.case is None
+    ]
     assert len(drawn) == len(requirement.shapes)
     assert all(list(requirement.check(subject(), pair)) for pair in drawn)
 
@@ -126,9 +128,9 @@ def test_what_takes_seconds_a_shape_is_asked_cases_of_its_own_dtype(
     subject = Subject(
         replace(known.implementation, name="my_kl"), known.framework, known.modules, known.column
     )
-    cases = {each.case for each in questions(catalogue.requirement("modes/compiled"), subject, profile)}
+    cases = {each.case for each in fixed_problems(catalogue.requirement("modes/compiled"), subject, profile)}
     assert ("values/half-target-single-model" in cases) is asked
-    everywhere = questions(catalogue.requirement("modes/inference"), subject, profile)
+    everywhere = fixed_problems(catalogue.requirement("modes/inference"), subject, profile)
     assert any(each.case for each in everywhere)
 
 
@@ -166,7 +168,7 @@ def test_where_each_is_compiled_gradients_are_asked_in_no_small_shape_of_a_case(
         asked = {
             (each.pair.shape, each.pair.shape in shapes(requirement, _compiling(), TestProfile.STANDARD))
             for requirement in catalogue.CHAPTERS[chapter]
-            for each in questions(requirement, _compiling(), TestProfile.STANDARD)
+            for each in fixed_problems(requirement, _compiling(), TestProfile.STANDARD)
             if each.case
         }
         return {shape for shape, anyway in asked if not anyway}

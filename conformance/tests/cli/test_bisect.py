@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from kl_conformance.cli import bisect
-from kl_conformance.cli.bisect import Asked, between, start
+from kl_conformance.cli.bisect import BisectOptions, between, start
 from kl_conformance.versions import environments, witness_file
 from kl_conformance.versions.environments import Environment, InstallError, carried, environment
-from kl_conformance.versions.replay import Answer, Task, replayed
-from kl_conformance.versions.witness_file import Kept
+from kl_conformance.versions.replay import ReplayRequest, ReplayResult, replayed
+from kl_conformance.versions.witness_file import WitnessFile
 from kl_conformance_testkit.command import run_cli
-from kl_reports.comparison.change import Seen
+from kl_reports.comparison.change import Observation
 
 RELEASES = ["1.0", "1.1", "1.2", "1.10", "2.0", "2.1"]
 TURNS_AT = "1.10"
@@ -30,7 +30,7 @@ def witness(tmp_path_factory: pytest.TempPathFactory) -> Path:
     asked = ("run", "scipy.special.kl_div", "--dtype", "float64", "--profile", "quick", "--seed", "1")
     assert run_cli(*asked, "-k", "values and extreme", "-o", "run.jsonl.gz", at=made).code == 0
     file = made / "witness.json"
-    file.write_text(witness_file.text(witness_file.kept(str(made / "run.jsonl.gz"))), encoding="utf-8")
+    file.write_text(witness_file.text(witness_file.load(str(made / "run.jsonl.gz"))), encoding="utf-8")
     return file
 
 
@@ -51,10 +51,12 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             raise InstallError("ERROR: No matching distribution found for toy==1.1")
         yield Environment(suite, {"VERSION": version})
 
-    def answered(tasks: Sequence[Task], interpreter: str, variables: dict[str, str]) -> list[Answer]:
+    def answered(
+        tasks: Sequence[ReplayRequest], interpreter: str, variables: dict[str, str]
+    ) -> list[ReplayResult]:
         del tasks, interpreter
         bad = RELEASES.index(variables["VERSION"]) >= RELEASES.index(TURNS_AT)
-        return [Answer(Seen.BROKEN if bad else Seen.HELD, "It is so.")]
+        return [ReplayResult(Observation.BROKEN if bad else Observation.HELD, "It is so.")]
 
     monkeypatch.setattr(bisect, "released", released)
     monkeypatch.setattr(bisect, "environment", made)
@@ -64,10 +66,12 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def request(
     witness: Path, folder: Path, good: str = "1.0", bad: str = "2.1", *, every: bool = False
-) -> Asked:
+) -> BisectOptions:
     """Return what is asked on the command line."""
     state = folder / "state.json"
-    return Asked(str(witness), "scipy", good, bad, every=every, state=state, output=folder / "told.md")
+    return BisectOptions(
+        str(witness), "scipy", good, bad, every=every, state=state, output=folder / "told.md"
+    )
 
 
 def test_the_turn_is_found_and_told(
@@ -95,9 +99,13 @@ def test_a_fix_is_found_by_asking_from_new_to_old(
     """The good end may be the newer one; then the title says up to which release it was bad."""
     plain = vars(bisect)["replayed"]
 
-    def mended(*arguments: object) -> list[Answer]:
+    def mended(*arguments: object) -> list[ReplayResult]:
         (answer,) = plain(*arguments)
-        return [replace(answer, seen=Seen.HELD if answer.seen is Seen.BROKEN else Seen.BROKEN)]
+        return [
+            replace(
+                answer, seen=Observation.HELD if answer.seen is Observation.BROKEN else Observation.BROKEN
+            )
+        ]
 
     monkeypatch.setattr(bisect, "replayed", mended)
     assert start(request(witness, tmp_path, good="2.1", bad="1.0")) == 0
@@ -125,11 +133,11 @@ def test_an_interruption_loses_nothing(
     plain = vars(bisect)["replayed"]
     calls = list[int]()
 
-    def ends(*arguments: object) -> list[Answer]:
+    def ends(*arguments: object) -> list[ReplayResult]:
         calls.append(1)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        given: list[Answer] = plain(*arguments)
+        given: list[ReplayResult] = plain(*arguments)
         return given
 
     monkeypatch.setattr(bisect, "replayed", ends)
@@ -182,11 +190,11 @@ def test_the_state_of_another_bisection_is_left_alone(
 
 def test_what_is_installed_beside_is_named_once(witness: Path) -> None:
     """A package pinned by `--with` is not asked for a second time without its pin, however the pin is written."""
-    found = witness_file.kept(str(witness))
+    found = witness_file.load(str(witness))
     for pin in ("SciPy<1.12", "scipy == 1.11.4", "scipy~=1.11"):
-        asked = Asked(str(witness), "numpy", "1.26.0", "1.26.4", beside=(pin,))
+        asked = BisectOptions(str(witness), "numpy", "1.26.0", "1.26.4", beside=(pin,))
         assert bisect.beside(asked, found) == [pin]
-    assert bisect.beside(Asked(str(witness), "numpy", "1.26.0", "1.26.4"), found) == ["scipy"]
+    assert bisect.beside(BisectOptions(str(witness), "numpy", "1.26.0", "1.26.4"), found) == ["scipy"]
 
 
 def test_releases_are_ordered_as_versions() -> None:
@@ -202,11 +210,11 @@ def test_a_fresh_environment_has_what_it_was_asked_for(witness: Path) -> None:
     except InstallError as error:
         pytest.skip(f"no package index is in reach: {error}")
     assert "23.1" in versions
-    asked: Kept = witness_file.kept(str(witness))
+    asked: WitnessFile = witness_file.load(str(witness))
     with carried() as suite, environment(["packaging==23.1"], suite) as fresh:
-        (answer,) = replayed([Task(asked)], str(fresh.python), fresh.variables)
+        (answer,) = replayed([ReplayRequest(asked)], str(fresh.python), fresh.variables)
         listed = [path.name for path in fresh.python.parents[1].glob("lib*/python*/site-packages/packaging*")]
-    assert answer.seen is Seen.BROKEN, answer.words
+    assert answer.seen is Observation.BROKEN, answer.words
     assert "packaging-23.1.dist-info" in listed
     assert not fresh.python.exists()
 

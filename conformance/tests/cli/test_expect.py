@@ -13,14 +13,14 @@ import pytest
 
 from kl_cases.recipes import TestProfile
 from kl_conformance.cli.expect.check import check, look
-from kl_conformance.cli.expect.record import Finding, add, prune, without
+from kl_conformance.cli.expect.record import NewDeviation, add, prune, without
 from kl_conformance.expectations import expectation
 from kl_conformance.expectations.expectation import load, recorded
 from kl_conformance.expectations.predicate import Predicate
 from kl_conformance.implementations import loading, registry
 from kl_conformance.requirements import catalogue
 from kl_conformance.runs import header
-from kl_conformance.runs.plan import Planned
+from kl_conformance.runs.plan import PlannedCell
 from kl_conformance.runs.selection import Selection, columns_of
 from kl_conformance.runs.session import Session
 from kl_reports.runfile.file import write
@@ -47,10 +47,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Path]:
     recorded.cache_clear()
 
 
-def entropy() -> Planned:
+def entropy() -> PlannedCell:
     """Return the cell of SciPy's entropy and numbers of classes that differ."""
     own = loading.implementation("scipy.stats.entropy")
-    return Planned(catalogue.requirement(CELL), own, columns_of(own)[0])
+    return PlannedCell(catalogue.requirement(CELL), own, columns_of(own)[0])
 
 
 def run_file(path: Path, *results: Result) -> Path:
@@ -60,10 +60,10 @@ def run_file(path: Path, *results: Result) -> Path:
     return path
 
 
-def finding(path: Path, result: Result, **said: str) -> Finding:
+def finding(path: Path, result: Result, **said: str) -> NewDeviation:
     """Return the finding behind a broken cell, as a person would say it."""
     known = {"region": "target_classes != model_classes", "instead": "no_error", "reason": REASON}
-    return Finding(
+    return NewDeviation(
         run=run_file(path / "run.jsonl.gz", result), cell=result.cell, id="mine", **{**known, **said}
     )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kl_conformance.cli.expect.findings import evidence, findings
-from kl_conformance.diagnosis.confirmation import Seen, execute
+from kl_conformance.diagnosis.confirmation import ScriptResult, execute
 from kl_conformance.expectations.expectation import Expectation, recorded
 from kl_conformance.implementations import registry
 
@@ -44,7 +44,7 @@ def test_a_reproducer_shows_its_finding(entry: Expectation) -> None:
     installed = registry.installed_version("scipy")
     if not entry.versions.contains(installed):
         pytest.skip(f"recorded for SciPy {entry.versions}, {installed} is installed")
-    assert execute(evidence()[entry.id]["script"]) is Seen.FAILURE
+    assert execute(evidence()[entry.id]["script"]) is ScriptResult.FAILURE
 
 
 def test_nothing_is_kept_that_is_not_recorded() -> None:

@@ -139,7 +139,7 @@ def test_an_output_that_cannot_be_written_is_refused_first(
 def test_what_is_asked_for_beside_the_page_is_written(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Markdown, JUnit XML, JSON Lines and badges are of the same run; GitHub's annotations are all that is printed."""
     write(here / "run.jsonl.gz", made_up(Verdict.FAIL))
-    beside = report.Beside(here / "a.md", here / "a.xml", here / "a.jsonl", here / "badges")
+    beside = report.ReportOptions(here / "a.md", here / "a.xml", here / "a.jsonl", here / "badges")
     assert report.report([Path("run.jsonl.gz")], Path("page.html"), beside, "github") == 1
     printed = capsys.readouterr().out.splitlines()
     assert printed[0].startswith("::error title=kl-conformance")
@@ -159,7 +159,7 @@ def test_what_cannot_be_written_beside_the_page_is_named(
     here: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     """Before anything is written, one line says which file it is."""
-    beside = report.Beside(**{name: here / "none" / "file"})
+    beside = report.ReportOptions(**{name: here / "none" / "file"})
     assert report.report([Path("good.jsonl.gz")], Path("page.html"), beside) == 2
     assert str(here / "none" / "file") in capsys.readouterr().err
     assert not (here / "page.html").exists()

@@ -14,12 +14,12 @@ import pytest
 
 from kl_conformance import __version__, processes
 from kl_conformance.cli import run as run_command
-from kl_conformance.cli.run import Request
+from kl_conformance.cli.run import RunOptions
 from kl_conformance.runs.header import header
 from kl_conformance.runs.plan import resolve
-from kl_conformance.runs.process import Life, Limits
+from kl_conformance.runs.process import Limits, WorkerProcess
 from kl_conformance.runs.selection import Selection
-from kl_conformance.runs.shards import Share
+from kl_conformance.runs.shards import Shard
 from kl_conformance.runs.worker import Worker
 from kl_conformance_testkit.command import (
     BROKEN,
@@ -221,12 +221,12 @@ def _wait_for_results(folder: Path) -> None:
 def test_a_worker_deaf_to_interruption_is_ended(tmp_path: Path) -> None:
     """A worker that does not end when it is interrupted is killed: nobody waits for it."""
     selection = Selection(implementations=("scipy.stats.entropy",))
-    share = Share("scipy", selection, header(selection, resolve(selection).cells))
+    share = Shard("scipy", selection, header(selection, resolve(selection).cells))
     worker = Worker(share, "", False, tmp_path, 1)
     deaf = (
         "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print(flush=True); time.sleep(60)"
     )
-    life = Life([sys.executable, "-c", deaf], tmp_path / "deaf", limits=Limits(patience=0.2))
+    life = WorkerProcess([sys.executable, "-c", deaf], tmp_path / "deaf", limits=Limits(patience=0.2))
     worker.lives.append(life)
     life.start()
     while not life.log.stat().st_size:
@@ -297,7 +297,7 @@ def test_a_run_that_cannot_be_merged_says_where_its_parts_are(
         raise RunFileError(path, "cannot be written: No space left on device")
 
     monkeypatch.setattr(run_command, "write", fail)
-    request = Request((RIGHT,), profile="quick", keyword="values/sum", output=tmp_path / "a run.jsonl.gz")
+    request = RunOptions((RIGHT,), profile="quick", keyword="values/sum", output=tmp_path / "a run.jsonl.gz")
     assert run_command.run(request) == 3
     err = capsys.readouterr().err
     assert "No space left on device; what was judged is kept: kl-conformance merge" in err

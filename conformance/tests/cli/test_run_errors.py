@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import pytest
 
 from kl_conformance.cli import run as run_command
-from kl_conformance.cli.run import Request
+from kl_conformance.cli.run import RunOptions
 from kl_conformance.implementations.registry import FRAMEWORKS, IMPLEMENTATIONS
 from kl_conformance.runs.worker import NOTHING, USAGE
 from kl_conformance_testkit.command import BROKEN, RIGHT
@@ -52,7 +52,7 @@ def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pyt
     def run(code: int = USAGE, output: str = "run.jsonl.gz", **asked: Any) -> str:
         before = _files(tmp_path)
         fields: dict[str, Any] = {"profile": "quick", **asked}
-        assert run_command.run(Request(output=Path(output), **fields)) == code
+        assert run_command.run(RunOptions(output=Path(output), **fields)) == code
         out, err = capsys.readouterr()
         assert not out
         assert err.startswith("kl-conformance run: ")

@@ -8,7 +8,7 @@ import pytest
 from kl_cases.pair import Pair
 from kl_conformance.diagnosis.alternatives import diagnose
 from kl_conformance.judging import judge
-from kl_conformance.requirements.miniature import Array, Sketch, generalised, log_term, reduce, term
+from kl_conformance.requirements.miniature import Array, Miniature, generalised, log_term, reduce, term
 from kl_conformance_testkit.subjects import evaluate, pair, subject
 from kl_reference.convention import Reduction, Space
 from kl_reports.runfile.records import Kind
@@ -16,10 +16,10 @@ from kl_reports.runfile.records import Kind
 ROWS = pair([[0.5, 0.25, 0.25], [0.125, 0.75, 0.125]], [[0.25, 0.5, 0.25], [0.5, 0.25, 0.25]])
 
 
-def said(sketch: Sketch, reduction: Reduction = Reduction.TERMS, question: Pair = ROWS) -> str:
+def said(sketch: Miniature, reduction: Reduction = Reduction.TERMS, question: Pair = ROWS) -> str:
     """Return the diagnosis of what a sketch answers, which must be broken."""
     asked = subject(sketch)
-    judgement = judge.lies(asked.evaluate(asked.problem(question, reduction)))
+    judgement = judge.within_tolerance(asked.evaluate(asked.problem(question, reduction)))
     assert judgement.broken
     return diagnose(judgement, question, asked)
 
@@ -47,28 +47,28 @@ def by_batch(terms: Array, how: Reduction) -> Array:
 @pytest.mark.parametrize(
     ("sketch", "reduction", "words"),
     [
-        (Sketch(term=swapped), Reduction.TERMS, "KL(Q‖P), the two arguments exchanged"),
-        (Sketch(term=swapped), Reduction.SUM, "KL(Q‖P), the two arguments exchanged"),
+        (Miniature(term=swapped), Reduction.TERMS, "KL(Q‖P), the two arguments exchanged"),
+        (Miniature(term=swapped), Reduction.SUM, "KL(Q‖P), the two arguments exchanged"),
         (
-            Sketch(reduce=by_elements),
+            Miniature(reduce=by_elements),
             Reduction.BATCHMEAN,
             "the sum divided by the number of elements, not the sum divided by the size of axis 0",
         ),
         (
-            Sketch(reduce=by_batch),
+            Miniature(reduce=by_batch),
             Reduction.MEAN,
             "the sum divided by the size of axis 0, not the sum divided by the number of elements",
         ),
         (
-            Sketch(term=lambda p, lq: generalised(p, np.exp(lq))),
+            Miniature(term=lambda p, lq: generalised(p, np.exp(lq))),
             Reduction.TERMS,
             "of the formula p·log(p/q) − p + q",
         ),
-        (Sketch(term=lambda p, lq: -p * lq), Reduction.TERMS, "of the formula −p·log q"),
+        (Miniature(term=lambda p, lq: -p * lq), Reduction.TERMS, "of the formula −p·log q"),
     ],
     ids=range(6),
 )
-def test_a_common_mistake_is_named(sketch: Sketch, reduction: Reduction, words: str) -> None:
+def test_a_common_mistake_is_named(sketch: Miniature, reduction: Reduction, words: str) -> None:
     """Exchanged arguments, another mean and another formula are recognised by the number they give."""
     assert words in said(sketch, reduction)
 
@@ -76,30 +76,30 @@ def test_a_common_mistake_is_named(sketch: Sketch, reduction: Reduction, words: 
 def test_clipping_is_named() -> None:
     """Probabilities clipped to 1e-7 are recognised where clipping matters."""
     question = pair([0.5, 0.5], [1e-30, 1.0])
-    wrong = Sketch(term=clipped, model=(Space.PROBABILITY,))
+    wrong = Miniature(term=clipped, model=(Space.PROBABILITY,))
     assert "probabilities clipped to at least 1e-07" in said(wrong, Reduction.SUM, question)
 
 
 def test_a_logarithm_taken_for_a_probability_is_named() -> None:
     """Log p read as p: p·(log p − log q) with the logarithm of a logarithm is recognised by its numbers."""
-    wrong = Sketch(target=(Space.LOG,), log_term=lambda lp, lq: term(lp, lq))
+    wrong = Miniature(target=(Space.LOG,), log_term=lambda lp, lq: term(lp, lq))
     question = pair([0.5, np.e, 2.0], [-1.0, -2.0, -0.5], Space.LOG)  # a measure: its log p may be positive
     assert "log p taken for p" in said(wrong, question=Pair(question.p, question.q))
 
 
 def test_a_fault_nobody_makes_is_not_explained() -> None:
     """A number that answers no known question gets no story."""
-    assert said(Sketch(after=lambda answer: answer * 1.01)) == ""
-    assert said(Sketch(after=lambda answer: answer + np.nan), Reduction.SUM) == ""
-    assert said(Sketch(log_term=log_term, after=lambda answer: answer * -1.0)) == ""
+    assert said(Miniature(after=lambda answer: answer * 1.01)) == ""
+    assert said(Miniature(after=lambda answer: answer + np.nan), Reduction.SUM) == ""
+    assert said(Miniature(log_term=log_term, after=lambda answer: answer * -1.0)) == ""
 
 
 def test_an_identity_is_no_answer_to_a_question() -> None:
     """A number made of two answers is explained by neither's other readings."""
-    asked = subject(Sketch(reduce=by_elements))
+    asked = subject(Miniature(reduce=by_elements))
     batch, mean = (asked.evaluate(asked.problem(ROWS, how)) for how in (Reduction.BATCHMEAN, Reduction.MEAN))
-    judgement = judge.balances(
-        (judge.Weighed(3.0, mean), judge.Weighed(-1.0, batch)), "mean × 3 is batchmean"
+    judgement = judge.identity(
+        (judge.WeightedAnswer(3.0, mean), judge.WeightedAnswer(-1.0, batch)), "mean × 3 is batchmean"
     )
     assert judgement.broken
     assert diagnose(judgement, ROWS, asked) == ""
@@ -107,7 +107,7 @@ def test_an_identity_is_no_answer_to_a_question() -> None:
 
 def test_a_diagnosis_reaches_the_verdict() -> None:
     """Who runs a kernel with exchanged arguments reads so in the result."""
-    result = evaluate("values/pointwise", subject(Sketch(term=swapped, target=(Space.PROBABILITY,))))
+    result = evaluate("values/pointwise", subject(Miniature(term=swapped, target=(Space.PROBABILITY,))))
     assert result.explanation == "KL(Q‖P), the two arguments exchanged"
     assert result.detail.endswith(f" This is the correct answer to another problem: {result.explanation}.")
     assert result.kind is Kind.NUMBER

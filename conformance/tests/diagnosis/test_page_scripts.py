@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kl_conformance import processes
 from kl_conformance.cli.expect.findings import evidence
-from kl_conformance.diagnosis.confirmation import Seen, execute
+from kl_conformance.diagnosis.confirmation import ScriptResult, execute
 from kl_conformance.diagnosis.reproducer import LINES
 from kl_conformance.implementations import loading
 from kl_conformance_testkit import command
@@ -31,7 +31,9 @@ def unshown(found: list[str]) -> str:
     """Execute scripts in clean processes, and return those that do not show their failure."""
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         seen = list(pool.map(execute, found))
-    return "\n\n".join(script for script, one in zip(found, seen, strict=True) if one is not Seen.FAILURE)
+    return "\n\n".join(
+        script for script, one in zip(found, seen, strict=True) if one is not ScriptResult.FAILURE
+    )
 
 
 def recorded() -> dict[str, dict[str, str]]:

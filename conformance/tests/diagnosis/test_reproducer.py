@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kl_conformance.diagnosis.confirmation import ALONE, Seen, execute, proven, scripted
+from kl_conformance.diagnosis.confirmation import ALONE, ScriptResult, confirmed, execute, scripted
 from kl_conformance.diagnosis.dialect import runs
 from kl_conformance.diagnosis.libraries import LIBRARIES, NUMPY_LAYOUTS
 from kl_conformance.diagnosis.reproducer import LINES, reproducer
 from kl_conformance.harness.subject import Subject
 from kl_conformance.implementations import description, loading, registry
-from kl_conformance.implementations.source import CLASS, FUNCTION, brought
+from kl_conformance.implementations.source import CLASS, FUNCTION, kernel_source
 from kl_conformance.judging.upstream import Upstream, UpstreamKind
 from kl_conformance.runs import header
 from kl_conformance.runs.plan import resolve
@@ -91,7 +91,7 @@ def told(
     result = evaluate(requirement, asked)
 
     def script() -> str:
-        return reproducer(requirement, asked.column, result.witness or {}, brought(place, kernels))
+        return reproducer(requirement, asked.column, result.witness or {}, kernel_source(place, kernels))
 
     planned = resolve(Selection(implementations=(REL_ENTR,), dtypes=("float32",))).cells
     head = replace(
@@ -122,14 +122,14 @@ def test_a_reproducer_shows_the_failure(kernels: Path, name: str, requirement: s
     text = script()
     assert text.count("\n") <= LINES
     assert "kl_" not in text
-    assert execute(text) is Seen.FAILURE
+    assert execute(text) is ScriptResult.FAILURE
 
 
 def test_a_right_kernel_passes_the_same_script(kernels: Path) -> None:
     """The script accuses the kernel, not the question: with another kernel in its place it ends well."""
     _, script, _ = told(kernels, "halved", "values/pointwise")
     text = script()
-    assert execute(text.replace('["halved"]', '["right"]')) is Seen.RIGHT
+    assert execute(text.replace('["halved"]', '["right"]')) is ScriptResult.RIGHT
 
 
 def test_a_finding_that_does_not_show_alone_is_said_to_be_so(kernels: Path) -> None:
@@ -137,7 +137,7 @@ def test_a_finding_that_does_not_show_alone_is_said_to_be_so(kernels: Path) -> N
     result, script, run = told(kernels, "later_wrong", "values/pointwise")
     assert result.verdict is Verdict.FAIL
     assert script()
-    (seen,) = proven(run, f"{kernels / 'mine.py'}:later_wrong").results
+    (seen,) = confirmed(run, f"{kernels / 'mine.py'}:later_wrong").results
     assert seen.detail.endswith(ALONE)
     assert "reproducer" not in (seen.witness or {})
 
@@ -145,7 +145,7 @@ def test_a_finding_that_does_not_show_alone_is_said_to_be_so(kernels: Path) -> N
 def test_a_finding_keeps_the_script_that_was_seen_to_fail(kernels: Path) -> None:
     """What a run file holds was executed."""
     _, script, run = told(kernels, "halved", "values/pointwise")
-    (seen,) = proven(run, f"{kernels / 'mine.py'}:halved").results
+    (seen,) = confirmed(run, f"{kernels / 'mine.py'}:halved").results
     assert (seen.witness or {})["reproducer"] == script()
 
 
@@ -184,7 +184,7 @@ def test_recorded_deviations_of_scipy_are_seen_without_the_suite(name: str, requ
     result = evaluate(requirement, Subject(own, registry.framework("scipy"), MODULES, column))
     assert result.verdict is Verdict.EXPECTED
     (seen,) = scripted(Run(header.header(selection, planned), (result,), None)).results
-    assert execute(str((seen.witness or {})["reproducer"])) is Seen.FAILURE
+    assert execute(str((seen.witness or {})["reproducer"])) is ScriptResult.FAILURE
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_a_kernel_is_found_without_running_its_file(
     monkeypatch.setattr(sys, "path", [each for each in sys.path if not (Path(each) / "mine.py").exists()])
     bomb = f"{KERNELS}\nraise SystemExit('was run')\n"
     (kernels / "mine.py").write_text(bomb, encoding="utf-8")
-    found = brought(place, kernels)
+    found = kernel_source(place, kernels)
     assert (None if found is None else found.call) == call
 
 
@@ -276,7 +276,7 @@ def test_a_layout_that_leaves_a_vector_as_it_is_is_not_written() -> None:
     script = reproducer("layouts/permuted-3d", column, witness)
     assert script
     assert "moveaxis" not in script
-    assert execute(script) is Seen.RIGHT  # SciPy is not wrong: the script runs, to its end
+    assert execute(script) is ScriptResult.RIGHT  # SciPy is not wrong: the script runs, to its end
 
 
 def test_numbers_that_no_line_has_room_for_are_not_worked_out(monkeypatch: pytest.MonkeyPatch) -> None:

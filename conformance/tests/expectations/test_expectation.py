@@ -18,7 +18,7 @@ from kl_conformance.harness.subject import Subject
 from kl_conformance.implementations.implementation import Implementation
 from kl_conformance.judging import judge
 from kl_conformance.judging.call_description import CallDescription
-from kl_conformance.requirements.miniature import Array, Sketch, term
+from kl_conformance.requirements.miniature import Array, Miniature, term
 from kl_conformance_testkit.subjects import evaluate, pair, subject
 from kl_reference.convention import Convention, Reduction, Space
 from kl_reports.runfile.records import Column, Kind, Result, Verdict
@@ -145,13 +145,13 @@ def explained(made: Expectation, asked: Subject, reduction: Reduction) -> list[b
     question = pair(
         [[0.5, 0.0, 0.5], [0.5, 0.25, 0.25]], [[0.0, -np.inf, -1.0], [-1.0, -2.0, -1.5]], Space.LOG
     )
-    judgement = judge.lies(asked.evaluate(asked.problem(question, reduction)))
+    judgement = judge.within_tolerance(asked.evaluate(asked.problem(question, reduction)))
     return np.asarray(made.explains(judgement, asked)).ravel().tolist()
 
 
 def test_an_entry_explains_its_region_and_what_is_given_there() -> None:
     """A NaN at a masked class is explained; the same NaN is not where a number is recorded instead."""
-    asked = subject(Sketch(term=masked_nan))
+    asked = subject(Miniature(term=masked_nan))
     assert explained(entry(), asked, Reduction.TERMS) == [False, True, False, False, False, False]
     assert not any(explained(entry(instead='"isinf(got)"'), asked, Reduction.TERMS))
     assert not any(explained(entry(region='"p == 0 and log_q > -inf"'), asked, Reduction.TERMS))
@@ -159,7 +159,7 @@ def test_an_entry_explains_its_region_and_what_is_given_there() -> None:
 
 def test_a_sum_is_explained_by_what_is_in_it() -> None:
     """The sum of everything lies in the region when one of its terms does."""
-    asked = subject(Sketch(term=masked_nan))
+    asked = subject(Miniature(term=masked_nan))
     assert explained(entry(), asked, Reduction.SUM) == [True]
     assert explained(entry(region='"p > 0.9"'), asked, Reduction.SUM) == [False]
 
@@ -167,7 +167,7 @@ def test_a_sum_is_explained_by_what_is_in_it() -> None:
 def test_a_row_s_sum_is_explained_by_what_is_in_that_row() -> None:
     """A deviation in one row excuses no other row."""
     kinds = {"rows": Reduction.ROWS}
-    asked = subject(Sketch(term=masked_nan, reductions=kinds, default="rows"))
+    asked = subject(Miniature(term=masked_nan, reductions=kinds, default="rows"))
     assert explained(entry(), asked, Reduction.ROWS) == [True, False]
 
 
@@ -183,7 +183,7 @@ def test_a_limit_is_rounded_to_the_format_it_is_kept_in(limit: type[np.floating[
     convention = Convention(target=spaces, model=spaces, clip=(1e-7, 1.0))
     asked = subject(Implementation("sketch", "numpy", "numpy", convention, clipped), "float16")
     problem = asked.problem(pair([0.5, 0.5], [0.0, 1.0]), mathematical=True)
-    judgement = judge.lies(asked.evaluate(problem))
+    judgement = judge.within_tolerance(asked.evaluate(problem))
     read = {
         name: entry(region='"q == 0"', instead=f'"{name}"').explains(judgement, asked).tolist()
         for name in ("clipped", "clipped_in_single")
@@ -195,7 +195,7 @@ def test_a_limit_is_rounded_to_the_format_it_is_kept_in(limit: type[np.floating[
 def verdict(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     """Settle a cell of a sketch of which some deviations are recorded."""
 
-    def settle(sketch: Sketch, *entries: Expectation) -> Result:
+    def settle(sketch: Miniature, *entries: Expectation) -> Result:
         def expected(requirement: str, asked: Subject) -> tuple[Expectation, ...]:
             return tuple(each for each in entries if each.applies_to(requirement, asked.column))
 
@@ -207,7 +207,7 @@ def verdict(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
 
 def test_a_recorded_deviation_is_expected(verdict: Callable[..., Result]) -> None:
     """What is recorded and still there is EXPECTED, with reason and witness, and is no news."""
-    result = verdict(Sketch(term=masked_nan), entry())
+    result = verdict(Miniature(term=masked_nan), entry())
     assert result.verdict is Verdict.EXPECTED
     assert result.deviation == "sketch-masked-nan"
     assert result.detail == "0·∞ is NaN."
@@ -217,7 +217,7 @@ def test_a_recorded_deviation_is_expected(verdict: Callable[..., Result]) -> Non
 
 def test_an_unrecorded_deviation_is_broken(verdict: Callable[..., Result]) -> None:
     """The same NaN fails where nobody has recorded it."""
-    assert verdict(Sketch(term=masked_nan)).verdict is Verdict.FAIL
+    assert verdict(Miniature(term=masked_nan)).verdict is Verdict.FAIL
 
 
 def test_a_wrong_value_beside_an_excused_nan_still_breaks(verdict: Callable[..., Result]) -> None:
@@ -226,7 +226,7 @@ def test_a_wrong_value_beside_an_excused_nan_still_breaks(verdict: Callable[...,
     def both(p: Array, log_q: Array) -> Array:
         return masked_nan(p, log_q) * (1 + 1e-6)
 
-    result = verdict(Sketch(term=both), entry())
+    result = verdict(Miniature(term=both), entry())
     assert result.verdict is Verdict.FAIL
     assert result.witness is not None
     assert result.witness["target"]["shape"][-1] <= 4
@@ -241,12 +241,12 @@ def test_another_fault_in_the_region_still_breaks(verdict: Callable[..., Result]
     def sometimes(p: Array, log_q: Array) -> Array:
         return infinite(p, log_q) if p.shape[-1] > 4 else masked_nan(p, log_q)
 
-    assert verdict(Sketch(term=sometimes), entry()).verdict is Verdict.FAIL
+    assert verdict(Miniature(term=sometimes), entry()).verdict is Verdict.FAIL
 
 
 def test_what_is_right_now_is_fixed(verdict: Callable[..., Result]) -> None:
     """An entry none of whose witnesses shows it any more must go, and the cell says which."""
-    result = verdict(Sketch(), entry())
+    result = verdict(Miniature(), entry())
     assert result.verdict is Verdict.FIXED
     assert result.deviation == "sketch-masked-nan"
     assert "the entry must go" in result.detail
@@ -256,7 +256,7 @@ def test_what_is_right_now_is_fixed(verdict: Callable[..., Result]) -> None:
 def test_each_entry_must_show_itself(verdict: Callable[..., Result]) -> None:
     """One deviation still there keeps no other entry alive."""
     gone = entry(id='"sketch-gone"', region='"p > 0"', instead='"got < 0"')
-    result = verdict(Sketch(term=masked_nan), entry(), gone)
+    result = verdict(Miniature(term=masked_nan), entry(), gone)
     assert (result.verdict, result.deviation) == (Verdict.FIXED, "sketch-gone")
 
 
@@ -266,7 +266,7 @@ def test_an_answer_that_raises_is_no_recorded_number(verdict: Callable[..., Resu
     def raises(p: Array, log_q: Array) -> tuple[Array, Array]:
         raise RuntimeError("out of memory")
 
-    result = verdict(Sketch(before=raises), entry())
+    result = verdict(Miniature(before=raises), entry())
     assert result.verdict is not Verdict.EXPECTED
 
 
@@ -281,8 +281,8 @@ def test_a_deviation_may_be_a_reading() -> None:
     )
     question = pair([[0.1, 0.2, 0.3, 0.4]], [-1.0, -2.0, -1.5, -1.25], Space.LOG)
     for divisor, explains in ((4.0, True), (2.0, False)):
-        asked = subject(Sketch(after=partial(_divided, by=divisor)))
-        judgement = judge.lies(asked.evaluate(asked.problem(question, Reduction.BATCHMEAN)))
+        asked = subject(Miniature(after=partial(_divided, by=divisor)))
+        judgement = judge.within_tolerance(asked.evaluate(asked.problem(question, Reduction.BATCHMEAN)))
         assert judgement.broken
         assert bool(recorded.explains(judgement, asked).any()) is explains
 
@@ -294,8 +294,8 @@ def test_a_sum_may_be_divided_by_the_batch() -> None:
         [[0.5, 0.25, 0.25], [0.125, 0.75, 0.125]], [[-1.0, -2.0, -1.5], [-1.0, -2.0, -1.5]], Space.LOG
     )
     for divisor, explains in ((2.0, True), (3.0, False)):
-        asked = subject(Sketch(after=partial(_divided, by=divisor)))
-        judgement = judge.lies(asked.evaluate(asked.problem(question, Reduction.SUM)))
+        asked = subject(Miniature(after=partial(_divided, by=divisor)))
+        judgement = judge.within_tolerance(asked.evaluate(asked.problem(question, Reduction.SUM)))
         assert judgement.broken
         assert bool(recorded.explains(judgement, asked).any()) is explains
 
@@ -307,7 +307,7 @@ def test_a_poor_message_is_recorded_as_one() -> None:
     problem = asked.problem(pair([[0.5, 0.5]], [[-1.0, -1.0]], Space.LOG))
     call = CallDescription("call")
     poor = judge.refused(problem, call, RefusedError("raised"), "mean")
-    none = judge.fails(problem, call, "accepted", Kind.ACCEPTED)
+    none = judge.failed(problem, call, "accepted", Kind.ACCEPTED)
     crash = judge.refused(problem, call, RefusedError("raised"))
     assert [bool(recorded.explains(each, asked).any()) for each in (poor, none, crash)] == [
         True,

@@ -13,7 +13,7 @@ import pytest
 
 from kl_conformance.harness.subject import Subject
 from kl_conformance.implementations import loading, registry
-from kl_conformance.requirements.miniature import Array, Sketch, log_term, term
+from kl_conformance.requirements.miniature import Array, Miniature, log_term, term
 from kl_conformance_testkit.subjects import evaluate, subject
 from kl_reference.convention import Space
 from kl_reference.dtype import Dtype
@@ -28,14 +28,14 @@ def as_torch(p: Array, log_q: Array) -> Array:
     return np.where((p == 0) & (log_q == -np.inf), np.nan, term(p, log_q))
 
 
-def kernel(sketch: Sketch, like: str) -> Subject:
+def kernel(sketch: Miniature, like: str) -> Subject:
     """Return a sketch that promises to follow what it is like."""
     return subject(replace(sketch.implementation(), like=like), dtype="float32")
 
 
 def test_what_it_is_like_is_recorded_to_do_is_permitted() -> None:
     """NaN for a masked class is EXPECTED of a kernel like torch's, with the recorded reason."""
-    found = evaluate(MASKED, kernel(Sketch(term=as_torch), TORCH))
+    found = evaluate(MASKED, kernel(Miniature(term=as_torch), TORCH))
     assert found.verdict is Verdict.EXPECTED
     assert found.deviation == "torch-masked-class-nan"
     assert TORCH in found.detail
@@ -44,17 +44,17 @@ def test_what_it_is_like_is_recorded_to_do_is_permitted() -> None:
 
 def test_without_a_likeness_nothing_is_permitted() -> None:
     """The same kernel on its own is held to the definition."""
-    assert evaluate(MASKED, kernel(Sketch(term=as_torch), "")).verdict is Verdict.FAIL
+    assert evaluate(MASKED, kernel(Miniature(term=as_torch), "")).verdict is Verdict.FAIL
 
 
 def test_what_is_permitted_is_not_required() -> None:
     """A kernel like torch's that is right where torch is not has held the requirement."""
-    assert evaluate(MASKED, kernel(Sketch(), TORCH)).verdict is Verdict.PASS
+    assert evaluate(MASKED, kernel(Miniature(), TORCH)).verdict is Verdict.PASS
 
 
 def test_another_fault_at_the_same_place_is_broken() -> None:
     """Where torch gives NaN, a number is no likeness."""
-    wrong = Sketch(
+    wrong = Miniature(
         term=lambda p, log_q: np.where(p == 0, 1.0, term(p, log_q)).astype(p.dtype),
         log_term=lambda log_p, log_q: np.where(log_p == -np.inf, 1.0, log_term(log_p, log_q)).astype(
             log_p.dtype
@@ -76,7 +76,7 @@ def test_a_likeness_with_nobody_is_refused(tmp_path: Path) -> None:
 
 def interpreted(terms: Callable[[Array, Array], Array]) -> Subject:
     """Return a kernel in bfloat16 that a user brings, with these terms."""
-    return subject(Sketch(target=(Space.PROBABILITY,), term=terms), dtype="bfloat16")
+    return subject(Miniature(target=(Space.PROBABILITY,), term=terms), dtype="bfloat16")
 
 
 def halving(p: Array, log_q: Array) -> Array:
@@ -110,5 +110,5 @@ def test_an_interpreted_kernel_is_held_to_all_other_numbers(interpreter: pytest.
     """A tenth too much is broken under the interpreter, too, and so are other dtypes' subnormal numbers."""
     del interpreter
     assert evaluate("values/pointwise", interpreted(lambda p, x: term(p, x) * 1.1)).verdict is Verdict.FAIL
-    lost = Sketch(target=(Space.PROBABILITY,), term=lambda p, x: term(np.where(p < 2e-38, 0, p), x))
+    lost = Miniature(target=(Space.PROBABILITY,), term=lambda p, x: term(np.where(p < 2e-38, 0, p), x))
     assert evaluate("values/extreme", subject(lost, dtype="float32")).verdict is Verdict.FAIL

@@ -18,7 +18,7 @@ from kl_audit.intrinsics import worst
 from kl_conformance import processes
 from kl_conformance.harness.arithmetic import LONG, Arithmetic, measure
 from kl_conformance.judging.judgement import Grade
-from kl_conformance.requirements.miniature import Sketch, log_term, term
+from kl_conformance.requirements.miniature import Miniature, log_term, term
 from kl_conformance_testkit.subjects import subject
 from kl_reference.convention import Reduction, Space
 from kl_reference.dtype import Dtype
@@ -29,12 +29,12 @@ Adding = Callable[[Array], Any]
 FLOAT64, FLOAT32, FLOAT16, BFLOAT16 = Dtype
 
 
-def measured(sketch: Sketch | None = None, dtype: Dtype = FLOAT32) -> Arithmetic:
+def measured(sketch: Miniature | None = None, dtype: Dtype = FLOAT32) -> Arithmetic:
     """Return the arithmetic of a sketch (a right one when none is given)."""
     return measure(subject(sketch, dtype.label))
 
 
-def adding(total: Adding, *reductions: Reduction) -> Sketch:
+def adding(total: Adding, *reductions: Reduction) -> Miniature:
     """Return a sketch that adds up rows of terms in some way, and offers nothing but some reductions."""
 
     def reduce(terms: Array, reduction: Reduction) -> Array:
@@ -45,7 +45,7 @@ def adding(total: Adding, *reductions: Reduction) -> Sketch:
         return sums if reduction is Reduction.ROWS else sums[0]
 
     names = {each.name.lower(): each for each in reductions or (Reduction.TERMS, Reduction.SUM)}
-    return Sketch(reduce=reduce, reductions=names, default=next(iter(names)))
+    return Miniature(reduce=reduce, reductions=names, default=next(iter(names)))
 
 
 def sequential(row: Array) -> Any:
@@ -125,7 +125,7 @@ def unread(p: Array, log_q: Array) -> tuple[Array, Array]:
 @pytest.mark.parametrize("dtype", [FLOAT64, FLOAT32, FLOAT16])
 def test_flushing_is_seen_on_either_side(dtype: Dtype) -> None:
     """Subnormal numbers that are read as 0 are missed, and so are those that are written as 0."""
-    probabilities = Sketch(target=(Space.PROBABILITY,))
+    probabilities = Miniature(target=(Space.PROBABILITY,))
     reading = replace(probabilities, before=unread)
     writing = replace(probabilities, after=flushed)
     assert measured(dtype=dtype).flush_to_zero is False
@@ -145,9 +145,9 @@ def rounded(p: Array, log_q: Array) -> Array:
     return term(BFLOAT16.round(p), BFLOAT16.round(log_q))
 
 
-def of_terms(made: Callable[[Array, Array], Array]) -> Sketch:
+def of_terms(made: Callable[[Array, Array], Array]) -> Miniature:
     """Return a sketch that takes probabilities and makes its terms in some way."""
-    return Sketch(term=made, target=(Space.PROBABILITY,))
+    return Miniature(term=made, target=(Space.PROBABILITY,))
 
 
 def test_the_format_of_terms_is_read() -> None:
@@ -209,7 +209,7 @@ def test_where_nothing_tells_a_fast_logarithm() -> None:
     assert measured(dtype=FLOAT64).fast_math is None
     assert measured(dtype=FLOAT16).fast_math is None
     assert measured(adding(np.mean, Reduction.MEAN)).fast_math is None
-    assert measured(Sketch(target=(Space.LOG,), log_term=log_term)).fast_math is None
+    assert measured(Miniature(target=(Space.LOG,), log_term=log_term)).fast_math is None
 
 
 CHILD = """

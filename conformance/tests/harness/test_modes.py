@@ -10,18 +10,18 @@ from typing import Any
 
 from kl_cases.recipes import TestProfile
 from kl_conformance.cells.cell import Cell
-from kl_conformance.cells.fixed_problems import questions
+from kl_conformance.cells.fixed_problems import fixed_problems
 from kl_conformance.frameworks.call import Call
 from kl_conformance.frameworks.framework import Modules
 from kl_conformance.frameworks.numpy import NumPy
 from kl_conformance.frameworks.transform import Function, Transform
-from kl_conformance.harness.modes import CHAPTERS, EAGER, modes, ran, spared
+from kl_conformance.harness.modes import CHAPTERS, EAGER, modes, ran, skipped
 from kl_conformance.harness.subject import Subject
 from kl_conformance.implementations import loading, registry
 from kl_conformance.implementations.implementation import Implementation
 from kl_conformance.requirements import catalogue
-from kl_conformance.requirements.miniature import Sketch
-from kl_conformance.runs.plan import Planned, resolve
+from kl_conformance.requirements.miniature import Miniature
+from kl_conformance.runs.plan import PlannedCell, resolve
 from kl_conformance.runs.selection import Selection, columns_of
 from kl_conformance.runs.session import Session
 from kl_conformance_testkit.subjects import MODULES
@@ -57,14 +57,14 @@ class Compiling(NumPy):
 
 def sketch() -> Implementation:
     """Return a right implementation that promises to be compiled."""
-    return replace(Sketch().implementation(), transforms=frozenset({Transform.COMPILED}))
+    return replace(Miniature().implementation(), transforms=frozenset({Transform.COMPILED}))
 
 
 def settled(framework: Compiling, requirement: str = "values/pointwise") -> Result:
     """Return the verdict of a cell of the compiled column."""
     own = ran(sketch(), framework, MODULES, "fast")
     asked = Subject(own, framework, MODULES, COLUMN)
-    return Cell(catalogue.requirement(requirement), asked, TestProfile.QUICK).settle()
+    return Cell(catalogue.requirement(requirement), asked, TestProfile.QUICK).evaluate()
 
 
 def test_every_call_goes_through_the_compiler() -> None:
@@ -80,7 +80,7 @@ def test_a_compiler_s_fault_is_the_column_s() -> None:
     eager = ran(sketch(), Compiling(off=1e-3), MODULES, EAGER)
     asked = Subject(eager, Compiling(off=1e-3), MODULES, replace(COLUMN, mode=EAGER))
     assert (
-        Cell(catalogue.requirement("values/pointwise"), asked, TestProfile.QUICK).settle().verdict
+        Cell(catalogue.requirement("values/pointwise"), asked, TestProfile.QUICK).evaluate().verdict
         is Verdict.PASS
     )
 
@@ -109,11 +109,11 @@ def test_compiled_columns_are_of_those_who_promise_it() -> None:
 
 def test_a_compiled_column_is_asked_what_compiling_can_change() -> None:
     """Answers and gradients are asked of compiled calls; what is not says where it is asked."""
-    asked = {each.chapter for each in catalogue.REQUIREMENTS.values() if spared(each, "fast") is None}
+    asked = {each.chapter for each in catalogue.REQUIREMENTS.values() if skipped(each, "fast") is None}
     assert asked == {"values", "support", "reductions", "gradients"}
-    assert all(spared(each, EAGER) is None for each in catalogue.REQUIREMENTS.values())
+    assert all(skipped(each, EAGER) is None for each in catalogue.REQUIREMENTS.values())
     own = loading.implementation("scipy.special.rel_entr")
-    cell = Planned(catalogue.requirement("state/fresh"), own, replace(COLUMN, implementation=own.name))
+    cell = PlannedCell(catalogue.requirement("state/fresh"), own, replace(COLUMN, implementation=own.name))
     result = Session(Selection(profile=TestProfile.QUICK)).settle(cell)
     assert result.verdict is Verdict.UNSUPPORTED
     assert "column eager" in result.detail
@@ -124,7 +124,7 @@ def test_old_arguments_are_asked_of_calls_as_they_are_made() -> None:
     assert settled(Compiling(), "reductions/legacy").verdict is Verdict.UNSUPPORTED
     eager = Subject(sketch(), Compiling(), MODULES, replace(COLUMN, mode=EAGER))
     assert (
-        Cell(catalogue.requirement("reductions/legacy"), eager, TestProfile.QUICK).settle().verdict
+        Cell(catalogue.requirement("reductions/legacy"), eager, TestProfile.QUICK).evaluate().verdict
         is Verdict.PASS
     )
 
@@ -138,7 +138,7 @@ class Slow(Compiling):
 def sizes(framework: Compiling, chapter: str, profile: TestProfile) -> set[tuple[int, ...]]:
     """Return the shapes of all that a compiled column is asked in one chapter."""
     own = Subject(ran(sketch(), framework, MODULES, "fast"), framework, MODULES, COLUMN)
-    asked = (pair for each in catalogue.CHAPTERS[chapter] for pair, *_ in questions(each, own, profile))
+    asked = (pair for each in catalogue.CHAPTERS[chapter] for pair, *_ in fixed_problems(each, own, profile))
     return {each.values.shape for pair in asked for each in (pair.p, pair.q)}
 
 
@@ -172,8 +172,8 @@ def test_what_decides_nothing_is_asked_in_other_dtypes_cases() -> None:
     requirement = replace(catalogue.requirement("gradients/boundary"), families=())
     framework = Compiling()
     subject = Subject(ran(sketch(), framework, MODULES, "fast"), framework, MODULES, COLUMN)
-    assert not list(questions(requirement, subject, TestProfile.QUICK))
-    result = Cell(requirement, subject, TestProfile.QUICK).settle()
+    assert not list(fixed_problems(requirement, subject, TestProfile.QUICK))
+    result = Cell(requirement, subject, TestProfile.QUICK).evaluate()
     assert result.verdict is Verdict.PASS
     assert result.problems
 
@@ -203,7 +203,7 @@ class Settable(NumPy):
 def test_a_setting_holds_wherever_something_is_asked() -> None:
     """The call and the log_softmax before it are both made under the setting, and nothing is left of it."""
     framework = Settable()
-    plain = Sketch().implementation()
+    plain = Miniature().implementation()
 
     def call(modules: Any, asked: Call) -> Any:
         framework.seen.add(("call", framework.mode))
@@ -212,7 +212,7 @@ def test_a_setting_holds_wherever_something_is_asked() -> None:
     own = ran(replace(plain, call=call), framework, MODULES, "x32")
     subject = Subject(own, framework, MODULES, replace(COLUMN, dtype="float32", mode="x32"))
     for name in ("values/pointwise", "values/from-logits"):
-        result = Cell(catalogue.requirement(name), subject, TestProfile.QUICK).settle()
+        result = Cell(catalogue.requirement(name), subject, TestProfile.QUICK).evaluate()
         assert result.verdict is Verdict.PASS
     assert framework.seen == {("call", "x32"), ("log_softmax", "x32")}
     assert framework.mode == EAGER

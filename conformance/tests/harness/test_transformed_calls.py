@@ -18,7 +18,7 @@ from kl_conformance.implementations.implementation import Implementation
 from kl_conformance.judging import judge
 from kl_conformance.judging.upstream import UpstreamKind, pattern, upstream_of
 from kl_conformance.requirements import applicability
-from kl_conformance.requirements.miniature import Sketch
+from kl_conformance.requirements.miniature import Miniature
 from kl_conformance_testkit.subjects import pair, subject
 from kl_reference.convention import Reduction, Side, Space
 from kl_reference.dtype import Dtype
@@ -35,7 +35,7 @@ def column_of(implementation: Implementation) -> Subject:
 
 def test_numpy_alone_can_do_nothing_else() -> None:
     """A kernel on NumPy arrays is excused from every transform it does not bring, each time with the reason."""
-    plain = replace(Sketch().implementation(), custom_transforms={})
+    plain = replace(Miniature().implementation(), custom_transforms={})
     for transform in Transform:
         assert (
             applicability.supports_transform(transform)(subject(plain)) == f"numpy cannot {transform.value}"
@@ -78,7 +78,7 @@ def test_a_right_implementation_is_right_in_every_way(reduction: Reduction, targ
     if reduction is not Reduction.MEAN:  # the mean of one row is no reduction of the whole
         given.append(transformed_calls.batched(asked, problem))
     for each in given:
-        assert not judge.lies(each, decisive=False).broken, each.call
+        assert not judge.within_tolerance(each, decisive=False).broken, each.call
 
 
 def test_autocast_asks_for_single_precision() -> None:
@@ -87,7 +87,7 @@ def test_autocast_asks_for_single_precision() -> None:
         asked = subject(dtype=dtype)
         got = transformed_calls.autocast(asked, asked.problem(PAIR))
         assert (got.dtype, got.profile.storage) == (due.label, due)
-        assert not judge.lies(got).broken
+        assert not judge.within_tolerance(got).broken
 
 
 def test_an_upstream_gradient_lies_as_it_is_told() -> None:
@@ -96,14 +96,16 @@ def test_an_upstream_gradient_lies_as_it_is_told() -> None:
 
     def gradient(modules: Any, call: Any, side: Side, upstream: Any) -> Any:
         seen.append(upstream)
-        return Sketch().gradient(modules, call, side, upstream)
+        return Miniature().gradient(modules, call, side, upstream)
 
-    asked = subject(replace(Sketch().implementation(), gradient=gradient), "float32")
+    asked = subject(replace(Miniature().implementation(), gradient=gradient), "float32")
     problem = asked.problem(PAIR)
     for layout in ("contiguous", "transposed", "strided"):
-        assert not judge.lies(asked.gradient(problem, Side.MODEL, UpstreamKind.PATTERN, layout)).broken
+        assert not judge.within_tolerance(
+            asked.gradient(problem, Side.MODEL, UpstreamKind.PATTERN, layout)
+        ).broken
     expanded = asked.gradient(problem, Side.MODEL, UpstreamKind.EXPANDED, "expanded")
-    assert not judge.lies(expanded).broken
+    assert not judge.within_tolerance(expanded).broken
     assert {str(each.dtype) for each in seen} == {"float32"}
     assert [each.strides for each in seen] == [(12, 4), (4, 8), (24, 8), (0, 4)]
 
@@ -119,7 +121,7 @@ def test_a_machine_that_lacks_something_is_not_a_fault() -> None:
 
     for make, error in ((absent, AbsentError), (raises, RefusedError)):
         own = {Transform.COMPILED: make}
-        asked = subject(replace(Sketch().implementation(), custom_transforms=own))
+        asked = subject(replace(Miniature().implementation(), custom_transforms=own))
         with pytest.raises(error, match="compile"):
             transformed_calls.compiled(asked, asked.problem(PAIR), "its own")
 

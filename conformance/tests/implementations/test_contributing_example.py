@@ -14,7 +14,7 @@ from kl_cases.recipes import TestProfile
 from kl_conformance import implementations
 from kl_conformance.implementations import registry
 from kl_conformance.requirements import catalogue
-from kl_conformance.runs.plan import Planned
+from kl_conformance.runs.plan import PlannedCell
 from kl_conformance.runs.selection import Selection, columns_of
 from kl_conformance.runs.session import Session
 from kl_reports.runfile.records import Result, Verdict
@@ -54,7 +54,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Path]:
 def settled() -> Result:
     """Return the verdict of one cell of the page's implementation."""
     (own,) = (each for each in registry.declared() if each.package == "mylab")
-    cell = Planned(catalogue.requirement("signs/gibbs"), own, columns_of(own)[0])
+    cell = PlannedCell(catalogue.requirement("signs/gibbs"), own, columns_of(own)[0])
     return Session(Selection(profile=TestProfile.QUICK)).settle(cell)
 
 

@@ -13,7 +13,7 @@ from kl_conformance.frameworks.call import Call
 from kl_conformance.implementations import loading
 from kl_conformance.implementations.implementation import Implementation
 from kl_conformance.requirements.guide import EVIDENCE
-from kl_conformance.requirements.miniature import Array, Sketch, term
+from kl_conformance.requirements.miniature import Array, Miniature, term
 from kl_conformance_testkit.subjects import evaluate, subject
 from kl_reference.convention import Convention, Formula, Reduction, Side, Space
 from kl_reports.runfile.records import Verdict
@@ -69,14 +69,14 @@ def made(call: Any, convention: Convention, **rest: Any) -> Implementation:
 
 def offering(name: str, kind: Reduction) -> Implementation:
     """Return a sketch that offers one reduction, and no other."""
-    return Sketch(reductions={name: kind}, default=name).implementation()
+    return Miniature(reductions={name: kind}, default=name).implementation()
 
 
 REL_ENTR = loading.implementation("scipy.special.rel_entr")
 KL_DIV = loading.implementation("scipy.special.kl_div")
 ENTROPY = loading.implementation("scipy.stats.entropy")
-SKETCH = Sketch().implementation()
-OF_PROBABILITIES = Sketch(target=(P,)).implementation()
+SKETCH = Miniature().implementation()
+OF_PROBABILITIES = Miniature(target=(P,)).implementation()
 OF_ROWS = Convention(model=(P,), reductions=ROWS, axis=-1, order=(Side.TARGET, Side.MODEL))
 PLAIN, CLIPPED = made(rows, OF_ROWS), made(clipped, replace(OF_ROWS, clip=(1e-7, 1.0)))
 SECOND = made(second, Convention(reductions=ROWS, axis=1, order=(Side.TARGET, Side.MODEL)), broadcasts=False)

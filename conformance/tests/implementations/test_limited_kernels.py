@@ -9,12 +9,12 @@ import pytest
 
 from kl_conformance.harness.subject import Subject
 from kl_conformance.requirements import catalogue
-from kl_conformance.requirements.miniature import Sketch, term
+from kl_conformance.requirements.miniature import Miniature, term
 from kl_conformance_testkit.subjects import evaluate, subject
 from kl_reference.convention import Reduction, Space
 from kl_reports.runfile.records import Verdict
 
-RIGHT = Sketch()
+RIGHT = Miniature()
 NARROW = {
     "mean alone": ({"mean": Reduction.MEAN}, (Space.PROBABILITY,)),
     "sum alone": ({"sum": Reduction.SUM}, (Space.PROBABILITY,)),
@@ -24,7 +24,7 @@ NARROW = {
 }
 
 
-def narrow(name: str, sketch: Sketch = RIGHT) -> Subject:
+def narrow(name: str, sketch: Miniature = RIGHT) -> Subject:
     """Return a sketch, a right one unless another is given, of that narrow Convention."""
     reductions, target = NARROW[name]
     own = replace(sketch, target=target, reductions=reductions, default=next(iter(reductions)))
@@ -45,6 +45,6 @@ def test_no_requirement_stumbles_over_a_narrow_convention(requirement: str, name
 @pytest.mark.parametrize("name", [name for name, (_, target) in NARROW.items() if Space.LOG not in target])
 def test_an_epsilon_shows_where_no_terms_are_given(name: str) -> None:
     """log(p + 1e-10) is found by sums of one term each, though it vanishes in any longer sum."""
-    shifted = Sketch(term=lambda p, log_q: term(p, log_q) + p * np.log1p(p.dtype.type(1e-10) / p))
+    shifted = Miniature(term=lambda p, log_q: term(p, log_q) + p * np.log1p(p.dtype.type(1e-10) / p))
     found = evaluate("values/pointwise", narrow(name, shifted))
     assert found.verdict is Verdict.FAIL

@@ -17,7 +17,7 @@ from kl_conformance.errors import AbsentError
 from kl_conformance.frameworks.framework import Modules
 from kl_conformance.implementations import loading, registry
 from kl_conformance.requirements import catalogue
-from kl_conformance.runs.plan import Planned
+from kl_conformance.runs.plan import PlannedCell
 from kl_conformance.runs.selection import Selection, columns_of
 from kl_conformance.runs.session import Session
 from kl_conformance_testkit.witness import called
@@ -31,7 +31,7 @@ def settled(session: Session, *needs: str) -> Result:
     """Return the verdict of one cell, of SciPy's function with further needs."""
     needy = replace(OWN, name=f"needy of {needs}", package="a-distribution", requires=needs)
     column = columns_of(needy)[0]
-    return session.settle(Planned(catalogue.REQUIREMENTS["signs/pointwise"], needy, column))
+    return session.evaluate(PlannedCell(catalogue.REQUIREMENTS["signs/pointwise"], needy, column))
 
 
 def test_what_is_not_installed_is_missing_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,10 +91,10 @@ def test_a_column_s_arithmetic_is_measured_once() -> None:
     """Its first result says what was measured, no other does; nor is it measured quickly, or of kernels brought."""
     session = Session(Selection(profile=TestProfile.STANDARD))
     cells = [
-        Planned(catalogue.REQUIREMENTS[name], OWN, columns_of(OWN)[0])
+        PlannedCell(catalogue.REQUIREMENTS[name], OWN, columns_of(OWN)[0])
         for name in ("signs/self", "signs/gibbs")
     ]
-    first, second = (session.settle(cell) for cell in cells)
+    first, second = (session.evaluate(cell) for cell in cells)
     assert first.arithmetic.startswith("computes in float64")
     assert second.arithmetic == ""
     assert settled(session).arithmetic == ""

@@ -13,8 +13,8 @@ from kl_conformance.harness.subject import Subject
 from kl_conformance.judging import judge
 from kl_conformance.judging.call_description import CallDescription
 from kl_conformance.judging.evaluation import Evaluation
-from kl_conformance.judging.judge import Weighed
-from kl_conformance.requirements.miniature import Sketch, reduce
+from kl_conformance.judging.judge import WeightedAnswer
+from kl_conformance.requirements.miniature import Miniature, reduce
 from kl_conformance_testkit.subjects import pair, subject
 from kl_reference.convention import Formula, Reduction, Side, Space
 from kl_reference.dtype import Dtype
@@ -54,11 +54,11 @@ def test_an_answer_is_held_against_its_tolerance(family: str, dtype: str, reduct
     evaluation = asked(question, reduction, dtype)
     assert np.isfinite(evaluation.enclosure.value).all()
     for side in (-1.0, 1.0):
-        inside = judge.lies(moved(evaluation, 0.5 * side))
+        inside = judge.within_tolerance(moved(evaluation, 0.5 * side))
         assert not inside.broken
         # The answer made up here is rounded itself: in float64 to some tenths of what is allowed.
         assert inside.headroom == pytest.approx(0.5, abs=0.3)
-        outside = judge.lies(moved(evaluation, 1.5 * side))
+        outside = judge.within_tolerance(moved(evaluation, 1.5 * side))
         assert outside.bad.all()
         assert outside.headroom == pytest.approx(1.5, abs=0.3)
 
@@ -68,7 +68,7 @@ def test_a_judgement_speaks_of_the_worst_element() -> None:
     evaluation = asked()
     value, allowed = evaluation.enclosure.value, evaluation.tolerance.total
     wrong = with_answer(moved(evaluation, 0.1), (1, 2), float(value[1, 2] + 7 * allowed[1, 2]))
-    judgement = judge.lies(wrong, "seven times too far")
+    judgement = judge.within_tolerance(wrong, "seven times too far")
     assert judgement.at == (1, 2)
     assert judgement.headroom == pytest.approx(7.0, abs=0.2)
     assert judgement.bad.tolist() == [[False, False, False], [False, False, True]]
@@ -81,7 +81,7 @@ def test_a_judgement_speaks_of_the_worst_element() -> None:
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_what_is_no_number_is_no_answer(value: float) -> None:
     """NaN or an infinity in place of a number is broken, whatever the tolerance, and only there."""
-    judgement = judge.lies(with_answer(asked(), (0, 1), value))
+    judgement = judge.within_tolerance(with_answer(asked(), (0, 1), value))
     assert judgement.bad.tolist() == [[False, True, False], [False, False, False]]
     assert judgement.headroom == np.inf
 
@@ -92,21 +92,21 @@ def test_what_is_no_number_is_no_answer(value: float) -> None:
 def test_where_infinity_is_right_nothing_else_is(value: float, broken: bool) -> None:
     """P > 0 = q gives +∞: neither a large number, nor −∞, nor NaN."""
     evaluation = asked(pair([0.5, 0.5], [0.0, 1.0]))
-    assert judge.lies(with_answer(evaluation, (0,), value)).broken is broken
+    assert judge.within_tolerance(with_answer(evaluation, (0,), value)).broken is broken
 
 
 @pytest.mark.parametrize(("value", "broken"), [(np.nan, False), (0.0, True), (np.inf, True)])
 def test_where_nan_is_right_nothing_else_is(value: float, broken: bool) -> None:
     """NaN in, NaN out: a number hides it."""
     evaluation = asked(pair([0.5, np.nan], [0.5, 0.5]))
-    assert judge.lies(with_answer(evaluation, (1,), value), decisive=False).broken is broken
+    assert judge.within_tolerance(with_answer(evaluation, (1,), value), decisive=False).broken is broken
 
 
 @pytest.mark.parametrize("shape", [(), (2,), (3, 2), (1, 2, 3), (0, 3)])
 def test_an_answer_of_another_shape_is_broken(shape: tuple[int, ...]) -> None:
     """A right number in the wrong shape is somebody else's answer; the shapes are named."""
     misshapen = replace(asked(), got=np.zeros(shape))
-    for judgement in (judge.lies(misshapen), judge.exactly(misshapen)):
+    for judgement in (judge.within_tolerance(misshapen), judge.exact(misshapen)):
         assert judgement.broken
         assert judgement.note == f"gave shape {shape} where (2, 3) is right"
 
@@ -117,76 +117,78 @@ def test_exactness_is_to_the_last_bit() -> None:
     question = pair([0.0, 1.0], [0.0, -2.0], Space.LOG)
     right = one.evaluate(one.problem(question))
     assert right.got.tolist() == [0.0, 2.0]
-    assert not judge.exactly(right).broken
+    assert not judge.exact(right).broken
     beside = with_answer(right, (1,), float(np.nextafter(2.0, 3.0)))
-    assert judge.exactly(beside).bad.tolist() == [False, True]
-    assert judge.exactly(beside, where=np.array([True, False])).broken is False
-    assert judge.exactly(with_answer(right, (0,), -0.0)).broken is False  # zero is zero
+    assert judge.exact(beside).bad.tolist() == [False, True]
+    assert judge.exact(beside, where=np.array([True, False])).broken is False
+    assert judge.exact(with_answer(right, (0,), -0.0)).broken is False  # zero is zero
 
 
 def test_a_yes_or_no_is_taken_element_by_element() -> None:
     """What is not fine is bad, and the first of it is what the judgement speaks of."""
     evaluation = asked()
-    judgement = judge.holds(evaluation, np.array([[True, True, True], [True, False, False]]), "too negative")
+    judgement = judge.elementwise(
+        evaluation, np.array([[True, True, True], [True, False, False]]), "too negative"
+    )
     assert judgement.bad.tolist() == [[False, False, False], [False, True, True]]
     assert judgement.at == (1, 1)
     assert judgement.headroom is None
-    assert judge.holds(evaluation, np.array(True), "fine").broken is False
-    assert judge.holds(evaluation, np.array(False), "nothing is fine").bad.all()
+    assert judge.elementwise(evaluation, np.array(True), "fine").broken is False
+    assert judge.elementwise(evaluation, np.array(False), "nothing is fine").bad.all()
 
 
 def test_only_the_elements_in_question_are_judged() -> None:
     """``inside`` lets go what lies elsewhere."""
     wrong = with_answer(asked(), (0, 0), 9.0)
-    assert judge.inside(wrong, np.ones((2, 3), bool)).broken
-    assert not judge.inside(wrong, np.arange(6).reshape(2, 3) > 0).broken
+    assert judge.within_tolerance_where(wrong, np.ones((2, 3), bool)).broken
+    assert not judge.within_tolerance_where(wrong, np.arange(6).reshape(2, 3) > 0).broken
 
 
 def test_a_problem_any_answer_would_pass_proves_nothing() -> None:
     """P = Q: an all-zero answer would pass, so that passing says nothing unless zero is the question."""
     evaluation = asked(pair([0.5, 0.5], [0.5, 0.5]))
-    assert judge.lies(evaluation).vacuous == "an all-zero answer would pass"
-    assert judge.lies(evaluation, decisive=False).vacuous is None
-    assert judge.lies(asked()).vacuous is None
+    assert judge.within_tolerance(evaluation).vacuous == "an all-zero answer would pass"
+    assert judge.within_tolerance(evaluation, decisive=False).vacuous is None
+    assert judge.within_tolerance(asked()).vacuous is None
 
 
-def _sums(one: Subject, question: Pair) -> list[Weighed]:
+def _sums(one: Subject, question: Pair) -> list[WeightedAnswer]:
     """Return both sides of: the sum is the mean times the number of elements."""
     total = one.evaluate(one.problem(question, Reduction.SUM))
     mean = one.evaluate(one.problem(question, Reduction.MEAN))
-    return [Weighed(1.0, total), Weighed(-float(np.prod(question.shape)), mean)]
+    return [WeightedAnswer(1.0, total), WeightedAnswer(-float(np.prod(question.shape)), mean)]
 
 
 def test_an_identity_balances() -> None:
     """Both sides of an identity may err by their own tolerances, and no more."""
     one = subject()
     total, mean = _sums(one, ROW)
-    assert not judge.balances([total, mean], "sum = n·mean").broken
+    assert not judge.identity([total, mean], "sum = n·mean").broken
     for step, broken in ((0.5, False), (1.5, True)):
         allowed = float(total.allowed + mean.allowed)
         shifted = replace(total.asked, got=total.asked.enclosure.value + step * allowed)
         still = replace(mean.asked, got=mean.asked.enclosure.value)
-        sides = [Weighed(1.0, shifted), Weighed(mean.factor, still)]
-        assert judge.balances(sides, "sum = n·mean").broken is broken
+        sides = [WeightedAnswer(1.0, shifted), WeightedAnswer(mean.factor, still)]
+        assert judge.identity(sides, "sum = n·mean").broken is broken
 
 
 def test_an_identity_catches_a_wrong_divisor() -> None:
     """A mean that divides by the rows instead of the elements does not balance the sum."""
-    one = subject(Sketch(reduce=_by_rows))
-    assert judge.balances(_sums(one, ROW), "sum = n·mean").broken
+    one = subject(Miniature(reduce=_by_rows))
+    assert judge.identity(_sums(one, ROW), "sum = n·mean").broken
 
 
 def test_two_answers_agree_within_both_tolerances() -> None:
     """Equal bits agree, whatever they are; else two answers may differ by what both may err, and no more."""
     evaluation = asked()
     lost = with_answer(evaluation, (0, 0), np.nan)
-    assert not judge.agrees(lost, lost, "").broken
-    assert judge.agrees(lost, evaluation, "").bad.sum() == 1
-    apart = judge.agrees(moved(evaluation, -0.9), moved(evaluation, 0.9), "")
+    assert not judge.same_answer(lost, lost, "").broken
+    assert judge.same_answer(lost, evaluation, "").bad.sum() == 1
+    apart = judge.same_answer(moved(evaluation, -0.9), moved(evaluation, 0.9), "")
     assert not apart.broken
-    assert judge.agrees(moved(evaluation, -1.5), moved(evaluation, 0.9), "").bad.all()
+    assert judge.same_answer(moved(evaluation, -1.5), moved(evaluation, 0.9), "").bad.all()
     row = replace(evaluation, got=evaluation.got[0])
-    assert judge.agrees(row, evaluation, "").broken
+    assert judge.same_answer(row, evaluation, "").broken
 
 
 def _by_rows(terms: Array, reduction: Reduction) -> Array:
@@ -199,17 +201,19 @@ def test_a_sum_between_two_numbers_may_touch_them() -> None:
     exact, allowed = float(one.enclosure.value), float(one.tolerance.total)
     for low, high in ((exact, 9.0), (-9.0, exact)):
         for step, broken in ((-1.5, low == exact), (0.0, False), (1.5, high == exact)):
-            sides = [Weighed(1.0, replace(one, got=np.array(exact + step * allowed)))]
-            assert judge.between(sides, low, high, "beyond").broken is broken
-    assert judge.between([Weighed(1.0, replace(one, got=np.array(np.nan)))], -9.0, 9.0, "beyond").broken
+            sides = [WeightedAnswer(1.0, replace(one, got=np.array(exact + step * allowed)))]
+            assert judge.in_range(sides, low, high, "beyond").broken is broken
+    assert judge.in_range(
+        [WeightedAnswer(1.0, replace(one, got=np.array(np.nan)))], -9.0, 9.0, "beyond"
+    ).broken
 
 
 def test_rounded_inputs_may_lie_beyond_a_bound() -> None:
     """An answer is not charged with an exact value that lies beyond the bound itself."""
     one = asked(reduction=Reduction.SUM)
     exact = float(one.enclosure.value)
-    sides = [Weighed(1.0, replace(one, got=np.array(exact)))]
-    assert not judge.between(sides, exact + 1.0, exact + 2.0, "beyond").broken
+    sides = [WeightedAnswer(1.0, replace(one, got=np.array(exact)))]
+    assert not judge.in_range(sides, exact + 1.0, exact + 2.0, "beyond").broken
 
 
 def test_terms_are_added_without_error() -> None:
@@ -217,13 +221,13 @@ def test_terms_are_added_without_error() -> None:
     one = subject()
     terms = one.evaluate(one.problem(ROW))
     cancelling = replace(terms, got=np.array([[1e16, 1.0, -1e16], [0.0, 0.0, 0.0]]))
-    assert float(Weighed(1.0, cancelling, summed=True).got) == 1.0
+    assert float(WeightedAnswer(1.0, cancelling, summed=True).got) == 1.0
 
 
 def test_an_identity_of_infinities_says_nothing() -> None:
     """∞ = ∞ holds whatever anybody computes."""
     sides = _sums(subject(), pair([[0.5, 0.5]], [[0.0, 1.0]]))
-    assert not judge.balances(sides, "sum = n·mean").broken
+    assert not judge.identity(sides, "sum = n·mean").broken
 
 
 def _large(dtype: Dtype, value: float) -> Evaluation:
@@ -238,10 +242,10 @@ def _large(dtype: Dtype, value: float) -> Evaluation:
 def test_an_infinity_is_right_only_at_the_edge_of_the_format(dtype: Dtype) -> None:
     """Where a permitted error reaches the largest number an infinity of the right sign is permitted as well."""
     edge, below = _large(dtype, dtype.largest), _large(dtype, dtype.largest / 2)
-    assert not judge.lies(with_answer(edge, (0,), np.inf)).broken
-    assert judge.lies(with_answer(edge, (0,), -np.inf)).broken
-    assert judge.lies(with_answer(edge, (0,), np.nan)).broken
-    assert judge.lies(with_answer(below, (0,), np.inf)).broken
+    assert not judge.within_tolerance(with_answer(edge, (0,), np.inf)).broken
+    assert judge.within_tolerance(with_answer(edge, (0,), -np.inf)).broken
+    assert judge.within_tolerance(with_answer(edge, (0,), np.nan)).broken
+    assert judge.within_tolerance(with_answer(below, (0,), np.inf)).broken
     assert accepts_overflow(edge.enclosure, edge.tolerance, dtype).all()
 
 
@@ -260,36 +264,38 @@ def _flushing(got: float, *, declared: bool) -> Evaluation:
 
 def test_who_declares_to_flush_subnormals_may() -> None:
     """0 where ∞ is right is a fault, unless the column declares that it reads a subnormal p as 0."""
-    assert judge.lies(_flushing(0.0, declared=False)).bad.tolist() == [True, False]
-    assert not judge.lies(_flushing(0.0, declared=True)).broken
-    assert not judge.lies(_flushing(np.inf, declared=True)).broken
+    assert judge.within_tolerance(_flushing(0.0, declared=False)).bad.tolist() == [True, False]
+    assert not judge.within_tolerance(_flushing(0.0, declared=True)).broken
+    assert not judge.within_tolerance(_flushing(np.inf, declared=True)).broken
 
 
 @pytest.mark.parametrize("got", [1.0, -np.inf, np.nan])
 def test_flushing_excuses_nothing_else(got: float) -> None:
     """A declared flush is no licence: an answer right for neither reading of the inputs is broken."""
-    assert judge.lies(_flushing(got, declared=True)).bad.tolist() == [True, False]
+    assert judge.within_tolerance(_flushing(got, declared=True)).bad.tolist() == [True, False]
 
 
 def test_another_question_may_fit() -> None:
     """An answer can be right for another problem; a gradient, or an answer of another shape, never is."""
     one = subject()
-    judgement = judge.lies(asked(reduction=Reduction.SUM))
+    judgement = judge.within_tolerance(asked(reduction=Reduction.SUM))
     mean = one.problem(ROW, Reduction.MEAN)
-    assert judge.fits(judgement, one.problem(ROW, Reduction.SUM), one.profile).all()
-    assert not judge.fits(judgement, mean, one.profile).any()
+    assert judge.matches_problem(judgement, one.problem(ROW, Reduction.SUM), one.profile).all()
+    assert not judge.matches_problem(judgement, mean, one.profile).any()
     sixth = replace(judgement, got=judgement.got / 6)
-    assert judge.fits(sixth, mean, one.profile).all()
-    assert not judge.fits(replace(sixth, side=Side.MODEL), mean, one.profile).any()
-    assert not judge.fits(sixth, one.problem(ROW), one.profile).any()
+    assert judge.matches_problem(sixth, mean, one.profile).all()
+    assert not judge.matches_problem(replace(sixth, side=Side.MODEL), mean, one.profile).any()
+    assert not judge.matches_problem(sixth, one.problem(ROW), one.profile).any()
     other = replace(mean, formula=Formula.GENERALISED)
-    assert judge.fits(sixth, other, one.profile).all()  # P and Q sum to 1: both formulas give the same
+    assert judge.matches_problem(
+        sixth, other, one.profile
+    ).all()  # P and Q sum to 1: both formulas give the same
 
 
 def test_a_refusal_is_judged_without_numbers() -> None:
     """Where an error was due, or none was, there is nothing to measure."""
     problem = asked().problem
-    fails = judge.fails(problem, CallDescription("call"), "accepted", Kind.ACCEPTED)
-    passes = judge.passes(problem, CallDescription("call"), raised=True)
+    fails = judge.failed(problem, CallDescription("call"), "accepted", Kind.ACCEPTED)
+    passes = judge.passed(problem, CallDescription("call"), raised=True)
     assert (fails.broken, fails.raised, fails.headroom) == (True, False, None)
     assert (passes.broken, passes.raised, passes.headroom) == (False, True, None)

@@ -26,7 +26,7 @@ from kl_reference.problem import Operand, Problem
 
 def broken(operand: Operand) -> Judgement:
     """Return a judgement of a call with an operand on both sides."""
-    return judge.fails(Problem(operand, operand), CallDescription("kl(p, q)"), "seen")
+    return judge.failed(Problem(operand, operand), CallDescription("kl(p, q)"), "seen")
 
 
 @pytest.mark.parametrize("dtype", Dtype)

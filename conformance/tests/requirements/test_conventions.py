@@ -11,7 +11,7 @@ import pytest
 from kl_conformance.frameworks.call import Call
 from kl_conformance.implementations import loading
 from kl_conformance.implementations.implementation import Implementation
-from kl_conformance.requirements.miniature import Array, Sketch, term
+from kl_conformance.requirements.miniature import Array, Miniature, term
 from kl_conformance_testkit.subjects import evaluate, subject
 from kl_reference.convention import Convention, Formula, Reduction, Side, Space
 from kl_reports.runfile.records import Verdict
@@ -32,7 +32,7 @@ def halved(p: Array, log_q: Array) -> Array:
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
 def test_generalised_sums_over_logarithms(dtype: str) -> None:
     """Their bound includes − P + Q, and no sum is exact, because e^(log q) is rounded."""
-    correct = Sketch(
+    correct = Miniature(
         term=generalised,
         formula=Formula.GENERALISED,
         target=(Space.PROBABILITY,),

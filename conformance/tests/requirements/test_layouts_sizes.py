@@ -13,7 +13,7 @@ from kl_conformance.frameworks.framework import LARGE, Modules, ones
 from kl_conformance.frameworks.numpy import NumPy
 from kl_conformance.harness.subject import Subject
 from kl_conformance.requirements import catalogue
-from kl_conformance.requirements.miniature import Array, Sketch
+from kl_conformance.requirements.miniature import Array, Miniature
 from kl_conformance_testkit.subjects import MODULES, pair, subject
 from kl_reference.convention import Side, Space
 from kl_reference.problem import Operand
@@ -37,16 +37,16 @@ class LargeAt1000Rows(NumPy):
         )
 
 
-def evaluated(miniature: Sketch) -> Result:
+def evaluated(miniature: Miniature) -> Result:
     """Return the result of a miniature with memory for large tensors."""
     tested = subject(miniature)
     roomy = Subject(tested.implementation, LargeAt1000Rows(), MODULES, tested.column)
-    return Cell(LARGE_INDEX, roomy, TestProfile.QUICK, 0).settle()
+    return Cell(LARGE_INDEX, roomy, TestProfile.QUICK, 0).evaluate()
 
 
 def test_large_tensors_are_not_tested_on_the_cpu() -> None:
     """On the CPU 2^31 elements are not tested, and the cell is not applicable, with the reason."""
-    result = Cell(LARGE_INDEX, subject(), TestProfile.QUICK, 0).settle()
+    result = Cell(LARGE_INDEX, subject(), TestProfile.QUICK, 0).evaluate()
     assert result.verdict is Verdict.UNSUPPORTED
     assert "CUDA only" in result.detail
     assert f"{LARGE:,}" in result.detail
@@ -59,7 +59,7 @@ def test_running_out_of_memory_is_no_failure(error: Exception) -> None:
     def raises(target: Array, model: Array) -> tuple[Array, Array]:
         raise error
 
-    result = evaluated(Sketch(before=raises))
+    result = evaluated(Miniature(before=raises))
     assert result.verdict is Verdict.MISSING
     assert str(error) in result.detail
 
@@ -70,7 +70,7 @@ def test_any_other_error_is_a_failure() -> None:
     def raises(target: Array, model: Array) -> tuple[Array, Array]:
         raise RuntimeError("an illegal memory access was encountered")
 
-    assert evaluated(Sketch(before=raises)).verdict is Verdict.FAIL
+    assert evaluated(Miniature(before=raises)).verdict is Verdict.FAIL
 
 
 def test_the_last_rows_are_judged() -> None:
@@ -81,8 +81,8 @@ def test_the_last_rows_are_judged() -> None:
             answer[-1, -1] += 1
         return answer
 
-    assert evaluated(Sketch()).verdict is Verdict.PASS
-    assert evaluated(Sketch(after=last_off)).verdict is Verdict.FAIL
+    assert evaluated(Miniature()).verdict is Verdict.PASS
+    assert evaluated(Miniature(after=last_off)).verdict is Verdict.FAIL
 
 
 @pytest.mark.parametrize("space", Space)
@@ -100,9 +100,9 @@ def test_each_side_has_its_own_layout() -> None:
     """In a layout with two names the first is the target's and the second the model's; one name is for both."""
     tested = subject()
     problem = tested.problem(ROW, layout="transposed/strided")
-    call = tested.call(problem)
+    call = tested.build_call(problem)
     assert (call.target.strides, call.model.strides) == ((8, 16), (48, 16))
     np.testing.assert_array_equal(call.target, problem.side(Side.TARGET).values)
     np.testing.assert_array_equal(call.model, problem.side(Side.MODEL).values)
-    both = tested.call(tested.problem(ROW, layout="transposed"))
+    both = tested.build_call(tested.problem(ROW, layout="transposed"))
     assert both.target.strides == both.model.strides == (8, 16)

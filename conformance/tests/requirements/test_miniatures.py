@@ -15,7 +15,7 @@ from kl_conformance.frameworks.numpy import NumPy
 from kl_conformance.harness.subject import Subject
 from kl_conformance.implementations.implementation import Implementation
 from kl_conformance.requirements.catalogue import REQUIREMENTS
-from kl_conformance.requirements.miniature import Sketch, by_logits, generalised, logits_term
+from kl_conformance.requirements.miniature import Miniature, by_logits, generalised, logits_term
 from kl_conformance.requirements.requirement import Requirement
 from kl_reference.convention import Formula, Space
 from kl_reference.problem import Operand
@@ -48,12 +48,12 @@ def evaluated(requirement: Requirement, implementation: Implementation, dtype: s
     """Return the result of one cell of a miniature, in the quick profile."""
     column = Column(implementation.name, "numpy", "1", "cpu", dtype, "eager")
     subject = Subject(implementation, NUMPY, MODULES, column)
-    return Cell(requirement, subject, TestProfile.QUICK, seed).settle()
+    return Cell(requirement, subject, TestProfile.QUICK, seed).evaluate()
 
 
-def correct(miniature: Sketch) -> Implementation:
+def correct(miniature: Miniature) -> Implementation:
     """Return a correct implementation with the Convention of a miniature."""
-    plain = Sketch(target=miniature.target, model=miniature.model, formula=miniature.formula)
+    plain = Miniature(target=miniature.target, model=miniature.model, formula=miniature.formula)
     if Space.LOGITS in miniature.model:
         plain = replace(plain, term=logits_term, by_model=by_logits)
     elif miniature.formula is Formula.GENERALISED:

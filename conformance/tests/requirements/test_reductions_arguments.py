@@ -10,7 +10,7 @@ import pytest
 
 from kl_conformance.harness.subject import Subject
 from kl_conformance.implementations.implementation import Weighting
-from kl_conformance.requirements.miniature import Array, Sketch, apply_weights, legacy_reduction
+from kl_conformance.requirements.miniature import Array, Miniature, apply_weights, legacy_reduction
 from kl_conformance_testkit.subjects import evaluate, subject
 from kl_reference.convention import Reduction
 from kl_reports.runfile.records import Verdict
@@ -18,7 +18,7 @@ from kl_reports.runfile.records import Verdict
 ROWS = {"none": Reduction.ROWS, "sum": Reduction.SUM, "mean": Reduction.ROWMEAN}
 
 
-def declared_subject(miniature: Sketch, **changes: Any) -> Subject:
+def declared_subject(miniature: Miniature, **changes: Any) -> Subject:
     """Return a miniature with other declarations."""
     return subject(replace(miniature.implementation(), **changes))
 
@@ -36,12 +36,12 @@ def test_deprecated_arguments_keep_their_meaning() -> None:
         return "mean"
 
     assert verdict("legacy", subject()) is Verdict.PASS
-    assert verdict("legacy", subject(Sketch(legacy_reduction=always_mean))) is Verdict.FAIL
+    assert verdict("legacy", subject(Miniature(legacy_reduction=always_mean))) is Verdict.FAIL
 
 
 def test_deprecated_arguments_warn() -> None:
     """The correct answer without a warning fails."""
-    silent = Sketch(legacy_reduction=lambda options: "mean" if options["reduce"] else "none")
+    silent = Miniature(legacy_reduction=lambda options: "mean" if options["reduce"] else "none")
     result = evaluate("reductions/legacy", subject(silent))
     assert result.verdict is Verdict.FAIL
     assert "no warning" in result.detail
@@ -49,7 +49,7 @@ def test_deprecated_arguments_warn() -> None:
 
 def test_requirements_do_not_apply_without_arguments() -> None:
     """Without deprecated arguments, weights or a mask the cells are not applicable."""
-    plain = declared_subject(Sketch(), legacy=(), weightings=(), masks="")
+    plain = declared_subject(Miniature(), legacy=(), weightings=(), masks="")
     assert verdict("legacy", plain) is Verdict.UNSUPPORTED
     assert verdict("weights", plain) is Verdict.UNSUPPORTED
 
@@ -58,18 +58,19 @@ def test_arguments_of_later_versions_are_not_tested() -> None:
     """A weighting is tested for the versions that offer it; this column has version 1."""
     later = Weighting("mean", Reduction.MEAN, versions=">=2")
     assert (
-        verdict("weights", declared_subject(Sketch(), weightings=(later,), masks="")) is Verdict.UNSUPPORTED
+        verdict("weights", declared_subject(Miniature(), weightings=(later,), masks=""))
+        is Verdict.UNSUPPORTED
     )
-    assert verdict("weights", declared_subject(Sketch(), weightings=(later,), masks=">=1")) is Verdict.PASS
+    assert verdict("weights", declared_subject(Miniature(), weightings=(later,), masks=">=1")) is Verdict.PASS
 
 
 @pytest.mark.parametrize("by_weights", [False, True])
 def test_a_weighted_mean_has_the_documented_divisor(by_weights: bool) -> None:
     """A mean divided by the rows and one divided by the weights differ, and neither passes as the other."""
-    normalised = Sketch(
+    normalised = Miniature(
         reductions=ROWS, apply_weights=lambda terms, count: apply_weights(terms, count / count.mean())
     )
-    for miniature, divides in ((Sketch(reductions=ROWS), False), (normalised, True)):
+    for miniature, divides in ((Miniature(reductions=ROWS), False), (normalised, True)):
         declared = (Weighting("mean", Reduction.ROWMEAN, by_weights=by_weights),)
         correct = divides is by_weights
         given = verdict("weights", declared_subject(miniature, weightings=declared))
@@ -83,14 +84,14 @@ def test_ignored_weights_fail(name: str) -> None:
     def ignores(terms: Array, count: Array) -> Array:
         return terms
 
-    miniature = Sketch(reductions=ROWS, apply_weights=ignores)
+    miniature = Miniature(reductions=ROWS, apply_weights=ignores)
     declared = (Weighting(name, ROWS[name]),)
     assert verdict("weights", declared_subject(miniature, weightings=declared)) is Verdict.FAIL
 
 
 def test_masked_values_may_be_anything() -> None:
     """A mask that multiplies keeps a NaN in a masked class."""
-    leaks = Sketch(apply_mask=lambda terms, mask: terms * mask)
+    leaks = Miniature(apply_mask=lambda terms, mask: terms * mask)
     result = evaluate("reductions/weights", declared_subject(leaks, weightings=()))
     assert result.verdict is Verdict.FAIL
     assert "masked class" in result.detail

@@ -17,7 +17,7 @@ from scipy.special import rel_entr
 from kl_cases.recipes import TestProfile
 from kl_conformance import processes
 from kl_conformance.cli import run as run_command
-from kl_conformance.cli.run import Request
+from kl_conformance.cli.run import RunOptions
 from kl_conformance.harness import heartbeat
 from kl_conformance.harness.heartbeat import State
 from kl_conformance.implementations import loading
@@ -27,7 +27,7 @@ from kl_conformance.runs.plan import Plan
 from kl_conformance.runs.process import Limits
 from kl_conformance.runs.selection import Selection
 from kl_conformance.runs.session import Session
-from kl_conformance.runs.shards import shares
+from kl_conformance.runs.shards import shards
 from kl_conformance_testkit.command import SLOW, start_cli
 from kl_reports.runfile.file import read
 from kl_reports.runfile.records import Kind, Result, Run, Verdict
@@ -44,7 +44,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def ask(name: str, keyword: str = FEW, limits: Limits | None = None) -> tuple[int, Run]:
         output = tmp_path / "run.jsonl.gz"
-        request = Request(
+        request = RunOptions(
             (f"{KERNELS}:{name}",),
             ("numpy",),
             dtypes=("float32",),
@@ -179,7 +179,7 @@ def settle(kernel: Any, *requirements: str) -> list[Result]:
     planned = Plan.of(selection, [implementation]).cells
     session = Session(selection)
     return [
-        session.settle(each) for each in planned if not requirements or each.requirement.id in requirements
+        session.evaluate(each) for each in planned if not requirements or each.requirement.id in requirements
     ]
 
 
@@ -274,27 +274,27 @@ def test_a_changed_error_state_stays_in_its_cell() -> None:
 def test_a_note_says_who_is_at_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The page tells, to whoever reads the file, the last call, and whether it has returned."""
     page = tmp_path / "page"
-    assert heartbeat.read(page) == heartbeat.Note()
-    heartbeat.lay(page)
+    assert heartbeat.read(page) == heartbeat.Heartbeat()
+    heartbeat.create(page)
     monkeypatch.setattr(heartbeat, "_pages", [])
-    heartbeat.say(lambda: "never made: no page is kept")
-    heartbeat.keep(page)
-    heartbeat.say(lambda: "kl(3)")
-    with heartbeat.asking(), heartbeat.asking(State.COMPILING):
+    heartbeat.record_call(lambda: "never made: no page is kept")
+    heartbeat.open_for_writing(page)
+    heartbeat.record_call(lambda: "kl(3)")
+    with heartbeat.calling(), heartbeat.calling(State.COMPILING):
         inside = heartbeat.read(page)
     after = heartbeat.read(page)
     assert (inside.call, inside.state) == ("kl(3)", State.COMPILING)
-    assert (after.call, after.state) == ("kl(3)", State.AT_HOME)
+    assert (after.call, after.state) == ("kl(3)", State.IDLE)
     assert after.beat > inside.beat
-    heartbeat.say(lambda: "é" * heartbeat.SIZE)
+    heartbeat.record_call(lambda: "é" * heartbeat.SIZE)
     assert heartbeat.read(page).call.startswith("éé")
 
 
 def test_a_kernel_asked_alone_is_divided_by_dtype() -> None:
     """On two cores two processes ask it, each in dtypes of its own; together they plan every cell once."""
     selection = Selection((f"{KERNELS}:right",), ("numpy",), devices=("cpu",), like=REL_ENTR)
-    (whole,) = shares(selection, cores=1, worth_dividing=1)
-    parts = shares(selection, cores=2, worth_dividing=1)
+    (whole,) = shards(selection, cores=1, worth_dividing=1)
+    parts = shards(selection, cores=2, worth_dividing=1)
     assert [part.name for part in parts] == ["bad_kl.py:right 1/2", "bad_kl.py:right 2/2"]
     assert sorted(cell for part in parts for cell in part.header.planned) == sorted(whole.header.planned)
     for part in parts:

@@ -24,7 +24,7 @@ from kl_reference.convention import Convention, Side
 from kl_reference.dtype import Dtype
 from kl_reports.analysis.kernel import broken
 from kl_reports.analysis.reasons import numeric, reasons
-from kl_reports.formats.github import workflow
+from kl_reports.formats.github import github
 from kl_reports.runfile.records import Kind, Result, Verdict
 
 REL_ENTR = "scipy.special.rel_entr"
@@ -103,7 +103,7 @@ def test_one_reason_is_one_sentence(kernel: Kernel, dtype: str, said: str) -> No
     assert screen.count("requirements (f") == 1
     assert screen.count("P = ") <= 1
     assert len(screen.splitlines()) < 50
-    assert workflow(found.run, found.cause, "kernel.py").count("::error") == 1
+    assert github(found.run, found.cause, "kernel.py").count("::error") == 1
 
 
 def test_what_is_refused_of_some_shapes_is_told_once() -> None:

@@ -11,7 +11,7 @@ from kl_cases.flags import FLAGS
 from kl_cases.recipes import TestProfile
 from kl_conformance.cells.effort import HOW_NEEDS, WHAT_NEEDS
 from kl_conformance.requirements import catalogue
-from kl_conformance.requirements.miniature import Sketch
+from kl_conformance.requirements.miniature import Miniature
 from kl_conformance.requirements.requirement import CALL_DRAWS
 from kl_conformance_testkit.subjects import subject
 from studies.discovery import study as discovery
@@ -71,7 +71,7 @@ def test_the_figure_is_what_95_of_100_seeds_need(first: list[int | None], within
 
 def test_a_correct_miniature_is_never_rejected() -> None:
     """A miniature without a fault passes, however many examples are drawn."""
-    right = Fault("textbook", "nothing wrong", "values/sum", Sketch())
+    right = Fault("textbook", "nothing wrong", "values/sum", Miniature())
     assert discover(right, range(3), 10).first == (None, None, None)
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kl_conformance.versions.bisection import Bisection, EndsError, Outcome, Probe, bisect
+from kl_conformance.versions.bisection import Bisection, EndpointError, Outcome, Probe, bisect
 
 OUTCOMES = {"g": Outcome.GOOD, "b": Outcome.BAD, "s": Outcome.SKIP}
 
@@ -81,5 +81,5 @@ def test_a_range_that_turns_back_is_told_with_all_its_turns() -> None:
 )
 def test_both_ends_are_asked_first(text: str, words: str) -> None:
     """An end that is not what it was said to be ends the search before it begins."""
-    with pytest.raises(EndsError, match=words):
+    with pytest.raises(EndpointError, match=words):
         found(text)

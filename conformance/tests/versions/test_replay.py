@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from kl_conformance.diagnosis.confirmation import Seen as Shown
+from kl_conformance.diagnosis.confirmation import ScriptResult as Shown
 from kl_conformance.diagnosis.confirmation import execute
 from kl_conformance.versions import witness_file
-from kl_conformance.versions.replay import Task, replay, replayed
-from kl_conformance.versions.witness_file import Kept, WitnessError
+from kl_conformance.versions.replay import ReplayRequest, replay, replayed
+from kl_conformance.versions.witness_file import WitnessError, WitnessFile
 from kl_conformance_testkit.command import broken_frameworks, run_cli
-from kl_reports.comparison.change import Seen
+from kl_reports.comparison.change import Observation
 from kl_reports.runfile.file import read, write
 
 CELL = "values/extreme@scipy.special.kl_div"
@@ -51,9 +51,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def found(folder: Path) -> Kept:
+def found(folder: Path) -> WitnessFile:
     """Return the witness in it."""
-    return witness_file.kept(str(folder / "run.jsonl.gz"))
+    return witness_file.load(str(folder / "run.jsonl.gz"))
 
 
 def test_a_witness_is_broken_again_where_it_was_found(folder: Path) -> None:
@@ -66,10 +66,10 @@ def test_a_witness_is_broken_again_where_it_was_found(folder: Path) -> None:
     assert again.code == 1, again.all
 
 
-def test_a_witness_can_be_put_to_another(found: Kept) -> None:
+def test_a_witness_can_be_put_to_another(found: WitnessFile) -> None:
     """The same question, realised in another's Convention, is held by who is right."""
-    answer = replay(Task(found, on="scipy.special.rel_entr"))
-    assert answer.seen is Seen.HELD
+    answer = replay(ReplayRequest(found, on="scipy.special.rel_entr"))
+    assert answer.seen is Observation.HELD
     assert answer.column is not None
     assert answer.column.implementation == "scipy.special.rel_entr"
 
@@ -77,23 +77,23 @@ def test_a_witness_can_be_put_to_another(found: Kept) -> None:
 @pytest.mark.parametrize(
     ("kernel", "seen", "words"),
     [
-        ("right", Seen.HELD, "Held"),
-        ("wrong", Seen.BROKEN, "gave nan"),
-        ("dying", Seen.BROKEN, "signal 11 (SIGSEGV)"),
-        ("moody", Seen.UNSTABLE, "gave nan"),
-        ("absent", Seen.UNASKED, "no implementation named"),
+        ("right", Observation.HELD, "Held"),
+        ("wrong", Observation.BROKEN, "gave nan"),
+        ("dying", Observation.BROKEN, "signal 11 (SIGSEGV)"),
+        ("moody", Observation.UNSTABLE, "gave nan"),
+        ("absent", Observation.UNASKED, "no implementation named"),
     ],
 )
 def test_a_witness_can_be_put_to_a_kernel_of_yours(
-    folder: Path, found: Kept, kernel: str, seen: Seen, words: str
+    folder: Path, found: WitnessFile, kernel: str, seen: Observation, words: str
 ) -> None:
     """Right, wrong, deadly, moody or not there: each is said, and none takes the suite with it."""
-    task = Task(found, f"{folder / 'kernels.py'}:{kernel}", "scipy.special.rel_entr")
-    after = Task(found, on="scipy.special.rel_entr")
+    task = ReplayRequest(found, f"{folder / 'kernels.py'}:{kernel}", "scipy.special.rel_entr")
+    after = ReplayRequest(found, on="scipy.special.rel_entr")
     answer, other = replayed([task, after])
     assert answer.seen is seen
     assert words in answer.words
-    assert other.seen is Seen.HELD
+    assert other.seen is Observation.HELD
 
 
 def test_what_cannot_be_asked_is_125(folder: Path, tmp_path: Path) -> None:
@@ -104,10 +104,10 @@ def test_what_cannot_be_asked_is_125(folder: Path, tmp_path: Path) -> None:
     assert "COULD NOT BE ASKED: torch is not installed" in done.out
 
 
-def test_a_column_there_is_not_cannot_be_asked(found: Kept) -> None:
+def test_a_column_there_is_not_cannot_be_asked(found: WitnessFile) -> None:
     """SciPy knows no compiled calls."""
-    answer = replay(Task(replace(found, column=replace(found.column, mode="jit"))))
-    assert answer.seen is Seen.UNASKED
+    answer = replay(ReplayRequest(replace(found, column=replace(found.column, mode="jit"))))
+    assert answer.seen is Observation.UNASKED
     assert "has no column cpu float64 jit" in answer.words
 
 
@@ -137,7 +137,7 @@ def test_bad_use_is_one_sentence(folder: Path, arguments: tuple[str, ...], words
     assert "Traceback" not in done.err
 
 
-def test_a_witness_comes_back_as_it_was(found: Kept) -> None:
+def test_a_witness_comes_back_as_it_was(found: WitnessFile) -> None:
     """Kept in a file and read again, it asks the same question of the same column."""
     back = witness_file.loads(witness_file.text(found), "here")
     assert back.pair.id == found.pair.id
@@ -162,9 +162,9 @@ def test_a_witness_of_an_earlier_day_is_said_so(folder: Path, tmp_path: Path) ->
     )
     write(tmp_path / "old.jsonl.gz", replace(run, results=plain))
     with pytest.raises(WitnessError, match="run the cell again"):
-        witness_file.kept(str(tmp_path / "old.jsonl.gz"))
+        witness_file.load(str(tmp_path / "old.jsonl.gz"))
 
 
-def test_a_question_asked_by_json_alone(found: Kept) -> None:
+def test_a_question_asked_by_json_alone(found: WitnessFile) -> None:
     """Nothing in a witness file is a printed number: every float is its bits."""
     assert "NaN" not in json.dumps(json.loads(witness_file.text(found))["witness"]["question"])

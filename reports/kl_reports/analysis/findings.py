@@ -15,7 +15,7 @@ _UNJUDGED = (Verdict.UNDECIDED, Verdict.MISSING, Verdict.UNSUPPORTED)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class FindingPlace:
     """Where something was seen: an implementation and the dtypes it was seen in."""
 
     name: str
@@ -33,7 +33,7 @@ class Finding:
     href: str
     look: Look
     ratio: str
-    places: tuple[Place, ...]
+    places: tuple[FindingPlace, ...]
     cells: int
 
 
@@ -50,13 +50,13 @@ class Near:
 
 
 @dataclass(frozen=True, slots=True)
-class Reason:
+class ReasonGroup:
     """Why cells were not judged: one reason, and all the cells it is given for."""
 
     anchor: str
     look: Look
     sentence: str
-    places: tuple[Place, ...]
+    places: tuple[FindingPlace, ...]
     cells: int
 
 
@@ -68,7 +68,7 @@ class Deviation:
     reason: str
     link: str
     requirements: tuple[str, ...]
-    places: tuple[Place, ...]
+    places: tuple[FindingPlace, ...]
     cells: int
     fixed: bool
 
@@ -80,13 +80,13 @@ class Places:
         self._run = run
         self.names = short_names(run)
 
-    def of(self, results: Iterable[Result], links: Mapping[str, str]) -> tuple[Place, ...]:
+    def of(self, results: Iterable[Result], links: Mapping[str, str]) -> tuple[FindingPlace, ...]:
         """Return the implementations of some cells, each with its dtypes and the link to its first cell."""
         places: dict[str, tuple[dict[str, None], str]] = {}
         for result in results:
             dtypes, _ = places.setdefault(self.names[result.column], ({}, links.get(result.cell, "")))
             dtypes[short_dtype(column_of(self._run, result.column).dtype)] = None
-        return tuple(Place(name, ordered(dtypes), href) for name, (dtypes, href) in places.items())
+        return tuple(FindingPlace(name, ordered(dtypes), href) for name, (dtypes, href) in places.items())
 
 
 def findings(run: Run, places: Places, links: Mapping[str, str]) -> tuple[Finding, ...]:
@@ -140,19 +140,19 @@ def passes(run: Run) -> list[Result]:
     return sorted(measured, key=severity)
 
 
-def reasons(run: Run, places: Places) -> tuple[tuple[Reason, ...], dict[str, str]]:
+def reasons(run: Run, places: Places) -> tuple[tuple[ReasonGroup, ...], dict[str, str]]:
     """Return why cells were not judged, most cells first, and for each such cell the link to its reason."""
     gathered: dict[tuple[Verdict, str], list[Result]] = {}
     for result in run.results:
         if result.verdict in _UNJUDGED:
             gathered.setdefault((result.verdict, result.detail), []).append(result)
     ordered = sorted(gathered.items(), key=lambda entry: (_UNJUDGED.index(entry[0][0]), -len(entry[1])))
-    found: list[Reason] = []
+    found: list[ReasonGroup] = []
     links: dict[str, str] = {}
     for number, ((verdict, detail), results) in enumerate(ordered, start=1):
         name = f"why-{number}"
         links.update({result.cell: f"#{name}" for result in results})
-        found.append(Reason(name, LOOKS[verdict], detail, places.of(results, {}), len(results)))
+        found.append(ReasonGroup(name, LOOKS[verdict], detail, places.of(results, {}), len(results)))
     return tuple(found), links
 
 
@@ -200,7 +200,9 @@ def by_pair(run: Run) -> dict[str, list[Result]]:
     return pairs
 
 
-def elsewhere(result: Result, same: Iterable[Result], places: Places) -> list[tuple[str, tuple[Place, ...]]]:
+def elsewhere(
+    result: Result, same: Iterable[Result], places: Places
+) -> list[tuple[str, tuple[FindingPlace, ...]]]:
     """Return where else the same distributions break something, by requirement; the first forty cells."""
     others: dict[str, list[Result]] = {}
     for other in islice(same, 40):

@@ -15,7 +15,7 @@ BINDING = ("MUST", "SHOULD")
 
 
 @dataclass(frozen=True, slots=True)
-class Chapter:
+class ChapterVerdict:
     """How one chapter's requirements fared: how many were asked and held, and which are broken."""
 
     name: str
@@ -33,14 +33,14 @@ def judged(run: Run) -> bool:
     return bool(broken(run)) or any(each.verdict.is_accepted for each in run.results)
 
 
-def chapters(run: Run) -> list[Chapter]:
+def chapters(run: Run) -> list[ChapterVerdict]:
     """Return the chapters of which anything was asked, in the order they were asked."""
     found, asked = broken(run), dict[str, dict[str, None]]()
     for result in run.results:
         if result.verdict.has_run:
             asked.setdefault(chapter_of(result.requirement), {})[result.requirement] = None
     return [
-        Chapter(name, len(requirements), tuple(each for each in requirements if each in found))
+        ChapterVerdict(name, len(requirements), tuple(each for each in requirements if each in found))
         for name, requirements in asked.items()
     ]
 

@@ -15,7 +15,7 @@ _LONGEST = 4000  # characters of one text that are shown
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ReadableValues:
     """One value in its three spellings; only ``bits`` where the pattern cannot be decoded."""
 
     bits: str
@@ -35,7 +35,7 @@ class Values:
 
     space: str
     shape: str
-    shown: tuple[Shown, ...]
+    shown: tuple[ReadableValues, ...]
     total: int
 
     @property
@@ -97,7 +97,7 @@ class Witness:
         got, right, allowed = (each.decimal if each else "" for each in self._worst())
         return got, right, allowed
 
-    def _worst(self) -> list[Shown | None]:
+    def _worst(self) -> list[ReadableValues | None]:
         place = self.worst or 0
         return [
             values.shown[min(place, len(values.shown) - 1)] if values and values.shown else None
@@ -210,13 +210,13 @@ def _array(value: Any, space: str = "", shape: str = "") -> Values | None:
     return Values(space, shape, tuple(_shown(str(entry)) for entry in entries[:MOST]), len(entries))
 
 
-def _shown(bits: str) -> Shown:
+def _shown(bits: str) -> ReadableValues:
     try:
         number = decode(bits)
     except ValueError:
         raw = shorten(bits, 80)
-        return Shown(raw, "", raw)
-    return Shown(bits, number.hex, number.decimal, math.isnan(number.value))
+        return ReadableValues(raw, "", raw)
+    return ReadableValues(bits, number.hex, number.decimal, math.isnan(number.value))
 
 
 def _flat(place: list[int], witness: Mapping[str, Any]) -> int | None:

@@ -46,7 +46,7 @@ _MEANINGS = {
 }
 
 
-class Seen(Enum):
+class Observation(Enum):
     """What came of a witness put to one side again."""
 
     HELD = "held"
@@ -59,8 +59,8 @@ class Seen(Enum):
 class Replayed:
     """One witness put to both versions again; ``why`` says why one could not be asked."""
 
-    old: Seen
-    new: Seen
+    old: Observation
+    new: Observation
     why: str = ""
 
 
@@ -111,17 +111,17 @@ def settled(change: Change, seen: Replayed) -> Change:
     bucket, why = change.bucket, change.why
     now_broken = broken(change.new)
     match seen.old, seen.new:
-        case (Seen.UNASKED, _) | (_, Seen.UNASKED):
+        case (Observation.UNASKED, _) | (_, Observation.UNASKED):
             why = f"{why} Not seen again: {seen.why}."
-        case (Seen.UNSTABLE, _) | (_, Seen.UNSTABLE):
+        case (Observation.UNSTABLE, _) | (_, Observation.UNSTABLE):
             bucket, why = Bucket.UNSTABLE, "One of the two gives several answers to the same question."
-        case (Seen.HELD, Seen.BROKEN):
+        case (Observation.HELD, Observation.BROKEN):
             bucket, why = Bucket.REGRESSED, "Asked again: the old version holds, the new one does not."
-        case (Seen.BROKEN, Seen.HELD):
+        case (Observation.BROKEN, Observation.HELD):
             bucket, why = Bucket.FIXED, "Asked again: the old version is broken, the new one holds."
-        case (Seen.BROKEN, Seen.BROKEN) if now_broken:
+        case (Observation.BROKEN, Observation.BROKEN) if now_broken:
             bucket, why = Bucket.NEWLY_OBSERVED, "The old version is broken on this problem as well."
-        case (Seen.BROKEN, Seen.BROKEN):
+        case (Observation.BROKEN, Observation.BROKEN):
             bucket, why = Bucket.UNCHANGED, "The new version is still broken on the old run's problem."
         case _:
             bucket, why = Bucket.UNSTABLE, "Recorded as broken, and right on both versions when asked again."

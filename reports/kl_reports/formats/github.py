@@ -11,7 +11,7 @@ from kl_reports.formats.verdict_text import told, told_once
 from kl_reports.runfile.records import Result, Run
 
 
-def workflow(run: Run, cause: str = "", file: str = "") -> str:
+def github(run: Run, cause: str = "", file: str = "") -> str:
     """Return an ``::error`` for each broken requirement, or for all that one reason breaks.
 
     Where none is broken, there is one ``::notice``, or a ``::warning`` if nothing was judged.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from kl_reports.analysis.findings import Place, Places, deviations, findings, nearest, reasons
+from kl_reports.analysis.findings import FindingPlace, Places, deviations, findings, nearest, reasons
 from kl_reports.analysis.scores import LEVELS, Score, completeness, headline, packages, scores
 from kl_reports.analysis.wording import LOOKS, count, escaped, listed, moment
 from kl_reports.runfile.records import Run, Verdict
@@ -15,7 +15,7 @@ LIMIT = 900_000
 _ROWS = 200  # of one table
 
 
-def digest(run: Run, limit: int = LIMIT) -> str:
+def markdown(run: Run, limit: int = LIMIT) -> str:
     """Return the run as Markdown of at most so many bytes; a section that does not fit is left out as a whole.
 
     In order of importance: the verdict and completeness, what is new or broken, what each implementation holds,
@@ -141,6 +141,6 @@ def _more(number: int) -> Iterator[str]:
         yield f"… and {number - _ROWS:,} more."
 
 
-def _places(found: Iterable[Place]) -> str:
+def _places(found: Iterable[FindingPlace]) -> str:
     names = [f"{escaped(each.name)} {escaped(' '.join(each.dtypes), 80)}" for each in found]
     return listed(names, 4)

@@ -16,7 +16,7 @@ WIDTH = 110
 TOLD = 4  # broken requirements told in full: what one screen holds
 
 
-def screen(run: Run, cause: str = "") -> str:
+def verdict_text(run: Run, cause: str = "") -> str:
     """Return who was asked, what held and broke by chapter, and the worst in full; plain text, many lines.
 
     ``cause`` is the likely cause of what is broken, a sentence; empty where none is known.

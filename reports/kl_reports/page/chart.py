@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from kl_reports.runfile.distribution import BINS, THOUSANDTHS, Spread
+from kl_reports.runfile.distribution import BINS, THOUSANDTHS, ErrorDistribution
 
 WIDTH, HEIGHT = 300, 150
 LEFT, RIGHT, TOP, BOTTOM = 34, 292, 14, 118
@@ -35,7 +35,7 @@ class Chart:
         return len(self.drawing) + 200 + sum(20 + sum(10 + len(each) for each in row) for row in self.rows)
 
 
-def charts(spreads: Mapping[str, Spread]) -> tuple[Chart, ...]:
+def charts(spreads: Mapping[str, ErrorDistribution]) -> tuple[Chart, ...]:
     """Return the charts of some spreads, each a series by its name: errors signed, by condition, by classes."""
     measured = {name: spread for name, spread in spreads.items() if spread.signed}
     if not measured:
@@ -43,7 +43,7 @@ def charts(spreads: Mapping[str, Spread]) -> tuple[Chart, ...]:
     return tuple(chart for chart in (_histogram(measured), *_curves(measured)) if chart.rows)
 
 
-def compared(old: Spread, new: Spread) -> tuple[Chart, ...]:
+def compared(old: ErrorDistribution, new: ErrorDistribution) -> tuple[Chart, ...]:
     """Return the charts of one cell in two runs: the old histogram as an outline, the old curves beside the new."""
     if not (old.signed and new.signed):
         return charts({"now": new, "before": old})
@@ -51,7 +51,7 @@ def compared(old: Spread, new: Spread) -> tuple[Chart, ...]:
     return tuple(chart for chart in (_outlined(new.signed, old.signed), *curves) if chart.rows)
 
 
-def _curves(measured: Mapping[str, Spread]) -> Iterator[Chart]:
+def _curves(measured: Mapping[str, ErrorDistribution]) -> Iterator[Chart]:
     conditions = {name: spread.condition for name, spread in measured.items()}
     classes = {name: spread.classes for name, spread in measured.items()}
     yield _against("Error against condition", "condition number S ÷ |answer|", conditions, float, _power)
@@ -74,7 +74,7 @@ def spark(shares: Sequence[float]) -> Markup:
     ).format(3 * number, 3 * number, label, bars)
 
 
-def _histogram(spreads: Mapping[str, Spread]) -> Chart:
+def _histogram(spreads: Mapping[str, ErrorDistribution]) -> Chart:
     counts = {
         place: sum(spread.signed.get(place, 0) for spread in spreads.values())
         for place in range(-BINS, BINS + 1)

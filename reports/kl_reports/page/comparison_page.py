@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment
 from markupsafe import Markup
 
-from kl_reports.analysis.findings import Place, ordered
+from kl_reports.analysis.findings import FindingPlace, ordered
 from kl_reports.analysis.scores import LEVELS, Completeness, completeness, level_of, packages
 from kl_reports.analysis.wording import BUCKETS, LOOKS, Look, column_words, count, listed, ratio, short_dtype
 from kl_reports.comparison.change import QUIET, TOLD, Bucket, Change
@@ -20,7 +20,7 @@ from kl_reports.formats.issue import issue
 from kl_reports.page.cell import drilldown
 from kl_reports.page.chart import Chart, charts, compared
 from kl_reports.page.template import templates, whole
-from kl_reports.runfile.distribution import Spread, together
+from kl_reports.runfile.distribution import ErrorDistribution, together
 from kl_reports.runfile.records import Result, Run
 
 MOVED = (Bucket.WORSE, Bucket.BETTER)  # a table; of the others TOLD are told cell by cell, the rest by place
@@ -31,7 +31,7 @@ _CHARTED = 6  # requirements of a bucket that have charts
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class RunPanel:
     """One of the two runs: who was asked, and whether all of it ran."""
 
     name: str
@@ -41,7 +41,7 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class HeadroomShift:
     """A cell that holds on both sides and uses more, or less, of what is allowed."""
 
     requirement: str
@@ -53,24 +53,24 @@ class Moved:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ChangeRow:
     """One requirement in several places, or several requirements in one."""
 
-    places: tuple[Place, ...]
+    places: tuple[FindingPlace, ...]
     requirements: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class ChangeGroup:
     """Cells of one bucket of which the same is to be said."""
 
     why: str
     cells: int
-    rows: tuple[Row, ...]
+    rows: tuple[ChangeRow, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ChangeDetail:
     """One bucket as the page shows it; what it has none of is empty."""
 
     bucket: Bucket
@@ -78,9 +78,9 @@ class Shown:
     words: str
     cells: int
     told: tuple[Markup, ...] = ()
-    moved: tuple[Moved, ...] = ()
+    moved: tuple[HeadroomShift, ...] = ()
     charts: tuple[tuple[str, tuple[Chart, ...]], ...] = ()
-    groups: tuple[Group, ...] = ()
+    groups: tuple[ChangeGroup, ...] = ()
 
     @property
     def left(self) -> int:
@@ -124,11 +124,11 @@ def _headline(comparison: Comparison) -> tuple[str, bool]:
     return "; ".join(filter(None, (good, listed(words) if words else ""))), bool(bad)
 
 
-def _side(name: str, run: Run) -> Side:
-    return Side(name, run, tuple(packages(run, list(run.header.columns.values()))), completeness(run))
+def _side(name: str, run: Run) -> RunPanel:
+    return RunPanel(name, run, tuple(packages(run, list(run.header.columns.values()))), completeness(run))
 
 
-def _shown(comparison: Comparison, environment: Environment) -> Iterator[Shown]:
+def _shown(comparison: Comparison, environment: Environment) -> Iterator[ChangeDetail]:
     """Yield the buckets that have cells, the gravest first."""
     template = environment.get_template("change.html.jinja")
     left, number = _ROOM, 0
@@ -147,7 +147,7 @@ def _shown(comparison: Comparison, environment: Environment) -> Iterator[Shown]:
                 break
             told.append(Markup(text))
         look = BUCKETS[bucket.value]
-        yield Shown(
+        yield ChangeDetail(
             bucket,
             look,
             look.word,
@@ -195,9 +195,9 @@ def _charts(old: Result | None, new: Result | None) -> tuple[Chart, ...]:
     return charts({"now": now} if now else {"before": before} if before else {})
 
 
-def _moved(change: Change) -> Moved:
+def _moved(change: Change) -> HeadroomShift:
     before, now = _headrooms(change)
-    return Moved(
+    return HeadroomShift(
         requirement=change.requirement,
         where=change.column.implementation,
         dtype=short_dtype(change.column.dtype),
@@ -233,32 +233,32 @@ def _charted(changes: Sequence[Change]) -> Iterator[tuple[str, tuple[Chart, ...]
         yield requirement, compared(old, new)
 
 
-def _together(results: Iterable[Result | None]) -> Spread:
+def _together(results: Iterable[Result | None]) -> ErrorDistribution:
     return together(result.spread for result in results if result is not None and result.spread is not None)
 
 
-def _groups(changes: Sequence[Change]) -> Iterator[Group]:
+def _groups(changes: Sequence[Change]) -> Iterator[ChangeGroup]:
     """Yield the cells of a bucket by what is to be said of them."""
     reasons: dict[str, list[Change]] = {}
     for change in changes:
         reasons.setdefault(change.why, []).append(change)
     for why, members in sorted(reasons.items(), key=lambda entry: -len(entry[1])):
-        yield Group(why, len(members), _rows(members))
+        yield ChangeGroup(why, len(members), _rows(members))
 
 
-def _rows(changes: Sequence[Change]) -> tuple[Row, ...]:
+def _rows(changes: Sequence[Change]) -> tuple[ChangeRow, ...]:
     """Return cells by requirement or by place, whichever is shorter."""
     dtypes: dict[tuple[str, str], dict[str, None]] = {}
     for change in changes:
         key = (change.requirement, change.column.implementation)
         dtypes.setdefault(key, {})[short_dtype(change.column.dtype)] = None
-    places: dict[str, list[Place]] = {}
-    requirements: dict[Place, list[str]] = {}
+    places: dict[str, list[FindingPlace]] = {}
+    requirements: dict[FindingPlace, list[str]] = {}
     for (requirement, name), own in dtypes.items():
-        place = Place(name, ordered(own), "")
+        place = FindingPlace(name, ordered(own), "")
         places.setdefault(requirement, []).append(place)
         requirements.setdefault(place, []).append(requirement)
     if len(places) <= len(requirements):
-        return tuple(Row(tuple(own), (requirement,)) for requirement, own in places.items())
-    rows = (Row((place,), tuple(own)) for place, own in requirements.items())
+        return tuple(ChangeRow(tuple(own), (requirement,)) for requirement, own in places.items())
+    rows = (ChangeRow((place,), tuple(own)) for place, own in requirements.items())
     return tuple(sorted(rows, key=lambda row: -len(row.requirements)))

@@ -31,7 +31,7 @@ class Chip:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class ColumnGroup:
     """The columns of one implementation that differ in nothing but dtype: one column of the drawn matrix."""
 
     framework: str
@@ -69,7 +69,7 @@ class Band:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class MatrixRow:
     """One requirement across all groups; each square holds one chip a dtype, or one for them all."""
 
     requirement: str
@@ -82,12 +82,12 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Chapter:
+class MatrixChapter:
     """The requirements of one chapter, broken ones first."""
 
     name: str
     note: str
-    rows: tuple[Row, ...]
+    rows: tuple[MatrixRow, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +105,8 @@ class Matrix:
     """Everything the drawn matrix shows."""
 
     bands: tuple[Band, ...]
-    groups: tuple[Group, ...]
-    chapters: tuple[Chapter, ...]
+    groups: tuple[ColumnGroup, ...]
+    chapters: tuple[MatrixChapter, ...]
     absent: tuple[Absent, ...]
 
 
@@ -137,7 +137,7 @@ def matrix(run: Run, links: Mapping[str, str]) -> Matrix:
     )
 
 
-def _groups(run: Run) -> list[Group]:
+def _groups(run: Run) -> list[ColumnGroup]:
     """Return the columns gathered by all but dtype, frameworks and their versions kept together."""
     members: dict[tuple[str, str, str, str, str, str], list[tuple[str, str]]] = {}
     for key in dict.fromkeys((*run.header.columns, *(result.column for result in run.results))):
@@ -147,12 +147,12 @@ def _groups(run: Run) -> list[Group]:
         place = (column.framework, package, column.version, column.device, column.mode, name)
         members.setdefault(place, []).append((column.dtype, key))
     bands = list(dict.fromkeys(place[:5] for place in members))
-    groups: list[Group] = []
+    groups: list[ColumnGroup] = []
     for place in sorted(members, key=lambda place: bands.index(place[:5])):
         framework, package, version, device, mode, implementation = place
         pairs = sorted(members[place], key=lambda pair: _dtype_order(pair[0]))
         keys, dtypes = tuple(key for _, key in pairs), tuple(short_dtype(dtype) for dtype, _ in pairs)
-        groups.append(Group(framework, package, implementation, version, device, mode, keys, dtypes))
+        groups.append(ColumnGroup(framework, package, implementation, version, device, mode, keys, dtypes))
     return groups
 
 
@@ -160,7 +160,7 @@ def _dtype_order(dtype: str) -> tuple[int, str]:
     return (_DTYPES.index(dtype) if dtype in _DTYPES else len(_DTYPES)), dtype
 
 
-def _bands(groups: Sequence[Group]) -> Iterator[Band]:
+def _bands(groups: Sequence[ColumnGroup]) -> Iterator[Band]:
     for place, members in groupby(
         groups, key=lambda group: (group.framework, group.package, group.version, group.device, group.mode)
     ):
@@ -177,7 +177,7 @@ class _Drawing:
     links: Mapping[str, str]
     spoken: bool
 
-    def square(self, requirement: str, group: Group) -> tuple[Chip, ...]:
+    def square(self, requirement: str, group: ColumnGroup) -> tuple[Chip, ...]:
         results = [self.cells.get((requirement, key)) for key in group.keys]
         first = results[0]
         if len(results) > 1 and all(_alike(first, result) for result in results):
@@ -187,7 +187,7 @@ class _Drawing:
             for dtype, result in zip(group.dtypes, results, strict=True)
         )
 
-    def _chip(self, requirement: str, group: Group, dtype: str, result: Result | None) -> Chip:
+    def _chip(self, requirement: str, group: ColumnGroup, dtype: str, result: Result | None) -> Chip:
         where = f"{one_line(requirement)} on {one_line(group.words)} {one_line(dtype)}"
         if result is None:
             return Chip("·", "z", f"{where}: not planned in this run", "")
@@ -210,9 +210,9 @@ def _alike(one: Result | None, other: Result | None) -> bool:
     return alike and one.verdict.is_calm and one.headroom is None and other.headroom is None
 
 
-def _row(run: Run, requirement: str, groups: Sequence[Group], drawing: _Drawing) -> Row:
+def _row(run: Run, requirement: str, groups: Sequence[ColumnGroup], drawing: _Drawing) -> MatrixRow:
     results = [drawing.cells.get((requirement, key)) for group in groups for key in group.keys]
-    return Row(
+    return MatrixRow(
         requirement=requirement,
         slug=slug_of(requirement) or requirement,
         level=level_of(run, requirement),
@@ -229,17 +229,17 @@ def _row(run: Run, requirement: str, groups: Sequence[Group], drawing: _Drawing)
     )
 
 
-def _chapters(rows: Sequence[Row]) -> Iterator[Chapter]:
-    chapters: dict[str, list[Row]] = {}
+def _chapters(rows: Sequence[MatrixRow]) -> Iterator[MatrixChapter]:
+    chapters: dict[str, list[MatrixRow]] = {}
     for row in rows:
         chapters.setdefault(chapter_of(row.requirement), []).append(row)
     for name, members in chapters.items():
         broken = sum(row.broken > 0 for row in members)
         note = count(len(members), "requirement") + (f", {broken} with news" if broken else "")
-        yield Chapter(name, note, tuple(sorted(members, key=lambda row: not row.broken)))
+        yield MatrixChapter(name, note, tuple(sorted(members, key=lambda row: not row.broken)))
 
 
-def _absent(run: Run, group: Group) -> Absent:
+def _absent(run: Run, group: ColumnGroup) -> Absent:
     results = [result for result in run.results if result.column in group.keys]
     reasons = list(dict.fromkeys(one_line(result.detail) or "no reason given" for result in results))
     return Absent(

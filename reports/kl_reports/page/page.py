@@ -22,7 +22,7 @@ from kl_reports.page.chart import Chart, charts
 from kl_reports.page.matrix import matrix
 from kl_reports.page.questions import Evidence
 from kl_reports.page.template import templates, whole
-from kl_reports.runfile.distribution import Spread, together
+from kl_reports.runfile.distribution import ErrorDistribution, together
 from kl_reports.runfile.records import Result, Run, Verdict
 
 # Drill-downs are written worst first until they fill so many characters; the run file has the rest. A page of
@@ -134,7 +134,7 @@ def _each_first(broken: Iterable[Result]) -> list[Result]:
 
 def _drawn(run: Run) -> dict[str, tuple[Chart, ...]]:
     """Return the charts of every requirement there is room for, those closest to the limit first."""
-    series: dict[str, dict[str, list[Spread]]] = {}
+    series: dict[str, dict[str, list[ErrorDistribution]]] = {}
     used: dict[str, float] = {}
     for result in run.results:
         if result.spread is not None:

@@ -17,7 +17,7 @@ ARITHMETIC = "arithmetic"  # measured column by column, and no word of a Convent
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class FaqAnswer:
     """What one implementation says of itself in a question's matter, and a figure for each requirement behind it."""
 
     name: str
@@ -27,18 +27,18 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class FaqEntry:
     """What people ask, the answer in words, and what was measured."""
 
     asked: str
     answer: str
     property: str
     requirements: tuple[str, ...]
-    answers: tuple[Answer, ...]
+    answers: tuple[FaqAnswer, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class FaqRow:
     """One property of one implementation: what it says, and the figures that back it."""
 
     said: str
@@ -56,7 +56,7 @@ class Described:
 
     name: str
     link: str
-    entries: tuple[Entry, ...]
+    entries: tuple[FaqRow, ...]
 
 
 class Evidence:
@@ -79,7 +79,7 @@ class Evidence:
                 name = column_of(run, result.column).implementation
                 self._cells.setdefault((name, result.requirement), []).append(result)
 
-    def questions(self) -> Iterator[Question]:
+    def questions(self) -> Iterator[FaqEntry]:
         """Give the questions of the run's guide that any cell of this run answers."""
         for entry in _objects(self._run.header.guide.get("questions"))[:_MOST]:
             requirements = _texts(entry.get("requirements"))[:_MOST]
@@ -88,7 +88,7 @@ class Evidence:
             answers = tuple(self._answers(known, own))
             if answers:
                 asked, answer = (str(entry.get(key, "")) for key in ("asked", "answer"))
-                yield Question(asked, answer, own, known, answers)
+                yield FaqEntry(asked, answer, own, known, answers)
 
     def properties(self) -> list[str]:
         """Return the properties implementations are described by, in order, measured ones last."""
@@ -102,7 +102,7 @@ class Evidence:
         for name, said in self._run.header.implementations.items():
             own = {**said, ARITHMETIC: measured.get(name, "")}
             entries = tuple(
-                Entry(str(own.get(each, "")), tuple(self._backed(name, backing.get(each, ()))))
+                FaqRow(str(own.get(each, "")), tuple(self._backed(name, backing.get(each, ()))))
                 for each in properties
             )
             yield Described(name, str(own.get("documentation", "")), entries)
@@ -124,7 +124,7 @@ class Evidence:
         entries = cast("dict[str, Any]", found)
         return {name: _texts(requirements)[:_MOST] for name, requirements in entries.items()}
 
-    def _answers(self, requirements: Sequence[str], own: str) -> Iterator[Answer]:
+    def _answers(self, requirements: Sequence[str], own: str) -> Iterator[FaqAnswer]:
         header = self._run.header
         for name in dict.fromkeys(column.implementation for column in header.columns.values()):
             if any((name, requirement) in self._cells for requirement in requirements):
@@ -133,7 +133,7 @@ class Evidence:
                     column.version for column in header.columns.values() if column.implementation == name
                 ]
                 chips = tuple(self._chip(name, requirement) for requirement in requirements)
-                yield Answer(name, ", ".join(dict.fromkeys(versions)), said, chips)
+                yield FaqAnswer(name, ", ".join(dict.fromkeys(versions)), said, chips)
 
     def _backed(self, name: str, requirements: Iterable[str]) -> Iterator[tuple[Chip, str]]:
         for requirement in requirements:

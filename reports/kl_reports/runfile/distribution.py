@@ -11,7 +11,7 @@ MOST_CONDITION = 64  # a power of two; what is worse conditioned is counted ther
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class ErrorDistribution:
     """What was measured over all problems of a cell that hold, each by its worst element.
 
     Parameters
@@ -35,7 +35,7 @@ class Spread:
         return sum(self.signed.values())
 
 
-def together(spreads: Iterable[Spread]) -> Spread:
+def together(spreads: Iterable[ErrorDistribution]) -> ErrorDistribution:
     """Return the spread of several cells as one: counts added, of largest errors the largest."""
     signed, classes, condition = dict[int, int](), dict[int, int](), dict[int, int]()
     for spread in spreads:
@@ -44,4 +44,4 @@ def together(spreads: Iterable[Spread]) -> Spread:
         for whole, part in ((classes, spread.classes), (condition, spread.condition)):
             for place, share in part.items():
                 whole[place] = max(share, whole.get(place, 0))
-    return Spread(*(dict(sorted(each.items())) for each in (signed, classes, condition)))
+    return ErrorDistribution(*(dict(sorted(each.items())) for each in (signed, classes, condition)))

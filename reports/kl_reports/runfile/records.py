@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Annotated, Any, Self
 
 from kl_reports.runfile.codec import Form, key
-from kl_reports.runfile.distribution import Spread
+from kl_reports.runfile.distribution import ErrorDistribution
 
 FORMAT = "kl-conformance-run/2"
 Environment = Mapping[str, Mapping[str, str]]
@@ -255,7 +255,7 @@ class Result:
     witness: Mapping[str, Any] | None = None
     deviation: str | None = None
     seconds: float = 0.0
-    spread: Spread | None = None
+    spread: ErrorDistribution | None = None
     fixed: Fixed | None = None
     arithmetic: str = ""
     kind: Kind | None = field(default=None, metadata=key("failure"))

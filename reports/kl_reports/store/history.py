@@ -11,7 +11,7 @@ from kl_reports.versions import order
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class StoredRun:
     """A run in the store.
 
     Parameters
@@ -50,7 +50,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class StoredVerdict:
     """One cell as one run judged it.
 
     Parameters
@@ -100,21 +100,21 @@ class History:
         The oldest version first, and those of one version as they were ingested; clocks are not trusted.
     """
 
-    judgements: tuple[Judgement, ...]
+    judgements: tuple[StoredVerdict, ...]
 
     @property
-    def versions(self) -> tuple[Judgement, ...]:
+    def versions(self) -> tuple[StoredVerdict, ...]:
         """For every version the judgement ingested last that says whether the requirement held."""
         last = {each.column.version: each for each in self.judgements if each.is_good is not None}
         return tuple(last.values())
 
     @property
-    def turns(self) -> tuple[tuple[Judgement, Judgement], ...]:
+    def turns(self) -> tuple[tuple[StoredVerdict, StoredVerdict], ...]:
         """Every pair of versions, one after the other, between which it broke or was mended."""
         return tuple((old, new) for old, new in pairwise(self.versions) if old.is_good != new.is_good)
 
     @property
-    def first_bad(self) -> Judgement | None:
+    def first_bad(self) -> StoredVerdict | None:
         """The oldest version in which it is broken; what was asked before that held."""
         return next((each for each in self.versions if not each.is_good), None)
 
@@ -134,9 +134,9 @@ class History:
         return "; ".join([begin, *words]) if words else f"{begin}, and in all after it"
 
 
-def histories(judgements: Iterable[Judgement]) -> list[History]:
+def histories(judgements: Iterable[StoredVerdict]) -> list[History]:
     """Return judgements as histories, each of what can be compared."""
-    groups: dict[tuple[object, ...], list[Judgement]] = {}
+    groups: dict[tuple[object, ...], list[StoredVerdict]] = {}
     for each in judgements:
         column = each.column
         key = (

@@ -12,14 +12,14 @@ from sqlalchemy import ColumnElement, Connection, select
 from kl_reports.runfile import bits
 from kl_reports.runfile.records import Column, Verdict, described, shared
 from kl_reports.store import rows
-from kl_reports.store.history import Entry, Judgement
+from kl_reports.store.history import StoredRun, StoredVerdict
 from kl_reports.store.schema import ASKED, COLUMNS, REQUIREMENTS, RESULTS, RUNS, TEXTS
 from kl_reports.versions import ABSENT, ordered
 
 COLUMN = tuple(COLUMNS.c[each.name] for each in fields(Column))
 
 
-class Borne(NamedTuple):
+class ConfirmedDeviation(NamedTuple):
     """A version that a column of a run bears: its package's, and its framework's where that is another."""
 
     run: int
@@ -28,7 +28,7 @@ class Borne(NamedTuple):
     version: str
 
 
-def borne(connection: Connection, run: int | None = None) -> Iterator[Borne]:
+def confirmed_deviations(connection: Connection, run: int | None = None) -> Iterator[ConfirmedDeviation]:
     """Give every version that columns bear, of all runs or of one."""
     asked_of = select(ASKED.c.run, COLUMNS, TEXTS.c.content).select_from(
         ASKED.join(COLUMNS, ASKED.c.column == COLUMNS.c.id)
@@ -44,19 +44,19 @@ def borne(connection: Connection, run: int | None = None) -> Iterator[Borne]:
             versions.setdefault(row.framework, environments[row.content][row.framework])
         for package, version in versions.items():
             if version != ABSENT:
-                yield Borne(row.run, row.id, package, version)
+                yield ConfirmedDeviation(row.run, row.id, package, version)
 
 
-def entries(connection: Connection) -> list[Entry]:
+def entries(connection: Connection) -> list[StoredRun]:
     """Return every run, as they were ingested."""
     versions: dict[int, dict[str, set[str]]] = {}
-    for each in borne(connection):
+    for each in confirmed_deviations(connection):
         versions.setdefault(each.run, {}).setdefault(each.package, set()).add(each.version)
     found = connection.execute(
         select(RUNS, TEXTS.c.content).join(TEXTS, RUNS.c.environment == TEXTS.c.id).order_by(RUNS.c.id)
     )
     return [
-        Entry(
+        StoredRun(
             row.id,
             row.record,
             row.path,
@@ -68,13 +68,16 @@ def entries(connection: Connection) -> list[Entry]:
             row.planned,
             row.cells,
             described(json.loads(row.content)),
-            {package: tuple(ordered(borne)) for package, borne in versions.get(row.id, {}).items()},
+            {
+                package: tuple(ordered(confirmed_deviations))
+                for package, confirmed_deviations in versions.get(row.id, {}).items()
+            },
         )
         for row in found
     ]
 
 
-def judgements(connection: Connection, mine: ColumnElement[bool]) -> Iterator[Judgement]:
+def judgements(connection: Connection, mine: ColumnElement[bool]) -> Iterator[StoredVerdict]:
     """Give the cells for which a condition holds, in the order of ingestion."""
     detail, deviation = TEXTS.alias(), TEXTS.alias()
     found = connection.execute(
@@ -97,7 +100,7 @@ def judgements(connection: Connection, mine: ColumnElement[bool]) -> Iterator[Ju
         .order_by(RESULTS.c.run, RESULTS.c.position)
     )
     for row in found:
-        yield Judgement(
+        yield StoredVerdict(
             row.name,
             row.revision,
             row.problem_set,

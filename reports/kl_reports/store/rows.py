@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Select, Table, delete, insert,
 
 from kl_reports.runfile import bits as bit_patterns
 from kl_reports.runfile.codec import decode, encode, plain
-from kl_reports.runfile.distribution import Spread
+from kl_reports.runfile.distribution import ErrorDistribution
 from kl_reports.runfile.records import BudgetItem, Column, CutOff, Fixed, Header, Kind, Result, Run, Verdict
 from kl_reports.store.interning import Texts, greatest, numbers, pour
 from kl_reports.store.schema import ASKED, COLUMNS, REQUIREMENTS, RESULTS, RUNS, TEXTS, escaped
@@ -162,11 +162,11 @@ def _results(connection: Connection, this: int) -> Iterator[Result]:
     texts = _contents(
         connection, select(TEXTS).where(TEXTS.c.id.in_(union(*(select(each).where(mine) for each in _SAID))))
     )
-    detail: _Told[str] = _Told(texts, str)
-    budget: _Told[tuple[BudgetItem, ...]] = _Told(texts, _budget)
-    deviation: _Told[str] = _Told(texts, str)
-    witness: _Told[dict[str, Any]] = _Told(texts, dict)
-    spread: _Told[Spread] = _Told(texts, partial(decode, Spread))
+    detail: _DescribedRun[str] = _DescribedRun(texts, str)
+    budget: _DescribedRun[tuple[BudgetItem, ...]] = _DescribedRun(texts, _budget)
+    deviation: _DescribedRun[str] = _DescribedRun(texts, str)
+    witness: _DescribedRun[dict[str, Any]] = _DescribedRun(texts, dict)
+    spread: _DescribedRun[ErrorDistribution] = _DescribedRun(texts, partial(decode, ErrorDistribution))
     for row in rows:
         _, _, requirement, column, verdict, seconds, headroom, problems, *rest = row
         *said, asked, most, bits, kind, explanation, happened, last_call = rest
@@ -209,7 +209,7 @@ def fixed(problems: int | None, headroom: str | None, bits: str | None) -> Fixed
     return Fixed(problems, None if headroom is None else bit_patterns.real(headroom), bits)
 
 
-class _Told(dict[int | None, T | None]):
+class _DescribedRun(dict[int | None, T | None]):
     """What texts say, by their number: each is read once, and nothing where there is none."""
 
     def __init__(self, texts: Mapping[int, Any], read: Callable[[Any], T]) -> None:

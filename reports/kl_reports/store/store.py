@@ -18,7 +18,7 @@ from kl_reports.runfile.file import identified
 from kl_reports.runfile.records import Column, Run
 from kl_reports.store import queries, rows
 from kl_reports.store.database import Database, StoreError
-from kl_reports.store.history import Entry, History, Judgement, histories
+from kl_reports.store.history import History, StoredRun, StoredVerdict, histories
 from kl_reports.store.schema import ASKED, COLUMNS, REQUIREMENTS, RESULTS, RUNS
 from kl_reports.versions import asked, meets, ordered, same
 
@@ -78,7 +78,7 @@ class Store:
                     rows.put(connection, record, str(path.absolute()), run)
         return record, known is None
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[StoredRun]:
         """Return every run, as they were ingested."""
         with self._database.reading() as connection:
             return queries.entries(connection)
@@ -88,11 +88,11 @@ class Store:
         with _uncollected(), self._database.reading() as connection:
             return rows.get(connection, self._number(connection, name))
 
-    def named(self, name: str) -> list[Entry]:
+    def named(self, name: str) -> list[StoredRun]:
         """Return the runs whose columns bear a version, such as ``torch==2.12``, the one ingested last first."""
         return self._bearing(self.entries(), self._asked(name))
 
-    def look(self, name: str) -> list[Entry]:
+    def look(self, name: str) -> list[StoredRun]:
         """Return the runs a person means by an id or by a version, the one ingested last first."""
         if not is_id(name):
             return self.named(name)
@@ -100,18 +100,18 @@ class Store:
             number = self._number(connection, name)
             return [each for each in queries.entries(connection) if each.number == number]
 
-    def cells(self, name: str) -> list[Judgement]:
+    def cells(self, name: str) -> list[StoredVerdict]:
         """Return every cell of a run, by its id, or of a version such as ``torch==2.12``, as it was judged last."""
         if is_id(name):
             with self._database.reading() as connection:
                 return list(queries.judgements(connection, RESULTS.c.run == self._number(connection, name)))
         requirement = self._asked(name)
-        found = dict[str, Judgement]()
+        found = dict[str, StoredVerdict]()
         with self._database.reading() as connection:
             for entry in reversed(self._bearing(queries.entries(connection), requirement)):
                 columns = [
                     each.column
-                    for each in queries.borne(connection, entry.number)
+                    for each in queries.confirmed_deviations(connection, entry.number)
                     if same(each.package, requirement.name) and meets(each.version, requirement.specifier)
                 ]
                 mine = and_(RESULTS.c.run == entry.number, RESULTS.c.column.in_(columns))
@@ -145,14 +145,14 @@ class Store:
                 raise self._unknown("column", key, known)
             return Column(*row)
 
-    def keep(self, newest: int) -> list[Entry]:
+    def keep(self, newest: int) -> list[StoredRun]:
         """Forget all but so many of the newest runs alike, and return the others.
 
         Runs are alike that asked the same columns, in the same profile, as many cells. Their run files, the record,
         stay where they are.
         """
         with self._database.writing() as connection:
-            alike: dict[tuple[object, ...], list[Entry]] = {}
+            alike: dict[tuple[object, ...], list[StoredRun]] = {}
             for entry in queries.entries(connection):
                 columns = connection.execute(
                     select(ASKED.c.column).where(ASKED.c.run == entry.number)
@@ -187,7 +187,7 @@ class Store:
         except ValueError as error:
             raise self._database.error(f"{error}, and a run by its id (kl-conformance db list)") from None
 
-    def _bearing(self, entries: Sequence[Entry], requirement: Requirement) -> list[Entry]:
+    def _bearing(self, entries: Sequence[StoredRun], requirement: Requirement) -> list[StoredRun]:
         versions = [
             (version, entry)
             for entry in reversed(entries)

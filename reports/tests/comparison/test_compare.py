@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kl_reports.comparison.change import Bucket, Change, Replayed, Seen, settled
+from kl_reports.comparison.change import Bucket, Change, Observation, Replayed, settled
 from kl_reports.comparison.compare import IncomparableError, compare, differences
 from kl_reports.formats.comparison_text import as_json, commands, exit_code, markdown, text
 from kl_reports.runfile.records import Column, Fixed, Header, Result, Run, Verdict
@@ -182,17 +182,17 @@ def test_other_bits_of_a_broken_answer_are_seen() -> None:
 @pytest.mark.parametrize(
     ("before", "after", "old", "new", "bucket"),
     [
-        (V.PASS, V.FAIL, Seen.HELD, Seen.BROKEN, B.REGRESSED),
-        (V.PASS, V.FAIL, Seen.BROKEN, Seen.BROKEN, B.NEWLY_OBSERVED),
-        (V.PASS, V.FAIL, Seen.HELD, Seen.HELD, B.UNSTABLE),
-        (V.PASS, V.FAIL, Seen.UNSTABLE, Seen.BROKEN, B.UNSTABLE),
-        (V.FAIL, V.PASS, Seen.BROKEN, Seen.HELD, B.FIXED),
-        (V.FAIL, V.PASS, Seen.BROKEN, Seen.BROKEN, B.UNCHANGED),
-        (V.FAIL, V.PASS, Seen.HELD, Seen.HELD, B.UNSTABLE),
+        (V.PASS, V.FAIL, Observation.HELD, Observation.BROKEN, B.REGRESSED),
+        (V.PASS, V.FAIL, Observation.BROKEN, Observation.BROKEN, B.NEWLY_OBSERVED),
+        (V.PASS, V.FAIL, Observation.HELD, Observation.HELD, B.UNSTABLE),
+        (V.PASS, V.FAIL, Observation.UNSTABLE, Observation.BROKEN, B.UNSTABLE),
+        (V.FAIL, V.PASS, Observation.BROKEN, Observation.HELD, B.FIXED),
+        (V.FAIL, V.PASS, Observation.BROKEN, Observation.BROKEN, B.UNCHANGED),
+        (V.FAIL, V.PASS, Observation.HELD, Observation.HELD, B.UNSTABLE),
     ],
 )
 def test_asking_again_has_the_last_word(
-    before: Verdict, after: Verdict, old: Seen, new: Seen, bucket: Bucket
+    before: Verdict, after: Verdict, old: Observation, new: Observation, bucket: Bucket
 ) -> None:
     """The same witness put to both versions decides what is said."""
     change = only(run(COLUMN, before), run(NEWER, after))
@@ -203,7 +203,9 @@ def test_asking_again_has_the_last_word(
 def test_what_cannot_be_asked_again_stays_as_recorded() -> None:
     """No version to ask is no evidence either way, and is said."""
     change = only(run(COLUMN, V.PASS), run(NEWER, V.FAIL))
-    kept = settled(change, Replayed(Seen.UNASKED, Seen.BROKEN, "torch 2.12.0 has no wheel here"))
+    kept = settled(
+        change, Replayed(Observation.UNASKED, Observation.BROKEN, "torch 2.12.0 has no wheel here")
+    )
     assert kept.bucket is Bucket.REGRESSED
     assert "torch 2.12.0 has no wheel here" in kept.why
 

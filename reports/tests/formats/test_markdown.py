@@ -10,8 +10,8 @@ from dataclasses import replace
 import pytest
 
 from kl_reports.formats.badge import badges
-from kl_reports.formats.github import workflow
-from kl_reports.formats.markdown import digest
+from kl_reports.formats.github import github
+from kl_reports.formats.markdown import markdown
 from kl_reports.runfile.records import Run, Verdict
 
 TITLES = re.compile(r"^#+ (.*)$", re.MULTILINE)
@@ -19,7 +19,7 @@ TITLES = re.compile(r"^#+ (.*)$", re.MULTILINE)
 
 def test_the_summary_says_the_verdict_first(run: Run) -> None:
     """Its headline and completeness are the page's, then come the findings, worst first."""
-    text = digest(run)
+    text = markdown(run)
     assert text.startswith("# New or broken: 15 cells of 3 requirements\n")
     assert "**Not all of it ran: 881 of 1,760 planned cells ran; 879 missing" in text
     assert TITLES.findall(text)[1:] == [
@@ -36,17 +36,17 @@ def test_the_summary_says_the_verdict_first(run: Run) -> None:
 def test_a_calm_run_has_a_calm_summary(make_run: Callable[..., Run]) -> None:
     """Nothing broken is nothing to list; a run that was cut off says so before anything else."""
     calm = make_run(["cpu"], calm=True)
-    text = digest(calm)
+    text = markdown(calm)
     assert text.startswith("# Nothing is newly broken\n")
     assert "What is new or broken" not in TITLES.findall(text)
-    assert digest(replace(calm, finished=None)).startswith("# Cut off. Nothing")
+    assert markdown(replace(calm, finished=None)).startswith("# Cut off. Nothing")
 
 
 @pytest.mark.parametrize("limit", [400, 900, 2500, 3000])
 def test_a_section_without_room_is_left_out_whole(run: Run, limit: int) -> None:
     """The summary never exceeds its limit, what is there is there in full, and what is not is named."""
-    whole = digest(run)
-    text = digest(run, limit)
+    whole = markdown(run)
+    text = markdown(run, limit)
     assert len(text.encode()) <= limit
     assert "Left out, as there is no room: " in text
     for part in text.partition("Left out")[0].split("\n\n"):
@@ -58,7 +58,7 @@ def test_a_section_without_room_is_left_out_whole(run: Run, limit: int) -> None:
 
 def test_a_summary_of_an_enemy_is_text(hostile_run: Run) -> None:
     """No HTML, no link, no table cell and no control character of theirs comes through, and it stays small."""
-    text = digest(hostile_run)
+    text = markdown(hostile_run)
     assert len(text.encode()) <= 900_000
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", text)
     assert not re.search(r"(?<!\\)[<>`\[\]{}]", text)
@@ -96,7 +96,7 @@ def test_badges_of_an_enemy_are_files_of_their_own(hostile_run: Run) -> None:
 
 def test_an_annotation_says_who_breaks_it(run: Run) -> None:
     """Where several implementations were asked, each annotation names those that break the requirement."""
-    lines = workflow(run).splitlines()
+    lines = github(run).splitlines()
     assert len(lines) == 3
     (line,) = (
         each for each in lines if each.startswith("::error title=kl-conformance%3A support/zero-over-zero")

@@ -11,10 +11,10 @@ from xml.etree import ElementTree
 import pytest
 
 from kl_reports.analysis.kernel import broken, judged
-from kl_reports.formats.github import workflow
+from kl_reports.formats.github import github
 from kl_reports.formats.junit import junit
 from kl_reports.formats.verdict_json import FORMAT, verdict
-from kl_reports.formats.verdict_text import screen
+from kl_reports.formats.verdict_text import verdict_text
 from kl_reports.runfile.records import Result, Run, Verdict
 
 CAUSE = "Likely cause: it divides by the number of classes."
@@ -59,7 +59,7 @@ def fails(run: Run) -> list[Result]:
 
 def test_the_screen_tells_the_cause_the_smallest_input_and_a_script(kernel: Run) -> None:
     """Verdict and cause come first, and the last lines show the failure without this suite."""
-    lines = screen(kernel, CAUSE).splitlines()
+    lines = verdict_text(kernel, CAUSE).splitlines()
     assert lines[0].startswith("✗ optax.losses.kl_divergence: ")
     assert lines[1] == f"  {CAUSE}"
     assert "    P = [0.5, 0.25, 0.25, 0.0] (probability, 1 × 4)" in lines
@@ -77,10 +77,10 @@ def test_what_was_permitted_is_said_once_with_its_reason(kernel: Run) -> None:
         else each
         for each in kernel.results
     ]
-    told = screen(replace(kernel, results=tuple(permitted)))
+    told = verdict_text(replace(kernel, results=tuple(permitted)))
     assert told.count(reason) == 1
     assert re.search(r"– .*values/pointwise.*: Permitted\.", told)
-    assert reason not in screen(kernel)
+    assert reason not in verdict_text(kernel)
 
 
 def test_findings_with_an_input_come_first(kernel: Run) -> None:
@@ -88,7 +88,7 @@ def test_findings_with_an_input_come_first(kernel: Run) -> None:
     first = next(each for each in kernel.results if each.requirement == "values/pointwise")
     once = replace(first, verdict=Verdict.NONDETERMINISTIC, witness=None)
     results = tuple(once if each.cell == once.cell else each for each in kernel.results)
-    told = screen(replace(kernel, results=results))
+    told = verdict_text(replace(kernel, results=results))
     assert next(iter(broken(replace(kernel, results=results)))) == "values/pointwise"
     assert 0 < told.index("✗ support/zero-over-zero") < told.index("≈ values/pointwise")
 
@@ -100,7 +100,7 @@ def test_what_is_no_number_is_not_shown_as_one(kernel: Run) -> None:
         replace(each, witness={**each.witness, "got": nan, "right": nan}) if each.witness else each
         for each in kernel.results
     ]
-    told = screen(replace(kernel, results=tuple(results)))
+    told = verdict_text(replace(kernel, results=tuple(results)))
     assert "P = [0.5" in told
     assert "expected NaN" not in told
 
@@ -140,13 +140,13 @@ def test_what_was_never_judged_does_not_conform(kernel: Run) -> None:
     silent = replace(kernel, results=tuple(replace(each, verdict=Verdict.MISSING) for each in kernel.results))
     assert not judged(silent)
     assert json.loads(verdict(silent))["conforms"] is False
-    assert screen(silent).startswith("? ")
-    assert workflow(silent).startswith("::warning ")
+    assert verdict_text(silent).startswith("? ")
+    assert github(silent).startswith("::warning ")
 
 
 def test_each_broken_requirement_is_one_annotation(kernel: Run) -> None:
     """GitHub shows one error a broken requirement, at the kernel's file, with what was seen and the cause."""
-    lines = workflow(kernel, CAUSE, "my kernels,v2.py").splitlines()
+    lines = github(kernel, CAUSE, "my kernels,v2.py").splitlines()
     assert len(lines) == len(broken(kernel))
     named = "::error file=my kernels%2Cv2.py,title=kl-conformance%3A support/zero-over-zero::"
     (told,) = (line for line in lines if line.startswith(named))
@@ -156,13 +156,13 @@ def test_each_broken_requirement_is_one_annotation(kernel: Run) -> None:
 
 def test_a_right_kernel_is_one_notice(make_run: Callable[..., Run]) -> None:
     """Nothing red is shown where nothing is broken."""
-    told = workflow(one_kernel(make_run(("cpu",), calm=True)))
+    told = github(one_kernel(make_run(("cpu",), calm=True)))
     assert re.fullmatch(r"::notice title=kl-conformance::✓ .* held, none broken\.\n", told)
 
 
 def test_foreign_text_is_no_workflow_command(hostile: Run) -> None:
     """Every line of output is a command of ours, and no percent sign stands for itself."""
-    told = workflow(hostile, file="a%b\n::stop-commands::x")
+    told = github(hostile, file="a%b\n::stop-commands::x")
     assert len(told.splitlines()) == len(broken(hostile))
     for line in told.split("\n")[:-1]:
         head, _, message = line.removeprefix("::").partition("::")
@@ -208,4 +208,4 @@ def test_json_and_the_screen_survive_foreign_text(hostile: Run) -> None:
     told = verdict(hostile)
     assert told.isascii()
     assert len(json.loads(told)["findings"]) == len(fails(hostile)) > 0
-    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202e]", screen(hostile))
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202e]", verdict_text(hostile))

@@ -7,9 +7,9 @@ import re
 import pytest
 
 from kl_reports.page.chart import LEFT, RIGHT, Chart, charts, spark
-from kl_reports.runfile.distribution import Spread, together
+from kl_reports.runfile.distribution import ErrorDistribution, together
 
-SPREAD = Spread({-3: 2, 0: 5, 10: 1}, {2: 100, 31: 250, 1025: 1000}, {0: 40, 7: 1000, 64: 3})
+SPREAD = ErrorDistribution({-3: 2, 0: 5, 10: 1}, {2: 100, 31: 250, 1025: 1000}, {0: 40, 7: 1000, 64: 3})
 
 
 def points(chart: Chart) -> list[tuple[float, float]]:
@@ -53,7 +53,7 @@ def test_a_larger_error_is_drawn_higher_and_the_limit_is_at_one() -> None:
 
 def test_every_series_has_a_line_of_its_own() -> None:
     """Two dtypes are two lines and two columns; where one of them was not measured its place is empty."""
-    *_, classes = charts({"f64": SPREAD, "f32": Spread({0: 1}, {2: 7}, {})})
+    *_, classes = charts({"f64": SPREAD, "f32": ErrorDistribution({0: 1}, {2: 7}, {})})
     assert 'class="s s0"' in classes.drawing
     assert 'class="s s1"' in classes.drawing
     assert classes.rows == (("2", "0.1", "0.007"), ("31", "0.25", ""), ("1,025", "1", ""))
@@ -61,8 +61,8 @@ def test_every_series_has_a_line_of_its_own() -> None:
 
 def test_nothing_measured_draws_nothing() -> None:
     """Without a problem there is no chart; one kind of number alone gives its charts and no other."""
-    assert charts({"f32": Spread()}) == ()
-    assert [chart.title for chart in charts({"": Spread({0: 3}, {5: 1}, {})})] == [
+    assert charts({"f32": ErrorDistribution()}) == ()
+    assert [chart.title for chart in charts({"": ErrorDistribution({0: 3}, {5: 1}, {})})] == [
         "Signed errors",
         "Error against classes",
     ]
@@ -81,7 +81,7 @@ def test_a_sparkline_goes_from_the_smallest_to_the_largest() -> None:
 
 def test_cells_put_together_keep_the_largest_error_and_every_problem() -> None:
     """Counts are added; of two errors at one place the larger stays."""
-    whole = together([SPREAD, Spread({0: 1, 1: 1}, {2: 300, 3: 1}, {7: 2})])
+    whole = together([SPREAD, ErrorDistribution({0: 1, 1: 1}, {2: 300, 3: 1}, {7: 2})])
     assert whole.signed == {-3: 2, 0: 6, 1: 1, 10: 1}
     assert whole.classes == {2: 300, 3: 1, 31: 250, 1025: 1000}
     assert whole.condition == {0: 40, 7: 1000, 64: 3}

@@ -50,7 +50,7 @@ def check(
     ``keep`` writes what was seen to the file that the findings are made of. Returns 0 when all that could be
     asked are still seen, 1 when one is not, 2 when a name is unknown or a process could not tell.
     """
-    known = [name for name in registry.asked_frameworks() if recorded(name)]
+    known = [name for name in registry.frameworks_with_builtins() if recorded(name)]
     try:
         check_known("framework", frameworks, known)
         every = [entry.id for name in known for entry in recorded(name)]
@@ -113,9 +113,9 @@ def _seen(entry: Expectation, requirement: str, column: Column, subject: Subject
         cell = Cell(catalogue.requirement(requirement), subject, TestProfile.QUICK)
         try:
             why = cell.requirement.applies(subject)
-            replayed = None if why else cell.replay(entry)
+            replayed = None if why else cell.rerun(entry)
             state = "not asked" if why else "gone" if replayed is None else "seen"
-            shown = None if replayed is None else cell.deviates(replayed).witness
+            shown = None if replayed is None else cell.known_deviation(replayed).witness
         except AbsentError as missing:
             why = str(missing)
     return {

@@ -86,7 +86,7 @@ def _document() -> Iterator[str]:
 def _groups() -> Mapping[tuple[str, ...], list[Expectation]]:
     """Return the entries by the implementations they apply to, in display order."""
     found = dict[tuple[str, ...], list[Expectation]]()
-    for framework in registry.asked_frameworks():
+    for framework in registry.frameworks_with_builtins():
         for entry in recorded(framework):
             found.setdefault(entry.implementations, []).append(entry)
     return found

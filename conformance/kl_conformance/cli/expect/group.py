@@ -39,10 +39,10 @@ def add(
     run: Path, cell: str, name: str, region: str, instead: str, reason: str, link: str, witness: str
 ) -> None:
     """Record a broken cell of a run file, if its witness shows it on the installed version."""
-    from kl_conformance.cli.expect.record import Finding
+    from kl_conformance.cli.expect.record import NewDeviation
     from kl_conformance.cli.expect.record import add as start
 
-    sys.exit(start(Finding(run, cell, name, region, instead, reason, link, witness)))
+    sys.exit(start(NewDeviation(run, cell, name, region, instead, reason, link, witness)))
 
 
 @expect.command()

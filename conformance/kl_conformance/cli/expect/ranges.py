@@ -18,7 +18,7 @@ from kl_reports.versions import meets, ordered
 
 
 @dataclass(frozen=True, slots=True)
-class Borne:
+class ObservedRange:
     """What was seen of one deviation: in which versions it showed, was gone, held, or broke beyond the record."""
 
     entry: Expectation
@@ -44,7 +44,7 @@ def versions(files: Sequence[Path]) -> int:
         runs = [read(file) for file in files]
     except RunFileError as error:
         return cannot("expect versions", error)
-    entries = [entry for name in registry.asked_frameworks() for entry in recorded(name)]
+    entries = [entry for name in registry.frameworks_with_builtins() for entry in recorded(name)]
     found = [each for each in borne(entries, runs) if each.seen or each.gone or each.held or each.broken]
     if not found:
         print("these runs asked nothing that a deviation is recorded for")
@@ -62,7 +62,7 @@ def versions(files: Sequence[Path]) -> int:
     return FINDINGS if due else FINE
 
 
-def borne(entries: Iterable[Expectation], runs: Sequence[Run]) -> Iterator[Borne]:
+def borne(entries: Iterable[Expectation], runs: Sequence[Run]) -> Iterator[ObservedRange]:
     """Yield for each deviation what runs of several versions show of it."""
     cells = [
         (run.header.columns[result.column], result)
@@ -79,7 +79,7 @@ def borne(entries: Iterable[Expectation], runs: Sequence[Run]) -> Iterator[Borne
         inside = [each for each in mine if meets(each[0].version, entry.versions, as_release=True)]
         named = [each for each in inside if entry.id in (each[1].deviation or "").split(", ")]
         outside = [each for each in mine if each not in inside]
-        yield Borne(
+        yield ObservedRange(
             entry,
             seen=_versions(named, Verdict.EXPECTED),
             gone=_versions(named, Verdict.FIXED),
@@ -92,7 +92,7 @@ def _versions(cells: Iterable[tuple[Column, Result]], verdict: Verdict) -> tuple
     return tuple(ordered(column.version for column, result in cells if result.verdict is verdict))
 
 
-def _seen_in(each: Borne) -> str:
+def _seen_in(each: ObservedRange) -> str:
     parts = [
         f"seen {listed(each.seen, 3)}" if each.seen else "",
         f"held {listed(each.held, 3)}" if each.held else "",

@@ -23,7 +23,7 @@ HALF_A_YEAR = 182  # days after which an entry is to be looked at again
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class NewDeviation:
     """What is to be recorded: a cell of a run file, and what a person says about it."""
 
     run: Path
@@ -36,7 +36,7 @@ class Finding:
     witness: str = ""
 
 
-def add(finding: Finding, *, look: Look = look_apart) -> int:
+def add(finding: NewDeviation, *, look: Look = look_apart) -> int:
     """Write an entry for a broken cell of a run file, and keep it if its witness shows it here.
 
     Returns 0, or 2 where the finding cannot be recorded so: without a reason, or in words that do not explain it.
@@ -72,7 +72,7 @@ def add(finding: Finding, *, look: Look = look_apart) -> int:
     return cannot("expect add", f"{finding.id} is not recorded: {why}")
 
 
-def _written(run: Run, finding: Finding) -> tuple[str, Column]:
+def _written(run: Run, finding: NewDeviation) -> tuple[str, Column]:
     """Return the new entry as TOML, and the column it is about.
 
     Raises

@@ -18,7 +18,7 @@ from kl_conformance.judging.call_description import CallDescription
 from kl_conformance.judging.judgement import Judgement
 from kl_conformance.requirements import applicability
 from kl_conformance.requirements.checks import KL_DIV_LOSS
-from kl_conformance.requirements.miniature import NAMES, Sketch, term
+from kl_conformance.requirements.miniature import NAMES, Miniature, term
 from kl_conformance.requirements.requirement import CALL_DRAWS, Level, Requirement
 from kl_reference.convention import Formula, Reduction, Side, Space
 from kl_reference.problem import Problem
@@ -37,17 +37,17 @@ def _must_raise(
     names: tuple[str, ...] = (),
 ) -> Judgement:
     """Make an invalid call and judge that it raises, and that its message contains the names."""
-    call = subject.call(problem, reduction=reduction)
+    call = subject.build_call(problem, reduction=reduction)
     text = subject.describe(call)
     try:
-        got = subject.ask(alter(call) if alter else call)
+        got = subject.invoke(alter(call) if alter else call)
     except RefusedError as refusal:
         missing = [name for name in names if name not in str(refusal)]
         if missing:
             return judge.refused(problem, text, refusal, ", ".join(missing))
-        return judge.passes(problem, text, str(refusal), raised=True)
+        return judge.passed(problem, text, str(refusal), raised=True)
     returned = np.array2string(got.values, threshold=4)
-    return judge.fails(problem, text, f"{note}: returned {returned} and no error", Kind.ACCEPTED)
+    return judge.failed(problem, text, f"{note}: returned {returned} and no error", Kind.ACCEPTED)
 
 
 def _resized(measure: Measure, shape: tuple[int, ...]) -> Measure:
@@ -110,13 +110,13 @@ def _mistaken_call(
     subject: Subject, problem: Problem, name: str, mistake: Callable[[Any, Call], Any]
 ) -> Judgement:
     """Make a call that is not a divergence; any exception passes."""
-    call = subject.call(problem)
+    call = subject.build_call(problem)
     made = CallDescription(name)
     try:
         mistake(subject.modules, call)
     except Exception as error:
-        return judge.passes(problem, made, f"raised {type(error).__name__}: {error}", raised=True)
-    return judge.fails(problem, made, f"{name} was accepted", Kind.ACCEPTED)
+        return judge.passed(problem, made, f"raised {type(error).__name__}: {error}", raised=True)
+    return judge.failed(problem, made, f"{name} was accepted", Kind.ACCEPTED)
 
 
 def _integer_target(subject: Subject, pair: Pair) -> Judgement:
@@ -129,13 +129,13 @@ def _integer_target(subject: Subject, pair: Pair) -> Judgement:
         Pair(one_hot, Measure(q, Space.PROBABILITY), axis=pair.axis), target=Space.PROBABILITY
     )
     target = subject.framework.from_numpy(subject.modules, counts, subject.column.device)
-    call = replace(subject.call(problem), target=target)
+    call = replace(subject.build_call(problem), target=target)
     text = subject.describe(call).varied(" of integers")
     try:
-        got = subject.ask(call)
+        got = subject.invoke(call)
     except RefusedError as refusal:
-        return judge.passes(problem, text, str(refusal), raised=True)
-    return judge.lies(subject.judged(problem, got, text), "integers were not converted")
+        return judge.passed(problem, text, str(refusal), raised=True)
+    return judge.within_tolerance(subject.judged(problem, got, text), "integers were not converted")
 
 
 def misuse(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -145,7 +145,7 @@ def misuse(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         pair.p, Measure(q, Space.LOG), axis=pair.axis, origin=f"{pair.origin}, softmax for log_softmax"
     )
     for problem in subject.problems(swapped_space, *Reduction, target=(Space.PROBABILITY,)):
-        yield judge.lies(subject.evaluate(problem), "probabilities were not used as logarithms")
+        yield judge.within_tolerance(subject.evaluate(problem), "probabilities were not used as logarithms")
 
 
 def _named_reductions(subject: Subject) -> str | None:
@@ -178,7 +178,7 @@ REQUIREMENTS = (
         formula="shape(P), shape(Q) must broadcast",
         reason="A kernel that checks only the number of elements reads the wrong ones.",
         check=shape_mismatch,
-        miniature=Sketch(before=_resize_target),
+        miniature=Miniature(before=_resize_target),
     ),
     _requirement(
         id="errors/class-mismatch",
@@ -192,7 +192,7 @@ REQUIREMENTS = (
             else "is documented as an elementwise function that broadcasts"
         ),
         revision=2,
-        miniature=Sketch(before=lambda target, model: (target, model)),
+        miniature=Miniature(before=lambda target, model: (target, model)),
     ),
     _requirement(
         id="errors/unknown-reduction",
@@ -203,7 +203,7 @@ REQUIREMENTS = (
         check=unknown_reduction,
         applies=_named_reductions,
         revision=2,
-        miniature=Sketch(reductions=_AcceptsEveryName(NAMES)),
+        miniature=Miniature(reductions=_AcceptsEveryName(NAMES)),
     ),
     _requirement(
         id="errors/wrong-type",
@@ -212,7 +212,7 @@ REQUIREMENTS = (
         reason="KLDivLoss(a, b) constructs a loss object from data, and the error appears elsewhere.",
         check=wrong_type,
         revision=2,
-        miniature=Sketch(before=_ones_for_non_arrays),
+        miniature=Miniature(before=_ones_for_non_arrays),
     ),
     _requirement(
         id="errors/misuse",
@@ -229,6 +229,6 @@ REQUIREMENTS = (
         ),
         families=("one-hot", "dirichlet-flat"),
         shapes=((3, 5), (8, 31)),
-        miniature=Sketch(term=lambda p, lq: term(p, np.where(lq > 0, np.log(np.maximum(lq, 1e-300)), lq))),
+        miniature=Miniature(term=lambda p, lq: term(p, np.where(lq > 0, np.log(np.maximum(lq, 1e-300)), lq))),
     ),
 )

@@ -15,7 +15,7 @@ from kl_conformance.judging.judgement import Judgement
 from kl_conformance.judging.upstream import UpstreamKind, upstream_of
 from kl_conformance.requirements import applicability
 from kl_conformance.requirements.checks import KL_DIV_LOSS, probabilities, sides, spread
-from kl_conformance.requirements.miniature import Sketch, divisor
+from kl_conformance.requirements.miniature import Miniature, divisor
 from kl_conformance.requirements.requirement import CALL_DRAWS, Applies, Check, Requirement
 from kl_reference.convention import Formula, Reduction, Side, Space
 from kl_reference.enclosure import Array
@@ -31,7 +31,7 @@ def by(side: Side) -> Check:
     def check(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         for problem in subject.problems(pair, *Reduction):
             if side is Side.MODEL or probabilities(problem)[0].all():
-                yield judge.lies(subject.gradient(problem, side))
+                yield judge.within_tolerance(subject.gradient(problem, side))
 
     return check
 
@@ -44,32 +44,32 @@ def upstream(subject: Subject, pair: Pair) -> Iterator[Judgement]:
 
 
 def _upstream_variants(subject: Subject, problem: Problem, side: Side) -> Iterator[Judgement]:
-    yield judge.lies(subject.gradient(problem, side, UpstreamKind.PATTERN))
+    yield judge.within_tolerance(subject.gradient(problem, side, UpstreamKind.PATTERN))
     several = upstream_of(problem).ndim > 0
     if not several and problem.reduction is not subject.finest:
         return  # a scalar: the other upstream gradients are tested with the finest reduction
     huge = subject.gradient(problem, side, UpstreamKind.HUGE)
-    yield judge.lies(huge, "the upstream gradient is huge")
+    yield judge.within_tolerance(huge, "the upstream gradient is huge")
     zero = subject.gradient(problem, side, UpstreamKind.ZERO)
-    yield judge.exactly(zero, "the upstream gradient is 0, and its answer is not")
+    yield judge.exact(zero, "the upstream gradient is 0, and its answer is not")
     if not subject.framework.strided or not several:
         return
     for layout in ("transposed", "strided"):
         note = f"the upstream gradient has the layout {layout}"
-        yield judge.lies(subject.gradient(problem, side, UpstreamKind.PATTERN, layout), note)
+        yield judge.within_tolerance(subject.gradient(problem, side, UpstreamKind.PATTERN, layout), note)
     expanded = subject.gradient(problem, side, UpstreamKind.EXPANDED, "expanded")
-    yield judge.lies(expanded, "the upstream gradient is one row expanded", decisive=False)
+    yield judge.within_tolerance(expanded, "the upstream gradient is one row expanded", decisive=False)
 
 
 def logits(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Differentiate the pipeline log_softmax → KL with respect to the logits of each side."""
     for problem in subject.problems(pair, *Reduction, model=Space.LOGITS):
-        yield judge.lies(subject.gradient(problem, Side.MODEL))
+        yield judge.within_tolerance(subject.gradient(problem, Side.MODEL))
     if Side.TARGET in subject.sides and _accepts_logits(Side.TARGET)(subject) is None:
         for reduction in subject.offers():
             problem = subject.problem(pair, reduction, target=Space.LOGITS, model=Space.LOGITS)
             if ordinary(problem):
-                yield judge.lies(subject.gradient(problem, Side.TARGET))
+                yield judge.within_tolerance(subject.gradient(problem, Side.TARGET))
 
 
 def small(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -80,7 +80,7 @@ def small(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         Measure(p * scale, Space.PROBABILITY), pair.q, axis=pair.axis, origin=f"{pair.origin}, P scaled down"
     )
     for problem in subject.problems(tiny, *Reduction):
-        yield judge.lies(subject.gradient(problem, Side.MODEL))
+        yield judge.within_tolerance(subject.gradient(problem, Side.MODEL))
 
 
 def masked(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -89,7 +89,7 @@ def masked(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         problem = subject.problem(pair, target=target, model=Space.LOGITS)
         p, q = probabilities(problem)
         if ((p == 0) & (q == 0)).any() and subject.in_domain(problem):
-            yield judge.lies(subject.gradient(problem, Side.MODEL))
+            yield judge.within_tolerance(subject.gradient(problem, Side.MODEL))
 
 
 def target_at_zero(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -100,15 +100,15 @@ def target_at_zero(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         if not ((p == 0) & (q > 0)).any():
             continue
         evaluation = subject.gradient(problem, Side.TARGET)
-        yield judge.holds(evaluation, ~np.isnan(evaluation.got), "a finite loss has a NaN gradient")
-        yield judge.inside(evaluation, p > 0)
+        yield judge.elementwise(evaluation, ~np.isnan(evaluation.got), "a finite loss has a NaN gradient")
+        yield judge.within_tolerance_where(evaluation, p > 0)
 
 
 def odd(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Differentiate with respect to each side, with the finest reduction."""
     for problem in subject.problems(pair):
         for side in sides(subject, problem):
-            yield judge.lies(subject.gradient(problem, side))
+            yield judge.within_tolerance(subject.gradient(problem, side))
 
 
 def broadcast(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -117,7 +117,7 @@ def broadcast(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         # Other divisors are tested by the chapter reductions.
         for problem in subject.problems(each, subject.finest, Reduction.MEAN):
             for side in sides(subject, problem):
-                yield judge.lies(subject.gradient(problem, side, UpstreamKind.PATTERN))
+                yield judge.within_tolerance(subject.gradient(problem, side, UpstreamKind.PATTERN))
 
 
 def _first_copy(gradient: Array, shape: tuple[int, ...]) -> Array:
@@ -153,7 +153,7 @@ REQUIREMENTS = (
         check=by(Side.MODEL),
         applies=applicability.differentiable(Side.MODEL),
         link=KL_DIV_LOSS,
-        miniature=Sketch(divisor=_mean_is_sum),
+        miniature=Miniature(divisor=_mean_is_sum),
     ),
     _requirement(
         id="gradients/target",
@@ -163,7 +163,7 @@ REQUIREMENTS = (
         check=by(Side.TARGET),
         applies=applicability.differentiable(Side.TARGET),
         link=KL_DIV_LOSS,
-        miniature=Sketch(by_target=lambda p, lq: np.log(p) - lq),
+        miniature=Miniature(by_target=lambda p, lq: np.log(p) - lq),
     ),
     _requirement(
         id="gradients/upstream",
@@ -176,7 +176,7 @@ REQUIREMENTS = (
         families=FAMILIES[:1],  # the upstream gradient does not depend on P and Q
         shapes=((4,), (3, 5)),
         revision=2,
-        miniature=Sketch(upstream=lambda upstream: np.ones_like(upstream)),
+        miniature=Miniature(upstream=lambda upstream: np.ones_like(upstream)),
     ),
     _requirement(
         id="gradients/odd",
@@ -188,7 +188,7 @@ REQUIREMENTS = (
         applies=applicability.differentiable(*Side),
         families=("dirichlet-dense",),
         shapes=((3, 33), (129, 3), (2, 1025)),
-        miniature=Sketch(
+        miniature=Miniature(
             by_model=lambda p, lq: np.where(np.arange(p.shape[-1]) < p.shape[-1] // 2 * 2, -p, 0.0)
         ),
     ),
@@ -203,7 +203,7 @@ REQUIREMENTS = (
         families=FAMILIES[:1],
         shapes=((3, 5),),
         link=KL_DIV_LOSS,
-        miniature=Sketch(sum_copies=_first_copy),
+        miniature=Miniature(sum_copies=_first_copy),
     ),
     _requirement(
         id="gradients/logits",
@@ -214,7 +214,7 @@ REQUIREMENTS = (
         applies=applicability.all_of(applicability.differentiable(Side.MODEL), _accepts_logits(Side.MODEL)),
         families=("flat-logits", "peaked-logits"),
         revision=2,
-        miniature=Sketch(
+        miniature=Miniature(
             target=(Space.PROBABILITY,),
             model=(Space.LOGITS,),
             term=lambda p, x: p * (np.log(p) - x + np.log(np.exp(x).sum(-1, keepdims=True))),
@@ -235,7 +235,7 @@ REQUIREMENTS = (
             applicability.not_clipped,
             applicability.computes(Formula.PLAIN, Formula.CROSS_ENTROPY),
         ),
-        miniature=Sketch(by_model=lambda p, lq: np.where(p > 1e-20, -p, 0.0)),
+        miniature=Miniature(by_model=lambda p, lq: np.where(p > 1e-20, -p, 0.0)),
     ),
     _requirement(
         id="gradients/masked",
@@ -247,7 +247,7 @@ REQUIREMENTS = (
             applicability.differentiable(Side.MODEL), _accepts_logits(Side.MODEL), applicability.not_smoothed
         ),
         families=("masked",),
-        miniature=Sketch(
+        miniature=Miniature(
             target=(Space.PROBABILITY,),
             model=(Space.LOGITS,),
             by_model=lambda p, x: np.exp(x) / np.exp(x).sum(-1, keepdims=True) + 0 * x - p,
@@ -261,6 +261,6 @@ REQUIREMENTS = (
         check=target_at_zero,
         applies=applicability.all_of(applicability.differentiable(Side.TARGET), applicability.not_clipped),
         families=("sparse",),
-        miniature=Sketch(by_target=lambda p, lq: np.log(p) - lq + p / p),
+        miniature=Miniature(by_target=lambda p, lq: np.log(p) - lq + p / p),
     ),
 )

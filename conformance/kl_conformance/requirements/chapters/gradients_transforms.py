@@ -20,7 +20,7 @@ from kl_conformance.judging.judgement import Criterion, Judgement, Mask
 from kl_conformance.judging.upstream import pattern, upstream_of
 from kl_conformance.requirements import applicability
 from kl_conformance.requirements.checks import mean_of_the_batch, probabilities
-from kl_conformance.requirements.miniature import Array, Sketch
+from kl_conformance.requirements.miniature import Array, Miniature
 from kl_conformance.requirements.requirement import CALL_DRAWS, VALUE_DRAWS, Level, Requirement
 from kl_reference.convention import Reduction, Side, Space
 from kl_reference.problem import Problem
@@ -77,7 +77,7 @@ def _at_limits(problem: Problem, probability: Array) -> Mask:
 def _one_sided(evaluation: Evaluation, where: Mask) -> Judgement:
     """Judge the elements of ``where``: the limit from inside is correct, and at a limit of the clip 0 as well."""
     assert evaluation.side is not None
-    judgement = judge.inside(evaluation, where & ~np.isnan(evaluation.enclosure.value))
+    judgement = judge.within_tolerance_where(evaluation, where & ~np.isnan(evaluation.enclosure.value))
     probability = probabilities(evaluation.problem)[evaluation.side is Side.MODEL]
     outside = _at_limits(evaluation.problem, probability) & (evaluation.got == 0)
     return replace(
@@ -92,7 +92,7 @@ def independent(subject: Subject, pair: Pair) -> Iterator[Judgement]:
             for evaluation in transformed_calls.together(subject, problem):
                 assert evaluation.side is not None
                 alone = subject.gradient(problem, evaluation.side)
-                yield judge.agrees(
+                yield judge.same_answer(
                     evaluation, alone, "computed together with the other side's, the gradient differs"
                 )
 
@@ -108,8 +108,10 @@ def after_other_calls(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         other = replace(subject.alike(problem, rotated), reduction=next_reduction)
         for side in subject.sides:
             first, second = (transformed_calls.later(subject, each, side) for each in (problem, other))
-            yield judge.lies(second(upstream_of(other)))
-            yield judge.lies(first(upstream_of(problem)), "another call was made before the backward pass")
+            yield judge.within_tolerance(second(upstream_of(other)))
+            yield judge.within_tolerance(
+                first(upstream_of(problem)), "another call was made before the backward pass"
+            )
             repeated = partial(_repeated_backward, subject, problem, side)
             yield _unless_refused(subject, problem, Transform.DEFERRED, repeated)
 
@@ -117,7 +119,7 @@ def after_other_calls(subject: Subject, pair: Pair) -> Iterator[Judgement]:
 def _repeated_backward(subject: Subject, problem: Problem, side: Side) -> Judgement:
     backward = transformed_calls.later(subject, problem, side, again=True)
     backward(upstream_of(problem))
-    return judge.lies(backward(upstream_of(problem)), "the backward pass is repeated")
+    return judge.within_tolerance(backward(upstream_of(problem)), "the backward pass is repeated")
 
 
 def second_order(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -131,13 +133,13 @@ def second_order(subject: Subject, pair: Pair) -> Iterator[Judgement]:
 def _second_derivative(subject: Subject, problem: Problem, side: Side) -> Judgement:
     evaluation = transformed_calls.bent(subject, problem, side, pattern(problem.shape), upstream_of(problem))
     # The second derivative with respect to log q is 0, which an implementation must return.
-    return judge.lies(evaluation, decisive=bool(np.any(evaluation.enclosure.value)))
+    return judge.within_tolerance(evaluation, decisive=bool(np.any(evaluation.enclosure.value)))
 
 
 def forward_mode(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Judge the derivative along a direction of each side, then along a direction of 0, also at p = 0."""
     for problem, side in _differentiable(subject, pair, Transform.TANGENT, *Reduction):
-        yield judge.lies(transformed_calls.along(subject, problem, side, pattern(problem.shape)))
+        yield judge.within_tolerance(transformed_calls.along(subject, problem, side, pattern(problem.shape)))
     for target, model in subject.forms:
         problem = subject.problem(pair, target=target, model=model)
         p, q = probabilities(problem)
@@ -147,7 +149,7 @@ def forward_mode(subject: Subject, pair: Pair) -> Iterator[Judgement]:
                 evaluation = transformed_calls.along(
                     subject, problem, side, np.zeros(problem.side(side).values.shape)
                 )
-                yield judge.holds(
+                yield judge.elementwise(
                     evaluation, evaluation.got == 0, "the direction is 0, and the derivative is not"
                 )
 
@@ -159,7 +161,7 @@ def per_row(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     for problem in subject.problems(pair, *ROW_SEPARABLE):
         if probabilities(problem)[0].all():
             for side in subject.sides:
-                yield judge.lies(transformed_calls.per_row(subject, problem, side))
+                yield judge.within_tolerance(transformed_calls.per_row(subject, problem, side))
 
 
 def _differentiable(
@@ -194,7 +196,7 @@ def _unless_refused(
     except RefusedError as refusal:
         if transform not in subject.implementation.may_refuse:
             raise
-        return judge.passes(problem, subject.named, str(refusal))
+        return judge.passed(problem, subject.named, str(refusal))
 
 
 def _has_both_gradients(subject: Subject) -> str | None:
@@ -242,7 +244,7 @@ REQUIREMENTS = (
         families=("dirichlet-dense",),
         corners=BOUNDARIES,
         draws=VALUE_DRAWS,
-        miniature=Sketch(by_model=_zero_at_one),
+        miniature=Miniature(by_model=_zero_at_one),
     ),
     _requirement(
         id="gradients/independent",
@@ -253,7 +255,7 @@ REQUIREMENTS = (
         check=independent,
         applies=applicability.all_of(_has_both_gradients, applicability.supports_transform(Transform.JOINT)),
         families=FAMILIES,
-        miniature=Sketch(after_transform={Transform.JOINT: _second_doubled}),
+        miniature=Miniature(after_transform={Transform.JOINT: _second_doubled}),
     ),
     _requirement(
         id="gradients/late",
@@ -266,7 +268,7 @@ REQUIREMENTS = (
             applicability.differentiable(*Side), applicability.supports_transform(Transform.DEFERRED)
         ),
         families=("dirichlet-dense",),
-        miniature=Sketch(after_transform={Transform.DEFERRED: _freed_after_first}),
+        miniature=Miniature(after_transform={Transform.DEFERRED: _freed_after_first}),
     ),
     _requirement(
         id="gradients/second-order",
@@ -281,7 +283,7 @@ REQUIREMENTS = (
             _has_bound,
         ),
         families=("dirichlet-dense", "uniform"),
-        miniature=Sketch(second_by_target=lambda p, log_q: np.zeros_like(p + log_q)),
+        miniature=Miniature(second_by_target=lambda p, log_q: np.zeros_like(p + log_q)),
     ),
     _requirement(
         id="gradients/forward-mode",
@@ -296,7 +298,7 @@ REQUIREMENTS = (
             _has_bound,
         ),
         families=("dirichlet-dense", "sparse"),
-        miniature=Sketch(jvp=np.multiply),
+        miniature=Miniature(jvp=np.multiply),
     ),
     _requirement(
         id="gradients/per-row",
@@ -310,6 +312,6 @@ REQUIREMENTS = (
             applicability.differentiable(*Side), applicability.supports_transform(Transform.PER_ROW)
         ),
         families=FAMILIES,
-        miniature=Sketch(after_transform={Transform.PER_ROW: mean_of_the_batch}),
+        miniature=Miniature(after_transform={Transform.PER_ROW: mean_of_the_batch}),
     ),
 )

@@ -15,11 +15,11 @@ from kl_cases.pair import product as product_of
 from kl_conformance.harness.problems import ordinary
 from kl_conformance.harness.subject import Subject
 from kl_conformance.judging import judge
-from kl_conformance.judging.judge import Weighed
+from kl_conformance.judging.judge import WeightedAnswer
 from kl_conformance.judging.judgement import Judgement
 from kl_conformance.requirements import applicability
 from kl_conformance.requirements.checks import CROSS_ENTROPY, EVERYDAY, KL_DIV_LOSS
-from kl_conformance.requirements.miniature import Sketch, log_term, term
+from kl_conformance.requirements.miniature import Miniature, log_term, term
 from kl_conformance.requirements.requirement import Level, Requirement
 from kl_reference.convention import Formula, Reduction, Side, Space
 from kl_reference.enclosure import Array
@@ -33,7 +33,7 @@ def one_hot(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     p = pair.p.expressed(Space.PROBABILITY, pair.axis)
     if set(np.unique(p)) <= {0.0, 1.0} and np.all(p.sum(pair.axis) == 1):
         for problem in subject.problems(pair):
-            yield judge.lies(subject.evaluate(problem), "KL is not −log q of the true class")
+            yield judge.within_tolerance(subject.evaluate(problem), "KL is not −log q of the true class")
 
 
 def log_target(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -42,8 +42,8 @@ def log_target(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         forms = [subject.problem(pair, reduction, target=target) for target in (Space.PROBABILITY, Space.LOG)]
         if all(ordinary(problem) for problem in forms):
             one, other = (subject.evaluate(problem) for problem in forms)
-            sides = (Weighed(1.0, one), Weighed(-1.0, other))
-            yield judge.balances(sides, "log-target and probability-target disagree")
+            sides = (WeightedAnswer(1.0, one), WeightedAnswer(-1.0, other))
+            yield judge.identity(sides, "log-target and probability-target disagree")
 
 
 def logits_shift(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -61,9 +61,9 @@ def logits_shift(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         note = "adding 8 to every logit changed the answer"
         if Space.LOGITS in subject.convention.model:
             # x − logsumexp(x) is a correct normalisation, and rounds once more than log_softmax.
-            yield judge.balances((Weighed(1.0, second), Weighed(-1.0, first)), note)
+            yield judge.identity((WeightedAnswer(1.0, second), WeightedAnswer(-1.0, first)), note)
         else:
-            yield judge.holds(second, second.got == first.got, note)
+            yield judge.elementwise(second, second.got == first.got, note)
 
 
 def affine(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -78,7 +78,9 @@ def affine(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         subject.evaluate(subject.problem(each, target=Space.PROBABILITY, model=Space.LOG))
         for each in (pair, shifted)
     )
-    yield judge.balances((Weighed(1.0, second), Weighed(-1.0, first)), "K(log q − c) is not K + c·Σp")
+    yield judge.identity(
+        (WeightedAnswer(1.0, second), WeightedAnswer(-1.0, first)), "K(log q − c) is not K + c·Σp"
+    )
 
 
 def scaling(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -94,8 +96,8 @@ def scaling(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         )
         for each in (values, values * 2.0**-power)
     )
-    sides = (Weighed(2.0**power, second), Weighed(-1.0, first))
-    yield judge.balances(sides, "2^k·term(2^-k·p) is not term(p) − k·ln 2·p")
+    sides = (WeightedAnswer(2.0**power, second), WeightedAnswer(-1.0, first))
+    yield judge.identity(sides, "2^k·term(2^-k·p) is not term(p) − k·ln 2·p")
 
 
 def product(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -104,7 +106,7 @@ def product(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         return
     joint = product_of(pair.take_rows(np.array([0])), pair.take_rows(np.array([1])))
     for problem in subject.problems(joint):
-        yield judge.lies(subject.evaluate(problem))
+        yield judge.within_tolerance(subject.evaluate(problem))
 
 
 def jensen_shannon(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -122,9 +124,9 @@ def jensen_shannon(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         if not all(ordinary(each) and subject.in_domain(each) for each in problems):
             continue
         first, second, swapped = (subject.evaluate(each) for each in problems)
-        sides = (Weighed(0.5, first, summed=True), Weighed(0.5, second, summed=True))
-        yield judge.between(sides, 0.0, math.log(2.0) * math.fsum(middle.ravel()), "JS is not in [0, ln 2]")
-        yield judge.balances((*sides, Weighed(-0.5, swapped, summed=True)), "JS(P, Q) is not JS(Q, P)")
+        sides = (WeightedAnswer(0.5, first, summed=True), WeightedAnswer(0.5, second, summed=True))
+        yield judge.in_range(sides, 0.0, math.log(2.0) * math.fsum(middle.ravel()), "JS is not in [0, ln 2]")
+        yield judge.identity((*sides, WeightedAnswer(-0.5, swapped, summed=True)), "JS(P, Q) is not JS(Q, P)")
 
 
 def _against_middle(pair: Pair, p: Array, middle: Array) -> Pair:
@@ -144,7 +146,7 @@ REQUIREMENTS = (
             applicability.accepts(Side.TARGET, Space.PROBABILITY), applicability.not_smoothed
         ),
         families=("one-hot",),
-        miniature=Sketch(term=lambda p, lq: term(np.maximum(p, 1e-7), lq)),
+        miniature=Miniature(term=lambda p, lq: term(np.maximum(p, 1e-7), lq)),
     ),
     Requirement(
         id="identities/log-target",
@@ -158,7 +160,7 @@ REQUIREMENTS = (
             applicability.accepts(Side.TARGET, Space.LOG),
         ),
         families=EVERYDAY,
-        miniature=Sketch(log_term=lambda lp, lq: log_term(lp, lq) - np.exp(lp)),
+        miniature=Miniature(log_term=lambda lp, lq: log_term(lp, lq) - np.exp(lp)),
     ),
     Requirement(
         id="identities/logits-shift",
@@ -169,7 +171,7 @@ REQUIREMENTS = (
         check=logits_shift,
         applies=applicability.accepts(Side.MODEL, Space.LOG, Space.LOGITS),
         families=("grid-logits",),
-        miniature=Sketch(
+        miniature=Miniature(
             term=lambda p, x: term(p, x - np.log(np.exp(x).sum(-1, keepdims=True))) + 1e-6 * x,
             target=(Space.PROBABILITY,),
             model=(Space.LOGITS,),
@@ -187,7 +189,7 @@ REQUIREMENTS = (
             applicability.accepts(Side.MODEL, Space.LOG),
         ),
         families=("dyadic",),
-        miniature=Sketch(term=lambda p, lq: term(p, np.maximum(lq, -2.0))),
+        miniature=Miniature(term=lambda p, lq: term(p, np.maximum(lq, -2.0))),
     ),
     Requirement(
         id="identities/scaling",
@@ -202,7 +204,7 @@ REQUIREMENTS = (
             applicability.accepts(Side.TARGET, Space.PROBABILITY),
         ),
         families=("dirichlet-flat", "dirichlet-dense"),
-        miniature=Sketch(term=lambda p, lq: p * (np.log(p + 1e-12) - lq)),
+        miniature=Miniature(term=lambda p, lq: p * (np.log(p + 1e-12) - lq)),
     ),
     Requirement(
         id="identities/product",
@@ -214,7 +216,7 @@ REQUIREMENTS = (
         applies=applicability.is_divergence,
         families=("dirichlet-flat", "dirichlet-dense"),
         shapes=((3, 5), (8, 31)),
-        miniature=Sketch(term=lambda p, lq: term(p, lq) + p * p),
+        miniature=Miniature(term=lambda p, lq: term(p, lq) + p * p),
     ),
     Requirement(
         id="identities/jensen-shannon",
@@ -227,7 +229,7 @@ REQUIREMENTS = (
         applies=applicability.is_divergence,
         families=("one-hot", "dirichlet-sparse", "dirichlet-flat"),
         shapes=((4,), (3, 5), (8, 31)),
-        miniature=Sketch(
+        miniature=Miniature(
             term=lambda p, lq: term(p, lq) / np.log(2.0),
             log_term=lambda lp, lq: log_term(lp, lq) / np.log(2.0),
         ),

@@ -13,11 +13,11 @@ from kl_conformance.harness.subject import Subject
 from kl_conformance.judging import judge
 from kl_conformance.judging.call_description import CallDescription
 from kl_conformance.judging.evaluation import Evaluation
-from kl_conformance.judging.judge import Weighed
+from kl_conformance.judging.judge import WeightedAnswer
 from kl_conformance.judging.judgement import Judgement
 from kl_conformance.requirements import applicability
 from kl_conformance.requirements.checks import CROSS_ENTROPY, KL_DIV_LOSS
-from kl_conformance.requirements.miniature import Sketch, log_term, reduce, term
+from kl_conformance.requirements.miniature import Miniature, log_term, reduce, term
 from kl_conformance.requirements.requirement import Applies, Requirement
 from kl_reference.convention import Formula, Reduction, Side, Space
 from kl_reference.problem import Problem
@@ -45,12 +45,12 @@ def ce_minus_h(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     if len(pair.shape) != 2 or pair.p.values.shape != pair.q.values.shape:
         return
     sides = (
-        Weighed(-1.0, companion(subject, pair, "cross_entropy"), summed=True),
-        Weighed(1.0, companion(subject, pair, "entropy"), summed=True),
+        WeightedAnswer(-1.0, companion(subject, pair, "cross_entropy"), summed=True),
+        WeightedAnswer(1.0, companion(subject, pair, "entropy"), summed=True),
     )
     for problem in subject.problems(pair):
-        divergence = Weighed(1.0, subject.evaluate(problem), summed=True)
-        yield judge.balances((divergence, *sides), "KL is not CE − H")
+        divergence = WeightedAnswer(1.0, subject.evaluate(problem), summed=True)
+        yield judge.identity((divergence, *sides), "KL is not CE − H")
 
 
 def mean_factor(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -58,14 +58,14 @@ def mean_factor(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     if len(pair.shape) != 2:
         return
     for problem in subject.problems(pair, Reduction.MEAN):
-        mean = Weighed(float(pair.classes), subject.evaluate(problem))
-        batch = Weighed(-1.0, subject.evaluate(replace(problem, reduction=Reduction.BATCHMEAN)))
-        yield judge.balances((mean, batch), "mean × classes is not batchmean")
+        mean = WeightedAnswer(float(pair.classes), subject.evaluate(problem))
+        batch = WeightedAnswer(-1.0, subject.evaluate(replace(problem, reduction=Reduction.BATCHMEAN)))
+        yield judge.identity((mean, batch), "mean × classes is not batchmean")
         if _has("cross_entropy", "entropy")(subject) is None and pair.p.values.shape == pair.q.values.shape:
             factor = 1.0 / pair.rows
-            cross_entropy = Weighed(-factor, companion(subject, pair, "cross_entropy"), summed=True)
-            entropy = Weighed(factor, companion(subject, pair, "entropy"), summed=True)
-            yield judge.balances((mean, cross_entropy, entropy), "mean × classes is not (CE − H) ÷ rows")
+            cross_entropy = WeightedAnswer(-factor, companion(subject, pair, "cross_entropy"), summed=True)
+            entropy = WeightedAnswer(factor, companion(subject, pair, "entropy"), summed=True)
+            yield judge.identity((mean, cross_entropy, entropy), "mean × classes is not (CE − H) ÷ rows")
 
 
 def generalised(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -77,9 +77,9 @@ def generalised(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         return
     for problem in subject.problems(pair, target=(Space.PROBABILITY,), model=Space.PROBABILITY):
         summed = problem.reduction is not Reduction.TERMS
-        plain = Weighed(-1.0, companion(subject, pair, "relative_entropy"), summed=summed)
-        full = Weighed(1.0, subject.evaluate(problem), summed=summed)
-        yield judge.balances((full, plain), "the generalised form is not the plain form − Σp + Σq")
+        plain = WeightedAnswer(-1.0, companion(subject, pair, "relative_entropy"), summed=summed)
+        full = WeightedAnswer(1.0, subject.evaluate(problem), summed=summed)
+        yield judge.identity((full, plain), "the generalised form is not the plain form − Σp + Σq")
 
 
 def _has(*names: str) -> Applies:
@@ -108,7 +108,7 @@ REQUIREMENTS = (
         families=("dirichlet-flat", "dirichlet-dense", "flat-logits", "one-hot"),
         shapes=((1, 4), (3, 5), (8, 31)),
         revision=2,
-        miniature=Sketch(
+        miniature=Miniature(
             term=lambda p, lq: term(p, lq) / np.log(2.0),
             log_term=lambda lp, lq: log_term(lp, lq) / np.log(2.0),
         ),
@@ -125,7 +125,7 @@ REQUIREMENTS = (
         ),
         families=("dirichlet-flat", "power-law"),
         shapes=((1, 4), (3, 5), (8, 31)),
-        miniature=Sketch(
+        miniature=Miniature(
             reduce=lambda terms, how: reduce(terms, Reduction.BATCHMEAN if how is Reduction.MEAN else how)
         ),
     ),
@@ -143,7 +143,7 @@ REQUIREMENTS = (
             _has("relative_entropy"),
         ),
         families=("measure", "dirichlet-flat"),
-        miniature=Sketch(
+        miniature=Miniature(
             term=lambda p, q: term(p, np.log(q)) - p,
             formula=Formula.GENERALISED,
             target=(Space.PROBABILITY,),

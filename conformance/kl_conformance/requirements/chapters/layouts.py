@@ -15,11 +15,11 @@ from kl_conformance.errors import RefusedError
 from kl_conformance.harness.problems import layouts, ordinary
 from kl_conformance.harness.subject import Subject
 from kl_conformance.judging import judge
-from kl_conformance.judging.judge import Weighed
+from kl_conformance.judging.judge import WeightedAnswer
 from kl_conformance.judging.judgement import Judgement
 from kl_conformance.requirements import applicability
 from kl_conformance.requirements.checks import KL_DIV_LOSS
-from kl_conformance.requirements.miniature import Array, Sketch, term
+from kl_conformance.requirements.miniature import Array, Miniature, term
 from kl_conformance.requirements.requirement import CALL_DRAWS, Check, Requirement
 from kl_reference.convention import Reduction, Side, Space
 
@@ -55,10 +55,10 @@ def _in_layout(subject: Subject, pair: Pair, layout: str) -> Iterator[Judgement]
     # Equal rows have equal answers, which a constant would also give.
     decisive = layout != "expanded"
     for problem in subject.problems(pair, *Reduction, layout=layout):
-        yield judge.lies(subject.evaluate(problem), decisive=decisive)
+        yield judge.within_tolerance(subject.evaluate(problem), decisive=decisive)
     if Side.MODEL in subject.sides:
         for problem in subject.problems(pair, layout=layout):
-            yield judge.lies(
+            yield judge.within_tolerance(
                 subject.gradient(problem, Side.MODEL), "the gradient is wrong", decisive=decisive
             )
 
@@ -71,11 +71,11 @@ def one_tensor(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         problem = subject.problem(pair, target=target, model=model)
         same = replace(problem, model=replace(problem.target, space=model))
         if ordinary(same) and subject.in_domain(same):
-            call = subject.call(same)
-            got = subject.ask(replace(call, model=call.target))
+            call = subject.build_call(same)
+            got = subject.invoke(replace(call, model=call.target))
             evaluation = subject.judged(same, got, subject.describe(call).varied(", one tensor for both"))
             # Two equal distributions have the divergence 0, which proves little.
-            yield judge.lies(evaluation, decisive=target is not model)
+            yield judge.within_tolerance(evaluation, decisive=target is not model)
 
 
 def permutation(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -85,8 +85,8 @@ def permutation(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         first, second = subject.evaluate(problem), subject.evaluate(other)
         reversed_got = first.got[..., ::-1] if first.problem.reduction is Reduction.TERMS else first.got
         flipped = replace(first, got=reversed_got, enclosure=second.enclosure)
-        sides = (Weighed(1.0, second), Weighed(-1.0, flipped))
-        yield judge.balances(sides, "permuting the classes changed the answer")
+        sides = (WeightedAnswer(1.0, second), WeightedAnswer(-1.0, flipped))
+        yield judge.identity(sides, "permuting the classes changed the answer")
 
 
 def padding(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -101,7 +101,7 @@ def padding(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         origin=f"{pair.origin}, padded",
     )
     for problem in subject.problems(padded, Reduction.SUM, Reduction.ROWS):
-        yield judge.lies(subject.evaluate(problem))
+        yield judge.within_tolerance(subject.evaluate(problem))
 
 
 def row_independence(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -125,7 +125,7 @@ def row_independence(subject: Subject, pair: Pair) -> Iterator[Judgement]:
                 continue
             unchanged = (first.got == second.got) | (np.isnan(first.got) & np.isnan(second.got))
             unchanged[-1] = True
-            yield judge.holds(
+            yield judge.elementwise(
                 second, unchanged, f"{value} in one row of the {side.value} changed another row"
             )
 
@@ -189,7 +189,7 @@ def _layout(layout: str, sentence: str, reason: str, shapes: tuple[Shape, ...] =
         applies=applicability.has_strides,
         shapes=shapes,
         revision=2,
-        miniature=Sketch(before=_first_row_only if layout == "expanded" else _ReadsMemory()),
+        miniature=Miniature(before=_first_row_only if layout == "expanded" else _ReadsMemory()),
     )
 
 
@@ -235,7 +235,7 @@ REQUIREMENTS = (
         applies=applicability.has_strides,
         families=("dirichlet-flat",),
         shapes=SHAPES,
-        miniature=Sketch(before=_target_strides_for_model),
+        miniature=Miniature(before=_target_strides_for_model),
     ),
     _requirement(
         id="layouts/one-tensor",
@@ -248,7 +248,7 @@ REQUIREMENTS = (
             applicability.not_normalised, applicability.accepts(Side.MODEL, Space.PROBABILITY, Space.LOG)
         ),
         shapes=SHAPES,
-        miniature=Sketch(before=_zero_for_one_tensor),
+        miniature=Miniature(before=_zero_for_one_tensor),
     ),
     _requirement(
         id="layouts/permutation",
@@ -256,7 +256,7 @@ REQUIREMENTS = (
         formula="f(πP, πQ) = π f(P, Q)",
         reason="A kernel that treats the last block differently gives a different answer.",
         check=permutation,
-        miniature=Sketch(term=_first_class_off),
+        miniature=Miniature(term=_first_class_off),
     ),
     _requirement(
         id="layouts/padding",
@@ -272,7 +272,7 @@ REQUIREMENTS = (
             applicability.is_divergence,
         ),
         shapes=SHAPES,
-        miniature=Sketch(term=lambda p, lq: term(p + 1e-12, lq)),
+        miniature=Miniature(term=lambda p, lq: term(p + 1e-12, lq)),
     ),
     _requirement(
         id="layouts/row-independence",
@@ -283,6 +283,6 @@ REQUIREMENTS = (
         applies=_keeps_rows,
         shapes=((3, 5), (8, 31)),
         revision=2,
-        miniature=Sketch(after=_spreads_nan),
+        miniature=Miniature(after=_spreads_nan),
     ),
 )

@@ -19,7 +19,7 @@ from kl_conformance.judging.cache import reference
 from kl_conformance.judging.judgement import Judgement
 from kl_conformance.requirements import applicability
 from kl_conformance.requirements.checks import KL_DIV_LOSS
-from kl_conformance.requirements.miniature import Array, Sketch, reduce
+from kl_conformance.requirements.miniature import Array, Miniature, reduce
 from kl_conformance.requirements.requirement import CALL_DRAWS, Requirement
 from kl_reference.answer import answer
 from kl_reference.convention import Reduction, Space
@@ -37,7 +37,7 @@ def odd(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         probes.append(_last_class(pair))
     for each in (pair, *probes):
         for problem in subject.problems(each, *Reduction):
-            yield judge.lies(subject.evaluate(problem))
+            yield judge.within_tolerance(subject.evaluate(problem))
 
 
 def _last_element(pair: Pair) -> Pair:
@@ -59,7 +59,7 @@ def rank(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Judge every reduction, except in 0-D where the implementation has a class axis."""
     if pair.shape or subject.convention.axis is None:
         for problem in subject.problems(pair, *Reduction):
-            yield judge.lies(subject.evaluate(problem))
+            yield judge.within_tolerance(subject.evaluate(problem))
 
 
 def large_index(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -80,7 +80,7 @@ def at_production_size(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     text = f"{size[0]:,} × {size[1]:,}"
     suffix = f" of {text}"
     vector, matrix = vector_and_windows(subject, pair, size)
-    call = subject.call(matrix)
+    call = subject.build_call(matrix)
     if subject.finest is Reduction.TERMS:
         stand_in = Output(reference(vector).value, subject.dtype.label)
         evaluation = subject.judged(vector, stand_in, subject.describe(call).varied(suffix))
@@ -90,9 +90,9 @@ def at_production_size(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         if reduction is not subject.finest:  # reuse the same tensors
             call = replace(call, reduction=subject.convention.named(reduction))
         description = subject.describe(call).varied(suffix)
-        evaluation = subject.judged(summed, subject.ask(call), description, answer)
+        evaluation = subject.judged(summed, subject.invoke(call), description, answer)
         # The witness shows the pair instead of the large problem.
-        yield replace(judge.lies(evaluation, text), problem=subject.problem(pair, reduction))
+        yield replace(judge.within_tolerance(evaluation, text), problem=subject.problem(pair, reduction))
 
 
 def vector_and_windows(subject: Subject, pair: Pair, size: tuple[int, int]) -> tuple[Problem, Problem]:
@@ -116,8 +116,8 @@ def _last_rows(subject: Subject, problem: Problem) -> Judgement:
     """Judge the last rows of the answer, or the single number."""
     rows = len(problem.target.values)
     try:
-        call = subject.call(problem)
-        got = subject.ask(call, last=rows)
+        call = subject.build_call(problem)
+        got = subject.invoke(call, last=rows)
     except Exception as error:  # each framework has its own out-of-memory exception
         message = f"{type(error).__name__}: {error}"
         if isinstance(error, AbsentError) or not any(text in message.lower() for text in _OUT_OF_MEMORY):
@@ -125,7 +125,7 @@ def _last_rows(subject: Subject, problem: Problem) -> Judgement:
         raise AbsentError(
             f"not enough memory for tensors of more than {LARGE:,} elements: {message[:200]}"
         ) from None
-    return judge.lies(subject.judged(problem, got, subject.describe(call).varied(", last rows")))
+    return judge.within_tolerance(subject.judged(problem, got, subject.describe(call).varied(", last rows")))
 
 
 def _has_memory(subject: Subject) -> str | None:
@@ -150,7 +150,7 @@ REQUIREMENTS = (
         draws=CALL_DRAWS,
         families=FAMILIES,
         palette=ODD,
-        miniature=Sketch(
+        miniature=Miniature(
             reduce=lambda terms, how: reduce(terms[..., : max(terms.shape[-1] // 2 * 2, 1)], how),
         ),
     ),
@@ -164,7 +164,7 @@ REQUIREMENTS = (
         draws=CALL_DRAWS,
         families=(*FAMILIES, "power-law"),
         shapes=((), (5,), (3, 5), (2, 3, 5), (2, 3, 4, 5)),
-        miniature=Sketch(
+        miniature=Miniature(
             reduce=lambda terms, how: reduce(
                 terms.reshape(-1, terms.shape[-1])
                 if terms.ndim > 2 and how is Reduction.BATCHMEAN
@@ -183,7 +183,7 @@ REQUIREMENTS = (
         once=True,
         families=FAMILIES,
         shapes=((4099,),),  # a prime: elements a power of two apart differ
-        miniature=Sketch(after=lambda answer: _with_8_bit_index(answer) if answer.ndim else answer),
+        miniature=Miniature(after=lambda answer: _with_8_bit_index(answer) if answer.ndim else answer),
     ),
     Requirement(
         id="layouts/large-index",
@@ -195,6 +195,6 @@ REQUIREMENTS = (
         applies=_has_memory,
         families=FAMILIES,
         shapes=((3, 5),),
-        miniature=Sketch(after=lambda answer: _with_8_bit_index(answer) if answer.ndim else answer),
+        miniature=Miniature(after=lambda answer: _with_8_bit_index(answer) if answer.ndim else answer),
     ),
 )

@@ -22,7 +22,7 @@ from kl_conformance.judging.evaluation import Evaluation
 from kl_conformance.judging.judgement import Judgement
 from kl_conformance.requirements import applicability
 from kl_conformance.requirements.checks import mean_of_the_batch
-from kl_conformance.requirements.miniature import Array, Sketch
+from kl_conformance.requirements.miniature import Array, Miniature
 from kl_conformance.requirements.requirement import CALL_DRAWS, Level, Requirement
 from kl_reference.convention import Reduction, Space
 from kl_reference.dtype import Dtype
@@ -41,8 +41,8 @@ def compiled(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         eager = subject.evaluate(problem)
         for compiler in transformed_calls.compilers(subject):
             evaluation = transformed_calls.compiled(subject, problem, compiler)
-            yield judge.lies(evaluation)
-            yield judge.agrees(evaluation, eager, "the compiled answer differs from the eager one")
+            yield judge.within_tolerance(evaluation)
+            yield judge.same_answer(evaluation, eager, "the compiled answer differs from the eager one")
 
 
 def _finest_and_mean(subject: Subject, pair: Pair) -> Iterator[Problem]:
@@ -59,10 +59,10 @@ def batched(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         return
     for problem in subject.problems(pair, *UNREDUCED, Reduction.SUM):
         evaluation = transformed_calls.batched(subject, problem)
-        yield judge.lies(evaluation)
+        yield judge.within_tolerance(evaluation)
         rows = [subject.evaluate(subject.alike(problem, _row(pair, index))).got for index in range(pair.rows)]
         serial = replace(evaluation, got=np.stack(rows), call=CallDescription("row by row"))
-        yield judge.agrees(evaluation, serial, "the batched rows differ from rows evaluated one by one")
+        yield judge.same_answer(evaluation, serial, "the batched rows differ from rows evaluated one by one")
 
 
 def _row(pair: Pair, index: int) -> Pair:
@@ -80,9 +80,9 @@ def mixed_dtype(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         p = _without_underflow(pair.p.realised(problem.target.space, wider, pair.axis), subject.dtype)
         q = _without_underflow(pair.q.realised(problem.model.space, wider, pair.axis), subject.dtype)
         for changed in (replace(problem, target=p), replace(problem, model=q)):
-            call = subject.call(changed)
+            call = subject.build_call(changed)
             dtypes = f", target in {changed.target.dtype.label}, model in {changed.model.dtype.label}"
-            text, got = subject.describe(call).varied(dtypes), subject.ask(call)
+            text, got = subject.describe(call).varied(dtypes), subject.invoke(call)
             # Both are converted first: exactly to the wider dtype, or rounded to the column's, which moves the answer.
             converted = replace(
                 changed,
@@ -91,7 +91,7 @@ def mixed_dtype(subject: Subject, pair: Pair) -> Iterator[Judgement]:
             )
             evaluation = subject.judged(converted, got, text, profile=profile)
             yield _has_dtype(evaluation, expected)
-            yield judge.lies(evaluation, f"not as accurate as its dtype {expected.label}")
+            yield judge.within_tolerance(evaluation, f"not as accurate as its dtype {expected.label}")
 
 
 def _without_underflow(operand: Operand, dtype: Dtype) -> Operand:
@@ -109,7 +109,7 @@ def _converted(operand: Operand, dtype: Dtype) -> Operand:
 def inference(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Judge every reduction with gradients disabled."""
     for problem in subject.problems(pair, *Reduction):
-        yield judge.lies(transformed_calls.inferred(subject, problem))
+        yield judge.within_tolerance(transformed_calls.inferred(subject, problem))
 
 
 def delegation(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -120,12 +120,12 @@ def delegation(subject: Subject, pair: Pair) -> Iterator[Judgement]:
             ("round", problem.target.space, problem.model.space),
             partial(_library_functions, subject, subject.alike(problem, _round_size(pair))),
         )
-        text = subject.describe(subject.call(problem))
+        text = subject.describe(subject.build_call(problem))
         if used == other:
-            yield judge.passes(problem, text)
+            yield judge.passed(problem, text)
         else:
             note = f"shape {list(problem.shape)} is computed by {_names(used)}, {list(ROUND_SHAPE)} by {_names(other)}"
-            yield judge.fails(problem, text, note)
+            yield judge.failed(problem, text, note)
 
 
 def _names(functions: set[str]) -> str:
@@ -135,7 +135,7 @@ def _names(functions: set[str]) -> str:
 def _library_functions(subject: Subject, problem: Problem) -> set[str]:
     """Return the names of the library's functions that a call uses."""
     with record_delegation() as names:
-        subject.ask(subject.call(problem))
+        subject.invoke(subject.build_call(problem))
     return names
 
 
@@ -152,20 +152,20 @@ def autocast(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     for problem in subject.problems(pair, *Reduction):
         evaluation = transformed_calls.autocast(subject, problem)
         yield _has_dtype(evaluation, expected)
-        yield judge.lies(evaluation, f"not as accurate as its dtype {expected.label}")
+        yield judge.within_tolerance(evaluation, f"not as accurate as its dtype {expected.label}")
 
 
 def _has_dtype(evaluation: Evaluation, expected: Dtype) -> Judgement:
     """Judge the dtype of an answer."""
     if evaluation.dtype == expected.label:
-        return judge.passes(evaluation.problem, evaluation.call)
-    return judge.fails(
+        return judge.passed(evaluation.problem, evaluation.call)
+    return judge.failed(
         evaluation.problem, evaluation.call, f"returned {evaluation.dtype}, documented is {expected.label}"
     )
 
 
 def _is_user_kernel(subject: Subject) -> str | None:
-    if registry.is_known(subject.implementation.name):
+    if registry.is_builtin(subject.implementation.name):
         return "is a built-in implementation"
     return "another profiler is active in this thread" if profiler_active() else None
 
@@ -203,7 +203,7 @@ REQUIREMENTS = (
         check=compiled,
         applies=applicability.supports_transform(Transform.COMPILED),
         skip_in_quick=applicability.is_fast(Transform.COMPILED),
-        miniature=Sketch(after_transform={Transform.COMPILED: _rounded_to_float16}),
+        miniature=Miniature(after_transform={Transform.COMPILED: _rounded_to_float16}),
     ),
     _requirement(
         id="modes/vmap",
@@ -212,7 +212,7 @@ REQUIREMENTS = (
         reason="A batching rule that uses the batch as a class axis, or sums over it, shows only here.",
         check=batched,
         applies=applicability.supports_transform(Transform.BATCHED),
-        miniature=Sketch(after_transform={Transform.BATCHED: mean_of_the_batch}),
+        miniature=Miniature(after_transform={Transform.BATCHED: mean_of_the_batch}),
     ),
     _requirement(
         id="modes/mixed-dtype",
@@ -223,7 +223,7 @@ REQUIREMENTS = (
         link="https://docs.jax.dev/en/latest/type_promotion.html",
         check=mixed_dtype,
         applies=_documents_mixing,
-        miniature=Sketch(promote=_not_promoted),
+        miniature=Miniature(promote=_not_promoted),
     ),
     _requirement(
         id="modes/autocast",
@@ -234,7 +234,7 @@ REQUIREMENTS = (
         link="https://docs.pytorch.org/docs/stable/amp.html",
         check=autocast,
         applies=applicability.supports_transform(Transform.AUTOCAST),
-        miniature=Sketch(after_transform={Transform.AUTOCAST: _rounded_to_float16}),
+        miniature=Miniature(after_transform={Transform.AUTOCAST: _rounded_to_float16}),
     ),
     _requirement(
         id="modes/inference",
@@ -246,7 +246,7 @@ REQUIREMENTS = (
         applies=applicability.supports_transform(Transform.INFERENCE),
         families=("dirichlet-flat", "power-law"),
         shapes=(*SHAPES, *BENCHMARKS),
-        miniature=Sketch(after_transform={Transform.INFERENCE: _rounded_to_float16}),
+        miniature=Miniature(after_transform={Transform.INFERENCE: _rounded_to_float16}),
     ),
     _requirement(
         id="modes/own-work",
@@ -258,6 +258,6 @@ REQUIREMENTS = (
         applies=_is_user_kernel,
         families=("dirichlet-flat",),
         shapes=((4,), (3, 5), (8, 31), (2, 1025)),
-        miniature=Sketch(after=_calls_scipy_for_odd_sizes),
+        miniature=Miniature(after=_calls_scipy_for_odd_sizes),
     ),
 )

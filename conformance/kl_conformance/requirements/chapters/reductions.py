@@ -12,11 +12,11 @@ from kl_cases.pair import Pair
 from kl_conformance.errors import RefusedError
 from kl_conformance.harness.subject import Subject
 from kl_conformance.judging import judge
-from kl_conformance.judging.judge import Weighed
+from kl_conformance.judging.judge import WeightedAnswer
 from kl_conformance.judging.judgement import Judgement
 from kl_conformance.requirements import applicability
-from kl_conformance.requirements.checks import KL_DIV_LOSS, lies, spread
-from kl_conformance.requirements.miniature import Sketch, divisor, reduce
+from kl_conformance.requirements.checks import KL_DIV_LOSS, spread, value_within_tolerance
+from kl_conformance.requirements.miniature import Miniature, divisor, reduce
 from kl_conformance.requirements.requirement import Check, Level, Requirement
 from kl_reference.convention import Reduction
 from kl_reports.runfile.records import Kind
@@ -32,7 +32,7 @@ def by_every_name(*kinds: Reduction) -> Check:
     def check(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         if pair.p.values.shape != pair.q.values.shape and not subject.implementation.broadcasts:
             return
-        yield from lies(*kinds)(subject, pair)
+        yield from value_within_tolerance(*kinds)(subject, pair)
         yield from _by_alternative_name(subject, pair, *kinds)
 
     return check
@@ -44,8 +44,10 @@ def _by_alternative_name(subject: Subject, pair: Pair, *kinds: Reduction) -> Ite
     for name, kind in convention.reductions.items():
         if kind in kinds and name != convention.named(kind):
             for problem in subject.problems(pair, kind):
-                call = subject.call(problem, reduction=name)
-                yield judge.lies(subject.judged(problem, subject.ask(call), subject.describe(call)))
+                call = subject.build_call(problem, reduction=name)
+                yield judge.within_tolerance(
+                    subject.judged(problem, subject.invoke(call), subject.describe(call))
+                )
 
 
 def unreduced(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -56,11 +58,11 @@ def unreduced(subject: Subject, pair: Pair) -> Iterator[Judgement]:
             evaluation = subject.evaluate(problem)
             shapes, returned = evaluation.misshapen, evaluation.got.shape
             if shapes is not None:
-                judgement = judge.holds(evaluation, np.full(returned, False), shapes.note)
+                judgement = judge.elementwise(evaluation, np.full(returned, False), shapes.note)
                 yield replace(judgement, kind=Kind.SHAPE, misshapen=shapes)
             else:
                 note = f"returned {evaluation.dtype}, expected {subject.dtype.label}"
-                yield judge.holds(
+                yield judge.elementwise(
                     evaluation, np.full(returned, evaluation.dtype == subject.dtype.label), note
                 )
     yield from _by_alternative_name(subject, pair, Reduction.TERMS, Reduction.ROWS)
@@ -71,15 +73,15 @@ def sum_of_terms(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     for problem in subject.problems(pair, Reduction.SUM):
         total = subject.evaluate(problem)
         parts = subject.evaluate(replace(problem, reduction=subject.finest))
-        sides = (Weighed(1.0, total), Weighed(-1.0, parts, summed=True))
-        yield judge.balances(sides, '"sum" is not the sum of "none"')
+        sides = (WeightedAnswer(1.0, total), WeightedAnswer(-1.0, parts, summed=True))
+        yield judge.identity(sides, '"sum" is not the sum of "none"')
     yield from _by_alternative_name(subject, pair, Reduction.SUM)
 
 
 def broadcast(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Judge one row, and one class, against many."""
     for each in spread(subject, pair):
-        yield from lies(*applicability.SUMS)(subject, each)
+        yield from value_within_tolerance(*applicability.SUMS)(subject, each)
 
 
 def empty(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -92,11 +94,11 @@ def empty(subject: Subject, pair: Pair) -> Iterator[Judgement]:
             try:
                 evaluation = subject.evaluate(problem)
             except RefusedError as refusal:
-                yield judge.passes(problem, subject.named, str(refusal))
+                yield judge.passed(problem, subject.named, str(refusal))
                 continue
-            judgement = judge.lies(evaluation, "an empty sum is 0", decisive=False)
+            judgement = judge.within_tolerance(evaluation, "an empty sum is 0", decisive=False)
             if np.isnan(evaluation.enclosure.value).any():
-                judgement = judge.holds(
+                judgement = judge.elementwise(
                     evaluation, ~(np.abs(evaluation.got) > 0), "an empty mean is NaN or 0"
                 )
             yield judgement
@@ -106,7 +108,7 @@ def default(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Judge calls without a reduction argument."""
     kind = subject.convention.reductions[subject.convention.default]
     for problem in subject.problems(pair, kind):
-        yield judge.lies(subject.evaluate(problem, default=True))
+        yield judge.within_tolerance(subject.evaluate(problem, default=True))
 
 
 def axis(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -117,7 +119,7 @@ def axis(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     # Without rows the only axis is the class axis: cross_entropy documents (C), and axis 1 of (N, C, …).
     moved = pair.moved(documented if documented < len(pair.shape) else -1)
     for problem in subject.problems(moved):
-        yield judge.lies(subject.evaluate(problem))
+        yield judge.within_tolerance(subject.evaluate(problem))
 
 
 def _has_axis(subject: Subject) -> str | None:
@@ -133,7 +135,7 @@ REQUIREMENTS = (
         reason="A silent upcast or a lost axis shows only later, as memory use or in a broadcast.",
         check=unreduced,
         revision=2,
-        miniature=Sketch(after=lambda answer: np.atleast_2d(answer)[..., :1]),
+        miniature=Miniature(after=lambda answer: np.atleast_2d(answer)[..., :1]),
     ),
     _requirement(
         id="reductions/sum",
@@ -144,7 +146,9 @@ REQUIREMENTS = (
         applies=applicability.offers(Reduction.SUM),
         families=(*FAMILIES, "measure"),
         shapes=(),
-        miniature=Sketch(reduce=lambda terms, how: reduce(terms, how) * (1 + 1e-9 * (how is Reduction.SUM))),
+        miniature=Miniature(
+            reduce=lambda terms, how: reduce(terms, how) * (1 + 1e-9 * (how is Reduction.SUM))
+        ),
     ),
     _requirement(
         id="reductions/mean",
@@ -153,7 +157,7 @@ REQUIREMENTS = (
         reason="The result may differ by the number of classes: a KL of 0.0179 where 0.0716 was expected.",
         check=by_every_name(Reduction.MEAN),
         applies=applicability.offers(Reduction.MEAN),
-        miniature=Sketch(
+        miniature=Miniature(
             reduce=lambda terms, how: np.asarray(
                 terms.sum() / max(divisor(Reduction.ROWMEAN, terms.shape), 1)
             )
@@ -167,7 +171,7 @@ REQUIREMENTS = (
         link="https://keras.io/api/losses/",
         check=by_every_name(Reduction.ROWMEAN),
         applies=applicability.offers(Reduction.ROWMEAN),
-        miniature=Sketch(
+        miniature=Miniature(
             reductions={"none": Reduction.ROWS, "mean": Reduction.ROWMEAN},
             reduce=lambda terms, how: reduce(terms, Reduction.MEAN if how is Reduction.ROWMEAN else how),
         ),
@@ -180,7 +184,7 @@ REQUIREMENTS = (
         check=by_every_name(Reduction.BATCHMEAN),
         applies=applicability.offers(Reduction.BATCHMEAN),
         shapes=((), *SHAPES),
-        miniature=Sketch(
+        miniature=Miniature(
             reduce=lambda terms, how: reduce(terms, Reduction.MEAN if how is Reduction.BATCHMEAN else how),
         ),
     ),
@@ -192,7 +196,7 @@ REQUIREMENTS = (
         check=broadcast,
         applies=applicability.all_of(applicability.broadcasts, applicability.offers_sums),
         shapes=((3, 5), (2, 3, 5)),
-        miniature=Sketch(reduce=lambda terms, how: reduce(terms[:1], how)),
+        miniature=Miniature(reduce=lambda terms, how: reduce(terms[:1], how)),
     ),
     _requirement(
         id="reductions/default",
@@ -200,7 +204,7 @@ REQUIREMENTS = (
         formula="f(q, p) = f(q, p, reduction=default)",
         reason="Defaults differ: torch divides by all elements, Keras by all rows, optax not at all.",
         check=default,
-        miniature=Sketch(reduce=lambda terms, how: reduce(terms, Reduction.SUM)),
+        miniature=Miniature(reduce=lambda terms, how: reduce(terms, Reduction.SUM)),
     ),
     _requirement(
         id="reductions/axis",
@@ -211,7 +215,7 @@ REQUIREMENTS = (
         check=axis,
         applies=_has_axis,
         shapes=((4,), (5, 5), (2, 3, 5)),
-        miniature=Sketch(
+        miniature=Miniature(
             reductions={"none": Reduction.ROWS},
             default="none",
             reduce=lambda terms, how: np.asarray(terms.sum(0)),
@@ -227,7 +231,7 @@ REQUIREMENTS = (
         check=empty,
         families=("dirichlet-flat",),
         shapes=((3, 5),),
-        miniature=Sketch(
+        miniature=Miniature(
             reduce=lambda terms, how: reduce(terms, how) * (np.float64(terms.size) / terms.size)
         ),
     ),

@@ -18,7 +18,7 @@ from kl_conformance.judging import judge
 from kl_conformance.judging.evaluation import Evaluation
 from kl_conformance.judging.judgement import Judgement, Mask
 from kl_conformance.requirements.checks import KL_DIV_LOSS
-from kl_conformance.requirements.miniature import Sketch, apply_weights
+from kl_conformance.requirements.miniature import Miniature, apply_weights
 from kl_conformance.requirements.requirement import Level, Requirement
 from kl_reference.convention import Reduction, Space
 from kl_reference.problem import Operand, Problem
@@ -38,16 +38,16 @@ def legacy(subject: Subject, pair: Pair) -> Iterator[Judgement]:
 
 
 def _legacy_call(subject: Subject, problem: Problem, spelling: Spelling) -> Iterator[Judgement]:
-    call = replace(subject.call(problem, default=True), options=spelling.options)
+    call = replace(subject.build_call(problem, default=True), options=spelling.options)
     text = subject.describe(call)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        got = subject.ask(call)
-    yield judge.lies(subject.judged(problem, got, text), "not the documented reduction")
+        got = subject.invoke(call)
+    yield judge.within_tolerance(subject.judged(problem, got, text), "not the documented reduction")
     if any("reduction" in str(warning.message) for warning in caught):
-        yield judge.passes(problem, text)
+        yield judge.passed(problem, text)
     else:
-        yield judge.fails(problem, text, "no warning names the replacement")
+        yield judge.failed(problem, text, "no warning names the replacement")
 
 
 def weights(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -72,22 +72,26 @@ def _weighted(subject: Subject, pair: Pair, weighting: Weighting) -> Iterator[Ju
     kind = weighting.kind
     repeated = pair if kind in UNREDUCED else pair.take_rows(np.repeat(np.arange(pair.rows), count))
     for plain, expected in zip(subject.problems(pair, kind), subject.problems(repeated, kind), strict=True):
-        call = subject.call(plain, reduction=weighting.reduction)
+        call = subject.build_call(plain, reduction=weighting.reduction)
         call = replace(call, weights=_tensor(subject, count))
-        evaluation = subject.judged(expected, subject.ask(call), subject.describe(call).varied(", weighed"))
+        evaluation = subject.judged(
+            expected, subject.invoke(call), subject.describe(call).varied(", weighed")
+        )
         if kind in UNREDUCED:
             yield from _weighted_rows(evaluation, count.reshape(-1, *(1,) * (evaluation.got.ndim - 1)))
         elif kind is Reduction.SUM or weighting.by_weights:
-            yield judge.lies(evaluation, WRONG_WEIGHT)
+            yield judge.within_tolerance(evaluation, WRONG_WEIGHT)
         else:  # divided by the number of rows, half the sum of the weights
-            yield judge.lies(replace(evaluation, got=evaluation.got / 2), WRONG_WEIGHT)
+            yield judge.within_tolerance(replace(evaluation, got=evaluation.got / 2), WRONG_WEIGHT)
 
 
 def _weighted_rows(evaluation: Evaluation, count: NDArray[Any]) -> Iterator[Judgement]:
     """Judge each row divided by its weight; division by a power of two is exact."""
     nonzero: Mask = np.broadcast_to(count > 0, evaluation.got.shape)
-    yield judge.holds(evaluation, nonzero | (evaluation.got == 0), "a row of weight 0 is not 0")
-    yield judge.inside(replace(evaluation, got=evaluation.got / np.maximum(count, 1)), nonzero)
+    yield judge.elementwise(evaluation, nonzero | (evaluation.got == 0), "a row of weight 0 is not 0")
+    yield judge.within_tolerance_where(
+        replace(evaluation, got=evaluation.got / np.maximum(count, 1)), nonzero
+    )
 
 
 def _masked_classes(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -100,13 +104,13 @@ def _masked_classes(subject: Subject, pair: Pair) -> Iterator[Judgement]:
                 replace(each, values=np.where(kept, each.values, np.nan))
                 for each in (plain.target, plain.model)
             )
-            call = subject.call(replace(plain, target=p, model=q))
+            call = subject.build_call(replace(plain, target=p, model=q))
             call = replace(call, mask=_tensor(subject, np.broadcast_to(kept, pair.shape)))
             expected = subject.problem(pair.take(np.flatnonzero(kept)), reduction, target=target)
             evaluation = subject.judged(
-                expected, subject.ask(call), subject.describe(call).varied(", masked")
+                expected, subject.invoke(call), subject.describe(call).varied(", masked")
             )
-            yield judge.lies(evaluation, "a masked class is not ignored")
+            yield judge.within_tolerance(evaluation, "a masked class is not ignored")
 
 
 def _tensor(subject: Subject, values: NDArray[Any]) -> Any:
@@ -143,7 +147,7 @@ REQUIREMENTS = (
         applies=_has_legacy,
         families=FAMILIES,
         shapes=SHAPES,
-        miniature=Sketch(legacy_reduction=lambda options: "mean" if options["reduce"] else "none"),
+        miniature=Miniature(legacy_reduction=lambda options: "mean" if options["reduce"] else "none"),
     ),
     Requirement(
         id="reductions/weights",
@@ -156,6 +160,6 @@ REQUIREMENTS = (
         applies=_has_weights,
         families=FAMILIES,
         shapes=SHAPES,
-        miniature=Sketch(apply_weights=lambda terms, count: apply_weights(terms, count / count.mean())),
+        miniature=Miniature(apply_weights=lambda terms, count: apply_weights(terms, count / count.mean())),
     ),
 )

@@ -12,8 +12,8 @@ from kl_conformance.harness.subject import Subject
 from kl_conformance.judging import judge
 from kl_conformance.judging.judgement import Judgement
 from kl_conformance.requirements import applicability
-from kl_conformance.requirements.checks import EVERYDAY, KL_DIV_LOSS, lies, probabilities
-from kl_conformance.requirements.miniature import Array, Sketch, generalised, log_term, term
+from kl_conformance.requirements.checks import EVERYDAY, KL_DIV_LOSS, probabilities, value_within_tolerance
+from kl_conformance.requirements.miniature import Array, Miniature, generalised, log_term, term
 from kl_conformance.requirements.requirement import Requirement
 from kl_reference.convention import Formula, Reduction, Space
 from kl_reference.dtype import Dtype
@@ -28,7 +28,7 @@ def pointwise(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         evaluation = subject.evaluate(problem)
         clear = np.abs(evaluation.enclosure.value) > evaluation.tolerance.total
         correct = ~clear | (np.sign(evaluation.got) == np.sign(evaluation.enclosure.value))
-        yield judge.holds(evaluation, correct, "a term has the wrong sign")
+        yield judge.elementwise(evaluation, correct, "a term has the wrong sign")
 
 
 def log_sum_bound(problem: Problem) -> Array:
@@ -58,7 +58,7 @@ def gibbs(subject: Subject, pair: Pair) -> Iterator[Judgement]:
             problem.target.values.size * Dtype.FLOAT64.roundoff * (1 + evaluation.enclosure.scale.condition)
         )
         bound = log_sum_bound(problem) - evaluation.tolerance.total - slack
-        yield judge.holds(
+        yield judge.elementwise(
             evaluation, ~(evaluation.got < bound), "is below P·log(P/Q) by more than rounding explains"
         )
 
@@ -69,8 +69,8 @@ def self_divergence(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     for problem in subject.problems(same):
         evaluation = subject.evaluate(problem)
         if problem.target.space is problem.model.space is Space.LOG:
-            yield judge.exactly(evaluation, "log P against log P must give exactly 0")
-        yield judge.lies(evaluation, decisive=False)
+            yield judge.exact(evaluation, "log P against log P must give exactly 0")
+        yield judge.within_tolerance(evaluation, decisive=False)
 
 
 def generalised_terms(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -78,9 +78,9 @@ def generalised_terms(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     for problem in subject.problems(pair):
         evaluation = subject.evaluate(problem)
         allowed = evaluation.tolerance.total
-        yield judge.holds(evaluation, ~(evaluation.got < -allowed), "a generalised term is negative")
+        yield judge.elementwise(evaluation, ~(evaluation.got < -allowed), "a generalised term is negative")
         positive = evaluation.enclosure.value > allowed
-        yield judge.holds(
+        yield judge.elementwise(
             evaluation, ~(positive & (evaluation.got <= 0)), "a generalised term is 0 though p and q differ"
         )
 
@@ -95,7 +95,7 @@ REQUIREMENTS = (
         check=pointwise,
         applies=applicability.all_of(applicability.offers_terms, applicability.is_divergence),
         families=(*EVERYDAY, "measure"),
-        miniature=Sketch(
+        miniature=Miniature(
             term=lambda p, lq: np.abs(term(p, lq)), log_term=lambda lp, lq: np.abs(log_term(lp, lq))
         ),
     ),
@@ -108,7 +108,7 @@ REQUIREMENTS = (
         check=gibbs,
         applies=applicability.all_of(applicability.is_divergence, applicability.offers(*TOTALS)),
         families=(*EVERYDAY, "measure", "near-equal"),
-        miniature=Sketch(after=np.negative),
+        miniature=Miniature(after=np.negative),
     ),
     Requirement(
         id="signs/self",
@@ -118,7 +118,7 @@ REQUIREMENTS = (
         check=self_divergence,
         applies=applicability.is_divergence,
         families=EVERYDAY,
-        miniature=Sketch(term=lambda p, lq: term(p, lq) + 1e-9),
+        miniature=Miniature(term=lambda p, lq: term(p, lq) + 1e-9),
     ),
     Requirement(
         id="signs/generalised",
@@ -130,7 +130,7 @@ REQUIREMENTS = (
         applies=applicability.computes(Formula.GENERALISED),
         families=("measure", "dirichlet-flat", "near-equal"),
         revision=2,
-        miniature=Sketch(
+        miniature=Miniature(
             term=lambda p, q: generalised(p, q) - 2 * q,
             formula=Formula.GENERALISED,
             target=(Space.PROBABILITY,),
@@ -143,10 +143,10 @@ REQUIREMENTS = (
         formula="Σ p·log(p/q) ≠ Σ q·log(q/p)",
         reason="Argument orders differ between libraries: torch takes the model first, SciPy the data.",
         link=KL_DIV_LOSS,
-        check=lies(),
+        check=value_within_tolerance(),
         applies=applicability.is_divergence,
         families=("asymmetric",),
-        miniature=Sketch(
+        miniature=Miniature(
             term=lambda p, lq: term(np.exp(lq), np.log(p)), log_term=lambda lp, lq: log_term(lq, lp)
         ),
     ),

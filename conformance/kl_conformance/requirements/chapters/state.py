@@ -15,7 +15,7 @@ from kl_conformance.judging.judgement import Judgement
 from kl_conformance.judging.upstream import upstream_of
 from kl_conformance.requirements import applicability
 from kl_conformance.requirements.checks import KL_DIV_LOSS, sides
-from kl_conformance.requirements.miniature import Array, Sketch
+from kl_conformance.requirements.miniature import Array, Miniature
 from kl_conformance.requirements.requirement import CALL_DRAWS, Requirement
 from kl_reference.convention import Side
 
@@ -26,8 +26,8 @@ SHAPES = ((3, 5), (8, 31))
 def inputs_untouched(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Compare both inputs bit by bit before and after the call."""
     for problem in subject.problems(pair):
-        call = subject.call(problem)
-        subject.ask(call)
+        call = subject.build_call(problem)
+        subject.invoke(call)
         text = subject.describe(call)
         for name, tensor, operand in (
             ("target", call.target, problem.target),
@@ -35,52 +35,52 @@ def inputs_untouched(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         ):
             after = subject.framework.output(subject.modules, tensor).values
             if np.array_equal(after, operand.values.astype(np.float64), equal_nan=True):
-                yield judge.passes(problem, text)
+                yield judge.passed(problem, text)
             else:
-                yield judge.fails(problem, text, f"the {name} was written to")
+                yield judge.failed(problem, text, f"the {name} was written to")
 
 
 def repeatable(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Make the same call twelve times, each with its own tensors, and keep every answer."""
     for problem in subject.problems(pair):
         first = subject.evaluate(problem)
-        kept = [subject.ask(subject.call(problem)).values for _ in range(12)]
+        kept = [subject.invoke(subject.build_call(problem)).values for _ in range(12)]
         for got in kept:
             same = (got == first.got) | (np.isnan(got) & np.isnan(first.got))
-            yield judge.holds(first, same, "the same call returned different bits")
+            yield judge.elementwise(first, same, "the same call returned different bits")
 
 
 def upstream_untouched(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Compare the upstream gradient bit by bit before and after the backward pass."""
     for problem in subject.problems(pair):
         for side in sides(subject, problem):
-            before, after = subject.spent(problem, side, upstream_of(problem))
-            text = subject.describe(subject.call(problem)).differentiated(side)
+            before, after = subject.upstream_after_backward(problem, side, upstream_of(problem))
+            text = subject.describe(subject.build_call(problem)).differentiated(side)
             if (after == before).all():
-                yield judge.passes(problem, text)
+                yield judge.passed(problem, text)
             else:
-                yield judge.fails(problem, text, "the upstream gradient was written to")
+                yield judge.failed(problem, text, "the upstream gradient was written to")
 
 
 def process_state(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Compare random generators and process settings before and after a call and its gradients."""
-    subject.forget()  # the gradients must be computed between the two snapshots
+    subject.clear_cache()  # the gradients must be computed between the two snapshots
     for problem in subject.problems(pair):
-        call = subject.call(problem)
+        call = subject.build_call(problem)
         shared = {**sources(), **subject.framework.random_sources(subject.modules)}
         for each in shared.values():  # reveals a seed that is set to the same value again
             each.draw()
         before = {name: each.state() for name, each in shared.items()}
-        subject.ask(call)
+        subject.invoke(call)
         for side in sides(subject, problem):
             subject.gradient(problem, side)
         after = {name: each.state() for name, each in shared.items()}
-        changes = [*changed(before, after), *changed(subject.surroundings, subject.surrounding())]
+        changes = [*changed(before, after), *changed(subject.surroundings, subject.process_state())]
         if changes:
             note = f"the call changed process state: {', '.join(changes)}"
-            yield judge.fails(problem, subject.describe(call), note)
+            yield judge.failed(problem, subject.describe(call), note)
         else:
-            yield judge.passes(problem, subject.describe(call))
+            yield judge.passed(problem, subject.describe(call))
 
 
 class _WritesToModel:
@@ -129,7 +129,7 @@ REQUIREMENTS = (
         reason="An in-place log of the target is correct once, and wrong in the next epoch.",
         link=KL_DIV_LOSS,
         check=inputs_untouched,
-        miniature=Sketch(before=_WritesToModel()),
+        miniature=Miniature(before=_WritesToModel()),
     ),
     _requirement(
         id="state/repeatable",
@@ -137,7 +137,7 @@ REQUIREMENTS = (
         formula="f(P, Q) = f(P, Q)",
         reason="Faults of caches keyed by address and of reused buffers show only in later calls.",
         check=repeatable,
-        miniature=Sketch(after=_DoublesEveryTenth()),
+        miniature=Miniature(after=_DoublesEveryTenth()),
     ),
     _requirement(
         id="state/upstream-untouched",
@@ -147,7 +147,7 @@ REQUIREMENTS = (
         link="https://docs.pytorch.org/docs/stable/notes/extending.html",
         check=upstream_untouched,
         applies=applicability.all_of(applicability.differentiable(*Side), _has_writable_arrays),
-        miniature=Sketch(upstream=_scales_in_place),
+        miniature=Miniature(upstream=_scales_in_place),
     ),
     _requirement(
         id="state/surroundings",
@@ -158,6 +158,6 @@ REQUIREMENTS = (
         check=process_state,
         families=FAMILIES[:1],
         shapes=SHAPES[:1],
-        miniature=Sketch(after=_draws_random),
+        miniature=Miniature(after=_draws_random),
     ),
 )

@@ -17,7 +17,7 @@ from kl_conformance.frameworks.framework import Output
 from kl_conformance.harness.subject import Subject
 from kl_conformance.judging import judge
 from kl_conformance.judging.judgement import Judgement
-from kl_conformance.requirements.miniature import Array, Sketch
+from kl_conformance.requirements.miniature import Array, Miniature
 from kl_conformance.requirements.requirement import CALL_DRAWS, Level, Requirement
 from kl_reference.convention import Space
 from kl_reference.problem import Operand, Problem
@@ -46,24 +46,24 @@ def _sequential_calls(subject: Subject, problems: Sequence[Problem]) -> Iterator
     note = "the answer depends on earlier calls"
     kept = [_tensor_and_output(subject, problem) for problem in problems]
     for problem, (tensor, first) in zip(problems, kept, strict=True):
-        evaluation = subject.judged(problem, first, subject.describe(subject.call(problem)))
-        yield judge.lies(evaluation, note, decisive=False)
+        evaluation = subject.judged(problem, first, subject.describe(subject.build_call(problem)))
+        yield judge.within_tolerance(evaluation, note, decisive=False)
         again = subject.framework.output(subject.modules, tensor).values
         unchanged = (again == first.values) | (np.isnan(again) & np.isnan(first.values))
-        yield judge.holds(evaluation, unchanged, "a later call changed an earlier answer")
+        yield judge.elementwise(evaluation, unchanged, "a later call changed an earlier answer")
 
 
 def _overwritten_inputs(subject: Subject, first: Problem, second: Problem) -> Iterator[Judgement]:
     """Make a call, overwrite its two tensors with other numbers, and repeat it."""
-    call, other = subject.call(first), subject.call(second)
-    subject.ask(call)
+    call, other = subject.build_call(first), subject.build_call(second)
+    subject.invoke(call)
     try:
         for tensor, values in ((call.target, other.target), (call.model, other.model)):
             subject.framework.overwrite(subject.modules, tensor, values)
     except NotImplementedError:
         return
-    evaluation = subject.judged(second, subject.ask(call), subject.describe(call))
-    yield judge.lies(
+    evaluation = subject.judged(second, subject.invoke(call), subject.describe(call))
+    yield judge.within_tolerance(
         evaluation, "the inputs were overwritten, and the answer is that of the old ones", decisive=False
     )
 
@@ -73,10 +73,10 @@ def _tensor_and_output(subject: Subject, problem: Problem) -> tuple[Any, Output]
     kept: list[Any] = []
 
     def make() -> Any:
-        kept.append(subject.implementation.call(subject.modules, subject.call(problem)))
+        kept.append(subject.implementation.call(subject.modules, subject.build_call(problem)))
         return kept[0]
 
-    output = subject.attempt(make)
+    output = subject.collect_output(make)
     return kept[0], output
 
 
@@ -85,10 +85,10 @@ def memory(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     for layout in SURROUNDED_LAYOUTS if subject.framework.strided else ("contiguous",):
         value = np.nan if layout != "among-largest" else subject.dtype.largest
         for problem in subject.problems(pair, *subject.offers(), layout=layout):
-            call = subject.call(problem)
+            call = subject.build_call(problem)
             _fill_freed_memory(subject, problem, value)
-            evaluation = subject.judged(problem, subject.ask(call), subject.describe(call))
-            yield judge.lies(evaluation, "the answer depends on memory outside the inputs")
+            evaluation = subject.judged(problem, subject.invoke(call), subject.describe(call))
+            yield judge.within_tolerance(evaluation, "the answer depends on memory outside the inputs")
 
 
 def _fill_freed_memory(subject: Subject, problem: Problem, value: float) -> None:
@@ -117,17 +117,19 @@ def threads(subject: Subject, pair: Pair) -> Iterator[Judgement]:
                 concurrent = replace(
                     serial, got=got.values, call=serial.call.varied(f", among {THREADS} threads")
                 )
-                yield judge.agrees(concurrent, serial, "the answer differs from that of the same call alone")
+                yield judge.same_answer(
+                    concurrent, serial, "the answer differs from that of the same call alone"
+                )
 
 
 def _concurrent(subject: Subject, problems: Sequence[Problem]) -> list[list[Output]]:
     """Return the answer of each thread in each of three rounds; all threads start a round together."""
-    calls = [subject.call(problem) for problem in problems]
+    calls = [subject.build_call(problem) for problem in problems]
     barrier = threading.Barrier(len(calls))
 
     def run(index: int) -> Output:
         barrier.wait()
-        return subject.ask(calls[index])
+        return subject.invoke(calls[index])
 
     # Warning filters belong to the process: changes that the threads leave behind are restored.
     with warnings.catch_warnings(), ThreadPoolExecutor(len(calls)) as pool:
@@ -177,7 +179,7 @@ REQUIREMENTS = (
         draws=CALL_DRAWS,
         families=FAMILIES,
         shapes=((3, 5),),
-        miniature=Sketch(after=_SharedBuffer()),
+        miniature=Miniature(after=_SharedBuffer()),
     ),
     Requirement(
         id="state/memory",
@@ -188,7 +190,7 @@ REQUIREMENTS = (
         draws=CALL_DRAWS,
         families=FAMILIES,
         shapes=((1, 4), (3, 5), (8, 31)),
-        miniature=Sketch(before=_reads_past_end),
+        miniature=Miniature(before=_reads_past_end),
     ),
     Requirement(
         id="state/threads",
@@ -200,6 +202,6 @@ REQUIREMENTS = (
         draws=CALL_DRAWS,
         families=FAMILIES,
         shapes=((3, 5),),
-        miniature=Sketch(before=_SharedScratch()),
+        miniature=Miniature(before=_SharedScratch()),
     ),
 )

@@ -16,7 +16,7 @@ from kl_conformance.judging.evaluation import Evaluation
 from kl_conformance.judging.judgement import Criterion, Judgement, Mask
 from kl_conformance.requirements import applicability
 from kl_conformance.requirements.checks import probabilities
-from kl_conformance.requirements.miniature import Array, Sketch, log_term, term
+from kl_conformance.requirements.miniature import Array, Miniature, log_term, term
 from kl_conformance.requirements.requirement import Check, Level, Requirement
 from kl_reference.convention import Reduction, Side, Space
 from kl_reference.problem import Problem
@@ -49,9 +49,9 @@ def by_definition(
             if isinstance(evaluation, Judgement):
                 yield evaluation
                 continue
-            yield judge.lies(evaluation)
+            yield judge.within_tolerance(evaluation)
             if exact and problem.reduction is Reduction.TERMS:
-                yield judge.exactly(evaluation, "must contribute exactly its limit", found)
+                yield judge.exact(evaluation, "must contribute exactly its limit", found)
 
     return check
 
@@ -80,7 +80,7 @@ def whole_row_masked(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         if isinstance(evaluation, Judgement):
             yield evaluation
         else:
-            yield judge.inside(evaluation, ~np.isnan(evaluation.enclosure.value))
+            yield judge.within_tolerance_where(evaluation, ~np.isnan(evaluation.enclosure.value))
 
 
 def _evaluated_or_passed(subject: Subject, problem: Problem) -> Evaluation | Judgement:
@@ -90,7 +90,7 @@ def _evaluated_or_passed(subject: Subject, problem: Problem) -> Evaluation | Jud
     except RefusedError as refusal:
         if not np.isnan(reference(problem).value).any():
             raise
-        return judge.passes(problem, subject.named, str(refusal))
+        return judge.passed(problem, subject.named, str(refusal))
 
 
 def infinite_probability(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -106,15 +106,15 @@ def infinite_probability(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         try:
             evaluation = subject.evaluate(problem)
         except RefusedError as refusal:
-            yield judge.passes(problem, subject.named, str(refusal))
+            yield judge.passed(problem, subject.named, str(refusal))
             continue
         infinite, not_finite = (_reduced_any(each, problem) for each in (infinite, not_finite))
         correct = ~not_finite | ~np.isfinite(evaluation.got)
         yield replace(
-            judge.holds(evaluation, correct, "a plausible number for an infinite probability"),
+            judge.elementwise(evaluation, correct, "a plausible number for an infinite probability"),
             criterion=Criterion.NOT_FINITE,
         )
-        yield judge.inside(evaluation, ~infinite)
+        yield judge.within_tolerance_where(evaluation, ~infinite)
 
 
 def nan_input(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -126,9 +126,9 @@ def nan_input(subject: Subject, pair: Pair) -> Iterator[Judgement]:
             if not np.isnan(p + q).any():
                 continue
             try:
-                yield judge.lies(subject.evaluate(problem), decisive=False)
+                yield judge.within_tolerance(subject.evaluate(problem), decisive=False)
             except RefusedError as refusal:
-                yield judge.passes(problem, subject.named, str(refusal))
+                yield judge.passed(problem, subject.named, str(refusal))
 
 
 def negative_target(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -140,10 +140,10 @@ def negative_target(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     try:
         evaluation = subject.evaluate(problem)
     except RefusedError as refusal:
-        yield judge.passes(problem, subject.named, str(refusal))
+        yield judge.passed(problem, subject.named, str(refusal))
         return
     correct = ~_reduced_any(negative, problem) | ~np.isfinite(evaluation.got)
-    judgement = judge.holds(evaluation, correct, "a plausible number for a negative probability")
+    judgement = judge.elementwise(evaluation, correct, "a plausible number for a negative probability")
     yield replace(judgement, criterion=Criterion.NOT_FINITE)
 
 
@@ -182,7 +182,7 @@ REQUIREMENTS = (
         families=("sparse", "one-hot"),
         corners=("zero-target", "negative-zero-target"),
         revision=2,
-        miniature=Sketch(term=_nan_at_zero),
+        miniature=Miniature(term=_nan_at_zero),
     ),
     Requirement(
         id="support/zero-over-zero",
@@ -196,7 +196,7 @@ REQUIREMENTS = (
         ),
         families=("masked",),
         revision=2,
-        miniature=Sketch(term=_nan_at_masked),
+        miniature=Miniature(term=_nan_at_masked),
     ),
     Requirement(
         id="support/block-masked",
@@ -208,7 +208,7 @@ REQUIREMENTS = (
         families=("masked",),
         shapes=((2, 1025), (3, 257)),
         revision=2,
-        miniature=Sketch(term=_nan_at_masked, log_term=lambda lp, lq: np.exp(lp) * (lp - lq)),
+        miniature=Miniature(term=_nan_at_masked, log_term=lambda lp, lq: np.exp(lp) * (lp - lq)),
     ),
     Requirement(
         id="support/whole-row-masked",
@@ -220,7 +220,7 @@ REQUIREMENTS = (
         families=("dirichlet-flat",),
         corners=("masked-row",),
         shapes=((3, 5), (8, 31), (2, 3, 5)),
-        miniature=Sketch(
+        miniature=Miniature(
             term=lambda p, lq: term(p, lq) + 0 * lq.max(-1, keepdims=True),
             log_term=lambda lp, lq: log_term(lp, lq) + 0 * lq.max(-1, keepdims=True),
         ),
@@ -234,7 +234,7 @@ REQUIREMENTS = (
         applies=applicability.accepts(Side.TARGET, Space.LOG, Space.LOGITS),
         families=("masked", "sparse"),
         revision=2,
-        miniature=Sketch(log_term=lambda lp, lq: np.exp(lp) * (lp - lq)),
+        miniature=Miniature(log_term=lambda lp, lq: np.exp(lp) * (lp - lq)),
     ),
     Requirement(
         id="support/zero-model",
@@ -246,7 +246,7 @@ REQUIREMENTS = (
         families=("dirichlet-dense",),  # none of its probabilities underflows in float16
         corners=("zero-model",),
         revision=2,
-        miniature=Sketch(term=_clamped, log_term=lambda lp, lq: log_term(lp, np.maximum(lq, -50.0))),
+        miniature=Miniature(term=_clamped, log_term=lambda lp, lq: log_term(lp, np.maximum(lq, -50.0))),
     ),
     Requirement(
         id="support/tiny-model",
@@ -257,7 +257,7 @@ REQUIREMENTS = (
         families=("dirichlet-flat", "peaked-logits"),
         corners=("tiny-model",),
         revision=2,
-        miniature=Sketch(term=lambda p, lq: term(p, np.log(np.exp(lq) + 1e-7))),
+        miniature=Miniature(term=lambda p, lq: term(p, np.log(np.exp(lq) + 1e-7))),
     ),
     Requirement(
         id="support/nan",
@@ -267,7 +267,7 @@ REQUIREMENTS = (
         check=nan_input,
         families=("dirichlet-dense",),  # none of its probabilities underflows in float16
         corners=("nan-target", "nan-model"),
-        miniature=Sketch(after=np.nan_to_num),
+        miniature=Miniature(after=np.nan_to_num),
     ),
     Requirement(
         id="support/negative-target",
@@ -280,7 +280,7 @@ REQUIREMENTS = (
         ),
         families=("dirichlet-flat",),
         corners=("negative-target",),
-        miniature=Sketch(term=lambda p, lq: term(np.abs(p), lq)),
+        miniature=Miniature(term=lambda p, lq: term(np.abs(p), lq)),
     ),
     Requirement(
         id="support/infinite",
@@ -293,6 +293,6 @@ REQUIREMENTS = (
         applies=applicability.is_divergence,
         families=("dirichlet-dense",),  # none of its probabilities underflows in float16
         corners=("infinite-target", "infinite-model", "minus-infinite-target", "minus-infinite-model"),
-        miniature=Sketch(after=lambda answer: np.nan_to_num(answer, posinf=1.0, neginf=-1.0, nan=0.0)),
+        miniature=Miniature(after=lambda answer: np.nan_to_num(answer, posinf=1.0, neginf=-1.0, nan=0.0)),
     ),
 )

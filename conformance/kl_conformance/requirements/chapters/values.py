@@ -13,8 +13,8 @@ from kl_conformance.judging import judge
 from kl_conformance.judging.cache import reference
 from kl_conformance.judging.judgement import Judgement
 from kl_conformance.requirements import applicability
-from kl_conformance.requirements.checks import EVERYDAY, KL_DIV_LOSS, lies, probabilities
-from kl_conformance.requirements.miniature import Array, Sketch, log_term, reduce, term
+from kl_conformance.requirements.checks import EVERYDAY, KL_DIV_LOSS, probabilities, value_within_tolerance
+from kl_conformance.requirements.miniature import Array, Miniature, log_term, reduce, term
 from kl_conformance.requirements.requirement import Level, Requirement
 from kl_reference.convention import Formula, Reduction, Side, Space
 from kl_reference.problem import Problem
@@ -25,7 +25,7 @@ SAMPLED_TERMS = 8  # terms of a pair that are evaluated in one call each
 def pointwise(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Judge terms; where the implementation offers none, sums of a single term, which are equivalent."""
     if subject.offers(Reduction.TERMS):
-        yield from lies(Reduction.TERMS)(subject, pair)
+        yield from value_within_tolerance(Reduction.TERMS)(subject, pair)
         return
     p, q = (
         np.broadcast_to(each.expressed(Space.LOG, pair.axis), pair.shape).ravel() for each in (pair.p, pair.q)
@@ -37,7 +37,7 @@ def pointwise(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         terms = [Measure(values[chosen][:, np.newaxis], Space.LOG) for values in (p, q)]
         origin = f"terms one by one of {pair.origin}"
         for problem in subject.problems(Pair(terms[0], terms[1], origin=origin)):
-            yield judge.lies(subject.evaluate(problem))
+            yield judge.within_tolerance(subject.evaluate(problem))
 
 
 def graded(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -49,13 +49,13 @@ def graded(subject: Subject, pair: Pair) -> Iterator[Judgement]:
 def exact_sum(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Judge a sum whose partial sums are all exact, with a tolerance of zero."""
     for problem in subject.problems(pair, Reduction.SUM, Reduction.ROWS, target=(Space.PROBABILITY,)):
-        yield judge.exactly(subject.evaluate(problem), "every partial sum is exact, so the sum must be exact")
+        yield judge.exact(subject.evaluate(problem), "every partial sum is exact, so the sum must be exact")
 
 
 def from_logits(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Judge the answer from logits: through log_softmax, or directly where logits are accepted."""
     for problem in subject.problems(pair, model=Space.LOGITS):
-        yield judge.lies(subject.evaluate(problem))
+        yield judge.within_tolerance(subject.evaluate(problem))
 
 
 def dtype_range(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -73,9 +73,9 @@ def dtype_range(subject: Subject, pair: Pair) -> Iterator[Judgement]:
             scale, masses = reference(replace(problem, formula=Formula.PLAIN)).scale, _largest_mass(problem)
         within = np.broadcast_to((scale.magnitude < largest) & (masses < largest), evaluation.got.shape)
         if problem.reduction is Reduction.TERMS and problem.formula is not Formula.GENERALISED:
-            yield judge.lies(evaluation)
+            yield judge.within_tolerance(evaluation)
         elif within.any():
-            yield judge.inside(evaluation, within)
+            yield judge.within_tolerance_where(evaluation, within)
 
 
 def _largest_mass(problem: Problem) -> Array:
@@ -113,7 +113,7 @@ REQUIREMENTS = (
         ),
         families=("ladder", *EVERYDAY, "measure"),
         revision=2,
-        miniature=Sketch(term=lambda p, lq: p * (np.log(p + 1e-10) - lq)),
+        miniature=Miniature(term=lambda p, lq: p * (np.log(p + 1e-10) - lq)),
     ),
     Requirement(
         id="values/sum",
@@ -121,10 +121,10 @@ REQUIREMENTS = (
         formula="|got − Σ p·(log p − log q)| ≤ k·u·S + h(n)·u·T + u·|v|",
         reason="Kernels that work in blocks lose the tail; accumulators in half precision stagnate.",
         link=KL_DIV_LOSS,
-        check=lies(Reduction.SUM, Reduction.ROWS),
+        check=value_within_tolerance(Reduction.SUM, Reduction.ROWS),
         applies=applicability.offers(Reduction.SUM, Reduction.ROWS),
         families=(*EVERYDAY, "measure"),
-        miniature=Sketch(reduce=lambda terms, how: reduce(terms[..., :-1], how)),
+        miniature=Miniature(reduce=lambda terms, how: reduce(terms[..., :-1], how)),
     ),
     Requirement(
         id="values/batch",
@@ -132,10 +132,10 @@ REQUIREMENTS = (
         formula="|got − (Σ p·(log p − log q)) / rows| ≤ tolerance / rows",
         reason="This is the usual training loss.",
         link=KL_DIV_LOSS,
-        check=lies(Reduction.BATCHMEAN, Reduction.ROWMEAN),
+        check=value_within_tolerance(Reduction.BATCHMEAN, Reduction.ROWMEAN),
         applies=applicability.offers(Reduction.BATCHMEAN, Reduction.ROWMEAN),
         families=EVERYDAY,
-        miniature=Sketch(after=lambda answer: answer * (1 + 1e-6)),
+        miniature=Miniature(after=lambda answer: answer * (1 + 1e-6)),
     ),
     Requirement(
         id="values/mean",
@@ -143,10 +143,10 @@ REQUIREMENTS = (
         formula="|got − (Σ p·(log p − log q)) / elements| ≤ tolerance / elements",
         reason="A mean over rows in its place is wrong by a factor of the number of classes.",
         link=KL_DIV_LOSS,
-        check=lies(Reduction.MEAN),
+        check=value_within_tolerance(Reduction.MEAN),
         applies=applicability.offers(Reduction.MEAN),
         families=EVERYDAY,
-        miniature=Sketch(after=lambda answer: answer * 2),
+        miniature=Miniature(after=lambda answer: answer * 2),
     ),
     Requirement(
         id="values/exact-sum",
@@ -163,7 +163,7 @@ REQUIREMENTS = (
             applicability.accepts(Side.MODEL, Space.LOG),
         ),
         families=("exact-sum",),
-        miniature=Sketch(
+        miniature=Miniature(
             reduce=lambda terms, how: reduce(terms[..., : max(terms.shape[-1] // 4 * 4, 1)], how)
         ),
     ),
@@ -179,7 +179,7 @@ REQUIREMENTS = (
             applicability.is_wider_than_16_bits,
         ),
         families=("near-equal",),
-        miniature=Sketch(
+        miniature=Miniature(
             term=lambda p, lq: p * (np.log(p) - lq) * (1 + 1e-3 * (np.abs(np.log(p) - lq) < 1e-2)),
             log_term=lambda lp, lq: log_term(lp, lq) * (1 + 1e-3 * (np.abs(lp - lq) < 1e-2)),
         ),
@@ -189,22 +189,22 @@ REQUIREMENTS = (
         sentence="Subnormal numbers, overflowing ratios and log-probabilities to −1e4 give no spurious 0, ∞ or NaN.",
         formula="p·(log p − log q) for every finite p ≥ 0 and log q, or q > 0",
         reason="The ratio form p·log(p/q) overflows where the difference of logarithms does not.",
-        check=lies(subnormals=True),
+        check=value_within_tolerance(subnormals=True),
         families=("extreme", "distant-logs"),
         revision=2,
-        miniature=Sketch(term=lambda p, lq: term(p, np.log(np.maximum(np.exp(lq), 1e-300)))),
+        miniature=Miniature(term=lambda p, lq: term(p, np.log(np.maximum(np.exp(lq), 1e-300)))),
     ),
     Requirement(
         id="values/half",
         sentence="In a 16-bit dtype, a reduction whose exact result is representable neither overflows nor stagnates.",
         formula="accumulate in float32 or wider, round once",
         reason="A float16 accumulator stops growing at 2048 times its smallest term.",
-        check=lies(*applicability.SUMS),
+        check=value_within_tolerance(*applicability.SUMS),
         applies=applicability.all_of(
             applicability.is_16_bit, applicability.offers_sums, applicability.not_normalised
         ),
         families=("half-range",),
-        miniature=Sketch(
+        miniature=Miniature(
             reduce=lambda terms, how: reduce(np.cumsum(terms, axis=-1, dtype=terms.dtype)[..., -1:], how)
         ),
     ),
@@ -218,7 +218,7 @@ REQUIREMENTS = (
         applies=applicability.accepts(Side.MODEL, Space.LOG, Space.LOGITS),
         families=("peaked-logits", "flat-logits", "masked-finite"),
         revision=2,
-        miniature=Sketch(term=_naive_logits, target=(Space.PROBABILITY,), model=(Space.LOGITS,)),
+        miniature=Miniature(term=_naive_logits, target=(Space.PROBABILITY,), model=(Space.LOGITS,)),
     ),
     Requirement(
         id="values/dtype-range",
@@ -231,6 +231,6 @@ REQUIREMENTS = (
         revision=2,
         applies=applicability.all_of(applicability.not_clipped, applicability.not_normalised),
         families=("largest",),
-        miniature=Sketch(term=lambda p, lq: p * np.log(p) - p * lq),
+        miniature=Miniature(term=lambda p, lq: p * np.log(p) - p * lq),
     ),
 )
