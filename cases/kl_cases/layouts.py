@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kl_reference.convention import Side
+
 Array = NDArray[Any]
 Layout = Callable[[Array], Array]
 
@@ -112,3 +114,9 @@ LAYOUTS: Mapping[str, Layout] = {
     "among-nan": among_nan,
     "among-largest": among_largest,
 }
+
+
+def side_layouts(layout: str) -> dict[Side, str]:
+    """Return the layout of each operand: of ``offset/strided`` the model's is the second."""
+    target, _, model = layout.partition("/")
+    return {Side.TARGET: target, Side.MODEL: model or target}

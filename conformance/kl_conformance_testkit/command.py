@@ -13,7 +13,7 @@ from pathlib import Path
 
 from kl_conformance import processes
 
-KERNELS = Path(__file__).parents[1] / "tests" / "data" / "broken_kl.py"
+KERNELS = Path(__file__).parents[1] / "tests" / "data" / "broken_kernels.py"
 RIGHT, BROKEN, DYING, SLOW, RUDE = (
     f"{KERNELS}:{name}" for name in ("RIGHT", "BROKEN", "DYING", "SLOW", "RUDE")
 )

@@ -111,7 +111,7 @@ def instrument(watch: Stopwatch) -> None:
     ):
         if name in vars(owner):
             setattr(owner, name, watch.timed(part, vars(owner)[name]))
-    attempt = Subject.attempt
+    attempt = Subject.collect_output
 
     def attempted(subject: Subject, make: Callable[[], Any]) -> Any:
         return attempt(subject, watch.timed(Part.FRAMEWORK, make))

@@ -132,7 +132,7 @@ def warm(model: Any, target: Any, temperature: float) -> Any:
 @pytest.mark.parametrize(
     ("kernel", "words"),
     [
-        (3, "is a int, which is not callable"),
+        (3, "is of type int, which is not callable"),
         (one, "does not take two positional tensors (model, target)"),
         (warm, "requires temperature, which"),
     ],

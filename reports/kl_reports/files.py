@@ -1,4 +1,4 @@
-"""TODO sign."""
+"""Writing files: atomic replacement, writability check before work starts."""
 
 from __future__ import annotations
 

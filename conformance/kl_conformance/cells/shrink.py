@@ -1,4 +1,4 @@
-"""TODO sign."""
+"""Shrinks a failing pair to a small one."""
 
 from __future__ import annotations
 

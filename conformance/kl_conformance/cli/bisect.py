@@ -21,7 +21,8 @@ from kl_conformance.cli.output import FINE, cannot
 from kl_conformance.implementations import loading
 from kl_conformance.requirements import catalogue
 from kl_conformance.versions import witness_file
-from kl_conformance.versions.bisection import Bisection, EndpointError, Outcome, Probe, bisect
+from kl_conformance.versions.bisection import Bisection, EndpointError, Outcome, Probe
+from kl_conformance.versions.bisection import bisect as find_transitions
 from kl_conformance.versions.environments import InstallError, carried, distribution, environment, released
 from kl_conformance.versions.replay import ReplayRequest, replayed
 from kl_conformance.versions.witness_file import WitnessFile, script_of
@@ -53,7 +54,7 @@ class BisectOptions:
     output: Path | None = None
 
 
-def start(asked: BisectOptions) -> int:
+def execute(asked: BisectOptions) -> int:
     """Bisect, tell every probe as it ends and the result as Markdown; 0 found, 2 could not."""
     console = Console(stderr=True)
     try:
@@ -81,7 +82,7 @@ def start(asked: BisectOptions) -> int:
                 _say(console, f"  {asked.package} {version}: {probe.outcome.value}{again}. {probe.words}")
                 return probe
 
-            found = bisect(versions, ask, every=asked.every)
+            found = find_transitions(versions, ask, every=asked.every)
         told = report(asked.package, witness, found)
         if asked.output is not None:
             put(asked.output, told)
@@ -230,7 +231,7 @@ def report(package: str, witness: WitnessFile, found: Bisection) -> str:
     script = script_of(witness)
     lines += ["```python", script.rstrip(), "```", ""] if script else []
     asked = ", ".join(f"{probe.version} {probe.outcome.value}" for probe in found.probes)
-    rest = f"; {count(found.unasked, 'release')} between were not asked" if found.unasked else ""
+    rest = f"; {count(found.untested, 'release')} between were not asked" if found.untested else ""
     lines += [
         f"Asked {column.implementation} ({column.device}, {column.dtype}, {column.mode}) in fresh environments on "
         f"Python {platform.python_version()}, {platform.system()} {platform.machine()}: {asked}{rest}.",
@@ -291,6 +292,4 @@ def bisect(
     three times: good, bad, or skipped where it has no wheel or cannot be asked. WITNESS is what `replay` takes.
     Exit codes: 0 found, 2 it could not be.
     """
-    pass
-
-    sys.exit(start(BisectOptions(witness, package, good, bad, beside, every, early, state, output)))
+    sys.exit(execute(BisectOptions(witness, package, good, bad, beside, every, early, state, output)))

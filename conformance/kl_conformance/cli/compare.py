@@ -15,7 +15,8 @@ from kl_conformance.diagnosis.confirmation import scripted
 from kl_conformance.errors import UnknownNameError, check_known
 from kl_conformance.versions.recheck import recheck
 from kl_reports.comparison.change import Bucket
-from kl_reports.comparison.compare import Comparison, IncomparableError, compare
+from kl_reports.comparison.compare import Comparison, IncomparableError
+from kl_reports.comparison.compare import compare as compare_runs
 from kl_reports.files import RunFileError, check_writable, put
 from kl_reports.formats.comparison_text import as_json, commands, exit_code, markdown, text
 from kl_reports.page.comparison_page import write_comparison_page
@@ -44,7 +45,7 @@ class CompareOptions:
     store: str = ""
 
 
-def start(asked: CompareOptions) -> int:
+def execute(asked: CompareOptions) -> int:
     """Compare, print, and return 1 where a cell is in a bucket that fails, 2 where there is nothing to compare."""
     try:
         fail_on = _buckets(asked.fail_on)
@@ -52,7 +53,9 @@ def start(asked: CompareOptions) -> int:
             if path is not None:
                 check_writable(path)
         old, new = _run(asked.old, asked.store), _run(asked.new, asked.store)
-        comparison = compare(old, new) if asked.page is None else compare(scripted(old), scripted(new))
+        comparison = (
+            compare_runs(old, new) if asked.page is None else compare_runs(scripted(old), scripted(new))
+        )
         if asked.again:
             comparison = recheck(comparison, lambda words: print(words, file=sys.stderr))
         if asked.markdown is not None:
@@ -148,6 +151,4 @@ def compare(
     torch==2.12. Only cells that asked the same problems are compared. Exit codes: 0 nothing in a bucket that fails,
     1 something is, 2 the two cannot be compared.
     """
-    pass
-
-    sys.exit(start(CompareOptions(old, new, fail_on, form, markdown, again, output, place)))
+    sys.exit(execute(CompareOptions(old, new, fail_on, form, markdown, again, output, place)))

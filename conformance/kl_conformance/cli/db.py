@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from kl_conformance.cli.options import Verbs
+from kl_conformance.cli.options import Commands, form, store
 from kl_conformance.cli.output import FINE, cannot, table
 from kl_reports.analysis.wording import LOOKS, count, listed, moment, one_line, used
 from kl_reports.files import RunFileError
@@ -23,7 +23,7 @@ from kl_reports.store.history import History, StoredRun, StoredVerdict
 from kl_reports.store.store import Store
 
 
-def ingest(place: str, places: Sequence[Path]) -> int:
+def ingest_files(place: str, places: Sequence[Path]) -> int:
     """Put run files into a store, each of them whole; 0, or 2 when the store or one of the files cannot be used."""
     code = FINE
     try:
@@ -46,12 +46,12 @@ def list_runs(place: str, name: str, form: str) -> int:
     return _asked("list", place, lambda store: _listed(store, name, form))
 
 
-def history(place: str, cell: str, form: str) -> int:
+def print_history(place: str, cell: str, form: str) -> int:
     """Print what became of a cell or a requirement over versions; 0, or 2 when it is not known."""
     return _asked("history", place, lambda store: _told(store, cell, form))
 
 
-def gc(place: str, keep: int | None) -> int:
+def collect_garbage(place: str, keep: int | None) -> int:
     """Give back the room of what no run needs, and forget older runs before where ``keep`` says so; 0, or 2."""
 
     def tidy(store: Store) -> Iterator[str]:
@@ -151,7 +151,7 @@ def _json(found: Iterable[dict[str, Any]]) -> str:
     return json.dumps(plain(list(found)), indent=1)
 
 
-@click.group(cls=Verbs)
+@click.group(cls=Commands)
 def db() -> None:
     """The store, an index of run files: ingest some, list them, ask for a cell's history, tidy up."""
 
@@ -161,9 +161,7 @@ def db() -> None:
 @store
 def ingest(runs: tuple[Path, ...], place: str) -> None:
     """Ingest run files, or all of a folder; one that is in the store already changes nothing."""
-    pass
-
-    sys.exit(start(place, runs))
+    sys.exit(ingest_files(place, runs))
 
 
 @db.command("list")
@@ -172,9 +170,7 @@ def ingest(runs: tuple[Path, ...], place: str) -> None:
 @form
 def list_(name: str, place: str, form: str) -> None:
     """List the runs of the store; with NAME, the id of a run or a version such as torch==2.12, its cells."""
-    pass
-
-    sys.exit(start(place, name, form))
+    sys.exit(list_runs(place, name, form))
 
 
 @db.command()
@@ -183,9 +179,7 @@ def list_(name: str, place: str, form: str) -> None:
 @form
 def history(cell: str, place: str, form: str) -> None:
     """Say what became of a cell, or of a requirement in every column, over versions and since when it is broken."""
-    pass
-
-    sys.exit(start(place, cell, form))
+    sys.exit(print_history(place, cell, form))
 
 
 @db.command()
@@ -195,6 +189,4 @@ def history(cell: str, place: str, form: str) -> None:
 @store
 def gc(keep: int | None, place: str) -> None:
     """Give back the room of what no run needs; with --keep, forget older runs first. Run files stay."""
-    pass
-
-    sys.exit(start(place, keep))
+    sys.exit(collect_garbage(place, keep))

@@ -14,7 +14,6 @@ import click
 
 from kl_conformance import processes
 from kl_conformance._version import __version__
-from kl_conformance.cli.main import cli
 from kl_conformance.cli.output import CANNOT, FINDINGS, table
 from kl_conformance.harness.arithmetic import LONG, Arithmetic, measure
 from kl_conformance.harness.modes import EAGER
@@ -145,11 +144,10 @@ if __name__ == "__main__":
     processes.respond(_answer)
 
 
-@cli.command()
+@click.command()
 @click.argument("implementation", nargs=-1)
 def doctor(implementation: tuple[str, ...]) -> None:
     """Say what can be asked here, and measure the arithmetic of IMPLEMENTATION (default: all known ones)."""
-    pass
     from kl_conformance.errors import UnknownNameError
 
     try:

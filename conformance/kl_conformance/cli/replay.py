@@ -36,7 +36,7 @@ class ReplayOptions:
     keep: Path | None = None
 
 
-def start(asked: ReplayOptions) -> int:
+def execute(asked: ReplayOptions) -> int:
     """Ask, say what came of it, and return 0 held, 1 broken, 125 could not be asked, 2 for bad usage."""
     try:
         witness = witness_file.load(asked.witness)
@@ -134,6 +134,4 @@ def replay(witness: str, on: str, like: str, emit: str, keep: Path | None) -> No
     WITNESS is a witness file, or RUN#REQUIREMENT@COLUMN of a run file. Exit codes: 0 held, 1 broken, 125 it could
     not be asked (as `git bisect run` understands them), 2 bad usage.
     """
-    pass
-
-    sys.exit(start(ReplayOptions(witness, on, like, emit, keep)))
+    sys.exit(execute(ReplayOptions(witness, on, like, emit, keep)))

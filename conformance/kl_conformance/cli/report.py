@@ -10,7 +10,6 @@ from pathlib import Path
 
 import click
 
-from kl_conformance.cli.main import cli
 from kl_conformance.cli.output import cannot
 from kl_conformance.diagnosis.confirmation import scripted
 from kl_conformance.requirements.guide import guide
@@ -66,7 +65,7 @@ class ReportOptions:
             yield from ((self.badges / name, text) for name, text in badges(run))
 
 
-def report(
+def render(
     files: Sequence[Path], output: Path, beside: ReportOptions | None = None, form: str = "text"
 ) -> int:
     """Write one page of one or more run files and what is asked for beside it, print the summary and the page's path.
@@ -103,7 +102,7 @@ def write_report(run: Run, output: Path) -> int:
     return 0
 
 
-def merge(files: Sequence[Path], output: Path) -> int:
+def merge_files(files: Sequence[Path], output: Path) -> int:
     """Join run files cell by cell into one; 0, or 2 when a file cannot be used."""
     try:
         check_writable(output)
@@ -116,7 +115,7 @@ def merge(files: Sequence[Path], output: Path) -> int:
     return 0
 
 
-@cli.command()
+@click.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
 @click.option(
     "-o",
@@ -150,17 +149,12 @@ def report(
     form: str,
 ) -> None:
     """Show one or more run files as one HTML page, with a summary here; exit 1 when something new is broken."""
-    pass
-    pass
-
-    sys.exit(show(runs, output, ReportOptions(markdown, junit, jsonl, badges), form))
+    sys.exit(render(runs, output, ReportOptions(markdown, junit, jsonl, badges), form))
 
 
-@cli.command()
+@click.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The merged run file.")
 def merge(runs: tuple[Path, ...], output: Path) -> None:
     """Merge run files cell by cell."""
-    pass
-
-    sys.exit(join(runs, output))
+    sys.exit(merge_files(runs, output))

@@ -17,8 +17,7 @@ from rich.console import Console
 
 from kl_cases.recipes import TestProfile
 from kl_conformance.cells.effort import reduced_effort
-from kl_conformance.cli.main import SEED, cli
-from kl_conformance.cli.options import PROFILES, several
+from kl_conformance.cli.options import PROFILES, SEED, several
 from kl_conformance.errors import check_known
 from kl_conformance.implementations.loading import is_user_kernel
 from kl_conformance.runs.pool import undisturbed, watch
@@ -84,7 +83,7 @@ class RunOptions:
         return asked
 
 
-def run(request: RunOptions, tell: Callable[[Run], str] = summary, limits: Limits | None = None) -> int:
+def execute(request: RunOptions, tell: Callable[[Run], str] = summary, limits: Limits | None = None) -> int:
     """Ask, merge, write, and say what was found, as ``tell`` words it; the exit code is pytest's.
 
     ``limits`` are those of each worker's processes; when None, those of this machine.
@@ -238,7 +237,7 @@ A kernel of your own is declared in Python, with what it computes:
 and asked by: kl-conformance run my_kernels.py:MINE"""
 
 
-@cli.command(epilog=EXAMPLE)
+@click.command(epilog=EXAMPLE)
 @click.argument("implementations", nargs=-1, metavar="[IMPLEMENTATION]...")
 @click.option(
     "--framework", "frameworks", multiple=True, callback=several, help="Ask this framework's implementations."
@@ -287,8 +286,5 @@ def run(
     file.py:attribute. Exit codes are pytest's: 0 as recorded, 1 something new is broken, 2 interrupted,
     3 the harness failed, 4 bad usage, 5 nothing to ask.
     """
-    pass
-    pass
-
     request = RunOptions(implementations, frameworks, devices, dtypes, modes, profile, seed, keyword, output)
-    sys.exit(start(request))
+    sys.exit(execute(request))

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import click
 
-from kl_conformance.cli.main import SEED, cli
-from kl_conformance.cli.options import FORMS, PROFILES
+from kl_conformance.cli.options import FORMS, PROFILES, SEED
 from kl_conformance.cli.output import CANNOT, FINDINGS, FINE, cannot
 from kl_conformance.cli.report import write_report
-from kl_conformance.cli.run import RunOptions, run
+from kl_conformance.cli.run import RunOptions
+from kl_conformance.cli.run import execute as execute_run
 from kl_conformance.diagnosis.causes import likely_cause
 from kl_conformance.diagnosis.confirmation import confirmed
 from kl_conformance.runs.worker import BROKEN, OK
@@ -26,7 +26,7 @@ from kl_reports.runfile.file import read, write
 from kl_reports.runfile.records import Run
 
 
-def verify(request: RunOptions, page: Path | None, form: str = "text") -> int:
+def execute(request: RunOptions, page: Path | None, form: str = "text") -> int:
     """Ask the kernel, print its verdict and write its page.
 
     Parameters
@@ -44,7 +44,7 @@ def verify(request: RunOptions, page: Path | None, form: str = "text") -> int:
         0 where it conforms, 1 where something is broken, 2 where it cannot be asked.
     """
     with redirect_stdout(sys.stderr):
-        code = run(request, lambda found: "")
+        code = execute_run(request, lambda found: "")
         if code not in {OK, BROKEN}:
             return CANNOT
         try:
@@ -95,7 +95,7 @@ Examples:
   kl-conformance verify kernels.py:my_kl --like torch.nn.functional.kl_div --format junit > kl.xml"""
 
 
-@cli.command(epilog=VERIFY)
+@click.command(epilog=VERIFY)
 @click.argument("kernel")
 @click.option("--like", required=True, help="The known implementation it promises to follow.")
 @click.option("--framework", default="", help="Whose tensors it takes, where not those of --like (numpy).")
@@ -150,11 +150,9 @@ def verify(
     """
     from kl_conformance.cli.run import RunOptions
 
-    pass
-
     dtypes = tuple(filter(None, dtype.split(",")))
     frameworks = (framework,) if framework else ()
     request = RunOptions(
         (kernel,), frameworks, (device,), dtypes, (), profile, seed, "", output, like, strict, "verify", shape
     )
-    sys.exit(start(request, page, form))
+    sys.exit(execute(request, page, form))

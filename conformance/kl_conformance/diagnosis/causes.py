@@ -122,7 +122,7 @@ def clear(ranked: Sequence[Match]) -> list[Match]:
 @cache
 def known() -> tuple[Fault, ...]:
     """Return the faults of the kill matrix, as they are shipped."""
-    text = files("kl_conformance").joinpath("causes.json").read_text(encoding="utf-8")
+    text = files("kl_conformance.diagnosis").joinpath("causes.json").read_text(encoding="utf-8")
     return tuple(_fault(each) for each in json.loads(text)["faults"])
 
 

@@ -1,4 +1,4 @@
-"""TODO sign."""
+"""Call: the Protocol of a function under test."""
 
 from __future__ import annotations
 

@@ -14,12 +14,6 @@ from kl_reference.dtype import Dtype
 from kl_reference.problem import Operand, Problem
 
 
-def layouts(layout: str) -> dict[Side, str]:
-    """Return the layout of each operand: of ``offset/strided`` the model's is the second."""
-    target, _, model = layout.partition("/")
-    return {Side.TARGET: target, Side.MODEL: model or target}
-
-
 class ProblemBuilder:
     """What can be asked of an implementation in a dtype; nothing is called.
 

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from kl_cases.layouts import side_layouts
 from kl_conformance.errors import AbsentError, MisgivenError, Raised, RefusedError
 from kl_conformance.frameworks import process_state
 from kl_conformance.frameworks.call import Call
 from kl_conformance.frameworks.framework import Framework, Modules, Output
 from kl_conformance.frameworks.transform import Transform
 from kl_conformance.harness import heartbeat
-from kl_conformance.harness.problems import ProblemBuilder, layouts
+from kl_conformance.harness.problems import ProblemBuilder
 from kl_conformance.implementations.implementation import Implementation
 from kl_conformance.judging.cache import Memory, reference, slope
 from kl_conformance.judging.call_description import CallDescription
@@ -277,7 +278,7 @@ class Subject(ProblemBuilder):
 
     def _tensor(self, problem: Problem, side: Side) -> Any:
         """Return one side as a tensor in its layout."""
-        layout = layouts(problem.layout)[side]
+        layout = side_layouts(problem.layout)[side]
         operand, device = problem.side(side), self.column.device
         if layout == "large":
             return self.framework.large_tensor(self.modules, operand, device)

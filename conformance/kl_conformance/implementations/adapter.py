@@ -79,7 +79,7 @@ def adapted(
 def _accepted_keywords(kernel: Any, name: str, like: Implementation) -> frozenset[str]:
     """Return which of the suite's keywords a kernel accepts."""
     if not callable(kernel):
-        raise UncallableError(f"{name!r} is a {type(kernel).__name__}, which is not callable")
+        raise UncallableError(f"{name!r} is of type {type(kernel).__name__}, which is not callable")
     is_class = isinstance(kernel, type)
     keywords = ("reduction", "log_target", "axis", "size_average", "reduce")
     try:

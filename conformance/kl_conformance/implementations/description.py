@@ -1,4 +1,4 @@
-"""TODO sign."""
+"""Describes a Convention in words for run headers and pages."""
 
 from __future__ import annotations
 

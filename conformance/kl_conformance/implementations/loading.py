@@ -1,4 +1,4 @@
-"""TODO sign."""
+"""Loads an implementation by registry name or from a user's `FILE:NAME` / `MODULE:NAME`."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def implementation(name: str, like: str = "", *, framework: str = "", strict: bo
         own = [key for key in _own(module) if isinstance(vars(module)[key], Implementation)]
         others = f"the file declares {', '.join(own)}; " if own else ""
         raise ValueError(
-            f"{name!r} is a {type(found).__name__}, not a kl_conformance.Implementation; {others}for a callable name "
-            "the implementation it follows with --like NAME, or declare it (`kl-conformance run -h` shows how)"
+            f"{name!r} is of type {type(found).__name__}, not kl_conformance.Implementation; {others}for a callable "
+            "name the implementation it follows with --like NAME, or declare it (`kl-conformance run -h` shows how)"
         )
     for fault in _faults(found):
         raise ValueError(f"{name!r} cannot be tested: {fault}")
@@ -94,7 +94,7 @@ def _faults(found: Any) -> Iterator[str]:
     if found.framework not in FRAMEWORKS:
         yield str(UnknownNameError("framework", str(found.framework), FRAMEWORKS))
     if not isinstance(found.convention, Convention):
-        yield f"its convention is a {type(found.convention).__name__}, not a kl_reference.Convention"
+        yield f"its convention is of type {type(found.convention).__name__}, not kl_reference.Convention"
     if not callable(found.call):
         yield f"its call is {found.call!r}, which is not callable"
     if found.profile is not None and not callable(found.profile):

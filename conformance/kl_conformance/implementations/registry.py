@@ -18,7 +18,7 @@ from kl_conformance.frameworks.tinygrad import Tinygrad
 from kl_conformance.frameworks.torch import Torch
 from kl_conformance.implementations.implementation import Implementation
 
-BUILTIN = "kl_conformance.implementations"  # every module of this package declares IMPLEMENTATIONS
+BUILTIN = "kl_conformance.implementations.builtin"
 
 FRAMEWORKS: dict[str, Framework] = {
     framework.name: framework

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from kl_cases.bits import decode, encode
+from kl_cases.layouts import side_layouts
 from kl_cases.pair import Measure, Pair
-from kl_conformance.harness.problems import layouts
 from kl_conformance.judging.call_description import encode_call, encode_upstream
 from kl_conformance.judging.judgement import Judgement
 from kl_reference.convention import Space
@@ -50,7 +50,7 @@ def witness(
         "normalise": problem.normalise,
         **({"smoothing": _float64(problem.smoothing)} if problem.smoothing else {}),
         "dtype": problem.target.dtype.label,
-        "layout": {side.value: layout for side, layout in layouts(problem.layout).items()},
+        "layout": {side.value: layout for side, layout in side_layouts(problem.layout).items()},
         "target": _operand(problem.target),
         "model": _operand(problem.model),
         "call": encode_call(judgement.call),

@@ -1,4 +1,4 @@
-"""TODO sign."""
+"""Checks and references shared by several chapters."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from kl_cases.pair import Measure, Pair
 from kl_conformance.harness.subject import Subject
 from kl_conformance.judging import judge
 from kl_conformance.judging.judgement import Judgement
-from kl_conformance.requirements.miniature import Array
 from kl_conformance.requirements.requirement import (
     Check,
 )

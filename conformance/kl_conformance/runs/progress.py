@@ -1,4 +1,4 @@
-"""TODO sign."""
+"""Progress display: bars on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from kl_conformance.runs.worker import Worker
 from kl_reports.runfile.records import Verdict, chapter_of
 
-Grouped = Callable[[Sequence[Worker]], Sequence["Group"]]
+Grouped = Callable[[Sequence[Worker]], Sequence["ProgressRow"]]
 
 SILENCE = 30.0  # seconds between two lines where there is no terminal
 

@@ -38,7 +38,7 @@ class Session:
         subject = self._subjects[key]
         if isinstance(subject, Absent):
             return _without(planned, Verdict.MISSING, subject.reason)
-        why = skipped(planned.requirement, planned.column.mode)
+        why = skipped(planned.requirement.chapter, planned.column.mode)
         if why is not None:
             return _without(planned, Verdict.UNSUPPORTED, why)
         own = self._selection

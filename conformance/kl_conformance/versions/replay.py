@@ -90,7 +90,7 @@ def replay(task: ReplayRequest) -> ReplayResult:
     subject = open_subject(implementation, column)
     if isinstance(subject, Absent):
         return ReplayResult(Observation.UNASKED, subject.reason)
-    why = skipped(requirement, column.mode)
+    why = skipped(requirement.chapter, column.mode)
     if why is not None:
         return ReplayResult(Observation.UNASKED, why)
     why = requirement.applies(subject)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kl_conformance.cli import bisect
-from kl_conformance.cli.bisect import BisectOptions, between, start
+from kl_conformance.cli.bisect import BisectOptions, between, execute
 from kl_conformance.versions import environments, witness_file
 from kl_conformance.versions.environments import Environment, InstallError, carried, environment
 from kl_conformance.versions.replay import ReplayRequest, ReplayResult, replayed
@@ -78,7 +78,7 @@ def test_the_turn_is_found_and_told(
     witness: Path, asked: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Which release is good, which is bad, the input in bits, a script, and what was asked."""
-    assert start(request(witness, tmp_path)) == 0
+    assert execute(request(witness, tmp_path)) == 0
     told = capsys.readouterr().out
     assert "# scipy.special.kl_div is broken since scipy 1.10" in told
     assert "- scipy **1.2** is good" in told
@@ -108,17 +108,17 @@ def test_a_fix_is_found_by_asking_from_new_to_old(
         ]
 
     monkeypatch.setattr(bisect, "replayed", mended)
-    assert start(request(witness, tmp_path, good="2.1", bad="1.0")) == 0
+    assert execute(request(witness, tmp_path, good="2.1", bad="1.0")) == 0
     assert "# scipy.special.kl_div was bad up to scipy 1.2" in capsys.readouterr().out
     assert asked[:2] == ["2.1", "1.0"]
 
 
 def test_what_was_asked_is_not_asked_again(witness: Path, asked: list[str], tmp_path: Path) -> None:
     """The same command goes on from what is kept; what could not be installed is tried again."""
-    assert start(request(witness, tmp_path, every=True)) == 0
+    assert execute(request(witness, tmp_path, every=True)) == 0
     assert sorted(asked) == sorted(RELEASES)
     asked.clear()
-    assert start(request(witness, tmp_path, every=True)) == 0
+    assert execute(request(witness, tmp_path, every=True)) == 0
     assert asked == ["1.1"]
 
 
@@ -141,12 +141,12 @@ def test_an_interruption_loses_nothing(
         return given
 
     monkeypatch.setattr(bisect, "replayed", ends)
-    assert start(request(witness, tmp_path)) == 2
+    assert execute(request(witness, tmp_path)) == 2
     assert "the same command goes on from there" in capsys.readouterr().err
     kept_ = json.loads((tmp_path / "state.json").read_text(encoding="utf-8"))["probes"]
     assert {version: each["outcome"] for version, each in kept_.items()} == {"1.0": "good", "2.1": "bad"}
     before = len(asked)
-    assert start(request(witness, tmp_path)) == 0
+    assert execute(request(witness, tmp_path)) == 0
     assert not {"1.0", "2.1"} & set(asked[before:])
 
 
@@ -170,7 +170,7 @@ def test_ends_that_are_none_are_said_so(
 ) -> None:
     """Both ends are asked first, and a version nobody released names those near it."""
     del asked
-    assert start(request(witness, tmp_path, good, bad)) == 2
+    assert execute(request(witness, tmp_path, good, bad)) == 2
     assert words in capsys.readouterr().err
 
 
@@ -181,10 +181,10 @@ def test_the_state_of_another_bisection_is_left_alone(
     del asked
     state = tmp_path / "state.json"
     state.write_text('{"about": {"witness": "another"}, "probes": {}}', encoding="utf-8")
-    assert start(request(witness, tmp_path)) == 2
+    assert execute(request(witness, tmp_path)) == 2
     assert "is the state of another bisection" in capsys.readouterr().err
     state.write_text("[", encoding="utf-8")
-    assert start(request(witness, tmp_path)) == 2
+    assert execute(request(witness, tmp_path)) == 2
     assert "is no state of a bisection" in capsys.readouterr().err
 
 

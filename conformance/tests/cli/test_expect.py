@@ -73,7 +73,7 @@ def broken(folder: Path) -> Result:
     file = folder / "scipy.toml"
     file.write_text(without(file.read_text(encoding="utf-8"), GONE), encoding="utf-8")
     recorded.cache_clear()
-    result = Session(Selection(profile=TestProfile.QUICK)).settle(entropy())
+    result = Session(Selection(profile=TestProfile.QUICK)).evaluate(entropy())
     assert result.verdict is Verdict.FAIL
     return result
 
@@ -116,7 +116,7 @@ def test_a_finding_is_recorded_as_a_person_says(folder: Path, tmp_path: Path) ->
     assert (made.requirements, made.implementations) == ((CELL,), ("scipy.stats.entropy",))
     assert made.reason == REASON
     assert made.witnesses[0].startswith("errors/")
-    assert Session(Selection(profile=TestProfile.QUICK)).settle(entropy()).deviation == "mine"
+    assert Session(Selection(profile=TestProfile.QUICK)).evaluate(entropy()).deviation == "mine"
 
 
 @pytest.mark.parametrize(

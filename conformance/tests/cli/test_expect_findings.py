@@ -1,4 +1,4 @@
-"""The findings are what is recorded and what was seen of it, and nothing else."""
+"""The findings are the recorded deviations and their observed examples."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kl_conformance.diagnosis.confirmation import ScriptResult, execute
 from kl_conformance.expectations.expectation import Expectation, recorded
 from kl_conformance.implementations import registry
 
-DOCUMENT = Path(__file__).parents[1] / "FINDINGS.md"
+DOCUMENT = Path(__file__).parents[2] / "FINDINGS.md"
 ENTRIES = [entry for framework in registry.FRAMEWORKS for entry in recorded(framework)]
 
 
@@ -22,11 +22,11 @@ def test_the_document_is_what_the_command_writes() -> None:
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.id)
-def test_every_deviation_is_written_up_with_what_was_seen(entry: Expectation) -> None:
-    """Each has its reason, region, link and an example of its own; its script is complete and short."""
+def test_every_deviation_is_described_with_an_example(entry: Expectation) -> None:
+    """Each has its reason, region, link and an example; its script is complete and short."""
     text = findings()
-    for said in (f"### {entry.id}\n", entry.reason, entry.region.text, entry.link):
-        assert said in text
+    for part in (f"### {entry.id}\n", entry.reason, entry.region.text, entry.link):
+        assert part in text
     seen = evidence()[entry.id]
     assert seen["implementation"] in entry.implementations
     assert seen["requirement"] in entry.requirements
@@ -40,20 +40,20 @@ def test_every_deviation_is_written_up_with_what_was_seen(entry: Expectation) ->
 
 @pytest.mark.parametrize("entry", recorded("scipy"), ids=lambda entry: entry.id)
 def test_a_reproducer_shows_its_finding(entry: Expectation) -> None:
-    """In a process of its own the script fails as it says, on a SciPy that it is recorded for."""
+    """In its own process the script fails with the deviation, under a SciPy version it is recorded for."""
     installed = registry.installed_version("scipy")
     if not entry.versions.contains(installed):
         pytest.skip(f"recorded for SciPy {entry.versions}, {installed} is installed")
     assert execute(evidence()[entry.id]["script"]) is ScriptResult.FAILURE
 
 
-def test_nothing_is_kept_that_is_not_recorded() -> None:
-    """What was seen of an entry that has gone goes with it."""
+def test_only_recorded_deviations_have_examples() -> None:
+    """The example of a removed entry is removed with it."""
     assert evidence().keys() == {entry.id for entry in ENTRIES}
 
 
-def test_what_somebody_reported_comes_first() -> None:
-    """Of an implementation's findings the reported ones stand before those nobody has reported."""
+def test_reported_findings_come_first() -> None:
+    """The reported findings of an implementation precede the unreported ones."""
     text = findings()
     reported, unreported = "torch-log-target-zero-nan", "torch-masked-class-nan"
     assert text.index(f"### {reported}\n") < text.index(f"### {unreported}\n")

@@ -170,7 +170,9 @@ def test_a_real_run_is_as_the_published_schema_says(here: Path) -> None:
     jsonschema: Any = pytest.importorskip("jsonschema")
     asked = ("scipy.special.kl_div", "--dtype", "float64", "--profile", "quick", "--seed", "1")
     command.run_cli("run", *asked, "-k", "values or boundary", "-o", "real.jsonl.gz", at=here)
-    schema = json.loads(resources.files("kl_reports").joinpath("run-file.schema.json").read_text("utf-8"))
+    schema = json.loads(
+        resources.files("kl_reports.runfile").joinpath("run-file.schema.json").read_text("utf-8")
+    )
     validator = jsonschema.Draft202012Validator(schema)
     lines = [json.loads(line) for line in gzip.decompress((here / "real.jsonl.gz").read_bytes()).splitlines()]
     assert [line for line in lines if not validator.is_valid(line)] == []

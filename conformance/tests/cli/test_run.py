@@ -176,11 +176,11 @@ def test_a_dead_worker_costs_the_cell_it_was_asking_and_nothing_else(tmp_path: P
     spared = counts(run, "scipy.special.rel_entr")
     assert not spared.keys() & {Verdict.CRASHED, Verdict.MISSING}
     assert spared.total() == dying.total()
-    assert "the worker of broken_kl.py:DYING was ended by signal 9 (SIGKILL)" in done.out
+    assert "the worker of broken_kernels.py:DYING was ended by signal 9 (SIGKILL)" in done.out
     crashed = next(each for each in run.results if each.verdict is Verdict.CRASHED)
     assert f"CRASHED {crashed.requirement}" in done.out
     assert "it was asked dying_kl(" in crashed.detail
-    log = Path(done.err.rpartition("All the worker of broken_kl.py:DYING said: ")[2].strip())
+    log = Path(done.err.rpartition("All the worker of broken_kernels.py:DYING said: ")[2].strip())
     assert (tmp_path / log).is_file()
 
 
@@ -322,5 +322,5 @@ def test_a_terminal_is_shown_a_bar(tmp_path: Path) -> None:
             except OSError:  # the terminal's other end is closed: the run is over
                 break
     os.close(master)
-    assert "broken_kl.py:RIGHT" in shown.decode(errors="replace")
+    assert "broken_kernels.py:RIGHT" in shown.decode(errors="replace")
     assert "━" in shown.decode(errors="replace")

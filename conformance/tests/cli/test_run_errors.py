@@ -118,7 +118,7 @@ def test_a_question_to_nobody_is_answered_with_whom_to_ask(
         ("x = 1\nraise KeyError('deep')", "KeyError: 'deep' (line 2)"),
         ("raise SystemExit(3)", "SystemExit: 3"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "was ended by signal 9 (SIGKILL)"),
-        ("def OWN(p, q): pass", "is a function, not a kl_conformance.Implementation"),
+        ("def OWN(p, q): pass", "is of type function, not kl_conformance.Implementation"),
         ("OTHER = 1", "no implementation named"),
         (DECLARED.format(**SOUND), "its dtypes are ()"),
         (DECLARED.format(**SOUND | {"name": "''"}), "its name is ''"),
@@ -133,7 +133,7 @@ def test_a_question_to_nobody_is_answered_with_whom_to_ask(
         (DECLARED.format(**SOUND | {"call": "None"}), "its call is None, which is not callable"),
         (
             DECLARED.format(**SOUND | {"convention": "'plain'"}),
-            "not a kl_reference.Convention",
+            "its convention is of type str, not kl_reference.Convention",
         ),
         (DECLARED.format(**SOUND | {"convention": "Convention(default='mean')"}), "default reduction 'mean'"),
     ],

@@ -1,4 +1,4 @@
-"""Kernels somebody wrote, declared as `kl-conformance run broken_kl.py:BROKEN` asks them; RIGHT is what they meant."""
+"""User kernels for `kl-conformance run broken_kernels.py:BROKEN`: defective ones, and RIGHT, the correct one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recorded deviations excuse what they record, and nothing beside it."""
+"""Recorded deviations excuse the recorded result, and nothing else."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ MASKED = "support/zero-over-zero"
 
 
 def toml(**changed: str | None) -> str:
-    """Return a file of one deviation; a field given as None is left out."""
+    """Return a file with one deviation; a field given as None is omitted."""
     fields = {**ENTRY, **changed}
     return "[[deviation]]\n" + "\n".join(
         f"{key} = {value}" for key, value in fields.items() if value is not None
@@ -51,7 +51,7 @@ def entry(**changed: str | None) -> Expectation:
 
 
 def test_an_entry_is_read_in_full() -> None:
-    """Every field of an entry arrives; what is left out means every column."""
+    """Every field of an entry is read; an omitted one means every column."""
     made = entry(dtypes='["float32"]', link='"https://example.org/1"', since='"2026-01-01"')
     assert made.id == "sketch-masked-nan"
     assert made.requirements == ("support/zero-over-zero", "support/block-masked")
@@ -88,28 +88,28 @@ def test_an_entry_is_read_in_full() -> None:
     ids=range(16),
 )
 def test_an_entry_that_cannot_be_read_is_named(changed: dict[str, str | None], words: str) -> None:
-    """A mistake in a file is found when it is read, and named by file, entry and what is wrong with it."""
+    """An error in a file is found when it is read; the message names file, entry and error."""
     text = toml() + "\n" + toml(**changed)
     with pytest.raises(ExpectationError, match=re.escape("sketch.toml, entry 2 (")) as error:
         load(text, "sketch.toml")
     assert words in str(error.value)
 
 
-def test_a_file_that_is_no_toml_is_named() -> None:
-    """Broken TOML is named by file and line."""
+def test_a_file_that_is_not_toml_is_named() -> None:
+    """For invalid TOML the message names file and line."""
     with pytest.raises(ExpectationError, match=r"sketch\.toml: not TOML: .*line 2"):
         load("[[deviation]]\nid = ?", "sketch.toml")
 
 
 @pytest.mark.parametrize("text", ["[deviation]\nid = 'x'\n", "deviation = 3\n", "[[deviaton]]\nid = 'x'\n"])
-def test_a_file_of_something_else_is_named(text: str) -> None:
-    """A file whose entries are not a list of deviations is refused by name, and not taken for an empty one."""
+def test_a_file_without_deviations_is_named(text: str) -> None:
+    """A file whose entries are not a list of deviations is an error, and not an empty file."""
     with pytest.raises(ExpectationError, match=r"sketch\.toml"):
         load(text, "sketch.toml")
 
 
 @pytest.mark.parametrize(
-    ("changed", "version", "dtype", "speaks"),
+    ("changed", "version", "dtype", "applies"),
     [
         ({}, "2.13.0+cpu", "float32", True),
         ({"versions": '">=1,<2.13"'}, "2.13.0+cpu", "float32", False),
@@ -124,12 +124,12 @@ def test_a_file_of_something_else_is_named(text: str) -> None:
         ({"modes": '["jit"]'}, "2", "float32", False),
     ],
 )
-def test_an_entry_speaks_of_its_columns_only(
-    changed: dict[str, str | None], version: str, dtype: str, speaks: bool
+def test_an_entry_applies_to_its_columns_only(
+    changed: dict[str, str | None], version: str, dtype: str, applies: bool
 ) -> None:
-    """Version (builds of its sources included), device, dtype and mode decide whether an entry is about a cell."""
+    """Version (builds of its sources included), device, dtype and mode decide whether an entry applies to a cell."""
     column = Column("sketch", "numpy", version, "cpu", dtype, "eager")
-    assert entry(**changed).applies_to(MASKED, column) is speaks
+    assert entry(**changed).applies_to(MASKED, column) is applies
     assert not entry(**changed).applies_to("support/nan", column)
     assert not entry(**changed).applies_to(MASKED, Column("other", "numpy", version, "cpu", dtype, "eager"))
 
@@ -140,40 +140,40 @@ def masked_nan(p: Array, log_q: Array) -> Array:
         return np.asarray(np.where(p == 0, 0.0, p * np.log(p)) - p * log_q)
 
 
-def explained(made: Expectation, asked: Subject, reduction: Reduction) -> list[bool]:
-    """Return where an entry explains what is broken in a row with one masked class of three, and a good row."""
+def explained(made: Expectation, tested: Subject, reduction: Reduction) -> list[bool]:
+    """Return where an entry explains the failure: a row with one masked class of three, and a correct row."""
     question = pair(
         [[0.5, 0.0, 0.5], [0.5, 0.25, 0.25]], [[0.0, -np.inf, -1.0], [-1.0, -2.0, -1.5]], Space.LOG
     )
-    judgement = judge.within_tolerance(asked.evaluate(asked.problem(question, reduction)))
-    return np.asarray(made.explains(judgement, asked)).ravel().tolist()
+    judgement = judge.within_tolerance(tested.evaluate(tested.problem(question, reduction)))
+    return np.asarray(made.explains(judgement, tested)).ravel().tolist()
 
 
-def test_an_entry_explains_its_region_and_what_is_given_there() -> None:
+def test_an_entry_explains_its_region_and_its_result() -> None:
     """A NaN at a masked class is explained; the same NaN is not where a number is recorded instead."""
-    asked = subject(Miniature(term=masked_nan))
-    assert explained(entry(), asked, Reduction.TERMS) == [False, True, False, False, False, False]
-    assert not any(explained(entry(instead='"isinf(got)"'), asked, Reduction.TERMS))
-    assert not any(explained(entry(region='"p == 0 and log_q > -inf"'), asked, Reduction.TERMS))
+    tested = subject(Miniature(term=masked_nan))
+    assert explained(entry(), tested, Reduction.TERMS) == [False, True, False, False, False, False]
+    assert not any(explained(entry(instead='"isinf(got)"'), tested, Reduction.TERMS))
+    assert not any(explained(entry(region='"p == 0 and log_q > -inf"'), tested, Reduction.TERMS))
 
 
-def test_a_sum_is_explained_by_what_is_in_it() -> None:
-    """The sum of everything lies in the region when one of its terms does."""
-    asked = subject(Miniature(term=masked_nan))
-    assert explained(entry(), asked, Reduction.SUM) == [True]
-    assert explained(entry(region='"p > 0.9"'), asked, Reduction.SUM) == [False]
+def test_a_sum_is_explained_by_its_terms() -> None:
+    """The sum of all elements is in the region when one of its terms is."""
+    tested = subject(Miniature(term=masked_nan))
+    assert explained(entry(), tested, Reduction.SUM) == [True]
+    assert explained(entry(region='"p > 0.9"'), tested, Reduction.SUM) == [False]
 
 
-def test_a_row_s_sum_is_explained_by_what_is_in_that_row() -> None:
+def test_a_row_s_sum_is_explained_by_its_terms() -> None:
     """A deviation in one row excuses no other row."""
     kinds = {"rows": Reduction.ROWS}
-    asked = subject(Miniature(term=masked_nan, reductions=kinds, default="rows"))
-    assert explained(entry(), asked, Reduction.ROWS) == [True, False]
+    tested = subject(Miniature(term=masked_nan, reductions=kinds, default="rows"))
+    assert explained(entry(), tested, Reduction.ROWS) == [True, False]
 
 
 @pytest.mark.parametrize(("limit", "reading"), [(np.float32, "clipped_in_single"), (np.float16, "clipped")])
-def test_a_limit_is_rounded_to_the_format_it_is_kept_in(limit: type[np.floating[Any]], reading: str) -> None:
-    """Where q = 0 is clipped to 1e-7 the answer is another than where the limit is float16's, 1.19e-7."""
+def test_a_limit_is_rounded_to_its_dtype(limit: type[np.floating[Any]], reading: str) -> None:
+    """The answer for q = 0 clipped to 1e-7 differs from that for the limit in float16, 1.19e-7."""
 
     def clipped(modules: object, call: Call) -> NDArray[np.float16]:
         p, q = (np.maximum(each.astype(np.float32), limit(1e-7)) for each in (call.target, call.model))
@@ -181,11 +181,11 @@ def test_a_limit_is_rounded_to_the_format_it_is_kept_in(limit: type[np.floating[
 
     spaces = (Space.PROBABILITY,)
     convention = Convention(target=spaces, model=spaces, clip=(1e-7, 1.0))
-    asked = subject(Implementation("sketch", "numpy", "numpy", convention, clipped), "float16")
-    problem = asked.problem(pair([0.5, 0.5], [0.0, 1.0]), mathematical=True)
-    judgement = judge.within_tolerance(asked.evaluate(problem))
+    tested = subject(Implementation("sketch", "numpy", "numpy", convention, clipped), "float16")
+    problem = tested.problem(pair([0.5, 0.5], [0.0, 1.0]), mathematical=True)
+    judgement = judge.within_tolerance(tested.evaluate(problem))
     read = {
-        name: entry(region='"q == 0"', instead=f'"{name}"').explains(judgement, asked).tolist()
+        name: entry(region='"q == 0"', instead=f'"{name}"').explains(judgement, tested).tolist()
         for name in ("clipped", "clipped_in_single")
     }
     assert read == {name: [name == reading, False] for name in read}
@@ -193,11 +193,11 @@ def test_a_limit_is_rounded_to_the_format_it_is_kept_in(limit: type[np.floating[
 
 @pytest.fixture
 def verdict(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    """Settle a cell of a sketch of which some deviations are recorded."""
+    """Return a function that evaluates a cell of a miniature with recorded deviations."""
 
     def settle(sketch: Miniature, *entries: Expectation) -> Result:
-        def expected(requirement: str, asked: Subject) -> tuple[Expectation, ...]:
-            return tuple(each for each in entries if each.applies_to(requirement, asked.column))
+        def expected(requirement: str, tested: Subject) -> tuple[Expectation, ...]:
+            return tuple(each for each in entries if each.applies_to(requirement, tested.column))
 
         monkeypatch.setattr("kl_conformance.cells.cell.expected_deviations", expected)
         return evaluate(MASKED, subject(sketch))
@@ -206,7 +206,7 @@ def verdict(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
 
 
 def test_a_recorded_deviation_is_expected(verdict: Callable[..., Result]) -> None:
-    """What is recorded and still there is EXPECTED, with reason and witness, and is no news."""
+    """A recorded deviation that still exists is EXPECTED, with reason and witness, and is no new failure."""
     result = verdict(Miniature(term=masked_nan), entry())
     assert result.verdict is Verdict.EXPECTED
     assert result.deviation == "sketch-masked-nan"
@@ -215,12 +215,12 @@ def test_a_recorded_deviation_is_expected(verdict: Callable[..., Result]) -> Non
     assert result.witness["case"] == "support/four-corners-of-support"
 
 
-def test_an_unrecorded_deviation_is_broken(verdict: Callable[..., Result]) -> None:
-    """The same NaN fails where nobody has recorded it."""
+def test_an_unrecorded_deviation_fails(verdict: Callable[..., Result]) -> None:
+    """The same NaN fails where it is not recorded."""
     assert verdict(Miniature(term=masked_nan)).verdict is Verdict.FAIL
 
 
-def test_a_wrong_value_beside_an_excused_nan_still_breaks(verdict: Callable[..., Result]) -> None:
+def test_a_wrong_value_beside_an_excused_nan_still_fails(verdict: Callable[..., Result]) -> None:
     """A recorded NaN at masked classes excuses no wrong number at the others."""
 
     def both(p: Array, log_q: Array) -> Array:
@@ -232,8 +232,8 @@ def test_a_wrong_value_beside_an_excused_nan_still_breaks(verdict: Callable[...,
     assert result.witness["target"]["shape"][-1] <= 4
 
 
-def test_another_fault_in_the_region_still_breaks(verdict: Callable[..., Result]) -> None:
-    """Inside its region a deviation excuses what it records: −∞ where NaN is recorded is news."""
+def test_another_fault_in_the_region_still_fails(verdict: Callable[..., Result]) -> None:
+    """In its region a deviation excuses the recorded result: −∞ where NaN is recorded is a new failure."""
 
     def infinite(p: Array, log_q: Array) -> Array:
         return np.where((p == 0) & (log_q == -np.inf), -np.inf, term(p, log_q))
@@ -244,8 +244,8 @@ def test_another_fault_in_the_region_still_breaks(verdict: Callable[..., Result]
     assert verdict(Miniature(term=sometimes), entry()).verdict is Verdict.FAIL
 
 
-def test_what_is_right_now_is_fixed(verdict: Callable[..., Result]) -> None:
-    """An entry none of whose witnesses shows it any more must go, and the cell says which."""
+def test_a_deviation_that_no_longer_exists_is_fixed(verdict: Callable[..., Result]) -> None:
+    """An entry that none of its witnesses shows any more has to be removed, and the cell names it."""
     result = verdict(Miniature(), entry())
     assert result.verdict is Verdict.FIXED
     assert result.deviation == "sketch-masked-nan"
@@ -253,8 +253,8 @@ def test_what_is_right_now_is_fixed(verdict: Callable[..., Result]) -> None:
     assert result.verdict.is_news
 
 
-def test_each_entry_must_show_itself(verdict: Callable[..., Result]) -> None:
-    """One deviation still there keeps no other entry alive."""
+def test_each_entry_must_be_shown(verdict: Callable[..., Result]) -> None:
+    """A deviation that still exists does not justify another entry."""
     gone = entry(id='"sketch-gone"', region='"p > 0"', instead='"got < 0"')
     result = verdict(Miniature(term=masked_nan), entry(), gone)
     assert (result.verdict, result.deviation) == (Verdict.FIXED, "sketch-gone")
@@ -270,7 +270,7 @@ def test_an_answer_that_raises_is_no_recorded_number(verdict: Callable[..., Resu
     assert result.verdict is not Verdict.EXPECTED
 
 
-def test_a_deviation_may_be_a_reading() -> None:
+def test_a_deviation_may_be_an_alternative_definition() -> None:
     """A mean recorded as divided by the model's first axis is explained; another divisor is not."""
     recorded = entry(
         id='"sketch-divisor"',
@@ -281,10 +281,10 @@ def test_a_deviation_may_be_a_reading() -> None:
     )
     question = pair([[0.1, 0.2, 0.3, 0.4]], [-1.0, -2.0, -1.5, -1.25], Space.LOG)
     for divisor, explains in ((4.0, True), (2.0, False)):
-        asked = subject(Miniature(after=partial(_divided, by=divisor)))
-        judgement = judge.within_tolerance(asked.evaluate(asked.problem(question, Reduction.BATCHMEAN)))
+        tested = subject(Miniature(after=partial(_divided, by=divisor)))
+        judgement = judge.within_tolerance(tested.evaluate(tested.problem(question, Reduction.BATCHMEAN)))
         assert judgement.broken
-        assert bool(recorded.explains(judgement, asked).any()) is explains
+        assert bool(recorded.explains(judgement, tested).any()) is explains
 
 
 def test_a_sum_may_be_divided_by_the_batch() -> None:
@@ -294,22 +294,22 @@ def test_a_sum_may_be_divided_by_the_batch() -> None:
         [[0.5, 0.25, 0.25], [0.125, 0.75, 0.125]], [[-1.0, -2.0, -1.5], [-1.0, -2.0, -1.5]], Space.LOG
     )
     for divisor, explains in ((2.0, True), (3.0, False)):
-        asked = subject(Miniature(after=partial(_divided, by=divisor)))
-        judgement = judge.within_tolerance(asked.evaluate(asked.problem(question, Reduction.SUM)))
+        tested = subject(Miniature(after=partial(_divided, by=divisor)))
+        judgement = judge.within_tolerance(tested.evaluate(tested.problem(question, Reduction.SUM)))
         assert judgement.broken
-        assert bool(recorded.explains(judgement, asked).any()) is explains
+        assert bool(recorded.explains(judgement, tested).any()) is explains
 
 
-def test_a_poor_message_is_recorded_as_one() -> None:
-    """An error that was due and does not say what it owes is no missing error, and no answer."""
+def test_an_unhelpful_message_is_recorded_as_one() -> None:
+    """An expected error without the names it should list is neither a missing error nor a result."""
     recorded = entry(region='"p >= 0"', instead='"unhelpful_error"')
-    asked = subject()
-    problem = asked.problem(pair([[0.5, 0.5]], [[-1.0, -1.0]], Space.LOG))
+    tested = subject()
+    problem = tested.problem(pair([[0.5, 0.5]], [[-1.0, -1.0]], Space.LOG))
     call = CallDescription("call")
     poor = judge.refused(problem, call, RefusedError("raised"), "mean")
     none = judge.failed(problem, call, "accepted", Kind.ACCEPTED)
     crash = judge.refused(problem, call, RefusedError("raised"))
-    assert [bool(recorded.explains(each, asked).any()) for each in (poor, none, crash)] == [
+    assert [bool(recorded.explains(each, tested).any()) for each in (poor, none, crash)] == [
         True,
         False,
         False,

@@ -1,4 +1,4 @@
-"""A kernel that is like a known implementation may do what that one is recorded to do wrong, and nothing else."""
+"""A kernel that follows a built-in implementation may have its known deviations, and no others."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def as_torch(p: Array, log_q: Array) -> Array:
 
 
 def kernel(sketch: Miniature, like: str) -> Subject:
-    """Return a sketch that promises to follow what it is like."""
+    """Return a miniature that follows a built-in implementation."""
     return subject(replace(sketch.implementation(), like=like), dtype="float32")
 
 
-def test_what_it_is_like_is_recorded_to_do_is_permitted() -> None:
-    """NaN for a masked class is EXPECTED of a kernel like torch's, with the recorded reason."""
+def test_the_known_deviations_of_the_followed_implementation_are_permitted() -> None:
+    """NaN for a masked class is EXPECTED of a kernel that follows torch, with the recorded reason."""
     found = evaluate(MASKED, kernel(Miniature(term=as_torch), TORCH))
     assert found.verdict is Verdict.EXPECTED
     assert found.deviation == "torch-masked-class-nan"
@@ -42,18 +42,18 @@ def test_what_it_is_like_is_recorded_to_do_is_permitted() -> None:
     assert found.witness
 
 
-def test_without_a_likeness_nothing_is_permitted() -> None:
-    """The same kernel on its own is held to the definition."""
+def test_a_kernel_that_follows_none_has_no_permitted_deviations() -> None:
+    """The same kernel on its own is judged by the definition."""
     assert evaluate(MASKED, kernel(Miniature(term=as_torch), "")).verdict is Verdict.FAIL
 
 
 def test_what_is_permitted_is_not_required() -> None:
-    """A kernel like torch's that is right where torch is not has held the requirement."""
+    """A kernel that follows torch and is correct where torch is not passes."""
     assert evaluate(MASKED, kernel(Miniature(), TORCH)).verdict is Verdict.PASS
 
 
-def test_another_fault_at_the_same_place_is_broken() -> None:
-    """Where torch gives NaN, a number is no likeness."""
+def test_another_result_in_the_same_region_fails() -> None:
+    """Where torch returns NaN, a wrong number fails."""
     wrong = Miniature(
         term=lambda p, log_q: np.where(p == 0, 1.0, term(p, log_q)).astype(p.dtype),
         log_term=lambda log_p, log_q: np.where(log_p == -np.inf, 1.0, log_term(log_p, log_q)).astype(
@@ -63,8 +63,8 @@ def test_another_fault_at_the_same_place_is_broken() -> None:
     assert evaluate(MASKED, kernel(wrong, TORCH)).verdict is Verdict.FAIL
 
 
-def test_a_likeness_with_nobody_is_refused(tmp_path: Path) -> None:
-    """An unknown name is given back with the names known."""
+def test_following_an_unknown_implementation_is_an_error(tmp_path: Path) -> None:
+    """The message repeats the unknown name and lists the known ones."""
     (tmp_path / "mine.py").write_text(
         "from dataclasses import replace\n"
         "from kl_conformance.requirements.miniature import Sketch\n"
@@ -75,7 +75,7 @@ def test_a_likeness_with_nobody_is_refused(tmp_path: Path) -> None:
 
 
 def interpreted(terms: Callable[[Array, Array], Array]) -> Subject:
-    """Return a kernel in bfloat16 that a user brings, with these terms."""
+    """Return a user kernel in bfloat16 with these terms."""
     return subject(Miniature(target=(Space.PROBABILITY,), term=terms), dtype="bfloat16")
 
 
@@ -88,17 +88,17 @@ def halving(p: Array, log_q: Array) -> Array:
 
 @pytest.fixture
 def interpreter(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Make it look as if Triton 3.9 were loaded, and asked to interpret."""
+    """Simulate that Triton 3.9 is imported and interprets kernels."""
     monkeypatch.setitem(sys.modules, "triton", types.ModuleType("triton"))
     monkeypatch.setattr(registry, "installed_version", {"triton": "3.9.0"}.get)
     monkeypatch.setenv("TRITON_INTERPRET", "1")
     return monkeypatch
 
 
-def test_what_triton_s_interpreter_does_to_subnormal_numbers_is_no_kernel_s_fault(
+def test_the_rounding_of_triton_s_interpreter_is_excused(
     interpreter: pytest.MonkeyPatch,
 ) -> None:
-    """Interpreted, a kernel may see subnormal bfloat16 numbers without their leading bit, and the verdict says why."""
+    """Interpreted, subnormal bfloat16 numbers may lose their leading bit, and the verdict gives the reason."""
     found = evaluate("values/extreme", interpreted(halving))
     assert (found.verdict, found.deviation) == (Verdict.EXPECTED, "triton-interpreter-subnormals")
     assert "TRITON_INTERPRET=1" in found.detail
@@ -106,8 +106,8 @@ def test_what_triton_s_interpreter_does_to_subnormal_numbers_is_no_kernel_s_faul
     assert evaluate("values/extreme", interpreted(halving)).verdict is Verdict.FAIL
 
 
-def test_an_interpreted_kernel_is_held_to_all_other_numbers(interpreter: pytest.MonkeyPatch) -> None:
-    """A tenth too much is broken under the interpreter, too, and so are other dtypes' subnormal numbers."""
+def test_an_interpreted_kernel_is_judged_by_all_other_numbers(interpreter: pytest.MonkeyPatch) -> None:
+    """A result 10 % too large fails under the interpreter, too, and so do other dtypes' subnormal numbers."""
     del interpreter
     assert evaluate("values/pointwise", interpreted(lambda p, x: term(p, x) * 1.1)).verdict is Verdict.FAIL
     lost = Miniature(target=(Space.PROBABILITY,), term=lambda p, x: term(np.where(p < 2e-38, 0, p), x))

@@ -1,4 +1,4 @@
-"""Predicates say what they seem to say, and can say nothing else."""
+"""Predicates mean what they mean in NumPy, and nothing else of Python is allowed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ INF, NAN = np.inf, np.nan
     ],
 )
 def test_a_predicate_holds_element_by_element(text: str, true: list[bool]) -> None:
-    """A comparison, a connective, arithmetic and the few functions mean what they mean in NumPy."""
+    """Comparisons, connectives, arithmetic and the few functions mean what they mean in NumPy."""
     values = {
         "p": np.array([0.0, 0.25, 0.5, NAN]),
         "q": np.array([0.0, 0.0, 0.5, 0.5]),
@@ -55,8 +55,8 @@ def test_a_row_is_judged_as_a_whole() -> None:
     assert Predicate("row(p == 0)", NAMES)({"p": p}).tolist() == [[True, True], [False, False]]
 
 
-def test_the_top_of_a_row_is_whatever_nothing_in_it_exceeds() -> None:
-    """``top`` is true of the largest of each row, of all of them where several are, and of a number on its own."""
+def test_the_top_of_a_row_is_its_largest_element() -> None:
+    """``top`` is true of the largest elements of each row, and of a single number."""
     p = np.array([[0.0, 1.0], [0.5, 0.5]])
     assert Predicate("top(p)", NAMES)({"p": p}).tolist() == [[False, True], [True, True]]
     assert Predicate("top(p)", NAMES)({"p": np.array(0.5)}).tolist() is True
@@ -86,13 +86,13 @@ def test_the_top_of_a_row_is_whatever_nothing_in_it_exceeds() -> None:
         "p; q",
     ],
 )
-def test_what_is_no_sentence_about_numbers_is_refused(text: str) -> None:
-    """Nothing of Python but comparisons, connectives, arithmetic and five functions gets through."""
+def test_other_expressions_are_refused(text: str) -> None:
+    """Only comparisons, connectives, arithmetic and a few functions are allowed."""
     with pytest.raises(ValueError, match=r"not allowed in a predicate|is not an expression|unknown name"):
         Predicate(text, NAMES)({"p": np.ones(2), "q": np.ones(2), "log_q": np.ones(2)})
 
 
-def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
-    """A mistyped name is refused when the predicate is made, with the names it may use."""
+def test_the_message_for_an_unknown_name_lists_the_known_ones() -> None:
+    """A mistyped name is an error when the predicate is created; the message lists the names it may use."""
     with pytest.raises(ValueError, match=r"unknown name 'logq' in 'logq == 0'; known: .*log_q, nan, p, q"):
         Predicate("logq == 0", NAMES)

@@ -1,4 +1,4 @@
-"""The recorded files agree with each other: deviations, requirements, implementations, cases."""
+"""The recorded files are consistent: deviations, requirements, implementations, cases."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ ENTRIES = [(framework, entry) for framework in registry.FRAMEWORKS for entry in 
 each_entry = pytest.mark.parametrize(("framework", "entry"), ENTRIES, ids=[entry.id for _, entry in ENTRIES])
 
 
-def test_every_file_belongs_to_somebody_asked() -> None:
-    """A file of deviations bears the name of a framework, or of a package asked, or nobody would read it."""
+def test_every_file_belongs_to_a_framework_or_package() -> None:
+    """A file of deviations has the name of a framework or of a built-in package; others would not be read."""
     names = {path.name.removesuffix(".toml") for path in (files("kl_conformance") / "expectations").iterdir()}
-    asked = {each.package for each in registry.IMPLEMENTATIONS.values()}
-    assert names <= registry.FRAMEWORKS.keys() | asked
+    tested = {each.package for each in registry.IMPLEMENTATIONS.values()}
+    assert names <= registry.FRAMEWORKS.keys() | tested
     assert ENTRIES
 
 
 def test_no_two_entries_share_an_id() -> None:
-    """A cell that says a deviation's id means one entry."""
+    """A deviation's id in a cell identifies one entry."""
     counts = Counter(entry.id for _, entry in ENTRIES)
     assert not [name for name, count in counts.items() if count > 1]
 
@@ -41,17 +41,17 @@ def test_an_entry_names_what_exists(framework: str, entry: Expectation) -> None:
     own = {each.name: each for each in registry.IMPLEMENTATIONS.values() if each.framework == framework}
     assert set(entry.requirements) <= catalogue.REQUIREMENTS.keys()
     assert set(entry.implementations) <= own.keys()
-    asked = [column for name in entry.implementations for column in columns_of(own[name])]
-    assert set(entry.devices) <= {column.device for column in asked}
-    assert set(entry.dtypes) <= {column.dtype for column in asked}
-    assert set(entry.modes) <= {column.mode for column in asked}
+    tested = [column for name in entry.implementations for column in columns_of(own[name])]
+    assert set(entry.devices) <= {column.device for column in tested}
+    assert set(entry.dtypes) <= {column.dtype for column in tested}
+    assert set(entry.modes) <= {column.mode for column in tested}
     for name in entry.witnesses:
         assert find_case(name).sentence
 
 
 @each_entry
-def test_an_entry_speaks_of_cells_that_are_asked(framework: str, entry: Expectation) -> None:
-    """Each requirement of an entry can be put to each of its implementations: no entry outlives its cells."""
+def test_an_entry_applies_to_cells_that_are_evaluated(framework: str, entry: Expectation) -> None:
+    """Each requirement of an entry is applicable to each of its implementations."""
     for name in entry.implementations:
         implementation = loading.implementation(name)
         columns = [
@@ -68,12 +68,12 @@ def test_an_entry_speaks_of_cells_that_are_asked(framework: str, entry: Expectat
                 )
                 for column in columns
             ]
-            assert None in reasons, f"{requirement} is never put to {name}: {reasons[0]}"
+            assert None in reasons, f"{requirement} does not apply to {name}: {reasons[0]}"
 
 
 @each_entry
-def test_an_entry_is_accounted_for(framework: str, entry: Expectation) -> None:
-    """An entry has a reason, a link or "none found", the day it was recorded, and the day it is to be looked at."""
+def test_an_entry_has_a_reason_and_dates(framework: str, entry: Expectation) -> None:
+    """An entry has a reason, a link or "none found", the date it was recorded, and the date of its review."""
     del framework
     assert entry.reason.strip().endswith((".", '"'))
     assert entry.link == "none found" or entry.link.startswith("https://")
@@ -83,7 +83,7 @@ def test_an_entry_is_accounted_for(framework: str, entry: Expectation) -> None:
 
 
 def test_every_case_serves_a_requirement() -> None:
-    """A case someone met names requirements of the catalogue."""
+    """A case names requirements of the catalogue."""
     named = {name for each in cases() for name in each.requirements}
     assert named <= catalogue.REQUIREMENTS.keys()
 

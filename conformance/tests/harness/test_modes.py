@@ -109,12 +109,14 @@ def test_compiled_columns_are_of_those_who_promise_it() -> None:
 
 def test_a_compiled_column_is_asked_what_compiling_can_change() -> None:
     """Answers and gradients are asked of compiled calls; what is not says where it is asked."""
-    asked = {each.chapter for each in catalogue.REQUIREMENTS.values() if skipped(each, "fast") is None}
+    asked = {
+        each.chapter for each in catalogue.REQUIREMENTS.values() if skipped(each.chapter, "fast") is None
+    }
     assert asked == {"values", "support", "reductions", "gradients"}
-    assert all(skipped(each, EAGER) is None for each in catalogue.REQUIREMENTS.values())
+    assert all(skipped(each.chapter, EAGER) is None for each in catalogue.REQUIREMENTS.values())
     own = loading.implementation("scipy.special.rel_entr")
     cell = PlannedCell(catalogue.requirement("state/fresh"), own, replace(COLUMN, implementation=own.name))
-    result = Session(Selection(profile=TestProfile.QUICK)).settle(cell)
+    result = Session(Selection(profile=TestProfile.QUICK)).evaluate(cell)
     assert result.verdict is Verdict.UNSUPPORTED
     assert "column eager" in result.detail
 

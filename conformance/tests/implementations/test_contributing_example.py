@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from kl_cases.recipes import TestProfile
-from kl_conformance import implementations
-from kl_conformance.implementations import registry
+from kl_conformance.implementations import builtin, registry
 from kl_conformance.requirements import catalogue
 from kl_conformance.runs.plan import PlannedCell
 from kl_conformance.runs.selection import Selection, columns_of
@@ -43,11 +42,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Path]:
     for each in (declared, installed):
         each.mkdir()
     (declared / "mylab_of_the_page.py").write_text(example(), encoding="utf-8")
-    monkeypatch.setattr(implementations, "__path__", [*implementations.__path__, str(declared)])
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # the package changes faster than its files' times
+    monkeypatch.setattr(builtin, "__path__", [*builtin.__path__, str(declared)])
+    monkeypatch.setattr(
+        sys, "dont_write_bytecode", True
+    )  # the package changes within the resolution of file times
     monkeypatch.syspath_prepend(str(installed))
     yield installed
-    for name in ("mylab", "mylab.losses", f"{implementations.__name__}.mylab_of_the_page"):
+    for name in ("mylab", "mylab.losses", f"{builtin.__name__}.mylab_of_the_page"):
         sys.modules.pop(name, None)
 
 
@@ -55,10 +56,10 @@ def settled() -> Result:
     """Return the verdict of one cell of the page's implementation."""
     (own,) = (each for each in registry.declared() if each.package == "mylab")
     cell = PlannedCell(catalogue.requirement("signs/gibbs"), own, columns_of(own)[0])
-    return Session(Selection(profile=TestProfile.QUICK)).settle(cell)
+    return Session(Selection(profile=TestProfile.QUICK)).evaluate(cell)
 
 
-def test_the_example_is_a_whole_file_of_twenty_lines() -> None:
+def test_the_example_is_a_complete_file_of_twenty_lines() -> None:
     """The example is complete, and no longer than the page says."""
     lines = example().splitlines()
     assert len(lines) <= 20
@@ -66,8 +67,8 @@ def test_the_example_is_a_whole_file_of_twenty_lines() -> None:
     assert "at most 20 lines" in PAGE.read_text(encoding="utf-8")
 
 
-def test_the_file_is_all_there_is_to_add(folder: Path) -> None:
-    """The registry knows it by its file; not installed it is MISSING; installed it is judged, and a fault is found."""
+def test_nothing_but_the_file_has_to_be_added(folder: Path) -> None:
+    """The registry finds the file; the cell is MISSING without the package, else judged, and a fault is found."""
     known = [each.name for each in registry.declared()]
     assert [each for each in known if each not in registry.IMPLEMENTATIONS] == ["mylab.losses.kl"]
     absent = settled()

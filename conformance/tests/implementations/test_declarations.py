@@ -1,4 +1,4 @@
-"""Whatever an implementation declares of itself is measured: a wrong word of a Convention is found out."""
+"""Every declared property is measured: a wrong declaration in a Convention fails a requirement."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def rows(modules: Any, call: Call) -> Any:
 
 
 def clipped(modules: Any, call: Call) -> Any:
-    """Do so after clipping both to [1e-7, 1]."""
+    """Return the same after clipping both to [1e-7, 1]."""
     del modules
     return _rows(call, *(np.clip(each, 1e-7, 1.0) for each in call.arguments))
 
@@ -41,7 +41,7 @@ def _rows(call: Call, p: Array, q: Array) -> Array:
 
 
 def second(modules: Any, call: Call) -> Any:
-    """Sum over the second axis, or over the only one, unless told another."""
+    """Sum over the second axis, or over the only one, unless another is given."""
     del modules
     p, log_q = call.arguments
     return np.asarray(term(p, log_q).sum(call.keywords.get("axis", 1 if p.ndim > 1 else 0)))
@@ -58,17 +58,17 @@ def cross_entropy(modules: Any, call: Call, smoothing: float = 0.0) -> Any:
 
 
 def smoothed(modules: Any, call: Call) -> Any:
-    """Return it of smoothed labels."""
+    """Return the cross-entropy of smoothed labels."""
     return cross_entropy(modules, call, 0.1)
 
 
 def made(call: Any, convention: Convention, **rest: Any) -> Implementation:
-    """Return a right implementation on NumPy arrays."""
+    """Return a correct implementation on NumPy arrays."""
     return Implementation("right", "numpy", "numpy", convention, call, gradients=frozenset(), **rest)
 
 
 def offering(name: str, kind: Reduction) -> Implementation:
-    """Return a sketch that offers one reduction, and no other."""
+    """Return a miniature with one reduction."""
     return Miniature(reductions={name: kind}, default=name).implementation()
 
 
@@ -138,37 +138,37 @@ SETTLED = dict[tuple[int, str], Mapping[str, Verdict]]()
 
 
 def verdicts(implementation: Implementation, words: str) -> Mapping[str, Verdict]:
-    """Return what the requirements say that are named as evidence of a property."""
+    """Return the verdicts of the requirements that measure a property."""
     key = id(implementation), words
     if key not in SETTLED:
-        asked = subject(implementation)
-        SETTLED[key] = {name: evaluate(name, asked).verdict for name in EVIDENCE[words]}
+        tested = subject(implementation)
+        SETTLED[key] = {name: evaluate(name, tested).verdict for name in EVIDENCE[words]}
     return SETTLED[key]
 
 
 @pytest.mark.parametrize(("words", "right", "wrong"), WRONG, ids=range(len(WRONG)))
-def test_a_wrong_word_of_a_convention_is_found_out(
+def test_a_wrong_declaration_fails_a_requirement(
     words: str, right: Implementation, wrong: Mapping[str, Any]
 ) -> None:
-    """Who declares a property wrongly breaks a requirement that the guide names for it, and that he held."""
-    liar = replace(right, name="liar", convention=replace(right.convention, **wrong))
-    asked, before = subject(liar), verdicts(right, words)
-    held = (name for name in before if before[name] is not Verdict.FAIL)
-    assert any(evaluate(name, asked).verdict is Verdict.FAIL for name in held)
+    """A wrong property fails a requirement that the guide names for it, and that passed before."""
+    wrongly_declared = replace(right, name="wrongly declared", convention=replace(right.convention, **wrong))
+    tested, before = subject(wrongly_declared), verdicts(right, words)
+    passed = (name for name in before if before[name] is not Verdict.FAIL)
+    assert any(evaluate(name, tested).verdict is Verdict.FAIL for name in passed)
 
 
 @pytest.mark.parametrize(
     ("words", "right"), {(words, id(own)): (words, own) for words, own, _ in WRONG}.values()
 )
-def test_a_right_word_of_a_convention_is_borne_out(words: str, right: Implementation) -> None:
-    """Who declares it rightly breaks none of them, and some can be put to it."""
+def test_a_correct_declaration_is_confirmed(words: str, right: Implementation) -> None:
+    """A correct property fails none of them, and some of them are applicable."""
     found = verdicts(right, words)
     assert Verdict.PASS in found.values()
-    broken = [name for name, verdict in found.items() if verdict is Verdict.FAIL]
-    # A clip, which the Convention admits, is none of the definition.
-    assert broken == (["support/tiny-model"] if words == "clipping" and right is CLIPPED else [])
+    failed = [name for name, verdict in found.items() if verdict is Verdict.FAIL]
+    # A clip, even a declared one, is not part of the definition.
+    assert failed == (["support/tiny-model"] if words == "clipping" and right is CLIPPED else [])
 
 
-def test_every_property_is_lied_about() -> None:
-    """Of whatever the guide says how it is measured there is a wrong declaration here."""
+def test_every_property_has_a_wrong_declaration() -> None:
+    """Every property that the guide names is declared wrongly in a test above."""
     assert set(EVIDENCE) - {words for words, _, _ in WRONG} == {"zeros"}

@@ -1,4 +1,4 @@
-"""A kernel that hands some sizes to the library is heard, and one that does its own work is not."""
+"""A kernel that delegates some sizes to its library is detected."""
 
 from __future__ import annotations
 
@@ -25,32 +25,32 @@ def own(p: Any, q: Any, axis: int = 0) -> Any:
     return special.rel_entr(p, q).sum(axis)
 
 
-def odd_ones_elsewhere(p: Any, q: Any, axis: int = 0) -> Any:
-    """Return the same; where eight do not go into the number of classes, by SciPy."""
+def odd_sizes_delegated(p: Any, q: Any, axis: int = 0) -> Any:
+    """Return the same; by SciPy if the number of classes is not a multiple of eight."""
     return stats.entropy(p, q, axis=axis) if p.shape[axis] % 8 else own(p, q, axis)
 
 
-def elsewhere(p: Any, q: Any, axis: int = 0) -> Any:
+def delegated(p: Any, q: Any, axis: int = 0) -> Any:
     """Return the same by SciPy."""
     return stats.entropy(p, q, axis=axis)
 
 
-def test_what_is_called_is_heard_and_nothing_else() -> None:
-    """A call of a known function is heard for as long as somebody listens, and the profiler is left as it was."""
-    with record_delegation() as heard:
+def test_calls_are_recorded_inside_the_context_only() -> None:
+    """Calls of known functions are recorded inside the context, which removes its profiler at the end."""
+    with record_delegation() as called:
         stats.entropy(HALVES, HALVES)
-    assert heard == {ENTROPY}
-    with record_delegation() as silence:
+    assert called == {ENTROPY}
+    with record_delegation() as none:
         np.log(HALVES).sum()
         list[int]().append(1)  # a function in C that cannot be looked up: it is bound to a list
-    assert silence == set()
+    assert none == set()
     stats.entropy(HALVES, HALVES)
-    assert silence == set()
+    assert none == set()
     assert sys.getprofile() is None
 
 
-def test_whoever_profiles_keeps_the_place() -> None:
-    """A profiler is neither disturbed nor an error: the cell says why it is not judged."""
+def test_an_active_profiler_is_kept() -> None:
+    """An active profiler is neither replaced nor an error: the cell gives the reason why it is not judged."""
     profiler = cProfile.Profile()
     profiler.enable()
     try:
@@ -63,9 +63,9 @@ def test_whoever_profiles_keeps_the_place() -> None:
     assert "a profiler is at work" in result.detail
 
 
-@pytest.mark.parametrize(("kernel", "seen"), [(own, False), (odd_ones_elsewhere, True), (elsewhere, False)])
-def test_sizes_handed_to_the_library_are_said_and_break_nothing(kernel: Any, *, seen: bool) -> None:
-    """Some sizes handed over are its own way of doing; all of them, or none, are nothing to speak of."""
+@pytest.mark.parametrize(("kernel", "seen"), [(own, False), (odd_sizes_delegated, True), (delegated, False)])
+def test_delegated_sizes_are_reported_and_fail_nothing(kernel: Any, *, seen: bool) -> None:
+    """Delegating some sizes is reported as a deviation from a convention; delegating all or none is not."""
     found = verify(kernel, like=ENTROPY, dtype="float64", profile="quick", seed=1)
     (result,) = (each for each in found.run.results if each.requirement == "modes/own-work")
     assert "modes/own-work" not in {each.requirement for each in found.findings}

@@ -1,4 +1,4 @@
-"""Kernels that offer little are judged by what they offer."""
+"""Kernels with few capabilities are judged by those they have."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NARROW = {
 
 
 def narrow(name: str, sketch: Miniature = RIGHT) -> Subject:
-    """Return a sketch, a right one unless another is given, of that narrow Convention."""
+    """Return a miniature with that limited Convention, a correct one unless another is given."""
     reductions, target = NARROW[name]
     own = replace(sketch, target=target, reductions=reductions, default=next(iter(reductions)))
     return subject(own, dtype="float32")
@@ -33,8 +33,8 @@ def narrow(name: str, sketch: Miniature = RIGHT) -> Subject:
 
 @pytest.mark.parametrize("name", NARROW)
 @pytest.mark.parametrize("requirement", catalogue.REQUIREMENTS)
-def test_no_requirement_stumbles_over_a_narrow_convention(requirement: str, name: str) -> None:
-    """A right kernel of one reduction and one target space holds a requirement, or the cell says why not."""
+def test_every_requirement_handles_a_limited_convention(requirement: str, name: str) -> None:
+    """A correct kernel with one reduction and one target space passes, or the cell gives the reason why not."""
     found = evaluate(requirement, narrow(name))
     assert found.verdict in {Verdict.PASS, Verdict.UNSUPPORTED, Verdict.UNDECIDED, Verdict.MISSING}, (
         found.detail
@@ -43,7 +43,7 @@ def test_no_requirement_stumbles_over_a_narrow_convention(requirement: str, name
 
 
 @pytest.mark.parametrize("name", [name for name, (_, target) in NARROW.items() if Space.LOG not in target])
-def test_an_epsilon_shows_where_no_terms_are_given(name: str) -> None:
+def test_an_epsilon_is_found_without_unreduced_terms(name: str) -> None:
     """log(p + 1e-10) is found by sums of one term each, though it vanishes in any longer sum."""
     shifted = Miniature(term=lambda p, log_q: term(p, log_q) + p * np.log1p(p.dtype.type(1e-10) / p))
     found = evaluate("values/pointwise", narrow(name, shifted))

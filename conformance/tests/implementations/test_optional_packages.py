@@ -1,4 +1,4 @@
-"""A package that one implementation needs beside its framework is nobody else's affair."""
+"""A package that one implementation requires affects no other implementation."""
 
 from __future__ import annotations
 
@@ -27,14 +27,16 @@ from kl_reports.runfile.records import Result, Verdict
 OWN = loading.implementation("scipy.special.rel_entr")
 
 
-def settled(session: Session, *needs: str) -> Result:
-    """Return the verdict of one cell, of SciPy's function with further needs."""
-    needy = replace(OWN, name=f"needy of {needs}", package="a-distribution", requires=needs)
-    column = columns_of(needy)[0]
-    return session.evaluate(PlannedCell(catalogue.REQUIREMENTS["signs/pointwise"], needy, column))
+def settled(session: Session, *requires: str) -> Result:
+    """Return the result of one cell of SciPy's function with additional required modules."""
+    own = replace(OWN, name=f"requires {requires}", package="a-distribution", requires=requires)
+    column = columns_of(own)[0]
+    return session.evaluate(PlannedCell(catalogue.REQUIREMENTS["signs/pointwise"], own, column))
 
 
-def test_what_is_not_installed_is_missing_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_cells_that_require_a_missing_package_are_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its cells are MISSING with the reason and the command that helps; others of the framework are judged."""
     (tmp_path / "breaks_when_imported.py").write_text("import json\nraise OSError('no libfoo')\n", "utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -48,8 +50,8 @@ def test_what_is_not_installed_is_missing_alone(tmp_path: Path, monkeypatch: pyt
     assert settled(session, "json").verdict is Verdict.PASS
 
 
-def test_what_is_brought_is_an_attribute() -> None:
-    """Of ``a.b`` the package ``a`` is the attribute, with ``b`` imported; what is absent is tried once."""
+def test_a_required_package_becomes_an_attribute() -> None:
+    """For ``a.b`` the attribute is ``a``, with ``b`` imported; a failed import is not repeated."""
     modules = Modules({"np": object()})
     assert modules.require("json.decoder") is json
     assert modules.json.decoder is json.decoder
@@ -60,16 +62,16 @@ def test_what_is_brought_is_an_attribute() -> None:
 
 
 def test_a_process_has_keras_on_one_backend() -> None:
-    """Keras on a backend other than the one asked for gives no answer, and says how to ask."""
-    asked = loading.implementation("keras.losses.kl_divergence(torch)")
+    """Keras on another backend than the one under test raises; the message describes how to test it."""
+    tested = loading.implementation("keras.losses.kl_divergence(torch)")
     backend = SimpleNamespace(backend=lambda: "jax")
     modules = Modules({"keras": SimpleNamespace(backend=backend)})
     with pytest.raises(AbsentError, match="Keras runs on jax in this process; unset KERAS_BACKEND"):
-        asked.call(modules, cast(Any, None))
+        tested.call(modules, cast(Any, None))
 
 
 @pytest.mark.parametrize("by", ["torch", "jax"])
-def test_a_script_says_which_backend_before_keras_is_imported(by: str) -> None:
+def test_a_script_selects_the_backend_before_it_imports_keras(by: str) -> None:
     """Keras reads its backend when it is imported; it is called by its own name on each."""
     name = f"keras.losses.KLDivergence({by})"
     *_, line = LIBRARIES[by].imports(name)
@@ -81,14 +83,14 @@ def test_a_script_says_which_backend_before_keras_is_imported(by: str) -> None:
 
 
 def test_every_framework_loads_without_the_packages_of_its_implementations() -> None:
-    """What an implementation needs is not its framework, whose own name another package may not bear."""
+    """The required modules of an implementation do not include its framework; other packages are required."""
     for each in registry.IMPLEMENTATIONS.values():
-        assert each.framework not in {need.partition(".")[0] for need in each.requires}
+        assert each.framework not in {module.partition(".")[0] for module in each.requires}
         assert each.package in {each.framework, "paddlepaddle", "tensorflow-probability"} or each.requires
 
 
 def test_a_column_s_arithmetic_is_measured_once() -> None:
-    """Its first result says what was measured, no other does; nor is it measured quickly, or of kernels brought."""
+    """Only its first result has the measurement; the quick profile and user kernels have none."""
     session = Session(Selection(profile=TestProfile.STANDARD))
     cells = [
         PlannedCell(catalogue.REQUIREMENTS[name], OWN, columns_of(OWN)[0])
@@ -98,4 +100,4 @@ def test_a_column_s_arithmetic_is_measured_once() -> None:
     assert first.arithmetic.startswith("computes in float64")
     assert second.arithmetic == ""
     assert settled(session).arithmetic == ""
-    assert Session(Selection(profile=TestProfile.QUICK)).settle(cells[0]).arithmetic == ""
+    assert Session(Selection(profile=TestProfile.QUICK)).evaluate(cells[0]).arithmetic == ""

@@ -1,4 +1,4 @@
-"""Who can be asked is known by name, without any framework."""
+"""The built-in implementations are known by name, without importing any framework."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kl_conformance.runs.selection import Selection, columns_of
 from kl_conformance_testkit.command import BROKEN, RIGHT
 from kl_reference import Dtype, Profile
 
-ASKED = [
+BUILTINS = [
     "torch.nn.functional.kl_div",
     "torch.nn.KLDivLoss",
     "torch.nn.functional.cross_entropy",
@@ -58,9 +58,9 @@ ASKED = [
 ]
 
 
-def test_everybody_is_known() -> None:
-    """Thirty-six implementations of eight frameworks are known by name, each with the page that promises it."""
-    assert list(IMPLEMENTATIONS) == ASKED
+def test_every_built_in_implementation_is_known() -> None:
+    """Thirty-six implementations of eight frameworks are known by name, each with the page that documents it."""
+    assert list(IMPLEMENTATIONS) == BUILTINS
     for each in IMPLEMENTATIONS.values():
         assert each.framework in FRAMEWORKS
         assert each.documentation.startswith("https://")
@@ -80,15 +80,15 @@ def test_knowing_a_framework_is_not_importing_it() -> None:
     assert done.stdout == "[]\n"
 
 
-def test_a_user_s_file_gives_its_implementations() -> None:
-    """``file.py:attribute`` names an Implementation; two attributes of one file are of one module."""
+def test_a_user_s_file_contains_implementations() -> None:
+    """``file.py:attribute`` names an Implementation; two attributes of one file are loaded from one module."""
     right, broken = (loading.implementation(name) for name in (RIGHT, BROKEN))
     assert (right.name, broken.name) == ("right_kl", "broken_kl")
     assert sys.modules[right.call.__module__] is sys.modules[broken.call.__module__]
 
 
 def test_a_user_s_file_hides_no_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A kernel may lie in a file called like a framework, beside files it imports."""
+    """A kernel may be in a file with the name of a framework, in a folder of files that it imports."""
     monkeypatch.setattr(sys, "path", list(sys.path))
     (tmp_path / "neighbour_of_torch.py").write_text("NAME = 'mine'\n", encoding="utf-8")
     (tmp_path / "torch.py").write_text(
@@ -104,7 +104,7 @@ def test_a_user_s_file_hides_no_module(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_user_s_profile_is_a_function_of_a_dtype(tmp_path: Path) -> None:
-    """Who declares an arithmetic of his own gives a function such as ``Profile.fast``, no profile."""
+    """An implementation with its own arithmetic declares a function such as ``Profile.fast``, not a profile."""
     lines = (
         "from kl_conformance.implementations.implementation import Implementation",
         "from kl_reference import Convention, Dtype, Profile",
@@ -120,8 +120,8 @@ def test_a_user_s_profile_is_a_function_of_a_dtype(tmp_path: Path) -> None:
         loading.implementation(f"{tmp_path / 'profiled.py'}:WRONG")
 
 
-def test_a_module_gives_its_implementations() -> None:
-    """``module:attribute`` names an Implementation, too; those of ours are no strangers under that name."""
+def test_a_module_contains_implementations() -> None:
+    """``module:attribute`` names an Implementation, too."""
     name = f"{registry.BUILTIN}.scipy:IMPLEMENTATIONS"
     with pytest.raises(ValueError, match="is a tuple, not a"):
         loading.implementation(name)
@@ -162,13 +162,13 @@ def test_all_requirements_meet_all_columns() -> None:
     ],
     ids=range(10),
 )
-def test_a_selection_is_the_meeting_of_its_names(selection: Selection, columns: int) -> None:
-    """A column is asked when every kind of name given allows it; an empty kind allows all."""
+def test_a_selection_is_the_intersection_of_its_filters(selection: Selection, columns: int) -> None:
+    """A column is selected when every given filter allows it; an empty filter allows all."""
     assert len(resolve(selection).columns) == columns
 
 
-def test_a_header_says_what_is_asked_of_whom() -> None:
-    """A header holds sentences, conventions, columns and versions as plain data."""
+def test_a_header_describes_the_plan() -> None:
+    """A header has sentences, conventions, columns and versions as plain data."""
     selection = Selection(frameworks=("scipy",), dtypes=("float32",), seed=7)
     cells = resolve(selection).cells
     header = headers.header(selection, cells)

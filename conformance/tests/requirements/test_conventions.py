@@ -50,7 +50,7 @@ def strict(modules: Any, call: Call) -> Any:
     """Raise for rows that sum to 0, which cannot be normalised."""
     for each in (call.target, call.model):
         if (np.sum(each, call.keywords.get("axis", 0)) == 0).any():
-            raise ValueError("a row adds up to 0")
+            raise ValueError("a row sums to 0")
     return modules.stats.entropy(call.target, call.model, **call.keywords)
 
 
@@ -86,7 +86,7 @@ def last(modules: Any, call: Call) -> Any:
 
 def _summed(call: Call, axis: int) -> Any:
     if call.target.shape != call.model.shape:
-        raise ValueError("of different shape")
+        raise ValueError("different shapes")
     with np.errstate(all="ignore"):
         return term(call.target, call.model).sum(axis)
 

@@ -33,13 +33,13 @@ from kl_reports.runfile.file import read
 from kl_reports.runfile.records import Kind, Result, Run, Verdict
 
 REL_ENTR = "scipy.special.rel_entr"
-KERNELS = Path(__file__).parent / "data" / "bad_kl.py"
+KERNELS = Path(__file__).parents[1] / "data" / "misbehaving_kernels.py"
 FEW = "values/near-equal or values/extreme or signs/pointwise"
 
 
 @pytest.fixture
 def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return a function that asks a kernel of ``bad_kl.py`` about few requirements, and reads the run back."""
+    """Return a function that tests a misbehaving kernel on a few requirements and reads the run file back."""
     monkeypatch.setenv("KL_TRIALS_ONCE", str(tmp_path / "once"))
 
     def ask(name: str, keyword: str = FEW, limits: Limits | None = None) -> tuple[int, Run]:
@@ -85,8 +85,12 @@ def test_a_crash_costs_one_cell_and_names_the_call(
     assert crashed.kind is Kind.CRASHED
     assert len(of(run, Verdict.PASS)) == len(run.results) - 1 == 2
     assert run.finished is not None
-    assert run.remarks == (f"the worker of bad_kl.py:{name} {how}",)
-    log = Path(capsys.readouterr().err.rpartition(f"All the worker of bad_kl.py:{name} said: ")[2].strip())
+    assert run.remarks == (f"the worker of misbehaving_kernels.py:{name} {how}",)
+    log = Path(
+        capsys.readouterr()
+        .err.rpartition(f"All the worker of misbehaving_kernels.py:{name} said: ")[2]
+        .strip()
+    )
     assert log.is_file()
 
 
@@ -295,7 +299,10 @@ def test_a_kernel_asked_alone_is_divided_by_dtype() -> None:
     selection = Selection((f"{KERNELS}:right",), ("numpy",), devices=("cpu",), like=REL_ENTR)
     (whole,) = shards(selection, cores=1, worth_dividing=1)
     parts = shards(selection, cores=2, worth_dividing=1)
-    assert [part.name for part in parts] == ["bad_kl.py:right 1/2", "bad_kl.py:right 2/2"]
+    assert [part.name for part in parts] == [
+        "misbehaving_kernels.py:right 1/2",
+        "misbehaving_kernels.py:right 2/2",
+    ]
     assert sorted(cell for part in parts for cell in part.header.planned) == sorted(whole.header.planned)
     for part in parts:
         assert {column.dtype for column in part.header.columns.values()} == set(part.selection.dtypes)

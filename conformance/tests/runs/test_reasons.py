@@ -202,7 +202,8 @@ def test_no_tensor_is_named_beside_what_is_due(
 
     asked = subject()
     call = replace(
-        asked.call(asked.problem(build(Recipe("dirichlet-flat", (2, 3), Dtype.FLOAT32, 0)))), target=Leaf()
+        asked.build_call(asked.problem(build(Recipe("dirichlet-flat", (2, 3), Dtype.FLOAT32, 0)))),
+        target=Leaf(),
     )
     with pytest.raises(MisgivenError, match=words):
         answering(given).call(None, call)

@@ -44,7 +44,7 @@ def test_asking_every_version_finds_every_turn(middle: str) -> None:
     turns = [(one[0], two[0]) for one, two in itertools.pairwise(told) if one[1] != two[1]]
     assert [(turn.before.version, turn.after.version) for turn in result.turns] == turns
     assert sorted(asked, key=int) == [str(place) for place in range(len(text))]
-    assert result.unasked == 0
+    assert result.untested == 0
 
 
 @given(st.text("gbs", min_size=1, max_size=30))

@@ -17,7 +17,7 @@ from kl_reference.convention import Space
 from kl_reference.dtype import Dtype
 
 TOX = ConfigParser(interpolation=None)
-TOX.read(Path(__file__).parents[2] / "tox.ini", encoding="utf-8")
+TOX.read(Path(__file__).parents[3] / "tox.ini", encoding="utf-8")
 NAMED = re.compile(r"testenv:(\w+)-\{(.+)\}")
 SECTIONS = {match[1]: name for name in TOX.sections() if (match := NAMED.fullmatch(name))}
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from kl_reports.analysis.scores import column_of, level_of, severity, short_names
-from kl_reports.analysis.wording import LOOKS, Look, ratio, short_dtype
-from kl_reports.page.links import fragment, web
+from kl_reports.analysis.wording import LOOKS, Look, ratio, short_dtype, web_address
 from kl_reports.runfile.records import Result, Run, Verdict
 
 _UNJUDGED = (Verdict.UNDECIDED, Verdict.MISSING, Verdict.UNSUPPORTED)
@@ -30,7 +29,6 @@ class Finding:
     requirement: str
     level: str
     sentence: str
-    href: str
     look: Look
     ratio: str
     places: tuple[FindingPlace, ...]
@@ -99,7 +97,6 @@ def findings(run: Run, places: Places, links: Mapping[str, str]) -> tuple[Findin
             requirement=requirement,
             level=level_of(run, requirement),
             sentence=str(run.header.requirements.get(requirement, {}).get("sentence", "")),
-            href=fragment(requirement),
             look=LOOKS[verdict],
             ratio="" if results[0].headroom is None else ratio(results[0].headroom),
             places=places.of(results, links),
@@ -174,7 +171,9 @@ def deviations(run: Run, places: Places, links: Mapping[str, str]) -> tuple[Devi
         Deviation(
             name=name or "not named",
             reason=reasons.get(name) or f"Met beside {(results[0].deviation or '').partition(', ')[0]}.",
-            link=next(filter(None, (web((result.witness or {}).get("link")) for result in results)), ""),
+            link=next(
+                filter(None, (web_address((result.witness or {}).get("link")) for result in results)), ""
+            ),
             requirements=tuple(dict.fromkeys(result.requirement for result in results)),
             places=places.of(results, links),
             cells=len(results),

@@ -1,4 +1,4 @@
-"""TODO sign."""
+"""Verdict of a single implementation, by chapter."""
 
 from __future__ import annotations
 

@@ -7,7 +7,8 @@ import math
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from kl_reports.runfile.records import Column, Result, Verdict
 
@@ -156,3 +157,14 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$&])")
 def escaped(text: str, limit: int = 200) -> str:
     """Return foreign text as one line in which no character means anything to Markdown."""
     return _SPECIAL.sub(r"\\\1", one_line(text, limit))
+
+
+def web_address(address: Any) -> str:
+    """Return an address if it is one of the web, else nothing: a run file must not bring in other schemes."""
+    if not isinstance(address, str):
+        return ""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return ""
+    return address if parts.scheme in {"http", "https"} and parts.netloc else ""

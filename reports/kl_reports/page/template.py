@@ -12,16 +12,16 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from kl_reports.analysis.scores import LEVELS
-from kl_reports.analysis.wording import LOOKS, anchor, count, counted, moment, shorten, visible
+from kl_reports.analysis.wording import LOOKS, anchor, count, counted, moment, shorten, visible, web_address
 from kl_reports.page.formula import formula
-from kl_reports.page.links import fragment, web
+from kl_reports.page.links import fragment
 from kl_reports.runfile.records import Verdict
 
 
 def templates() -> Environment:
     """Return the templates of all pages, with what they may use."""
     environment = Environment(
-        loader=PackageLoader("kl_reports"),
+        loader=PackageLoader("kl_reports.page"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -31,7 +31,7 @@ def templates() -> Environment:
     names: dict[str, Any] = {"levels": LEVELS, "looks": LOOKS, "verdicts": tuple(Verdict)}
     names.update(anchor=anchor, counted=counted, fragment=fragment)
     filters: dict[str, Any] = {"count": count, "formula": formula, "moment": moment, "shorten": shorten}
-    filters.update(breakable=_breakable, parts=_parts, web=web)
+    filters.update(breakable=_breakable, parts=_parts, web=web_address)
     environment.globals.update(names)
     environment.filters.update(filters)
     return environment
@@ -60,7 +60,7 @@ def _parts(requirement: str) -> Markup:
 
 
 def _asset(name: str) -> str:
-    return resources.files("kl_reports").joinpath("templates", name).read_text(encoding="utf-8")
+    return resources.files("kl_reports.page").joinpath("templates", name).read_text(encoding="utf-8")
 
 
 def _hash(text: str) -> str:

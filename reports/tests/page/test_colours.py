@@ -31,7 +31,7 @@ def luminance(colour: str) -> float:
 )
 def test_colours_can_be_told_apart(scheme: str, ink: str, ground: str) -> None:
     """Text keeps the contrast of WCAG 2.1 AA, 4.5 to 1, in both colour schemes."""
-    style = resources.files("kl_reports").joinpath("templates", "page.css").read_text(encoding="utf-8")
+    style = resources.files("kl_reports.page").joinpath("templates", "page.css").read_text(encoding="utf-8")
     parts = style.split("* { box-sizing")[0].split("@media")
     light, dark = (dict(re.findall(r"--([\w-]+): (#\w+)", part)) for part in parts)
     colours = light if scheme == "light" else {**light, **dark}

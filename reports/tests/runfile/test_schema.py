@@ -14,7 +14,7 @@ from kl_reports.runfile.records import FORMAT, Run, Verdict
 jsonschema: Any = pytest.importorskip("jsonschema")
 
 SCHEMA: dict[str, Any] = json.loads(
-    resources.files("kl_reports").joinpath("run-file.schema.json").read_text(encoding="utf-8")
+    resources.files("kl_reports.runfile").joinpath("run-file.schema.json").read_text(encoding="utf-8")
 )
 
 
@@ -33,7 +33,10 @@ def test_the_schema_is_one() -> None:
 
 def test_the_schema_is_made_of_the_records() -> None:
     """The kept file is what the records' fields make it; README says how to write it anew."""
-    assert resources.files("kl_reports").joinpath("run-file.schema.json").read_text("utf-8") == json_schema()
+    assert (
+        resources.files("kl_reports.runfile").joinpath("run-file.schema.json").read_text("utf-8")
+        == json_schema()
+    )
 
 
 def test_every_line_that_is_written_is_valid(run: Run, hostile_run: Run) -> None:

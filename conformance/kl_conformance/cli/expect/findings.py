@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from kl_conformance import expectations
 from kl_conformance.diagnosis.reproducer import reproducer
 from kl_conformance.expectations.expectation import Expectation, recorded
 from kl_conformance.implementations import registry
@@ -15,7 +16,7 @@ from kl_reference.dtype import Dtype
 from kl_reports.analysis.witness import show
 from kl_reports.runfile.records import Column
 
-SEEN = Path(__file__).parent / "findings.json"
+SEEN = Path(expectations.__file__).parent / "findings.json"
 HEAD = """\
 # Findings: known deviations of the built-in implementations
 

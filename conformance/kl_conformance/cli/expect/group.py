@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from kl_conformance.cli.options import Verbs, several
+from kl_conformance.cli.options import Commands, several
 
 
-@click.group(cls=Verbs)
+@click.group(cls=Commands)
 def expect() -> None:
     """Recorded deviations: ask them again, add one, remove what is gone, write them up."""
 

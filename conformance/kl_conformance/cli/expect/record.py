@@ -1,4 +1,4 @@
-"""TODO sign."""
+"""`expect add` and `expect prune`: edits the expectation files."""
 
 from __future__ import annotations
 

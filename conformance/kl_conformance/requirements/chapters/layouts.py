@@ -10,9 +10,10 @@ from functools import partial
 import numpy as np
 
 from kl_cases.family import Shape
+from kl_cases.layouts import side_layouts
 from kl_cases.pair import Measure, Pair
 from kl_conformance.errors import RefusedError
-from kl_conformance.harness.problems import layouts, ordinary
+from kl_conformance.harness.problems import ordinary
 from kl_conformance.harness.subject import Subject
 from kl_conformance.judging import judge
 from kl_conformance.judging.judge import WeightedAnswer
@@ -38,7 +39,7 @@ def in_layouts(*names: str) -> Check:
 
     def check(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         for layout in names:
-            if len(pair.shape) > 1 or "expanded" not in layouts(layout).values():
+            if len(pair.shape) > 1 or "expanded" not in side_layouts(layout).values():
                 yield from _in_layout(subject, _with_equal_rows(pair, layout), layout)
 
     return check
@@ -46,7 +47,7 @@ def in_layouts(*names: str) -> Check:
 
 def _with_equal_rows(pair: Pair, layout: str) -> Pair:
     """Return the pair with equal rows on each side that is expanded: only equal rows can share memory."""
-    equal, of_side = pair.take_rows(np.zeros(pair.rows, dtype=np.intp)), layouts(layout)
+    equal, of_side = pair.take_rows(np.zeros(pair.rows, dtype=np.intp)), side_layouts(layout)
     p, q = (of_side[side] == "expanded" for side in (Side.TARGET, Side.MODEL))
     return replace(pair, p=equal.p if p else pair.p, q=equal.q if q else pair.q)
 
