@@ -83,7 +83,7 @@ rows_kl.defvjp(rows_kl_forward, rows_kl_backward)
 
 
 @partial(jax.jit, static_argnums=2)
-def asked(log_q: Any, p: Any, grid: int) -> Any:
+def divergence(log_q: Any, p: Any, grid: int) -> Any:
     """Return KL(P‖Q) over the last axis of two arrays of any rank that broadcast."""
     log_q, p = jnp.broadcast_arrays(log_q, p)
     if not p.size:
@@ -94,10 +94,10 @@ def asked(log_q: Any, p: Any, grid: int) -> Any:
 
 def kl_divergence(log_q: Any, p: Any) -> Any:
     """Return what optax.losses.kl_divergence returns."""
-    return asked(log_q, p, pl.cdiv(jnp.shape(p)[-1], BLOCK))
+    return divergence(log_q, p, pl.cdiv(jnp.shape(p)[-1], BLOCK))
 
 
 def kl_divergence_whole_blocks(log_q: Any, p: Any) -> Any:
     """Return the same, correct only for up to 128 classes and for multiples of 128."""
     # THE FAULT: the grid is rounded down, so the classes of the last, partial block are not computed.
-    return asked(log_q, p, max(1, jnp.shape(p)[-1] // BLOCK))
+    return divergence(log_q, p, max(1, jnp.shape(p)[-1] // BLOCK))
