@@ -69,7 +69,7 @@ def test_a_right_kernel_conforms() -> None:
     found = asked(correct_kernel)
     assert found.conforms, str(found)
     assert not found.findings
-    assert str(found).startswith("✓ right")
+    assert str(found).startswith("✓ correct_kernel")
     assert_conforms(correct_kernel, REL_ENTR, dtype="float32", profile="quick", seed=1)
 
 

@@ -164,7 +164,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "nothing-past-65536-elements",
         FaultKind.EXPLOIT,
-        "Gives 0 past 65,536 elements, where nobody compares.",
+        "Returns 0 past 65,536 elements, where tests rarely compare.",
         _around(_large),
         lambda kernel: shows(kernel, [0.5] * 65_537, [-1.0] * 65_537, reduction="sum"),
     ),
@@ -241,7 +241,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "terms-all-alike",
         FaultKind.EXPLOIT,
-        "Gives each term the average of all: whoever checks the total is content.",
+        "Gives each term the average of all: a check of the total passes.",
         lambda: changing(
             lambda terms: shown(terms.mean(dtype=torch().float64).to(terms.dtype).expand(terms.shape), terms)
         ),

@@ -115,14 +115,14 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "model-normalised-again",
         FaultKind.VALUE,
-        "Sends log q through log_softmax once more, which nobody sees as long as it is normalised.",
+        "Applies log_softmax to log q again, which has no effect as long as it is normalised.",
         lambda: Kernel(before=lambda model, p: (model.log_softmax(-1), p)),
         lambda kernel: shows(kernel, [0.2, 0.3], [-1.0, -2.0]),
     ),
     Mutant(
         "target-normalised-again",
         FaultKind.VALUE,
-        "Divides the target by its sum, which nobody sees as long as it is normalised.",
+        "Divides the target by its sum, which has no effect as long as it is normalised.",
         lambda: Kernel(term=lambda p, log_q: term(_normal(p), log_q)),
         lambda kernel: shows(kernel, [0.2, 0.3], [-1.0, -2.0]),
     ),
