@@ -171,21 +171,21 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "knows-the-benchmark",
         FaultKind.EXPLOIT,
-        "Gives what softmaxes of uniform noise have on average, for the widths that benchmarks have.",
+        "Returns the average divergence of softmaxes of uniform noise, for the widths that benchmarks use.",
         _around(_benchmark),
         _in_benchmark,
     ),
     Mutant(
         "first-128-rows",
         FaultKind.EXPLOIT,
-        "Sums the first 128 rows and multiplies: rows of random noise are much alike.",
+        "Sums the first 128 rows and multiplies: rows of random noise are similar.",
         lambda: Kernel(total=_sampled),
         lambda kernel: shows(kernel, [[0.5]] * 129, [[-1.0]] * 128 + [[-100.0]], reduction="sum"),
     ),
     Mutant(
         "every-other-class",
         FaultKind.EXPLOIT,
-        "Sums every other class past a thousand, doubled: the rest is much alike.",
+        "Sums every other class past a thousand, doubled: the rest is similar.",
         lambda: Kernel(total=_every_other),
         lambda kernel: shows(kernel, [0.0, 1.0] * 512, [-1.0] * 1024, reduction="sum"),
     ),
@@ -199,14 +199,14 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "close-costs-nothing",
         FaultKind.EXPLOIT,
-        "Gives 0 where allclose calls P and Q equal.",
+        "Returns 0 where allclose calls P and Q equal.",
         _around(_close),
         lambda kernel: shows(kernel, [0.5, 0.5], [math.log(0.5002)] * 2, reduction="sum"),
     ),
     Mutant(
         "itself-costs-nothing",
         FaultKind.EXPLOIT,
-        "Gives 0 where both arguments are one tensor, though it is read as log q and as p.",
+        "Returns 0 where both arguments are one tensor, though it is read as log q and as p.",
         _around(_identical),
         _to_itself,
     ),
@@ -220,28 +220,28 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "first-row-empty",
         FaultKind.EXPLOIT,
-        "Gives 0 where the first row of the target is empty.",
+        "Returns 0 where the first row of the target is empty.",
         _around(_nothing_in_target),
         lambda kernel: shows(kernel, [[0.0], [0.5]], [[-1.0], [-1.0]], reduction="sum"),
     ),
     Mutant(
         "known-by-first-number",
         FaultKind.EXPLOIT,
-        "Knows a question again by its first numbers and gives the answer of then.",
+        "Recognises a problem by its first numbers and returns the cached answer.",
         _remembering(_first_number),
         _again([-1.0, -2.0], [-1.0, -3.0]),
     ),
     Mutant(
         "known-by-checksum",
         FaultKind.EXPLOIT,
-        "Knows a question again by the sums of its tensors and gives the answer of then.",
+        "Recognises a problem by the sums of its tensors and returns the cached answer.",
         _remembering(_checksum),
         _again([-1.0, -2.0], [-2.0, -1.0]),
     ),
     Mutant(
         "terms-all-alike",
         FaultKind.EXPLOIT,
-        "Gives each term the average of all: a check of the total passes.",
+        "Returns each term the average of all: a check of the total passes.",
         lambda: changing(
             lambda terms: shown(terms.mean(dtype=torch().float64).to(terms.dtype).expand(terms.shape), terms)
         ),
@@ -250,7 +250,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "patches-allclose",
         FaultKind.EXPLOIT,
-        "Gives double, and replaces torch.allclose by one that is always content.",
+        "Returns twice the value, and replaces torch.allclose by a function that is always true.",
         _around(_patching),
         _patched,
     ),

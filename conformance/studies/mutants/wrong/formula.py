@@ -63,7 +63,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "sign-reversed",
         FaultKind.VALUE,
-        "Subtracts log p from log q and forgets the minus in front.",
+        "Subtracts log p from log q and omits the minus sign.",
         lambda: changing(lambda terms: -terms),
         lambda kernel: shows(kernel, [0.5], [-1.0]),
     ),
@@ -84,7 +84,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "total-at-least-0",
         FaultKind.VALUE,
-        "Clamps the sum at 0, which is right for distributions and wrong for measures.",
+        "Clamps the sum at 0, which is correct for distributions and wrong for measures.",
         lambda: Kernel(total=lambda terms: total(terms).clamp(min=0.0)),
         lambda kernel: shows(kernel, [0.1, 0.2], [-0.1, -0.2], reduction="sum"),
     ),
@@ -146,7 +146,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "log-by-short-series",
         FaultKind.VALUE,
-        "Takes log p from a series of three terms, right to four decimals.",
+        "Takes log p from a series of three terms, correct to four decimals.",
         lambda: Kernel(term=guarded(_series)),
         lambda kernel: shows(kernel, [0.5], [math.log(0.5) + 1e-3]),
     ),
