@@ -54,16 +54,16 @@ class CellId:
 class Verdict(Enum):
     """The outcome of one cell; nothing that did not run is ever green, zero or blank."""
 
-    PASS = "held on every problem asked"
-    FAIL = "broken, and not a recorded deviation"
-    EXPECTED = "a recorded deviation, replayed and still there"
-    FIXED = "recorded as a deviation, but right now: the entry must go"
-    UNDECIDED = "nothing asked could decide it"
-    NONDETERMINISTIC = "the same call gave different bits"
+    PASS = "every problem evaluated is within tolerance"
+    FAIL = "a problem fails, and no known deviation covers it"
+    EXPECTED = "fails as recorded; never counted as passed"
+    FIXED = "recorded as a deviation, but no witness shows it any more: the record must be removed"
+    UNDECIDED = "no problem of the profile exercises the requirement"
+    NONDETERMINISTIC = "failed once, and passed when the same problem was repeated"
     UNSUPPORTED = "declared not to apply, with the reason"
-    CRASHED = "the process died while this was asked"
-    TIMED_OUT = "gave no answer in the time allowed"
-    MISSING = "never ran, with the reason"
+    CRASHED = "the process ended during the cell"
+    TIMED_OUT = "a call did not return in the time allowed"
+    MISSING = "the cell was not run, with the reason"
 
     @property
     def is_news(self) -> bool:
@@ -136,6 +136,19 @@ class Kind(Enum):
     """The call did not return in the time allowed."""
     HARNESS = "harness"
     """The suite itself failed; nothing is known of the implementation."""
+
+
+class Absence(Enum):
+    """What a cell that was not run would have needed."""
+
+    NO_DEVICE = "no_device"
+    """A device that this machine does not have."""
+    NOT_INSTALLED = "not_installed"
+    """A framework or package that cannot be imported."""
+    UNAVAILABLE = "unavailable"
+    """Something else that this machine does not have, such as a compiler or enough memory."""
+    SKIPPED = "skipped"
+    """A larger profile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +255,8 @@ class Result:
         by signal 11 (SIGSEGV)``; empty where a number is wrong.
     last_call
         The last call of a process that ended, as a sentence; empty elsewhere.
+    absence
+        What a MISSING cell would have needed; absent where the run ended before the cell.
     """
 
     requirement: str
@@ -262,6 +277,7 @@ class Result:
     explanation: str = ""
     happened: str = ""
     last_call: str = ""
+    absence: Absence | None = None
 
     @property
     def cell(self) -> str:
