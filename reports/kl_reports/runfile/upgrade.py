@@ -95,7 +95,7 @@ def witness(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def failure(verdict: str, detail: str) -> dict[str, str]:
-    """Return the fields that format 1 had in the detail of a result: kind, event and explanation, or what was absent."""
+    """Return the fields that format 1 had in the detail of a result: kind, event, explanation, absence."""
     said = detail.rstrip(".")
     if verdict in {"CRASHED", "TIMED_OUT"}:
         how, _, call = detail.partition("; ")
