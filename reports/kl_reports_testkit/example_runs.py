@@ -6,18 +6,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+from kl_reports.runfile.budget import BudgetItem
+from kl_reports.runfile.cell_id import CellId
 from kl_reports.runfile.distribution import ErrorDistribution
-from kl_reports.runfile.records import (
-    Absence,
-    BudgetItem,
-    CellId,
-    Column,
-    Fixed,
-    Header,
-    Result,
-    Run,
-    Verdict,
-)
+from kl_reports.runfile.records import Absence, Column, Fixed, Header, Result, Run, Verdict
 
 DTYPES = ("float64", "float32", "float16", "bfloat16")
 IMPLEMENTATIONS = {

@@ -10,20 +10,10 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, Connection, Select, Table, delete, insert, select, union
 
 from kl_reports.runfile import bits as bit_patterns
+from kl_reports.runfile.budget import BudgetItem
 from kl_reports.runfile.codec import decode, encode, plain
 from kl_reports.runfile.distribution import ErrorDistribution
-from kl_reports.runfile.records import (
-    Absence,
-    BudgetItem,
-    Column,
-    CutOff,
-    Fixed,
-    Header,
-    Kind,
-    Result,
-    Run,
-    Verdict,
-)
+from kl_reports.runfile.records import Absence, Column, CutOff, Fixed, Header, Kind, Result, Run, Verdict
 from kl_reports.store.interning import Texts, greatest, numbers, pour
 from kl_reports.store.schema import ASKED, COLUMNS, REQUIREMENTS, RESULTS, RUNS, TEXTS, escaped
 

@@ -16,8 +16,9 @@ from kl_reports.analysis.witness import show
 from kl_reports.formats.summary import summary
 from kl_reports.page.page import page
 from kl_reports.runfile import codec, upgrade
+from kl_reports.runfile.budget import BudgetItem
 from kl_reports.runfile.file import read, write
-from kl_reports.runfile.records import FORMAT, BudgetItem, CutOff, Fixed, Kind, Result, Run
+from kl_reports.runfile.records import FORMAT, CutOff, Fixed, Kind, Result, Run
 from kl_reports.store.store import Store
 from kl_reports_testkit.html_tree import tree
 
