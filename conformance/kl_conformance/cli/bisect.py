@@ -30,7 +30,7 @@ from kl_conformance.versions.witness_file import WitnessFile
 from kl_reports.analysis.witness import described, show
 from kl_reports.analysis.wording import count, one_line
 from kl_reports.comparison.change import Observation
-from kl_reports.files import RunFileError, check_writable, put
+from kl_reports.files import RunFileError, check_writable, write_text
 
 OUTCOMES = {
     Observation.PASSED: Outcome.GOOD,
@@ -86,7 +86,7 @@ def execute(asked: BisectOptions) -> int:
             found = find_transitions(versions, ask, every=asked.every)
         told = report(asked.package, witness, found)
         if asked.output is not None:
-            put(asked.output, told)
+            write_text(asked.output, told)
     except EndpointError as error:
         return cannot("bisect", f"{error} Both ends are asked first; name versions that differ")
     except (ValueError, InstallError, RunFileError) as error:
@@ -185,7 +185,7 @@ class _State:
             for each in self._probes.values()
             if each.outcome is not Outcome.SKIP
         }
-        put(self._path, json.dumps({"about": self._about, "probes": probes}, indent=1) + "\n")
+        write_text(self._path, json.dumps({"about": self._about, "probes": probes}, indent=1) + "\n")
 
     def _read(self) -> dict[str, Probe]:
         try:

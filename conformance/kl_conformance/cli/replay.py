@@ -20,7 +20,7 @@ from kl_conformance.versions.witness_file import WitnessError, WitnessFile
 from kl_reports.analysis.witness import described, show
 from kl_reports.analysis.wording import column_words, one_line
 from kl_reports.comparison.change import Observation
-from kl_reports.files import RunFileError, check_writable, put
+from kl_reports.files import RunFileError, check_writable, write_text
 
 HELD, BROKEN, UNASKED = 0, 1, 125  # what `git bisect run` understands
 LIBRARIES = ("torch", "tensorflow", "jax", "numpy")
@@ -47,7 +47,7 @@ def execute(asked: ReplayOptions) -> int:
             loading.implementation(on or witness.column.implementation)
         if asked.keep is not None:
             check_writable(asked.keep)
-            put(asked.keep, witness_file.dumps(witness))
+            write_text(asked.keep, witness_file.dumps(witness))
     except (ValueError, WitnessError, RunFileError) as error:
         return cannot("replay", error)
     (answer,) = replay_all([ReplayRequest(witness, on, asked.like)])

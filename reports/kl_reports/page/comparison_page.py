@@ -15,12 +15,12 @@ from kl_reports.analysis.scores import LEVELS, Completeness, completeness, level
 from kl_reports.analysis.wording import BUCKETS, LOOKS, Look, column_words, count, listed, ratio, short_dtype
 from kl_reports.comparison.change import QUIET, TOLD, Bucket, Change
 from kl_reports.comparison.compare import Comparison
-from kl_reports.files import put
+from kl_reports.files import write_text
 from kl_reports.formats.issue import issue
 from kl_reports.page.cell import drilldown
 from kl_reports.page.chart import Chart, charts, compared
 from kl_reports.page.template import templates, whole
-from kl_reports.runfile.distribution import ErrorDistribution, together
+from kl_reports.runfile.distribution import ErrorDistribution, combined
 from kl_reports.runfile.records import Result, Run
 
 MOVED = (Bucket.WORSE, Bucket.BETTER)  # a table; of the others TOLD are told cell by cell, the rest by place
@@ -110,7 +110,7 @@ def write_comparison_page(comparison: Comparison, path: Path) -> None:
     RunFileError
         When the file cannot be written.
     """
-    put(path, comparison_page(comparison))
+    write_text(path, comparison_page(comparison))
 
 
 def _headline(comparison: Comparison) -> tuple[str, bool]:
@@ -226,7 +226,7 @@ def _factor(change: Change) -> float:
 
 
 def _charted(changes: Sequence[Change]) -> Iterator[tuple[str, tuple[Chart, ...]]]:
-    """Yield the charts of the requirements that moved most, all their cells together."""
+    """Yield the charts of the requirements that moved most, all their cells combined."""
     for requirement in list(dict.fromkeys(change.requirement for change in changes))[:_CHARTED]:
         own = [change for change in changes if change.requirement == requirement]
         old, new = (_together(getattr(change, side) for change in own) for side in ("old", "new"))
@@ -234,7 +234,7 @@ def _charted(changes: Sequence[Change]) -> Iterator[tuple[str, tuple[Chart, ...]
 
 
 def _together(results: Iterable[Result | None]) -> ErrorDistribution:
-    return together(result.spread for result in results if result is not None and result.spread is not None)
+    return combined(result.spread for result in results if result is not None and result.spread is not None)
 
 
 def _groups(changes: Sequence[Change]) -> Iterator[ChangeGroup]:

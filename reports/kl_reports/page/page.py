@@ -14,7 +14,7 @@ from markupsafe import Markup
 from kl_reports.analysis import findings
 from kl_reports.analysis.scores import column_of, completeness, headline, level_of, packages, scores, severity
 from kl_reports.analysis.wording import counted, short_dtype
-from kl_reports.files import put
+from kl_reports.files import write_text
 from kl_reports.formats.issue import issue
 from kl_reports.page import links as page_links
 from kl_reports.page.cell import drilldown
@@ -22,7 +22,7 @@ from kl_reports.page.chart import Chart, charts
 from kl_reports.page.matrix import matrix
 from kl_reports.page.questions import Evidence
 from kl_reports.page.template import templates, whole
-from kl_reports.runfile.distribution import ErrorDistribution, together
+from kl_reports.runfile.distribution import ErrorDistribution, combined
 from kl_reports.runfile.records import Result, Run, Verdict
 
 # Drill-downs are written worst first until they fill so many characters; the run file has the rest. A page of
@@ -86,7 +86,7 @@ def write_page(run: Run, path: Path) -> None:
     RunFileError
         When the file cannot be written.
     """
-    put(path, page(run))
+    write_text(path, page(run))
 
 
 def _told(run: Run, environment: Environment, places: findings.Places) -> dict[str, Markup]:
@@ -145,7 +145,7 @@ def _drawn(run: Run) -> dict[str, tuple[Chart, ...]]:
     drawn: dict[str, tuple[Chart, ...]] = {}
     for requirement in sorted(series, key=lambda name: -used[name]):
         own = series[requirement]
-        found = charts({dtype: together(own[dtype]) for dtype in findings.ordered(own)})
+        found = charts({dtype: combined(own[dtype]) for dtype in findings.ordered(own)})
         left -= sum(chart.size for chart in found)
         if left < 0:
             break
