@@ -8,7 +8,7 @@ from typing import Any
 
 from kl_reports.analysis.scores import column_of
 from kl_reports.analysis.witness import Values, Witness, show
-from kl_reports.analysis.wording import LOOKS, column_words, outcome, ratio, short_dtype, used
+from kl_reports.analysis.wording import LOOKS, column_text, outcome, ratio, short_dtype, used
 from kl_reports.page.chart import charts
 from kl_reports.runfile.bits import decode, ulp
 from kl_reports.runfile.budget import BudgetItem
@@ -24,7 +24,7 @@ def drilldown(run: Run, result: Result) -> dict[str, Any]:
         "look": LOOKS[result.verdict],
         "ratio": "" if share is None else ratio(share),
         "outcome": outcome(result),
-        "where": column_words(column_of(run, result.column)),
+        "where": column_text(column_of(run, result.column)),
         "witness": witness,
         "worked": "" if witness is None else worked(witness),
         "ulps": ("", "") if witness is None else in_ulps(witness),

@@ -12,8 +12,8 @@ from markupsafe import Markup
 
 from kl_reports.analysis.findings import FindingPlace, ordered
 from kl_reports.analysis.scores import LEVELS, Completeness, completeness, level_of, packages
-from kl_reports.analysis.wording import BUCKETS, LOOKS, Look, column_words, count, listed, ratio, short_dtype
-from kl_reports.comparison.change import QUIET, TOLD, Bucket, Change
+from kl_reports.analysis.wording import BUCKETS, LOOKS, Look, column_text, count, listed, ratio, short_dtype
+from kl_reports.comparison.change import DETAILED, QUIET, Bucket, Change
 from kl_reports.comparison.compare import Comparison
 from kl_reports.files import put
 from kl_reports.formats.issue import issue
@@ -23,7 +23,10 @@ from kl_reports.page.template import templates, whole
 from kl_reports.runfile.distribution import ErrorDistribution, together
 from kl_reports.runfile.records import Result, Run
 
-MOVED = (Bucket.WORSE, Bucket.BETTER)  # a table; of the others TOLD are told cell by cell, the rest by place
+MOVED = (
+    Bucket.WORSE,
+    Bucket.BETTER,
+)  # a table; of the others DETAILED are told cell by cell, the rest by place
 _OPEN = 3  # cells of a bucket that can be read without a click
 _ROOM = 900_000  # characters for all cells told in full; the JSON has the rest
 _ROWS = 200  # of the table of a bucket
@@ -137,7 +140,7 @@ def _shown(comparison: Comparison, environment: Environment) -> Iterator[ChangeD
             continue
         changes = sorted(comparison.of(bucket), key=lambda change: _gravity(comparison, change))
         told: list[Markup] = []
-        for change in changes if bucket in TOLD else ():
+        for change in changes if bucket in DETAILED else ():
             number += 1
             text = template.render(
                 **_change(comparison, change), number=number, open=len(told) < _OPEN, looks=LOOKS
@@ -155,7 +158,7 @@ def _shown(comparison: Comparison, environment: Environment) -> Iterator[ChangeD
             told=tuple(told),
             moved=tuple(map(_moved, changes[:_ROWS])) if bucket in MOVED else (),
             charts=tuple(_charted(changes)) if bucket in MOVED else (),
-            groups=tuple(_groups(changes)) if bucket not in (*TOLD, *MOVED) else (),
+            groups=tuple(_groups(changes)) if bucket not in (*DETAILED, *MOVED) else (),
         )
 
 
@@ -179,7 +182,7 @@ def _change(comparison: Comparison, change: Change) -> dict[str, Any]:
     own["charts"] = _charts(change.old, change.new)
     return own | {
         "change": change,
-        "where": column_words(change.column),
+        "where": column_text(change.column),
         "level": level_of(run, change.requirement),
         "data": data,
         "side": "new" if broken is change.new else "old",
@@ -241,7 +244,7 @@ def _groups(changes: Sequence[Change]) -> Iterator[ChangeGroup]:
     """Yield the cells of a bucket by what is to be said of them."""
     reasons: dict[str, list[Change]] = {}
     for change in changes:
-        reasons.setdefault(change.why, []).append(change)
+        reasons.setdefault(change.reason, []).append(change)
     for why, members in sorted(reasons.items(), key=lambda entry: -len(entry[1])):
         yield ChangeGroup(why, len(members), _rows(members))
 
