@@ -47,7 +47,7 @@ def example_comparison() -> Comparison:
     first = _run(passed.header, old, "2.12.0", "1")
     found = compare(first, _run(passed.header, new, "2.13.0", "2"))
     regressed = [change for change in found.changes if change.bucket is Bucket.REGRESSED]
-    again = settled(regressed[-1], Replayed(Observation.BROKEN, Observation.BROKEN))
+    again = settled(regressed[-1], Replayed(Observation.FAILED, Observation.FAILED))
     changes = tuple(again if change is regressed[-1] else change for change in found.changes)
     return replace(found, changes=changes, remarks=("The old run was cut off: cells that it did not reach.",))
 

@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+from kl_reports.runfile.budget import BudgetItem
+from kl_reports.runfile.cell_id import CellId
 from kl_reports.runfile.distribution import ErrorDistribution
-from kl_reports.runfile.records import BudgetItem, CellId, Column, Fixed, Header, Result, Run, Verdict
+from kl_reports.runfile.records import Absence, Column, Fixed, Header, Result, Run, Verdict
 
 DTYPES = ("float64", "float32", "float16", "bfloat16")
 IMPLEMENTATIONS = {
@@ -156,8 +158,9 @@ def result(requirement: str, column: Column, position: int) -> Result:
     )
     match requirement, column.framework:
         case _ if column.device == "cuda":
+            detail = "no CUDA device on this machine"
             return replace(
-                cell, verdict=Verdict.MISSING, headroom=None, detail="no CUDA device on this machine"
+                cell, verdict=Verdict.MISSING, headroom=None, detail=detail, absence=Absence.NO_DEVICE
             )
         case ("support/zero-over-zero", "jax" | "torch") if (
             "log" in column.implementation or column.dtype == "float16"

@@ -11,7 +11,7 @@ import click
 
 from kl_conformance.cli.options import several, store
 from kl_conformance.cli.output import cannot
-from kl_conformance.diagnosis.confirmation import scripted
+from kl_conformance.diagnosis.confirmation import with_reproducers
 from kl_conformance.errors import UnknownNameError, check_known
 from kl_conformance.versions.recheck import recheck
 from kl_reports.comparison.change import Bucket
@@ -54,7 +54,9 @@ def execute(asked: CompareOptions) -> int:
                 check_writable(path)
         old, new = _run(asked.old, asked.store), _run(asked.new, asked.store)
         comparison = (
-            compare_runs(old, new) if asked.page is None else compare_runs(scripted(old), scripted(new))
+            compare_runs(old, new)
+            if asked.page is None
+            else compare_runs(with_reproducers(old), with_reproducers(new))
         )
         if asked.again:
             comparison = recheck(comparison, lambda words: print(words, file=sys.stderr))

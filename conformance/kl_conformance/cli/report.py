@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from kl_conformance.cli.output import cannot
-from kl_conformance.diagnosis.confirmation import scripted
+from kl_conformance.diagnosis.confirmation import with_reproducers
 from kl_conformance.requirements.guide import guide
 from kl_reports.files import RunFileError, check_writable, put
 from kl_reports.formats.badge import badges
@@ -77,7 +77,7 @@ def render(
     try:
         check_writable(output)
         beside.check()
-        run = guided(scripted(join(apart(read_all(files)))))
+        run = guided(with_reproducers(join(apart(read_all(files)))))
         for path, text in beside.texts(run):
             put(path, text)
     except RunFileError as error:

@@ -47,12 +47,12 @@ _MEANINGS = {
 
 
 class Observation(Enum):
-    """What came of a witness put to one side again."""
+    """The result of replaying a witness on one side."""
 
-    HELD = "held"
-    BROKEN = "broken"
-    UNSTABLE = "gave several answers"
-    UNASKED = "could not be asked"
+    PASSED = "passed"
+    FAILED = "failed"
+    UNSTABLE = "unstable"
+    NOT_TESTED = "not tested"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,17 +111,17 @@ def settled(change: Change, seen: Replayed) -> Change:
     bucket, why = change.bucket, change.why
     now_broken = broken(change.new)
     match seen.old, seen.new:
-        case (Observation.UNASKED, _) | (_, Observation.UNASKED):
+        case (Observation.NOT_TESTED, _) | (_, Observation.NOT_TESTED):
             why = f"{why} Not seen again: {seen.why}."
         case (Observation.UNSTABLE, _) | (_, Observation.UNSTABLE):
             bucket, why = Bucket.UNSTABLE, "One of the two gives several answers to the same question."
-        case (Observation.HELD, Observation.BROKEN):
+        case (Observation.PASSED, Observation.FAILED):
             bucket, why = Bucket.REGRESSED, "Asked again: the old version holds, the new one does not."
-        case (Observation.BROKEN, Observation.HELD):
+        case (Observation.FAILED, Observation.PASSED):
             bucket, why = Bucket.FIXED, "Asked again: the old version is broken, the new one holds."
-        case (Observation.BROKEN, Observation.BROKEN) if now_broken:
+        case (Observation.FAILED, Observation.FAILED) if now_broken:
             bucket, why = Bucket.NEWLY_OBSERVED, "The old version is broken on this problem as well."
-        case (Observation.BROKEN, Observation.BROKEN):
+        case (Observation.FAILED, Observation.FAILED):
             bucket, why = Bucket.UNCHANGED, "The new version is still broken on the old run's problem."
         case _:
             bucket, why = Bucket.UNSTABLE, "Recorded as broken, and right on both versions when asked again."

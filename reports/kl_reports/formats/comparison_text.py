@@ -75,7 +75,7 @@ def as_json(comparison: Comparison) -> str:
     ``bucket``, ``why``, ``old`` and ``new`` (``verdict``, ``detail``, ``headroom`` as a bit pattern or null, ``got``,
     ``right`` and ``allowed`` at the worst element as decimals in text, and ``witness`` as run files have it; null
     where that run has no such cell) and ``replayed`` (``old`` and ``new``:
-    held, broken, gave several answers, could not be asked; null where nobody asked again).
+    passed, failed, unstable or not tested; null if the witness was not replayed).
     """
     data = {
         "format": FORMAT,

@@ -11,7 +11,8 @@ from kl_reports.analysis.witness import Values, Witness, show
 from kl_reports.analysis.wording import LOOKS, column_words, outcome, ratio, short_dtype, used
 from kl_reports.page.chart import charts
 from kl_reports.runfile.bits import decode, ulp
-from kl_reports.runfile.records import BudgetItem, Result, Run
+from kl_reports.runfile.budget import BudgetItem
+from kl_reports.runfile.records import Result, Run
 
 MOST_TERMS = 4  # terms that are written out
 # One term of each formula that is written out, by the formula of the witness.

@@ -11,7 +11,8 @@ from markupsafe import Markup
 from kl_reports.analysis.scores import column_of, level_of, package_of
 from kl_reports.analysis.wording import LOOKS, count, listed, one_line, outcome, ratio, short_dtype
 from kl_reports.page.chart import spark
-from kl_reports.runfile.records import Result, Run, Verdict, chapter_of, slug_of
+from kl_reports.runfile.cell_id import chapter_of, slug_of
+from kl_reports.runfile.records import Result, Run, Verdict
 
 # With more cells than this only new failures and fixed deviations have labels: the labels would be most of the page.
 # The other cells are described by the headers of the table.

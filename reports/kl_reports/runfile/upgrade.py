@@ -22,6 +22,7 @@ _UNIT = "in units of "
 _SHAPE = re.compile(r"[Gg]ave shape (\([\d, ]*\)) where (\([\d, ]*\)) is (?:right|due)")
 _NO_TENSOR = re.compile(r"Gave (.* where an? \S+ is due)")
 _EXPLAINED = "This is the right answer to another question: "
+_NO_DEVICE = re.compile(r"(?:sees|finds) no (?:CUDA device|GPU) on this machine")
 _HARNESS = "The harness failed, not the implementation"
 _DIFFERENTIATED = re.compile(
     r"(?:gradients?|tangent|second derivative) (?:by both sides .*)?by the (target|model)\b"
@@ -94,12 +95,14 @@ def witness(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def failure(verdict: str, detail: str) -> dict[str, str]:
-    """Return what the detail of a result says: what the failure consists of, what happened and what explains it."""
+    """Return the fields that format 1 had in the detail of a result: kind, event, explanation, absence."""
     said = detail.rstrip(".")
     if verdict in {"CRASHED", "TIMED_OUT"}:
         how, _, call = detail.partition("; ")
         how = how.rstrip(".").removeprefix("Its process ")
         return {"failure": verdict, "happened": f"its process {how}", "last_call": call}
+    if verdict == "MISSING" and _NO_DEVICE.search(detail):
+        return {"absence": "NO_DEVICE"}
     if verdict == "UNDECIDED" and detail.startswith(_HARNESS):
         return {"failure": "HARNESS"}
     if verdict != "FAIL":
@@ -126,6 +129,11 @@ def _result(data: Mapping[str, Any]) -> dict[str, Any]:
         own |= failure(verdict, detail)
     if "budget" in data:
         own["budget"] = budget(data["budget"])
+    if isinstance(fixed := data.get("fixed"), dict):
+        own["fixed"] = {
+            "headroom": None,
+            **cast("dict[str, Any]", fixed),
+        }  # left out where nothing was measured
     if isinstance(seen := data.get("witness"), dict):
         own["witness"] = witness(cast("dict[str, Any]", seen))
     return own

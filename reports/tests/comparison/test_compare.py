@@ -182,13 +182,13 @@ def test_other_bits_of_a_broken_answer_are_seen() -> None:
 @pytest.mark.parametrize(
     ("before", "after", "old", "new", "bucket"),
     [
-        (V.PASS, V.FAIL, Observation.HELD, Observation.BROKEN, B.REGRESSED),
-        (V.PASS, V.FAIL, Observation.BROKEN, Observation.BROKEN, B.NEWLY_OBSERVED),
-        (V.PASS, V.FAIL, Observation.HELD, Observation.HELD, B.UNSTABLE),
-        (V.PASS, V.FAIL, Observation.UNSTABLE, Observation.BROKEN, B.UNSTABLE),
-        (V.FAIL, V.PASS, Observation.BROKEN, Observation.HELD, B.FIXED),
-        (V.FAIL, V.PASS, Observation.BROKEN, Observation.BROKEN, B.UNCHANGED),
-        (V.FAIL, V.PASS, Observation.HELD, Observation.HELD, B.UNSTABLE),
+        (V.PASS, V.FAIL, Observation.PASSED, Observation.FAILED, B.REGRESSED),
+        (V.PASS, V.FAIL, Observation.FAILED, Observation.FAILED, B.NEWLY_OBSERVED),
+        (V.PASS, V.FAIL, Observation.PASSED, Observation.PASSED, B.UNSTABLE),
+        (V.PASS, V.FAIL, Observation.UNSTABLE, Observation.FAILED, B.UNSTABLE),
+        (V.FAIL, V.PASS, Observation.FAILED, Observation.PASSED, B.FIXED),
+        (V.FAIL, V.PASS, Observation.FAILED, Observation.FAILED, B.UNCHANGED),
+        (V.FAIL, V.PASS, Observation.PASSED, Observation.PASSED, B.UNSTABLE),
     ],
 )
 def test_asking_again_has_the_last_word(
@@ -204,7 +204,7 @@ def test_what_cannot_be_asked_again_stays_as_recorded() -> None:
     """No version to ask is no evidence either way, and is said."""
     change = only(run(COLUMN, V.PASS), run(NEWER, V.FAIL))
     kept = settled(
-        change, Replayed(Observation.UNASKED, Observation.BROKEN, "torch 2.12.0 has no wheel here")
+        change, Replayed(Observation.NOT_TESTED, Observation.FAILED, "torch 2.12.0 has no wheel here")
     )
     assert kept.bucket is Bucket.REGRESSED
     assert "torch 2.12.0 has no wheel here" in kept.why

@@ -12,7 +12,8 @@ from kl_reports.analysis.witness import show
 from kl_reports.formats.issue import issue
 from kl_reports.page.cell import budget_sum, filled_formula, in_ulps, in_units
 from kl_reports.runfile.bits import encode
-from kl_reports.runfile.records import BudgetItem, Result, Run, Verdict
+from kl_reports.runfile.budget import BudgetItem
+from kl_reports.runfile.records import Result, Run, Verdict
 
 
 def witness(p: list[float], q: list[float], **other: Any) -> dict[str, Any]:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from kl_reports.runfile.cell_id import CellId
 from kl_reports.runfile.file import read, write
 from kl_reports.runfile.merge import apart, merge
-from kl_reports.runfile.records import CellId, CutOff, Header, Result, Run, Verdict
+from kl_reports.runfile.records import CutOff, Header, Result, Run, Verdict
 from kl_reports_testkit.html_tree import tree
 
 
