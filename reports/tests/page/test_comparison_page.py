@@ -99,7 +99,7 @@ def test_a_regressed_cell_has_its_details(comparison: Comparison) -> None:
 def test_a_replayed_witness_has_its_result(comparison: Comparison) -> None:
     """A witness that was replayed on both versions is shown with both results."""
     words = section(comparison, Bucket.NEWLY_OBSERVED).line
-    failed = Observation.BROKEN.value
+    failed = Observation.FAILED.value
     assert f"Witness replayed on both versions: old {failed}, new {failed}." in words
 
 
