@@ -152,7 +152,7 @@ def test_it_is_shown_and_written_as_any_other(first: Run, tmp_path: Path) -> Non
     """The page and the summary say what they said, and written again it is of today's format."""
     text = summary(first)
     assert "tensorflow.jsonl.gz was cut off after 3 of 12 cells" in text
-    assert tree(first).one("h1").words.startswith("Cut off: tensorflow.jsonl.gz. ")
+    assert tree(first).one("h1").line.startswith("Cut off: tensorflow.jsonl.gz. ")
     assert "6.2 = 6.0 conditioning + 0.2 output rounding, in units of 2.98e-08" in page(first)
     write(tmp_path / "second.jsonl.gz", first)
     assert read(tmp_path / "second.jsonl.gz") == first
