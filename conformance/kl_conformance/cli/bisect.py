@@ -18,24 +18,25 @@ from rich.console import Console
 
 from kl_conformance.cli.options import several
 from kl_conformance.cli.output import FINE, cannot
+from kl_conformance.diagnosis.reproducer import reproducer
 from kl_conformance.implementations import loading
 from kl_conformance.requirements import catalogue
 from kl_conformance.versions import witness_file
 from kl_conformance.versions.bisection import Bisection, EndpointError, Outcome, Probe
 from kl_conformance.versions.bisection import bisect as find_transitions
-from kl_conformance.versions.environments import InstallError, carried, distribution, environment, released
-from kl_conformance.versions.replay import ReplayRequest, replayed
-from kl_conformance.versions.witness_file import WitnessFile, script_of
+from kl_conformance.versions.environments import InstallError, distribution, environment, released, suite_copy
+from kl_conformance.versions.replay import ReplayRequest, replay_all
+from kl_conformance.versions.witness_file import WitnessFile
 from kl_reports.analysis.witness import described, show
 from kl_reports.analysis.wording import count, one_line
 from kl_reports.comparison.change import Observation
-from kl_reports.files import RunFileError, check_writable, put
+from kl_reports.files import RunFileError, check_writable, write_text
 
 OUTCOMES = {
-    Observation.HELD: Outcome.GOOD,
-    Observation.BROKEN: Outcome.BAD,
+    Observation.PASSED: Outcome.GOOD,
+    Observation.FAILED: Outcome.BAD,
     Observation.UNSTABLE: Outcome.SKIP,
-    Observation.UNASKED: Outcome.SKIP,
+    Observation.NOT_TESTED: Outcome.SKIP,
 }
 
 
@@ -60,7 +61,7 @@ def execute(asked: BisectOptions) -> int:
     try:
         witness = witness_file.load(asked.witness)
         catalogue.requirement(witness.requirement)
-        versions = between(released(asked.package, early=asked.early), asked.good, asked.bad)
+        versions = between(released(asked.package, prereleases=asked.early), asked.good, asked.bad)
         for path in (asked.state, asked.output):
             if path is not None:
                 check_writable(path)
@@ -70,7 +71,7 @@ def execute(asked: BisectOptions) -> int:
             f"{count(len(versions), 'release')} of {asked.package} from {versions[0]} to {versions[-1]}; "
             f"what is asked is kept in {asked.state}.",
         )
-        with carried() as suite:
+        with suite_copy() as suite:
 
             def ask(version: str) -> Probe:
                 probe = known.get(version)
@@ -79,13 +80,13 @@ def execute(asked: BisectOptions) -> int:
                     _say(console, f"  {asked.package} {version} …")
                     probe = _probe(asked, witness, version, suite)
                     known.keep(probe)
-                _say(console, f"  {asked.package} {version}: {probe.outcome.value}{again}. {probe.words}")
+                _say(console, f"  {asked.package} {version}: {probe.outcome.value}{again}. {probe.message}")
                 return probe
 
             found = find_transitions(versions, ask, every=asked.every)
         told = report(asked.package, witness, found)
         if asked.output is not None:
-            put(asked.output, told)
+            write_text(asked.output, told)
     except EndpointError as error:
         return cannot("bisect", f"{error} Both ends are asked first; name versions that differ")
     except (ValueError, InstallError, RunFileError) as error:
@@ -142,10 +143,10 @@ def _probe(asked: BisectOptions, witness: WitnessFile, version: str, suite: Path
     """Ask one version in a fresh environment; what cannot be installed or asked is skipped, never bad."""
     try:
         with environment((f"{asked.package}=={version}", *beside(asked, witness)), suite) as fresh:
-            (answer,) = replayed([ReplayRequest(witness)], str(fresh.python), fresh.variables)
+            (answer,) = replay_all([ReplayRequest(witness)], str(fresh.python), fresh.variables)
     except InstallError as error:
         return Probe(version, Outcome.SKIP, f"Not installed: {one_line(str(error))}")
-    return Probe(version, OUTCOMES[answer.seen], one_line(answer.words, 600))
+    return Probe(version, OUTCOMES[answer.observation], one_line(answer.message, 600))
 
 
 def beside(asked: BisectOptions, witness: WitnessFile) -> list[str]:
@@ -180,11 +181,11 @@ class _State:
         """Keep what was seen of a version; what could not be installed is tried again another time."""
         self._probes[probe.version] = probe
         probes = {
-            each.version: {"outcome": each.outcome.value, "words": each.words}
+            each.version: {"outcome": each.outcome.value, "words": each.message}
             for each in self._probes.values()
             if each.outcome is not Outcome.SKIP
         }
-        put(self._path, json.dumps({"about": self._about, "probes": probes}, indent=1) + "\n")
+        write_text(self._path, json.dumps({"about": self._about, "probes": probes}, indent=1) + "\n")
 
     def _read(self) -> dict[str, Probe]:
         try:
@@ -214,21 +215,24 @@ def report(package: str, witness: WitnessFile, found: Bisection) -> str:
         f"`{witness.requirement}`: {requirement.sentence}",
         "",
     ]
-    for turn in found.turns:
-        words = f"- {package} **{turn.before.version}** is {turn.before.outcome.value}: {turn.before.words}"
+    for turn in found.transitions:
+        words = f"- {package} **{turn.before.version}** is {turn.before.outcome.value}: {turn.before.message}"
         lines += [
             words,
-            f"- {package} **{turn.after.version}** is {turn.after.outcome.value}: {turn.after.words}",
+            f"- {package} **{turn.after.version}** is {turn.after.outcome.value}: {turn.after.message}",
         ]
         if turn.skipped:
             lines.append(f"- between them, not asked: {_skipped(turn.skipped)}")
         lines.append("")
     if not found.monotone:
-        lines += [f"The range is not monotone: it turns {len(found.turns)} times among what was asked.", ""]
+        lines += [
+            f"The range is not monotone: it turns {len(found.transitions)} times among what was asked.",
+            "",
+        ]
     seen = show(witness.witness)
     lines += ["The smallest input that shows it:", ""]
     lines += [*(f"- `{line}`" for line in described(seen, numbers=False, bits=True)), ""]
-    script = script_of(witness)
+    script = reproducer(witness.requirement, witness.column, witness.witness)
     lines += ["```python", script.rstrip(), "```", ""] if script else []
     asked = ", ".join(f"{probe.version} {probe.outcome.value}" for probe in found.probes)
     rest = f"; {count(found.untested, 'release')} between were not asked" if found.untested else ""
@@ -241,7 +245,7 @@ def report(package: str, witness: WitnessFile, found: Bisection) -> str:
 
 
 def _title(package: str, witness: WitnessFile, found: Bisection) -> str:
-    turn = found.turns[-1]
+    turn = found.transitions[-1]
     name = witness.column.implementation
     change = "is broken since" if turn.after.outcome is Outcome.BAD else "is right since"
     if Version(turn.after.version) < Version(turn.before.version):  # asked from new to old
@@ -250,7 +254,7 @@ def _title(package: str, witness: WitnessFile, found: Bisection) -> str:
 
 
 def _skipped(probes: Sequence[Probe]) -> str:
-    return "; ".join(f"{probe.version} ({probe.words})" for probe in probes)
+    return "; ".join(f"{probe.version} ({probe.message})" for probe in probes)
 
 
 def _say(console: Console, words: str) -> None:

@@ -11,22 +11,24 @@ import click
 
 from kl_conformance.cli.options import several, store
 from kl_conformance.cli.output import cannot
-from kl_conformance.diagnosis.confirmation import scripted
+from kl_conformance.diagnosis.confirmation import with_reproducers
 from kl_conformance.errors import UnknownNameError, check_known
 from kl_conformance.versions.recheck import recheck
 from kl_reports.comparison.change import Bucket
-from kl_reports.comparison.compare import Comparison, IncomparableError
+from kl_reports.comparison.compare import Comparison, IncomparableError, exit_code
 from kl_reports.comparison.compare import compare as compare_runs
-from kl_reports.files import RunFileError, check_writable, put
-from kl_reports.formats.comparison_text import as_json, commands, exit_code, markdown, text
+from kl_reports.files import RunFileError, check_writable, write_text
+from kl_reports.formats.comparison_github import commands
+from kl_reports.formats.comparison_json import as_json
+from kl_reports.formats.comparison_markdown import markdown
+from kl_reports.formats.comparison_text import text
 from kl_reports.page.comparison_page import write_comparison_page
 from kl_reports.runfile.file import read_all
 from kl_reports.runfile.merge import merge
 from kl_reports.runfile.records import Column, Run
 from kl_reports.store.database import StoreError
 from kl_reports.store.store import Store, is_id
-from kl_reports.versions import asked as asked_for
-from kl_reports.versions import same
+from kl_reports.versions import parse_requirement, same_package
 
 FAIL_ON = (Bucket.REGRESSED, Bucket.NEWLY_OBSERVED, Bucket.MISSING)
 
@@ -54,12 +56,14 @@ def execute(asked: CompareOptions) -> int:
                 check_writable(path)
         old, new = _run(asked.old, asked.store), _run(asked.new, asked.store)
         comparison = (
-            compare_runs(old, new) if asked.page is None else compare_runs(scripted(old), scripted(new))
+            compare_runs(old, new)
+            if asked.page is None
+            else compare_runs(with_reproducers(old), with_reproducers(new))
         )
         if asked.again:
             comparison = recheck(comparison, lambda words: print(words, file=sys.stderr))
         if asked.markdown is not None:
-            put(asked.markdown, markdown(comparison))
+            write_text(asked.markdown, markdown(comparison))
         if asked.page is not None:
             write_comparison_page(comparison, asked.page)
             print(f"Page: {asked.page}", file=sys.stderr)
@@ -80,8 +84,8 @@ def _run(name: str, store: str) -> Run:
     if path.exists() or path.suffix == ".gz" or not store:
         return merge(read_all([path]))
     with Store(store) as opened:
-        run = opened.run(opened.look(name)[0].id)
-    return run if is_id(name) else _bearing(run, asked_for(name).name)
+        run = opened.run(opened.find_runs(name)[0].id)
+    return run if is_id(name) else _bearing(run, parse_requirement(name).name)
 
 
 def _bearing(run: Run, package: str) -> Run:
@@ -90,7 +94,7 @@ def _bearing(run: Run, package: str) -> Run:
 
     def own(column: Column) -> bool:
         names = column.framework, header.implementations.get(column.implementation, {}).get("package", "")
-        return any(same(name, package) for name in names)
+        return any(same_package(name, package) for name in names)
 
     columns = {key: column for key, column in header.columns.items() if own(column)}
     results = tuple(result for result in run.results if result.column in columns)

@@ -15,9 +15,9 @@ from kl_conformance.cli.options import Commands, form, store
 from kl_conformance.cli.output import FINE, cannot, table
 from kl_reports.analysis.wording import LOOKS, count, listed, moment, one_line, used
 from kl_reports.files import RunFileError
+from kl_reports.runfile.cell_id import CellId
 from kl_reports.runfile.codec import plain
 from kl_reports.runfile.file import run_files
-from kl_reports.runfile.records import CellId
 from kl_reports.store.database import StoreError
 from kl_reports.store.history import History, StoredRun, StoredVerdict
 from kl_reports.store.store import Store
@@ -56,9 +56,9 @@ def collect_garbage(place: str, keep: int | None) -> int:
 
     def tidy(store: Store) -> Iterator[str]:
         if keep is not None:
-            gone = store.keep(keep)
+            gone = store.delete_older(keep)
             yield from (f"run {each.id} is forgotten; its file: {one_line(each.path)}" for each in gone)
-        yield f"given back: {count(store.sweep(), 'row')} that no run needed any more"
+        yield f"given back: {count(store.delete_unused(), 'row')} that no run needed any more"
 
     return _asked("gc", place, tidy)
 
@@ -79,7 +79,7 @@ def _listed(store: Store, name: str, form: str) -> Iterator[str]:
         rows = [(*_verdict(each), one_line(each.cell)) for each in cells]
         yield _json(map(_judgement, cells)) if form == "json" else table(rows)
         return
-    entries = store.entries()
+    entries = store.runs()
     if form == "json":
         yield _json(map(asdict, entries))
     elif entries:
@@ -109,13 +109,13 @@ def _told(store: Store, cell: str, form: str) -> Iterator[str]:
                     f"run {one.run}",
                     moment(one_line(one.started)),
                 )
-                for one in each.judgements
+                for one in each.verdicts
             ]
         )
 
 
 def _heading(history: History) -> str:
-    newest = history.judgements[-1]
+    newest = history.verdicts[-1]
     column = newest.column
     place = " ".join((column.implementation, column.device, column.dtype, column.mode))
     problems = f", problems {newest.problem_set[:8]}" if newest.problem_set else ""
@@ -141,9 +141,9 @@ def _judgement(judgement: StoredVerdict) -> dict[str, Any]:
 def _history(history: History) -> dict[str, Any]:
     return {
         "sentence": history.sentence,
-        "first_bad": history.first_bad.column.version if history.first_bad else None,
-        "turns": [[old.column.version, new.column.version] for old, new in history.turns],
-        "judgements": list(map(_judgement, history.judgements)),
+        "first_bad": history.first_failed.column.version if history.first_failed else None,
+        "turns": [[old.column.version, new.column.version] for old, new in history.transitions],
+        "judgements": list(map(_judgement, history.verdicts)),
     }
 
 

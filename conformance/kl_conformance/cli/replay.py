@@ -10,16 +10,17 @@ from typing import assert_never
 import click
 
 from kl_conformance.cli.output import cannot
+from kl_conformance.diagnosis.reproducer import reproducer
 from kl_conformance.errors import check_known
 from kl_conformance.implementations import loading, registry
 from kl_conformance.requirements import catalogue
 from kl_conformance.versions import witness_file
-from kl_conformance.versions.replay import ReplayRequest, ReplayResult, replayed
-from kl_conformance.versions.witness_file import WitnessError, WitnessFile, _script
+from kl_conformance.versions.replay import ReplayRequest, ReplayResult, replay_all
+from kl_conformance.versions.witness_file import WitnessError, WitnessFile
 from kl_reports.analysis.witness import described, show
-from kl_reports.analysis.wording import column_words, one_line
+from kl_reports.analysis.wording import column_text, one_line
 from kl_reports.comparison.change import Observation
-from kl_reports.files import RunFileError, check_writable, put
+from kl_reports.files import RunFileError, check_writable, write_text
 
 HELD, BROKEN, UNASKED = 0, 1, 125  # what `git bisect run` understands
 LIBRARIES = ("torch", "tensorflow", "jax", "numpy")
@@ -46,10 +47,10 @@ def execute(asked: ReplayOptions) -> int:
             loading.implementation(on or witness.column.implementation)
         if asked.keep is not None:
             check_writable(asked.keep)
-            put(asked.keep, witness_file.text(witness))
+            write_text(asked.keep, witness_file.dumps(witness))
     except (ValueError, WitnessError, RunFileError) as error:
         return cannot("replay", error)
-    (answer,) = replayed([ReplayRequest(witness, on, asked.like)])
+    (answer,) = replay_all([ReplayRequest(witness, on, asked.like)])
     if asked.emit:
         return _emit(witness, answer)
     print(f"{witness.requirement}: {one_line(requirement.sentence)}")
@@ -57,8 +58,8 @@ def execute(asked: ReplayOptions) -> int:
         print(
             f"  the witness is of revision {witness.revision}; this suite asks revision {requirement.revision}"
         )
-    print(f"  found on {one_line(column_words(witness.column))} by kl-conformance {one_line(witness.suite)}")
-    who = column_words(answer.column) if answer.column else on or witness.column.implementation
+    print(f"  found on {one_line(column_text(witness.column))} by kl-conformance {one_line(witness.suite)}")
+    who = column_text(answer.column) if answer.column else on or witness.column.implementation
     print(f"  asked of {one_line(who)}")
     for line in _seen(answer):
         print(f"  {line}")
@@ -72,22 +73,22 @@ def execute(asked: ReplayOptions) -> int:
 
 def _seen(answer: ReplayResult) -> list[str]:
     """Return what came of it, with the numbers where there are any."""
-    lines = [f"{answer.seen.value.upper()}: {one_line(answer.words, 600)}"]
-    if answer.witness and answer.seen is not Observation.HELD:
+    lines = [f"{answer.observation.value.upper()}: {one_line(answer.message, 600)}"]
+    if answer.witness and answer.observation is not Observation.PASSED:
         lines += described(show(answer.witness))
     return lines
 
 
 def _code(answer: ReplayResult) -> int:
-    match answer.seen:
-        case Observation.HELD:
+    match answer.observation:
+        case Observation.PASSED:
             return HELD
-        case Observation.BROKEN | Observation.UNSTABLE:
+        case Observation.FAILED | Observation.UNSTABLE:
             return BROKEN
-        case Observation.UNASKED:
+        case Observation.NOT_TESTED:
             return UNASKED
         case _:
-            assert_never(answer.seen)
+            assert_never(answer.observation)
 
 
 def _speaking(library: str, witness: WitnessFile) -> str:
@@ -109,11 +110,11 @@ def _emit(witness: WitnessFile, answer: ReplayResult) -> int:
     column, data = witness.column, witness.witness
     if answer.witness and answer.column is not None:
         column, data = answer.column, answer.witness
-    script = _script(witness.requirement, column, data)
+    script = reproducer(witness.requirement, column, data)
     if not script:
         why = (
-            answer.words
-            if answer.seen is not Observation.BROKEN
+            answer.message
+            if answer.observation is not Observation.FAILED
             else "no short one shows this kind of finding"
         )
         print(f"kl-conformance replay: no script: {one_line(why, 600)}", file=sys.stderr)

@@ -11,9 +11,9 @@ from pathlib import Path
 import click
 
 from kl_conformance.cli.output import cannot
-from kl_conformance.diagnosis.confirmation import scripted
+from kl_conformance.diagnosis.confirmation import with_reproducers
 from kl_conformance.requirements.guide import guide
-from kl_reports.files import RunFileError, check_writable, put
+from kl_reports.files import RunFileError, check_writable, write_text
 from kl_reports.formats.badge import badges
 from kl_reports.formats.github import github
 from kl_reports.formats.junit import junit
@@ -22,8 +22,8 @@ from kl_reports.formats.summary import exit_code, summary
 from kl_reports.page.page import write_page
 from kl_reports.runfile.file import read_all, write
 from kl_reports.runfile.lines import encode_line, encode_run
-from kl_reports.runfile.merge import apart
 from kl_reports.runfile.merge import merge as join
+from kl_reports.runfile.merge import separate_machines
 from kl_reports.runfile.records import Run
 
 
@@ -77,9 +77,9 @@ def render(
     try:
         check_writable(output)
         beside.check()
-        run = guided(scripted(join(apart(read_all(files)))))
+        run = guided(with_reproducers(join(separate_machines(read_all(files)))))
         for path, text in beside.texts(run):
-            put(path, text)
+            write_text(path, text)
     except RunFileError as error:
         return cannot("report", error)
     print(github(run) if form == "github" else summary(run), end="" if form == "github" else "\n")

@@ -19,14 +19,14 @@ from kl_conformance.diagnosis.reproducer import reproducer
 from kl_conformance.implementations.loading import is_user_kernel
 from kl_conformance.implementations.registry import is_builtin
 from kl_conformance.implementations.source import KernelSource, kernel_source
-from kl_reports.analysis.kernel import broken, smallest
+from kl_reports.analysis.kernel import failures, smallest
 from kl_reports.runfile.records import Result, Run
 
 MOST = 12  # findings whose scripts are executed: more than anybody reads at once
 ALONE = "Alone, in a process of its own, the same call gives the right answer: what was asked before matters."
 
 
-def scripted(run: Run) -> Run:
+def with_reproducers(run: Run) -> Run:
     """Return a run whose witnesses have reproducers, as far as known implementations are concerned."""
     return replace(run, results=tuple(_scripted(run, result) for result in run.results))
 
@@ -70,7 +70,7 @@ def located(kernel: Any) -> KernelSource | None:
 
 
 def _smallest(run: Run, place: KernelSource | None) -> Iterator[tuple[Result, str]]:
-    for results in broken(run).values():
+    for results in failures(run).values():
         result = smallest(results)
         script = _script(run, result, place)
         if script:
@@ -82,9 +82,9 @@ def _after(seen: ScriptResult, result: Result, script: str) -> Result:
     match seen:
         case ScriptResult.FAILURE:
             return _with(result, script)
-        case ScriptResult.RIGHT:
+        case ScriptResult.CORRECT:
             return replace(result, detail=f"{result.detail} {ALONE}")
-        case ScriptResult.NOTHING:
+        case ScriptResult.INCONCLUSIVE:
             return result
         case _:
             assert_never(seen)
@@ -135,11 +135,11 @@ def execute(script: str, python: str = sys.executable) -> ScriptResult:
         try:
             done = processes.start_python(str(file), seconds=SECONDS, interpreter=python, folder=Path(folder))
         except subprocess.TimeoutExpired:
-            return ScriptResult.NOTHING
+            return ScriptResult.INCONCLUSIVE
     if done.returncode == 0:
-        return ScriptResult.RIGHT
+        return ScriptResult.CORRECT
     return (
         ScriptResult.FAILURE
         if processes.last_line(done).startswith("AssertionError")
-        else ScriptResult.NOTHING
+        else ScriptResult.INCONCLUSIVE
     )

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from kl_cases.bits import decode, encode
 from kl_conformance.diagnosis.dialect import COMPILED, SET, Dialect, NotExpressibleError, call_of
 from kl_conformance.diagnosis.libraries import LIBRARIES
+from kl_conformance.implementations.registry import is_builtin
 from kl_conformance.implementations.source import KernelSource
 from kl_conformance.judging.cache import reference, slope
 from kl_conformance.judging.call_description import CallDescription, decode_call
@@ -24,7 +25,8 @@ from kl_reference.dtype import Dtype
 from kl_reference.enclosure import Enclosure
 from kl_reference.problem import Operand, Problem
 from kl_reference.tolerance import Profile, tolerance
-from kl_reports.runfile.records import Column, Kind, chapter_of
+from kl_reports.runfile.cell_id import chapter_of
+from kl_reports.runfile.records import Column, Kind
 
 # What other chapters judge needs more than one call: several of them, threads, compilers, weights, much memory.
 ALONE = {"values", "support", "signs", "gradients", "reductions", "layouts", "identities"}
@@ -76,7 +78,9 @@ def reproducer(
         as long as the failure is there.
     """
     library = LIBRARIES.get(column.framework)
-    if library is None or not (requirement in RAISING or chapter_of(requirement) in ALONE):
+    if library is None or (brought is None and not is_builtin(column.implementation)):
+        return ""
+    if not (requirement in RAISING or chapter_of(requirement) in ALONE):
         return ""
     try:
         if max(len(witness[side]["bits"]) for side in ("target", "model")) > LONGEST:

@@ -13,8 +13,8 @@ import pytest
 from kl_conformance.cli import bisect
 from kl_conformance.cli.bisect import BisectOptions, between, execute
 from kl_conformance.versions import environments, witness_file
-from kl_conformance.versions.environments import Environment, InstallError, carried, environment
-from kl_conformance.versions.replay import ReplayRequest, ReplayResult, replayed
+from kl_conformance.versions.environments import Environment, InstallError, environment, suite_copy
+from kl_conformance.versions.replay import ReplayRequest, ReplayResult, replay_all
 from kl_conformance.versions.witness_file import WitnessFile
 from kl_conformance_testkit.command import run_cli
 from kl_reports.comparison.change import Observation
@@ -30,7 +30,7 @@ def witness(tmp_path_factory: pytest.TempPathFactory) -> Path:
     asked = ("run", "scipy.special.kl_div", "--dtype", "float64", "--profile", "quick", "--seed", "1")
     assert run_cli(*asked, "-k", "values and extreme", "-o", "run.jsonl.gz", at=made).code == 0
     file = made / "witness.json"
-    file.write_text(witness_file.text(witness_file.load(str(made / "run.jsonl.gz"))), encoding="utf-8")
+    file.write_text(witness_file.dumps(witness_file.load(str(made / "run.jsonl.gz"))), encoding="utf-8")
     return file
 
 
@@ -39,8 +39,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Let releases be made up: broken from 1.10 on, and 1.1 has no wheel. Returns what was installed."""
     installed = list[str]()
 
-    def released(package: str, *, early: bool = False) -> list[str]:
-        del package, early
+    def released(package: str, *, prereleases: bool = False) -> list[str]:
+        del package, prereleases
         return RELEASES
 
     @contextmanager
@@ -56,11 +56,11 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     ) -> list[ReplayResult]:
         del tasks, interpreter
         bad = RELEASES.index(variables["VERSION"]) >= RELEASES.index(TURNS_AT)
-        return [ReplayResult(Observation.BROKEN if bad else Observation.HELD, "It is so.")]
+        return [ReplayResult(Observation.FAILED if bad else Observation.PASSED, "It is so.")]
 
     monkeypatch.setattr(bisect, "released", released)
     monkeypatch.setattr(bisect, "environment", made)
-    monkeypatch.setattr(bisect, "replayed", answered)
+    monkeypatch.setattr(bisect, "replay_all", answered)
     return installed
 
 
@@ -83,7 +83,7 @@ def test_the_turn_is_found_and_told(
     assert "# scipy.special.kl_div is broken since scipy 1.10" in told
     assert "- scipy **1.2** is good" in told
     assert "- scipy **1.10** is bad" in told
-    assert "`f64:" in told
+    assert " f64:" in told
     assert "import scipy.special" in told
     assert (tmp_path / "told.md").read_text(encoding="utf-8") == told
     assert asked[:2] == ["1.0", "2.1"]
@@ -97,17 +97,20 @@ def test_a_fix_is_found_by_asking_from_new_to_old(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The good end may be the newer one; then the title says up to which release it was bad."""
-    plain = vars(bisect)["replayed"]
+    plain = vars(bisect)["replay_all"]
 
     def mended(*arguments: object) -> list[ReplayResult]:
         (answer,) = plain(*arguments)
         return [
             replace(
-                answer, seen=Observation.HELD if answer.seen is Observation.BROKEN else Observation.BROKEN
+                answer,
+                observation=Observation.PASSED
+                if answer.observation is Observation.FAILED
+                else Observation.FAILED,
             )
         ]
 
-    monkeypatch.setattr(bisect, "replayed", mended)
+    monkeypatch.setattr(bisect, "replay_all", mended)
     assert execute(request(witness, tmp_path, good="2.1", bad="1.0")) == 0
     assert "# scipy.special.kl_div was bad up to scipy 1.2" in capsys.readouterr().out
     assert asked[:2] == ["2.1", "1.0"]
@@ -130,7 +133,7 @@ def test_an_interruption_loses_nothing(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Ended in the middle, it says how to go on, and what was known is known."""
-    plain = vars(bisect)["replayed"]
+    plain = vars(bisect)["replay_all"]
     calls = list[int]()
 
     def ends(*arguments: object) -> list[ReplayResult]:
@@ -140,7 +143,7 @@ def test_an_interruption_loses_nothing(
         given: list[ReplayResult] = plain(*arguments)
         return given
 
-    monkeypatch.setattr(bisect, "replayed", ends)
+    monkeypatch.setattr(bisect, "replay_all", ends)
     assert execute(request(witness, tmp_path)) == 2
     assert "the same command goes on from there" in capsys.readouterr().err
     kept_ = json.loads((tmp_path / "state.json").read_text(encoding="utf-8"))["probes"]
@@ -153,7 +156,7 @@ def test_an_interruption_loses_nothing(
 @pytest.mark.parametrize(
     ("good", "bad", "words"),
     [
-        ("2.0", "1.0", "2.0 was said to be good and is bad"),
+        ("2.0", "1.0", "version 2.0 is bad, expected good"),
         ("1.0", "1.3", "version 1.3 is not among the releases"),
         ("1.0", "one", "'one' is no version; known: 1.0"),
         ("1.0", "1.0", "nothing lies between them"),
@@ -211,10 +214,10 @@ def test_a_fresh_environment_has_what_it_was_asked_for(witness: Path) -> None:
         pytest.skip(f"no package index is in reach: {error}")
     assert "23.1" in versions
     asked: WitnessFile = witness_file.load(str(witness))
-    with carried() as suite, environment(["packaging==23.1"], suite) as fresh:
-        (answer,) = replayed([ReplayRequest(asked)], str(fresh.python), fresh.variables)
+    with suite_copy() as suite, environment(["packaging==23.1"], suite) as fresh:
+        (answer,) = replay_all([ReplayRequest(asked)], str(fresh.python), fresh.variables)
         listed = [path.name for path in fresh.python.parents[1].glob("lib*/python*/site-packages/packaging*")]
-    assert answer.seen is Observation.BROKEN, answer.words
+    assert answer.observation is Observation.FAILED, answer.message
     assert "packaging-23.1.dist-info" in listed
     assert not fresh.python.exists()
 
@@ -222,7 +225,7 @@ def test_a_fresh_environment_has_what_it_was_asked_for(witness: Path) -> None:
 def test_a_release_that_is_none_is_an_error_in_words() -> None:
     """The installer's own last word, and no traceback."""
     with (
-        carried() as suite,
+        suite_copy() as suite,
         pytest.raises(InstallError, match=r"(?i)error|no solution"),
         environment(["kl-conformance-no-such-package==1.0"], suite),
     ):

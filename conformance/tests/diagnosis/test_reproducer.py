@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kl_conformance.diagnosis.confirmation import ALONE, ScriptResult, confirmed, execute, scripted
+from kl_conformance.diagnosis.confirmation import ALONE, ScriptResult, confirmed, execute, with_reproducers
 from kl_conformance.diagnosis.dialect import runs
 from kl_conformance.diagnosis.libraries import LIBRARIES, NUMPY_LAYOUTS
 from kl_conformance.diagnosis.reproducer import LINES, reproducer
@@ -129,7 +129,7 @@ def test_a_right_kernel_passes_the_same_script(kernels: Path) -> None:
     """The script accuses the kernel, not the question: with another kernel in its place it ends well."""
     _, script, _ = told(kernels, "halved", "values/pointwise")
     text = script()
-    assert execute(text.replace('["halved"]', '["right"]')) is ScriptResult.RIGHT
+    assert execute(text.replace('["halved"]', '["right"]')) is ScriptResult.CORRECT
 
 
 def test_a_finding_that_does_not_show_alone_is_said_to_be_so(kernels: Path) -> None:
@@ -183,7 +183,7 @@ def test_recorded_deviations_of_scipy_are_seen_without_the_suite(name: str, requ
     (column,) = (each.column for each in planned)
     result = evaluate(requirement, Subject(own, registry.framework("scipy"), MODULES, column))
     assert result.verdict is Verdict.EXPECTED
-    (seen,) = scripted(Run(header.header(selection, planned), (result,), None)).results
+    (seen,) = with_reproducers(Run(header.header(selection, planned), (result,), None)).results
     assert execute(str((seen.witness or {})["reproducer"])) is ScriptResult.FAILURE
 
 
@@ -276,7 +276,7 @@ def test_a_layout_that_leaves_a_vector_as_it_is_is_not_written() -> None:
     script = reproducer("layouts/permuted-3d", column, witness)
     assert script
     assert "moveaxis" not in script
-    assert execute(script) is ScriptResult.RIGHT  # SciPy is not wrong: the script runs, to its end
+    assert execute(script) is ScriptResult.CORRECT  # SciPy is not wrong: the script runs, to its end
 
 
 def test_numbers_that_no_line_has_room_for_are_not_worked_out(monkeypatch: pytest.MonkeyPatch) -> None:

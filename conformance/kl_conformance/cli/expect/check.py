@@ -21,7 +21,7 @@ from kl_conformance.implementations import registry
 from kl_conformance.implementations.implementation import Implementation
 from kl_conformance.requirements import catalogue
 from kl_conformance.runs.selection import columns_of
-from kl_reports.files import RunFileError, check_writable, put
+from kl_reports.files import RunFileError, check_writable, write_text
 from kl_reports.runfile.records import Column
 
 Look = Callable[[str, Sequence[str]], list[dict[str, Any]]]  # as :func:`look`, of a framework and ids
@@ -143,7 +143,7 @@ def write_findings(output: Path) -> int:
     """Write the document of all recorded deviations; 0, or 2 when it cannot be written."""
     try:
         check_writable(output)
-        put(output, findings())
+        write_text(output, findings())
     except RunFileError as error:
         return cannot("expect findings", str(error))
     print(f"Findings: {output.resolve()}")

@@ -14,7 +14,7 @@ from kl_reports.analysis.wording import listed
 from kl_reports.files import RunFileError
 from kl_reports.runfile.file import read
 from kl_reports.runfile.records import Column, Result, Run, Verdict
-from kl_reports.versions import meets, ordered
+from kl_reports.versions import meets, sorted_versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def borne(entries: Iterable[Expectation], runs: Sequence[Run]) -> Iterator[Obser
 
 
 def _versions(cells: Iterable[tuple[Column, Result]], verdict: Verdict) -> tuple[str, ...]:
-    return tuple(ordered(column.version for column, result in cells if result.verdict is verdict))
+    return tuple(sorted_versions(column.version for column, result in cells if result.verdict is verdict))
 
 
 def _seen_in(each: ObservedRange) -> str:
