@@ -15,7 +15,8 @@ from kl_reports.analysis.scores import LEVELS
 from kl_reports.analysis.wording import LOOKS, anchor, count, counted, moment, shorten, visible, web_address
 from kl_reports.page.formula import formula
 from kl_reports.page.links import fragment
-from kl_reports.runfile.records import Verdict, slug_of
+from kl_reports.runfile.cell_id import slug_of
+from kl_reports.runfile.records import Verdict
 
 
 def jinja_environment() -> Environment:
