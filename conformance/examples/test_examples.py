@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from kl_reports.analysis.kernel import broken
+from kl_reports.analysis.kernel import failures
 from kl_reports.runfile.file import read
 
 HERE = Path(__file__).parent
@@ -110,7 +110,7 @@ def verified(example: Example, where: Path, device: str = "cpu") -> tuple[int, f
         text=True,
         check=False,
     )
-    return done.returncode, frozenset(broken(read(found))), done.stdout + done.stderr
+    return done.returncode, frozenset(failures(read(found))), done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("example", RIGHT, ids=str)

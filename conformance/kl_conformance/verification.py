@@ -22,7 +22,7 @@ from kl_conformance.runs.plan import Plan
 from kl_conformance.runs.selection import Selection
 from kl_conformance.runs.session import Session
 from kl_reference.bounds.ieee754 import require_ieee
-from kl_reports.analysis.kernel import broken
+from kl_reports.analysis.kernel import failures
 from kl_reports.analysis.witness import Witness, show
 from kl_reports.formats.verdict_text import verdict_text
 from kl_reports.runfile.records import Column, Run
@@ -66,7 +66,7 @@ class Verification:
         """Whether something was judged, and nothing new is broken."""
         return (
             bool(self.run.results)
-            and not broken(self.run)
+            and not failures(self.run)
             and any(each.problems for each in self.run.results)
         )
 
@@ -77,7 +77,7 @@ class Verification:
 
     def _found(self) -> Iterator[FailedRequirement]:
         header = self.run.header
-        for requirement, results in broken(self.run).items():
+        for requirement, results in failures(self.run).items():
             for result in results:
                 witness = None if result.witness is None else show(result.witness)
                 yield FailedRequirement(

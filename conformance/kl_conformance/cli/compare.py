@@ -15,10 +15,13 @@ from kl_conformance.diagnosis.confirmation import with_reproducers
 from kl_conformance.errors import UnknownNameError, check_known
 from kl_conformance.versions.recheck import recheck
 from kl_reports.comparison.change import Bucket
-from kl_reports.comparison.compare import Comparison, IncomparableError
+from kl_reports.comparison.compare import Comparison, IncomparableError, exit_code
 from kl_reports.comparison.compare import compare as compare_runs
 from kl_reports.files import RunFileError, check_writable, put
-from kl_reports.formats.comparison_text import as_json, commands, exit_code, markdown, text
+from kl_reports.formats.comparison_github import commands
+from kl_reports.formats.comparison_json import as_json
+from kl_reports.formats.comparison_markdown import markdown
+from kl_reports.formats.comparison_text import text
 from kl_reports.page.comparison_page import write_comparison_page
 from kl_reports.runfile.file import read_all
 from kl_reports.runfile.merge import merge

@@ -18,7 +18,7 @@ from kl_conformance.versions import witness_file
 from kl_conformance.versions.replay import ReplayRequest, ReplayResult, replay_all
 from kl_conformance.versions.witness_file import WitnessError, WitnessFile
 from kl_reports.analysis.witness import described, show
-from kl_reports.analysis.wording import column_words, one_line
+from kl_reports.analysis.wording import column_text, one_line
 from kl_reports.comparison.change import Observation
 from kl_reports.files import RunFileError, check_writable, put
 
@@ -58,8 +58,8 @@ def execute(asked: ReplayOptions) -> int:
         print(
             f"  the witness is of revision {witness.revision}; this suite asks revision {requirement.revision}"
         )
-    print(f"  found on {one_line(column_words(witness.column))} by kl-conformance {one_line(witness.suite)}")
-    who = column_words(answer.column) if answer.column else on or witness.column.implementation
+    print(f"  found on {one_line(column_text(witness.column))} by kl-conformance {one_line(witness.suite)}")
+    who = column_text(answer.column) if answer.column else on or witness.column.implementation
     print(f"  asked of {one_line(who)}")
     for line in _seen(answer):
         print(f"  {line}")

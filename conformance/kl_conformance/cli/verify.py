@@ -16,7 +16,7 @@ from kl_conformance.cli.run import execute as execute_run
 from kl_conformance.diagnosis.causes import likely_cause
 from kl_conformance.diagnosis.confirmation import confirmed
 from kl_conformance.runs.worker import BROKEN, OK
-from kl_reports.analysis.kernel import broken, judged
+from kl_reports.analysis.kernel import failures, judged
 from kl_reports.files import RunFileError
 from kl_reports.formats.github import github
 from kl_reports.formats.junit import junit
@@ -53,7 +53,7 @@ def execute(request: RunOptions, page: Path | None, form: str = "text") -> int:
             return cannot("verify", error)
         wrong = 0 if page is None else write_report(found, page)
     print(told(found, form, _file(request)), end="")
-    return wrong or (FINDINGS if broken(found) else FINE if judged(found) else CANNOT)
+    return wrong or (FINDINGS if failures(found) else FINE if judged(found) else CANNOT)
 
 
 def told(found: Run, form: str, file: str) -> str:
@@ -74,7 +74,7 @@ def _proven(request: RunOptions) -> Run:
     """Return the run, its findings with scripts that show them, and keep those in the run file."""
     found = read(request.output)
     (name,) = request.implementations
-    if broken(found):
+    if failures(found):
         print("Asking again what was found, each in a process of its own …")
     found = confirmed(found, name)
     write(request.output, found)

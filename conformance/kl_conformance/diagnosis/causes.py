@@ -12,7 +12,7 @@ from importlib.resources import files
 from typing import Any
 
 from kl_reports.analysis import reasons
-from kl_reports.analysis.kernel import broken
+from kl_reports.analysis.kernel import failures
 from kl_reports.runfile.records import Run
 
 # Chosen by what `conformance/studies/mutants/causes.py` measures, each fault left out in turn.
@@ -56,7 +56,7 @@ def likely_cause(run: Run) -> str:
     What the numbers themselves say comes first. Where none is wrong, what was raised or given instead is all there is
     to say; else those that are wrong may be known faults' pattern.
     """
-    found = broken(run)
+    found = failures(run)
     explained = Counter(
         result.explanation for results in found.values() for result in results if result.explanation
     )

@@ -19,7 +19,7 @@ from kl_conformance.diagnosis.reproducer import reproducer
 from kl_conformance.implementations.loading import is_user_kernel
 from kl_conformance.implementations.registry import is_builtin
 from kl_conformance.implementations.source import KernelSource, kernel_source
-from kl_reports.analysis.kernel import broken, smallest
+from kl_reports.analysis.kernel import failures, smallest
 from kl_reports.runfile.records import Result, Run
 
 MOST = 12  # findings whose scripts are executed: more than anybody reads at once
@@ -70,7 +70,7 @@ def located(kernel: Any) -> KernelSource | None:
 
 
 def _smallest(run: Run, place: KernelSource | None) -> Iterator[tuple[Result, str]]:
-    for results in broken(run).values():
+    for results in failures(run).values():
         result = smallest(results)
         script = _script(run, result, place)
         if script:

@@ -22,7 +22,7 @@ from kl_conformance.verification import Verification, verify
 from kl_conformance_testkit.subjects import correct_kernel, subject
 from kl_reference.convention import Convention, Side
 from kl_reference.dtype import Dtype
-from kl_reports.analysis.kernel import broken
+from kl_reports.analysis.kernel import failures
 from kl_reports.analysis.reasons import numeric, reasons
 from kl_reports.formats.github import github
 from kl_reports.runfile.records import Kind, Result, Verdict
@@ -80,14 +80,14 @@ SAME = "Every failure is the same, and no number is wrong: "
         (
             single_only,
             "float32,float64",
-            f"{SAME}it raised TypeError: expected float32, got float64; in float64 only. With `--dtype float32` "
-            "that alone is asked.",
+            f"{SAME}it raised TypeError: expected float32, got float64; only in float64. `--dtype float32` tests "
+            "only float32.",
         ),
         (
             single_only,
             "float64",
             f"{SAME}it raised TypeError: expected float32, got float64. If it is not made for float64, "
-            "`--dtype float32` asks that format alone.",
+            "`--dtype float32` tests only float32.",
         ),
         (nothing, "float32", f"{SAME}it returned None, expected a numpy.ndarray."),
         (pair, "float32", f"{SAME}it returned a tuple of 2, expected a numpy.ndarray."),
@@ -97,7 +97,7 @@ def test_one_reason_is_one_sentence(kernel: Kernel, dtype: str, said: str) -> No
     """Who breaks everything for one reason is told it, in which formats and what to do, and no fault is guessed."""
     found = asked(kernel, dtype)
     assert found.cause == said
-    assert len(broken(found.run)) >= 20
+    assert len(failures(found.run)) >= 20
     screen = str(found)
     assert "Likely cause" not in screen
     assert screen.count("requirements (f") == 1
@@ -110,7 +110,7 @@ def test_what_is_refused_of_some_shapes_is_told_once() -> None:
     """Three axes refused are one finding, however many requirements ask about three axes."""
     found = asked(flat_only)
     assert found.cause == f"{SAME}it raised ValueError: expected 2 axes at most, got 3."
-    (reason,) = reasons(broken(found.run))
+    (reason,) = reasons(failures(found.run))
     assert len(reason.results) > 1
 
 
@@ -118,7 +118,7 @@ def test_one_message_with_other_numbers_is_one_reason() -> None:
     """What differs in a size alone is told in the words of the first, and said to be like the others."""
     three, four = (raised(f"got {number} axes") for number in (3, 4))
     (reason,) = reasons({"a": [three], "b": [four]})
-    assert (reason.words, reason.varied) == ("it raised ValueError: got 3 axes", True)
+    assert (reason.event, reason.varied) == ("it raised ValueError: got 3 axes", True)
     other = raised("got no axes")
     assert len(reasons({"a": [three], "b": [other]})) == 2
 
@@ -155,7 +155,7 @@ def test_a_backward_pass_that_is_not_there_is_said() -> None:
     )
     found = verify(kernel, profile="quick", seed=1)
     assert found.cause == f"{SAME}it raised NotImplementedError: backward is not written yet."
-    assert all(name.startswith(("gradients/", "layouts/", "state/")) for name in broken(found.run))
+    assert all(name.startswith(("gradients/", "layouts/", "state/")) for name in failures(found.run))
 
 
 def test_what_prints_and_warns_is_not_accused() -> None:
@@ -245,7 +245,7 @@ def test_what_raised_is_no_evidence_of_a_fault(monkeypatch: pytest.MonkeyPatch) 
         else each
         for each in found.results
     )
-    refuses = Fault("refuses", "layout", "Refuses three axes.", frozenset(broken(found)))
+    refuses = Fault("refuses", "layout", "Refuses three axes.", frozenset(failures(found)))
     cleans = Fault("cleans", "special value", "Takes NaN for 0.", frozenset({"support/nan"}))
     monkeypatch.setattr(causes, "known", lambda: (refuses,))
     assert likely_cause(replace(found, results=results)) == ""

@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
-from kl_reports.comparison.change import Bucket, Change, Observation, Replayed, settled
-from kl_reports.comparison.compare import IncomparableError, compare, differences
-from kl_reports.formats.comparison_text import as_json, commands, exit_code, markdown, text
+from kl_reports.comparison.change import Bucket, Change, Observation, Replayed, reclassified
+from kl_reports.comparison.compare import IncomparableError, compare, differences, exit_code
+from kl_reports.formats.comparison_github import commands
+from kl_reports.formats.comparison_json import as_json
+from kl_reports.formats.comparison_markdown import markdown
+from kl_reports.formats.comparison_text import text
 from kl_reports.runfile.records import Column, Fixed, Header, Result, Run, Verdict
 from kl_reports_testkit.example_runs import WITNESS, header, result
 
@@ -196,18 +199,18 @@ def test_asking_again_has_the_last_word(
 ) -> None:
     """The same witness put to both versions decides what is said."""
     change = only(run(COLUMN, before), run(NEWER, after))
-    assert change.debatable
-    assert settled(change, Replayed(old, new)).bucket is bucket
+    assert change.replayable
+    assert reclassified(change, Replayed(old, new)).bucket is bucket
 
 
 def test_what_cannot_be_asked_again_stays_as_recorded() -> None:
     """No version to ask is no evidence either way, and is said."""
     change = only(run(COLUMN, V.PASS), run(NEWER, V.FAIL))
-    kept = settled(
+    kept = reclassified(
         change, Replayed(Observation.NOT_TESTED, Observation.FAILED, "torch 2.12.0 has no wheel here")
     )
     assert kept.bucket is Bucket.REGRESSED
-    assert "torch 2.12.0 has no wheel here" in kept.why
+    assert "torch 2.12.0 has no wheel here" in kept.reason
 
 
 def test_the_environment_comes_first() -> None:

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from kl_reports.analysis.kernel import broken, judged
+from kl_reports.analysis.kernel import failures, judged
 from kl_reports.formats.github import github
 from kl_reports.formats.junit import junit
 from kl_reports.formats.verdict_json import FORMAT, verdict
@@ -54,7 +54,7 @@ def hostile(hostile_run: Run) -> Run:
 
 def fails(run: Run) -> list[Result]:
     """Return every cell that is broken, a CONVENTION apart."""
-    return [result for results in broken(run).values() for result in results]
+    return [result for results in failures(run).values() for result in results]
 
 
 def test_the_screen_tells_the_cause_the_smallest_input_and_a_script(kernel: Run) -> None:
@@ -89,7 +89,7 @@ def test_findings_with_an_input_come_first(kernel: Run) -> None:
     once = replace(first, verdict=Verdict.NONDETERMINISTIC, witness=None)
     results = tuple(once if each.cell == once.cell else each for each in kernel.results)
     told = verdict_text(replace(kernel, results=results))
-    assert next(iter(broken(replace(kernel, results=results)))) == "values/pointwise"
+    assert next(iter(failures(replace(kernel, results=results)))) == "values/pointwise"
     assert 0 < told.index("✗ support/zero-over-zero") < told.index("≈ values/pointwise")
 
 
@@ -147,7 +147,7 @@ def test_what_was_never_judged_does_not_conform(kernel: Run) -> None:
 def test_each_broken_requirement_is_one_annotation(kernel: Run) -> None:
     """GitHub shows one error a broken requirement, at the kernel's file, with what was seen and the cause."""
     lines = github(kernel, CAUSE, "my kernels,v2.py").splitlines()
-    assert len(lines) == len(broken(kernel))
+    assert len(lines) == len(failures(kernel))
     named = "::error file=my kernels%2Cv2.py,title=kl-conformance%3A support/zero-over-zero::"
     (told,) = (line for line in lines if line.startswith(named))
     assert "returned NaN%0AP = [0.5, 0.25, 0.25, 0.0]" in told
@@ -163,7 +163,7 @@ def test_a_right_kernel_is_one_notice(make_run: Callable[..., Run]) -> None:
 def test_foreign_text_is_no_workflow_command(hostile: Run) -> None:
     """Every line of output is a command of ours, and no percent sign stands for itself."""
     told = github(hostile, file="a%b\n::stop-commands::x")
-    assert len(told.splitlines()) == len(broken(hostile))
+    assert len(told.splitlines()) == len(failures(hostile))
     for line in told.split("\n")[:-1]:
         head, _, message = line.removeprefix("::").partition("::")
         assert re.fullmatch(r"error file=[^,:\n]*,title=[^,:\n]*", head), head
