@@ -13,7 +13,7 @@ LEVELS = ("MUST", "SHOULD", "CONVENTION")
 DEVICES = {"cuda": "GPU"}  # what a machine without a device does not have
 
 # Verdicts in the order in which they are listed after the number that passed.
-_LISTED = (
+LISTED = (
     Verdict.EXPECTED,
     Verdict.FIXED,
     Verdict.FAIL,
@@ -58,7 +58,7 @@ def passed_of_total(counts: Mapping[Verdict, int], noun: str = "") -> str:
     total = sum(number for verdict, number in counts.items() if verdict.has_run)
     passed = " ".join(filter(None, (f"{counts.get(Verdict.PASS, 0):,} of {total:,}", noun, "passed")))
     return ", ".join(
-        (passed, *(counted(counts[verdict], verdict) for verdict in _LISTED if counts.get(verdict)))
+        (passed, *(counted(counts[verdict], verdict) for verdict in LISTED if counts.get(verdict)))
     )
 
 
@@ -158,8 +158,6 @@ class Score:
         Which implementation.
     levels
         Its score on each level of which a requirement was run.
-    fixed
-        Cells whose record must be removed.
     missing
         Cells that were not run, apart from those for which there is no device.
     """
@@ -168,7 +166,6 @@ class Score:
     framework: str
     version: str
     levels: tuple[LevelScore, ...]
-    fixed: int
     missing: int
 
     def at(self, level: str) -> LevelScore | None:
@@ -269,7 +266,6 @@ def scores(run: Run) -> tuple[Score, ...]:
             framework=framework,
             version=version,
             levels=tuple(level_scores(run, results)),
-            fixed=sum(result.verdict is Verdict.FIXED for result in results),
             missing=sum(result.verdict is Verdict.MISSING and not _no_device(result) for result in results),
         )
         for (framework, implementation, version), results in parts.items()

@@ -31,9 +31,9 @@ def as_json(comparison: Comparison) -> str:
 
     A change has ``requirement``, ``level``, ``sentence``, ``implementation``, ``device``, ``dtype``, ``mode``,
     ``bucket``, ``reason``, ``old`` and ``new`` (``verdict``, ``detail``, ``headroom`` as a bit pattern or null,
-    ``got``, ``right`` and ``allowed`` at the worst element as decimals in text, and ``witness`` as run files have it; null
-    where that run has no such cell) and ``replayed`` (``old`` and ``new``: passed, failed, unstable or not tested, and
-    ``reason``; null if the witness was not replayed).
+    ``got``, ``right`` and ``allowed`` at the worst element as decimals in text, and ``witness`` as run files have it;
+    null where that run has no such cell) and ``replayed`` (``old`` and ``new``: passed, failed, unstable or not
+    tested, and ``reason``; null if the witness was not replayed).
     """
     data = {
         "format": FORMAT,
