@@ -224,7 +224,7 @@ class Result:
         or null) and ``text``; its ``layout`` the memory layout of ``target`` and ``model``; its ``upstream`` is
         null or has ``kind`` and ``layout`` of the upstream gradient.
     deviation
-        Id of the recorded deviation behind EXPECTED or FIXED.
+        Ids of the recorded deviations behind EXPECTED or FIXED, separated by ", "; see :attr:`deviations`.
     seconds
         Time the cell took.
     spread
@@ -267,6 +267,11 @@ class Result:
     def cell(self) -> str:
         """``requirement@column``, the cell's permalink."""
         return f"{self.requirement}@{self.column}"
+
+    @property
+    def deviations(self) -> tuple[str, ...]:
+        """Ids of the recorded deviations behind EXPECTED or FIXED."""
+        return tuple(self.deviation.split(", ")) if self.deviation else ()
 
 
 @dataclass(frozen=True, slots=True)
