@@ -49,14 +49,13 @@ def _split_names(context: click.Context, option: click.Parameter, values: tuple[
 
 
 def output(default: str, help_text: str) -> Decorator:
-    """Return the option of the file to write; required without a default."""
+    """Return the option of the file to write."""
     return click.option(
         "-o",
         "--output",
         type=click.Path(path_type=Path),
-        default=Path(default) if default else None,
-        required=not default,
-        show_default=bool(default),
+        default=Path(default),
+        show_default=True,
         help=help_text,
     )
 

@@ -93,7 +93,7 @@ def write_report(run: Run, page: Path) -> int:
 
 @click.command()
 @runs
-@output("", "The merged run file.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The merged run file.")
 def merge(runs: tuple[Path, ...], output: Path) -> int:
     """Merge run files cell by cell.
 

@@ -101,7 +101,7 @@ def test_the_transition_is_found_and_described(
     assert "# scipy.special.kl_div fails since scipy 1.10" in text
     assert "- scipy **1.2** is good" in text
     assert "- scipy **1.10** is bad" in text
-    assert "`f64:" in text
+    assert "(probability, 1) f64:" in text
     assert "import scipy.special" in text
     assert (tmp_path / "result.md").read_text(encoding="utf-8") == text
     assert fake.installed[:2] == ["1.0", "2.1"]
