@@ -16,13 +16,12 @@ from scipy.special import rel_entr
 
 from kl_cases.recipes import TestProfile
 from kl_conformance import processes
-from kl_conformance.cli import run as run_command
-from kl_conformance.cli.run import RunOptions
 from kl_conformance.harness import heartbeat
 from kl_conformance.harness.heartbeat import State
 from kl_conformance.implementations import loading
 from kl_conformance.implementations.adapter import adapted
 from kl_conformance.runs import process as worker_process
+from kl_conformance.runs.execution import RunOptions, execute
 from kl_conformance.runs.plan import Plan
 from kl_conformance.runs.process import Limits
 from kl_conformance.runs.selection import Selection
@@ -54,7 +53,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
             output=output,
             like=REL_ENTR,
         )
-        return run_command.run(request, limits=limits), read(output)
+        return execute(request, limits=limits), read(output)
 
     return ask
 
@@ -87,9 +86,7 @@ def test_a_crash_costs_one_cell_and_names_the_call(
     assert run.finished is not None
     assert run.remarks == (f"the worker of misbehaving_kernels.py:{name} {how}",)
     log = Path(
-        capsys.readouterr()
-        .err.rpartition(f"All the worker of misbehaving_kernels.py:{name} said: ")[2]
-        .strip()
+        capsys.readouterr().err.rpartition(f"Log of the worker of misbehaving_kernels.py:{name}: ")[2].strip()
     )
     assert log.is_file()
 
