@@ -20,13 +20,13 @@ from kl_conformance.cells.effort import reduced_effort
 from kl_conformance.cli.options import PROFILES, SEED, several
 from kl_conformance.errors import check_known
 from kl_conformance.implementations.loading import is_user_kernel
-from kl_conformance.runs.pool import undisturbed, watch
+from kl_conformance.runs.pool import ignore_signals, run_workers
 from kl_conformance.runs.probe import probe
 from kl_conformance.runs.process import Limits
 from kl_conformance.runs.progress import by_chapter, by_worker
-from kl_conformance.runs.selection import Selection, formats, parse_shape
+from kl_conformance.runs.selection import Selection, builtin_dtypes, parse_shape
 from kl_conformance.runs.shards import shards
-from kl_conformance.runs.worker import BROKEN, HARNESS, INTERRUPTED, NOTHING, OK, USAGE, Worker
+from kl_conformance.runs.worker import FAILED, HARNESS, INTERRUPTED, NOTHING, OK, USAGE, Worker
 from kl_reports.files import RunFileError, check_writable
 from kl_reports.formats.summary import exit_code, summary
 from kl_reports.runfile.file import write
@@ -94,7 +94,7 @@ def execute(request: RunOptions, tell: Callable[[Run], str] = summary, limits: L
         check_writable(request.output)
         asked = shards(selection)
         if not asked:
-            return _refuse(selection.vain(), NOTHING, request.verb)
+            return _refuse(selection.explain_empty(), NOTHING, request.verb)
         # A folder of its own: another run into the same file may be under way.
         folder = Path(tempfile.mkdtemp(prefix=f"{request.output.name}.parts-", dir=request.output.parent))
     except OSError as error:
@@ -102,7 +102,7 @@ def execute(request: RunOptions, tell: Callable[[Run], str] = summary, limits: L
     except (ValueError, RunFileError) as error:
         return _refuse(str(error), USAGE, request.verb)
     optional = not (request.frameworks or request.implementations)
-    limits = limits or Limits.here(min(len(asked), os.cpu_count() or 1))
+    limits = limits or Limits.for_this_machine(min(len(asked), os.cpu_count() or 1))
     workers = [
         Worker(share, request.keyword, optional, folder, position, limits)
         for position, share in enumerate(asked, 1)
@@ -112,14 +112,14 @@ def execute(request: RunOptions, tell: Callable[[Run], str] = summary, limits: L
     about = f"profile {request.profile}, seed {selection.seed}"
     few = _formats(selection)
     console.print(f"Asking {names}; {about}{few}.", highlight=False, markup=False, soft_wrap=True)
-    interrupted = watch(workers, console, by_chapter if request.verb == "verify" else by_worker)
-    with undisturbed():
+    interrupted = run_workers(workers, console, by_chapter if request.verb == "verify" else by_worker)
+    with ignore_signals():
         return _conclude(request, workers, folder, tell, interrupted=interrupted)
 
 
 def _formats(selection: Selection) -> str:
     """Return, in words, in which formats alone known implementations are asked; empty where in all, or as was said."""
-    few = () if selection.dtypes else formats(selection, selection.known())
+    few = () if selection.dtypes else builtin_dtypes(selection, selection.builtin_implementations())
     return f", in {' and '.join(few)} (--dtype asks other formats)" if few else ""
 
 
@@ -132,7 +132,7 @@ def _conclude(
     interrupted: bool,
 ) -> int:
     """Write one run file of all workers' and say what is in it."""
-    if all(worker.code == NOTHING for worker in workers):
+    if all(worker.exit_code == NOTHING for worker in workers):
         shutil.rmtree(folder, ignore_errors=True)
         return _refuse(
             f"nothing to ask: no cell's name matches -k {request.keyword!r}; cells are named "
@@ -143,9 +143,9 @@ def _conclude(
     if why:
         shutil.rmtree(folder, ignore_errors=True)
         return _refuse(why, USAGE, request.verb)
-    whole = merge([worker.run() for worker in workers if worker.code != NOTHING])
-    mistakes = dict.fromkeys(worker.last_words() for worker in workers if worker.code == USAGE)
-    if mistakes and not any(worker.judged for worker in workers):
+    whole = merge([worker.run() for worker in workers if worker.exit_code != NOTHING])
+    mistakes = dict.fromkeys(worker.exit_message() for worker in workers if worker.exit_code == USAGE)
+    if mistakes and not any(worker.evaluated for worker in workers):
         shutil.rmtree(folder, ignore_errors=True)
         return _refuse("; ".join(mistakes), USAGE, request.verb)
     try:
@@ -154,7 +154,7 @@ def _conclude(
         kept = f"what was judged is kept: kl-conformance merge {shlex.quote(str(folder))} -o RUN"
         return _refuse(f"{error}; {kept}", HARNESS)
     code = _code(workers, whole, interrupted=interrupted)
-    if code != HARNESS and not any(worker.died for worker in workers):
+    if code != HARNESS and not any(worker.ended_unexpectedly for worker in workers):
         shutil.rmtree(folder, ignore_errors=True)  # where something died, its last words are worth keeping
     if not mistakes:
         print(tell(whole))
@@ -167,10 +167,10 @@ def _conclude(
 def _unimportable(workers: Sequence[Worker]) -> str:
     """Return why a user's kernel took its process with it before it was asked anything; empty where none did."""
     for worker in workers:
-        lost = worker.started and not worker.planned and worker.code not in {USAGE, NOTHING, HARNESS}
-        if lost and any(map(is_user_kernel, worker.share.selection.implementations)):
+        lost = worker.started and not worker.planned and worker.exit_code not in {USAGE, NOTHING, HARNESS}
+        if lost and any(map(is_user_kernel, worker.shard.selection.implementations)):
             try:
-                probe(worker.share.selection)
+                probe(worker.shard.selection)
             except ValueError as error:
                 return str(error)
     return ""
@@ -178,14 +178,14 @@ def _unimportable(workers: Sequence[Worker]) -> str:
 
 def _code(workers: Sequence[Worker], whole: Run, *, interrupted: bool) -> int:
     """Return the most serious of what happened, as pytest would say it."""
-    codes = {worker.code for worker in workers}
+    codes = {worker.exit_code for worker in workers}
     if interrupted:
         return INTERRUPTED
     for serious in (USAGE, HARNESS, INTERRUPTED):
         if serious in codes:
             return serious
-    if BROKEN in codes or any(worker.died for worker in workers):
-        return BROKEN
+    if FAILED in codes or any(worker.ended_unexpectedly for worker in workers):
+        return FAILED
     if all(result.verdict is Verdict.MISSING for result in whole.results):
         return NOTHING
     return max(OK, exit_code(whole))
@@ -194,11 +194,15 @@ def _code(workers: Sequence[Worker], whole: Run, *, interrupted: bool) -> int:
 def _explain(code: int, workers: Sequence[Worker], whole: Run, mistakes: str) -> None:
     """Say on stderr why a run did not simply end with what was found."""
     for worker in workers:
-        if worker.died:
+        if worker.ended_unexpectedly:
             print(f"All the worker of {worker.name} said: {worker.log}", file=sys.stderr)
     match code:
         case _ if code == INTERRUPTED:
-            own = [worker.name for worker in workers if worker.code == INTERRUPTED and not worker.stopped]
+            own = [
+                worker.name
+                for worker in workers
+                if worker.exit_code == INTERRUPTED and not worker.interrupted
+            ]
             by = f" by what was asked itself ({', '.join(own)})" if own else ""
             print(f"Interrupted{by}: what was judged until then is in the run file.", file=sys.stderr)
         case _ if code == USAGE:
@@ -216,8 +220,8 @@ def _explain_harness(workers: Sequence[Worker], whole: Run) -> None:
     if lost:
         print(f"{len(lost)} cells are UNDECIDED: {lost[0].cell}: {lost[0].detail}", file=sys.stderr)
     for worker in workers:
-        if worker.code == HARNESS:
-            words = "" if lost else f" {worker.last_words()};"
+        if worker.exit_code == HARNESS:
+            words = "" if lost else f" {worker.exit_message()};"
             print(f"The worker of {worker.name} failed:{words} all it said: {worker.log}", file=sys.stderr)
 
 

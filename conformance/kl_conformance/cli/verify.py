@@ -15,7 +15,7 @@ from kl_conformance.cli.run import RunOptions
 from kl_conformance.cli.run import execute as execute_run
 from kl_conformance.diagnosis.causes import likely_cause
 from kl_conformance.diagnosis.confirmation import confirmed
-from kl_conformance.runs.worker import BROKEN, OK
+from kl_conformance.runs.worker import FAILED, OK
 from kl_reports.analysis.kernel import broken, judged
 from kl_reports.files import RunFileError
 from kl_reports.formats.github import github
@@ -45,7 +45,7 @@ def execute(request: RunOptions, page: Path | None, form: str = "text") -> int:
     """
     with redirect_stdout(sys.stderr):
         code = execute_run(request, lambda found: "")
-        if code not in {OK, BROKEN}:
+        if code not in {OK, FAILED}:
             return CANNOT
         try:
             found = _proven(request)

@@ -22,12 +22,12 @@ from kl_conformance.runs.selection import Selection
 from kl_conformance.runs.shards import Shard
 from kl_conformance.runs.worker import Worker
 from kl_conformance_testkit.command import (
-    BROKEN,
-    DYING,
+    CORRECT,
+    CRASHING,
+    DEFECTIVE,
     FRAMEWORKS,
-    RIGHT,
-    RUDE,
     SLOW,
+    UNCATCHABLE,
     broken_frameworks,
     run_cli,
     start_cli,
@@ -80,7 +80,7 @@ def test_what_is_as_recorded_ends_with_0(tmp_path: Path) -> None:
 
 def test_a_broken_kernel_ends_with_1_and_a_small_witness(tmp_path: Path) -> None:
     """A kernel that divides "batchmean" by the classes is caught by at most four of them, and told so."""
-    done = run_cli("run", BROKEN, *QUICK, at=tmp_path)
+    done = run_cli("run", DEFECTIVE, *QUICK, at=tmp_path)
     assert done.code == 1, done.all
     assert "FAIL reductions/batchmean" in done.out
     assert "This is the correct answer to another problem" in done.out
@@ -99,9 +99,9 @@ def test_a_broken_kernel_ends_with_1_and_a_small_witness(tmp_path: Path) -> None
 
 def test_a_right_kernel_ends_with_0(tmp_path: Path) -> None:
     """A kernel that does what it says is accused of nothing."""
-    done = run_cli("run", RIGHT, *QUICK, at=tmp_path)
+    done = run_cli("run", CORRECT, *QUICK, at=tmp_path)
     assert done.code == 0, done.all
-    assert "right_kl" in done.out
+    assert "correct_kl" in done.out
     assert "Nothing new is broken" in done.out
 
 
@@ -166,21 +166,21 @@ def test_an_error_of_use_stops_the_others_and_keeps_what_they_judged(tmp_path: P
 
 def test_a_dead_worker_costs_the_cell_it_was_asking_and_nothing_else(tmp_path: Path) -> None:
     """``kill -9`` of a worker: the cell it was asking CRASHED, another process asks the rest, others are complete."""
-    done = run_cli("run", "scipy.special.rel_entr", DYING, "-k", "values", *QUICK, at=tmp_path)
+    done = run_cli("run", "scipy.special.rel_entr", CRASHING, "-k", "values", *QUICK, at=tmp_path)
     assert done.code == 1, done.all
     run = read(tmp_path / "run.jsonl.gz")
-    dying = counts(run, "dying_kl")
+    dying = counts(run, "crashing_kl")
     assert dying[Verdict.PASS] >= 2
     assert dying[Verdict.CRASHED] >= 1
     assert not dying[Verdict.MISSING]
     spared = counts(run, "scipy.special.rel_entr")
     assert not spared.keys() & {Verdict.CRASHED, Verdict.MISSING}
     assert spared.total() == dying.total()
-    assert "the worker of broken_kernels.py:DYING was ended by signal 9 (SIGKILL)" in done.out
+    assert "the worker of defective_kernels.py:CRASHING was ended by signal 9 (SIGKILL)" in done.out
     crashed = next(each for each in run.results if each.verdict is Verdict.CRASHED)
     assert f"CRASHED {crashed.requirement}" in done.out
-    assert "it was asked dying_kl(" in crashed.detail
-    log = Path(done.err.rpartition("All the worker of broken_kernels.py:DYING said: ")[2].strip())
+    assert "it was asked crashing_kl(" in crashed.detail
+    log = Path(done.err.rpartition("All the worker of defective_kernels.py:CRASHING said: ")[2].strip())
     assert (tmp_path / log).is_file()
 
 
@@ -226,15 +226,15 @@ def test_a_worker_deaf_to_interruption_is_ended(tmp_path: Path) -> None:
     deaf = (
         "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print(flush=True); time.sleep(60)"
     )
-    life = WorkerProcess([sys.executable, "-c", deaf], tmp_path / "deaf", limits=Limits(patience=0.2))
-    worker.lives.append(life)
+    life = WorkerProcess([sys.executable, "-c", deaf], tmp_path / "deaf", limits=Limits(exit_seconds=0.2))
+    worker.processes.append(life)
     life.start()
     while not life.log.stat().st_size:
         time.sleep(0.05)
     worker.interrupt()
-    worker.end()
-    assert worker.code == -signal.SIGKILL
-    assert not worker.died
+    worker.wait()
+    assert worker.exit_code == -signal.SIGKILL
+    assert not worker.ended_unexpectedly
     run = worker.run()
     assert {each.verdict for each in run.results} == {Verdict.MISSING}
     assert {each.cell for each in run.results} == set(share.header.planned)
@@ -242,19 +242,19 @@ def test_a_worker_deaf_to_interruption_is_ended(tmp_path: Path) -> None:
 
 def test_a_failure_of_the_harness_is_nobody_s_verdict(tmp_path: Path) -> None:
     """What the harness cannot handle is UNDECIDED, with the reason, and ends with 3."""
-    done = run_cli("run", RUDE, "-k", "values/pointwise", *QUICK, at=tmp_path)
+    done = run_cli("run", UNCATCHABLE, "-k", "values/pointwise", *QUICK, at=tmp_path)
     assert done.code == 3, done.all
     (result,) = read(tmp_path / "run.jsonl.gz").results
     assert result.verdict is Verdict.UNDECIDED
     assert result.kind is Kind.HARNESS
-    assert "RudeError: get out" in result.detail
+    assert "UncatchableError: get out" in result.detail
     assert "1 cells are UNDECIDED" in done.err
     assert "all it said:" in done.err
 
 
 def test_a_keyword_nobody_bears_is_answered(tmp_path: Path) -> None:
     """Where ``-k`` chooses nothing, nothing is written, and the message says what cells are called."""
-    done = run_cli("run", RIGHT, "-k", "no-such-thing", *QUICK, at=tmp_path)
+    done = run_cli("run", CORRECT, "-k", "no-such-thing", *QUICK, at=tmp_path)
     assert done.code == 5, done.all
     assert "no cell's name matches -k 'no-such-thing'" in done.err
     assert left(tmp_path) == []
@@ -262,7 +262,7 @@ def test_a_keyword_nobody_bears_is_answered(tmp_path: Path) -> None:
 
 def test_a_keyword_that_is_no_expression_is_answered(tmp_path: Path) -> None:
     """A mistake in ``-k`` is pytest's to explain, once."""
-    done = run_cli("run", RIGHT, "-k", "(", *QUICK, at=tmp_path)
+    done = run_cli("run", CORRECT, "-k", "(", *QUICK, at=tmp_path)
     assert done.code == 4, done.all
     assert "kl-conformance run: Wrong expression passed to '-k'" in done.err
     assert left(tmp_path) == []
@@ -297,7 +297,9 @@ def test_a_run_that_cannot_be_merged_says_where_its_parts_are(
         raise RunFileError(path, "cannot be written: No space left on device")
 
     monkeypatch.setattr(run_command, "write", fail)
-    request = RunOptions((RIGHT,), profile="quick", keyword="values/sum", output=tmp_path / "a run.jsonl.gz")
+    request = RunOptions(
+        (CORRECT,), profile="quick", keyword="values/sum", output=tmp_path / "a run.jsonl.gz"
+    )
     assert run_command.run(request) == 3
     err = capsys.readouterr().err
     assert "No space left on device; what was judged is kept: kl-conformance merge" in err
@@ -310,7 +312,7 @@ def test_a_run_that_cannot_be_merged_says_where_its_parts_are(
 def test_a_terminal_is_shown_a_bar(tmp_path: Path) -> None:
     """On a terminal a bar shows what each worker has judged."""
     master, slave = os.openpty()
-    command = [sys.executable, "-m", "kl_conformance", "run", RIGHT, "-k", "values/sum", *QUICK]
+    command = [sys.executable, "-m", "kl_conformance", "run", CORRECT, "-k", "values/sum", *QUICK]
     with subprocess.Popen(
         command, cwd=tmp_path, env=processes.environment(), stdout=subprocess.DEVNULL, stderr=slave
     ):
@@ -322,5 +324,5 @@ def test_a_terminal_is_shown_a_bar(tmp_path: Path) -> None:
             except OSError:  # the terminal's other end is closed: the run is over
                 break
     os.close(master)
-    assert "broken_kernels.py:RIGHT" in shown.decode(errors="replace")
+    assert "defective_kernels.py:CORRECT" in shown.decode(errors="replace")
     assert "━" in shown.decode(errors="replace")

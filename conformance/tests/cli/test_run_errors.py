@@ -12,7 +12,7 @@ from kl_conformance.cli import run as run_command
 from kl_conformance.cli.run import RunOptions
 from kl_conformance.implementations.registry import FRAMEWORKS, IMPLEMENTATIONS
 from kl_conformance.runs.worker import NOTHING, USAGE
-from kl_conformance_testkit.command import BROKEN, RIGHT
+from kl_conformance_testkit.command import CORRECT, DEFECTIVE
 
 DECLARED = """\
 from kl_conformance.implementation import Implementation
@@ -203,6 +203,6 @@ def test_a_mistake_does_not_cost_an_earlier_run(refused: Refused, tmp_path: Path
     """A run file that is already there is not touched before something new is known."""
     earlier = tmp_path / "run.jsonl.gz"
     earlier.write_bytes(b"an earlier run")
-    refused(implementations=(RIGHT, BROKEN, "nobody"))
+    refused(implementations=(CORRECT, DEFECTIVE, "nobody"))
     refused(frameworks=("scipy",), profile="slow")
     assert earlier.read_bytes() == b"an earlier run"
