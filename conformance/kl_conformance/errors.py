@@ -20,7 +20,7 @@ class UnknownNameError(ValueError):
 
 
 class AbsentError(Exception):
-    """A package or device that a call needs is missing on this machine; the message names it."""
+    """Something that a call needs, such as a package or compiler, is missing on this machine; the message names it."""
 
 
 class MisgivenError(TypeError):

@@ -179,7 +179,7 @@ def test_a_dead_worker_costs_the_cell_it_was_asking_and_nothing_else(tmp_path: P
     assert "the worker of defective_kernels.py:CRASHING was ended by signal 9 (SIGKILL)" in done.out
     crashed = next(each for each in run.results if each.verdict is Verdict.CRASHED)
     assert f"CRASHED {crashed.requirement}" in done.out
-    assert "it was asked crashing_kl(" in crashed.detail
+    assert "the call in progress was crashing_kl(" in crashed.detail
     log = Path(done.err.rpartition("All the worker of defective_kernels.py:CRASHING said: ")[2].strip())
     assert (tmp_path / log).is_file()
 
@@ -202,7 +202,7 @@ def test_what_was_judged_survives_an_interruption(tmp_path: Path, number: signal
     assert found[Verdict.MISSING] >= 1
     assert not found[Verdict.CRASHED]
     assert {each.detail for each in run.results if each.verdict is Verdict.MISSING} == {
-        "interrupted before it was judged"
+        "interrupted before it was evaluated"
     }
     assert left(tmp_path) == OWN
 
@@ -247,7 +247,7 @@ def test_a_failure_of_the_harness_is_nobody_s_verdict(tmp_path: Path) -> None:
     (result,) = read(tmp_path / "run.jsonl.gz").results
     assert result.verdict is Verdict.UNDECIDED
     assert result.kind is Kind.HARNESS
-    assert "UncatchableError: get out" in result.detail
+    assert "UncatchableError: not caught" in result.detail
     assert "1 cells are UNDECIDED" in done.err
     assert "all it said:" in done.err
 
