@@ -14,7 +14,7 @@ from kl_conformance.cli.report import write_report
 from kl_conformance.diagnosis.causes import likely_cause
 from kl_conformance.diagnosis.confirmation import confirmed
 from kl_conformance.runs.execution import RunOptions, execute
-from kl_conformance.runs.worker import BROKEN, OK
+from kl_conformance.runs.worker import FAILED, OK
 from kl_reports.analysis.kernel import failures, judged
 from kl_reports.files import RunFileError
 from kl_reports.formats.github import github
@@ -84,7 +84,7 @@ def verify(
         shape=shape,
     )
     with redirect_stdout(sys.stderr):
-        if execute(options, lambda run: "") not in {OK, BROKEN}:
+        if execute(options, lambda run: "") not in {OK, FAILED}:
             return CANNOT
         try:
             run = _confirmed(output, kernel)

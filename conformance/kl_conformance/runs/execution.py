@@ -18,13 +18,13 @@ from kl_cases.recipes import TestProfile
 from kl_conformance.cells.effort import reduced_effort
 from kl_conformance.errors import check_known
 from kl_conformance.implementations.loading import is_user_kernel
-from kl_conformance.runs.pool import undisturbed, watch
+from kl_conformance.runs.pool import ignore_signals, run_workers
 from kl_conformance.runs.probe import probe
 from kl_conformance.runs.process import Limits
 from kl_conformance.runs.progress import by_chapter, by_worker
-from kl_conformance.runs.selection import Selection, formats, parse_shape
+from kl_conformance.runs.selection import Selection, builtin_dtypes, parse_shape
 from kl_conformance.runs.shards import shards
-from kl_conformance.runs.worker import BROKEN, HARNESS, INTERRUPTED, NOTHING, OK, USAGE, Worker
+from kl_conformance.runs.worker import FAILED, HARNESS, INTERRUPTED, NOTHING, OK, USAGE, Worker
 from kl_reports.files import RunFileError, check_writable
 from kl_reports.formats.summary import exit_code, summary
 from kl_reports.runfile.file import write
@@ -79,7 +79,7 @@ class RunOptions:
             like=self.like,
             strict=self.strict,
             shape=parse_shape(self.shape),
-            brief=reduced_effort(self.dtypes, profile),
+            reduced_dtypes=reduced_effort(self.dtypes, profile),
         )
         selection.check()
         return selection
@@ -105,7 +105,7 @@ def execute(
         check_writable(options.output)
         parts = shards(selection)
         if not parts:
-            return _refuse(selection.vain(), NOTHING, options.command)
+            return _refuse(selection.explain_empty(), NOTHING, options.command)
         # A folder of its own: another run into the same file may be in progress.
         folder = Path(tempfile.mkdtemp(prefix=f"{options.output.name}.parts-", dir=options.output.parent))
     except OSError as error:
@@ -113,7 +113,7 @@ def execute(
     except (ValueError, RunFileError) as error:
         return _refuse(str(error), USAGE, options.command)
     optional = not (options.frameworks or options.implementations)
-    limits = limits or Limits.here(min(len(parts), os.cpu_count() or 1))
+    limits = limits or Limits.for_this_machine(min(len(parts), os.cpu_count() or 1))
     workers = [
         Worker(part, options.keyword, optional, folder, position, limits)
         for position, part in enumerate(parts, 1)
@@ -122,14 +122,14 @@ def execute(
     names = ", ".join(worker.name for worker in workers)
     effort = f"profile {options.profile}, seed {selection.seed}{_dtypes(selection)}"
     console.print(f"Testing {names}; {effort}.", highlight=False, markup=False, soft_wrap=True)
-    interrupted = watch(workers, console, by_chapter if options.command == "verify" else by_worker)
-    with undisturbed():
+    interrupted = run_workers(workers, console, by_chapter if options.command == "verify" else by_worker)
+    with ignore_signals():
         return _conclude(options, workers, folder, describe, save, interrupted=interrupted)
 
 
 def _dtypes(selection: Selection) -> str:
     """Return the dtypes that the quick profile tests of built-in implementations, as the end of a sentence."""
-    tested = () if selection.dtypes else formats(selection, selection.known())
+    tested = () if selection.dtypes else builtin_dtypes(selection, selection.builtin_implementations())
     return f", in {' and '.join(tested)} (--dtype tests other dtypes)" if tested else ""
 
 
@@ -143,9 +143,9 @@ def _conclude(
     interrupted: bool,
 ) -> int:
     """Write the run files of all workers as one, print its description, and return the exit code."""
-    mistakes = "; ".join(dict.fromkeys(worker.last_words() for worker in workers if worker.code == USAGE))
+    mistakes = "; ".join(dict.fromkeys(worker.exit_message() for worker in workers if worker.exit_code == USAGE))
     code, message = (OK, "") if interrupted else _import_failure(workers)
-    if all(worker.code == NOTHING for worker in workers):
+    if all(worker.exit_code == NOTHING for worker in workers):
         code, message = (
             NOTHING,
             (
@@ -153,19 +153,19 @@ def _conclude(
                 "requirement@implementation-version-device-dtype-mode (see kl-conformance list requirements)"
             ),
         )
-    elif not message and not any(worker.judged for worker in workers):
+    elif not message and not any(worker.evaluated for worker in workers):
         code, message = USAGE, mistakes
     if message:
         shutil.rmtree(folder, ignore_errors=True)
         return _refuse(message, code, options.command)
-    run = merge([worker.run() for worker in workers if worker.code != NOTHING])
+    run = merge([worker.run() for worker in workers if worker.exit_code != NOTHING])
     try:
         save(options.output, run)
     except RunFileError as error:
         rescue = f"the results so far are kept: kl-conformance merge {shlex.quote(str(folder))} -o RUN"
         return _refuse(f"{error}; {rescue}", HARNESS, options.command)
     code = _exit_code(workers, run, interrupted=interrupted)
-    if code != HARNESS and not any(worker.died for worker in workers):
+    if code != HARNESS and not any(worker.ended_unexpectedly for worker in workers):
         shutil.rmtree(folder, ignore_errors=True)  # the logs of crashed workers are kept
     if not mistakes:
         print(describe(run))
@@ -178,10 +178,10 @@ def _conclude(
 def _import_failure(workers: Sequence[Worker]) -> tuple[int, str]:
     """Return why importing a user kernel ended its worker, with the exit code; an empty reason if none did."""
     for worker in workers:
-        failed = worker.started and not worker.planned and worker.code not in {USAGE, NOTHING, HARNESS}
-        if failed and any(map(is_user_kernel, worker.share.selection.implementations)):
+        failed = worker.started and not worker.planned and worker.exit_code not in {USAGE, NOTHING, HARNESS}
+        if failed and any(map(is_user_kernel, worker.shard.selection.implementations)):
             try:
-                probe(worker.share.selection)
+                probe(worker.shard.selection)
             except ValueError as error:
                 return USAGE, str(error)
     return OK, ""
@@ -189,14 +189,14 @@ def _import_failure(workers: Sequence[Worker]) -> tuple[int, str]:
 
 def _exit_code(workers: Sequence[Worker], run: Run, *, interrupted: bool) -> int:
     """Return the most serious exit code, as pytest defines them."""
-    codes = {worker.code for worker in workers}
+    codes = {worker.exit_code for worker in workers}
     if interrupted:
         return INTERRUPTED
     for serious in (USAGE, HARNESS, INTERRUPTED):
         if serious in codes:
             return serious
-    if BROKEN in codes or any(worker.died for worker in workers):
-        return BROKEN
+    if FAILED in codes or any(worker.ended_unexpectedly for worker in workers):
+        return FAILED
     if all(result.verdict is Verdict.MISSING for result in run.results):
         return NOTHING
     return max(OK, exit_code(run))
@@ -205,10 +205,10 @@ def _exit_code(workers: Sequence[Worker], run: Run, *, interrupted: bool) -> int
 def _explain(code: int, workers: Sequence[Worker], run: Run, mistakes: str, command: str) -> None:
     """Print on stderr why a run ended early, and where the logs are."""
     for worker in workers:
-        if worker.died:
+        if worker.ended_unexpectedly:
             print(f"Log of the worker of {worker.name}: {worker.log}", file=sys.stderr)
     if code == INTERRUPTED:
-        names = [worker.name for worker in workers if worker.code == INTERRUPTED and not worker.stopped]
+        names = [worker.name for worker in workers if worker.exit_code == INTERRUPTED and not worker.interrupted]
         cause = f": the implementation under test exited the process ({', '.join(names)})" if names else ""
         print(f"Interrupted{cause}. The results so far are in the run file.", file=sys.stderr)
     elif code == USAGE:
@@ -225,8 +225,8 @@ def _explain_harness(workers: Sequence[Worker], run: Run) -> None:
         first = f"{failed[0].cell}: {failed[0].detail}"
         print(f"The suite failed in {len(failed)} cells, which are UNDECIDED: {first}", file=sys.stderr)
     for worker in workers:
-        if worker.code == HARNESS:
-            message = "" if failed else f" {worker.last_words()};"
+        if worker.exit_code == HARNESS:
+            message = "" if failed else f" {worker.exit_message()};"
             print(f"The worker of {worker.name} failed:{message} log: {worker.log}", file=sys.stderr)
 
 

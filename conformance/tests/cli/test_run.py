@@ -21,12 +21,12 @@ from kl_conformance.runs.selection import Selection
 from kl_conformance.runs.shards import Shard
 from kl_conformance.runs.worker import Worker
 from kl_conformance_testkit.command import (
-    BROKEN,
-    DYING,
+    CORRECT,
+    CRASHING,
+    DEFECTIVE,
     FRAMEWORKS,
-    RIGHT,
-    RUDE,
     SLOW,
+    UNCATCHABLE,
     broken_frameworks,
     run_cli,
     start_cli,
@@ -79,7 +79,7 @@ def test_a_run_without_new_failures_ends_with_0(tmp_path: Path) -> None:
 
 def test_a_broken_kernel_ends_with_1_and_a_small_witness(tmp_path: Path) -> None:
     """A kernel that divides "batchmean" by the classes fails with at most four classes, and the fault is named."""
-    done = run_cli("run", BROKEN, *QUICK, at=tmp_path)
+    done = run_cli("run", DEFECTIVE, *QUICK, at=tmp_path)
     assert done.code == 1, done.all
     assert "FAIL reductions/batchmean" in done.out
     assert "This is the correct answer to another problem" in done.out
@@ -98,9 +98,9 @@ def test_a_broken_kernel_ends_with_1_and_a_small_witness(tmp_path: Path) -> None
 
 def test_a_correct_kernel_ends_with_0(tmp_path: Path) -> None:
     """A correct kernel passes every requirement."""
-    done = run_cli("run", RIGHT, *QUICK, at=tmp_path)
+    done = run_cli("run", CORRECT, *QUICK, at=tmp_path)
     assert done.code == 0, done.all
-    assert "right_kl" in done.out
+    assert "correct_kl" in done.out
     assert "Nothing new is broken" in done.out
 
 
@@ -163,21 +163,21 @@ def test_bad_usage_stops_the_other_workers_and_keeps_their_results(tmp_path: Pat
 
 def test_a_killed_worker_process_costs_one_cell(tmp_path: Path) -> None:
     """``kill -9`` of a worker process: its current cell CRASHED, another process runs the rest, others are complete."""
-    done = run_cli("run", "scipy.special.rel_entr", DYING, "-k", "values", *QUICK, at=tmp_path)
+    done = run_cli("run", "scipy.special.rel_entr", CRASHING, "-k", "values", *QUICK, at=tmp_path)
     assert done.code == 1, done.all
     run = read(tmp_path / "run.jsonl.gz")
-    dying = counts(run, "dying_kl")
+    dying = counts(run, "crashing_kl")
     assert dying[Verdict.PASS] >= 2
     assert dying[Verdict.CRASHED] >= 1
     assert not dying[Verdict.MISSING]
     other = counts(run, "scipy.special.rel_entr")
     assert not other.keys() & {Verdict.CRASHED, Verdict.MISSING}
     assert other.total() == dying.total()
-    assert "the worker of broken_kernels.py:DYING was ended by signal 9 (SIGKILL)" in done.out
+    assert "the worker of defective_kernels.py:CRASHING was ended by signal 9 (SIGKILL)" in done.out
     crashed = next(each for each in run.results if each.verdict is Verdict.CRASHED)
     assert f"CRASHED {crashed.requirement}" in done.out
-    assert "it was asked dying_kl(" in crashed.detail
-    log = Path(done.err.rpartition("Log of the worker of broken_kernels.py:DYING: ")[2].strip())
+    assert "the call in progress was crashing_kl(" in crashed.detail
+    log = Path(done.err.rpartition("Log of the worker of defective_kernels.py:CRASHING: ")[2].strip())
     assert (tmp_path / log).is_file()
 
 
@@ -199,7 +199,7 @@ def test_results_survive_an_interruption(tmp_path: Path, number: signal.Signals)
     assert found[Verdict.MISSING] >= 1
     assert not found[Verdict.CRASHED]
     assert {each.detail for each in run.results if each.verdict is Verdict.MISSING} == {
-        "interrupted before it was judged"
+        "interrupted before it was evaluated"
     }
     assert left(tmp_path) == LEFT
 
@@ -223,15 +223,15 @@ def test_a_worker_that_ignores_an_interruption_is_killed(tmp_path: Path) -> None
     deaf = (
         "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print(flush=True); time.sleep(60)"
     )
-    life = WorkerProcess([sys.executable, "-c", deaf], tmp_path / "deaf", limits=Limits(patience=0.2))
-    worker.lives.append(life)
+    life = WorkerProcess([sys.executable, "-c", deaf], tmp_path / "deaf", limits=Limits(exit_seconds=0.2))
+    worker.processes.append(life)
     life.start()
     while not life.log.stat().st_size:
         time.sleep(0.05)
     worker.interrupt()
-    worker.end()
-    assert worker.code == -signal.SIGKILL
-    assert not worker.died
+    worker.wait()
+    assert worker.exit_code == -signal.SIGKILL
+    assert not worker.ended_unexpectedly
     run = worker.run()
     assert {each.verdict for each in run.results} == {Verdict.MISSING}
     assert {each.cell for each in run.results} == set(share.header.planned)
@@ -239,19 +239,19 @@ def test_a_worker_that_ignores_an_interruption_is_killed(tmp_path: Path) -> None
 
 def test_a_failure_of_the_suite_is_undecided(tmp_path: Path) -> None:
     """A cell in which the suite itself fails is UNDECIDED with the reason, and the exit code is 3."""
-    done = run_cli("run", RUDE, "-k", "values/pointwise", *QUICK, at=tmp_path)
+    done = run_cli("run", UNCATCHABLE, "-k", "values/pointwise", *QUICK, at=tmp_path)
     assert done.code == 3, done.all
     (result,) = read(tmp_path / "run.jsonl.gz").results
     assert result.verdict is Verdict.UNDECIDED
     assert result.kind is Kind.HARNESS
-    assert "RudeError: get out" in result.detail
+    assert "UncatchableError: not caught" in result.detail
     assert "The suite failed in 1 cells, which are UNDECIDED" in done.err
     assert "log:" in done.err
 
 
 def test_a_keyword_without_a_match_ends_with_5(tmp_path: Path) -> None:
     """If ``-k`` matches no cell, nothing is written, and the message describes the names of cells."""
-    done = run_cli("run", RIGHT, "-k", "no-such-thing", *QUICK, at=tmp_path)
+    done = run_cli("run", CORRECT, "-k", "no-such-thing", *QUICK, at=tmp_path)
     assert done.code == 5, done.all
     assert "no cell name matches -k 'no-such-thing'" in done.err
     assert left(tmp_path) == []
@@ -259,7 +259,7 @@ def test_a_keyword_without_a_match_ends_with_5(tmp_path: Path) -> None:
 
 def test_an_invalid_keyword_is_bad_usage(tmp_path: Path) -> None:
     """Pytest's message about an invalid ``-k`` is printed once."""
-    done = run_cli("run", RIGHT, "-k", "(", *QUICK, at=tmp_path)
+    done = run_cli("run", CORRECT, "-k", "(", *QUICK, at=tmp_path)
     assert done.code == 4, done.all
     assert "kl-conformance run: Wrong expression passed to '-k'" in done.err
     assert left(tmp_path) == []
@@ -293,7 +293,7 @@ def test_a_run_file_that_cannot_be_written_leaves_its_parts(
         del run
         raise RunFileError(path, "cannot be written: No space left on device")
 
-    request = RunOptions((RIGHT,), profile="quick", keyword="values/sum", output=tmp_path / "a run.jsonl.gz")
+    request = RunOptions((CORRECT,), profile="quick", keyword="values/sum", output=tmp_path / "a run.jsonl.gz")
     assert execute(request, save=fail) == 3
     err = capsys.readouterr().err
     assert "No space left on device; the results so far are kept: kl-conformance merge" in err
@@ -306,7 +306,7 @@ def test_a_run_file_that_cannot_be_written_leaves_its_parts(
 def test_a_terminal_shows_a_bar(tmp_path: Path) -> None:
     """On a terminal a bar shows the progress of each worker."""
     master, slave = os.openpty()
-    command = [sys.executable, "-m", "kl_conformance", "run", RIGHT, "-k", "values/sum", *QUICK]
+    command = [sys.executable, "-m", "kl_conformance", "run", CORRECT, "-k", "values/sum", *QUICK]
     with subprocess.Popen(
         command, cwd=tmp_path, env=processes.environment(), stdout=subprocess.DEVNULL, stderr=slave
     ):
@@ -318,5 +318,5 @@ def test_a_terminal_shows_a_bar(tmp_path: Path) -> None:
             except OSError:  # the terminal's other end is closed: the run is over
                 break
     os.close(master)
-    assert "broken_kernels.py:RIGHT" in shown.decode(errors="replace")
+    assert "defective_kernels.py:CORRECT" in shown.decode(errors="replace")
     assert "━" in shown.decode(errors="replace")

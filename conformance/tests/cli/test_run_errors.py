@@ -11,7 +11,7 @@ import pytest
 from kl_conformance.implementations.registry import FRAMEWORKS, IMPLEMENTATIONS
 from kl_conformance.runs.execution import RunOptions, execute
 from kl_conformance.runs.worker import NOTHING, USAGE
-from kl_conformance_testkit.command import BROKEN, RIGHT
+from kl_conformance_testkit.command import CORRECT, DEFECTIVE
 
 DECLARED = """\
 from kl_conformance import Implementation
@@ -201,6 +201,6 @@ def test_bad_usage_does_not_change_an_earlier_run_file(refused: Refused, tmp_pat
     """An existing run file is unchanged until the new run has results."""
     earlier = tmp_path / "run.jsonl.gz"
     earlier.write_bytes(b"an earlier run")
-    refused(implementations=(RIGHT, BROKEN, "nobody"))
+    refused(implementations=(CORRECT, DEFECTIVE, "nobody"))
     refused(frameworks=("scipy",), profile="slow")
     assert earlier.read_bytes() == b"an earlier run"
