@@ -74,7 +74,7 @@ def test_a_process_has_keras_on_one_backend() -> None:
 def test_a_script_selects_the_backend_before_it_imports_keras(by: str) -> None:
     """Keras reads its backend when it is imported; it is called by its own name on each."""
     name = f"keras.losses.KLDivergence({by})"
-    *_, line = LIBRARIES[by].imports(name)
+    *_, line = LIBRARIES[by].imports(name, by)
     assert line.index(f"'KERAS_BACKEND'] = '{by}'") < line.index("import keras")
     column = columns_of(loading.implementation(name))[0]
     operands = {Side.TARGET: "p", Side.MODEL: "q"}
