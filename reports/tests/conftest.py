@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from kl_reports.page.page import write_page
-from kl_reports.runfile.records import BudgetItem, Column, Header, Result, Run, Verdict
+from kl_reports.runfile.budget import BudgetItem
+from kl_reports.runfile.records import Column, Header, Result, Run, Verdict
 from kl_reports_testkit import postgres
 from kl_reports_testkit.browser import Browser, unavailable
 from kl_reports_testkit.example_runs import WITNESS, example_run
@@ -76,7 +77,7 @@ def hostile_run() -> Run:
         planned=tuple(f"{text}@{key}" for text in HOSTILE for key in asked),
         guide={
             "questions": [
-                {"asked": text, "answer": text, "property": text, "requirements": [*HOSTILE]}
+                {"question": text, "answer": text, "property": text, "requirements": [*HOSTILE]}
                 for text in HOSTILE
             ],
             "evidence": {text: [*HOSTILE] for text in HOSTILE},

@@ -23,7 +23,7 @@ from kl_conformance.judging import judge
 from kl_conformance.judging.judgement import Judgement
 from kl_conformance.judging.witness import witness
 from kl_conformance.requirements.requirement import Requirement
-from kl_reports.runfile.records import Kind, Result, Verdict
+from kl_reports.runfile.records import Absence, Kind, Result, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Cell:
         try:
             result = self._evaluate()
         except AbsentError as absent:
-            result = self._result(Verdict.MISSING, detail=str(absent))
+            result = self._result(Verdict.MISSING, detail=str(absent), absence=Absence.UNAVAILABLE)
         except FloatingPointError as changed:  # the reference's own: the arithmetic is not as it was
             detail = f"Nothing can be judged after a call: {changed}."
             result = self._result(Verdict.FAIL, detail=detail, kind=Kind.NUMBER)
@@ -92,7 +92,7 @@ class Cell:
             return self._result(Verdict.UNSUPPORTED, detail=why)
         why = self.requirement.skip_in_quick(self.subject) if self.profile is TestProfile.QUICK else None
         if why is not None:
-            return self._result(Verdict.MISSING, detail=why)
+            return self._result(Verdict.MISSING, detail=why, absence=Absence.SKIPPED)
         replayed: RerunResult | None = None
         for entry in self.expected:
             seen = self.rerun(entry)

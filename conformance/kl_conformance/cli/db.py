@@ -15,9 +15,9 @@ from kl_conformance.cli.options import Commands, form, store
 from kl_conformance.cli.output import FINE, cannot, table
 from kl_reports.analysis.wording import LOOKS, count, listed, moment, one_line, used
 from kl_reports.files import RunFileError
+from kl_reports.runfile.cell_id import CellId
 from kl_reports.runfile.codec import plain
 from kl_reports.runfile.file import run_files
-from kl_reports.runfile.records import CellId
 from kl_reports.store.database import StoreError
 from kl_reports.store.history import History, StoredRun, StoredVerdict
 from kl_reports.store.store import Store

@@ -25,7 +25,8 @@ from kl_reference.dtype import Dtype
 from kl_reference.enclosure import Enclosure
 from kl_reference.problem import Operand, Problem
 from kl_reference.tolerance import Profile, tolerance
-from kl_reports.runfile.records import Column, Kind, chapter_of
+from kl_reports.runfile.cell_id import chapter_of
+from kl_reports.runfile.records import Column, Kind
 
 # The requirements of other chapters need more than one plain call: threads, compilers, weights, much memory.
 CHAPTERS = {"values", "support", "signs", "gradients", "reductions", "layouts", "identities"}

@@ -17,7 +17,7 @@ from kl_conformance.judging.judgement import Criterion, Grade, Judgement, Mask
 from kl_reference.enclosure import Array
 from kl_reference.problem import Problem
 from kl_reference.tolerance import Profile, accepts_overflow, tolerance, vacuous
-from kl_reports.runfile.records import BudgetItem, Kind
+from kl_reports.runfile.records import Kind
 
 
 def within_tolerance(asked: Evaluation, note: str = "", *, decisive: bool = True) -> Judgement:
@@ -45,17 +45,11 @@ def within_tolerance(asked: Evaluation, note: str = "", *, decisive: bool = True
         bad=ratio > 1,
         headroom=float(ratio[at]) if ratio.size else 0.0,
         at=at,
-        budget=_budget(asked, at) if ratio.size else (),
+        budget=asked.budget(at) if ratio.size else (),
         note=note,
         vacuous=vacuous(asked.enclosure, asked.tolerance) if decisive else None,
         side=asked.side,
         condition=_condition(asked, at),
-    )
-
-
-def _budget(asked: Evaluation, at: tuple[int, ...]) -> tuple[BudgetItem, ...]:
-    return tuple(
-        BudgetItem(each.amount, each.name, each.reason, each.unit) for each in asked.tolerance.budget(at)
     )
 
 

@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from kl_conformance.runs.worker import Worker
-from kl_reports.runfile.records import Verdict, chapter_of
+from kl_reports.runfile.cell_id import chapter_of
+from kl_reports.runfile.records import Verdict
 
 Grouped = Callable[[Sequence[Worker]], Sequence["ProgressRow"]]
 

@@ -37,7 +37,7 @@ class Session:
             self._subjects[key] = self._open(planned)
         subject = self._subjects[key]
         if isinstance(subject, Absent):
-            return _without(planned, Verdict.MISSING, subject.reason)
+            return replace(_without(planned, Verdict.MISSING, subject.reason), absence=subject.absence)
         why = skipped(planned.requirement.chapter, planned.column.mode)
         if why is not None:
             return _without(planned, Verdict.UNSUPPORTED, why)

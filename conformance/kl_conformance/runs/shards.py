@@ -16,7 +16,8 @@ from kl_conformance.runs.plan import Plan, resolve
 from kl_conformance.runs.probe import probe
 from kl_conformance.runs.selection import Selection, formats
 from kl_reference.dtype import Dtype
-from kl_reports.runfile.records import CellId, Column, Header
+from kl_reports.runfile.cell_id import CellId
+from kl_reports.runfile.records import Column, Header
 
 BRIEF = 0.4  # what a cell of a dtype that is asked less takes, of one that is not
 MOST = len(Dtype)  # workers of one framework: each imports it

@@ -15,9 +15,10 @@ from kl_conformance import processes
 from kl_conformance.runs.process import Limits, ProcessExit, WorkerProcess
 from kl_conformance.runs.shards import Shard
 from kl_reports.files import RunFileError
+from kl_reports.runfile.cell_id import CellId
 from kl_reports.runfile.file import read
 from kl_reports.runfile.merge import merge
-from kl_reports.runfile.records import CellId, Result, Run, Verdict
+from kl_reports.runfile.records import Result, Run, Verdict
 
 SUITE = processes.PACKAGE / "suite"
 OK, BROKEN, INTERRUPTED, HARNESS, USAGE, NOTHING = 0, 1, 2, 3, 4, 5  # pytest's exit codes

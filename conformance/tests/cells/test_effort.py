@@ -29,7 +29,8 @@ from kl_conformance.runs.selection import Selection, columns_of
 from kl_conformance.runs.session import Session
 from kl_conformance.runs.shards import BRIEF, Shard, shards
 from kl_reference.dtype import Dtype
-from kl_reports.runfile.records import CellId, Verdict
+from kl_reports.runfile.cell_id import CellId
+from kl_reports.runfile.records import Verdict
 
 NAME = "torch.nn.functional.kl_div"
 

@@ -9,7 +9,8 @@ from kl_reports.analysis.reasons import Reason, reasons
 from kl_reports.analysis.scores import level_of
 from kl_reports.analysis.witness import show
 from kl_reports.analysis.wording import count, listed, one_line
-from kl_reports.runfile.records import Result, Run, chapter_of
+from kl_reports.runfile.cell_id import chapter_of
+from kl_reports.runfile.records import Result, Run
 
 BINDING = ("MUST", "SHOULD")
 

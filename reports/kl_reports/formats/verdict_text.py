@@ -10,7 +10,8 @@ from kl_reports.analysis.reasons import Reason, same
 from kl_reports.analysis.scores import column_of, completeness, level_of, packages
 from kl_reports.analysis.witness import described, show
 from kl_reports.analysis.wording import LOOKS, count, listed, one_line, short_dtype, visible
-from kl_reports.runfile.records import Kind, Result, Run, Verdict, slug_of
+from kl_reports.runfile.cell_id import slug_of
+from kl_reports.runfile.records import Kind, Result, Run, Verdict
 
 WIDTH = 110
 TOLD = 4  # broken requirements told in full: what one screen holds

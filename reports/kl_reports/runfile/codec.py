@@ -51,11 +51,12 @@ class _Type:
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    """A field of a record; one without a default is required."""
+    """A field of a record; one without a default is required. ``exact`` is that of its type."""
 
     name: str
     key: str
-    type: _Type
+    codec: _Type
+    exact: type | None
     default: Callable[[], Any] | None
 
 
@@ -79,15 +80,18 @@ def decode(kind: type[T], data: Any) -> T:
         raise _unexpected("an object", data)
     values: list[Any] = []
     for each in _fields(kind):
-        if each.key not in data:
-            if each.default is None:
-                raise LineError(f"{each.key!r} is missing")
+        value = data.get(each.key, MISSING)
+        if type(value) is each.exact:  # nothing left to check: most fields of most lines
+            values.append(value)
+        elif value is not MISSING:
+            try:
+                values.append(each.codec.read(value))
+            except LineError as error:
+                raise LineError(f"{each.key!r}: {error}") from None
+        elif each.default is None:
+            raise LineError(f"{each.key!r} is missing")
+        else:
             values.append(each.default())
-            continue
-        try:
-            values.append(each.type.read(data[each.key]))
-        except LineError as error:
-            raise LineError(f"{each.key!r}: {error}") from None
     return kind(*values)
 
 
@@ -97,7 +101,7 @@ def encode(record: Any) -> dict[str, Any]:
     for each in _fields(type(record)):
         value = getattr(record, each.name)
         if each.default is None or (value is not None and value != each.default()):
-            data[each.key] = each.type.write(value)
+            data[each.key] = value if each.exact else each.codec.write(value)
     return data
 
 
@@ -105,7 +109,7 @@ def schema(kind: type, own: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return the JSON Schema of a record's object; ``own`` are required properties beside or instead of its fields."""
     summary, texts = _described(kind)
     properties = {
-        each.key: ({"description": texts[each.name]} if each.name in texts else {}) | dict(each.type.schema)
+        each.key: ({"description": texts[each.name]} if each.name in texts else {}) | dict(each.codec.schema)
         for each in _fields(kind)
     }
     own = own or {}
@@ -144,7 +148,8 @@ def _found(kind: Any) -> Iterator[_Field]:
         default: Any = each.default
         make: Any = each.default_factory
         made = None if default is make is MISSING else partial(_same, default) if make is MISSING else make
-        yield _Field(each.name, each.metadata.get(_KEY, each.name), _type(hints[each.name]), made)
+        own = _type(hints[each.name])
+        yield _Field(each.name, each.metadata.get(_KEY, each.name), own, own.exact, made)
 
 
 def _described(kind: type) -> tuple[str, dict[str, str]]:
@@ -236,6 +241,8 @@ def _mapping(numbered: bool, inner: _Type) -> _Type:
         return {_number(name): entry for name, entry in entries.items()} if numbered else entries
 
     def write(value: Any) -> dict[str, Any]:
+        if inner.exact is not None:
+            return {str(name): entry for name, entry in value.items()}
         return {str(name): inner.write(entry) for name, entry in value.items()}
 
     names = {"propertyNames": {"pattern": _WHOLE}} if numbered else {}

@@ -13,21 +13,23 @@ from typing import Any, Self, assert_never
 
 from kl_reports.files import RunFileError, replacing
 from kl_reports.runfile import codec, upgrade
+from kl_reports.runfile.cell_id import CellId
 from kl_reports.runfile.codec import LineError
-from kl_reports.runfile.lines import GZIP, MAGIC, Line, Lines, decode, encode, encode_line, encode_run, parse
-from kl_reports.runfile.records import (
-    FORMAT,
-    CellId,
-    CutOff,
+from kl_reports.runfile.lines import (
+    GZIP,
+    MAGIC,
     Footer,
-    Header,
-    Kind,
+    Line,
+    Lines,
     Remark,
-    Result,
-    Run,
     Started,
-    Verdict,
+    decode,
+    encode,
+    encode_line,
+    encode_run,
+    parse,
 )
+from kl_reports.runfile.records import FORMAT, CutOff, Header, Kind, Result, Run, Verdict
 
 _OURS = FORMAT.partition("/")[0] + "/"
 

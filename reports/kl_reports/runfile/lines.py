@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, cast
 
 from kl_reports.runfile import codec
 from kl_reports.runfile.codec import LineError
-from kl_reports.runfile.records import FORMAT, CutOff, Footer, Header, Remark, Result, Run, Started
+from kl_reports.runfile.records import FORMAT, Cell, CutOff, Header, Result, Run
 
 GZIP = 31  # zlib's name for "gzip container, largest window"
 MAGIC = b"\x1f\x8b"  # how every gzip file begins
@@ -17,6 +18,34 @@ _CHUNK = 1024  # bytes inflated at a time: where the file is damaged, at most so
 
 _DECODER = json.JSONDecoder()
 _DEEPEST = 64  # a witness is not nested deeper; more would exhaust the stack of every function that walks it
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A cell is about to be judged; where no result follows, the process ended during it."""
+
+    cell: Cell
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """A sentence about the run itself."""
+
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Footer:
+    """The run came to its own end.
+
+    Parameters
+    ----------
+    finished
+        ISO 8601 time in UTC; null where the run is known never to have come to its end.
+    """
+
+    finished: str | None
+
 
 Line = Header | Started | Result | Remark | CutOff | Footer
 # The kinds of line, by the word that each line begins with.

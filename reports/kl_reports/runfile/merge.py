@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from kl_reports.runfile.records import CellId, Header, Result, Run, Verdict
+from kl_reports.runfile.cell_id import CellId
+from kl_reports.runfile.records import Header, Result, Run, Verdict
 
 _LONGEST = 60  # characters of a run's name
 _MACHINE = ("platform", "processor", "python", "threads")  # what tells machines apart, beside versions

@@ -6,75 +6,38 @@ it is checked when it is read, and the JSON Schema of a line.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
+from kl_reports.runfile.budget import BudgetItem
 from kl_reports.runfile.codec import Form, key
 from kl_reports.runfile.distribution import ErrorDistribution
+from kl_reports.runfile.environment import Environment, described, differing, shared
 
 FORMAT = "kl-conformance-run/2"
-Environment = Mapping[str, Mapping[str, str]]
 Cell = Annotated[str, Form("@", "requirement@column")]
-
-
-def chapter_of(requirement: str) -> str:
-    """Return the chapter of a requirement's id, ``values`` of ``values/sum``."""
-    return requirement.partition("/")[0]
-
-
-def slug_of(requirement: str) -> str:
-    """Return a requirement's id without its chapter, ``sum`` of ``values/sum``."""
-    return requirement.partition("/")[2]
-
-
-@dataclass(frozen=True, slots=True)
-class CellId:
-    """A cell by its requirement's id and its column's key; its text is ``requirement@column``."""
-
-    requirement: str
-    column: str
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Return the cell that ``requirement@column`` names; the column is empty where the text has no ``@``."""
-        requirement, _, column = text.partition("@")
-        return cls(requirement, column)
-
-    def __str__(self) -> str:
-        return f"{self.requirement}@{self.column}"
-
-    @property
-    def chapter(self) -> str:
-        """The chapter of its requirement."""
-        return chapter_of(self.requirement)
 
 
 class Verdict(Enum):
     """The outcome of one cell; nothing that did not run is ever green, zero or blank."""
 
-    PASS = "held on every problem asked"
-    FAIL = "broken, and not a recorded deviation"
-    EXPECTED = "a recorded deviation, replayed and still there"
-    FIXED = "recorded as a deviation, but right now: the entry must go"
-    UNDECIDED = "nothing asked could decide it"
-    NONDETERMINISTIC = "the same call gave different bits"
+    PASS = "every problem evaluated is within tolerance"
+    FAIL = "a problem fails, and no known deviation covers it"
+    EXPECTED = "fails as recorded; never counted as passed"
+    FIXED = "recorded as a deviation, but no witness shows it any more: the record must be removed"
+    UNDECIDED = "no problem of the profile exercises the requirement"
+    NONDETERMINISTIC = "failed once, and passed when the same problem was repeated"
     UNSUPPORTED = "declared not to apply, with the reason"
-    CRASHED = "the process died while this was asked"
-    TIMED_OUT = "gave no answer in the time allowed"
-    MISSING = "never ran, with the reason"
+    CRASHED = "the process ended during the cell"
+    TIMED_OUT = "a call did not return in the time allowed"
+    MISSING = "the cell was not run, with the reason"
 
     @property
     def is_news(self) -> bool:
         """Whether this verdict makes a run end with exit code 1."""
-        return self in {
-            Verdict.FAIL,
-            Verdict.FIXED,
-            Verdict.NONDETERMINISTIC,
-            Verdict.CRASHED,
-            Verdict.TIMED_OUT,
-        }
+        return self in {Verdict.FAIL, Verdict.FIXED, Verdict.NONDETERMINISTIC} or self.is_silent
 
     @property
     def is_good(self) -> bool:
@@ -138,26 +101,17 @@ class Kind(Enum):
     """The suite itself failed; nothing is known of the implementation."""
 
 
-@dataclass(frozen=True, slots=True)
-class BudgetItem:
-    """One allowance of a tolerance.
+class Absence(Enum):
+    """What a cell that was not run would have needed."""
 
-    Parameters
-    ----------
-    amount
-        Its size, in ``unit``.
-    name
-        Short name, such as ``conditioning``.
-    reason
-        Why it is allowed, as a sentence.
-    unit
-        What ``amount`` counts, in words, such as ``2.98e-08 = u·S, with u of float32 and S the condition``.
-    """
-
-    amount: float
-    name: str
-    reason: str
-    unit: str = ""
+    NO_DEVICE = "no_device"
+    """A device that this machine does not have."""
+    NOT_INSTALLED = "not_installed"
+    """A framework or package that cannot be imported."""
+    UNAVAILABLE = "unavailable"
+    """Something else that this machine does not have, such as a compiler or enough memory."""
+    SKIPPED = "skipped"
+    """A larger profile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +196,8 @@ class Result:
         by signal 11 (SIGSEGV)``; empty where a number is wrong.
     last_call
         The last call of a process that ended, as a sentence; empty elsewhere.
+    absence
+        What a MISSING cell would have needed; absent where the run ended before the cell.
     """
 
     requirement: str
@@ -262,6 +218,7 @@ class Result:
     explanation: str = ""
     happened: str = ""
     last_call: str = ""
+    absence: Absence | None = None
 
     @property
     def cell(self) -> str:
@@ -282,9 +239,8 @@ class Header:
     profile, seed
         Profile name and seed of the run.
     environment
-        Python, platform, processor and package versions, for people, in order: one entry for each run merged here,
-        by its label; a run that is not merged has one, whose label is empty. Where seeds differ, ``seed`` is among
-        them.
+        Python, platform and package versions, in order: one entry for each merged run by its label, with its ``seed``
+        where seeds differ; a run that is not merged has one entry, whose label is empty.
     requirements
         For each id: ``level``, ``sentence``, ``formula``, ``reason``, ``link``, ``revision``, and ``problems``, a
         hash of the problems that every run of this suite and profile evaluates.
@@ -298,8 +254,6 @@ class Header:
         The FAQ of a page, as plain data: ``questions``, each with ``asked``, ``answer``, the ``property`` of
         implementations that it is about and the ``requirements`` whose cells answer it; and ``evidence``, the
         requirements that measure each property.
-    format
-        Name and version of the format.
     """
 
     started: str
@@ -322,35 +276,12 @@ class Header:
     @property
     def differing(self) -> dict[str, dict[str, str]]:
         """The entries in which they differ, each by the label of the run."""
-        return {name: values for name, values in _entries(self.environment) if not _same(values)}
+        return differing(self.environment)
 
     @property
     def described(self) -> dict[str, str]:
         """All entries as one list for people; those that differ are named ``python [jax]``."""
         return described(self.environment)
-
-
-def shared(environment: Environment) -> dict[str, str]:
-    """Return the entries on which all merged runs agree."""
-    return {name: next(iter(values.values())) for name, values in _entries(environment) if _same(values)}
-
-
-def described(environment: Environment) -> dict[str, str]:
-    """Return all entries as one list for people; those that differ are named ``python [jax]``."""
-    return {
-        name if _same(values) else f"{name} [{label}]": value
-        for name, values in _entries(environment)
-        for label, value in values.items()
-    }
-
-
-def _entries(environment: Environment) -> Iterator[tuple[str, dict[str, str]]]:
-    for name in dict.fromkeys(name for own in environment.values() for name in own):
-        yield name, {label: own[name] for label, own in environment.items() if name in own}
-
-
-def _same(values: Mapping[str, str]) -> bool:
-    return len({*values.values()}) == 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,33 +304,6 @@ class CutOff:
     def sentence(self) -> str:
         """The same as a sentence, such as ``torch.jsonl.gz was cut off after 312 of 640 cells``."""
         return f"{self.file} was cut off after {self.judged} of {self.planned} cells"
-
-
-@dataclass(frozen=True, slots=True)
-class Started:
-    """A cell is about to be judged; where no result follows, the process ended during it."""
-
-    cell: Cell
-
-
-@dataclass(frozen=True, slots=True)
-class Remark:
-    """A sentence about the run itself."""
-
-    sentence: str
-
-
-@dataclass(frozen=True, slots=True)
-class Footer:
-    """The run came to its own end.
-
-    Parameters
-    ----------
-    finished
-        ISO 8601 time in UTC; null where the run is known never to have come to its end.
-    """
-
-    finished: str | None
 
 
 @dataclass(frozen=True, slots=True)

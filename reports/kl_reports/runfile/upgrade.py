@@ -22,6 +22,7 @@ _UNIT = "in units of "
 _SHAPE = re.compile(r"[Gg]ave shape (\([\d, ]*\)) where (\([\d, ]*\)) is (?:right|due)")
 _NO_TENSOR = re.compile(r"Gave (.* where an? \S+ is due)")
 _EXPLAINED = "This is the right answer to another question: "
+_NO_DEVICE = re.compile(r"(?:sees|finds) no (?:CUDA device|GPU) on this machine")
 _HARNESS = "The harness failed, not the implementation"
 _DIFFERENTIATED = re.compile(
     r"(?:gradients?|tangent|second derivative) (?:by both sides .*)?by the (target|model)\b"
@@ -35,7 +36,8 @@ def line(data: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return a line of format 1 as one of format 2; what is not as format 1 has it is left as it is."""
     match data:
         case {"kind": "header"}:
-            return {**data, "format": NEXT, "environment": environment(data.get("environment"))}
+            own = {"environment": environment(data.get("environment")), "guide": guide(data.get("guide", {}))}
+            return {**data, "format": NEXT, **own}
         case {"kind": "result"}:
             return {**data, **_result(data)}
         case {"kind": "remark", "sentence": str(sentence)} if cut := cut_off(sentence):
@@ -57,6 +59,24 @@ def environment(entries: Any) -> Any:
         else:
             shared[name] = value
     return {label: own | shared for label, own in found.items()} or {"": shared}
+
+
+def guide(data: Any) -> Any:
+    """Return the guide with the names of format 2: the question of an FAQ entry was called ``asked``."""
+    match data:
+        case {"questions": list(entries)}:
+            found: list[Any] = entries
+            return {**cast("dict[str, Any]", data), "questions": [_faq_entry(entry) for entry in found]}
+        case _:
+            return data
+
+
+def _faq_entry(data: Any) -> Any:
+    match data:
+        case {"asked": question, **others}:
+            return {"question": question, **others}
+        case _:
+            return data
 
 
 def cut_off(remark: str) -> dict[str, Any] | None:
@@ -94,12 +114,14 @@ def witness(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def failure(verdict: str, detail: str) -> dict[str, str]:
-    """Return what the detail of a result says: what the failure consists of, what happened and what explains it."""
+    """Return the fields that format 1 had in the detail of a result: kind, event, explanation, absence."""
     said = detail.rstrip(".")
     if verdict in {"CRASHED", "TIMED_OUT"}:
         how, _, call = detail.partition("; ")
         how = how.rstrip(".").removeprefix("Its process ")
         return {"failure": verdict, "happened": f"its process {how}", "last_call": call}
+    if verdict == "MISSING" and _NO_DEVICE.search(detail):
+        return {"absence": "NO_DEVICE"}
     if verdict == "UNDECIDED" and detail.startswith(_HARNESS):
         return {"failure": "HARNESS"}
     if verdict != "FAIL":
@@ -126,6 +148,11 @@ def _result(data: Mapping[str, Any]) -> dict[str, Any]:
         own |= failure(verdict, detail)
     if "budget" in data:
         own["budget"] = budget(data["budget"])
+    if isinstance(fixed := data.get("fixed"), dict):
+        own["fixed"] = {
+            "headroom": None,
+            **cast("dict[str, Any]", fixed),
+        }  # left out where nothing was measured
     if isinstance(seen := data.get("witness"), dict):
         own["witness"] = witness(cast("dict[str, Any]", seen))
     return own

@@ -17,16 +17,17 @@ _TEXTS = ("explanation", "happened", "last_call")
 
 def format_2(connection: Connection) -> None:
     """Make room for what format 1 had only in sentences, and fill it from these."""
-    for column in ("kind TEXT", *(f"{name} INTEGER" for name in _TEXTS)):
+    for column in ("kind TEXT", "absence TEXT", *(f"{name} INTEGER" for name in _TEXTS)):
         connection.exec_driver_sql(f"ALTER TABLE kl_result ADD COLUMN {column}")
     connection.exec_driver_sql("ALTER TABLE kl_run ADD COLUMN cut_off INTEGER")
     texts = _Texts(connection)
-    for run, environment, remarks in connection.execute(
-        text("SELECT id, environment, remarks FROM kl_run")
+    for run, environment, guide, remarks in connection.execute(
+        text("SELECT id, environment, guide, remarks FROM kl_run")
     ).all():
         left, cut = upgrade.remarks(texts.value(remarks))
         values = {
             "environment": texts.moved(environment, upgrade.environment),
+            "guide": texts.moved(guide, upgrade.guide),
             "remarks": texts.add(left),
             "cut_off": texts.add(cut) if cut else None,
             "format": NEXT,
@@ -77,7 +78,7 @@ def _results(connection: Connection, texts: _Texts, run: int) -> None:
     for position, verdict, detail, budget, witness in connection.execute(query, {"run": run}).all():
         found: dict[str, str] = {}
         # Only of these verdicts a detail says what happened.
-        if detail is not None and verdict in {"FAIL", "CRASHED", "TIMED_OUT", "UNDECIDED"}:
+        if detail is not None and verdict in {"FAIL", "CRASHED", "TIMED_OUT", "UNDECIDED", "MISSING"}:
             found = upgrade.failure(verdict, texts.value(detail))
         rows.append(
             {
@@ -86,6 +87,7 @@ def _results(connection: Connection, texts: _Texts, run: int) -> None:
                 "budget": texts.moved(budget, upgrade.budget),
                 "witness": texts.moved(witness, upgrade.witness),
                 "kind": found.get("failure"),
+                "absence": found.get("absence"),
                 **{name: texts.add(found[name]) if found.get(name) else None for name in _TEXTS},
             }
         )

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from sqlalchemy import ColumnElement, Connection, select
 
 from kl_reports.runfile import bits
-from kl_reports.runfile.records import Column, Verdict, described, shared
+from kl_reports.runfile.environment import described, shared
+from kl_reports.runfile.records import Column, Verdict
 from kl_reports.store import rows
 from kl_reports.store.history import StoredRun, StoredVerdict
 from kl_reports.store.schema import ASKED, COLUMNS, REQUIREMENTS, RESULTS, RUNS, TEXTS

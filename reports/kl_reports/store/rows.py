@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, Connection, Select, Table, delete, insert, select, union
 
 from kl_reports.runfile import bits as bit_patterns
+from kl_reports.runfile.budget import BudgetItem
 from kl_reports.runfile.codec import decode, encode, plain
 from kl_reports.runfile.distribution import ErrorDistribution
-from kl_reports.runfile.records import BudgetItem, Column, CutOff, Fixed, Header, Kind, Result, Run, Verdict
+from kl_reports.runfile.records import Absence, Column, CutOff, Fixed, Header, Kind, Result, Run, Verdict
 from kl_reports.store.interning import Texts, greatest, numbers, pour
 from kl_reports.store.schema import ASKED, COLUMNS, REQUIREMENTS, RESULTS, RUNS, TEXTS, escaped
 
@@ -83,6 +84,7 @@ def put(connection: Connection, record: str, path: str, run: Run) -> int:
                 *_fixed(result.fixed),
                 None if result.kind is None else result.kind.name,
                 *(stored[content] for content in words[_FIRST:]),
+                None if result.absence is None else result.absence.name,
             )
             for place, (result, words) in enumerate(zip(run.results, said, strict=True))
         ),
@@ -169,7 +171,7 @@ def _results(connection: Connection, this: int) -> Iterator[Result]:
     spread: _DescribedRun[ErrorDistribution] = _DescribedRun(texts, partial(decode, ErrorDistribution))
     for row in rows:
         _, _, requirement, column, verdict, seconds, headroom, problems, *rest = row
-        *said, asked, most, bits, kind, explanation, happened, last_call = rest
+        *said, asked, most, bits, kind, explanation, happened, last_call, absence = rest
         name, revision = requirements[requirement]
         yield Result(
             name,
@@ -189,6 +191,7 @@ def _results(connection: Connection, this: int) -> Iterator[Result]:
             explanation=detail[explanation] or "",
             happened=detail[happened] or "",
             last_call=detail[last_call] or "",
+            absence=None if absence is None else Absence[absence],
         )
 
 

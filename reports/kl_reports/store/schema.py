@@ -147,6 +147,7 @@ RESULTS = Table(
     Column("explanation", Integer),
     Column("happened", Integer),
     Column("last_call", Integer),
+    Column("absence", Text),
     Index("kl_result_of_cell", "requirement", "column"),
     sqlite_with_rowid=False,
 )

@@ -150,7 +150,7 @@ def test_each_broken_requirement_is_one_annotation(kernel: Run) -> None:
     assert len(lines) == len(broken(kernel))
     named = "::error file=my kernels%2Cv2.py,title=kl-conformance%3A support/zero-over-zero::"
     (told,) = (line for line in lines if line.startswith(named))
-    assert "gives NaN%0AP = [0.5, 0.25, 0.25, 0.0]" in told
+    assert "returned NaN%0AP = [0.5, 0.25, 0.25, 0.0]" in told
     assert told.endswith(CAUSE)
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from kl_reports.runfile import codec
+from kl_reports.runfile.cell_id import CellId, chapter_of, slug_of
 from kl_reports.runfile.codec import LineError
 from kl_reports.runfile.lines import encode
-from kl_reports.runfile.records import CellId, Header, Result, Verdict, chapter_of, slug_of
+from kl_reports.runfile.records import Header, Result, Verdict
 from kl_reports_testkit.example_runs import example_run
 
 RESULT = {"requirement": "values/sum", "revision": 1, "column": "x", "verdict": "PASS"}

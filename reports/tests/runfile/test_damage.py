@@ -81,7 +81,7 @@ def test_a_killed_process_loses_only_what_it_had_not_said(small_run: Run, tmp_pa
     path = tmp_path / "killed.jsonl.gz"
     code = f"""
 import pathlib, time
-from kl_reports.exchange import Writer, read
+from kl_reports.runfile.file import Writer, read
 run = read(pathlib.Path({str(tmp_path / "whole.jsonl.gz")!r}))
 writer = Writer(pathlib.Path({str(path)!r}))
 writer.header(run.header)

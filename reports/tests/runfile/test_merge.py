@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from kl_reports.runfile.cell_id import CellId
 from kl_reports.runfile.file import read, write
 from kl_reports.runfile.merge import apart, merge
-from kl_reports.runfile.records import CellId, CutOff, Header, Result, Run, Verdict
+from kl_reports.runfile.records import CutOff, Header, Result, Run, Verdict
 from kl_reports_testkit.html_tree import tree
 
 
@@ -152,13 +153,13 @@ def test_two_versions_are_columns_beside_each_other(run: Run) -> None:
     """Each version has columns of its own, and the page begins with what differs between the two runs."""
     older, newer = of_version(run, "2.12.0"), of_version(run, "2.13.0")
     page = tree(merge(apart([older, newer])))
-    bands = page.one("table", id="cells").one("tr", _class="bands").words
+    bands = page.one("table", id="cells").one("tr", _class="bands").line
     assert "torch 2.12.0 cpu eager" in bands
     assert "torch 2.13.0 cpu eager" in bands
     first = next(page.one("main").all("section"))
-    assert first.words.startswith("What differs between the runs shown together")
-    assert [cell.words for cell in first.all("th", scope="col")] == ["torch 2.12.0", "torch 2.13.0"]
-    assert [cell.words for cell in first.one("tbody").all("td")] == ["2.12.0", "2.13.0"]
+    assert first.line.startswith("Differences between the environments of the runs")
+    assert [cell.line for cell in first.all("th", scope="col")] == ["torch 2.12.0", "torch 2.13.0"]
+    assert [cell.line for cell in first.one("tbody").all("td")] == ["2.12.0", "2.13.0"]
 
 
 def test_two_machines_are_columns_beside_each_other(run: Run) -> None:
@@ -182,4 +183,4 @@ def test_runs_cut_off_are_named_in_the_headline(run: Run) -> None:
     """The first line of the page says which run files are not whole."""
     cut = replace(part(run, "jax"), finished=None, cut_off=(CutOff("jax.jsonl.gz", 3, 9),))
     page = tree(merge([part(run, "torch"), cut]))
-    assert page.one("h1").words.startswith("Cut off: jax.jsonl.gz. New or broken: ")
+    assert page.one("h1").line.startswith("Cut off: jax.jsonl.gz. New or broken: ")

@@ -15,9 +15,10 @@ from kl_reports.analysis.reasons import reasons
 from kl_reports.analysis.witness import show
 from kl_reports.formats.summary import summary
 from kl_reports.page.page import page
-from kl_reports.runfile import upgrade
+from kl_reports.runfile import codec, upgrade
+from kl_reports.runfile.budget import BudgetItem
 from kl_reports.runfile.file import read, write
-from kl_reports.runfile.records import FORMAT, BudgetItem, CutOff, Kind, Run
+from kl_reports.runfile.records import FORMAT, CutOff, Fixed, Kind, Result, Run
 from kl_reports.store.store import Store
 from kl_reports_testkit.html_tree import tree
 
@@ -117,6 +118,27 @@ def test_the_upstream_gradient_was_a_note(note: str, upstream: dict[str, str] | 
     assert upgrade.witness({"note": note})["upstream"] == upstream
 
 
+def test_a_headroom_that_format_1_left_out_is_none() -> None:
+    """Where nothing was measured on the fixed problems, format 1 had no such key."""
+    data = {"kind": "result", "requirement": "a/b", "revision": 1, "column": "c", "verdict": "PASS"}
+    line = upgrade.line({**data, "seconds": "f64:0000000000000000", "fixed": {"problems": 2, "bits": "0f"}})
+    result = codec.decode(Result, line)
+    assert result.fixed == Fixed(2, None, "0f")
+
+
+@pytest.mark.parametrize(
+    ("detail", "absence"),
+    [
+        ("torch 2.13.0 sees no CUDA device on this machine", {"absence": "NO_DEVICE"}),
+        ("jax 0.10.2 sees no GPU on this machine", {"absence": "NO_DEVICE"}),
+        ("the run was cut off before this cell", {}),
+    ],
+)
+def test_an_absent_device_was_a_sentence(detail: str, absence: dict[str, str]) -> None:
+    """Format 1 described it in the detail of a cell that was not run."""
+    assert upgrade.failure("MISSING", detail) == absence
+
+
 @pytest.mark.parametrize("odd", [None, 7, "x", [], {}, [1], {"a": 1}])
 def test_what_format_1_never_had_is_left_to_the_reader(odd: Any) -> None:
     """Of whatever type a field is, the upgrade raises nothing."""
@@ -130,7 +152,7 @@ def test_it_is_shown_and_written_as_any_other(first: Run, tmp_path: Path) -> Non
     """The page and the summary say what they said, and written again it is of today's format."""
     text = summary(first)
     assert "tensorflow.jsonl.gz was cut off after 3 of 12 cells" in text
-    assert tree(first).one("h1").words.startswith("Cut off: tensorflow.jsonl.gz. ")
+    assert tree(first).one("h1").line.startswith("Cut off: tensorflow.jsonl.gz. ")
     assert "6.2 = 6.0 conditioning + 0.2 output rounding, in units of 2.98e-08" in page(first)
     write(tmp_path / "second.jsonl.gz", first)
     assert read(tmp_path / "second.jsonl.gz") == first
@@ -146,7 +168,7 @@ def test_a_store_of_format_1_is_migrated_by_the_same_rules(first: Run, tmp_path:
     for old, new in _texts().items():
         row = (old, _digest(old), _digest(new))
         connection.execute("UPDATE kl_text SET content = ?, digest = ? WHERE digest = ?", row)
-    for name in ("kind", "explanation", "happened", "last_call"):
+    for name in ("kind", "explanation", "happened", "last_call", "absence"):
         connection.execute(f"ALTER TABLE kl_result DROP COLUMN {name}")
     connection.execute("ALTER TABLE kl_run DROP COLUMN cut_off")
     connection.execute("UPDATE kl_run SET format = ?", (upgrade.FORMAT,))
@@ -177,3 +199,14 @@ def _json(value: Any) -> str:
 
 def _digest(text: str) -> bytes:
     return blake2b(text.encode(), digest_size=16).digest()
+
+
+def test_the_question_of_an_faq_entry_has_its_new_name() -> None:
+    """An FAQ entry of format 1 has the field ``question``, and a guide of another shape is unchanged."""
+    entry = {"asked": "Why?", "answer": "Because."}
+    old = {"kind": "header", "guide": {"questions": [entry, 3], "evidence": {}}}
+    assert upgrade.line(old)["guide"] == {
+        "questions": [{"question": "Why?", "answer": "Because."}, 3],
+        "evidence": {},
+    }
+    assert [upgrade.guide(odd) for odd in (None, {"questions": 3}, {})] == [None, {"questions": 3}, {}]

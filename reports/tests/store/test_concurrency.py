@@ -25,7 +25,7 @@ PATIENCE = 120
 INGEST = """
 import sys
 from pathlib import Path
-from kl_reports.store import Store
+from kl_reports.store.store import Store
 place, *files = sys.argv[1:]
 print("ready", flush=True)
 sys.stdin.readline()
