@@ -38,10 +38,12 @@ def test_no_two_entries_share_an_id() -> None:
 @each_entry
 def test_an_entry_names_what_exists(framework: str, entry: Expectation) -> None:
     """Requirements, implementations (of that framework), devices, dtypes, modes and cases are all known."""
-    own = {each.name: each for each in registry.IMPLEMENTATIONS.values() if each.framework == framework}
+    implementations = {
+        each.name: each for each in registry.IMPLEMENTATIONS.values() if each.framework == framework
+    }
     assert set(entry.requirements) <= catalogue.REQUIREMENTS.keys()
-    assert set(entry.implementations) <= own.keys()
-    tested = [column for name in entry.implementations for column in columns_of(own[name])]
+    assert set(entry.implementations) <= implementations.keys()
+    tested = [column for name in entry.implementations for column in columns_of(implementations[name])]
     assert set(entry.devices) <= {column.device for column in tested}
     assert set(entry.dtypes) <= {column.dtype for column in tested}
     assert set(entry.modes) <= {column.mode for column in tested}
