@@ -245,7 +245,7 @@ def test_a_failure_of_the_suite_is_undecided(tmp_path: Path) -> None:
     assert result.verdict is Verdict.UNDECIDED
     assert result.kind is Kind.HARNESS
     assert "RudeError: get out" in result.detail
-    assert "The suite failed in 1 cells, which are UNDECIDED" in done.err
+    assert "1 cell UNDECIDED because the suite itself failed" in done.err
     assert "log:" in done.err
 
 
