@@ -36,7 +36,8 @@ def line(data: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return a line of format 1 as one of format 2; what is not as format 1 has it is left as it is."""
     match data:
         case {"kind": "header"}:
-            return {**data, "format": NEXT, "environment": environment(data.get("environment"))}
+            own = {"environment": environment(data.get("environment")), "guide": guide(data.get("guide", {}))}
+            return {**data, "format": NEXT, **own}
         case {"kind": "result"}:
             return {**data, **_result(data)}
         case {"kind": "remark", "sentence": str(sentence)} if cut := cut_off(sentence):
@@ -58,6 +59,24 @@ def environment(entries: Any) -> Any:
         else:
             shared[name] = value
     return {label: own | shared for label, own in found.items()} or {"": shared}
+
+
+def guide(data: Any) -> Any:
+    """Return the guide with the names of format 2: the question of an FAQ entry was called ``asked``."""
+    match data:
+        case {"questions": list(entries)}:
+            found: list[Any] = entries
+            return {**cast("dict[str, Any]", data), "questions": [_faq_entry(entry) for entry in found]}
+        case _:
+            return data
+
+
+def _faq_entry(data: Any) -> Any:
+    match data:
+        case {"asked": question, **others}:
+            return {"question": question, **others}
+        case _:
+            return data
 
 
 def cut_off(remark: str) -> dict[str, Any] | None:
