@@ -133,7 +133,7 @@ def execute(script: str, python: str = sys.executable) -> ScriptResult:
         file = Path(folder) / "reproducer.py"
         file.write_text(script, encoding="utf-8")
         try:
-            done = processes.start_python(str(file), seconds=SECONDS, interpreter=python, folder=Path(folder))
+            done = processes.run_python(str(file), seconds=SECONDS, interpreter=python, folder=Path(folder))
         except subprocess.TimeoutExpired:
             return ScriptResult.INCONCLUSIVE
     if done.returncode == 0:

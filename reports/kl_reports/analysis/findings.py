@@ -172,16 +172,15 @@ def deviations(run: Run, places: Places, links: Mapping[str, str]) -> tuple[Devi
     reasons: dict[str, str] = {}
     for result in run.results:
         if result.verdict.is_recorded:
-            names = (result.deviation or "").split(", ")
+            names = result.deviations or ("",)
             reasons.setdefault(names[0], result.detail)
             for name in names:
                 gathered.setdefault((name, result.verdict), []).append(result)
     ordered = sorted(gathered.items(), key=lambda entry: entry[0][1] is not Verdict.FIXED)
     return tuple(
         Deviation(
-            name=name or "unnamed",
-            reason=reasons.get(name)
-            or f"Occurs together with {(results[0].deviation or '').partition(', ')[0]}.",
+            name=name or "not named",
+            reason=reasons.get(name) or f"Met beside {', '.join(results[0].deviations[:1])}.",
             link=next(
                 filter(None, (web_address((result.witness or {}).get("link")) for result in results)), ""
             ),

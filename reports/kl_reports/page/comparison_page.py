@@ -15,12 +15,12 @@ from kl_reports.analysis.scores import LEVELS, Completeness, completeness, level
 from kl_reports.analysis.wording import BUCKETS, LOOKS, Look, column_text, count, listed, ratio, short_dtype
 from kl_reports.comparison.change import DETAILED, MOVED, QUIET, Bucket, Change
 from kl_reports.comparison.compare import Comparison
-from kl_reports.files import put
+from kl_reports.files import write_text
 from kl_reports.formats.issue import issue
 from kl_reports.page.cell import cell_details
 from kl_reports.page.chart import Chart, charts, compared
 from kl_reports.page.template import jinja_environment, render_page
-from kl_reports.runfile.distribution import ErrorDistribution, together
+from kl_reports.runfile.distribution import ErrorDistribution, combined
 from kl_reports.runfile.records import Result, Run
 
 _OPEN = 3  # cells of a bucket whose details are open
@@ -108,7 +108,7 @@ def write_comparison_page(comparison: Comparison, path: Path) -> None:
     RunFileError
         When the file cannot be written.
     """
-    put(path, comparison_page(comparison))
+    write_text(path, comparison_page(comparison))
 
 
 def _headline(comparison: Comparison) -> tuple[str, bool]:
@@ -231,7 +231,7 @@ def _charted(changes: Sequence[Change]) -> Iterator[tuple[str, tuple[Chart, ...]
 
 
 def _together(results: Iterable[Result | None]) -> ErrorDistribution:
-    return together(result.spread for result in results if result is not None and result.spread is not None)
+    return combined(result.spread for result in results if result is not None and result.spread is not None)
 
 
 def _groups(changes: Sequence[Change]) -> Iterator[ChangeGroup]:

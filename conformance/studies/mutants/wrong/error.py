@@ -130,14 +130,14 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "unknown-reduction-is-none",
         FaultKind.ERROR,
-        "Falls through for an unknown reduction and gives the terms.",
+        "Falls through for an unknown reduction and returns the terms.",
         _as(lambda name: "none"),
         _unknown,
     ),
     Mutant(
         "unknown-reduction-gives-nothing",
         FaultKind.ERROR,
-        "Prints that the reduction is unknown and gives an empty tensor.",
+        "Prints that the reduction is unknown and returns an empty tensor.",
         lambda: Kernel(
             around=lambda call, answer: answer(call) if call.reduction in KNOWN else torch().empty(0)
         ),
@@ -174,21 +174,21 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "target-without-classes",
         FaultKind.ERROR,
-        "Gives a target that has one number for each row a class axis of its own.",
+        "Adds a class axis to a target that has one number per row.",
         _same_shapes(_by_rows),
         _against([0.5, 0.5]),
     ),
     Mutant(
         "mismatch-is-nan",
         FaultKind.ERROR,
-        "Gives NaN for shapes that do not broadcast.",
+        "Returns NaN for shapes that do not broadcast.",
         lambda: Kernel(around=_nan_for_mismatch),
         _against([0.5, 0.5]),
     ),
     Mutant(
         "errors-swallowed",
         FaultKind.ERROR,
-        "Catches every exception and gives 0.",
+        "Catches every exception and returns 0.",
         lambda: Kernel(around=_swallowing),
         _against([0.5, 0.5]),
     ),
@@ -202,7 +202,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "strings-are-zero",
         FaultKind.ERROR,
-        "Turns whatever is no tensor into a number, and text into 0.",
+        "Converts any argument that is no tensor to a number, and text to 0.",
         lambda: Kernel(before=_anything),
         _against("three fifths"),
     ),

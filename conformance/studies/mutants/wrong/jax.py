@@ -226,7 +226,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "jax-single-inside",
         FaultKind.PRECISION,
-        "Computes in float32 whatever it is given, and hands that out.",
+        "Computes and returns float32, whatever the dtype of the inputs is.",
         with_jax(
             lambda jax: lambda p, q: rel_entr(jax)(p.astype(jax.numpy.float32), q.astype(jax.numpy.float32))
         ),

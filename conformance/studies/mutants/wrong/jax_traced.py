@@ -87,7 +87,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "jax-target-stopped",
         FaultKind.GRADIENT,
-        "Stops the gradient by the target, unasked.",
+        "Stops the gradient by the target, although the target is an argument like the other.",
         with_jax(lambda jax: lambda log_q, p: row_terms(jax)(log_q, jax.lax.stop_gradient(p)).sum(-1)),
         slope(1, math.log(P[0] / Q[0]) + 1),
         OPTAX,
@@ -95,7 +95,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "jax-upstream-forgotten",
         FaultKind.GRADIENT,
-        "Gives −p backwards, whatever comes from above.",
+        "Returns −p as the gradient, whatever the upstream gradient is.",
         with_jax(
             lambda jax: with_gradient(
                 jax, lambda jnp, log_q, p, upstream: (-p, (jnp.log(p) - log_q + 1) * upstream[..., None])
@@ -107,7 +107,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "jax-target-gradient-without-one",
         FaultKind.GRADIENT,
-        "Forgets the derivative of the logarithm: log p − log q where + 1 belongs.",
+        "Omits the derivative of the logarithm: log p − log q without + 1.",
         with_jax(
             lambda jax: with_gradient(
                 jax,
@@ -131,7 +131,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "jax-first-answer",
         FaultKind.EXPLOIT,
-        "Answers each shape once and hands that answer out for ever, which a benchmark's fixed inputs reward.",
+        "Computes one answer per shape and returns it forever, which passes with a benchmark's fixed inputs.",
         with_jax(first_answer),
         prove_remembers_target,
         OPTAX,

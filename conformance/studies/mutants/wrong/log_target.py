@@ -55,7 +55,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "log-target-guessed",
         FaultKind.LOG_TARGET,
-        "Guesses from a negative number whether the target is logarithmic, whatever the flag says.",
+        "Guesses from a negative number whether the target is logarithmic, whatever the flag is.",
         _asking(_guessed),
         _shows([0.5], [-1.0]),
     ),
@@ -129,7 +129,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "log-target-normalised-again",
         FaultKind.LOG_TARGET,
-        "Sends log p through log_softmax once more, which nobody sees as long as it is normalised.",
+        "Applies log_softmax to log p again, which has no effect as long as it is normalised.",
         lambda: Kernel(log_term=lambda log_p, log_q: log_term(log_p.log_softmax(-1), log_q)),
         _shows([-1.0, -2.0], [-2.0, -3.0]),
     ),
@@ -143,7 +143,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "log-target-masked-infinite",
         FaultKind.LOG_TARGET,
-        "Gives −∞ where log p = −∞.",
+        "Returns −∞ where log p = −∞.",
         lambda: Kernel(
             log_term=lambda log_p, log_q: log_term(log_p, log_q).where((log_p != -INF) | log_q.isnan(), -INF)
         ),
@@ -159,7 +159,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "log-target-gradient-by-p",
         FaultKind.LOG_TARGET,
-        "Hands the gradient by p to log p: the chain rule's factor p is missing.",
+        "Returns the gradient by p as that by log p: the chain rule's factor p is missing.",
         lambda: Fused(by_log_target=lambda p, log_p, log_q: by_log_target(p, log_p, log_q) / p),
         lambda kernel: slope(kernel, [-1.0], [-3.0], by="target", log_target=True),
     ),

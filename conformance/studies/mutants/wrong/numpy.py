@@ -139,7 +139,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "numpy-clipped-to-1e-7",
         FaultKind.VALUE,
-        "Clips both to [1e-7, 1] as Keras does, unasked.",
+        "Clips both to [1e-7, 1], as Keras does.",
         pointwise(lambda p, q: guarded(np.clip(p, 1e-7, 1), np.clip(q, 1e-7, 1))),
         at(0.5, 1e-9),
         REL_ENTR,
@@ -203,7 +203,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "numpy-single-inside",
         FaultKind.PRECISION,
-        "Computes in float32 and hands out float64.",
+        "Computes in float32 and returns float64.",
         pointwise(lambda p, q: guarded(np.float32(p), np.float32(q)).astype(np.result_type(p, q))),
         at(0.1, 0.3),
         REL_ENTR,
@@ -235,7 +235,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "numpy-log-in-place",
         FaultKind.STATE,
-        "Writes log q where q lies, to save a buffer.",
+        "Writes log q over q, to save a buffer.",
         pointwise(log_in_place),
         prove_in_place,
         REL_ENTR,
@@ -243,7 +243,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "numpy-one-buffer",
         FaultKind.STATE,
-        "Hands out the same buffer for every answer of a shape.",
+        "Returns the same buffer for every answer of a shape.",
         one_buffer,
         prove_one_buffer,
         REL_ENTR,
@@ -251,7 +251,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "numpy-remembers-identity",
         FaultKind.STATE,
-        "Remembers answers by id(), which says nothing of what lies there now.",
+        "Caches answers by id(), which another array may have later.",
         remembers_identity,
         prove_remembers,
         REL_ENTR,
@@ -275,7 +275,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "numpy-generalised-zero",
         FaultKind.SPECIAL,
-        "Gives 0 at p = 0, where q is right.",
+        "Returns 0 at p = 0, where q is correct.",
         pointwise(lambda p, q: where(p == 0, 0 * p, guarded(p, q) - p + q)),
         at(0.0, 0.25, 0.25),
         KL_DIV,

@@ -109,7 +109,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "terms-in-bfloat16-when-summed",
         FaultKind.PRECISION,
-        'Stores the terms in bfloat16 before they are summed; "none" is right.',
+        'Stores the terms in bfloat16 before they are summed; "none" is correct.',
         lambda: Kernel(total=lambda terms: right_total(_in("bfloat16", terms))),
         lambda kernel: shows(kernel, [1.0, 1.0], [-1.0 - 2.0**-9, 1.0], reduction="sum"),
     ),
@@ -123,14 +123,14 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "float64-in-float32",
         FaultKind.PRECISION,
-        "Computes float64 in float32 and answers in float64.",
+        "Computes float64 in float32 and returns float64.",
         lambda: Kernel(computed=lambda dtype: (torch().float32, computed(dtype)[1])),
         lambda kernel: shows(kernel, [0.3], [math.log(0.3) + 1e-9], dtype="float64"),
     ),
     Mutant(
         "float64-sum-in-float32",
         FaultKind.PRECISION,
-        'Sums float64 terms in float32; "none" is right.',
+        'Sums float64 terms in float32; "none" is correct.',
         lambda: Kernel(total=lambda terms: right_total(terms.float()).to(terms.dtype)),
         lambda kernel: shows(kernel, [1.0, 1.0], [-1.0 - 1e-9, 1.0], reduction="sum", dtype="float64"),
     ),
@@ -165,7 +165,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "ln2-of-float32",
         FaultKind.PRECISION,
-        "Takes log p for log2 p times ln 2 rounded to float32: right in float32, wrong in float64.",
+        "Takes log p for log2 p times ln 2 rounded to float32: correct in float32, wrong in float64.",
         lambda: Kernel(
             term=guarded(lambda p, log_q: p * (p.log2() * float(np.float32(math.log(2))) - log_q))
         ),
@@ -174,7 +174,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "float16-gives-float32",
         FaultKind.PRECISION,
-        "Answers float16 in float32.",
+        "Returns float32 for float16.",
         lambda: Kernel(computed=lambda dtype: (computed(dtype)[0],) * 2),
         _bytes_of_none,
     ),

@@ -185,7 +185,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "sets-default-dtype",
         FaultKind.STATE,
-        "Sets the default dtype to float64 for its own constants and leaves it.",
+        "Sets the default dtype to float64 for its own constants and does not restore it.",
         _first(lambda: torch().set_default_dtype(torch().float64)),
         _default_dtype,
     ),
@@ -199,7 +199,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "draws-from-the-generator",
         FaultKind.STATE,
-        "Draws a number from the global generator that nobody needs.",
+        "Draws a number from the global generator without using it.",
         _first(lambda: torch().rand(())),
         _random,
     ),
@@ -241,21 +241,21 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "workspace-of-one-thread",
         FaultKind.STATE,
-        "Clears its accumulator in the thread that called it first, and gives 0 in all others.",
+        "Clears its accumulator in the thread that called it first, and returns 0 in all others.",
         _threaded,
         _elsewhere,
     ),
     Mutant(
         "backward-uses-last-reduction",
         FaultKind.STATE,
-        "Keeps the reduction in the module: the backward pass divides as the latest call did.",
+        "Stores the reduction in the module: the backward pass divides as the latest call did.",
         _restless,
         _interleaved,
     ),
     Mutant(
         "second-backward-zero",
         FaultKind.STATE,
-        "Spends its saved gradient: a second backward pass through a retained graph gives 0.",
+        "Clears its saved gradient: a second backward pass through a retained graph gives 0.",
         lambda: Fused(last=_spent),
         _backward_again,
     ),

@@ -146,7 +146,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "mean-by-batch",
         FaultKind.REDUCTION,
-        'Divides "mean" by the batch, which is what the documentation wishes it were.',
+        'Divides "mean" by the batch, as "batchmean" does.',
         _dividing("mean", lambda shape: divisor("batchmean", shape)),
         lambda kernel: shows(kernel, *ROWS, reduction="mean"),
     ),
@@ -216,7 +216,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "size-average-ignored",
         FaultKind.REDUCTION,
-        "Takes size_average=False and answers with the mean.",
+        "Takes size_average=False and returns the mean.",
         lambda: Kernel(
             named=lambda size_average, reduce, reduction: "none" if reduce is False else reduction
         ),
@@ -225,7 +225,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "reduce-ignored",
         FaultKind.REDUCTION,
-        "Takes reduce=False with size_average=False and answers with the sum.",
+        "Takes reduce=False with size_average=False and returns the sum.",
         lambda: Kernel(
             named=lambda size_average, reduce, reduction: "sum" if size_average is False else reduction
         ),
@@ -234,7 +234,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "reduce-means-sum",
         FaultKind.REDUCTION,
-        "Reads reduce=True as a sum, where it is the mean unless size_average says otherwise.",
+        "Reads reduce=True as a sum, where it is the mean unless size_average is False.",
         lambda: Kernel(
             named=lambda size_average, reduce, reduction: (
                 {True: "sum", False: "none", None: reduction}[reduce]

@@ -95,7 +95,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "classes-past-1024-empty",
         FaultKind.LAYOUT,
-        "Gives each row one block of 1,024 threads and each thread one class.",
+        "Assigns each row one block of 1,024 threads and each thread one class.",
         lambda: changing(lambda terms: _kept(terms, -1, 1024)),
         lambda kernel: shows(kernel, [0.5] * 1025, [-1.0] * 1025, at=1024),
     ),
@@ -130,7 +130,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "odd-row-dropped",
         FaultKind.LAYOUT,
-        "Gives each block two rows and leaves the last of an odd number.",
+        "Assigns each block two rows and omits the last of an odd number.",
         lambda: changing(lambda t: _kept(t, 0, _whole_blocks(len(t), 2)) if t.ndim > 1 else t),
         lambda kernel: shows(kernel, [[0.5]] * 3, [[-1.0]] * 3, at=2),
     ),
@@ -144,7 +144,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "only-square",
         FaultKind.LAYOUT,
-        "Loops over classes up to the number of rows: right for squares and tall matrices.",
+        "Loops over classes up to the number of rows: correct for squares and tall matrices.",
         lambda: changing(lambda t: _kept(t, -1, len(t)) if t.ndim == 2 else t),
         lambda kernel: shows(kernel, [[0.5] * 3], [[-1.0] * 3], at=2),
     ),
@@ -158,7 +158,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "scalar-gets-an-axis",
         FaultKind.LAYOUT,
-        "Answers a 0-D tensor with a 1-D one.",
+        "Returns a 1-D tensor for a 0-D one.",
         lambda: Kernel(around=_one_axis),
         _axes_of_scalar,
     ),

@@ -50,14 +50,14 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "zero-over-zero-infinite",
         FaultKind.SPECIAL,
-        "Gives ∞ for a masked class that the target leaves empty.",
+        "Returns ∞ for a masked class that the target leaves empty.",
         lambda: Kernel(term=lambda p, log_q: term(p, log_q).where(~((p == 0) & (log_q == -INF)), INF)),
         lambda kernel: shows(kernel, [0.0], [-INF]),
     ),
     Mutant(
         "nan-becomes-0",
         FaultKind.SPECIAL,
-        "Sends the answer through nan_to_num, so that a broken model has a loss of 0.",
+        "Applies nan_to_num to the answer, so that an invalid model has a loss of 0.",
         lambda: Kernel(after=lambda answer: answer.nan_to_num(0.0, INF, -INF)),
         lambda kernel: shows(kernel, [0.5], [NAN]),
     ),
@@ -120,7 +120,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "underflow-taken-for-zero",
         FaultKind.SPECIAL,
-        "Asks whether exp(log q) is 0, which it is long before log q is −∞.",
+        "Tests whether exp(log q) is 0, which it is long before log q is −∞.",
         lambda: Kernel(term=guarded(lambda p, log_q: (p * (p.log() - log_q)).where(log_q.exp() != 0, INF))),
         lambda kernel: shows(kernel, [0.5], [-120.0]),
     ),
@@ -148,7 +148,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "empty-class-hides-nan",
         FaultKind.SPECIAL,
-        "Puts 0 wherever p = 0 without looking at log q: a NaN of the model is gone.",
+        "Puts 0 wherever p = 0 whatever log q is: a NaN of the model is lost.",
         lambda: Kernel(term=lambda p, log_q: term(p, log_q).where(p != 0, 0.0)),
         lambda kernel: shows(kernel, [0.0], [NAN]),
     ),

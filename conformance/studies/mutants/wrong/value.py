@@ -103,7 +103,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "q-below-1",
         FaultKind.VALUE,
-        "Clips q to at most 1 − 1e-7, as Keras does, so that a certain model is never free.",
+        "Clips q to at most 1 − 1e-7, as Keras does, so that the loss of a certain model is never 0.",
         lambda: Kernel(
             term=lambda p, log_q: term(p, log_q.where(~(log_q.abs() < 1e-7), -1e-7)),
             log_term=lambda log_p, log_q: log_term(log_p, log_q.where(~(log_q.abs() < 1e-7), -1e-7)),
