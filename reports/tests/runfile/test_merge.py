@@ -183,4 +183,4 @@ def test_runs_cut_off_are_named_in_the_headline(run: Run) -> None:
     """The first line of the page says which run files are not whole."""
     cut = replace(part(run, "jax"), finished=None, cut_off=(CutOff("jax.jsonl.gz", 3, 9),))
     page = tree(merge([part(run, "torch"), cut]))
-    assert page.one("h1").line.startswith("Cut off: jax.jsonl.gz. New or broken: ")
+    assert page.one("h1").line.startswith("Cut off: jax.jsonl.gz. New failures: ")
