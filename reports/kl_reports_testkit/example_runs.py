@@ -246,7 +246,7 @@ def large_run(implementations: int = 78, requirements: int = 64) -> Run:
     guide = {
         "questions": [
             {
-                "asked": f"Why is a term negative, number {number}?",
+                "question": f"Why is a term negative, number {number}?",
                 "answer": "Because a term p·log(p/q) is negative wherever p < q. " * 4,
                 "property": "formula",
                 "requirements": names[5 * number : 5 * number + 5],

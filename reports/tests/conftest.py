@@ -77,7 +77,7 @@ def hostile_run() -> Run:
         planned=tuple(f"{text}@{key}" for text in HOSTILE for key in asked),
         guide={
             "questions": [
-                {"asked": text, "answer": text, "property": text, "requirements": [*HOSTILE]}
+                {"question": text, "answer": text, "property": text, "requirements": [*HOSTILE]}
                 for text in HOSTILE
             ],
             "evidence": {text: [*HOSTILE] for text in HOSTILE},

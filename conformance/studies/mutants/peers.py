@@ -199,7 +199,7 @@ def _ours(path: Path | None) -> Mapping[str, bool]:
     if path is None:
         return {}
     kernels = json.loads(path.read_text(encoding="utf-8"))["kernels"]
-    return {each["name"]: bool(each["stops"]) for each in kernels}
+    return {each["name"]: bool(each["detected_by"]) for each in kernels}
 
 
 def table(found: Mapping[str, Mapping[str, bool]], ours: Mapping[str, bool]) -> Iterator[str]:

@@ -104,7 +104,7 @@ def _kernel(result: KernelResult) -> dict[str, Any]:
         "profile": result.profile.value,
         "cells": len(result.results),
         "seconds": round(result.seconds, 1),
-        "stops": {
+        "detected_by": {
             name: {
                 "dtype": each.task.dtype,
                 "verdict": each.result.verdict.name,

@@ -226,8 +226,8 @@ def fill_cache(kernels: Sequence[Mutant | CorrectKernel], plan: Plan) -> None:
     remember(CACHE_BYTES)
     if sum(kernel.like == TORCH for kernel in kernels) >= MANY:
         # A miniature has the Convention of torch's kl_div, and so the same problems.
-        tasks = assignment(CorrectKernel("sketch", "", Miniature, TORCH), plan, TestProfile.QUICK)
-        miniature = replace(Miniature().implementation("sketch"), like=TORCH)
+        tasks = assignment(CorrectKernel("miniature", "", Miniature, TORCH), plan, TestProfile.QUICK)
+        miniature = replace(Miniature().implementation("miniature"), like=TORCH)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             deque(evaluate(miniature, tasks), maxlen=0)

@@ -79,7 +79,7 @@ class Evidence:
         for entry in _objects(self._run.header.guide.get("questions"))[:_MOST]:
             requirements = _texts(entry.get("requirements"))[:_MOST]
             tested = tuple(name for name in requirements if any(key[1] == name for key in self._cells))
-            question, answer, name = (str(entry.get(key, "")) for key in ("asked", "answer", "property"))
+            question, answer, name = (str(entry.get(key, "")) for key in ("question", "answer", "property"))
             if answers := tuple(self._answers(tested, name)):
                 yield FaqEntry(question, answer, name, tested, answers)
 

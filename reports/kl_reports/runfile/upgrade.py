@@ -40,7 +40,8 @@ def line(data: Mapping[str, Any]) -> Mapping[str, Any]:
     """Convert a line; fields that have another type than in format 1 stay as they are."""
     match data:
         case {"kind": "header"}:
-            return {**data, "format": NEXT, "environment": environment(data.get("environment"))}
+            own = {"environment": environment(data.get("environment")), "guide": guide(data.get("guide", {}))}
+            return {**data, "format": NEXT, **own}
         case {"kind": "result"}:
             return {**data, **_result(data)}
         case {"kind": "remark", "sentence": str(sentence)} if cut := cut_off(sentence):
@@ -62,6 +63,24 @@ def environment(entries: Any) -> Any:
         else:
             shared[name] = value
     return {label: differing | shared for label, differing in found.items()} or {"": shared}
+
+
+def guide(data: Any) -> Any:
+    """Return the guide with the names of format 2: the question of an FAQ entry was called ``asked``."""
+    match data:
+        case {"questions": list(entries)}:
+            found: list[Any] = entries
+            return {**cast("dict[str, Any]", data), "questions": [_faq_entry(entry) for entry in found]}
+        case _:
+            return data
+
+
+def _faq_entry(data: Any) -> Any:
+    match data:
+        case {"asked": question, **others}:
+            return {"question": question, **others}
+        case _:
+            return data
 
 
 def cut_off(remark: str) -> dict[str, Any] | None:

@@ -21,12 +21,13 @@ def format_2(connection: Connection) -> None:
         connection.exec_driver_sql(f"ALTER TABLE kl_result ADD COLUMN {column}")
     connection.exec_driver_sql("ALTER TABLE kl_run ADD COLUMN cut_off INTEGER")
     texts = _Texts(connection)
-    for run, environment, remarks in connection.execute(
-        text("SELECT id, environment, remarks FROM kl_run")
+    for run, environment, guide, remarks in connection.execute(
+        text("SELECT id, environment, guide, remarks FROM kl_run")
     ).all():
         other_remarks, cut_off = upgrade.remarks(texts.value(remarks))
         values = {
             "environment": texts.converted(environment, upgrade.environment),
+            "guide": texts.converted(guide, upgrade.guide),
             "remarks": texts.add(other_remarks),
             "cut_off": texts.add(cut_off) if cut_off else None,
             "format": NEXT,

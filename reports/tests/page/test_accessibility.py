@@ -26,7 +26,7 @@ RARE = set(Verdict) - {Verdict.PASS, Verdict.MISSING, Verdict.UNSUPPORTED, Verdi
 GUIDE: dict[str, Any] = {
     "questions": [
         {
-            "asked": "Why is it NaN?",
+            "question": "Why is it NaN?",
             "answer": "Because 0 × ∞ is.",
             "property": "formula",
             "requirements": ["support/zero-over-zero", "gradients/model"],

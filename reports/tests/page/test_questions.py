@@ -18,12 +18,12 @@ from kl_reports_testkit.html_tree import Node, tree
 GUIDE: dict[str, Any] = {
     "questions": [
         {
-            "asked": "Why is it NaN?",
+            "question": "Why is it NaN?",
             "answer": "Because 0 × ∞ is.",
             "property": "formula",
             "requirements": ["support/zero-over-zero", "gradients/model", "nothing/of-this-run"],
         },
-        {"asked": "Is it elsewhere?", "answer": "No.", "requirements": ["nothing/of-this-run"]},
+        {"question": "Is it elsewhere?", "answer": "No.", "requirements": ["nothing/of-this-run"]},
     ],
     "evidence": {"formula": ["values/pointwise", "values/sum"], "zeros": ["support/zero-target"]},
 }

@@ -199,3 +199,14 @@ def _json(value: Any) -> str:
 
 def _digest(text: str) -> bytes:
     return blake2b(text.encode(), digest_size=16).digest()
+
+
+def test_the_question_of_an_faq_entry_has_its_new_name() -> None:
+    """An FAQ entry of format 1 has the field ``question``, and a guide of another shape is unchanged."""
+    entry = {"asked": "Why?", "answer": "Because."}
+    old = {"kind": "header", "guide": {"questions": [entry, 3], "evidence": {}}}
+    assert upgrade.line(old)["guide"] == {
+        "questions": [{"question": "Why?", "answer": "Because."}, 3],
+        "evidence": {},
+    }
+    assert [upgrade.guide(odd) for odd in (None, {"questions": 3}, {})] == [None, {"questions": 3}, {}]
