@@ -87,8 +87,8 @@ def test_a_history_has_the_versions_between_which_a_cell_failed(here: Path, db: 
     assert [row.split()[:2] for row in rows] == [["2.11.0", "✓"], ["2.12.0", "✗"]]
     assert db("history", CELL)[1] == out
     (data,) = json.loads(db("history", CELL, "--format", "json")[1])
-    assert (data["first_bad"], data["turns"]) == ("2.12.0", [["2.11.0", "2.12.0"]])
-    assert data["judgements"][0]["headroom"] == "f64:7ff0000000000000"
+    assert (data["first_failed"], data["transitions"]) == ("2.12.0", [["2.11.0", "2.12.0"]])
+    assert data["verdicts"][0]["headroom"] == "f64:7ff0000000000000"
 
 
 def test_the_cells_of_a_run_and_of_a_version_are_listed(here: Path, db: Any) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kl_conformance.runs.execution import RunOptions, execute
-from kl_conformance_testkit.command import RIGHT, run_cli
+from kl_conformance_testkit.command import CORRECT, run_cli
 from kl_reports.files import RunFileError
 from kl_reports.runfile.records import Run
 
@@ -21,7 +21,9 @@ def test_a_run_file_that_cannot_be_written_leaves_its_parts(
         del run
         raise RunFileError(path, "cannot be written: No space left on device")
 
-    request = RunOptions((RIGHT,), profile="quick", keyword="values/sum", output=tmp_path / "a run.jsonl.gz")
+    request = RunOptions(
+        (CORRECT,), profile="quick", keyword="values/sum", output=tmp_path / "a run.jsonl.gz"
+    )
     assert execute(request, save=fail) == 3
     err = capsys.readouterr().err
     assert "No space left on device; the results so far are kept: kl-conformance merge" in err
