@@ -29,8 +29,8 @@ from pathlib import Path
 from typing import Any
 
 sys.path.extend(
-    str(Path(__file__).resolve().parents[3] / house)
-    for house in ("conformance", "cases", "reports", "reference")
+    str(Path(__file__).resolve().parents[3] / folder)
+    for folder in ("conformance", "cases", "reports", "reference")
 )
 
 from studies.mutants.catalogue import correct_kernels, kernel_named, mutants

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.extend(
-    str(Path(__file__).resolve().parents[3] / house)
-    for house in ("conformance", "cases", "reports", "reference")
+    str(Path(__file__).resolve().parents[3] / folder)
+    for folder in ("conformance", "cases", "reports", "reference")
 )
 
 from rich.console import Console
