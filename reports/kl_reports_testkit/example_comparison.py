@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from kl_reports.comparison.change import Bucket, Observation, Replayed, settled
+from kl_reports.comparison.change import Bucket, Observation, Replayed, reclassified
 from kl_reports.comparison.compare import Comparison, compare
 from kl_reports.runfile.distribution import ErrorDistribution
 from kl_reports.runfile.records import Fixed, Header, Result, Run, Verdict
@@ -47,7 +47,7 @@ def example_comparison() -> Comparison:
     first = _run(passed.header, old, "2.12.0", "1")
     found = compare(first, _run(passed.header, new, "2.13.0", "2"))
     regressed = [change for change in found.changes if change.bucket is Bucket.REGRESSED]
-    again = settled(regressed[-1], Replayed(Observation.FAILED, Observation.FAILED))
+    again = reclassified(regressed[-1], Replayed(Observation.FAILED, Observation.FAILED))
     changes = tuple(again if change is regressed[-1] else change for change in found.changes)
     return replace(found, changes=changes, remarks=("The old run was cut off: cells that it did not reach.",))
 

@@ -12,7 +12,7 @@ from importlib.resources import files
 from typing import Any
 
 from kl_reports.analysis import reasons
-from kl_reports.analysis.kernel import broken
+from kl_reports.analysis.kernel import failures
 from kl_reports.runfile.records import Run
 
 # Chosen by the measurement of `conformance/studies/mutants/causes.py`, which leaves out each fault in turn.
@@ -63,7 +63,7 @@ def likely_cause(run: Run, faults: Sequence[Fault] | None = None) -> str:
     faults
         The known faults; those of the mutation study by default.
     """
-    found = broken(run)
+    found = failures(run)
     explained = Counter(
         result.explanation for results in found.values() for result in results if result.explanation
     )

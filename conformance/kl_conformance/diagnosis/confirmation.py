@@ -19,7 +19,7 @@ from kl_conformance.diagnosis.reproducer import reproducer
 from kl_conformance.implementations.loading import is_user_kernel
 from kl_conformance.implementations.registry import is_builtin
 from kl_conformance.implementations.source import KernelSource, kernel_source
-from kl_reports.analysis.kernel import broken, smallest
+from kl_reports.analysis.kernel import failures, smallest
 from kl_reports.runfile.records import Result, Run
 
 MOST = 12  # scripts to execute, more than anyone reads at once
@@ -82,7 +82,7 @@ def locate(kernel: Any) -> KernelSource | None:
 
 
 def _smallest(run: Run, source: KernelSource | None) -> Iterator[tuple[Result, str]]:
-    for results in broken(run).values():
+    for results in failures(run).values():
         result = smallest(results)
         script = _script(run, result, source)
         if script:
@@ -118,7 +118,7 @@ def execute(script: str, interpreter: str = sys.executable) -> ScriptResult:
         file = Path(folder) / "reproducer.py"
         file.write_text(script, encoding="utf-8")
         try:
-            done = processes.start_python(
+            done = processes.run_python(
                 str(file), seconds=SECONDS, interpreter=interpreter, folder=Path(folder)
             )
         except subprocess.TimeoutExpired:

@@ -16,7 +16,7 @@ from kl_conformance.versions.environments import InstallError, distribution, env
 from kl_conformance.versions.replay import ReplayRequest, ReplayResult, replay_all
 from kl_conformance.versions.witness_file import WitnessError
 from kl_reports.analysis.wording import count
-from kl_reports.comparison.change import Change, Observation, Replayed, settled
+from kl_reports.comparison.change import Change, Observation, Replayed, reclassified
 from kl_reports.comparison.compare import Comparison
 from kl_reports.runfile.records import Result, Run
 
@@ -31,7 +31,7 @@ def recheck(comparison: Comparison, log: Callable[[str], None]) -> Comparison:
     """
     groups = dict[tuple[Pins, Pins], list[Change]]()
     for change in comparison.changes:
-        if change.debatable and registry.is_builtin(change.column.implementation):
+        if change.replayable and registry.is_builtin(change.column.implementation):
             pins = _pins(comparison.old, change.old), _pins(comparison.new, change.new)
             groups.setdefault(pins, []).append(change)
     rechecked = dict[str, Change]()
@@ -41,14 +41,14 @@ def recheck(comparison: Comparison, log: Callable[[str], None]) -> Comparison:
             requests = [_request(comparison, change) for change in changes]
             old, new = (_replay(each, requests, suite) for each in pins)
             for change, before, after in zip(changes, old, new, strict=True):
-                rechecked[change.name] = settled(change, _joined(before, after))
+                rechecked[change.name] = reclassified(change, _joined(before, after))
     return replace(comparison, changes=tuple(rechecked.get(each.name, each) for each in comparison.changes))
 
 
 def _request(comparison: Comparison, change: Change) -> ReplayRequest | str:
     """Return the request to replay the witness of a change, or the reason why it cannot be replayed."""
     result = change.witnessed
-    assert result is not None  # every debatable change has a witness
+    assert result is not None  # every replayable change has a witness
     try:
         run = comparison.new if result is change.new else comparison.old
         return ReplayRequest(witness_file.from_result(run, result))
@@ -90,7 +90,7 @@ def _is_installed(pin: str) -> bool:
 
 def _pins(run: Run, result: Result | None) -> Pins:
     """Return the versions with which a cell was tested: of its package, and of its framework."""
-    assert result is not None  # every debatable change has a result on both sides
+    assert result is not None  # every replayable change has a result on both sides
     column = run.header.columns[result.column]
     package = run.header.implementations.get(column.implementation, {}).get("package") or column.framework
     versions = {package: column.version, column.framework: run.header.shared.get(column.framework, "")}

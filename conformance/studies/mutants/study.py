@@ -110,7 +110,7 @@ def main() -> int:
         kernels = selected(given.only, given.like)
     except ValueError as error:
         parser.error(str(error))
-    os.environ.update(processes.threads())
+    os.environ.update(processes.thread_limits())
     with tempfile.TemporaryDirectory() as cache:
         # JAX compiles each operation for each shape once, not again for every kernel.
         os.environ.update(

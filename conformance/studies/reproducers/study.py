@@ -95,7 +95,7 @@ def _batch(batch: list[ExecutedScript]) -> list[ExecutedScript]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "request.json"
         file.write_text(json.dumps(request), encoding="utf-8")
-        done = processes.start_python(
+        done = processes.run_python(
             str(FORK_SERVER), str(file), seconds=SECONDS * (len(batch) + 1), folder=Path(folder)
         )
     codes = dict(enumerate(done.stdout.split()))

@@ -27,7 +27,7 @@ from kl_conformance.requirements.requirement import Requirement
 from kl_conformance.runs.plan import PlannedCell, resolve
 from kl_conformance.runs.selection import Selection, columns_of
 from kl_conformance.runs.session import Session
-from kl_conformance.runs.shards import BRIEF, Shard, shards
+from kl_conformance.runs.shards import REDUCED_COST, Shard, shards
 from kl_reference.dtype import Dtype
 from kl_reports.runfile.cell_id import CellId
 from kl_reports.runfile.records import Verdict
@@ -164,14 +164,14 @@ def test_what_was_compiled_for_one_dtype_is_let_go_of_before_the_next(
 def cells(share: Shard) -> float:
     """Return how many cells a worker is to judge, those of the second of two formats counted as the run counts them."""
     dtypes = Counter(share.header.columns[CellId.parse(each).column].dtype for each in share.header.planned)
-    return sum(number * (BRIEF if dtype in ALIKE else 1.0) for dtype, number in dtypes.items())
+    return sum(number * (REDUCED_COST if dtype in ALIKE else 1.0) for dtype, number in dtypes.items())
 
 
 @pytest.mark.parametrize("framework", ["torch", "tensorflow", "scipy"])
 @pytest.mark.parametrize("profile", [TestProfile.QUICK, TestProfile.STANDARD])
 def test_workers_take_about_as_long(profile: TestProfile, framework: str) -> None:
     """Each column is asked by one of them, and none of two has more than a column more than the other."""
-    whole = Selection(frameworks=(framework,), profile=profile, brief=reduced_effort((), profile))
+    whole = Selection(frameworks=(framework,), profile=profile, reduced_dtypes=reduced_effort((), profile))
     (alone,) = shards(whole, cores=1)
     for cores in (2, 3):
         found = shards(whole, cores=cores)
@@ -186,7 +186,7 @@ def test_workers_take_about_as_long(profile: TestProfile, framework: str) -> Non
 
 def test_what_compiles_shares_no_dtype_between_two_workers() -> None:
     """What the columns of a dtype have in common would be compiled twice; but one dtype alone is taken apart."""
-    standard = Selection(frameworks=("jax",), brief=reduced_effort((), TestProfile.STANDARD))
+    standard = Selection(frameworks=("jax",), reduced_dtypes=reduced_effort((), TestProfile.STANDARD))
     piles = [{column.dtype for column in each.header.columns.values()} for each in shards(standard, cores=2)]
     assert piles == [{"float32", "float64"}, {"float16", "bfloat16"}]
     quick = shards(Selection(frameworks=("jax",), profile=TestProfile.QUICK), cores=2)

@@ -16,10 +16,10 @@ from kl_conformance.cells.effort import ALIKE, NUMBERS
 from kl_conformance.harness.modes import EAGER
 from kl_conformance.implementations import loading, registry
 from kl_conformance.runs.plan import Plan
-from kl_conformance.runs.selection import Selection, formats
+from kl_conformance.runs.selection import Selection, builtin_dtypes
 from kl_conformance.runs.session import Session
 from kl_conformance.runs.shards import shards
-from kl_conformance_testkit.command import RIGHT, run_cli
+from kl_conformance_testkit.command import CORRECT, run_cli
 from kl_reference.dtype import Dtype
 from kl_reports.runfile.file import read
 
@@ -52,7 +52,7 @@ def test_the_numbers_of_every_format_are_asked() -> None:
     every_mode = Selection(
         modes=(EAGER, *registry.framework("torch").compiled_modes), profile=TestProfile.QUICK
     )
-    few = replace(every_mode, brief=effort.reduced_effort((), TestProfile.QUICK))
+    few = replace(every_mode, reduced_dtypes=effort.reduced_effort((), TestProfile.QUICK))
     planned = Plan.of(few, [implementation]).cells
     whole = Plan.of(every_mode, [implementation]).cells
     seen = {(cell.column.mode, cell.column.dtype, cell.requirement.chapter) for cell in planned}
@@ -69,17 +69,17 @@ def test_the_quick_profile_asks_single_precision() -> None:
     known = loading.implementation("torch.nn.functional.kl_div")
     double = replace(known, dtypes=(Dtype.FLOAT64, Dtype.FLOAT16))
     quick = Selection(profile=TestProfile.QUICK)
-    assert formats(quick, [known]) == ("float32",)
-    assert formats(quick, [double]) == ("float64",)
-    assert set(formats(quick, [known, double])) == {"float64", "float32"}
-    assert formats(replace(quick, modes=("compile",)), [known]) == ()
-    assert formats(replace(quick, dtypes=("float64",)), [known]) == ("float64",)
-    assert formats(Selection(), [known]) == ()
+    assert builtin_dtypes(quick, [known]) == ("float32",)
+    assert builtin_dtypes(quick, [double]) == ("float64",)
+    assert set(builtin_dtypes(quick, [known, double])) == {"float64", "float32"}
+    assert builtin_dtypes(replace(quick, modes=("compile",)), [known]) == ()
+    assert builtin_dtypes(replace(quick, dtypes=("float64",)), [known]) == ("float64",)
+    assert builtin_dtypes(Selection(), [known]) == ()
 
 
 def test_workers_are_given_these_formats() -> None:
     """In the quick profile, a kernel that is brought keeping all of its own."""
-    quick = Selection(("scipy.special.rel_entr", RIGHT), profile=TestProfile.QUICK)
+    quick = Selection(("scipy.special.rel_entr", CORRECT), profile=TestProfile.QUICK)
     asked = {each.name: {own.dtype for own in each.header.columns.values()} for each in shards(quick)}
     assert asked.pop("scipy") == {"float32"}
     assert asked.popitem()[1] == {"float32", "float64"}
@@ -92,18 +92,18 @@ def test_the_screen_says_so(tmp_path: Path) -> None:
     assert f"seed 1, {few}." in run_cli(*line, "--framework", "scipy", at=tmp_path).err
     both = run_cli(*line, "--framework", "scipy", "--dtype", "float32", "--dtype", "float64", at=tmp_path).err
     judged = dict(
-        re.findall(r"(scipy[ \d/]*): (\d+) of \d+ cells judged\n", both)
+        re.findall(r"(scipy[ \d/]*): (\d+) of \d+ cells evaluated\n", both)
     )  # of as many as there are cores
     assert sum(map(int, judged.values())) == 6
     named = run_cli(*line, "--framework", "scipy", "--dtype", "float64", at=tmp_path)
     assert "seed 1." in named.err
     assert {each.dtype for each in read(tmp_path / "run.jsonl.gz").header.columns.values()} == {"float64"}
-    assert "seed 1." in run_cli(*line, RIGHT, at=tmp_path).err
+    assert "seed 1." in run_cli(*line, CORRECT, at=tmp_path).err
 
 
 def test_a_verification_asks_so() -> None:
     """`verify` in Python and on the command line leave out the same."""
-    found = verify(RIGHT, profile="quick", seed=1, dtype=("float32", "float64"))
+    found = verify(CORRECT, profile="quick", seed=1, dtype=("float32", "float64"))
     assert found.conforms, str(found)
     columns = found.run.header.columns
     asked = {(columns[each.column].dtype, each.requirement.partition("/")[0]) for each in found.run.results}
@@ -115,9 +115,9 @@ def test_a_verification_asks_so() -> None:
 def test_standard_asks_all_requirements_and_searches_less() -> None:
     """In the standard profile nothing is left out, and the second of two alike has fewer drawn problems."""
     selection = Selection(
-        dtypes=("float32", "float64"), profile=TestProfile.STANDARD, seed=1, brief=("float64",)
+        dtypes=("float32", "float64"), profile=TestProfile.STANDARD, seed=1, reduced_dtypes=("float64",)
     )
-    implementation = loading.implementation(RIGHT)
+    implementation = loading.implementation(CORRECT)
     session, problems = Session(selection), dict[str, int]()
     planned = Plan.of(selection, [implementation]).cells
     assert {cell.column.dtype for cell in planned if cell.requirement.chapter == "layouts"} == {

@@ -65,7 +65,7 @@ def proofs(name: str) -> dict[str, Proof]:
 
 def environment() -> dict[str, str]:
     """Return the environment of a child process, with the studies on its path and a single thread."""
-    child = processes.environment() | processes.threads()
+    child = processes.environment() | processes.thread_limits()
     packages = [str(ROOT / package) for package in ("conformance", "cases", "reports", "reference")]
     return child | {"PYTHONPATH": ":".join([*packages, child.get("PYTHONPATH", "")])}
 

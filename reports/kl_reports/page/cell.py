@@ -8,7 +8,7 @@ from typing import Any
 
 from kl_reports.analysis.scores import column_of
 from kl_reports.analysis.witness import Values, Witness, show
-from kl_reports.analysis.wording import LOOKS, column_words, outcome, ratio, short_dtype, used
+from kl_reports.analysis.wording import LOOKS, column_text, outcome, ratio, short_dtype, used
 from kl_reports.page.chart import charts
 from kl_reports.runfile.bits import decode, ulp
 from kl_reports.runfile.budget import BudgetItem
@@ -34,7 +34,7 @@ def cell_details(run: Run, result: Result) -> dict[str, Any]:
         "look": LOOKS[result.verdict],
         "ratio": "" if headroom is None else ratio(headroom),
         "outcome": outcome(result),
-        "where": column_words(column_of(run, result.column)),
+        "where": column_text(column_of(run, result.column)),
         "witness": witness,
         "filled_formula": "" if witness is None else filled_formula(witness),
         "ulps": ("", "") if witness is None else in_ulps(witness),

@@ -12,15 +12,15 @@ from markupsafe import Markup
 
 from kl_reports.analysis.findings import FindingPlace, ordered
 from kl_reports.analysis.scores import LEVELS, Completeness, completeness, level_of, packages
-from kl_reports.analysis.wording import BUCKETS, LOOKS, Look, column_words, count, listed, ratio, short_dtype
-from kl_reports.comparison.change import MOVED, QUIET, TOLD, Bucket, Change
+from kl_reports.analysis.wording import BUCKETS, LOOKS, Look, column_text, count, listed, ratio, short_dtype
+from kl_reports.comparison.change import DETAILED, MOVED, QUIET, Bucket, Change
 from kl_reports.comparison.compare import Comparison
-from kl_reports.files import put
+from kl_reports.files import write_text
 from kl_reports.formats.issue import issue
 from kl_reports.page.cell import cell_details
 from kl_reports.page.chart import Chart, charts, compared
 from kl_reports.page.template import jinja_environment, render_page
-from kl_reports.runfile.distribution import ErrorDistribution, together
+from kl_reports.runfile.distribution import ErrorDistribution, combined
 from kl_reports.runfile.records import Result, Run
 
 _OPEN = 3  # cells of a bucket whose details are open
@@ -108,7 +108,7 @@ def write_comparison_page(comparison: Comparison, path: Path) -> None:
     RunFileError
         When the file cannot be written.
     """
-    put(path, comparison_page(comparison))
+    write_text(path, comparison_page(comparison))
 
 
 def _headline(comparison: Comparison) -> tuple[str, bool]:
@@ -135,7 +135,7 @@ def _sections(comparison: Comparison, environment: Environment) -> Iterator[Buck
             continue
         changes = sorted(comparison.of(bucket), key=lambda change: _severity(comparison, change))
         details: list[Markup] = []
-        for change in changes if bucket in TOLD else ():
+        for change in changes if bucket in DETAILED else ():
             number += 1
             text = template.render(
                 **_change(comparison, change), number=number, open=len(details) < _OPEN, looks=LOOKS
@@ -151,7 +151,7 @@ def _sections(comparison: Comparison, environment: Environment) -> Iterator[Buck
             details=tuple(details),
             moved=tuple(map(_moved, changes[:_ROWS])) if bucket in MOVED else (),
             charts=tuple(_charted(changes)) if bucket in MOVED else (),
-            groups=tuple(_groups(changes)) if bucket not in (*TOLD, *MOVED) else (),
+            groups=tuple(_groups(changes)) if bucket not in (*DETAILED, *MOVED) else (),
         )
 
 
@@ -174,7 +174,7 @@ def _change(comparison: Comparison, change: Change) -> dict[str, Any]:
     return cell_details(run, result) | {
         "charts": _charts(change.old, change.new),
         "change": change,
-        "where": column_words(change.column),
+        "where": column_text(change.column),
         "level": level_of(run, change.requirement),
         "data": data,
         "side": "new" if result is change.new else "old",
@@ -231,14 +231,14 @@ def _charted(changes: Sequence[Change]) -> Iterator[tuple[str, tuple[Chart, ...]
 
 
 def _together(results: Iterable[Result | None]) -> ErrorDistribution:
-    return together(result.spread for result in results if result is not None and result.spread is not None)
+    return combined(result.spread for result in results if result is not None and result.spread is not None)
 
 
 def _groups(changes: Sequence[Change]) -> Iterator[ChangeGroup]:
     """Yield the cells of a bucket by reason, the most frequent first."""
     reasons: dict[str, list[Change]] = {}
     for change in changes:
-        reasons.setdefault(change.why, []).append(change)
+        reasons.setdefault(change.reason, []).append(change)
     for reason, members in sorted(reasons.items(), key=lambda entry: -len(entry[1])):
         yield ChangeGroup(reason, len(members), _rows(members))
 

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from kl_reports.analysis import findings
 from kl_reports.analysis.scores import column_of, completeness, headline, level_of, packages, scores, severity
 from kl_reports.analysis.wording import counted, short_dtype
-from kl_reports.files import put
+from kl_reports.files import write_text
 from kl_reports.formats.issue import issue
 from kl_reports.page.cell import cell_details
 from kl_reports.page.chart import Chart, charts
@@ -22,7 +22,7 @@ from kl_reports.page.links import fragment
 from kl_reports.page.matrix import matrix
 from kl_reports.page.questions import Evidence
 from kl_reports.page.template import jinja_environment, render_page
-from kl_reports.runfile.distribution import ErrorDistribution, together
+from kl_reports.runfile.distribution import ErrorDistribution, combined
 from kl_reports.runfile.records import Result, Run, Verdict
 
 
@@ -100,7 +100,7 @@ def write_page(run: Run, path: Path) -> None:
     RunFileError
         When the file cannot be written.
     """
-    put(path, page(run))
+    write_text(path, page(run))
 
 
 def _details(run: Run, environment: Environment, places: findings.Places) -> dict[str, Markup]:
@@ -153,7 +153,7 @@ def _charts(run: Run) -> dict[str, tuple[Chart, ...]]:
     drawn: dict[str, tuple[Chart, ...]] = {}
     for requirement in sorted(series, key=lambda name: -largest[name]):
         dtypes = series[requirement]
-        found = charts({dtype: together(dtypes[dtype]) for dtype in findings.ordered(dtypes)})
+        found = charts({dtype: combined(dtypes[dtype]) for dtype in findings.ordered(dtypes)})
         left -= sum(chart.size for chart in found)
         if left < 0:
             break

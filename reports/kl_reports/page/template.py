@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from kl_reports.analysis.scores import LEVELS
+from kl_reports.analysis.scores import LEVELS, LISTED
 from kl_reports.analysis.wording import LOOKS, anchor, count, counted, moment, shorten, visible, web_address
 from kl_reports.page.formula import formula
 from kl_reports.page.links import fragment
@@ -30,6 +30,7 @@ def jinja_environment() -> Environment:
         finalize=_finalize,
     )
     names: dict[str, Any] = {"levels": LEVELS, "looks": LOOKS, "verdicts": tuple(Verdict)}
+    names.update(listed_verdicts=LISTED)
     names.update(anchor=anchor, counted=counted, fragment=fragment, slug_of=slug_of)
     filters: dict[str, Any] = {"count": count, "formula": formula, "moment": moment, "shorten": shorten}
     filters.update(breakable=_breakable, web=web_address)

@@ -16,9 +16,9 @@ class BudgetItem:
     name
         Short name, such as ``conditioning``.
     reason
-        Why it is allowed, as a sentence.
+        Why it is allowed.
     unit
-        What ``amount`` counts, in words, such as ``2.98e-08 = u·S, with u of float32 and S the condition``.
+        Unit of ``amount`` as text, such as ``2.98e-08 = u·S, with u of float32 and S the condition``.
     """
 
     amount: float

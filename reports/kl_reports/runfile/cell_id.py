@@ -1,4 +1,4 @@
-"""Names of cells, and of the requirements in them."""
+"""Ids of cells and of requirements."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def slug_of(requirement: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class CellId:
-    """A cell by its requirement's id and its column's key; its text is ``requirement@column``."""
+    """The id of a cell: a requirement's id and a column's key, as text ``requirement@column``."""
 
     requirement: str
     column: str
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return the cell that ``requirement@column`` names; the column is empty where the text has no ``@``."""
+        """Parse ``requirement@column``; the column is empty if the text has no ``@``."""
         requirement, _, column = text.partition("@")
         return cls(requirement, column)
 

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from kl_reports.page.chart import LEFT, RIGHT, Chart, charts, spark
-from kl_reports.runfile.distribution import ErrorDistribution, together
+from kl_reports.runfile.distribution import ErrorDistribution, combined
 
 SPREAD = ErrorDistribution({-3: 2, 0: 5, 10: 1}, {2: 100, 31: 250, 1025: 1000}, {0: 40, 7: 1000, 64: 3})
 
@@ -81,7 +81,7 @@ def test_a_sparkline_goes_from_the_smallest_to_the_largest() -> None:
 
 def test_merged_cells_have_the_largest_error_and_every_problem() -> None:
     """Counts are added; of two errors at one place the larger is used."""
-    whole = together([SPREAD, ErrorDistribution({0: 1, 1: 1}, {2: 300, 3: 1}, {7: 2})])
+    whole = combined([SPREAD, ErrorDistribution({0: 1, 1: 1}, {2: 300, 3: 1}, {7: 2})])
     assert whole.signed == {-3: 2, 0: 6, 1: 1, 10: 1}
     assert whole.classes == {2: 300, 3: 1, 31: 250, 1025: 1000}
     assert whole.condition == {0: 40, 7: 1000, 64: 3}

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kl_reports.runfile.bits import Number, decode, encode, real, ulp
+from kl_reports.runfile.bits import Number, decode, encode, to_float, ulp
 
 WIDTHS = {"f64": 64, "f32": 32, "f16": 16, "bf16": 16}
 NUMBERS = st.sampled_from(sorted(WIDTHS)).flatmap(
@@ -33,9 +33,9 @@ def test_a_bit_pattern_survives_decoding(number: Number) -> None:
 @given(NUMBERS)
 def test_the_short_way_to_a_value_leads_to_the_same(number: Number) -> None:
     """The value of a bit pattern is the same whichever way it is read, in every dtype."""
-    assert struct.pack(">d", real(number.bits)) == struct.pack(">d", decode(number.bits).value)
+    assert struct.pack(">d", to_float(number.bits)) == struct.pack(">d", decode(number.bits).value)
     with pytest.raises(ValueError, match="hex digits"):
-        real(f"{number.bits}0")
+        to_float(f"{number.bits}0")
 
 
 @given(NUMBERS)

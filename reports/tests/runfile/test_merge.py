@@ -10,7 +10,7 @@ import pytest
 
 from kl_reports.runfile.cell_id import CellId
 from kl_reports.runfile.file import read, write
-from kl_reports.runfile.merge import apart, merge
+from kl_reports.runfile.merge import merge, separate_machines
 from kl_reports.runfile.records import CutOff, Header, Result, Run, Verdict
 from kl_reports_testkit.html_tree import tree
 
@@ -152,7 +152,7 @@ def of_version(run: Run, version: str) -> Run:
 def test_two_versions_are_columns_beside_each_other(run: Run) -> None:
     """Each version has columns of its own, and the page begins with what differs between the two runs."""
     older, newer = of_version(run, "2.12.0"), of_version(run, "2.13.0")
-    page = tree(merge(apart([older, newer])))
+    page = tree(merge(separate_machines([older, newer])))
     bands = page.one("table", id="cells").one("tr", _class="bands").line
     assert "torch 2.12.0 cpu eager" in bands
     assert "torch 2.13.0 cpu eager" in bands
@@ -165,7 +165,7 @@ def test_two_versions_are_columns_beside_each_other(run: Run) -> None:
 def test_two_machines_are_columns_beside_each_other(run: Run) -> None:
     """Who was asked the same on two machines is judged on both; on one machine the later judgement wins."""
     here, there = part(run, "scipy", processor="one"), part(run, "scipy", processor="another")
-    both = merge(apart([here, there]))
+    both = merge(separate_machines([here, there]))
     assert len(both.results) == 2 * len(here.results)
     assert {column.device.partition(", ")[2] for column in both.header.columns.values()} == {
         "processor one",
@@ -175,12 +175,12 @@ def test_two_machines_are_columns_beside_each_other(run: Run) -> None:
         cell.verdict for cell in (*here.results, *there.results)
     ]
     assert {cell.column for cell in both.results} == both.header.columns.keys()
-    assert len(merge(apart([here, here])).results) == len(here.results)
-    assert apart([part(run, "torch", processor="one"), there])[1] is there
+    assert len(merge(separate_machines([here, here])).results) == len(here.results)
+    assert separate_machines([part(run, "torch", processor="one"), there])[1] is there
 
 
 def test_runs_cut_off_are_named_in_the_headline(run: Run) -> None:
     """The first line of the page says which run files are not whole."""
     cut = replace(part(run, "jax"), finished=None, cut_off=(CutOff("jax.jsonl.gz", 3, 9),))
     page = tree(merge([part(run, "torch"), cut]))
-    assert page.one("h1").line.startswith("Cut off: jax.jsonl.gz. New or broken: ")
+    assert page.one("h1").line.startswith("Cut off: jax.jsonl.gz. New failures: ")

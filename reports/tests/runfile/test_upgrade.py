@@ -177,7 +177,7 @@ def test_a_store_of_format_1_is_migrated_by_the_same_rules(first: Run, tmp_path:
     connection.close()
     with Store(str(path)) as store:
         assert store.run(record) == first
-        store.sweep()
+        store.delete_unused()
         assert store.run(record) == first
 
 

@@ -81,9 +81,9 @@ def test_several_processes_write_at_once(files: list[Path], place: str) -> None:
         writer.stdin.flush()
     assert [ended(writer) for writer in writers] == [(0, ""), (0, "")]
     with Store(place) as store:
-        assert sorted(entry.path for entry in store.entries()) == sorted(map(str, files))
-        assert [store.run(entry.record) for entry in store.entries()] == [
-            read(Path(entry.path)) for entry in store.entries()
+        assert sorted(entry.path for entry in store.runs()) == sorted(map(str, files))
+        assert [store.run(entry.record) for entry in store.runs()] == [
+            read(Path(entry.path)) for entry in store.runs()
         ]
 
 
@@ -93,10 +93,10 @@ def test_a_reader_waits_for_no_writer(files: list[Path], place: str, tmp_path: P
         before, _ = store.add(tmp_path / ONE)
         middle = INGEST.replace('print("ready", flush=True)\nsys.stdin.readline()', STOP)
         writer = started(middle, place, files[0])
-        assert [entry.record for entry in store.entries()] == [before]
+        assert [entry.record for entry in store.runs()] == [before]
         assert store.run(before) == read(tmp_path / ONE)
         assert ended(writer) == (0, "")
-        assert len(store.entries()) == 2
+        assert len(store.runs()) == 2
 
 
 def test_a_writer_waits_for_no_reader(files: list[Path], place: str, tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_a_killed_writer_loses_nothing_but_its_run(files: list[Path], place: str
     writer.wait()
     writer.communicate()
     with Store(place) as store:
-        assert [entry.record for entry in store.entries()] == [before]
+        assert [entry.record for entry in store.runs()] == [before]
         assert store.run(before) == read(tmp_path / ONE)
         again, fresh = store.add(files[0])
         assert fresh
@@ -153,6 +153,6 @@ def test_a_full_disk_is_said_and_costs_nothing(
     assert complaint.splitlines()[-1].startswith("kl_reports.store.database.StoreError: ")
     assert "no room" in complaint.splitlines()[-1]
     with Store(place) as store:
-        assert [entry.path for entry in store.entries()] == [str(tmp_path / ONE)]
-        assert store.run(store.entries()[0].record) == read(tmp_path / ONE)
+        assert [entry.path for entry in store.runs()] == [str(tmp_path / ONE)]
+        assert store.run(store.runs()[0].record) == read(tmp_path / ONE)
         store.add(files[0])

@@ -43,7 +43,7 @@ def test_a_store_of_an_earlier_schema_is_migrated(tmp_path: Path, run: Run) -> N
     """What the store held is there, what it had no room for is absent, and it is like a store made today."""
     place = first(tmp_path / "first.db")
     with Store(place) as store:
-        (entry,) = store.entries()
+        (entry,) = store.runs()
         (result,) = store.run(entry.record).results
         assert (result.verdict, result.detail, result.fixed) == (Verdict.FAIL, "gives NaN", None)
         assert result.headroom != result.headroom  # NaN

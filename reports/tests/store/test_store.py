@@ -93,7 +93,7 @@ def test_a_run_that_was_cut_off_is_kept_as_far_as_it_came(run: Run, place: str, 
     with Store(place, make=True) as store:
         record, _ = store.add(tmp_path / "cut.jsonl.gz")
         assert store.run(record) == read(tmp_path / "cut.jsonl.gz")
-        assert [entry.finished for entry in store.entries()] == [None]
+        assert [entry.finished for entry in store.runs()] == [None]
 
 
 def test_ingesting_twice_changes_nothing(run: Run, place: str, tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_ingesting_twice_changes_nothing(run: Run, place: str, tmp_path: Path) -
     with Store(place, make=True) as store:
         one, other = (store.add(tmp_path / name) for name in ("one.jsonl.gz", "other.jsonl.gz"))
         assert (one[0], one[1], other[1]) == (other[0], True, False)
-        assert [entry.path for entry in store.entries()] == [str(tmp_path / "one.jsonl.gz")]
+        assert [entry.path for entry in store.runs()] == [str(tmp_path / "one.jsonl.gz")]
 
 
 def test_a_run_is_found_by_the_version_its_columns_bear(keep: Kept, place: str) -> None:
@@ -113,7 +113,7 @@ def test_a_run_is_found_by_the_version_its_columns_bear(keep: Kept, place: str) 
 
     def found(name: str) -> list[str]:
         with Store(place) as store:
-            return [entry.record for entry in store.named(name)]
+            return [entry.record for entry in store.find_runs(name)]
 
     assert found("torch==2.12") == [ids["metrics"], ids["2.12.0+cpu"]]
     assert found("torch<2.12") == [ids["2.9.1"]]
@@ -127,8 +127,8 @@ def test_the_newest_run_is_the_one_ingested_last(keep: Kept, place: str) -> None
     first = keep(torch("2.12.0", started="2026-06-01T00:00:00+00:00"))
     last = keep(torch("2.12.0", started="1970-01-01T00:00:00+00:00"))
     with Store(place) as store:
-        assert [entry.record for entry in store.named("torch==2.12")] == [last, first]
-        assert [entry.record for entry in store.look(first[:8])] == [first]
+        assert [entry.record for entry in store.find_runs("torch==2.12")] == [last, first]
+        assert [entry.record for entry in store.find_runs(first[:8])] == [first]
 
 
 @pytest.mark.parametrize(
@@ -146,14 +146,14 @@ def test_an_unknown_name_is_answered_by_the_known_ones(keep: Kept, place: str, n
     keep(torch("2.9.0"))
     keep(torch("0.4.30", package="jax"))
     with Store(place) as store, pytest.raises(StoreError) as raised:
-        store.look(name)
+        store.find_runs(name)
     assert words in str(raised.value)
 
 
 def test_the_start_of_two_runs_names_none(keep: Kept, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Letters that two ids begin with are not enough."""
     for number, version in enumerate(("2.11.0", "2.12.0")):
-        monkeypatch.setattr("kl_reports.store.store.identified", _identified(f"abcd{number}" * 12))
+        monkeypatch.setattr("kl_reports.store.store.read_with_digest", _identified(f"abcd{number}" * 12))
         keep(torch(version))
     with Store(place) as store, pytest.raises(StoreError, match="the start of 2 runs"):
         store.run("abcd")
@@ -173,7 +173,7 @@ def test_a_history_goes_by_version_and_says_since_when(keep: Kept, place: str) -
     keep(torch("2.14.0"))
     with Store(place) as store:
         (history,) = store.history("values/sum", implementation=KL_DIV, dtype="float32")
-    told = [(each.column.version, each.verdict.name) for each in history.judgements]
+    told = [(each.column.version, each.verdict.name) for each in history.verdicts]
     assert told == [
         ("2.9.0", "PASS"),
         ("2.11.0", "FAIL"),
@@ -182,8 +182,8 @@ def test_a_history_goes_by_version_and_says_since_when(keep: Kept, place: str) -
         ("2.13.0", "EXPECTED"),
         ("2.14.0", "PASS"),
     ]
-    assert history.first_bad is not None
-    assert history.first_bad.column.version == "2.12.0"
+    assert history.first_failed is not None
+    assert history.first_failed.column.version == "2.12.0"
     assert history.sentence == (
         "good in 2.9.0; broken between 2.11.0 and 2.12.0; fixed between 2.13.0 and 2.14.0"
     )
@@ -195,7 +195,7 @@ def test_a_version_that_was_not_judged_breaks_nothing(keep: Kept, place: str) ->
         keep(torch(version, verdict))
     with Store(place) as store:
         (history,) = store.history("values/sum")
-    assert (len(history.judgements), history.turns, history.first_bad) == (3, (), None)
+    assert (len(history.verdicts), history.transitions, history.first_failed) == (3, (), None)
     assert history.sentence == "good in 1, and in all after it"
 
 
@@ -205,7 +205,7 @@ def test_only_like_is_compared_with_like(keep: Kept, place: str) -> None:
     keep(torch("2.12.0", Verdict.FAIL, revision=2))
     keep(torch("2.13.0", Verdict.FAIL, problems="bb"))
     with Store(place) as store:
-        assert [each.turns for each in store.history("values/sum")] == [(), (), ()]
+        assert [each.transitions for each in store.history("values/sum")] == [(), (), ()]
         with pytest.raises(StoreError, match="unknown requirement 'values/sun'; did you mean 'values/sum'"):
             store.history("values/sun")
 
@@ -233,10 +233,10 @@ def test_what_is_swept_is_needed_by_nobody(
     other = keep(torch("2.12.0"))
     full = (tmp_path / "store.db").stat().st_size if (tmp_path / "store.db").exists() else None
     with Store(place) as store:
-        (gone,) = store.keep(1)
-        assert store.sweep() > 0
-        assert store.sweep() == 0
-        left = [entry.record for entry in store.entries()]
+        (gone,) = store.delete_older(1)
+        assert store.delete_unused() > 0
+        assert store.delete_unused() == 0
+        left = [entry.record for entry in store.runs()]
         assert gone.record not in left
         assert store.run(left[0]) == make_run(("cpu",), calm=True)
         assert store.run(other) == torch("2.12.0")
@@ -252,7 +252,7 @@ def test_a_number_too_large_is_refused_whole(place: str, tmp_path: Path) -> None
     with Store(place, make=True) as store:
         with pytest.raises(StoreError):
             store.add(tmp_path / "large.jsonl.gz")
-        assert store.entries() == []
+        assert store.runs() == []
 
 
 def test_what_is_no_run_file_is_not_ingested(place: str, tmp_path: Path) -> None:

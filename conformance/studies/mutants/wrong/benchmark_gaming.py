@@ -164,7 +164,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "nothing-past-65536-elements",
         FaultKind.EXPLOIT,
-        "Returns 0 beyond 65,536 elements, a size that tests rarely reach.",
+        "Returns 0 past 65,536 elements, where tests rarely compare.",
         _around(_large),
         lambda kernel: shows(kernel, [0.5] * 65_537, [-1.0] * 65_537, reduction="sum"),
     ),
@@ -241,7 +241,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "terms-all-alike",
         FaultKind.EXPLOIT,
-        "Returns the average of all for each term: a check of the total passes.",
+        "Returns each term the average of all: a check of the total passes.",
         lambda: changing(
             lambda terms: shown(terms.mean(dtype=torch().float64).to(terms.dtype).expand(terms.shape), terms)
         ),

@@ -115,7 +115,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "model-normalised-again",
         FaultKind.VALUE,
-        "Sends log q through log_softmax once more, which has no effect as long as it is normalised.",
+        "Applies log_softmax to log q again, which has no effect as long as it is normalised.",
         lambda: Kernel(before=lambda model, p: (model.log_softmax(-1), p)),
         lambda kernel: shows(kernel, [0.2, 0.3], [-1.0, -2.0]),
     ),

@@ -228,14 +228,14 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "gradient-of-model-alone",
         FaultKind.GRADIENT,
-        'Divides "batchmean" in the branch for the target: the model\'s gradient is wrong when computed alone.',
+        'Divides "batchmean" in the branch for the target: the model\'s gradient is wrong when it is requested alone.',
         lambda: Fused(last=_alone),
         lambda kernel: slope(kernel, P, LOG_Q, reduction="batchmean"),
     ),
     Mutant(
         "gradients-exchanged",
         FaultKind.GRADIENT,
-        "Returns the target's gradient first, which shows when both are computed.",
+        "Returns the target's gradient first, which shows when both are requested.",
         lambda: Fused(last=_exchanged),
         lambda kernel: slope(kernel, P, LOG_Q, other=True),
     ),

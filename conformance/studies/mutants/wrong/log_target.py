@@ -129,7 +129,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "log-target-normalised-again",
         FaultKind.LOG_TARGET,
-        "Sends log p through log_softmax once more, which has no effect as long as it is normalised.",
+        "Applies log_softmax to log p again, which has no effect as long as it is normalised.",
         lambda: Kernel(log_term=lambda log_p, log_q: log_term(log_p.log_softmax(-1), log_q)),
         _shows([-1.0, -2.0], [-2.0, -3.0]),
     ),

@@ -199,7 +199,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "draws-from-the-generator",
         FaultKind.STATE,
-        "Draws a number from the global generator and does not use it.",
+        "Draws a number from the global generator without using it.",
         _first(lambda: torch().rand(())),
         _random,
     ),
