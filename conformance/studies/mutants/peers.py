@@ -29,8 +29,8 @@ from pathlib import Path
 from typing import Any
 
 sys.path.extend(
-    str(Path(__file__).resolve().parents[3] / house)
-    for house in ("conformance", "cases", "reports", "reference")
+    str(Path(__file__).resolve().parents[3] / folder)
+    for folder in ("conformance", "cases", "reports", "reference")
 )
 
 from studies.mutants.catalogue import correct_kernels, kernel_named, mutants
@@ -171,11 +171,11 @@ def _kernelbench(kernel: KlDiv) -> bool:
             scale = torch().rand(())
             predictions = (torch().rand(*shape) * scale).softmax(-1)
             targets = torch().rand(*shape).softmax(-1)
-            right = torch().nn.functional.kl_div(predictions.log(), targets, reduction="batchmean")
+            expected = torch().nn.functional.kl_div(predictions.log(), targets, reduction="batchmean")
             got = kernel(predictions.log(), targets, reduction="batchmean")
-            if right.shape != got.shape:
+            if expected.shape != got.shape:
                 return False
-            if not torch().allclose(right, got, atol=tolerance, rtol=tolerance):
+            if not torch().allclose(expected, got, atol=tolerance, rtol=tolerance):
                 return False
     return True
 

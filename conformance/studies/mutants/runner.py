@@ -41,7 +41,7 @@ class Plan:
     profile, seeds
         Profile and search seeds. A mutant is tested with the first seed, a correct kernel with each. A mutant is
         tested in profile ``quick`` first, and in ``profile`` only if that does not detect it.
-    right
+    correct_profile
         Profile for correct kernels; ``profile`` if None.
     dtypes
         Names, in order. Skipped: dtypes that a kernel does not support, and for a mutant those after the first in
@@ -54,7 +54,7 @@ class Plan:
     seeds: tuple[int, ...]
     dtypes: tuple[str, ...]
     jobs: int = 2
-    right: TestProfile | None = None
+    correct_profile: TestProfile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +239,7 @@ def steps(kernel: Mutant | CorrectKernel, plan: Plan) -> Steps:
     if _in_torch(kernel):
         for name in PRELOADED:  # imported once for all kernels; this process calls nothing of torch
             importlib.import_module(name)
-    last = plan.profile if isinstance(kernel, Mutant) else plan.right or plan.profile
+    last = plan.profile if isinstance(kernel, Mutant) else plan.correct_profile or plan.profile
     first = TestProfile.QUICK if isinstance(kernel, Mutant) else last
     found = yield from _run_profile(kernel, plan, first)
     if not found.detections and first is not last:

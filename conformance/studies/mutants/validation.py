@@ -46,14 +46,14 @@ def _prove(name: str) -> Proof:
 
 def differs(proof: Proof) -> bool:
     """Whether the returned value clearly differs from the correct one."""
-    got, right = proof.got, proof.right
-    if isinstance(got, str) or isinstance(right, str):
-        return got != right
-    if math.isfinite(got) and math.isfinite(right):
-        return abs(got - right) > CLEAR * abs(right)
-    return got != right and not (math.isnan(got) and math.isnan(right))
+    got, expected = proof.got, proof.expected
+    if isinstance(got, str) or isinstance(expected, str):
+        return got != expected
+    if math.isfinite(got) and math.isfinite(expected):
+        return abs(got - expected) > CLEAR * abs(expected)
+    return got != expected and not (math.isnan(got) and math.isnan(expected))
 
 
 if __name__ == "__main__":
-    found = {name: [proof.got, proof.right] for name, proof in validate(sys.argv[1]).items()}
+    found = {name: [proof.got, proof.expected] for name, proof in validate(sys.argv[1]).items()}
     print(json.dumps(found))

@@ -29,7 +29,7 @@ from studies.mutants.runner import KernelResult, Plan
 from studies.mutants.validation import differs
 from studies.mutants.worker import Task, TaskResult, column
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 STUDY = ROOT / "conformance" / "studies" / "mutants" / "study.py"
 ORDINARY = Recipe("dirichlet-flat", (3, 5), Dtype.FLOAT32, seed=1)
 
