@@ -88,7 +88,7 @@ def test_workers_are_given_these_formats() -> None:
 def test_the_screen_says_so(tmp_path: Path) -> None:
     """And how to ask the others; where they are named each worker asks those that are its own, and in full."""
     line = ("run", "-k", "signs/direction", "--profile", "quick", "--seed", "1", "-o", "run.jsonl.gz")
-    few = "in float32 (--dtype asks other formats)"
+    few = "in float32 (--dtype tests other dtypes)"
     assert f"seed 1, {few}." in run_cli(*line, "--framework", "scipy", at=tmp_path).err
     both = run_cli(*line, "--framework", "scipy", "--dtype", "float32", "--dtype", "float64", at=tmp_path).err
     judged = dict(
