@@ -52,7 +52,7 @@ def test_the_numbers_of_every_format_are_asked() -> None:
     every_mode = Selection(
         modes=(EAGER, *registry.framework("torch").compiled_modes), profile=TestProfile.QUICK
     )
-    few = replace(every_mode, reduced_dtypes=effort.reduced_effort((), TestProfile.QUICK))
+    few = replace(every_mode, reduced=effort.reduced_effort((), TestProfile.QUICK))
     planned = Plan.of(few, [implementation]).cells
     whole = Plan.of(every_mode, [implementation]).cells
     seen = {(cell.column.mode, cell.column.dtype, cell.requirement.chapter) for cell in planned}
@@ -115,7 +115,7 @@ def test_a_verification_asks_so() -> None:
 def test_standard_asks_all_requirements_and_searches_less() -> None:
     """In the standard profile nothing is left out, and the second of two alike has fewer drawn problems."""
     selection = Selection(
-        dtypes=("float32", "float64"), profile=TestProfile.STANDARD, seed=1, reduced_dtypes=("float64",)
+        dtypes=("float32", "float64"), profile=TestProfile.STANDARD, seed=1, reduced=("float64",)
     )
     implementation = loading.implementation(CORRECT)
     session, problems = Session(selection), dict[str, int]()
