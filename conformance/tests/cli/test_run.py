@@ -282,27 +282,6 @@ def test_a_full_disk_is_reported(tmp_path: Path) -> None:
     assert counts(read(kept), "scipy.special.rel_entr")[Verdict.PASS] >= 1
 
 
-def test_a_run_file_that_cannot_be_written_leaves_its_parts(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """If the disk is full at the end, the workers' own files can be merged into another file."""
-
-    def fail(path: Path, run: Run) -> None:
-        del run
-        raise RunFileError(path, "cannot be written: No space left on device")
-
-    request = RunOptions(
-        (CORRECT,), profile="quick", keyword="values/sum", output=tmp_path / "a run.jsonl.gz"
-    )
-    assert execute(request, save=fail) == 3
-    err = capsys.readouterr().err
-    assert "No space left on device; the results so far are kept: kl-conformance merge" in err
-    (folder,) = tmp_path.iterdir()
-    assert f"kl-conformance merge '{folder}' -o RUN" in err
-    done = run_cli("merge", folder, "-o", "merged.jsonl.gz", at=tmp_path)
-    assert done.code == 0, done.all
-
-
 def test_a_terminal_shows_a_bar(tmp_path: Path) -> None:
     """On a terminal a bar shows the progress of each worker."""
     master, slave = os.openpty()
