@@ -10,6 +10,7 @@ import numpy as np
 from kl_cases.pair import Measure, Pair
 from kl_cases.recipes import TestProfile
 from kl_conformance.cells.cell import Cell
+from kl_conformance.cells.effort import effort_of
 from kl_conformance.harness.subject import Subject
 from kl_conformance.implementations import registry
 from kl_conformance.implementations.implementation import Implementation
@@ -42,7 +43,8 @@ def subject(tested: Miniature | Implementation | None = None, dtype: str = "floa
 
 def evaluate(requirement: str, subject: Subject, *, seed: int = 0) -> Result:
     """Return the verdict of one cell in the quick profile."""
-    return Cell(catalogue.requirement(requirement), subject, TestProfile.QUICK, seed).evaluate()
+    found = catalogue.requirement(requirement)
+    return Cell(found, subject, effort_of(found, subject, TestProfile.QUICK), seed).evaluate()
 
 
 def pair(p: Sequence[object], q: Sequence[object], space: Space = Space.PROBABILITY) -> Pair:

@@ -15,7 +15,7 @@ import click
 from kl_conformance import processes
 from kl_conformance._version import __version__
 from kl_conformance.cli.output import CANNOT, FINDINGS, table
-from kl_conformance.harness.arithmetic import LONG, Arithmetic, measure
+from kl_conformance.harness.arithmetic import TERMS, Arithmetic, measure
 from kl_conformance.harness.modes import EAGER
 from kl_conformance.harness.opening import Absent, load_framework, open_subject
 from kl_conformance.implementations import loading, registry
@@ -27,7 +27,7 @@ SECONDS = 120
 TITLES = ("implementation", "column", "terms in", "sums in", "deep", "subnormals", "class", "used", "")
 LEGEND = f"""\
 Arithmetic, measured through the answers; in brackets what is only declared, where answers cannot tell.
-  deep: additions one of {LONG:,} terms goes through. class: accuracy where P and Q are close, A (few roundings
+  deep: additions one of {TERMS:,} terms goes through. class: accuracy where P and Q are close, A (few roundings
   of the term), B (of p·|log p| + p·|log q|) or C. used: largest error of a term ÷ what is allowed."""
 
 Rows = list[tuple[str, ...]]

@@ -16,7 +16,7 @@ import click
 from rich.console import Console
 
 from kl_cases.recipes import TestProfile
-from kl_conformance.cells.effort import reduced_effort
+from kl_conformance.cells.effort import builtin_dtypes, reduced_dtypes
 from kl_conformance.cli.options import PROFILES, SEED, several
 from kl_conformance.errors import check_known
 from kl_conformance.implementations.loading import is_user_kernel
@@ -24,7 +24,7 @@ from kl_conformance.runs.pool import undisturbed, watch
 from kl_conformance.runs.probe import probe
 from kl_conformance.runs.process import Limits
 from kl_conformance.runs.progress import by_chapter, by_worker
-from kl_conformance.runs.selection import Selection, formats, parse_shape
+from kl_conformance.runs.selection import Selection, parse_shape
 from kl_conformance.runs.shards import shards
 from kl_conformance.runs.worker import BROKEN, HARNESS, INTERRUPTED, NOTHING, OK, USAGE, Worker
 from kl_reports.files import RunFileError, check_writable
@@ -77,7 +77,7 @@ class RunOptions:
             self.like,
             self.strict,
             parse_shape(self.shape),
-            reduced_effort(self.dtypes, TestProfile(self.profile)),
+            reduced_dtypes(self.dtypes, TestProfile(self.profile)),
         )
         asked.check()
         return asked
@@ -119,7 +119,9 @@ def execute(request: RunOptions, tell: Callable[[Run], str] = summary, limits: L
 
 def _formats(selection: Selection) -> str:
     """Return, in words, in which formats alone known implementations are asked; empty where in all, or as was said."""
-    few = () if selection.dtypes else formats(selection, selection.known())
+    few = (
+        () if selection.dtypes else builtin_dtypes((), selection.modes, selection.profile, selection.known())
+    )
     return f", in {' and '.join(few)} (--dtype asks other formats)" if few else ""
 
 

@@ -28,9 +28,9 @@ DIVIDED = {
 
 def diagnose(judgement: Judgement, pair: Pair, subject: Subject) -> str:
     """Return the mistake that gives exactly this answer as a clause, or an empty string."""
-    if judgement.got.ndim == 0 and np.isnan(judgement.got):
+    if judgement.answer.ndim == 0 and np.isnan(judgement.answer):
         return ""
-    if not np.array_equal(judgement.right, reference(judgement.problem).value, equal_nan=True):
+    if not np.array_equal(judgement.expected, reference(judgement.problem).value, equal_nan=True):
         return ""  # not the answer to this one problem was judged
     for problem, clause in _readings(judgement.problem, pair, subject):
         try:

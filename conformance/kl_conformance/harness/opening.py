@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from kl_conformance.errors import AbsentError
 from kl_conformance.frameworks.framework import Modules, import_failure
-from kl_conformance.harness.modes import ran
+from kl_conformance.harness.modes import in_mode
 from kl_conformance.harness.subject import Subject
 from kl_conformance.implementations import registry
 from kl_conformance.implementations.implementation import Implementation
@@ -46,12 +46,12 @@ def open_subject(
     modules = load_framework(framework.name) if modules is None else modules
     if isinstance(modules, Absent):
         return modules
-    why = framework.unavailable(modules, column.device)
-    if why is not None:
-        return Absent(why)
+    reason = framework.unavailable(modules, column.device)
+    if reason is not None:
+        return Absent(reason)
     try:
         for name in implementation.requires:
             modules.require(name, implementation.package)
     except AbsentError as missing:
         return Absent(str(missing))
-    return Subject(ran(implementation, framework, modules, column.mode), framework, modules, column)
+    return Subject(in_mode(implementation, framework, modules, column.mode), framework, modules, column)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from kl_conformance.cells.effort import for_numbers
-from kl_conformance.implementations import registry
+from kl_conformance.cells.effort import has_chapter
 from kl_conformance.implementations.implementation import Implementation
 from kl_conformance.requirements import catalogue
 from kl_conformance.requirements.requirement import Requirement
@@ -53,8 +52,7 @@ class Plan:
     def of(cls, selection: Selection, implementations: Iterable[Implementation]) -> Plan:
         """Return the plan of a selection for these implementations.
 
-        User kernels have the chapters ``NUMBERS`` alone in the columns whose dtype has reduced effort, where the
-        similar format is tested as well.
+        Columns of user kernels with reduced effort may have fewer chapters.
         """
         own = tuple(
             replace(each, typical_shape=selection.shape) if selection.shape else each
@@ -62,7 +60,7 @@ class Plan:
         )
         wanted = [(each, column) for each in own for column in columns_of(each) if selection.wants(column)]
         columns = tuple(column for _, column in wanted)
-        return cls(selection, own, columns, tuple(_cells(wanted, selection.numbers)))
+        return cls(selection, own, columns, tuple(_cells(wanted, selection)))
 
     def chapter(self, name: str) -> list[PlannedCell]:
         """Return the cells of one chapter of the requirements."""
@@ -80,13 +78,10 @@ def resolve(selection: Selection) -> Plan:
     return Plan.of(selection, selection.chosen())
 
 
-def _cells(
-    wanted: Iterable[tuple[Implementation, Column]], numbers: tuple[str, ...]
-) -> Iterator[PlannedCell]:
+def _cells(wanted: Iterable[tuple[Implementation, Column]], selection: Selection) -> Iterator[PlannedCell]:
     for implementation, column in wanted:
-        known = registry.is_builtin(implementation.name)
         for chapter, requirements in catalogue.CHAPTERS.items():
-            if known or not for_numbers(implementation, column, chapter, numbers):
+            if has_chapter(implementation, column, chapter, selection.profile, selection.reduced):
                 yield from (PlannedCell(requirement, implementation, column) for requirement in requirements)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, cast
 
@@ -34,8 +34,8 @@ class Selection:
         Whether the known deviations of ``like`` are failures of a user callable.
     shape
         Rows and classes to test as well.
-    brief
-        Dtypes with reduced effort; see :func:`kl_conformance.cells.effort.brief`.
+    reduced
+        Dtypes with reduced effort; see :func:`kl_conformance.cells.effort.reduced_dtypes`.
     only
         Keys of the columns to test, where other workers test the others; empty for all.
     """
@@ -50,7 +50,7 @@ class Selection:
     like: str = ""
     strict: bool = False
     shape: tuple[int, int] | None = None
-    brief: tuple[str, ...] = ()
+    reduced: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -82,11 +82,6 @@ class Selection:
             found[name] = tuple(value) if isinstance(value, list) else value
         found["profile"] = TestProfile(found["profile"])
         return cls(**found)
-
-    @property
-    def numbers(self) -> tuple[str, ...]:
-        """Dtypes in which user kernels are tested in the numeric chapters alone."""
-        return self.brief if self.profile is TestProfile.QUICK else ()
 
     def check(self) -> None:
         """Raise for unknown names; user modules are not imported.
@@ -222,15 +217,3 @@ def columns_of(implementation: Implementation) -> list[Column]:
         for mode in modes(implementation, framework)
         for dtype in dtypes(implementation, framework, mode)
     ]
-
-
-def formats(selection: Selection, known: Iterable[Implementation]) -> tuple[str, ...]:
-    """Return the dtypes in which built-in implementations are tested; empty for all.
-
-    Without an explicit dtype or mode, the quick profile tests float32, or the first supported dtype if float32 is
-    not supported.
-    """
-    if selection.dtypes or selection.modes or selection.profile is not TestProfile.QUICK:
-        return selection.dtypes
-    first = (Dtype.FLOAT32 if Dtype.FLOAT32 in each.dtypes else each.dtypes[0] for each in known)
-    return tuple(dict.fromkeys(dtype.label for dtype in first))

@@ -8,10 +8,10 @@ import numpy as np
 
 from kl_cases.recipes import TestProfile
 from kl_conformance.cells.cell import Cell
-from kl_conformance.cells.effort import is_reduced
+from kl_conformance.cells.effort import effort_of, is_reduced, skipped_mode
 from kl_conformance.frameworks.framework import Modules
 from kl_conformance.harness.arithmetic import measure
-from kl_conformance.harness.modes import EAGER, skipped
+from kl_conformance.harness.modes import EAGER
 from kl_conformance.harness.opening import Absent, load_framework, open_subject
 from kl_conformance.harness.subject import Subject
 from kl_conformance.implementations import registry
@@ -38,13 +38,13 @@ class Session:
         subject = self._subjects[key]
         if isinstance(subject, Absent):
             return _without(planned, Verdict.MISSING, subject.reason)
-        why = skipped(planned.requirement.chapter, planned.column.mode)
+        why = skipped_mode(planned.requirement.chapter, planned.column.mode)
         if why is not None:
             return _without(planned, Verdict.UNSUPPORTED, why)
         own = self._selection
-        shorter = is_reduced(planned.implementation, planned.column, own.brief)
-        examples = planned.requirement.draws[TestProfile.QUICK] if shorter else None
-        cell = Cell(planned.requirement, subject, own.profile, own.seed, examples=examples)
+        reduced = is_reduced(planned.implementation, planned.column, own.reduced)
+        effort = effort_of(planned.requirement, subject, own.profile, reduced=reduced)
+        cell = Cell(planned.requirement, subject, effort, own.seed)
         with np.errstate():  # restored, whatever a call changes
             result = cell.evaluate()
             measured = first and own.profile is not TestProfile.QUICK
@@ -69,7 +69,7 @@ def _arithmetic(subject: Subject) -> str:
         return ""
     own = Subject(subject.implementation, subject.framework, subject.modules, subject.column)
     try:
-        return measure(own).words
+        return measure(own).description
     except Exception:  # an optional measurement changes no verdict, whatever a call raises
         return ""
 

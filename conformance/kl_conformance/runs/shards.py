@@ -9,16 +9,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kl_cases.recipes import TestProfile
+from kl_conformance.cells.effort import REDUCED_COST, builtin_dtypes
 from kl_conformance.implementations import loading, registry
 from kl_conformance.implementations.source import defined
 from kl_conformance.runs import header as headers
 from kl_conformance.runs.plan import Plan, resolve
 from kl_conformance.runs.probe import probe
-from kl_conformance.runs.selection import Selection, formats
+from kl_conformance.runs.selection import Selection
 from kl_reference.dtype import Dtype
 from kl_reports.runfile.records import CellId, Column, Header
 
-BRIEF = 0.4  # what a cell of a dtype that is asked less takes, of one that is not
 MOST = len(Dtype)  # workers of one framework: each imports it
 WORTH_DIVIDING = 200  # cells: with fewer, a second process spends its time on importing
 
@@ -100,7 +100,8 @@ def _split(share: Shard, cores: int) -> list[Shard]:
     columns, asked = share.header.columns, share.selection
     cells = Counter(CellId.parse(cell).column for cell in share.header.planned)
     work = {
-        key: cells[key] * (BRIEF if column.dtype in asked.brief else 1.0) for key, column in columns.items()
+        key: cells[key] * (REDUCED_COST if column.dtype in asked.reduced else 1.0)
+        for key, column in columns.items()
     }
     brought = any(map(loading.is_user_kernel, asked.implementations))
     compiling = any(registry.framework(column.framework).compiles_per_shape for column in columns.values())
@@ -164,9 +165,10 @@ def _parts(selection: Selection) -> Iterator[tuple[str, Selection]]:
     for framework in dict.fromkeys(each.framework for each in known):
         own = [each for each in known if each.framework == framework]
         part = replace(selection, implementations=tuple(each.name for each in own), frameworks=(framework,))
-        # The quick profile asks a known implementation a dtype in full, or not at all.
-        brief = () if selection.profile is TestProfile.QUICK else selection.brief
-        yield framework, replace(part, dtypes=formats(part, own), brief=brief)
+        # The quick profile tests a built-in implementation in a dtype with full effort, or not at all.
+        reduced = () if selection.profile is TestProfile.QUICK else selection.reduced
+        dtypes = builtin_dtypes(part.dtypes, part.modes, part.profile, own)
+        yield framework, replace(part, dtypes=dtypes, reduced=reduced)
     brought = list(filter(loading.is_user_kernel, dict.fromkeys(selection.implementations)))
     short = [Path(name).name for name in brought]
     for name in brought:

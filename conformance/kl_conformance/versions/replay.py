@@ -11,8 +11,8 @@ from typing import Any
 from kl_cases.recipes import TestProfile
 from kl_conformance import processes
 from kl_conformance.cells.cell import Cell
+from kl_conformance.cells.effort import effort_of, skipped_mode
 from kl_conformance.errors import AbsentError
-from kl_conformance.harness.modes import skipped
 from kl_conformance.harness.opening import Absent, open_subject
 from kl_conformance.implementations import loading
 from kl_conformance.judging.judgement import Judgement
@@ -90,13 +90,13 @@ def replay(task: ReplayRequest) -> ReplayResult:
     subject = open_subject(implementation, column)
     if isinstance(subject, Absent):
         return ReplayResult(Observation.UNASKED, subject.reason)
-    why = skipped(requirement.chapter, column.mode)
+    why = skipped_mode(requirement.chapter, column.mode)
     if why is not None:
         return ReplayResult(Observation.UNASKED, why)
     why = requirement.applies(subject)
     if why is not None:
         return ReplayResult(Observation.UNASKED, why, column)
-    cell = Cell(requirement, subject, TestProfile.QUICK)
+    cell = Cell(requirement, subject, effort_of(requirement, subject, TestProfile.QUICK))
     try:
         return _settled(cell, asked, column)
     except AbsentError as missing:
@@ -114,7 +114,7 @@ def _settled(cell: Cell, asked: WitnessFile, column: Column) -> ReplayResult:
                 Observation.UNASKED, f"the question says nothing about {asked.requirement} here", column
             )
         same = [each for each in judgements if each.call.text == asked.call]  # none where another is asked
-        worst = next((each for each in same or judgements if each.broken), None)
+        worst = next((each for each in same or judgements if each.is_failure), None)
         broken.add(worst is not None)
         last = worst or last or (same or judgements)[0]
     assert last is not None

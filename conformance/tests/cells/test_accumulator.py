@@ -30,8 +30,8 @@ def moved(step: float) -> Judgement:
 def test_an_error_is_counted_on_its_side(step: float, place: int) -> None:
     """An answer too large is right of 0, one too small left of it, as far as it used what is allowed."""
     spreading = ErrorHistogram()
-    spreading.take(moved(step))
-    spread = spreading.spread()
+    spreading.add(moved(step))
+    spread = spreading.distribution()
     assert spread is not None
     (counted,) = spread.signed
     # The answer made up here is rounded itself: in float64 to some tenths of what is allowed.
@@ -56,9 +56,9 @@ def test_the_condition_is_the_scale_over_the_answer() -> None:
 def test_what_breaks_or_was_not_measured_is_not_counted() -> None:
     """Charts show what holds: a broken answer, and a yes or no, leave no mark."""
     spreading = ErrorHistogram()
-    spreading.take(moved(1.5))
-    spreading.take(judge.passed(subject().problem(ROW), CallDescription("call")))
-    assert spreading.spread() is None
+    spreading.add(moved(1.5))
+    spreading.add(judge.passed(subject().problem(ROW), CallDescription("call")))
+    assert spreading.distribution() is None
 
 
 def test_a_cell_tells_every_problem_it_measured() -> None:

@@ -73,7 +73,7 @@ def test_of_a_known_implementation_the_largest_shapes_share_the_forms() -> None:
     requirement = catalogue.requirement("layouts/odd")
     turns = {
         name: {
-            each.pair.shape: each.turn
+            each.pair.shape: each.rotation
             for each in fixed_problems(requirement, asked(name=name), TestProfile.STANDARD)
             if each.case is None
         }

@@ -47,11 +47,11 @@ def test_every_form_is_asked_at_every_shape(name: str) -> None:
     ]
     by_shape: dict[Any, set[Form]] = {}
     for each in grid:
-        own = forms(asked, each.turn, each.pair)
+        own = forms(asked, each.rotation, each.pair)
         by_shape.setdefault(each.pair.shape, set()).update(own)
         assert {space for space, _ in own} == set(asked.convention.target)
         assert {reduction for _, reduction in own} == set(asked.offers())
-        assert len(own) == len(every) // (1 if each.turn is None else 2)
+        assert len(own) == len(every) // (1 if each.rotation is None else 2)
     assert by_shape
     assert all(own == every for own in by_shape.values())
 
@@ -60,7 +60,7 @@ def test_turns_are_the_quick_profile_s_alone() -> None:
     """In the other profiles every problem is asked in every form."""
     for requirement in catalogue.REQUIREMENTS.values():
         asked = list(fixed_problems(requirement, subject(), TestProfile.STANDARD))
-        assert all(each.turn is None for each in asked)
+        assert all(each.rotation is None for each in asked)
 
 
 def test_cases_take_turns_where_the_numbers_are_not_the_question() -> None:
@@ -73,7 +73,7 @@ def test_cases_take_turns_where_the_numbers_are_not_the_question() -> None:
         ]
         for each in cases:
             shared = len(cases) > 1 and (requirement.draws is CALL_DRAWS or each.pair.p.values.size >= MANY)
-            assert (each.turn is not None) is shared, each.case
+            assert (each.rotation is not None) is shared, each.case
 
 
 def counting(counts: Counter[str]) -> Callable[[Array], Array]:
@@ -125,4 +125,4 @@ def test_gradients_known_already_are_asked_again_where_what_they_leave_behind_is
     question = pair([0.25, 0.75], [0.5, 0.5])
     for problem, side in product(asked.problems(question), Side):
         asked.gradient(problem, side)
-    assert all(each.broken for each in judgements("state/surroundings", asked, question))
+    assert all(each.is_failure for each in judgements("state/surroundings", asked, question))

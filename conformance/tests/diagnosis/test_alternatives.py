@@ -20,7 +20,7 @@ def said(sketch: Miniature, reduction: Reduction = Reduction.TERMS, question: Pa
     """Return the diagnosis of what a sketch answers, which must be broken."""
     asked = subject(sketch)
     judgement = judge.within_tolerance(asked.evaluate(asked.problem(question, reduction)))
-    assert judgement.broken
+    assert judgement.is_failure
     return diagnose(judgement, question, asked)
 
 
@@ -101,7 +101,7 @@ def test_an_identity_is_no_answer_to_a_question() -> None:
     judgement = judge.identity(
         (judge.WeightedAnswer(3.0, mean), judge.WeightedAnswer(-1.0, batch)), "mean × 3 is batchmean"
     )
-    assert judgement.broken
+    assert judgement.is_failure
     assert diagnose(judgement, ROWS, asked) == ""
 
 

@@ -283,7 +283,7 @@ def test_a_deviation_may_be_an_alternative_definition() -> None:
     for divisor, explains in ((4.0, True), (2.0, False)):
         tested = subject(Miniature(after=partial(_divided, by=divisor)))
         judgement = judge.within_tolerance(tested.evaluate(tested.problem(question, Reduction.BATCHMEAN)))
-        assert judgement.broken
+        assert judgement.is_failure
         assert bool(recorded.explains(judgement, tested).any()) is explains
 
 
@@ -296,7 +296,7 @@ def test_a_sum_may_be_divided_by_the_batch() -> None:
     for divisor, explains in ((2.0, True), (3.0, False)):
         tested = subject(Miniature(after=partial(_divided, by=divisor)))
         judgement = judge.within_tolerance(tested.evaluate(tested.problem(question, Reduction.SUM)))
-        assert judgement.broken
+        assert judgement.is_failure
         assert bool(recorded.explains(judgement, tested).any()) is explains
 
 

@@ -242,7 +242,7 @@ def test_torch_is_as_good_as_declared() -> None:
 
 def test_what_was_measured_is_said_in_words() -> None:
     """Only what answers showed is said, and that something is worse than declared."""
-    said = measured(adding(sequential), FLOAT32).words
+    said = measured(adding(sequential), FLOAT32).description
     assert said.startswith("computes in float32, sums in float32, one of 1,024 terms 1023 additions deep")
     assert said.endswith("worse than declared: sums 1023 deep, declared h = 2·√n")
-    assert Arithmetic(Profile.of(FLOAT32)).words == ""
+    assert Arithmetic(Profile.of(FLOAT32)).description == ""

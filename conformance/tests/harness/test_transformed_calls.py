@@ -78,7 +78,7 @@ def test_a_right_implementation_is_right_in_every_way(reduction: Reduction, targ
     if reduction is not Reduction.MEAN:  # the mean of one row is no reduction of the whole
         given.append(transformed_calls.batched(asked, problem))
     for each in given:
-        assert not judge.within_tolerance(each, decisive=False).broken, each.call
+        assert not judge.within_tolerance(each, decisive=False).is_failure, each.call
 
 
 def test_autocast_asks_for_single_precision() -> None:
@@ -87,7 +87,7 @@ def test_autocast_asks_for_single_precision() -> None:
         asked = subject(dtype=dtype)
         got = transformed_calls.autocast(asked, asked.problem(PAIR))
         assert (got.dtype, got.profile.storage) == (due.label, due)
-        assert not judge.within_tolerance(got).broken
+        assert not judge.within_tolerance(got).is_failure
 
 
 def test_an_upstream_gradient_lies_as_it_is_told() -> None:
@@ -103,9 +103,9 @@ def test_an_upstream_gradient_lies_as_it_is_told() -> None:
     for layout in ("contiguous", "transposed", "strided"):
         assert not judge.within_tolerance(
             asked.gradient(problem, Side.MODEL, UpstreamKind.PATTERN, layout)
-        ).broken
+        ).is_failure
     expanded = asked.gradient(problem, Side.MODEL, UpstreamKind.EXPANDED, "expanded")
-    assert not judge.within_tolerance(expanded).broken
+    assert not judge.within_tolerance(expanded).is_failure
     assert {str(each.dtype) for each in seen} == {"float32"}
     assert [each.strides for each in seen] == [(12, 4), (4, 8), (24, 8), (0, 4)]
 

@@ -39,7 +39,7 @@ def judged(problem: Problem, got: Float32, profile: Profile) -> Mask:
         CallDescription("a kernel"),
         answer,
     )
-    return judge.within_tolerance(asked, decisive=False).bad
+    return judge.within_tolerance(asked, decisive=False).failed
 
 
 def problems(family: str, space: Space) -> list[Problem]:

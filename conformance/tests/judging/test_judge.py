@@ -40,7 +40,7 @@ def moved(evaluation: Evaluation, step: float) -> Evaluation:
 
 def with_answer(evaluation: Evaluation, at: tuple[int, ...], value: float) -> Evaluation:
     """Return the evaluation with one element of the answer replaced."""
-    got = np.array(evaluation.got)
+    got = np.array(evaluation.answer)
     got[at] = value
     return replace(evaluation, got=got)
 
@@ -55,11 +55,11 @@ def test_an_answer_is_held_against_its_tolerance(family: str, dtype: str, reduct
     assert np.isfinite(evaluation.enclosure.value).all()
     for side in (-1.0, 1.0):
         inside = judge.within_tolerance(moved(evaluation, 0.5 * side))
-        assert not inside.broken
+        assert not inside.is_failure
         # The answer made up here is rounded itself: in float64 to some tenths of what is allowed.
         assert inside.headroom == pytest.approx(0.5, abs=0.3)
         outside = judge.within_tolerance(moved(evaluation, 1.5 * side))
-        assert outside.bad.all()
+        assert outside.failed.all()
         assert outside.headroom == pytest.approx(1.5, abs=0.3)
 
 
@@ -71,7 +71,7 @@ def test_a_judgement_speaks_of_the_worst_element() -> None:
     judgement = judge.within_tolerance(wrong, "seven times too far")
     assert judgement.at == (1, 2)
     assert judgement.headroom == pytest.approx(7.0, abs=0.2)
-    assert judgement.bad.tolist() == [[False, False, False], [False, False, True]]
+    assert judgement.failed.tolist() == [[False, False, False], [False, False, True]]
     assert judgement.note == "seven times too far"
     expected = evaluation.tolerance.budget((1, 2))
     assert [each.name for each in judgement.budget] == [each.name for each in expected]
@@ -82,7 +82,7 @@ def test_a_judgement_speaks_of_the_worst_element() -> None:
 def test_what_is_no_number_is_no_answer(value: float) -> None:
     """NaN or an infinity in place of a number is broken, whatever the tolerance, and only there."""
     judgement = judge.within_tolerance(with_answer(asked(), (0, 1), value))
-    assert judgement.bad.tolist() == [[False, True, False], [False, False, False]]
+    assert judgement.failed.tolist() == [[False, True, False], [False, False, False]]
     assert judgement.headroom == np.inf
 
 
@@ -92,14 +92,14 @@ def test_what_is_no_number_is_no_answer(value: float) -> None:
 def test_where_infinity_is_right_nothing_else_is(value: float, broken: bool) -> None:
     """P > 0 = q gives +∞: neither a large number, nor −∞, nor NaN."""
     evaluation = asked(pair([0.5, 0.5], [0.0, 1.0]))
-    assert judge.within_tolerance(with_answer(evaluation, (0,), value)).broken is broken
+    assert judge.within_tolerance(with_answer(evaluation, (0,), value)).is_failure is broken
 
 
 @pytest.mark.parametrize(("value", "broken"), [(np.nan, False), (0.0, True), (np.inf, True)])
 def test_where_nan_is_right_nothing_else_is(value: float, broken: bool) -> None:
     """NaN in, NaN out: a number hides it."""
     evaluation = asked(pair([0.5, np.nan], [0.5, 0.5]))
-    assert judge.within_tolerance(with_answer(evaluation, (1,), value), decisive=False).broken is broken
+    assert judge.within_tolerance(with_answer(evaluation, (1,), value), decisive=False).is_failure is broken
 
 
 @pytest.mark.parametrize("shape", [(), (2,), (3, 2), (1, 2, 3), (0, 3)])
@@ -107,7 +107,7 @@ def test_an_answer_of_another_shape_is_broken(shape: tuple[int, ...]) -> None:
     """A right number in the wrong shape is somebody else's answer; the shapes are named."""
     misshapen = replace(asked(), got=np.zeros(shape))
     for judgement in (judge.within_tolerance(misshapen), judge.exact(misshapen)):
-        assert judgement.broken
+        assert judgement.is_failure
         assert judgement.note == f"gave shape {shape} where (2, 3) is right"
 
 
@@ -116,12 +116,12 @@ def test_exactness_is_to_the_last_bit() -> None:
     one = subject()
     question = pair([0.0, 1.0], [0.0, -2.0], Space.LOG)
     right = one.evaluate(one.problem(question))
-    assert right.got.tolist() == [0.0, 2.0]
-    assert not judge.exact(right).broken
+    assert right.answer.tolist() == [0.0, 2.0]
+    assert not judge.exact(right).is_failure
     beside = with_answer(right, (1,), float(np.nextafter(2.0, 3.0)))
-    assert judge.exact(beside).bad.tolist() == [False, True]
-    assert judge.exact(beside, where=np.array([True, False])).broken is False
-    assert judge.exact(with_answer(right, (0,), -0.0)).broken is False  # zero is zero
+    assert judge.exact(beside).failed.tolist() == [False, True]
+    assert judge.exact(beside, where=np.array([True, False])).is_failure is False
+    assert judge.exact(with_answer(right, (0,), -0.0)).is_failure is False  # zero is zero
 
 
 def test_a_yes_or_no_is_taken_element_by_element() -> None:
@@ -130,18 +130,18 @@ def test_a_yes_or_no_is_taken_element_by_element() -> None:
     judgement = judge.elementwise(
         evaluation, np.array([[True, True, True], [True, False, False]]), "too negative"
     )
-    assert judgement.bad.tolist() == [[False, False, False], [False, True, True]]
+    assert judgement.failed.tolist() == [[False, False, False], [False, True, True]]
     assert judgement.at == (1, 1)
     assert judgement.headroom is None
-    assert judge.elementwise(evaluation, np.array(True), "fine").broken is False
-    assert judge.elementwise(evaluation, np.array(False), "nothing is fine").bad.all()
+    assert judge.elementwise(evaluation, np.array(True), "fine").is_failure is False
+    assert judge.elementwise(evaluation, np.array(False), "nothing is fine").failed.all()
 
 
 def test_only_the_elements_in_question_are_judged() -> None:
     """``inside`` lets go what lies elsewhere."""
     wrong = with_answer(asked(), (0, 0), 9.0)
-    assert judge.within_tolerance_where(wrong, np.ones((2, 3), bool)).broken
-    assert not judge.within_tolerance_where(wrong, np.arange(6).reshape(2, 3) > 0).broken
+    assert judge.within_tolerance_where(wrong, np.ones((2, 3), bool)).is_failure
+    assert not judge.within_tolerance_where(wrong, np.arange(6).reshape(2, 3) > 0).is_failure
 
 
 def test_a_problem_any_answer_would_pass_proves_nothing() -> None:
@@ -163,32 +163,32 @@ def test_an_identity_balances() -> None:
     """Both sides of an identity may err by their own tolerances, and no more."""
     one = subject()
     total, mean = _sums(one, ROW)
-    assert not judge.identity([total, mean], "sum = n·mean").broken
+    assert not judge.identity([total, mean], "sum = n·mean").is_failure
     for step, broken in ((0.5, False), (1.5, True)):
         allowed = float(total.allowed + mean.allowed)
-        shifted = replace(total.asked, got=total.asked.enclosure.value + step * allowed)
-        still = replace(mean.asked, got=mean.asked.enclosure.value)
+        shifted = replace(total.evaluation, got=total.evaluation.enclosure.value + step * allowed)
+        still = replace(mean.evaluation, got=mean.evaluation.enclosure.value)
         sides = [WeightedAnswer(1.0, shifted), WeightedAnswer(mean.factor, still)]
-        assert judge.identity(sides, "sum = n·mean").broken is broken
+        assert judge.identity(sides, "sum = n·mean").is_failure is broken
 
 
 def test_an_identity_catches_a_wrong_divisor() -> None:
     """A mean that divides by the rows instead of the elements does not balance the sum."""
     one = subject(Miniature(reduce=_by_rows))
-    assert judge.identity(_sums(one, ROW), "sum = n·mean").broken
+    assert judge.identity(_sums(one, ROW), "sum = n·mean").is_failure
 
 
 def test_two_answers_agree_within_both_tolerances() -> None:
     """Equal bits agree, whatever they are; else two answers may differ by what both may err, and no more."""
     evaluation = asked()
     lost = with_answer(evaluation, (0, 0), np.nan)
-    assert not judge.same_answer(lost, lost, "").broken
-    assert judge.same_answer(lost, evaluation, "").bad.sum() == 1
+    assert not judge.same_answer(lost, lost, "").is_failure
+    assert judge.same_answer(lost, evaluation, "").failed.sum() == 1
     apart = judge.same_answer(moved(evaluation, -0.9), moved(evaluation, 0.9), "")
-    assert not apart.broken
-    assert judge.same_answer(moved(evaluation, -1.5), moved(evaluation, 0.9), "").bad.all()
-    row = replace(evaluation, got=evaluation.got[0])
-    assert judge.same_answer(row, evaluation, "").broken
+    assert not apart.is_failure
+    assert judge.same_answer(moved(evaluation, -1.5), moved(evaluation, 0.9), "").failed.all()
+    row = replace(evaluation, got=evaluation.answer[0])
+    assert judge.same_answer(row, evaluation, "").is_failure
 
 
 def _by_rows(terms: Array, reduction: Reduction) -> Array:
@@ -202,10 +202,10 @@ def test_a_sum_between_two_numbers_may_touch_them() -> None:
     for low, high in ((exact, 9.0), (-9.0, exact)):
         for step, broken in ((-1.5, low == exact), (0.0, False), (1.5, high == exact)):
             sides = [WeightedAnswer(1.0, replace(one, got=np.array(exact + step * allowed)))]
-            assert judge.in_range(sides, low, high, "beyond").broken is broken
+            assert judge.in_range(sides, low, high, "beyond").is_failure is broken
     assert judge.in_range(
         [WeightedAnswer(1.0, replace(one, got=np.array(np.nan)))], -9.0, 9.0, "beyond"
-    ).broken
+    ).is_failure
 
 
 def test_rounded_inputs_may_lie_beyond_a_bound() -> None:
@@ -213,7 +213,7 @@ def test_rounded_inputs_may_lie_beyond_a_bound() -> None:
     one = asked(reduction=Reduction.SUM)
     exact = float(one.enclosure.value)
     sides = [WeightedAnswer(1.0, replace(one, got=np.array(exact)))]
-    assert not judge.in_range(sides, exact + 1.0, exact + 2.0, "beyond").broken
+    assert not judge.in_range(sides, exact + 1.0, exact + 2.0, "beyond").is_failure
 
 
 def test_terms_are_added_without_error() -> None:
@@ -221,13 +221,13 @@ def test_terms_are_added_without_error() -> None:
     one = subject()
     terms = one.evaluate(one.problem(ROW))
     cancelling = replace(terms, got=np.array([[1e16, 1.0, -1e16], [0.0, 0.0, 0.0]]))
-    assert float(WeightedAnswer(1.0, cancelling, summed=True).got) == 1.0
+    assert float(WeightedAnswer(1.0, cancelling, summed=True).answer) == 1.0
 
 
 def test_an_identity_of_infinities_says_nothing() -> None:
     """∞ = ∞ holds whatever anybody computes."""
     sides = _sums(subject(), pair([[0.5, 0.5]], [[0.0, 1.0]]))
-    assert not judge.identity(sides, "sum = n·mean").broken
+    assert not judge.identity(sides, "sum = n·mean").is_failure
 
 
 def _large(dtype: Dtype, value: float) -> Evaluation:
@@ -242,10 +242,10 @@ def _large(dtype: Dtype, value: float) -> Evaluation:
 def test_an_infinity_is_right_only_at_the_edge_of_the_format(dtype: Dtype) -> None:
     """Where a permitted error reaches the largest number an infinity of the right sign is permitted as well."""
     edge, below = _large(dtype, dtype.largest), _large(dtype, dtype.largest / 2)
-    assert not judge.within_tolerance(with_answer(edge, (0,), np.inf)).broken
-    assert judge.within_tolerance(with_answer(edge, (0,), -np.inf)).broken
-    assert judge.within_tolerance(with_answer(edge, (0,), np.nan)).broken
-    assert judge.within_tolerance(with_answer(below, (0,), np.inf)).broken
+    assert not judge.within_tolerance(with_answer(edge, (0,), np.inf)).is_failure
+    assert judge.within_tolerance(with_answer(edge, (0,), -np.inf)).is_failure
+    assert judge.within_tolerance(with_answer(edge, (0,), np.nan)).is_failure
+    assert judge.within_tolerance(with_answer(below, (0,), np.inf)).is_failure
     assert accepts_overflow(edge.enclosure, edge.tolerance, dtype).all()
 
 
@@ -264,15 +264,15 @@ def _flushing(got: float, *, declared: bool) -> Evaluation:
 
 def test_who_declares_to_flush_subnormals_may() -> None:
     """0 where ∞ is right is a fault, unless the column declares that it reads a subnormal p as 0."""
-    assert judge.within_tolerance(_flushing(0.0, declared=False)).bad.tolist() == [True, False]
-    assert not judge.within_tolerance(_flushing(0.0, declared=True)).broken
-    assert not judge.within_tolerance(_flushing(np.inf, declared=True)).broken
+    assert judge.within_tolerance(_flushing(0.0, declared=False)).failed.tolist() == [True, False]
+    assert not judge.within_tolerance(_flushing(0.0, declared=True)).is_failure
+    assert not judge.within_tolerance(_flushing(np.inf, declared=True)).is_failure
 
 
 @pytest.mark.parametrize("got", [1.0, -np.inf, np.nan])
 def test_flushing_excuses_nothing_else(got: float) -> None:
     """A declared flush is no licence: an answer right for neither reading of the inputs is broken."""
-    assert judge.within_tolerance(_flushing(got, declared=True)).bad.tolist() == [True, False]
+    assert judge.within_tolerance(_flushing(got, declared=True)).failed.tolist() == [True, False]
 
 
 def test_another_question_may_fit() -> None:
@@ -282,7 +282,7 @@ def test_another_question_may_fit() -> None:
     mean = one.problem(ROW, Reduction.MEAN)
     assert judge.matches_problem(judgement, one.problem(ROW, Reduction.SUM), one.profile).all()
     assert not judge.matches_problem(judgement, mean, one.profile).any()
-    sixth = replace(judgement, got=judgement.got / 6)
+    sixth = replace(judgement, got=judgement.answer / 6)
     assert judge.matches_problem(sixth, mean, one.profile).all()
     assert not judge.matches_problem(replace(sixth, side=Side.MODEL), mean, one.profile).any()
     assert not judge.matches_problem(sixth, one.problem(ROW), one.profile).any()
@@ -297,5 +297,5 @@ def test_a_refusal_is_judged_without_numbers() -> None:
     problem = asked().problem
     fails = judge.failed(problem, CallDescription("call"), "accepted", Kind.ACCEPTED)
     passes = judge.passed(problem, CallDescription("call"), raised=True)
-    assert (fails.broken, fails.raised, fails.headroom) == (True, False, None)
-    assert (passes.broken, passes.raised, passes.headroom) == (False, True, None)
+    assert (fails.is_failure, fails.raised, fails.headroom) == (True, False, None)
+    assert (passes.is_failure, passes.raised, passes.headroom) == (False, True, None)

@@ -10,6 +10,7 @@ from typing import Any
 from kl_cases.recipes import TestProfile
 from kl_conformance import processes
 from kl_conformance.cells.cell import Cell
+from kl_conformance.cells.effort import effort_of
 from kl_conformance.cli.expect.findings import SEEN, better, evidence, findings, told
 from kl_conformance.cli.output import FINDINGS, FINE, cannot, table
 from kl_conformance.errors import AbsentError, UnknownNameError, check_known
@@ -110,7 +111,8 @@ def _seen(entry: Expectation, requirement: str, column: Column, subject: Subject
     if isinstance(subject, Absent):
         why = subject.reason
     else:
-        cell = Cell(catalogue.requirement(requirement), subject, TestProfile.QUICK)
+        found = catalogue.requirement(requirement)
+        cell = Cell(found, subject, effort_of(found, subject, TestProfile.QUICK))
         try:
             why = cell.requirement.applies(subject)
             replayed = None if why else cell.rerun(entry)

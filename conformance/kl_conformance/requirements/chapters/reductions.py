@@ -19,7 +19,6 @@ from kl_conformance.requirements.checks import KL_DIV_LOSS, spread, value_within
 from kl_conformance.requirements.miniature import Miniature, divisor, reduce
 from kl_conformance.requirements.requirement import Check, Level, Requirement
 from kl_reference.convention import Reduction
-from kl_reports.runfile.records import Kind
 
 FAMILIES = ("dirichlet-flat", "power-law")
 # One row, several rows, several axes: the divisors of all reductions differ.
@@ -56,15 +55,8 @@ def unreduced(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     for each in pairs:
         for problem in subject.problems(each):
             evaluation = subject.evaluate(problem)
-            shapes, returned = evaluation.misshapen, evaluation.got.shape
-            if shapes is not None:
-                judgement = judge.elementwise(evaluation, np.full(returned, False), shapes.note)
-                yield replace(judgement, kind=Kind.SHAPE, misshapen=shapes)
-            else:
-                note = f"returned {evaluation.dtype}, expected {subject.dtype.label}"
-                yield judge.elementwise(
-                    evaluation, np.full(returned, evaluation.dtype == subject.dtype.label), note
-                )
+            note = f"returned {evaluation.dtype}, expected {subject.dtype.label}"
+            yield judge.elementwise(evaluation, np.array(evaluation.dtype == subject.dtype.label), note)
     yield from _by_alternative_name(subject, pair, Reduction.TERMS, Reduction.ROWS)
 
 
@@ -99,7 +91,7 @@ def empty(subject: Subject, pair: Pair) -> Iterator[Judgement]:
             judgement = judge.within_tolerance(evaluation, "an empty sum is 0", decisive=False)
             if np.isnan(evaluation.enclosure.value).any():
                 judgement = judge.elementwise(
-                    evaluation, ~(np.abs(evaluation.got) > 0), "an empty mean is NaN or 0"
+                    evaluation, ~(np.abs(evaluation.answer) > 0), "an empty mean is NaN or 0"
                 )
             yield judgement
 

@@ -109,7 +109,7 @@ def infinite_probability(subject: Subject, pair: Pair) -> Iterator[Judgement]:
             yield judge.passed(problem, subject.named, str(refusal))
             continue
         infinite, not_finite = (_reduced_any(each, problem) for each in (infinite, not_finite))
-        correct = ~not_finite | ~np.isfinite(evaluation.got)
+        correct = ~not_finite | ~np.isfinite(evaluation.answer)
         yield replace(
             judge.elementwise(evaluation, correct, "a plausible number for an infinite probability"),
             criterion=Criterion.NOT_FINITE,
@@ -142,7 +142,7 @@ def negative_target(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     except RefusedError as refusal:
         yield judge.passed(problem, subject.named, str(refusal))
         return
-    correct = ~_reduced_any(negative, problem) | ~np.isfinite(evaluation.got)
+    correct = ~_reduced_any(negative, problem) | ~np.isfinite(evaluation.answer)
     judgement = judge.elementwise(evaluation, correct, "a plausible number for a negative probability")
     yield replace(judgement, criterion=Criterion.NOT_FINITE)
 
