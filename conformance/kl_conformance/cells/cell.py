@@ -145,8 +145,11 @@ class Cell:
         except RefusedError as refusal:
             yield judge.refused(subject.problem(pair), subject.named, refusal)
         except WrongShapeError as wrong:
-            failure = judge.failed(subject.problem(pair), subject.named, str(wrong), Kind.SHAPE)
-            yield replace(failure, shape_mismatch=wrong.shapes)
+            if wrong.evaluation is not None:
+                yield judge.wrong_shape(wrong.evaluation)
+            else:
+                failure = judge.failed(subject.problem(pair), subject.named, str(wrong), Kind.SHAPE)
+                yield replace(failure, shape_mismatch=wrong.shapes)
 
     def _is_new(self, judgement: Judgement) -> bool:
         """Whether a judgement fails beyond the known deviations."""

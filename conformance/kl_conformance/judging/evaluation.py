@@ -34,11 +34,16 @@ class WrongShapeError(Exception):
         The call.
     shapes
         Both shapes.
+    evaluation
+        The evaluation of the whole answer; None where only pieces of the answer are evaluated.
     """
 
-    def __init__(self, call: CallDescription, shapes: ShapeMismatch) -> None:
+    def __init__(
+        self, call: CallDescription, shapes: ShapeMismatch, evaluation: Evaluation | None = None
+    ) -> None:
         super().__init__(f"{call.text} {shapes.clause}")
         self.shapes = shapes
+        self.evaluation = evaluation
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,5 +96,5 @@ class Evaluation:
             It has another shape.
         """
         if self.shape_mismatch is not None:
-            raise WrongShapeError(self.call, self.shape_mismatch)
+            raise WrongShapeError(self.call, self.shape_mismatch, self)
         return self.returned

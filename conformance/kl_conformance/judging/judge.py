@@ -29,7 +29,7 @@ def within_tolerance(evaluation: Evaluation, note: str = "", *, decisive: bool =
     answer is zero.
     """
     if evaluation.shape_mismatch is not None:
-        return _wrong_shape(evaluation)
+        return wrong_shape(evaluation)
     ratio = elements.error_ratio(evaluation)
     at = elements.worst(ratio)
     return Judgement(
@@ -127,7 +127,7 @@ def within_tolerance_where(evaluation: Evaluation, where: Mask) -> Judgement:
 def exact(evaluation: Evaluation, note: str = "", where: Mask | None = None) -> Judgement:
     """Judge that the answer is exact to the last bit, at the elements of ``where`` (all when None)."""
     if evaluation.shape_mismatch is not None:
-        return _wrong_shape(evaluation)
+        return wrong_shape(evaluation)
     wrong = np.abs(evaluation.enclosure.error(evaluation.answer)) != 0
     if where is not None:
         wrong &= where
@@ -137,7 +137,7 @@ def exact(evaluation: Evaluation, note: str = "", where: Mask | None = None) -> 
 def elementwise(evaluation: Evaluation, fine: Mask, note: str) -> Judgement:
     """Judge by a yes or no for every element, or one for all."""
     if evaluation.shape_mismatch is not None:
-        return _wrong_shape(evaluation)
+        return wrong_shape(evaluation)
     return _yes_or_no(evaluation, evaluation.enclosure.value, fine, note)
 
 
@@ -157,8 +157,8 @@ def _yes_or_no(evaluation: Evaluation, expected: Array, fine: Mask, note: str) -
     )
 
 
-def _wrong_shape(evaluation: Evaluation) -> Judgement:
-    """Judge an answer of another shape: all of its elements fail, or the whole if it has none or too many."""
+def wrong_shape(evaluation: Evaluation) -> Judgement:
+    """Judge an answer of another shape than expected: every element fails, or the whole if it has none or too many."""
     shapes, returned = evaluation.shape_mismatch, evaluation.returned
     assert shapes is not None
     if 0 < returned.size <= MOST_NUMBERS:
@@ -232,7 +232,7 @@ def identity(sides: Sequence[WeightedAnswer], note: str, allowed: Array | None =
     """
     for side in sides:
         if side.evaluation.shape_mismatch is not None:
-            return _wrong_shape(side.evaluation)
+            return wrong_shape(side.evaluation)
     with np.errstate(invalid="ignore", over="ignore"):
         answer = sum((side.answer for side in sides), np.zeros(()))
         expected = sum((side.exact for side in sides), np.zeros(()))

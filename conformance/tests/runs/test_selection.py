@@ -27,7 +27,7 @@ FULL = Selection(
     like="torch.nn.functional.kl_div",
     strict=True,
     shape=(8, 131072),
-    brief=("float64",),
+    reduced=("float64",),
     only=("one-column",),
 )
 

@@ -81,7 +81,10 @@ def _one_sided(evaluation: Evaluation, where: Mask) -> Judgement:
     probability = probabilities(evaluation.problem)[evaluation.side is Side.MODEL]
     outside = _at_limits(evaluation.problem, probability) & (evaluation.answer == 0)
     return replace(
-        judgement, failed=judgement.failed & ~outside, note="not the one-sided limit", criterion=Criterion.YES_OR_NO
+        judgement,
+        failed=judgement.failed & ~outside,
+        note="not the one-sided limit",
+        criterion=Criterion.YES_OR_NO,
     )
 
 

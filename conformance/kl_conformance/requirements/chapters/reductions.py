@@ -90,9 +90,10 @@ def empty(subject: Subject, pair: Pair) -> Iterator[Judgement]:
                 continue
             judgement = judge.within_tolerance(evaluation, "an empty sum is 0", decisive=False)
             if np.isnan(evaluation.enclosure.value).any():
-                judgement = judge.elementwise(
-                    evaluation, ~(np.abs(evaluation.answer) > 0), "an empty mean is NaN or 0"
-                )
+                fine = ~(np.abs(evaluation.returned) > 0)
+                judgement = judge.elementwise(evaluation, fine, "an empty mean is NaN or 0")
+                if not evaluation.returned.size:  # as undefined as NaN; its sum is judged by its shape
+                    judgement = replace(judge.passed(problem, evaluation.call), answer=evaluation.returned)
             yield judgement
 
 

@@ -81,7 +81,9 @@ def generalised_terms(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         yield judge.elementwise(evaluation, ~(evaluation.answer < -allowed), "a generalised term is negative")
         positive = evaluation.enclosure.value > allowed
         yield judge.elementwise(
-            evaluation, ~(positive & (evaluation.answer <= 0)), "a generalised term is 0 though p and q differ"
+            evaluation,
+            ~(positive & (evaluation.answer <= 0)),
+            "a generalised term is 0 though p and q differ",
         )
 
 
