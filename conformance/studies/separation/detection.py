@@ -101,7 +101,7 @@ class ProblemSet:
         verdict = (
             judge.exact(evaluation) if self.exact else judge.within_tolerance(evaluation, decisive=False)
         )
-        return _any(verdict.bad)
+        return _any(verdict.failed)
 
     def detected_by(self, peer: Criterion, kernel: Kernel) -> Mask:
         """Return a mask of the problems (rows) in which a peer's defaults reject the kernel's answer."""

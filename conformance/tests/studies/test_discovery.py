@@ -9,10 +9,9 @@ import pytest
 from kl_cases.corpus import cases
 from kl_cases.flags import FLAGS
 from kl_cases.recipes import TestProfile
-from kl_conformance.cells.effort import HOW_NEEDS, WHAT_NEEDS
+from kl_conformance.cells.effort import BUILTIN_DRAWS, DRAWS
 from kl_conformance.requirements import catalogue
 from kl_conformance.requirements.miniature import Miniature
-from kl_conformance.requirements.requirement import CALL_DRAWS
 from kl_conformance_testkit.subjects import subject
 from studies.discovery import study as discovery
 from studies.discovery.faults import FAULTS, Fault
@@ -43,8 +42,8 @@ def test_a_fault_is_found_within_the_examples_stated(fault: Fault) -> None:
 def test_the_standard_profile_draws_enough(fault: Fault) -> None:
     """Every class of bug is detected within the fewest draws of its requirement, without corpus or grid."""
     requirement = catalogue.requirement(fault.requirement)
-    fewest = HOW_NEEDS if requirement.draws is CALL_DRAWS else WHAT_NEEDS
-    assert STATED[fault.flag] <= fewest <= requirement.draws[TestProfile.STANDARD]
+    source = requirement.fault_source
+    assert STATED[fault.flag] <= BUILTIN_DRAWS[source] <= DRAWS[source][TestProfile.STANDARD]
 
 
 @each_fault

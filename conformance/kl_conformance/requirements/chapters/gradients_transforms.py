@@ -21,7 +21,7 @@ from kl_conformance.judging.upstream import pattern, upstream_of
 from kl_conformance.requirements import applicability
 from kl_conformance.requirements.checks import mean_of_the_batch, probabilities
 from kl_conformance.requirements.miniature import Array, Miniature
-from kl_conformance.requirements.requirement import CALL_DRAWS, VALUE_DRAWS, Level, Requirement
+from kl_conformance.requirements.requirement import FaultSource, Level, Requirement
 from kl_reference.convention import Reduction, Side, Space
 from kl_reference.problem import Problem
 from kl_reference.tolerance import Profile
@@ -79,9 +79,12 @@ def _one_sided(evaluation: Evaluation, where: Mask) -> Judgement:
     assert evaluation.side is not None
     judgement = judge.within_tolerance_where(evaluation, where & ~np.isnan(evaluation.enclosure.value))
     probability = probabilities(evaluation.problem)[evaluation.side is Side.MODEL]
-    outside = _at_limits(evaluation.problem, probability) & (evaluation.got == 0)
+    outside = _at_limits(evaluation.problem, probability) & (evaluation.answer == 0)
     return replace(
-        judgement, bad=judgement.bad & ~outside, note="not the one-sided limit", criterion=Criterion.YES_OR_NO
+        judgement,
+        failed=judgement.failed & ~outside,
+        note="not the one-sided limit",
+        criterion=Criterion.YES_OR_NO,
     )
 
 
@@ -150,7 +153,7 @@ def forward_mode(subject: Subject, pair: Pair) -> Iterator[Judgement]:
                     subject, problem, side, np.zeros(problem.side(side).values.shape)
                 )
                 yield judge.elementwise(
-                    evaluation, evaluation.got == 0, "the direction is 0, and the derivative is not"
+                    evaluation, evaluation.answer == 0, "the direction is 0, and the derivative is not"
                 )
 
 
@@ -231,7 +234,7 @@ def _zero_at_one(p: Array, log_q: Array) -> Array:
     return np.where(log_q == 0, 0.0, -p + np.zeros_like(log_q))
 
 
-_requirement = partial(Requirement, draws=CALL_DRAWS, shapes=SHAPES)
+_requirement = partial(Requirement, fault_source=FaultSource.CALL, shapes=SHAPES)
 REQUIREMENTS = (
     _requirement(
         id="gradients/boundary",
@@ -243,7 +246,7 @@ REQUIREMENTS = (
         applies=applicability.differentiable(*Side),
         families=("dirichlet-dense",),
         corners=BOUNDARIES,
-        draws=VALUE_DRAWS,
+        fault_source=FaultSource.VALUES,
         miniature=Miniature(by_model=_zero_at_one),
     ),
     _requirement(
