@@ -59,9 +59,7 @@ def replay(witness: str, on: str, like: str, emit: str, keep: Path | None) -> in
             f"  the witness is of revision {recorded.revision} of the requirement; revision "
             f"{requirement.revision} is evaluated"
         )
-    print(
-        f"  found on {one_line(column_text(recorded.column))} by kl-conformance {one_line(recorded.suite)}"
-    )
+    print(f"  found on {one_line(column_text(recorded.column))} by kl-conformance {one_line(recorded.suite)}")
     print(f"  evaluated on {one_line(column_text(result.column) if result.column else name)}")
     print(f"  {result.observation.value.upper()}: {one_line(result.message, 600)}")
     if result.witness and result.observation is not Observation.PASSED:

@@ -143,7 +143,9 @@ def _conclude(
     interrupted: bool,
 ) -> int:
     """Write the run files of all workers as one, print its description, and return the exit code."""
-    mistakes = "; ".join(dict.fromkeys(worker.exit_message() for worker in workers if worker.exit_code == USAGE))
+    mistakes = "; ".join(
+        dict.fromkeys(worker.exit_message() for worker in workers if worker.exit_code == USAGE)
+    )
     code, message = (OK, "") if interrupted else _import_failure(workers)
     if all(worker.exit_code == NOTHING for worker in workers):
         code, message = (
@@ -208,7 +210,9 @@ def _explain(code: int, workers: Sequence[Worker], run: Run, mistakes: str, comm
         if worker.ended_unexpectedly:
             print(f"Log of the worker of {worker.name}: {worker.log}", file=sys.stderr)
     if code == INTERRUPTED:
-        names = [worker.name for worker in workers if worker.exit_code == INTERRUPTED and not worker.interrupted]
+        names = [
+            worker.name for worker in workers if worker.exit_code == INTERRUPTED and not worker.interrupted
+        ]
         cause = f": the implementation under test exited the process ({', '.join(names)})" if names else ""
         print(f"Interrupted{cause}. The results so far are in the run file.", file=sys.stderr)
     elif code == USAGE:

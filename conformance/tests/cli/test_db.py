@@ -96,7 +96,7 @@ def test_the_cells_of_a_run_and_of_a_version_are_listed(here: Path, db: Any) -> 
     record = db("ingest", "new.jsonl.gz")[1].split()[-1]
     cells = db("list", record)[1]
     assert (
-        cells == "✗  broken, infinitely more than is allowed  values/sum@some.kl-2.12.0-cpu-float32-eager\n"
+        cells == "✗  failed, infinitely more than is allowed  values/sum@some.kl-2.12.0-cpu-float32-eager\n"
     )
     assert db("list", "torch==2.12")[1] == cells
     (cell,) = json.loads(db("list", "torch==2.12", "--format", "json")[1])
