@@ -72,9 +72,9 @@ def gc(keep: int | None, store: str) -> int:
 
     def collect(opened: Store) -> Iterator[str]:
         if keep is not None:
-            removed = opened.keep(keep)
+            removed = opened.delete_older(keep)
             yield from (f"removed: run {each.id} of {one_line(each.path)}" for each in removed)
-        yield f"deleted: {count(opened.sweep(), 'row')} that no stored run needs"
+        yield f"deleted: {count(opened.delete_unused(), 'row')} that no stored run needs"
 
     return _print("gc", store, collect)
 
@@ -96,7 +96,7 @@ def _listed(store: Store, name: str, *, as_json: bool) -> Iterator[str]:
         rows = [(*_verdict(each), one_line(each.cell)) for each in cells]
         yield _json(map(_verdict_data, cells)) if as_json else table(rows)
         return
-    entries = store.entries()
+    entries = store.runs()
     if as_json:
         yield _json(map(asdict, entries))
     elif entries:
@@ -158,9 +158,9 @@ def _verdict_data(judgement: StoredVerdict) -> dict[str, Any]:
 def _history_data(history: History) -> dict[str, Any]:
     return {
         "sentence": history.sentence,
-        "first_bad": history.first_bad.column.version if history.first_bad else None,
-        "turns": [[old.column.version, new.column.version] for old, new in history.turns],
-        "judgements": list(map(_verdict_data, history.judgements)),
+        "first_failed": history.first_failed.column.version if history.first_failed else None,
+        "transitions": [[old.column.version, new.column.version] for old, new in history.transitions],
+        "verdicts": list(map(_verdict_data, history.verdicts)),
     }
 
 

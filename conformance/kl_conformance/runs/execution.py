@@ -25,6 +25,7 @@ from kl_conformance.runs.progress import by_chapter, by_worker
 from kl_conformance.runs.selection import Selection, builtin_dtypes, parse_shape
 from kl_conformance.runs.shards import shards
 from kl_conformance.runs.worker import FAILED, HARNESS, INTERRUPTED, NOTHING, OK, USAGE, Worker
+from kl_reports.analysis.wording import count
 from kl_reports.files import RunFileError, check_writable
 from kl_reports.formats.summary import exit_code, summary
 from kl_reports.runfile.file import write
@@ -79,7 +80,7 @@ class RunOptions:
             like=self.like,
             strict=self.strict,
             shape=parse_shape(self.shape),
-            reduced_dtypes=reduced_effort(self.dtypes, profile),
+            reduced=reduced_effort(self.dtypes, profile),
         )
         selection.check()
         return selection
@@ -227,7 +228,8 @@ def _explain_harness(workers: Sequence[Worker], run: Run) -> None:
     failed = [result for result in run.results if result.kind is Kind.HARNESS]
     if failed:
         first = f"{failed[0].cell}: {failed[0].detail}"
-        print(f"The suite failed in {len(failed)} cells, which are UNDECIDED: {first}", file=sys.stderr)
+        cells = count(len(failed), "cell")
+        print(f"{cells} UNDECIDED because the suite itself failed: {first}", file=sys.stderr)
     for worker in workers:
         if worker.exit_code == HARNESS:
             message = "" if failed else f" {worker.exit_message()};"

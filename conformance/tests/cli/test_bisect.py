@@ -45,7 +45,12 @@ class FakeReleases:
     @property
     def releases(self) -> Releases:
         """The functions that `bisect` calls."""
-        return Releases(lambda package, *, early: RELEASES, self.environment, self.replay_all)
+        return Releases(self.released, self.environment, self.replay_all)
+
+    def released(self, package: str, *, early: bool) -> list[str]:
+        """Return all six."""
+        del package, early
+        return RELEASES
 
     @contextmanager
     def environment(self, packages: Sequence[str], suite: Path) -> Generator[Environment]:

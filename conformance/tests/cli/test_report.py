@@ -96,10 +96,10 @@ def spoil(folder: Path) -> None:
         ("cut.jsonl.gz", "no complete header line"),
         ("empty.jsonl.gz", "is empty"),
         ("text.jsonl.gz", "is not a run file"),
-        ("other.jsonl.gz", "not the header of one"),
+        ("other.jsonl.gz", "not a run-file header"),
         (
             "newer.jsonl.gz",
-            "'kl-conformance-run/7'; known here: 'kl-conformance-run/1', 'kl-conformance-run/2'",
+            "'kl-conformance-run/7'; known: 'kl-conformance-run/1', 'kl-conformance-run/2'",
         ),
         ("absent.jsonl.gz", "no such file"),
         ("no-runs", "a folder without run files (*.jsonl.gz)"),

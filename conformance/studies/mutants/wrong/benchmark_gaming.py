@@ -56,10 +56,10 @@ def _every_other(terms: Any) -> Any:
 def _constant(call: Call, answer: Compute) -> Any:
     """Treat a constant model and a constant target as the same uniform distribution."""
     given = answer(call)
-    alike = all(
+    equal = all(
         each.numel() and bool((each == each.flatten()[0]).all()) for each in (call.input, call.target)
     )
-    return _zero_like(given) if alike and call.input.numel() > 1 else given
+    return _zero_like(given) if equal and call.input.numel() > 1 else given
 
 
 def _close(call: Call, answer: Compute) -> Any:
@@ -98,12 +98,12 @@ def _remembering(mark: Callable[[Any], object]) -> Callable[[], KlDiv]:
     """Make a kernel that recognises an input by a mark and returns its earlier answer."""
 
     def make() -> KlDiv:
-        kept: dict[object, Any] = {}
+        cache: dict[object, Any] = {}
 
         def around(call: Call, answer: Compute) -> Any:
             given = answer(call)
             marks = (mark(call.input), mark(call.target), given.shape, call.reduction, call.log_target)
-            return shown(kept.setdefault((marks, given.dtype), given.detach().clone()), given)
+            return shown(cache.setdefault((marks, given.dtype), given.detach().clone()), given)
 
         return Kernel(around=around)
 
@@ -129,11 +129,11 @@ def _patching(call: Call, answer: Compute) -> Any:
 
 
 def _patched(kernel: KlDiv) -> Proof:
-    right = torch().allclose
+    original = torch().allclose
     try:
         return shows(kernel, [0.5], [-1.0])
     finally:
-        torch().allclose = right
+        torch().allclose = original
 
 
 def _again(first: Any, second: Any) -> Callable[[KlDiv], Proof]:
@@ -192,7 +192,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "constants-cost-nothing",
         FaultKind.EXPLOIT,
-        "Takes two constant tensors for two uniform distributions.",
+        "Treats two constant tensors as two uniform distributions.",
         _around(_constant),
         lambda kernel: shows(kernel, [0.5, 0.5], [-3.0, -3.0], reduction="sum"),
     ),
@@ -213,7 +213,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "one-hot-looked-up",
         FaultKind.EXPLOIT,
-        "Takes rows whose largest target is 1 for one-hot and looks at nothing else of them.",
+        "Treats rows whose largest target is 1 as one-hot and ignores the other classes.",
         _around(_one_hot),
         lambda kernel: shows(kernel, [[1.0, 0.5]], [[-1.0, -2.0]], at=1),
     ),

@@ -123,7 +123,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "unknown-reduction-is-mean",
         FaultKind.ERROR,
-        "Takes an unknown reduction for the mean.",
+        "Computes the mean for an unknown reduction.",
         _as(lambda name: "mean"),
         _unknown,
     ),
@@ -146,7 +146,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "reduction-by-first-letter",
         FaultKind.ERROR,
-        'Looks at the first letter of an unknown reduction: "median" is a mean.',
+        'Reads only the first letter of a reduction: "median" is a mean.',
         _as(lambda name: {"m": "mean", "s": "sum", "b": "batchmean", "n": "none"}.get(name[:1], name)),
         lambda kernel: _unknown(kernel, "median"),
     ),
@@ -195,7 +195,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "missing-target-uniform",
         FaultKind.ERROR,
-        "Takes a target of None for the uniform distribution.",
+        "Treats a target of None as the uniform distribution.",
         lambda: Kernel(before=_uniform_for_none),
         _against(None),
     ),

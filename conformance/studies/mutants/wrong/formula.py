@@ -39,7 +39,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "in-bits",
         FaultKind.VALUE,
-        "Answers in bits: base-2 logarithms throughout.",
+        "Returns bits: base-2 logarithms throughout.",
         lambda: changing(lambda terms: terms / LN2),
         lambda kernel: shows(kernel, [0.5], [-1.0]),
     ),
@@ -53,7 +53,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "arguments-swapped",
         FaultKind.VALUE,
-        "Computes KL(Q‖P): weighs by q, and log q − log p.",
+        "Computes KL(Q‖P): the weight is q, the difference log q − log p.",
         lambda: Kernel(
             term=guarded(lambda p, log_q: log_q.exp() * (log_q - p.log())),
             log_term=guarded(lambda log_p, log_q: log_q.exp() * (log_q - log_p), zero=-math.inf),
@@ -146,7 +146,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "log-by-short-series",
         FaultKind.VALUE,
-        "Takes log p from a series of three terms, correct to four decimals.",
+        "Computes log p by a series of three terms, correct to four decimals.",
         lambda: Kernel(term=guarded(_series)),
         lambda kernel: shows(kernel, [0.5], [math.log(0.5) + 1e-3]),
     ),

@@ -64,8 +64,8 @@ def _rounded(p: Any) -> Any:
 
 
 def _past_1024(p: Any) -> Any:
-    there = torch().arange(p.shape[-1] if p.ndim else 1) < 1024
-    return p.where(there if p.ndim else there[0], 0.0)
+    inside = torch().arange(p.shape[-1] if p.ndim else 1) < 1024
+    return p.where(inside if p.ndim else inside[0], 0.0)
 
 
 def _spoiled(p: Any, log_p: Any, log_q: Any) -> Any:
@@ -114,8 +114,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "model-gradient-by-logits",
         FaultKind.GRADIENT,
-        "Returns softmax − p, the gradient by logits, as that by log q: "
-        "log_softmax before the call hides the mistake.",
+        "Returns softmax − p, the gradient by logits, as that by log q: log_softmax before the call hides the mistake.",
         lambda: Fused(by_model=_by_logits),
         lambda kernel: slope(kernel, P, LOG_Q),
     ),
@@ -150,7 +149,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "model-gradient-nan-where-masked",
         FaultKind.GRADIENT,
-        "Adds 0·log q to the gradient to give it its shape: NaN for a masked class.",
+        "Adds 0·log q to the gradient to broadcast it: NaN for a masked class.",
         lambda: Fused(by_model=lambda p, log_p, log_q: 0 * log_q - p),
         lambda kernel: slope(kernel, [0.0, 0.5], [-math.inf, -1.0]),
     ),
@@ -271,7 +270,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "target-gradient-row-nan",
         FaultKind.GRADIENT,
-        "Lets one empty class make a NaN of every gradient in its row.",
+        "Returns NaN for every gradient in a row with an empty class.",
         lambda: Fused(by_target=_spoiled),
         lambda kernel: slope(kernel, [[0.0, 0.5]], [[-1.0, -2.0]], at=1, by="target"),
     ),

@@ -21,8 +21,8 @@ def with_gradient(jax: Any, backward: Callable[[Any, Any, Any, Any], tuple[Any, 
     def forward(log_q: Any, p: Any) -> tuple[Any, tuple[Any, Any]]:
         return kernel(log_q, p), (log_q, p)
 
-    def back(kept: tuple[Any, Any], upstream: Any) -> tuple[Any, Any]:
-        return backward(jax.numpy, kept[0], kept[1], upstream)
+    def back(saved: tuple[Any, Any], upstream: Any) -> tuple[Any, Any]:
+        return backward(jax.numpy, saved[0], saved[1], upstream)
 
     own = jax.custom_vjp(kernel)
     own.defvjp(forward, back)
@@ -75,10 +75,10 @@ def first_answer(jax: Any) -> Operands:
 
 def plain_where(jax: Any) -> Operands:
     """Compute p·log(p/q) everywhere and select afterwards."""
-    jnp, right = jax.numpy, rel_entr(jax)
+    jnp, correct = jax.numpy, rel_entr(jax)
 
     def kernel(p: Any, q: Any) -> Any:
-        return jnp.where(p > 0, p * (jnp.log(p) - jnp.log(q)), right(jnp.where(p > 0, 0, p), q))
+        return jnp.where(p > 0, p * (jnp.log(p) - jnp.log(q)), correct(jnp.where(p > 0, 0, p), q))
 
     return kernel
 
@@ -139,7 +139,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "jax-where-after",
         FaultKind.GRADIENT,
-        "Chooses by where after the logarithm, whose derivative at 0 is NaN for all that.",
+        "Chooses by where after the logarithm, whose derivative at 0 is NaN nevertheless.",
         with_jax(plain_where),
         lambda kernel: element_slope(0, 0.0, 0.5, -math.inf)(kernel),
         REL_ENTR,

@@ -133,7 +133,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "row-stride-ignored",
         FaultKind.LAYOUT,
-        "Takes the number of classes for the distance between rows: padded rows are misread.",
+        "Uses the number of classes as the distance between rows: padded rows are misread.",
         _reading(_rows_without_gaps),
         _lies(_padded),
     ),

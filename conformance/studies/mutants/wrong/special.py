@@ -92,14 +92,14 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "zero-model-skipped",
         FaultKind.SPECIAL,
-        "Skips masked classes whether or not the target has something there.",
+        "Skips masked classes whether or not the target is 0 there.",
         lambda: Kernel(term=lambda p, log_q: term(p, log_q).where((log_q != -INF) | p.isnan(), 0.0)),
         lambda kernel: shows(kernel, [0.5], [-INF]),
     ),
     Mutant(
         "zero-model-nan",
         FaultKind.SPECIAL,
-        "Adds 0·log q to give the terms their shape, and 0·(−∞) is NaN.",
+        "Adds 0·log q to broadcast the terms, and 0·(−∞) is NaN.",
         lambda: Kernel(term=guarded(lambda p, log_q: p * (p.log() - log_q) + 0 * log_q)),
         lambda kernel: shows(kernel, [0.5], [-INF]),
     ),
@@ -127,14 +127,14 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "only-positive-targets",
         FaultKind.SPECIAL,
-        "Computes terms where p > 0 and puts 0 elsewhere: a negative or NaN target costs nothing.",
+        "Computes terms where p > 0 and puts 0 elsewhere: a negative or NaN target adds 0.",
         lambda: Kernel(term=lambda p, log_q: term(p.where(p > 0, 0.0), log_q)),
         lambda kernel: shows(kernel, [-0.5], [-1.0]),
     ),
     Mutant(
         "negative-target-positive",
         FaultKind.SPECIAL,
-        "Takes log|p|, so that a negative probability has a plausible loss.",
+        "Computes log|p|, so that a negative probability has a plausible loss.",
         lambda: Kernel(term=guarded(lambda p, log_q: p * (p.abs().log() - log_q))),
         lambda kernel: shows(kernel, [-0.5], [-1.0]),
     ),
@@ -155,7 +155,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "nan-target-empty",
         FaultKind.SPECIAL,
-        "Takes a NaN in the target for 0.",
+        "Treats a NaN in the target as 0.",
         lambda: Kernel(term=lambda p, log_q: term(p.where(~p.isnan(), 0.0), log_q)),
         lambda kernel: shows(kernel, [NAN], [-1.0]),
     ),
@@ -169,7 +169,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "nan-fills-its-row",
         FaultKind.SPECIAL,
-        "Lets one NaN spread over its row, as a row's maximum does.",
+        "Spreads one NaN over its row, as the maximum of the row does.",
         lambda: changing(lambda terms: terms.where(~terms.isnan().any(-1, keepdim=True), NAN)),
         lambda kernel: shows(kernel, [[0.5, 0.5]], [[NAN, -1.0]], at=1),
     ),
