@@ -179,8 +179,8 @@ def deviations(run: Run, places: Places, links: Mapping[str, str]) -> tuple[Devi
     ordered = sorted(gathered.items(), key=lambda entry: entry[0][1] is not Verdict.FIXED)
     return tuple(
         Deviation(
-            name=name or "not named",
-            reason=reasons.get(name) or f"Met beside {', '.join(results[0].deviations[:1])}.",
+            name=name or "unnamed",
+            reason=reasons.get(name) or f"Occurs together with {', '.join(results[0].deviations[:1])}.",
             link=next(
                 filter(None, (web_address((result.witness or {}).get("link")) for result in results)), ""
             ),
