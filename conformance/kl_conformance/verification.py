@@ -157,7 +157,7 @@ def verify(
         profile=effort,
         seed=secrets.randbelow(2**32) if seed is None else seed,
         shape=shape,
-        reduced_dtypes=reduced_effort(dtypes, effort),
+        reduced=reduced_effort(dtypes, effort),
     )
     selection.check()
     implementation = _implementation(kernel, like, name, framework, strict=strict)

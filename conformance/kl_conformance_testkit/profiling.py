@@ -1,4 +1,4 @@
-"""Profiles one worker of a run: its CPU seconds by part, in a process of its own."""
+"""Profiles one worker of a run: its CPU seconds by part, in a child process."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Measurement:
 
 
 def measure(workload: Workload) -> Measurement:
-    """Profile a worker in a process of its own, started as a run starts it.
+    """Profile a worker in a child process, started as a run starts it.
 
     Raises
     ------
@@ -88,12 +88,12 @@ def measure(workload: Workload) -> Measurement:
         arguments = ["-m", __name__, name, json.dumps(asdict(workload))]
         home = {"HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "hypothesis")}
         done = processes.run_python(*arguments, seconds=HOURS * 3600, folder=folder, variables=home)
-        found = folder / "measured.json"
-        if not found.is_file():
+        file = folder / "measured.json"
+        if not file.is_file():
             raise RuntimeError(
                 f"{' '.join(workload.options)}: {processes.last_line(done)} {done.stdout[-500:]}"
             )
-        return Measurement(**json.loads(found.read_text(encoding="utf-8")))
+        return Measurement(**json.loads(file.read_text(encoding="utf-8")))
 
 
 @dataclass(slots=True)
@@ -131,7 +131,7 @@ def main(folder: Path, workload: Workload) -> None:
     watch.enter(Part.REST)
     pytest.main(list(arguments), plugins=[selected])
     seconds = {part.value: spent for part, spent in watch.spent().items()}
-    found = Measurement(
+    measurement = Measurement(
         requirements=len({each.requirement.id for each in selected.planned}),
         columns=len({each.column.key for each in selected.planned}),
         cells=len(selected.planned),
@@ -139,7 +139,7 @@ def main(folder: Path, workload: Workload) -> None:
         seconds=seconds,
         classes={str(count): _by_classes(watch, selected.planned[0], count) for count in workload.classes},
     )
-    (folder / "measured.json").write_text(json.dumps(asdict(found)), encoding="utf-8")
+    (folder / "measured.json").write_text(json.dumps(asdict(measurement)), encoding="utf-8")
 
 
 def _by_classes(watch: Stopwatch, cell: PlannedCell, count: int) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Example runs, a browser and a database server."""
+"""Example runs, a browser, and databases for stores."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def postgresql() -> Iterator[postgres.Server]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The address of a new store: a file that does not exist yet, or an empty database of a server."""
+    """The place of a new store: a file that does not exist yet, or an empty database of a server."""
     if request.param == "sqlite":
         return str(tmp_path / "store.db")
     server: postgres.Server = request.getfixturevalue("postgresql")

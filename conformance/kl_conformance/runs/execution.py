@@ -80,7 +80,7 @@ class RunOptions:
             like=self.like,
             strict=self.strict,
             shape=parse_shape(self.shape),
-            reduced_dtypes=reduced_effort(self.dtypes, profile),
+            reduced=reduced_effort(self.dtypes, profile),
         )
         selection.check()
         return selection

@@ -34,7 +34,7 @@ class Selection:
         Whether the known deviations of ``like`` are failures of a user callable.
     shape
         Rows and classes to test as well.
-    reduced_dtypes
+    reduced
         Dtypes with reduced effort; see :func:`kl_conformance.cells.effort.reduced_effort`.
     column_keys
         Keys of the columns to test, if other workers test the others; empty for all.
@@ -50,7 +50,7 @@ class Selection:
     like: str = ""
     strict: bool = False
     shape: tuple[int, int] | None = None
-    reduced_dtypes: tuple[str, ...] = ()
+    reduced: tuple[str, ...] = ()
     column_keys: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -86,7 +86,7 @@ class Selection:
     @property
     def numeric_only_dtypes(self) -> tuple[str, ...]:
         """Dtypes in which user kernels are tested in the numeric chapters only."""
-        return self.reduced_dtypes if self.profile is TestProfile.QUICK else ()
+        return self.reduced if self.profile is TestProfile.QUICK else ()
 
     def check(self) -> None:
         """Raise for unknown names; user modules are not imported.

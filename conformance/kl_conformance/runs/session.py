@@ -41,7 +41,7 @@ class Session:
         reason = skipped(planned.requirement.chapter, planned.column.mode)
         if reason is not None:
             return _not_evaluated(planned, Verdict.UNSUPPORTED, reason)
-        reduced = is_reduced(planned.implementation, planned.column, selection.reduced_dtypes)
+        reduced = is_reduced(planned.implementation, planned.column, selection.reduced)
         examples = planned.requirement.draws[TestProfile.QUICK] if reduced else None
         cell = Cell(planned.requirement, subject, selection.profile, selection.seed, examples=examples)
         with np.errstate():  # restored, whatever a call changes

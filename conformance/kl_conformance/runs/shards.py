@@ -95,7 +95,7 @@ def _split(shard: Shard, cores: int) -> list[Shard]:
     columns, selection = shard.header.columns, shard.selection
     cells = Counter(CellId.parse(cell).column for cell in shard.header.planned)
     costs = {
-        key: cells[key] * (REDUCED_COST if column.dtype in selection.reduced_dtypes else 1.0)
+        key: cells[key] * (REDUCED_COST if column.dtype in selection.reduced else 1.0)
         for key, column in columns.items()
     }
     is_user_kernel = any(map(loading.is_user_kernel, selection.implementations))
@@ -163,8 +163,8 @@ def _parts(selection: Selection) -> Iterator[tuple[str, Selection]]:
         own = [each for each in builtin if each.framework == framework]
         part = replace(selection, implementations=tuple(each.name for each in own), frameworks=(framework,))
         # The quick profile tests a built-in implementation in a dtype with full effort or not at all.
-        reduced = () if selection.profile is TestProfile.QUICK else selection.reduced_dtypes
-        yield framework, replace(part, dtypes=builtin_dtypes(part, own), reduced_dtypes=reduced)
+        reduced = () if selection.profile is TestProfile.QUICK else selection.reduced
+        yield framework, replace(part, dtypes=builtin_dtypes(part, own), reduced=reduced)
     kernels = list(filter(loading.is_user_kernel, dict.fromkeys(selection.implementations)))
     short = Counter(Path(kernel).name for kernel in kernels)
     for kernel in kernels:

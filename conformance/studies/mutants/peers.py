@@ -33,6 +33,7 @@ sys.path.extend(
     for folder in ("conformance", "cases", "reports", "reference")
 )
 
+from kl_conformance.processes import NoAnswerError
 from studies.mutants.catalogue import correct_kernels, kernel_named, mutants
 from studies.mutants.kernel import CorrectKernel, KlDiv, Mutant
 from studies.mutants.runner import call_in_child
@@ -189,7 +190,7 @@ def tested(kernel: Mutant | CorrectKernel) -> Mapping[str, bool]:
     """Return which peers detect a kernel, in a child process; all of them if the process crashes or times out."""
     try:
         found: Mapping[str, bool] = call_in_child(_peers, kernel.name, timeout=TIMEOUT)
-    except (EOFError, TimeoutError):
+    except NoAnswerError:
         return dict.fromkeys(PEERS, True)
     return found
 

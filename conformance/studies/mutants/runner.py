@@ -15,7 +15,7 @@ from typing import Any
 from kl_cases.recipes import TestProfile
 from kl_conformance.implementations import loading
 from kl_conformance.judging.cache import remember
-from kl_conformance.processes import describe_exit
+from kl_conformance.processes import Exit, NoAnswerError, describe_exit
 from kl_conformance.requirements import catalogue
 from kl_conformance.requirements.miniature import Miniature
 from kl_reference.dtype import Dtype
@@ -107,7 +107,8 @@ class KernelResult:
 class ForkedChild:
     """A forked child process and the pipe on which it sends results.
 
-    Modules loaded in this process are shared with the child; none of them may have started a thread.
+    Unlike ``kl_conformance.processes.request``, it shares the loaded modules and cached reference answers of this
+    process, so that they are not loaded and computed again for each kernel. No module may have started a thread.
     """
 
     def __init__(self, target: Callable[..., None], *arguments: Any) -> None:
@@ -128,16 +129,17 @@ def call_in_child(function: Callable[..., Any], *arguments: Any, timeout: float 
 
     Raises
     ------
-    EOFError
-        The child ended without a result.
-    TimeoutError
-        There was no result after ``timeout`` seconds.
+    NoAnswerError
+        The child ended without a result, or sent none within ``timeout`` seconds.
     """
     child = ForkedChild(_send_result, function, arguments)
     try:
         if not child.receiver.poll(timeout):
-            raise TimeoutError
+            raise NoAnswerError(Exit(None), timeout)
         return child.receiver.recv()
+    except EOFError:
+        child.process.join()
+        raise NoAnswerError(Exit(child.process.exitcode), timeout) from None
     finally:
         child.kill()
 

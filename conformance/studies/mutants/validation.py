@@ -11,6 +11,7 @@ import math
 import sys
 
 from kl_conformance.implementations import loading
+from kl_conformance.processes import NoAnswerError
 from studies.mutants.catalogue import mutants
 from studies.mutants.kernel import Proof
 from studies.mutants.runner import call_in_child
@@ -34,8 +35,8 @@ def validate(framework: str) -> dict[str, Proof]:
             continue
         try:
             proofs[name] = call_in_child(_prove, name)
-        except EOFError:
-            raise RuntimeError(f"{name} was not proven: the process ended") from None
+        except NoAnswerError as error:
+            raise RuntimeError(f"{name} was not proven: {error}") from None
     return proofs
 
 

@@ -171,7 +171,7 @@ def cells(share: Shard) -> float:
 @pytest.mark.parametrize("profile", [TestProfile.QUICK, TestProfile.STANDARD])
 def test_workers_take_about_as_long(profile: TestProfile, framework: str) -> None:
     """Each column is asked by one of them, and none of two has more than a column more than the other."""
-    whole = Selection(frameworks=(framework,), profile=profile, reduced_dtypes=reduced_effort((), profile))
+    whole = Selection(frameworks=(framework,), profile=profile, reduced=reduced_effort((), profile))
     (alone,) = shards(whole, cores=1)
     for cores in (2, 3):
         found = shards(whole, cores=cores)
@@ -186,7 +186,7 @@ def test_workers_take_about_as_long(profile: TestProfile, framework: str) -> Non
 
 def test_what_compiles_shares_no_dtype_between_two_workers() -> None:
     """What the columns of a dtype have in common would be compiled twice; but one dtype alone is taken apart."""
-    standard = Selection(frameworks=("jax",), reduced_dtypes=reduced_effort((), TestProfile.STANDARD))
+    standard = Selection(frameworks=("jax",), reduced=reduced_effort((), TestProfile.STANDARD))
     piles = [{column.dtype for column in each.header.columns.values()} for each in shards(standard, cores=2)]
     assert piles == [{"float32", "float64"}, {"float16", "bfloat16"}]
     quick = shards(Selection(frameworks=("jax",), profile=TestProfile.QUICK), cores=2)

@@ -52,7 +52,7 @@ def test_the_numbers_of_every_format_are_asked() -> None:
     every_mode = Selection(
         modes=(EAGER, *registry.framework("torch").compiled_modes), profile=TestProfile.QUICK
     )
-    few = replace(every_mode, reduced_dtypes=effort.reduced_effort((), TestProfile.QUICK))
+    few = replace(every_mode, reduced=effort.reduced_effort((), TestProfile.QUICK))
     planned = Plan.of(few, [implementation]).cells
     whole = Plan.of(every_mode, [implementation]).cells
     seen = {(cell.column.mode, cell.column.dtype, cell.requirement.chapter) for cell in planned}
@@ -88,7 +88,7 @@ def test_workers_are_given_these_formats() -> None:
 def test_the_screen_says_so(tmp_path: Path) -> None:
     """And how to ask the others; where they are named each worker asks those that are its own, and in full."""
     line = ("run", "-k", "signs/direction", "--profile", "quick", "--seed", "1", "-o", "run.jsonl.gz")
-    few = "in float32 (--dtype asks other formats)"
+    few = "in float32 (--dtype tests other dtypes)"
     assert f"seed 1, {few}." in run_cli(*line, "--framework", "scipy", at=tmp_path).err
     both = run_cli(*line, "--framework", "scipy", "--dtype", "float32", "--dtype", "float64", at=tmp_path).err
     judged = dict(
@@ -115,7 +115,7 @@ def test_a_verification_asks_so() -> None:
 def test_standard_asks_all_requirements_and_searches_less() -> None:
     """In the standard profile nothing is left out, and the second of two alike has fewer drawn problems."""
     selection = Selection(
-        dtypes=("float32", "float64"), profile=TestProfile.STANDARD, seed=1, reduced_dtypes=("float64",)
+        dtypes=("float32", "float64"), profile=TestProfile.STANDARD, seed=1, reduced=("float64",)
     )
     implementation = loading.implementation(CORRECT)
     session, problems = Session(selection), dict[str, int]()

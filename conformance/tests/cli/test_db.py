@@ -82,7 +82,7 @@ def test_a_history_has_the_versions_between_which_a_cell_failed(here: Path, db: 
     head, *rows = out.splitlines()
     assert head == (
         "values/sum (revision 1) on some.kl cpu float32 eager: "
-        "good in 2.11.0; broken between 2.11.0 and 2.12.0"
+        "passed in 2.11.0; regressed between 2.11.0 and 2.12.0"
     )
     assert [row.split()[:2] for row in rows] == [["2.11.0", "✓"], ["2.12.0", "✗"]]
     assert db("history", CELL)[1] == out
@@ -96,7 +96,7 @@ def test_the_cells_of_a_run_and_of_a_version_are_listed(here: Path, db: Any) -> 
     record = db("ingest", "new.jsonl.gz")[1].split()[-1]
     cells = db("list", record)[1]
     assert (
-        cells == "✗  broken, infinitely more than is allowed  values/sum@some.kl-2.12.0-cpu-float32-eager\n"
+        cells == "✗  failed, infinitely more than is allowed  values/sum@some.kl-2.12.0-cpu-float32-eager\n"
     )
     assert db("list", "torch==2.12")[1] == cells
     (cell,) = json.loads(db("list", "torch==2.12", "--format", "json")[1])
@@ -150,11 +150,11 @@ def test_the_other_files_are_stored_beside_an_unreadable_one(here: Path, db: Any
         (["history", "values/sum@some.kl"], "unknown column 'some.kl'; "),
         (
             ["list", "--store", "nowhere.db"],
-            "nowhere.db: there is no store yet; make it by kl-conformance db ingest",
+            "nowhere.db: no such store; create it with kl-conformance db ingest",
         ),
-        (["list", "--store", "text.db"], "text.db: is not a store: no SQLite database"),
-        (["list", "--store", "newer.db"], "newer.db: is of schema 99, and only "),
-        (["ingest", ".", "--store", "no/such/folder.db"], "cannot be opened: see that its folder exists"),
+        (["list", "--store", "text.db"], "text.db: is not a store: not an SQLite database"),
+        (["list", "--store", "newer.db"], "newer.db: has schema 99; known: up to "),
+        (["ingest", ".", "--store", "no/such/folder.db"], "cannot be opened: check that its folder exists"),
         (["ingest", "nothing-here"], "nothing-here: no such file"),
     ],
 )

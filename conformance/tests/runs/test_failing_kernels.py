@@ -230,7 +230,7 @@ def exiting(p: Any, q: Any) -> Any:
         (nothing, Kind.NO_TENSOR, "returned None, expected a numpy.ndarray"),
         (string, Kind.NO_TENSOR, "returned a str, expected a numpy.ndarray"),
         (tuple_of_two, Kind.NO_TENSOR, "returned a tuple of 2, expected a numpy.ndarray"),
-        (first_row, Kind.SHAPE, "gave shape (1,) where"),
+        (first_row, Kind.SHAPE, "shape (1,)"),
         (exiting, Kind.RAISED, "raised SystemExit: 3"),
         (raising, Kind.RAISED, "raised TextlessError: (it cannot be put into words)"),
     ],
@@ -248,7 +248,7 @@ def test_an_invalid_answer_is_described(kernel: Any, kind: Kind, message: str) -
     assert error is None or message == f"raised {error['type']}: {error['message']}"
 
 
-@pytest.mark.parametrize(("kernel", "message"), [(nothing, "returned None"), (seven, "gave shape")])
+@pytest.mark.parametrize(("kernel", "message"), [(nothing, "returned None"), (seven, "shape (7,)")])
 def test_an_answer_of_another_shape_does_not_break_the_suite(kernel: Any, message: str) -> None:
     """Whatever a kernel returns, every requirement has a verdict."""
     found = {each.requirement: each for each in evaluate(kernel)}
@@ -273,14 +273,11 @@ def test_a_changed_error_state_stays_in_its_cell() -> None:
     assert found["values/pointwise"].verdict is Verdict.PASS
 
 
-def test_a_heartbeat_file_contains_the_call_in_progress(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_heartbeat_file_contains_the_call_in_progress(tmp_path: Path) -> None:
     """Another process can read the last call, and whether it has returned."""
     file = tmp_path / "heartbeat"
     assert heartbeat.read(file) == heartbeat.Heartbeat()
     heartbeat.create(file)
-    monkeypatch.setattr(heartbeat, "_pages", [])
     heartbeat.record_call(lambda: "never recorded: no file is open")
     heartbeat.open_for_writing(file)
     heartbeat.record_call(lambda: "kl(3)")

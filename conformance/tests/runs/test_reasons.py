@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -126,8 +127,7 @@ def test_a_wrong_shape_everywhere_is_no_fingerprint() -> None:
     """An additional axis is described as such, whichever known fault fails the same requirements."""
     found = verified(extra_axis)
     assert "Likely cause" not in str(found)
-    assert "it gave shape (1, " in found.cause
-    assert "is due" in found.cause
+    assert re.search(r"\bshape \(1, .* \(", found.cause)
 
 
 def test_a_missing_backward_pass_is_one_reason() -> None:
@@ -197,7 +197,7 @@ def test_an_answer_that_is_no_tensor_is_named_with_the_expected_type(
         def function(modules: Any, call: Call) -> Any:
             return answer
 
-        return checked(Implementation("own", "numpy", "numpy", Convention(), function))
+        return checked(Implementation("my_kl", "numpy", "numpy", Convention(), function))
 
     tested = subject()
     call = replace(
@@ -229,7 +229,7 @@ def test_an_exit_is_a_reason_and_a_wrong_number_is_not() -> None:
     crash = exited(Verdict.CRASHED, "was ended by signal 11 (SIGSEGV)")
     hang = exited(Verdict.TIMED_OUT, "returned no answer within 60 s")
     number = Result("values/sum", 1, "column", Verdict.FAIL, kind=Kind.NUMBER)
-    shape = replace(number, kind=Kind.SHAPE, happened="it gave shape (1,) where () is due")
+    shape = replace(number, kind=Kind.SHAPE, happened="it returned shape (1,), expected ()")
     found = {"a": [crash], "b": [number, crash], "c": [shape], "d": [hang]}
     assert numeric(found) == ["b", "c"]
     assert [len(each.results) for each in reasons(found)] == [2, 1, 1]
@@ -239,7 +239,7 @@ def test_an_error_is_no_evidence_of_a_fault() -> None:
     """Requirements in which a call raised an error do not count for the likely cause of a wrong number."""
     found = verified(flat_only).run
     results = tuple(
-        replace(each, verdict=Verdict.FAIL, detail="gave 1 where 2 is right.", kind=Kind.NUMBER, happened="")
+        replace(each, verdict=Verdict.FAIL, detail="returned 1, expected 2.", kind=Kind.NUMBER, happened="")
         if each.requirement == "support/nan"
         else each
         for each in found.results

@@ -27,7 +27,7 @@ FULL = Selection(
     like="torch.nn.functional.kl_div",
     strict=True,
     shape=(8, 131072),
-    reduced_dtypes=("float64",),
+    reduced=("float64",),
     column_keys=("one-column",),
 )
 
@@ -76,15 +76,15 @@ def test_an_invalid_selection_is_an_error() -> None:
 
 def test_a_session_reads_its_selection_from_a_file(tmp_path: Path) -> None:
     """The file replaces the options; an invalid file is an error of usage."""
-    own = Selection(("scipy.special.rel_entr",), dtypes=("float64",), profile=TestProfile.QUICK)
-    (tmp_path / "own.json").write_text(json.dumps(own.to_json()), encoding="utf-8")
+    selection = Selection(("scipy.special.rel_entr",), dtypes=("float64",), profile=TestProfile.QUICK)
+    (tmp_path / "selection.json").write_text(json.dumps(selection.to_json()), encoding="utf-8")
     options = ("--collect-only", "-q", "-k", "signs")
-    done = run_suite("--kl-selection", "own.json", *options, at=tmp_path)
+    done = run_suite("--kl-selection", "selection.json", *options, at=tmp_path)
     assert done.code == 0, done.all
-    keys = [cell.key for cell in resolve(own).chapter("signs")]
+    keys = [cell.key for cell in resolve(selection).chapter("signs")]
     assert keys
     assert all(f"::test_signs[{key}]" in done.out for key in keys)
-    (tmp_path / "bad.json").write_text(json.dumps(own.to_json() | {"seed": "x"}), encoding="utf-8")
+    (tmp_path / "bad.json").write_text(json.dumps(selection.to_json() | {"seed": "x"}), encoding="utf-8")
     done = run_suite("--kl-selection", "bad.json", *options, at=tmp_path)
     assert done.code == 4, done.all
     assert "bad.json: the field 'seed' of the selection is 'x', expected an integer" in done.err

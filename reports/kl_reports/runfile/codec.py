@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from enum import Enum
-from functools import cache, lru_cache, partial
+from functools import lru_cache, partial
 from types import NoneType, UnionType
 from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
@@ -58,6 +58,9 @@ class _Field:
     codec: _Codec
     exact: type | None
     default: Callable[[], Any] | None
+
+
+_FIELDS: dict[type, tuple[_Field, ...]] = {}  # derived once for each record
 
 
 def key(name: str) -> dict[str, str]:
@@ -132,18 +135,21 @@ def plain(value: Any) -> Any:
             return value
 
 
-@cache
-def _fields(kind: Any) -> tuple[_Field, ...]:
+def _fields(kind: type) -> tuple[_Field, ...]:
+    if kind not in _FIELDS:
+        _FIELDS[kind] = tuple(_derive_fields(kind))
+    return _FIELDS[kind]
+
+
+def _derive_fields(kind: Any) -> Iterator[_Field]:
     hints = get_type_hints(kind, include_extras=True)
-    found: list[_Field] = []
     for each in fields(kind):
         value: Any = each.default
         default: Any = each.default_factory
         if default is MISSING:
             default = None if value is MISSING else partial(_identity, value)
         codec = _codec(hints[each.name])
-        found.append(_Field(each.name, each.metadata.get(_KEY, each.name), codec, codec.exact, default))
-    return tuple(found)
+        yield _Field(each.name, each.metadata.get(_KEY, each.name), codec, codec.exact, default)
 
 
 def _docstring(kind: type) -> tuple[str, dict[str, str]]:

@@ -242,9 +242,9 @@ class Header:
     planned
         Every cell (``requirement@column``) of the plan.
     guide
-        The FAQ of the page: ``questions``, each with ``asked`` (the text of the FAQ entry), ``answer``, a ``property``
-        of implementations and the ``requirements`` whose cells are the evidence; and ``evidence``, the requirements
-        that measure each property.
+        The FAQ of the page: ``questions``, each with ``question``, ``answer``, a ``property`` of implementations
+        and the ``requirements`` whose cells are the evidence; and ``evidence``, the requirements that measure each
+        property.
     """
 
     started: str

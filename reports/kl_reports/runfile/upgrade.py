@@ -40,8 +40,8 @@ def line(data: Mapping[str, Any]) -> Mapping[str, Any]:
     """Convert a line; fields that have another type than in format 1 stay as they are."""
     match data:
         case {"kind": "header"}:
-            own = {"environment": environment(data.get("environment")), "guide": guide(data.get("guide", {}))}
-            return {**data, "format": NEXT, **own}
+            entries, faq = environment(data.get("environment")), guide(data.get("guide", {}))
+            return {**data, "format": NEXT, "environment": entries, "guide": faq}
         case {"kind": "result"}:
             return {**data, **_result(data)}
         case {"kind": "remark", "sentence": str(sentence)} if cut := cut_off(sentence):
@@ -66,7 +66,7 @@ def environment(entries: Any) -> Any:
 
 
 def guide(data: Any) -> Any:
-    """Return the guide with the names of format 2: the question of an FAQ entry was called ``asked``."""
+    """Convert the guide: the key ``question`` of an FAQ entry is ``asked`` in format 1."""
     match data:
         case {"questions": list(entries)}:
             found: list[Any] = entries

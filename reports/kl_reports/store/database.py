@@ -21,7 +21,7 @@ _LOCK = 0x4B4C  # "KL": the PostgreSQL advisory lock of the writer
 # Message of SQLite: message to the user.
 _MESSAGES = {
     "database or disk is full": "no space left on its disk; runs ingested before are kept",
-    "disk i/o error": "its disk reported an error or is full; runs ingested before are kept",
+    "disk i/o error": "no space left on its disk, or a disk error; runs ingested before are kept",
     "file is not a database": "is not a store: not an SQLite database; name another file with --store",
     "database disk image is malformed": "is damaged; move it away and rebuild it from the run files: "
     "kl-conformance db ingest RUN…",
