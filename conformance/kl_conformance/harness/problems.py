@@ -119,7 +119,7 @@ class ProblemBuilder:
                 if space in target and ordinary(problem) and self.in_domain(problem):
                     yield problem
 
-    def alike(self, problem: Problem, pair: Pair) -> Problem:
+    def with_pair(self, problem: Problem, pair: Pair) -> Problem:
         """Return the problem of another pair in the same spaces, with the same reduction and layout."""
         target, model = problem.target.space, problem.model.space
         return self.problem(pair, problem.reduction, target=target, model=model, layout=problem.layout)

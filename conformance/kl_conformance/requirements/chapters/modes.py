@@ -62,7 +62,8 @@ def batched(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         evaluation = transformed_calls.batched(subject, problem)
         yield judge.within_tolerance(evaluation)
         rows = [
-            subject.evaluate(subject.alike(problem, _row(pair, index))).answer for index in range(pair.rows)
+            subject.evaluate(subject.with_pair(problem, _row(pair, index))).answer
+            for index in range(pair.rows)
         ]
         serial = replace(evaluation, returned=np.stack(rows), call=CallDescription("row by row"))
         yield judge.same_answer(evaluation, serial, "the batched rows differ from rows evaluated one by one")
@@ -112,7 +113,7 @@ def _converted(operand: Operand, dtype: Dtype) -> Operand:
 def inference(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Judge every reduction with gradients disabled."""
     for problem in subject.problems(pair, *Reduction):
-        yield judge.within_tolerance(transformed_calls.inferred(subject, problem))
+        yield judge.within_tolerance(transformed_calls.without_gradients(subject, problem))
 
 
 def delegation(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -122,7 +123,7 @@ def delegation(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         other = cached(  # profiled once: it is large, and its values do not matter
             subject.functions,
             ("round", problem.target.space, problem.model.space),
-            partial(_library_functions, subject, subject.alike(problem, _round_size(pair))),
+            partial(_library_functions, subject, subject.with_pair(problem, _round_size(pair))),
         )
         text = subject.describe(subject.build_call(problem))
         if used == other:

@@ -31,8 +31,10 @@ SURROUNDED_LAYOUTS = ("among-nan", "among-largest")
 def fresh(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Make a dozen calls of two shapes, and read every answer again at the end."""
     for problem in subject.problems(pair):
-        others = [subject.alike(problem, each) for each in _rotations(pair, CALLS)]
-        others.insert(CALLS // 2, subject.alike(problem, pair.take_rows(np.arange(max(pair.rows // 2, 1)))))
+        others = [subject.with_pair(problem, each) for each in _rotations(pair, CALLS)]
+        others.insert(
+            CALLS // 2, subject.with_pair(problem, pair.take_rows(np.arange(max(pair.rows // 2, 1))))
+        )
         yield from _sequential_calls(subject, others)
         yield from _overwritten_inputs(subject, others[0], others[1])
 
@@ -111,7 +113,7 @@ def _fill_freed_memory(subject: Subject, problem: Problem, value: float) -> None
 def threads(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Make a different call in each thread, all at the same time, three times."""
     for problem in subject.problems(pair):
-        problems = [subject.alike(problem, each) for each in _rotations(pair, THREADS)]
+        problems = [subject.with_pair(problem, each) for each in _rotations(pair, THREADS)]
         alone = [subject.evaluate(problem) for problem in problems]
         for answers in _concurrent(subject, problems):
             for serial, got in zip(alone, answers, strict=True):
