@@ -128,9 +128,7 @@ def test_masked_classes_contribute_nothing() -> None:
     both[:, 5:] = -INF
     inside = answer(
         Problem(
-            Operand.of(x[:, :5], Space.LOGITS),
-            Operand.of(y[:, :5], Space.LOGITS),
-            reduction=Reduction.ROWS,
+            Operand.of(x[:, :5], Space.LOGITS), Operand.of(y[:, :5], Space.LOGITS), reduction=Reduction.ROWS
         )
     )
     masked = answer(

@@ -56,10 +56,7 @@ FAULTS: tuple[Fault, ...] = (
         "argument-order",
         "q·(log q − log p)",
         "signs/direction",
-        Miniature(
-            term=lambda p, lq: term(np.exp(lq), np.log(p)),
-            log_term=lambda lp, lq: log_term(lq, lp),
-        ),
+        Miniature(term=lambda p, lq: term(np.exp(lq), np.log(p)), log_term=lambda lp, lq: log_term(lq, lp)),
     ),
     Fault(
         "batch-size",

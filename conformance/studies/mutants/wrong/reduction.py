@@ -110,10 +110,7 @@ MUTANTS: tuple[Mutant, ...] = (
         FaultKind.REDUCTION,
         'Reads shape[0] for "batchmean" in 0-D, where it does not exist.',
         _dividing("batchmean", lambda shape: shape[0]),
-        lambda kernel: answers(
-            lambda: kernel(tensor(-1.0), tensor(1.0), reduction="batchmean"),
-            1.0,
-        ),
+        lambda kernel: answers(lambda: kernel(tensor(-1.0), tensor(1.0), reduction="batchmean"), 1.0),
     ),
     Mutant(
         "batchmean-by-target",
@@ -207,11 +204,7 @@ MUTANTS: tuple[Mutant, ...] = (
         _by_default,
     ),
     Mutant(
-        "default-none",
-        FaultKind.REDUCTION,
-        'Has "none" for a default.',
-        _defaulting("none"),
-        _by_default,
+        "default-none", FaultKind.REDUCTION, 'Has "none" for a default.', _defaulting("none"), _by_default
     ),
     Mutant(
         "size-average-ignored",
