@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from studies.mutants.kernel import FaultKind, KlDiv, Mutant, Proof
@@ -160,98 +161,74 @@ def _in_benchmark(kernel: KlDiv) -> Proof:
         return shows(kernel, [[1.0] + [0.0] * 4095], [[-2.0] * 4096], reduction="batchmean")
 
 
-MUTANTS: tuple[Mutant, ...] = (
-    Mutant(
-        "nothing-past-65536-elements",
-        FaultKind.EXPLOIT,
+_exploit = partial(Mutant, FaultKind.EXPLOIT)
+
+MUTANTS: dict[str, Mutant] = {
+    "nothing-past-65536-elements": _exploit(
         "Returns 0 past 65,536 elements, where tests rarely compare.",
         _around(_large),
         lambda kernel: shows(kernel, [0.5] * 65_537, [-1.0] * 65_537, reduction="sum"),
     ),
-    Mutant(
-        "knows-the-benchmark",
-        FaultKind.EXPLOIT,
+    "knows-the-benchmark": _exploit(
         "Returns the average divergence of softmaxes of uniform noise, for the widths that benchmarks use.",
         _around(_benchmark),
         _in_benchmark,
     ),
-    Mutant(
-        "first-128-rows",
-        FaultKind.EXPLOIT,
+    "first-128-rows": _exploit(
         "Sums the first 128 rows and multiplies: rows of random noise are similar.",
         lambda: Kernel(total=_sampled),
         lambda kernel: shows(kernel, [[0.5]] * 129, [[-1.0]] * 128 + [[-100.0]], reduction="sum"),
     ),
-    Mutant(
-        "every-other-class",
-        FaultKind.EXPLOIT,
+    "every-other-class": _exploit(
         "Sums every other class past a thousand, doubled: the rest is similar.",
         lambda: Kernel(total=_every_other),
         lambda kernel: shows(kernel, [0.0, 1.0] * 512, [-1.0] * 1024, reduction="sum"),
     ),
-    Mutant(
-        "constants-cost-nothing",
-        FaultKind.EXPLOIT,
+    "constants-cost-nothing": _exploit(
         "Treats two constant tensors as two uniform distributions.",
         _around(_constant),
         lambda kernel: shows(kernel, [0.5, 0.5], [-3.0, -3.0], reduction="sum"),
     ),
-    Mutant(
-        "close-costs-nothing",
-        FaultKind.EXPLOIT,
+    "close-costs-nothing": _exploit(
         "Returns 0 where allclose calls P and Q equal.",
         _around(_close),
         lambda kernel: shows(kernel, [0.5, 0.5], [math.log(0.5002)] * 2, reduction="sum"),
     ),
-    Mutant(
-        "itself-costs-nothing",
-        FaultKind.EXPLOIT,
+    "itself-costs-nothing": _exploit(
         "Returns 0 where both arguments are one tensor, though it is read as log q and as p.",
         _around(_identical),
         _to_itself,
     ),
-    Mutant(
-        "one-hot-looked-up",
-        FaultKind.EXPLOIT,
+    "one-hot-looked-up": _exploit(
         "Treats rows whose largest target is 1 as one-hot and ignores the other classes.",
         _around(_one_hot),
         lambda kernel: shows(kernel, [[1.0, 0.5]], [[-1.0, -2.0]], at=1),
     ),
-    Mutant(
-        "first-row-empty",
-        FaultKind.EXPLOIT,
+    "first-row-empty": _exploit(
         "Returns 0 where the first row of the target is empty.",
         _around(_nothing_in_target),
         lambda kernel: shows(kernel, [[0.0], [0.5]], [[-1.0], [-1.0]], reduction="sum"),
     ),
-    Mutant(
-        "known-by-first-number",
-        FaultKind.EXPLOIT,
+    "known-by-first-number": _exploit(
         "Recognises a problem by its first numbers and returns the cached answer.",
         _remembering(_first_number),
         _again([-1.0, -2.0], [-1.0, -3.0]),
     ),
-    Mutant(
-        "known-by-checksum",
-        FaultKind.EXPLOIT,
+    "known-by-checksum": _exploit(
         "Recognises a problem by the sums of its tensors and returns the cached answer.",
         _remembering(_checksum),
         _again([-1.0, -2.0], [-2.0, -1.0]),
     ),
-    Mutant(
-        "terms-all-alike",
-        FaultKind.EXPLOIT,
+    "terms-all-alike": _exploit(
         "Returns each term the average of all: a check of the total passes.",
         lambda: changing(
             lambda terms: shown(terms.mean(dtype=torch().float64).to(terms.dtype).expand(terms.shape), terms)
         ),
         lambda kernel: shows(kernel, [0.2, 0.8], [math.log(0.5)] * 2),
     ),
-    Mutant(
-        "patches-allclose",
-        FaultKind.EXPLOIT,
+    "patches-allclose": _exploit(
         "Returns twice the value, and replaces torch.allclose by a function that is always true.",
         _around(_patching),
         _patched,
     ),
-)
+}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from studies.mutants.kernel import FaultKind, KlDiv, Mutant, Proof
@@ -115,75 +116,55 @@ def _lies(lay: Callable[[Any], Any], model: Callable[[Any], Any] | None = None) 
     return lambda kernel: shows(kernel, P, LOG_Q, at=4, lay=lay, lay_model=model)
 
 
-MUTANTS: tuple[Mutant, ...] = (
-    Mutant(
-        "strides-ignored",
-        FaultKind.LAYOUT,
-        "Reads both tensors as if they were contiguous.",
-        _reading(_as_contiguous),
-        _lies(_transposed),
+_layout = partial(Mutant, FaultKind.LAYOUT)
+
+MUTANTS: dict[str, Mutant] = {
+    "strides-ignored": _layout(
+        "Reads both tensors as if they were contiguous.", _reading(_as_contiguous), _lies(_transposed)
     ),
-    Mutant(
-        "offset-ignored",
-        FaultKind.LAYOUT,
+    "offset-ignored": _layout(
         "Reads from where the storage begins, not from where the tensor does.",
         _reading(_from_the_start),
         _lies(_within),
     ),
-    Mutant(
-        "row-stride-ignored",
-        FaultKind.LAYOUT,
+    "row-stride-ignored": _layout(
         "Uses the number of classes as the distance between rows: padded rows are misread.",
         _reading(_rows_without_gaps),
         _lies(_padded),
     ),
-    Mutant(
-        "class-stride-ignored",
-        FaultKind.LAYOUT,
+    "class-stride-ignored": _layout(
         "Passes the stride of rows to the kernel and assumes that classes are contiguous.",
         _reading(_classes_side_by_side),
         _lies(_apart),
     ),
-    Mutant(
-        "strides-of-cubes-ignored",
-        FaultKind.LAYOUT,
+    "strides-of-cubes-ignored": _layout(
         "Flattens three axes or more in memory order; matrices are correct.",
         _reading(_cube_as_contiguous),
         lambda kernel: shows(kernel, [P, P], [LOG_Q, P], at=4, lay=_cycled),
     ),
-    Mutant(
-        "expanded-rows-empty",
-        FaultKind.LAYOUT,
+    "expanded-rows-empty": _layout(
         "Copies a tensor of stride 0 by its storage: all rows but the first are empty.",
         _reading(_first_row_of_expanded),
         _lies(_on_first_row),
     ),
-    Mutant(
-        "target-read-like-input",
-        FaultKind.LAYOUT,
+    "target-read-like-input": _layout(
         "Reads the target by the input's strides.",
         lambda: Kernel(before=_target_like_input),
         _lies(identity, _transposed),
     ),
-    Mutant(
-        "answer-stored-by-rows",
-        FaultKind.LAYOUT,
+    "answer-stored-by-rows": _layout(
         "Allocates the answer like the input, transposed, and writes it row after row.",
         lambda: Kernel(around=_stored_by_rows),
         _lies(_transposed),
     ),
-    Mutant(
-        "broadcast-modulo",
-        FaultKind.LAYOUT,
+    "broadcast-modulo": _layout(
         "Broadcasts a smaller target by running over it again, correct for a row and wrong for a column.",
         lambda: Kernel(before=_modulo),
         lambda kernel: shows(kernel, [[0.25], [0.5]], [[-1.0, -2.0], [-3.0, -4.0]], at=1),
     ),
-    Mutant(
-        "axes-of-one-squeezed",
-        FaultKind.LAYOUT,
+    "axes-of-one-squeezed": _layout(
         'Squeezes both tensors, so that the "batchmean" of a batch of one divides by the classes.',
         lambda: Kernel(before=_squeezed),
         lambda kernel: shows(kernel, [[0.5, 0.5]], [[-1.0, -2.0]], reduction="batchmean"),
     ),
-)
+}
