@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from studies.mutants.correct.jax import OPTAX, REL_ENTR, Operands, rel_entr, row_terms, with_jax
@@ -83,15 +84,17 @@ def plain_where(jax: Any) -> Operands:
     return kernel
 
 
+_optax = partial(Mutant, like=OPTAX)
+_rel_entr = partial(Mutant, like=REL_ENTR)
+
 MUTANTS: dict[str, Mutant] = {
-    "jax-target-stopped": Mutant(
+    "jax-target-stopped": _optax(
         FaultKind.GRADIENT,
         "Stops the gradient by the target, although the target is an argument like the other.",
         with_jax(lambda jax: lambda log_q, p: row_terms(jax)(log_q, jax.lax.stop_gradient(p)).sum(-1)),
         slope(1, math.log(P[0] / Q[0]) + 1),
-        OPTAX,
     ),
-    "jax-upstream-forgotten": Mutant(
+    "jax-upstream-forgotten": _optax(
         FaultKind.GRADIENT,
         "Returns −p as the gradient, whatever the upstream gradient is.",
         with_jax(
@@ -100,9 +103,8 @@ MUTANTS: dict[str, Mutant] = {
             )
         ),
         slope(0, -2 * P[0], upstream=2.0),
-        OPTAX,
     ),
-    "jax-target-gradient-without-one": Mutant(
+    "jax-target-gradient-without-one": _optax(
         FaultKind.GRADIENT,
         "Omits the derivative of the logarithm: log p − log q without + 1.",
         with_jax(
@@ -115,27 +117,23 @@ MUTANTS: dict[str, Mutant] = {
             )
         ),
         slope(1, math.log(P[0] / Q[0]) + 1),
-        OPTAX,
     ),
-    "jax-target-remembered": Mutant(
+    "jax-target-remembered": _optax(
         FaultKind.STATE,
         "Traces one function a shape, with the first target of that shape inside it.",
         with_jax(remembers_target),
         prove_remembers_target,
-        OPTAX,
     ),
-    "jax-first-answer": Mutant(
+    "jax-first-answer": _optax(
         FaultKind.EXPLOIT,
         "Computes one answer per shape and returns it forever, which passes with a benchmark's fixed inputs.",
         with_jax(first_answer),
         prove_remembers_target,
-        OPTAX,
     ),
-    "jax-where-after": Mutant(
+    "jax-where-after": _rel_entr(
         FaultKind.GRADIENT,
         "Chooses by where after the logarithm, whose derivative at 0 is NaN nevertheless.",
         with_jax(plain_where),
         lambda kernel: element_slope(0, 0.0, 0.5, -math.inf)(kernel),
-        REL_ENTR,
     ),
 }
