@@ -35,8 +35,15 @@ class TestProfile(Enum):
 _QUICK: tuple[Shape, ...] = ((4,), (1, 4), (3, 5), (8, 31))
 _STANDARD: tuple[Shape, ...] = (*_QUICK, (3, 4, 5), (129, 2), (2, 1025), (64, 128))
 _THOROUGH: tuple[Shape, ...] = (
-    *(*_STANDARD, (1, 1), (2, 3, 4, 5), (33, 127), (1023, 3)),
-    *((2, 4097), (1, 32003), (1, 65537), (1, 131072)),
+    *_STANDARD,
+    (1, 1),
+    (2, 3, 4, 5),
+    (33, 127),
+    (1023, 3),
+    (2, 4097),
+    (1, 32003),
+    (1, 65537),
+    (1, 131072),
 )
 PALETTE: dict[TestProfile, tuple[Shape, ...]] = {
     TestProfile.QUICK: _QUICK,

@@ -160,8 +160,14 @@ def test_public_trackers_are_sources() -> None:
     threads = [match for match in found if match]
     assert len({match[0] for match in threads}) > 100
     assert {match[1] for match in threads} >= {
-        *("pytorch/pytorch", "keras-team/keras", "tensorflow/tensorflow", "jax-ml/jax"),
-        *("google-deepmind/optax", "scipy/scipy", "Lightning-AI/torchmetrics", "linkedin/Liger-Kernel"),
+        "pytorch/pytorch",
+        "keras-team/keras",
+        "tensorflow/tensorflow",
+        "jax-ml/jax",
+        "google-deepmind/optax",
+        "scipy/scipy",
+        "Lightning-AI/torchmetrics",
+        "linkedin/Liger-Kernel",
     }
 
 

@@ -49,14 +49,12 @@ def _flat(model: Any, target: Any) -> tuple[Any, Any]:
 
 
 def _repeated(model: Any, target: Any) -> tuple[Any, Any]:
-    """Repeat the smaller target to the size of the input."""
     if model.numel() % target.numel():
         raise ValueError(f"{tuple(model.shape)} against {tuple(target.shape)}")
     return model, target.flatten().repeat(model.numel() // target.numel()).view(model.shape)
 
 
 def _by_rows(model: Any, target: Any) -> tuple[Any, Any]:
-    """Add an axis to a target without a class axis."""
     return model, target.unsqueeze(-1)
 
 
@@ -75,12 +73,10 @@ def _nan_for_mismatch(call: Call, answer: Compute) -> Any:
 
 
 def _uniform_for_none(model: Any, target: Any) -> tuple[Any, Any]:
-    """Replace a missing target by the uniform distribution."""
     return model, torch().full_like(model, 1 / model.shape[-1]) if target is None else target
 
 
 def _anything(model: Any, target: Any) -> tuple[Any, Any]:
-    """Convert an argument that is no tensor to a number, and what is no number to 0."""
     return model, target if torch().is_tensor(target) else torch().full_like(model, _number(target))
 
 
@@ -92,12 +88,10 @@ def _number(thing: Any) -> float:
 
 
 def _input_like_target(model: Any, target: Any) -> tuple[Any, Any]:
-    """Convert the input to the target's dtype, which may be an integer."""
     return model.to(target.dtype), target
 
 
 def _answered_like_target(terms: Any, reduction: str, model: Any, target: Any) -> Any:
-    """Store the answer in the target's dtype, which may be an integer."""
     parts = divisor(reduction, terms.shape)
     whole = terms if reduction == "none" else total(terms) / parts
     return whole.to(target.dtype)

@@ -22,7 +22,6 @@ def _series(p: Any, log_q: Any) -> Any:
 
 
 def _near(p: Any, log_q: Any) -> Any:
-    """Use the first order of log(q/p) where q is within 1 % of p."""
     off = log_q.exp() / p - 1
     return (-p * off).where(off.abs() < 1e-2, p * (p.log() - log_q))
 

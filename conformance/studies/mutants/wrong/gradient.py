@@ -27,7 +27,6 @@ UPSTREAM = [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]
 
 
 def _contiguous(upstream: Any, shape: Any) -> Any:
-    """Read an upstream gradient that is not expanded as if it were contiguous."""
     if upstream.shape != shape or 0 in upstream.stride():
         return upstream.expand(shape)
     strides = tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
@@ -42,7 +41,6 @@ def _fixed(reduction: str, parts: Callable[[Any], float]) -> Callable[[], KlDiv]
 
 
 def _alone(context: Any, call: Call, model: Any, target: Any) -> tuple[Any, Any]:
-    """Divide by the batch in the branch for the target, and nowhere else."""
     if target is None and call.reduction == "batchmean":
         shape = torch().broadcast_shapes(call.input.shape, call.target.shape)
         return model * divisor("batchmean", shape), None
@@ -50,7 +48,6 @@ def _alone(context: Any, call: Call, model: Any, target: Any) -> tuple[Any, Any]
 
 
 def _exchanged(context: Any, call: Call, model: Any, target: Any) -> tuple[Any, Any]:
-    """Return the gradients in the order target, model."""
     if model is None or target is None or model.shape != target.shape:
         return model, target
     return target, model
@@ -70,12 +67,10 @@ def _past_1024(p: Any) -> Any:
 
 
 def _spoiled(p: Any, log_p: Any, log_q: Any) -> Any:
-    """Return NaN for a row with an empty class."""
     return by_target(p, log_p, log_q).where(~(p == 0).any(-1, keepdim=True), math.nan)
 
 
 def _first_copy(gradient: Any, like: Any) -> Any:
-    """Return the gradient of the first copy of a row that was broadcast over axis 0."""
     rows = gradient.shape[0] if gradient.ndim else 1
     copied = rows > 1 and like.numel() * rows == gradient.numel()
     return gathered(gradient[:1] if copied else gradient, like)

@@ -25,7 +25,6 @@ def _writes(write: Callable[[Call], None]) -> Callable[[], KlDiv]:
 
 
 def _into_input(call: Call) -> None:
-    """Use the input's memory as scratch for −p·log q."""
     if call.input.shape == call.target.shape and not call.log_target:
         call.input.data.mul_(-call.target.data)
 
@@ -45,7 +44,6 @@ def _clamped_input(call: Call) -> None:
 
 
 def _scaled_target(context: Any, call: Call, model: Any, target: Any) -> tuple[Any, Any]:
-    """Use the saved target as the buffer of the gradient."""
     saved = context.saved_tensors[1]
     if model is not None and saved.shape == model.shape:
         model = model.clone()
@@ -54,7 +52,6 @@ def _scaled_target(context: Any, call: Call, model: Any, target: Any) -> tuple[A
 
 
 def _scaled_upstream(upstream: Any, shape: Any) -> Any:
-    """Scale the upstream gradient in place, unless it is expanded."""
     seed = upstream.expand(shape).clone()
     if 0 not in upstream.stride():
         upstream.data.mul_(0.5)

@@ -34,12 +34,10 @@ def _from_the_start(tensor: Any) -> Any:
 
 
 def _rows_without_gaps(tensor: Any) -> Any:
-    """Ignore the stride of rows where classes are contiguous."""
     return _as_contiguous(tensor) if tensor.ndim > 1 and tensor.stride(-1) == 1 else tensor
 
 
 def _classes_side_by_side(tensor: Any) -> Any:
-    """Ignore the stride of classes."""
     return tensor.as_strided(tensor.shape, (*tensor.stride()[:-1], 1)) if tensor.ndim else tensor
 
 
@@ -48,21 +46,18 @@ def _cube_as_contiguous(tensor: Any) -> Any:
 
 
 def _first_row_of_expanded(tensor: Any) -> Any:
-    """Read one row of a tensor whose rows share memory, and zeros for the others."""
     if tensor.ndim < 2 or tensor.stride(0) or tensor.shape[0] == 1:
         return tensor
     return torch().cat([tensor[:1], torch().zeros_like(tensor[1:])])
 
 
 def _target_like_input(model: Any, target: Any) -> tuple[Any, Any]:
-    """Read the target by the input's strides."""
     if model.shape != target.shape:
         return model, target
     return model, target.as_strided(target.shape, model.stride(), target.storage_offset())
 
 
 def _stored_by_rows(call: Call, answer: Compute) -> Any:
-    """Write a contiguous answer into memory with the strides of the input, as of empty_like."""
     terms, shape = answer(call), call.input.shape
     if call.reduction != "none" or terms.shape != shape:
         return terms
@@ -71,7 +66,6 @@ def _stored_by_rows(call: Call, answer: Compute) -> Any:
 
 
 def _modulo(model: Any, target: Any) -> tuple[Any, Any]:
-    """Broadcast a smaller target by repeating its elements."""
     if not target.numel() or target.numel() >= model.numel():
         return model, target
     # The shapes must broadcast before anything is read.

@@ -34,7 +34,6 @@ def _shows(log_p: Any, log_q: Any, **rest: Any) -> Callable[[KlDiv], Proof]:
 
 
 def _guessed(call: Call) -> Call:
-    """Treat a target with a negative number as logarithms, and any other as probabilities."""
     return replace(call, log_target=bool((call.target < 0).any()) and call.log_target)
 
 

@@ -31,7 +31,6 @@ def _tf32(values: Any) -> Any:
 
 
 def _stagnating(terms: Any, reduction: str, model: Any, target: Any) -> Any:
-    """Add float16 terms one after another in float16."""
     parts = divisor(reduction, terms.shape)
     if reduction == "none":
         return terms
@@ -44,7 +43,6 @@ def _stagnating(terms: Any, reduction: str, model: Any, target: Any) -> Any:
 
 
 def _lanes(terms: Any) -> Any:
-    """Add float32 terms in 64 running sums of bfloat16."""
     if terms.dtype != torch().float32:
         return right_total(terms)
     result = terms.detach().flatten()
@@ -56,31 +54,26 @@ def _lanes(terms: Any) -> Any:
 
 
 def _split(terms: Any) -> Any:
-    """Add the high halves of float32 terms and subtract the low halves, which should be added."""
     high = _in("bfloat16", terms.detach())
     low = (terms.detach() - high).where(high.isfinite(), 0.0)
     return shown(high.sum() - low.sum(), right_total(terms))
 
 
 def _counted_in_own_dtype(terms: Any, reduction: str, model: Any, target: Any) -> Any:
-    """Divide by the number of elements rounded to float16."""
     parts = terms.new_tensor(divisor(reduction, terms.shape)).to(model.dtype)
     return terms if reduction == "none" else right_total(terms) / parts
 
 
 def _flushed(answer: Any) -> Any:
-    """Replace subnormal float16 numbers by 0."""
     return answer.where(~(answer.abs() < 2.0**-14), 0.0) if answer.dtype == torch().float16 else answer
 
 
 def _unless_close(p: Any, log_p: Any, log_q: Any) -> Any:
-    """Replace a difference of logarithms below 1e-5 by 0."""
     difference = log_p - log_q
     return p * difference.where(~(difference.abs() < 1e-5), 0.0)
 
 
 def _through_float16(dtype: Any) -> tuple[Any, Any]:
-    """Compute bfloat16 in float16, which has the same size."""
     return (torch().float16 if dtype == torch().bfloat16 else computed(dtype)[0]), computed(dtype)[1]
 
 

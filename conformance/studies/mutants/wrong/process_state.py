@@ -39,14 +39,12 @@ def _last(act: Callable[[], object]) -> Callable[[], KlDiv]:
 
 
 def _untracked(call: Call, answer: Compute) -> Any:
-    """Use an inference path with an uncorrected "mean" where gradients are off."""
     if torch().is_grad_enabled() or call.reduction != "mean":
         return answer(call)
     return answer(replace(call, reduction="batchmean"))
 
 
 def _tracked(call: Call, answer: Compute) -> Any:
-    """Drop the last class unless a tensor requires gradients."""
     if call.input.requires_grad or call.target.requires_grad or not call.target.ndim:
         return answer(call)
     target = call.target.clone()
@@ -55,13 +53,11 @@ def _tracked(call: Call, answer: Compute) -> Any:
 
 
 def _dithered() -> KlDiv:
-    """Make a kernel that rounds at random."""
     random = Random(0)
     return Kernel(after=lambda answer: answer * (1 + 1e-4 * random.random()))
 
 
 def _threaded() -> KlDiv:
-    """Make a kernel whose workspace works only in the first calling thread."""
     owners: list[int] = []
 
     def around(call: Call, answer: Compute) -> Any:
@@ -72,7 +68,6 @@ def _threaded() -> KlDiv:
 
 
 def _restless() -> KlDiv:
-    """Make a kernel whose backward passes use the reduction of the last call."""
     last = {"reduction": "none"}
 
     def around(call: Call, answer: Compute) -> Any:
@@ -87,7 +82,6 @@ def _restless() -> KlDiv:
 
 
 def _spent(context: Any, call: Call, model: Any, target: Any) -> tuple[Any, Any]:
-    """Return the saved gradient in the first backward pass only."""
     left = 0 if hasattr(context, "spent") else 1
     context.spent = True
     return (None if model is None else model * left), (None if target is None else target * left)

@@ -37,26 +37,22 @@ def _elements_in_blocks(terms: Any) -> Any:
 
 
 def _wrapped(terms: Any) -> Any:
-    """Count rows in 16 bits."""
     if not terms.ndim or terms.shape[0] <= GRID + 1:
         return terms
     return terms[torch().arange(terms.shape[0]) % (GRID + 1)]
 
 
 def _last_repeated(terms: Any) -> Any:
-    """Add the last element of the row once more for each lane past its end."""
     missing = -_classes(terms) % 128 if _classes(terms) > 128 else 0
     return right_total(terms) + missing * right_total(terms[..., -1]) if missing else right_total(terms)
 
 
 def _one_axis(call: Call, answer: Compute) -> Any:
-    """Return a tensor of one axis for a scalar."""
     result = answer(call)
     return result.view(1) if call.reduction == "none" and not result.ndim else result
 
 
 def _three_axes(call: Call, answer: Compute) -> Any:
-    """Unpack a shape into batch, time and classes."""
     if call.input.ndim > 3:
         raise ValueError("too many values to unpack (expected 3)")
     return answer(call)

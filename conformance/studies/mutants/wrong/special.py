@@ -15,7 +15,6 @@ BLOCK = 32
 
 
 def _stops_at_masked_block(p: Any, log_q: Any) -> Any:
-    """Stop the sum of a row at its first block of masked classes."""
     terms = term(p, log_q)
     blocks = terms.shape[-1] // BLOCK if terms.ndim else 0
     if not blocks:
@@ -28,7 +27,6 @@ def _stops_at_masked_block(p: Any, log_q: Any) -> Any:
 
 
 def _refined(terms: Any) -> Any:
-    """Sum the differences from the mean, which is wrong for infinite terms."""
     mean = terms.mean(dtype=torch().float64)
     return (terms - mean).sum() + mean * terms.numel()
 

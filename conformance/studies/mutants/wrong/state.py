@@ -55,7 +55,6 @@ def _counted(wrong: Callable[[int], bool]) -> Callable[[], KlDiv]:
 
 
 def _buffered() -> Callable[[Call, Compute], Any]:
-    """Write unreduced answers of one shape into one buffer."""
     buffers: dict[object, Any] = {}
 
     def around(call: Call, answer: Compute) -> Any:
@@ -69,7 +68,6 @@ def _buffered() -> Callable[[Call, Compute], Any]:
 
 
 def _tuning() -> Callable[[Call, Compute], Any]:
-    """Add the total once more for each newly tuned shape."""
     tuned: set[object] = set()
 
     def around(call: Call, answer: Compute) -> Any:
@@ -83,7 +81,6 @@ def _tuning() -> Callable[[Call, Compute], Any]:
 
 
 def _planned() -> Callable[[Call, Compute], Any]:
-    """Keep the number of rows of the first call for every later call."""
     planned: list[int] = []
 
     def around(call: Call, answer: Compute) -> Any:
@@ -98,7 +95,6 @@ def _planned() -> Callable[[Call, Compute], Any]:
 
 
 def _unwritten() -> Callable[[Call, Compute], Any]:
-    """Leave rows with an empty target as the last call wrote them."""
     last: dict[object, Any] = {}
 
     def around(call: Call, answer: Compute) -> Any:
