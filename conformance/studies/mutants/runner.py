@@ -59,20 +59,9 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class KernelResult:
-    """Results of one kernel.
+    """Results of every evaluated cell of one kernel, and the profile tested last.
 
-    Parameters
-    ----------
-    kernel
-        The kernel.
-    results
-        The result of every evaluated cell.
-    profile
-        The profile tested last.
-    small
-        The first detection, evaluated again with its witness shrunk; None without a detection.
-    seconds
-        Elapsed time.
+    ``small`` is the first detection, evaluated again with its witness shrunk; None without a detection.
     """
 
     kernel: Mutant | CorrectKernel

@@ -13,17 +13,7 @@ from kl_cases.recipes import Recipe, build
 from kl_conformance.judging import judge
 from kl_conformance.judging.call_description import CallDescription
 from kl_conformance.judging.evaluation import Evaluation
-from kl_reference import (
-    Dtype,
-    Enclosure,
-    Problem,
-    Profile,
-    Reduction,
-    Space,
-    Tolerance,
-    answer,
-    tolerance,
-)
+from kl_reference import Dtype, Enclosure, Problem, Profile, Reduction, Space, Tolerance, answer, tolerance
 from studies.separation.kernels import Kernel
 
 Mask = NDArray[np.bool_]

@@ -70,7 +70,7 @@ def test_the_figure_is_what_95_of_100_seeds_need(first: list[int | None], within
 
 def test_a_correct_miniature_is_never_rejected() -> None:
     """A miniature without a fault passes, however many examples are drawn."""
-    right = Fault("textbook", "nothing wrong", "values/sum", Miniature())
+    right = Fault("nothing wrong", "values/sum", Miniature(), flag="textbook")
     assert discover(right, range(3), 10).first == (None, None, None)
 
 
