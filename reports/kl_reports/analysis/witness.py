@@ -135,12 +135,7 @@ def show(witness: Mapping[str, Any]) -> Witness:
 
 
 def described(
-    witness: Witness,
-    *,
-    operands: bool = True,
-    call: bool = True,
-    numbers: bool = True,
-    bits: bool = False,
+    witness: Witness, *, operands: bool = True, call: bool = True, numbers: bool = True, bits: bool = False
 ) -> list[str]:
     """Return a witness as lines of text: the operands, their memory layout, the call, and the measured numbers.
 

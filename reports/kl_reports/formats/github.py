@@ -42,11 +42,7 @@ def _lines(run: Run, cause: str, file: str) -> Iterator[str]:
             "error", f"kl-conformance: {count(len(reason.results), 'requirement')}", file, "\n".join(lines)
         )
     for requirement, results in others.items():
-        lines = [
-            *describe_result(run, smallest(results)),
-            *_where(run, results),
-            *([cause] if cause else []),
-        ]
+        lines = [*describe_result(run, smallest(results)), *_where(run, results), *([cause] if cause else [])]
         yield command("error", f"kl-conformance: {one_line(requirement)}", file, "\n".join(lines))
 
 

@@ -54,9 +54,7 @@ def test_what_differs_is_kept_apart(run: Run) -> None:
     }
     assert whole.header.shared == {"platform": "test data", "torch": "2.13.0", "jax": "0.10.2"}
     assert whole.header.differing == {"python": {"torch": "3.11.7", "jax": "3.12.1"}}
-    assert list(whole.header.described) == [
-        *("python [torch]", "python [jax]", "platform", "torch", "jax"),
-    ]
+    assert list(whole.header.described) == [*("python [torch]", "python [jax]", "platform", "torch", "jax")]
     twice = merge([run, replace(run, header=replace(run.header, seed=8, suite="0.2.0"))])
     assert twice.header.differing == {"seed": {"run 1": "7", "run 2": "8"}}
     again = merge([whole, part(run, "scipy", python="3.13.0")])
