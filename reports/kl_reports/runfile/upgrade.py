@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, cast
 
 from kl_reports.runfile.bits import encode
@@ -180,9 +180,3 @@ def _upstream(note: str) -> dict[str, str] | None:
     text = note.removeprefix(_UPSTREAM)
     layout = text.removeprefix("lies ") if text.startswith("lies ") else "contiguous"
     return {"kind": _UPSTREAM_KINDS.get(text, "pattern"), "layout": layout}
-
-
-def remarks(sentences: Sequence[str]) -> tuple[list[str], list[dict[str, Any]]]:
-    """Split remarks into those that stay remarks and the fields of the cut-off files."""
-    fields = [found for found in map(cut_off, sentences) if found]
-    return [each for each in sentences if not cut_off(each)], fields
