@@ -46,7 +46,7 @@ def run_text(run: Run) -> str:
 
 def bucket_text(bucket: Bucket) -> str:
     """Return the name of a bucket as words."""
-    return bucket.value.replace("-", " ")
+    return str(bucket.value).replace("-", " ")
 
 
 def is_listed_by_cell(bucket: Bucket) -> bool:

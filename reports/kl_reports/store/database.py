@@ -63,14 +63,7 @@ def _known() -> str:
 
 
 class Database:
-    """The database of a store.
-
-    Parameters
-    ----------
-    place
-        A file name or a URL.
-    make
-        Whether to create the store if it does not exist.
+    """The database of a store, at a file name or a URL; ``make`` creates the store if it does not exist.
 
     Raises
     ------
