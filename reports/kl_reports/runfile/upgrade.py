@@ -66,17 +66,11 @@ def environment(entries: Any) -> Any:
 
 
 def guide(data: Any) -> Any:
-    """Convert the guide: the key ``question`` of an FAQ entry is ``asked`` in format 1."""
+    """Convert a guide or one of its FAQ entries, whose key ``question`` is ``asked`` in format 1."""
     match data:
         case {"questions": list(entries)}:
             found: list[Any] = entries
-            return {**cast("dict[str, Any]", data), "questions": [_faq_entry(entry) for entry in found]}
-        case _:
-            return data
-
-
-def _faq_entry(data: Any) -> Any:
-    match data:
+            return {**cast("dict[str, Any]", data), "questions": [guide(entry) for entry in found]}
         case {"asked": question, **others}:
             return {"question": question, **others}
         case _:

@@ -18,6 +18,8 @@ PATIENCE = 60  # seconds to wait for another process to finish writing
 _CACHE = 128 * 1024  # KiB of an SQLite file kept in memory at most
 _LOCK = 0x4B4C  # "KL": the PostgreSQL advisory lock of the writer
 
+_KNOWN = "known: a file name (SQLite), sqlite:///FILE, postgresql+psycopg://USER@HOST/DATABASE"
+
 # Message of SQLite: message to the user.
 _MESSAGES = {
     "database or disk is full": "no space left on its disk; runs ingested before are kept",
@@ -48,18 +50,14 @@ def address(place: str) -> URL:
     try:
         url = make_url(place)
     except ArgumentError:
-        raise StoreError(f"{place}: is not the URL of a database; {_known()}") from None
+        raise StoreError(f"{place}: is not the URL of a database; {_KNOWN}") from None
     match url.get_backend_name():
         case "sqlite":
             return url
         case "postgresql":
             return url.set(drivername="postgresql+psycopg")
         case other:
-            raise StoreError(f"unknown kind of store {other!r}; {_known()}")
-
-
-def _known() -> str:
-    return "known: a file name (SQLite), sqlite:///FILE, postgresql+psycopg://USER@HOST/DATABASE"
+            raise StoreError(f"unknown kind of store {other!r}; {_KNOWN}")
 
 
 class Database:
@@ -80,7 +78,8 @@ class Database:
         try:
             # Positional parameters, because bulk_insert passes tuples.
             style = {} if self._file is not None else {"paramstyle": "format"}
-            self._engine = create_engine(url, connect_args=_options(url), **style)
+            wait = {"connect_timeout" if self._file is None else "timeout": PATIENCE}
+            self._engine = create_engine(url, connect_args=wait, **style)
         except ModuleNotFoundError as missing:
             raise self.error(
                 f"needs {missing.name}, which is not installed: pip install 'kl-conformance[postgresql]'"
@@ -179,10 +178,6 @@ class Database:
             )
             raise self.error(f"has schema {schema}; known: {SCHEMA}; {next_step}")
         return True
-
-
-def _options(url: URL) -> dict[str, Any]:
-    return {"timeout": PATIENCE} if url.get_backend_name() == "sqlite" else {"connect_timeout": PATIENCE}
 
 
 def _set_up(connection: Any, record: Any) -> None:

@@ -163,13 +163,10 @@ def test_two_machines_are_columns_beside_each_other(run: Run) -> None:
     first, second = part(run, "scipy", processor="one"), part(run, "scipy", processor="another")
     both = merge(separate_machines([first, second]))
     assert len(both.results) == 2 * len(first.results)
-    assert {column.device.partition(", ")[2] for column in both.header.columns.values()} == {
-        "processor one",
-        "processor another",
-    }
-    assert [cell.verdict for cell in both.results] == [
-        cell.verdict for cell in (*first.results, *second.results)
-    ]
+    machines = {column.device.partition(", ")[2] for column in both.header.columns.values()}
+    assert machines == {"processor one", "processor another"}
+    every = (*first.results, *second.results)
+    assert [cell.verdict for cell in both.results] == [cell.verdict for cell in every]
     assert {cell.column for cell in both.results} == both.header.columns.keys()
     assert len(merge(separate_machines([first, first])).results) == len(first.results)
     assert separate_machines([part(run, "torch", processor="one"), second])[1] is second

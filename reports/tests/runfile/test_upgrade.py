@@ -91,12 +91,8 @@ def test_the_text_of_a_call_is_parsed(
 ) -> None:
     """The function is empty if the text is not exactly one plain call; the text is unchanged."""
     call = upgrade.witness({"call": text})["call"]
-    assert (call["function"], call["keywords"], call["side"], call["text"]) == (
-        function,
-        keywords,
-        side,
-        text,
-    )
+    found = call["function"], call["keywords"], call["side"], call["text"]
+    assert found == (function, keywords, side, text)
 
 
 @pytest.mark.parametrize(
@@ -157,8 +153,6 @@ def test_the_question_of_an_faq_entry_has_its_new_name() -> None:
     """An FAQ entry of format 1 has the field ``question``, and a guide of another shape is unchanged."""
     entry = {"asked": "Why?", "answer": "Because."}
     old = {"kind": "header", "guide": {"questions": [entry, 3], "evidence": {}}}
-    assert upgrade.line(old)["guide"] == {
-        "questions": [{"question": "Why?", "answer": "Because."}, 3],
-        "evidence": {},
-    }
+    questions = [{"question": "Why?", "answer": "Because."}, 3]
+    assert upgrade.line(old)["guide"] == {"questions": questions, "evidence": {}}
     assert [upgrade.guide(odd) for odd in (None, {"questions": 3}, {})] == [None, {"questions": 3}, {}]
