@@ -180,7 +180,7 @@ def deviations(run: Run, places: Places, links: Mapping[str, str]) -> tuple[Devi
     return tuple(
         Deviation(
             name=name or "not named",
-            reason=reasons.get(name) or f"Met beside {', '.join(results[0].deviations[:1])}.",
+            reason=reasons.get(name) or f"Occurs together with {', '.join(results[0].deviations[:1])}.",
             link=next(
                 filter(None, (web_address((result.witness or {}).get("link")) for result in results)), ""
             ),

@@ -17,7 +17,7 @@ class Bucket(Enum):
     _value_: str
     meaning: str  # the bucket as a clause
 
-    def __new__(cls, value: str, meaning: str) -> Self:
+    def __new__(cls, value: str, meaning: str = "") -> Self:
         """Create a member from its value and its meaning."""
         member = object.__new__(cls)
         member._value_, member.meaning = value, meaning

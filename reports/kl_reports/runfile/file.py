@@ -214,7 +214,6 @@ class _RunReader:
                 assert_never(line)
 
     def _placeholder(self, text: str) -> Result:
-        """Return the result of a planned cell that has none."""
         cell = CellId.parse(text)
         revision = self._header.requirements.get(cell.requirement, {}).get("revision")
         missing = Result(

@@ -144,7 +144,6 @@ class Database:
         return StoreError(f"{self.place}: {reason}")
 
     def _prepare(self, make: bool) -> None:
-        """Create the tables if needed."""
         with self._engine.connect() as connection:
             if self._has_tables(connection):
                 return

@@ -141,7 +141,6 @@ def delete_unused(connection: Connection) -> Iterator[int]:
 
 
 def _result_texts(texts: Texts, result: Result) -> tuple[str | None, ...]:
-    """Return the content of each of ``_RESULT_TEXTS``."""
     return (
         texts.add_repeated(result.detail) if result.detail else None,
         texts.add([encode(item) for item in result.budget]) if result.budget else None,
