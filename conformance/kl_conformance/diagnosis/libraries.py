@@ -100,8 +100,7 @@ LIBRARIES: Mapping[str, Dialect] = {
         ),
     ),
     "tfp": replace(
-        _JAX,
-        preamble=(*_JAX.preamble, "from tensorflow_probability.substrates import jax as tfp"),
+        _JAX, preamble=(*_JAX.preamble, "from tensorflow_probability.substrates import jax as tfp")
     ),
     "mlx": Dialect(
         preamble=("import mlx.core as mx", "import mlx.nn", "mx.set_default_device(mx.cpu)"),

@@ -55,10 +55,7 @@ class Claim:
 
 
 def reproducer(
-    requirement: str,
-    column: Column,
-    witness: Mapping[str, Any],
-    source: KernelSource | None = None,
+    requirement: str, column: Column, witness: Mapping[str, Any], source: KernelSource | None = None
 ) -> str:
     """Return a script that shows a failure, or an empty string if no short script is known to show it.
 

@@ -8,13 +8,7 @@ from kl_conformance.requirements.requirement import Applies
 from kl_reference.convention import Formula, Reduction, Side, Space
 from kl_reference.dtype import Dtype
 
-SUMS = (
-    Reduction.SUM,
-    Reduction.ROWS,
-    Reduction.BATCHMEAN,
-    Reduction.ROWMEAN,
-    Reduction.MEAN,
-)
+SUMS = (Reduction.SUM, Reduction.ROWS, Reduction.BATCHMEAN, Reduction.ROWMEAN, Reduction.MEAN)
 
 
 def all_of(*tests: Applies) -> Applies:

@@ -20,16 +20,7 @@ from kl_conformance.requirements.catalogue import REQUIREMENTS
 from kl_conformance_testkit import command
 
 FRAMEWORKS = {"torch", "tensorflow", "jax"}
-HEAVY = (
-    "numpy",
-    "scipy",
-    "hypothesis",
-    "pytest",
-    "rich",
-    "jinja2",
-    "sqlalchemy",
-    *sorted(FRAMEWORKS),
-)
+HEAVY = ("numpy", "scipy", "hypothesis", "pytest", "rich", "jinja2", "sqlalchemy", *sorted(FRAMEWORKS))
 
 
 def run_main(

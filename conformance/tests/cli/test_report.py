@@ -97,10 +97,7 @@ def spoil(folder: Path) -> None:
         ("empty.jsonl.gz", "is empty"),
         ("text.jsonl.gz", "is not a run file"),
         ("other.jsonl.gz", "not a run-file header"),
-        (
-            "newer.jsonl.gz",
-            "'kl-conformance-run/7'; known: 'kl-conformance-run/1', 'kl-conformance-run/2'",
-        ),
+        ("newer.jsonl.gz", "'kl-conformance-run/7'; known: 'kl-conformance-run/1', 'kl-conformance-run/2'"),
         ("absent.jsonl.gz", "no such file"),
         ("no-runs", "a folder without run files (*.jsonl.gz)"),
     ],

@@ -95,9 +95,7 @@ def interpreter(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-def test_the_rounding_of_triton_s_interpreter_is_excused(
-    interpreter: pytest.MonkeyPatch,
-) -> None:
+def test_the_rounding_of_triton_s_interpreter_is_excused(interpreter: pytest.MonkeyPatch) -> None:
     """Interpreted, subnormal bfloat16 numbers may lose their leading bit, and the verdict gives the reason."""
     found = evaluate("values/extreme", interpreted(halving))
     assert (found.verdict, found.deviation) == (Verdict.EXPECTED, "triton-interpreter-subnormals")

@@ -26,12 +26,7 @@ from kl_reference.convention import Reduction, Side, Space
 
 FAMILIES = ("dirichlet-flat", "power-law")
 SHAPES = ((3, 5), (8, 31))
-MIXED_LAYOUTS = (
-    "contiguous/transposed",
-    "transposed/strided",
-    "offset/padded-rows",
-    "expanded/contiguous",
-)
+MIXED_LAYOUTS = ("contiguous/transposed", "transposed/strided", "offset/padded-rows", "expanded/contiguous")
 
 
 def in_layouts(*names: str) -> Check:

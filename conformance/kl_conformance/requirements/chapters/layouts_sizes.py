@@ -151,7 +151,7 @@ REQUIREMENTS = (
         families=FAMILIES,
         palette=ODD,
         miniature=Miniature(
-            reduce=lambda terms, how: reduce(terms[..., : max(terms.shape[-1] // 2 * 2, 1)], how),
+            reduce=lambda terms, how: reduce(terms[..., : max(terms.shape[-1] // 2 * 2, 1)], how)
         ),
     ),
     Requirement(

@@ -188,7 +188,7 @@ REQUIREMENTS = (
         applies=applicability.offers(Reduction.BATCHMEAN),
         shapes=((), *SHAPES),
         miniature=Miniature(
-            reduce=lambda terms, how: reduce(terms, Reduction.MEAN if how is Reduction.BATCHMEAN else how),
+            reduce=lambda terms, how: reduce(terms, Reduction.MEAN if how is Reduction.BATCHMEAN else how)
         ),
     ),
     _requirement(

@@ -25,10 +25,7 @@ Where = Callable[[Array, Array], Mask]
 
 
 def by_definition(
-    where: Where,
-    *reductions: Reduction,
-    spaces: tuple[Space, ...] = tuple(Space),
-    exact: bool = False,
+    where: Where, *reductions: Reduction, spaces: tuple[Space, ...] = tuple(Space), exact: bool = False
 ) -> Check:
     """Return a check of the finest and other reductions against the definition, where a problem has such elements.
 
