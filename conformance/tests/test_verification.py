@@ -1,7 +1,5 @@
 """A kernel is verified like the implementation it follows, without the arguments that it does not take."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from textwrap import dedent

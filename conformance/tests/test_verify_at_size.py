@@ -1,7 +1,5 @@
 """At the size given with --shape, one wrong element is found and located."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`bisect`: finds the release in which a witness changed; each release has an environment of its own."""
 
-from __future__ import annotations
-
 import json
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """`compare`: compares two runs."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """`db`: stores run files, lists them, shows histories, deletes unused data."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict

@@ -1,7 +1,5 @@
 """`list` and `explain`: describe requirements, implementations and cases."""
 
-from __future__ import annotations
-
 import textwrap
 from collections import Counter
 from collections.abc import Iterator

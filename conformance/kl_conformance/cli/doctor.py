@@ -1,7 +1,5 @@
 """`doctor`: checks which frameworks can be tested here and measures their arithmetic."""
 
-from __future__ import annotations
-
 import os
 import platform
 from collections.abc import Iterator, Sequence

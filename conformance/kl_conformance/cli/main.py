@@ -1,7 +1,5 @@
 """Command groups: the commands by name, imported when one is invoked; version option and exit codes."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Options and arguments shared by commands."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

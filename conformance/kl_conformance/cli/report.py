@@ -1,7 +1,5 @@
 """`report` and `merge`: renders run files, merges them."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """`run`: evaluates a selection and writes the run file."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

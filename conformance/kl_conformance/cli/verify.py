@@ -1,7 +1,5 @@
 """`verify`: verifies a user kernel in worker processes and prints its verdict."""
 
-from __future__ import annotations
-
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path

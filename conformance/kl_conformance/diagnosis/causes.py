@@ -1,7 +1,5 @@
 """Matches a pattern of failed requirements to a known bug class (causes.json)."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections import Counter

@@ -1,7 +1,5 @@
 """Runs a reproducer in a clean process and attaches it to its finding if it shows the failure."""
 
-from __future__ import annotations
-
 import inspect
 import os
 import subprocess

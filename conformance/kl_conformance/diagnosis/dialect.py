@@ -1,7 +1,5 @@
 """Source code for tensors, gradients and calls in each library's idiom."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby

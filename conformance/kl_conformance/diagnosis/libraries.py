@@ -1,7 +1,5 @@
 """Per-library code templates used by dialect."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Writes a self-contained script of at most 15 lines that reproduces a failure."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
 """Variables that region expressions may use."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any

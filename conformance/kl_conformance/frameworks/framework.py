@@ -1,7 +1,5 @@
 """Framework: abstract interface of an array library (arrays in, arrays out, known properties)."""
 
-from __future__ import annotations
-
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping

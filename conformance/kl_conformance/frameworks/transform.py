@@ -1,7 +1,5 @@
 """Transform: the ways to execute a call (compiled, batched, VJP, JVP), per framework."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from enum import Enum

@@ -1,7 +1,5 @@
 """Implementation: a callable under test, its Convention and its capabilities."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum

@@ -1,7 +1,5 @@
 """Locates a user kernel's file and line without importing it (ast)."""
 
-from __future__ import annotations
-
 import ast
 import importlib
 import sys

@@ -1,7 +1,5 @@
 """Predicates: whether a requirement applies to a column; each returns the reason if it does not, or None."""
 
-from __future__ import annotations
-
 from kl_conformance.frameworks.transform import Transform
 from kl_conformance.harness.subject import Subject
 from kl_conformance.requirements.requirement import Applies

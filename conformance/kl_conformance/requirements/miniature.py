@@ -1,7 +1,5 @@
 """A correct NumPy KL divergence whose parts can be replaced by faulty ones (self-test of each requirement)."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace

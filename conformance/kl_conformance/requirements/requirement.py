@@ -1,7 +1,5 @@
 """Requirement: id, sentence, source, level, check, miniature."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum

@@ -1,7 +1,5 @@
 """Executes a run: worker processes, the merged run file, and pytest's exit code."""
 
-from __future__ import annotations
-
 import os
 import secrets
 import shlex

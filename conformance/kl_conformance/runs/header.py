@@ -1,7 +1,5 @@
 """Builds the header of a run: version, environment, columns and requirements."""
 
-from __future__ import annotations
-
 import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Reads a user implementation's declarations in a child process: importing it may do anything."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from kl_conformance import processes

@@ -1,7 +1,5 @@
 """Progress display: bars on a terminal, lines elsewhere."""
 
-from __future__ import annotations
-
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence

@@ -1,7 +1,5 @@
 """Divides a selection into shards, one or more per framework and one or more per user kernel."""
 
-from __future__ import annotations
-
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Worker: executes one shard, and restarts its process after a crash or timeout."""
 
-from __future__ import annotations
-
 import json
 import re
 import sys

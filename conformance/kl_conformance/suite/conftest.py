@@ -1,7 +1,5 @@
 """Turns cells into pytest items, and verdicts into outcomes."""
 
-from __future__ import annotations
-
 import gc
 import os
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Repeats changed cells of a comparison under both versions."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager

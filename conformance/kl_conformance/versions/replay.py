@@ -1,7 +1,5 @@
 """Runs a witness against the installed library in a child process."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace

@@ -1,7 +1,5 @@
 """`bisect` tests each release in its own environment, keeps every result, and continues after an interruption."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Two runs are named by file, folder, id or version, and the exit code depends on the changes."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`db`: run files are stored, listed and queried."""
 
-from __future__ import annotations
-
 import json
 import sqlite3
 import sys

@@ -1,7 +1,5 @@
 """Known deviations are replayed, added from a failed cell, and removed when runs show them to be fixed."""
 
-from __future__ import annotations
-
 import re
 import shutil
 from collections.abc import Generator, Sequence

@@ -1,7 +1,5 @@
 """The command line: fast help, exact messages about unknown names, complete lists."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

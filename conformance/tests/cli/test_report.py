@@ -1,7 +1,5 @@
 """`report` and `merge`: pages and merged files, and one message for a file that cannot be read or written."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import os

@@ -1,7 +1,5 @@
 """A run from end to end: verdicts, files, exit codes, and messages when it is interrupted."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

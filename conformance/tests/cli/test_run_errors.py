@@ -1,7 +1,5 @@
 """Bad usage of `run` ends in one message before any work is done, and leaves earlier run files unchanged."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any, Protocol

@@ -1,7 +1,5 @@
 """The seed of a run: the option, else the environment variable; one seed for all tox environments."""
 
-from __future__ import annotations
-
 from configparser import ConfigParser
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A wrong number is explained by the other problem to which it is the correct answer."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

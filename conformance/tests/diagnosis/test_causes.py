@@ -1,7 +1,5 @@
 """A known fault is named only if the pattern of failures is clearly its own."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from kl_conformance.diagnosis.causes import Fault, clear, known_faults, likely_cause, matches

@@ -1,7 +1,5 @@
 """Every script on a page shows its failure in a clean process."""
 
-from __future__ import annotations
-
 import importlib.util
 import os
 import re

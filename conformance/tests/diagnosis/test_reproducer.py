@@ -1,7 +1,5 @@
 """A reproducer does not import this suite, has 15 lines at most, and shows its failure in a clean process."""
 
-from __future__ import annotations
-
 import re
 import sys
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Recorded deviations excuse the recorded result, and nothing else."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from functools import partial

@@ -1,7 +1,5 @@
 """A kernel that follows a built-in implementation may have its known deviations, and no others."""
 
-from __future__ import annotations
-
 import sys
 import types
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The recorded files are consistent: deviations, requirements, implementations, cases."""
 
-from __future__ import annotations
-
 from collections import Counter
 from datetime import date
 from importlib.resources import files

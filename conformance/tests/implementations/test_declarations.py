@@ -1,7 +1,5 @@
 """Every declared property is measured: a wrong declaration in a Convention fails a requirement."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any

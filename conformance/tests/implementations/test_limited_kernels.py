@@ -1,7 +1,5 @@
 """Kernels with few capabilities are judged by those they have."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

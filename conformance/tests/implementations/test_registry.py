@@ -1,7 +1,5 @@
 """The built-in implementations are known by name, without importing any framework."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Rare conventions: an implementation that follows one passes, and one that does not fails."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Large indices: MISSING where memory is too small, never passed, and judged to the last element."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Self-test of the requirements: each rejects its miniature, and none rejects a correct implementation."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The execution of a run loses no result."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

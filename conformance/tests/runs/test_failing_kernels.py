@@ -1,7 +1,5 @@
 """A kernel that crashes, hangs or leaks costs only its own cells, and a sentence describes the failure."""
 
-from __future__ import annotations
-
 import os
 import re
 import signal

@@ -1,7 +1,5 @@
 """Started by pytest, in one process or several, the suite has the same cells, verdicts and run file."""
 
-from __future__ import annotations
-
 import gzip
 import importlib.util
 import json

@@ -1,7 +1,5 @@
 """`expect findings`: renders FINDINGS.md, the recorded deviations as a document for maintainers."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping
 from functools import cache

@@ -1,7 +1,5 @@
 """jax.scipy.special.rel_entr and kl_div."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Keras KL losses and metric, on each backend."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace

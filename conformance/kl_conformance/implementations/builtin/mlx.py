@@ -1,7 +1,5 @@
 """mlx.nn KL loss."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from kl_conformance.frameworks.call import Call

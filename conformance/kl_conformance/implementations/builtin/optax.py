@@ -1,7 +1,5 @@
 """Optax losses."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """scipy.special.rel_entr, kl_div and scipy.stats.entropy."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

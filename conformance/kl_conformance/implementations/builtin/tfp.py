@@ -1,7 +1,5 @@
 """TensorFlow Probability on JAX: KL of two Categorical distributions."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from functools import partial
 from typing import Any

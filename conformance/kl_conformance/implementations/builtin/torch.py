@@ -1,7 +1,5 @@
 """PyTorch kl_div, cross_entropy and torch.distributions KL."""
 
-from __future__ import annotations
-
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial

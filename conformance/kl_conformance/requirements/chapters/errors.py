@@ -1,7 +1,5 @@
 """Errors: invalid inputs raise instead of returning a number."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial

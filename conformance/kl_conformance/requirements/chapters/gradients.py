@@ -1,7 +1,5 @@
 """Gradients: against the analytic gradient, without finite differences."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import partial
 

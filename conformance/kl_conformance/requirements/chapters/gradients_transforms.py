@@ -1,7 +1,5 @@
 """Gradients: at the boundary, of both arguments at once, higher order, forward mode."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial

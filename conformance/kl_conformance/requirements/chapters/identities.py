@@ -1,7 +1,5 @@
 """Identities: one value computed in two ways."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Identities: against the library's own cross-entropy, entropy and relative entropy."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Layouts: strides, offsets, broadcasting and neighbours do not change the result."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterator
 from dataclasses import replace

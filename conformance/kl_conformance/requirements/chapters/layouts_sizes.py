@@ -1,7 +1,5 @@
 """Layouts: element count and rank do not change the result."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Modes: compiled, batched, mixed-dtype, autocast and inference calls agree with the plain call."""
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Iterator
 from dataclasses import replace

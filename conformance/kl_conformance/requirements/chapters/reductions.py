@@ -1,7 +1,5 @@
 """Reductions: none, sum, mean, batchmean; axis and broadcasting."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial

@@ -1,7 +1,5 @@
 """Signs: pointwise terms keep their sign; sums respect the log-sum inequality."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """State: a call has no side effects and depends only on its inputs."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import partial
 

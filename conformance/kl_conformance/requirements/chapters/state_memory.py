@@ -1,7 +1,5 @@
 """State: earlier calls, other threads and adjacent memory do not change the result."""
 
-from __future__ import annotations
-
 import threading
 import time
 import warnings

@@ -1,7 +1,5 @@
 """Support: zeros, infinities and NaN follow the definition."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 

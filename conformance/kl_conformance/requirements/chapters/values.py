@@ -1,7 +1,5 @@
 """Values: the result is within tolerance of the exact divergence."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 
