@@ -63,9 +63,7 @@ RELEASES = Releases()
 @click.option("--good", required=True, metavar="VERSION", help="A release in which the witness passes.")
 @click.option("--bad", required=True, metavar="VERSION", help="A release in which it fails; older or newer.")
 @names("--with", "beside", "Also install this, as in 'numpy<2'.")
-@click.option(
-    "--every", is_flag=True, help="Test every release in the range; finds all transitions (slower)."
-)
+@click.option("--every", is_flag=True, help="Test every release in the range: all transitions (slower).")
 @click.option("--pre", "early", is_flag=True, help="Include alpha and beta releases and release candidates.")
 @click.option(
     "--state",
@@ -180,9 +178,7 @@ def installed_beside(package: str, beside: Sequence[str], witness: WitnessFile) 
     return [*beside, *sorted(needed - named)]
 
 
-def _probe(
-    version: str, packages: Sequence[str], witness: WitnessFile, suite: Path, releases: Releases
-) -> Probe:
+def _probe(version: str, packages: list[str], witness: WitnessFile, suite: Path, releases: Releases) -> Probe:
     """Test one release in a new environment; a release that cannot be installed or tested is skipped."""
     try:
         with releases.environment(packages, suite) as fresh:

@@ -36,12 +36,10 @@ store = click.option(
 
 def names(option: str, parameter: str, help_text: str, *, metavar: str | None = None) -> Decorator:
     """Return an option that takes names one by one or separated by commas, as in float16,bfloat16."""
-    return click.option(
-        option, parameter, multiple=True, callback=_split_names, metavar=metavar, help=help_text
-    )
+    return click.option(option, parameter, multiple=True, callback=_split, metavar=metavar, help=help_text)
 
 
-def _split_names(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+def _split(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
     del context, option
     return tuple(name for value in values for name in value.split(",") if name)
 

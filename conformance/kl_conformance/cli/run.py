@@ -46,6 +46,5 @@ def run(
     of its own. Exit codes are pytest's: 0 as recorded, 1 new failures, 2 interrupted, 3 the suite itself failed,
     4 bad usage, 5 nothing to test.
     """
-    return execute(
-        RunOptions(implementations, frameworks, devices, dtypes, modes, profile, seed, keyword, output)
-    )
+    names = implementations, frameworks, devices, dtypes, modes
+    return execute(RunOptions(*names, profile, seed, keyword, output))

@@ -62,9 +62,7 @@ def likely_cause(run: Run, faults: Sequence[Fault] | None = None) -> str:
         The known faults; those of the mutation study by default.
     """
     found = failures(run)
-    explained = Counter(
-        result.explanation for results in found.values() for result in results if result.explanation
-    )
+    explained = Counter(one.explanation for results in found.values() for one in results if one.explanation)
     (explanation, often), (_, next_often), *_ = [*explained.most_common(2), ("", 0), ("", 0)]
     if often >= OFTEN and 2 * next_often <= often:
         return f"Likely cause: {explanation}. (It explains {often} findings exactly.)"

@@ -101,9 +101,7 @@ def _single_call(witness: Mapping[str, Any]) -> ReproducedCall | None:
     call = decode_call(witness)
     if not call.function:
         return None
-    return ReproducedCall(
-        _problem(witness), call, {side: str(witness["layout"][side.value]) for side in Side}
-    )
+    return ReproducedCall(_problem(witness), call, {one: str(witness["layout"][one.value]) for one in Side})
 
 
 def _claim(requirement: str, reproduced: ReproducedCall, witness: Mapping[str, Any]) -> Claim | None:

@@ -13,6 +13,9 @@ from kl_reference.tolerance import Profile
 
 ALL_DTYPES = tuple(Dtype)
 
+Mistake = Callable[[Any, Call], Any]
+Transformed = Callable[..., Any]
+
 
 @dataclass(frozen=True, slots=True)
 class Spelling:
@@ -133,15 +136,11 @@ class Implementation:
     weightings: tuple[Weighting, ...] = ()
     masks: str = ""
     typical_shape: tuple[int, int] | None = None
-    mistakes: Mapping[str, Callable[[Any, Call], Any]] = field(
-        default_factory=dict[str, Callable[[Any, Call], Any]]
-    )
+    mistakes: Mapping[str, Mistake] = field(default_factory=dict[str, Mistake])
     mixing: Mixing | None = None
     transforms: frozenset[Transform] = frozenset({Transform.JOINT, Transform.DEFERRED})
     may_refuse: frozenset[Transform] = frozenset()
-    custom_transforms: Mapping[Transform, Callable[..., Any]] = field(
-        default_factory=dict[Transform, Callable[..., Any]]
-    )
+    custom_transforms: Mapping[Transform, Transformed] = field(default_factory=dict[Transform, Transformed])
     unsupported_transforms: Mapping[Transform, str] = field(default_factory=dict[Transform, str])
     profile: Callable[[Dtype], Profile] | None = None
 

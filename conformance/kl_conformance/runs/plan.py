@@ -60,9 +60,8 @@ class Plan:
             replace(each, typical_shape=selection.shape) if selection.shape else each
             for each in implementations
         )
-        selected = [
-            (each, column) for each in tested for column in columns_of(each) if selection.includes(column)
-        ]
+        columns = ((each, column) for each in tested for column in columns_of(each))
+        selected = [(each, column) for each, column in columns if selection.includes(column)]
         columns = tuple(column for _, column in selected)
         return cls(selection, tested, columns, tuple(_cells(selected, selection.numeric_only_dtypes)))
 

@@ -131,9 +131,7 @@ class Selection:
     def builtin_implementations(self) -> list[Implementation]:
         """Return the selected built-in implementations; user modules are not imported."""
         names = dict.fromkeys(self.implementations or registry.IMPLEMENTATIONS)
-        return self._in_frameworks(
-            loading.implementation(name) for name in names if not loading.is_user_kernel(name)
-        )
+        return self._in_frameworks(loading.implementation(x) for x in names if not loading.is_user_kernel(x))
 
     def _in_frameworks(self, implementations: Iterable[Implementation]) -> list[Implementation]:
         return [each for each in implementations if not self.frameworks or each.framework in self.frameworks]

@@ -77,9 +77,8 @@ def replay(request: ReplayRequest) -> ReplayResult:
     """
     recorded = request.witness
     requirement = catalogue.requirement(recorded.requirement)
-    implementation = loading.implementation(
-        request.implementation or recorded.column.implementation, request.like
-    )
+    name = request.implementation or recorded.column.implementation
+    implementation = loading.implementation(name, request.like)
     wanted = replace(
         recorded.column, implementation=implementation.name, framework=implementation.framework, version=""
     )

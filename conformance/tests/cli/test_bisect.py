@@ -68,9 +68,8 @@ class FakeReleases:
         if self.replays == self.interrupted_at:
             raise KeyboardInterrupt
         changed = RELEASES.index(variables["VERSION"]) >= RELEASES.index(CHANGED_IN)
-        return [
-            ReplayResult(Observation.PASSED if changed is self.repaired else Observation.FAILED, "It is so.")
-        ]
+        passed = changed is self.repaired
+        return [ReplayResult(Observation.PASSED if passed else Observation.FAILED, "It is so.")]
 
 
 @pytest.fixture

@@ -185,8 +185,7 @@ def test_removing_one_entry_leaves_the_others(file: Path) -> None:
 def test_adding_and_removing_an_entry_leaves_the_file_unchanged(file: Path) -> None:
     """Formatting, comments and every other entry are byte-identical afterwards."""
     text = file.read_text(encoding="utf-8")
-    longer = with_entry(
-        text, {"id": "mine", "requirements": [CELL], "reason": 'π and "quotes" and \\ and\na line'}
-    )
+    reason = 'π and "quotes" and \\ and\na line'
+    longer = with_entry(text, {"id": "mine", "requirements": [CELL], "reason": reason})
     assert longer.startswith(text)
     assert without_entry(longer, "mine") == text

@@ -24,9 +24,8 @@ SELECTION = Selection(frameworks=("scipy",), dtypes=("float32",))
 def made_up(verdict: Verdict = Verdict.PASS) -> Run:
     """Return a run of SciPy in which every cell has one verdict."""
     planned = resolve(SELECTION).cells
-    results = [
-        Result(each.requirement.id, each.requirement.revision, each.column.key, verdict) for each in planned
-    ]
+    cells = ((each.requirement, each.column.key) for each in planned)
+    results = [Result(one.id, one.revision, column, verdict) for one, column in cells]
     return Run(header(SELECTION, planned), tuple(results), "2026-01-01T00:00:00+00:00")
 
 
@@ -178,9 +177,8 @@ def test_a_run_agrees_with_the_published_schema(here: Path) -> None:
     jsonschema: Any = pytest.importorskip("jsonschema")
     selection = ("scipy.special.kl_div", "--dtype", "float64", "--profile", "quick", "--seed", "1")
     command.run_cli("run", *selection, "-k", "values or boundary", "-o", "real.jsonl.gz", at=here)
-    schema = json.loads(
-        resources.files("kl_reports.runfile").joinpath("run-file.schema.json").read_text("utf-8")
-    )
+    file = resources.files("kl_reports.runfile") / "run-file.schema.json"
+    schema = json.loads(file.read_text("utf-8"))
     validator = jsonschema.Draft202012Validator(schema)
     lines = [json.loads(line) for line in gzip.decompress((here / "real.jsonl.gz").read_bytes()).splitlines()]
     assert [line for line in lines if not validator.is_valid(line)] == []

@@ -37,9 +37,8 @@ MASKED = "support/zero-over-zero"
 def toml(**changed: str | None) -> str:
     """Return a file with one deviation; a field of None is omitted."""
     fields = {**ENTRY, **changed}
-    return "[[deviation]]\n" + "\n".join(
-        f"{key} = {value}" for key, value in fields.items() if value is not None
-    )
+    lines = (f"{key} = {value}" for key, value in fields.items() if value is not None)
+    return "\n".join(("[[deviation]]", *lines))
 
 
 def entry(**changed: str | None) -> Expectation:
@@ -140,9 +139,8 @@ def masked_nan(p: Array, log_q: Array) -> Array:
 
 def explained(made: Expectation, tested: Subject, reduction: Reduction) -> list[bool]:
     """Return where an entry explains the failure: a row with one masked class of three, and a correct row."""
-    question = pair(
-        [[0.5, 0.0, 0.5], [0.5, 0.25, 0.25]], [[0.0, -np.inf, -1.0], [-1.0, -2.0, -1.5]], Space.LOG
-    )
+    logs = [[0.0, -np.inf, -1.0], [-1.0, -2.0, -1.5]]
+    question = pair([[0.5, 0.0, 0.5], [0.5, 0.25, 0.25]], logs, Space.LOG)
     judgement = judge.within_tolerance(tested.evaluate(tested.problem(question, reduction)))
     return np.asarray(made.explains(judgement, tested)).ravel().tolist()
 
@@ -288,9 +286,7 @@ def test_a_deviation_may_be_an_alternative_definition() -> None:
 def test_a_sum_may_be_divided_by_the_batch() -> None:
     """A sum divided by the rows is explained as that; a sum divided by the classes is not."""
     recorded = entry(region='"result_length > 1"', instead='"divided_by_batch"')
-    question = pair(
-        [[0.5, 0.25, 0.25], [0.125, 0.75, 0.125]], [[-1.0, -2.0, -1.5], [-1.0, -2.0, -1.5]], Space.LOG
-    )
+    question = pair([[0.5, 0.25, 0.25], [0.125, 0.75, 0.125]], [[-1.0, -2.0, -1.5]] * 2, Space.LOG)
     for divisor, explains in ((2.0, True), (3.0, False)):
         tested = subject(Miniature(after=partial(_divided, by=divisor)))
         judgement = judge.within_tolerance(tested.evaluate(tested.problem(question, Reduction.SUM)))

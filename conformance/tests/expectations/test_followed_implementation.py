@@ -54,9 +54,7 @@ def test_another_result_in_the_same_region_fails() -> None:
     """Where torch returns NaN, a wrong number fails."""
     wrong = Miniature(
         term=lambda p, log_q: np.where(p == 0, 1.0, term(p, log_q)).astype(p.dtype),
-        log_term=lambda log_p, log_q: np.where(log_p == -np.inf, 1.0, log_term(log_p, log_q)).astype(
-            log_p.dtype
-        ),
+        log_term=lambda lp, log_q: np.where(lp == -np.inf, 1.0, log_term(lp, log_q)).astype(lp.dtype),
     )
     assert evaluate(MASKED, kernel(wrong, TORCH)).verdict is Verdict.FAIL
 

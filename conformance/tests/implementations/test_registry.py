@@ -135,9 +135,7 @@ def test_all_requirements_meet_all_columns() -> None:
     """A plan has every requirement × eager column once, and a chapter's cells are those of its requirements."""
     plan = resolve(Selection())
     everything = plan.cells
-    columns = [
-        column for each in IMPLEMENTATIONS.values() for column in columns_of(each) if column.mode == "eager"
-    ]
+    columns = [one for each in IMPLEMENTATIONS.values() for one in columns_of(each) if one.mode == "eager"]
     assert len(everything) == len(columns) * len(catalogue.REQUIREMENTS)
     assert len({each.key for each in everything}) == len(everything)
     by_chapter = [each.key for chapter in catalogue.CHAPTERS for each in plan.chapter(chapter)]

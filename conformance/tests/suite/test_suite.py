@@ -25,9 +25,8 @@ from kl_reports.runfile.records import Run, Verdict
 
 QUICK = ("--profile", "quick", "--dtype", "float32", "--run-file", "run.jsonl.gz")
 EARLIER = b"an earlier run"
-needs_xdist = pytest.mark.skipif(
-    importlib.util.find_spec("xdist") is None, reason="pytest-xdist is not installed"
-)
+without_xdist = importlib.util.find_spec("xdist") is None
+needs_xdist = pytest.mark.skipif(without_xdist, reason="pytest-xdist is not installed")
 
 
 def recorded(folder: Path) -> dict[str, Verdict]:
@@ -50,9 +49,8 @@ def test_several_processes_have_the_results_of_one(tmp_path: Path) -> None:
     assert one.finished is not None
     assert several.finished is not None
     assert sorted(one.header.planned) == sorted(several.header.planned)
-    assert {each.cell: each.verdict for each in one.results} == {
-        each.cell: each.verdict for each in several.results
-    }
+    of_one, of_several = ({each.cell: each.verdict for each in run.results} for run in (one, several))
+    assert of_one == of_several
 
 
 def test_an_item_is_a_cell(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from kl_conformance.harness.subject import Subject
 from kl_conformance.judging import judge
 from kl_conformance.judging.judge import WeightedAnswer
 from kl_conformance.judging.judgement import Judgement
-from kl_conformance.requirements import applicability
+from kl_conformance.requirements import applicability as when
 from kl_conformance.requirements.checks import KL_DIV_LOSS
 from kl_conformance.requirements.miniature import Array, Miniature, term
 from kl_conformance.requirements.requirement import CALL_DRAWS, Check, Requirement
@@ -125,7 +125,7 @@ def row_independence(subject: Subject, pair: Pair) -> Iterator[Judgement]:
 
 
 def _keeps_rows(subject: Subject) -> str | None:
-    return applicability.offers(Reduction.TERMS, Reduction.ROWS)(subject)
+    return when.offers(Reduction.TERMS, Reduction.ROWS)(subject)
 
 
 def _first_class_off(p: Array, log_q: Array) -> Array:
@@ -180,7 +180,7 @@ def _layout(layout: str, sentence: str, reason: str, shapes: tuple[Shape, ...] =
         reason=reason,
         link=KL_DIV_LOSS,
         check=in_layouts(layout),
-        applies=applicability.has_strides,
+        applies=when.has_strides,
         shapes=shapes,
         revision=2,
         miniature=Miniature(before=_first_row_only if layout == "expanded" else _ReadsMemory()),
@@ -226,7 +226,7 @@ REQUIREMENTS = (
         reason="Logits may come from a transpose and the target from a file: one stride does not fit both.",
         link=KL_DIV_LOSS,
         check=in_layouts(*MIXED_LAYOUTS),
-        applies=applicability.has_strides,
+        applies=when.has_strides,
         families=("dirichlet-flat",),
         shapes=SHAPES,
         miniature=Miniature(before=_target_strides_for_model),
@@ -238,9 +238,7 @@ REQUIREMENTS = (
         reason="A shortcut for P = Q that compares addresses confuses probabilities with logarithms.",
         check=one_tensor,
         # No tensor is a distribution both as probabilities and as log-probabilities.
-        applies=applicability.all_of(
-            applicability.not_normalised, applicability.accepts(Side.MODEL, Space.PROBABILITY, Space.LOG)
-        ),
+        applies=when.all_of(when.not_normalised, when.accepts(Side.MODEL, Space.PROBABILITY, Space.LOG)),
         shapes=SHAPES,
         miniature=Miniature(before=_zero_for_one_tensor),
     ),
@@ -258,12 +256,12 @@ REQUIREMENTS = (
         formula="f(P ⊕ 0, Q ⊕ q) = f(P, Q)",
         reason="Padding a vocabulary must not change the loss.",
         check=padding,
-        applies=applicability.all_of(
-            applicability.offers(Reduction.SUM, Reduction.ROWS),
-            applicability.accepts(Side.TARGET, Space.PROBABILITY),
-            applicability.not_normalised,
-            applicability.not_clipped,
-            applicability.is_divergence,
+        applies=when.all_of(
+            when.offers(Reduction.SUM, Reduction.ROWS),
+            when.accepts(Side.TARGET, Space.PROBABILITY),
+            when.not_normalised,
+            when.not_clipped,
+            when.is_divergence,
         ),
         shapes=SHAPES,
         miniature=Miniature(term=lambda p, lq: term(p + 1e-12, lq)),

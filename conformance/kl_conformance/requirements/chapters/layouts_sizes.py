@@ -15,7 +15,7 @@ from kl_conformance.harness.subject import Subject
 from kl_conformance.judging import judge
 from kl_conformance.judging.cache import reference
 from kl_conformance.judging.judgement import Judgement
-from kl_conformance.requirements import applicability
+from kl_conformance.requirements import applicability as when
 from kl_conformance.requirements.checks import KL_DIV_LOSS
 from kl_conformance.requirements.miniature import Array, Miniature, reduce
 from kl_conformance.requirements.requirement import CALL_DRAWS, Requirement
@@ -83,7 +83,7 @@ def at_production_size(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         stand_in = Output(reference(vector).value, subject.dtype.label)
         evaluation = subject.judged(vector, stand_in, subject.describe(call).varied(suffix))
         yield judge.windowed(evaluation, subject.pieces(call, ROWS_AT_A_TIME), text)
-    for reduction in subject.offers(*applicability.SUMS)[:1]:
+    for reduction in subject.offers(*when.SUMS)[:1]:
         summed = replace(matrix, reduction=reduction)
         if reduction is not subject.finest:  # reuse the same tensors
             call = replace(call, reduction=subject.convention.named(reduction))

@@ -18,7 +18,7 @@ from kl_conformance.judging import judge
 from kl_conformance.judging.call_description import CallDescription
 from kl_conformance.judging.evaluation import Evaluation
 from kl_conformance.judging.judgement import Judgement
-from kl_conformance.requirements import applicability
+from kl_conformance.requirements import applicability as when
 from kl_conformance.requirements.checks import mean_of_the_batch
 from kl_conformance.requirements.miniature import Array, Miniature
 from kl_conformance.requirements.requirement import CALL_DRAWS, Level, Requirement
@@ -199,8 +199,8 @@ REQUIREMENTS = (
         formula="|compiled − eager| ≤ tolerance + tolerance",
         reason="A compiler fuses, reorders and contracts operations; only the rounding may change.",
         check=compiled,
-        applies=applicability.supports_transform(Transform.COMPILED),
-        skip_in_quick=applicability.is_fast(Transform.COMPILED),
+        applies=when.supports_transform(Transform.COMPILED),
+        skip_in_quick=when.is_fast(Transform.COMPILED),
         miniature=Miniature(after_transform={Transform.COMPILED: _rounded_to_float16}),
     ),
     _requirement(
@@ -209,7 +209,7 @@ REQUIREMENTS = (
         formula="vmap(f)(P, Q)[i] = f(P[i], Q[i])",
         reason="A batching rule that uses the batch as a class axis, or sums over it, shows only here.",
         check=batched,
-        applies=applicability.supports_transform(Transform.BATCHED),
+        applies=when.supports_transform(Transform.BATCHED),
         miniature=Miniature(after_transform={Transform.BATCHED: mean_of_the_batch}),
     ),
     _requirement(
@@ -231,7 +231,7 @@ REQUIREMENTS = (
         reason="Autocast lists kl_div among the operations that need float32; a user kernel is not on this list.",
         link="https://docs.pytorch.org/docs/stable/amp.html",
         check=autocast,
-        applies=applicability.supports_transform(Transform.AUTOCAST),
+        applies=when.supports_transform(Transform.AUTOCAST),
         miniature=Miniature(after_transform={Transform.AUTOCAST: _rounded_to_float16}),
     ),
     _requirement(
@@ -241,7 +241,7 @@ REQUIREMENTS = (
         reason="Kernels are timed in inference at well-known sizes, and may use another code path there.",
         link="https://docs.pytorch.org/docs/stable/notes/autograd.html",
         check=inference,
-        applies=applicability.supports_transform(Transform.INFERENCE),
+        applies=when.supports_transform(Transform.INFERENCE),
         families=("dirichlet-flat", "power-law"),
         shapes=(*SHAPES, *BENCHMARKS),
         miniature=Miniature(after_transform={Transform.INFERENCE: _rounded_to_float16}),

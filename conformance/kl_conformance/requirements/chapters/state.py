@@ -11,7 +11,7 @@ from kl_conformance.harness.subject import Subject
 from kl_conformance.judging import judge
 from kl_conformance.judging.judgement import Judgement
 from kl_conformance.judging.upstream import upstream_of
-from kl_conformance.requirements import applicability
+from kl_conformance.requirements import applicability as when
 from kl_conformance.requirements.checks import KL_DIV_LOSS, sides
 from kl_conformance.requirements.miniature import Array, Miniature
 from kl_conformance.requirements.requirement import CALL_DRAWS, Requirement
@@ -144,7 +144,7 @@ REQUIREMENTS = (
         reason="Autograd passes one tensor to every branch of a graph: scaling it in place affects all branches.",
         link="https://docs.pytorch.org/docs/stable/notes/extending.html",
         check=upstream_untouched,
-        applies=applicability.all_of(applicability.differentiable(*Side), _has_writable_arrays),
+        applies=when.all_of(when.differentiable(*Side), _has_writable_arrays),
         miniature=Miniature(upstream=_scales_in_place),
     ),
     _requirement(

@@ -112,9 +112,8 @@ def threads(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         alone = [subject.evaluate(problem) for problem in problems]
         for answers in _concurrent(subject, problems):
             for serial, got in zip(alone, answers, strict=True):
-                concurrent = replace(
-                    serial, got=got.values, call=serial.call.varied(f", among {THREADS} threads")
-                )
+                call = serial.call.varied(f", among {THREADS} threads")
+                concurrent = replace(serial, got=got.values, call=call)
                 yield judge.same_answer(
                     concurrent, serial, "the answer differs from that of the same call alone"
                 )
