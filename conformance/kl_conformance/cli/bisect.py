@@ -119,7 +119,7 @@ def find_release(
                 source = "" if result is None else " (from an earlier call)"
                 if result is None:
                     _print(console, f"  {package} {version} …")
-                    result = _probe(version, (f"{package}=={version}", *others), found, suite, releases)
+                    result = _probe(version, [f"{package}=={version}", *others], found, suite, releases)
                     saved.add(result)
                 _print(console, f"  {package} {version}: {result.outcome.value}{source}. {result.message}")
                 return result

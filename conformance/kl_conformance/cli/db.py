@@ -78,7 +78,6 @@ def gc(keep: int | None, store: str) -> int:
 
 
 def _print(command: str, store: str, query: Callable[[Store], Iterable[str]]) -> int:
-    """Print the lines of a query of the store; return the exit code."""
     try:
         with Store(store) as opened:
             lines = list(query(opened))

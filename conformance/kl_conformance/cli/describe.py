@@ -128,7 +128,6 @@ def _page(name: str) -> Iterator[str]:
 
 
 def _deviations(requirement: str) -> Iterator[Expectation]:
-    """Yield the known deviations of all implementations from a requirement."""
     for framework in registry.FRAMEWORKS:
         yield from (entry for entry in recorded(framework) if requirement in entry.requirements)
 

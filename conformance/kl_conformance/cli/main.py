@@ -104,7 +104,6 @@ def main() -> None:
 
 
 def _run() -> int:
-    """Run the selected command and return its exit code."""
     try:
         return int(cli(standalone_mode=False) or 0)
     except click.UsageError as error:

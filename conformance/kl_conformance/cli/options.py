@@ -9,9 +9,10 @@ import click
 SEED = "KL_CONFORMANCE_SEED"  # environment variable: the default of --seed
 STORE = "KL_CONFORMANCE_STORE"  # environment variable: the default of --store
 
+PATH = click.Path(path_type=Path)
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-runs = click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+runs = click.argument("runs", nargs=-1, required=True, type=PATH, metavar="RUN...")
 profile = click.option(
     "--profile", default="standard", show_default=True, help="Test effort: quick, standard or thorough."
 )
@@ -46,19 +47,13 @@ def _split(context: click.Context, option: click.Parameter, values: tuple[str, .
 
 def output(default: str, help_text: str) -> Decorator:
     """Return the option of the file to write."""
-    return click.option(
-        "-o",
-        "--output",
-        type=click.Path(path_type=Path),
-        default=Path(default),
-        show_default=True,
-        help=help_text,
-    )
+    default_path = Path(default)
+    return click.option("-o", "--output", type=PATH, default=default_path, show_default=True, help=help_text)
 
 
 def path_option(option: str, help_text: str) -> Decorator:
     """Return the option of a further file or folder to write."""
-    return click.option(option, type=click.Path(path_type=Path), help=help_text)
+    return click.option(option, type=PATH, help=help_text)
 
 
 def output_format(*formats: str, help_text: str = "Format of the output.") -> Decorator:

@@ -61,7 +61,6 @@ def _check(outputs: dict[str, Path]) -> None:
 
 
 def _texts(run: Run, name: str, path: Path) -> Iterator[tuple[Path, str]]:
-    """Yield the files of one output and their contents."""
     match name:
         case "markdown":
             yield path, markdown.markdown(run)

@@ -39,11 +39,8 @@ _JAX = Dialect(
     preamble=("import jax", 'jax.config.update("jax_enable_x64", True)'),
     tensor_template="jax.numpy.array({values}, jax.numpy.{dtype})",
     log_softmax_template="jax.nn.log_softmax({x})",
-    gradient_lines=(
-        "value, pull = jax.vjp(lambda {x}: {call}, {x})",
-        "(got,) = pull(jax.numpy.ones_like(value))",
-    ),
-    weighted_gradient_lines=("value, pull = jax.vjp(lambda {x}: {call}, {x})", "(got,) = pull({upstream})"),
+    gradient_lines=("value, pull = jax.vjp(lambda {x}: {call}, {x})", "(got,) = pull({upstream})"),
+    ones="jax.numpy.ones_like(value)",
 )
 LIBRARIES: Mapping[str, Dialect] = {
     "torch": Dialect(
@@ -53,13 +50,9 @@ LIBRARIES: Mapping[str, Dialect] = {
         gradient_lines=(
             "{x}.requires_grad_()",
             "value = {call}",
-            "(got,) = torch.autograd.grad(value, {x}, torch.ones_like(value))",
-        ),
-        weighted_gradient_lines=(
-            "{x}.requires_grad_()",
-            "value = {call}",
             "(got,) = torch.autograd.grad(value, {x}, {upstream})",
         ),
+        ones="torch.ones_like(value)",
         devices={"cuda": ', device="cuda"'},
         layouts=TORCH_LAYOUTS,
     ),
@@ -89,13 +82,9 @@ LIBRARIES: Mapping[str, Dialect] = {
         gradient_lines=(
             "{x}.stop_gradient = False",
             "value = {call}",
-            "(got,) = paddle.grad(value, {x}, paddle.ones_like(value))",
-        ),
-        weighted_gradient_lines=(
-            "{x}.stop_gradient = False",
-            "value = {call}",
             "(got,) = paddle.grad(value, {x}, {upstream})",
         ),
+        ones="paddle.ones_like(value)",
     ),
     "tfp": replace(
         _JAX, preamble=(*_JAX.preamble, "from tensorflow_probability.substrates import jax as tfp")

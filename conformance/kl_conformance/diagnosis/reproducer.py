@@ -196,7 +196,6 @@ def _lines(
     library: Dialect,
     source: KernelSource | None,
 ) -> Iterator[str]:
-    """Write the script, line by line."""
     problem, side = reproduced.problem, reproduced.call.side
     yield f"# {requirement}: {column.implementation}, {column.framework} {column.version}, {column.device}"
     yield from library.imports("" if source else column.implementation, column.framework)

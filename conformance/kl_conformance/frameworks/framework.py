@@ -65,10 +65,7 @@ class Modules:
         top = name.partition(".")[0]
         try:
             import_module(name)
-        except (
-            Exception,
-            SystemExit,
-        ) as error:  # an import may raise anything; the reason goes into the verdict
+        except (Exception, SystemExit) as error:  # an import may raise anything
             self._failed[name] = import_failure(name, error, f"pip install {package or top}")
             raise AbsentError(self._failed[name]) from error
         self.by_name[top] = sys.modules[top]
@@ -117,10 +114,9 @@ class Framework(Transformer, ABC):
     def unavailable(self, modules: Modules, device: str) -> str | None:
         """Return why a device is not available, or None if it is."""
         del modules
+        known = ", ".join(self.devices)
         return (
-            None
-            if device in self.devices
-            else f"unknown device {device!r} for {self.name}; known: {', '.join(self.devices)}"
+            None if device in self.devices else f"unknown device {device!r} for {self.name}; known: {known}"
         )
 
     def mode_context(self, modules: Modules, mode: str) -> AbstractContextManager[Any]:

@@ -10,6 +10,8 @@ Function = Callable[..., Any]
 """A function of tensors."""
 Pullback = Callable[[Any], Sequence[Any]]
 """A function of an upstream gradient that returns gradients."""
+Transformed = Callable[..., Any]
+"""A function of the modules and a call that makes the call in the way of a transform."""
 
 
 class Transform(Enum):

@@ -6,7 +6,7 @@ from enum import Enum
 from typing import Any
 
 from kl_conformance.frameworks.call import Call
-from kl_conformance.frameworks.transform import Transform
+from kl_conformance.frameworks.transform import Transform, Transformed
 from kl_reference.convention import Convention, Formula, Reduction, Side, Space
 from kl_reference.dtype import Dtype
 from kl_reference.tolerance import Profile
@@ -14,7 +14,6 @@ from kl_reference.tolerance import Profile
 ALL_DTYPES = tuple(Dtype)
 
 Mistake = Callable[[Any, Call], Any]
-Transformed = Callable[..., Any]
 
 
 @dataclass(frozen=True, slots=True)

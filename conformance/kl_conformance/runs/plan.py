@@ -1,9 +1,8 @@
 """Plan: the cells of a selection, resolved once, before any framework is imported."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Self
 
 from kl_conformance.cells.effort import for_numbers
 from kl_conformance.implementations import registry
@@ -50,7 +49,7 @@ class Plan:
     cells: tuple[PlannedCell, ...]
 
     @classmethod
-    def of(cls, selection: Selection, implementations: Iterable[Implementation]) -> Plan:
+    def of(cls, selection: Selection, implementations: Iterable[Implementation]) -> Self:
         """Return the plan of a selection for these implementations.
 
         In columns whose dtype has reduced effort, user kernels have only the numeric chapters if they are tested
@@ -60,8 +59,8 @@ class Plan:
             replace(each, typical_shape=selection.shape) if selection.shape else each
             for each in implementations
         )
-        columns = ((each, column) for each in tested for column in columns_of(each))
-        selected = [(each, column) for each, column in columns if selection.includes(column)]
+        every = ((each, column) for each in tested for column in columns_of(each))
+        selected = [(each, column) for each, column in every if selection.includes(column)]
         columns = tuple(column for _, column in selected)
         return cls(selection, tested, columns, tuple(_cells(selected, selection.numeric_only_dtypes)))
 

@@ -148,7 +148,6 @@ def _assigned(
 
 
 def _restricted(header: Header, keys: Sequence[str]) -> Header:
-    """Return a header with some of its columns."""
     columns = {key: column for key, column in header.columns.items() if key in keys}
     planned = tuple(cell for cell in header.planned if CellId.parse(cell).column in columns)
     return replace(header, columns=columns, planned=planned)

@@ -82,7 +82,6 @@ def evaluate(request: pytest.FixtureRequest) -> Callable[[PlannedCell], None]:
 
 
 def _end(cell: PlannedCell, result: Result) -> None:
-    """Turn a verdict into an outcome of pytest."""
     match result.verdict:
         case Verdict.PASS:
             return

@@ -80,7 +80,6 @@ def _installed(pins: Pins, suite: Path) -> Generator[tuple[str, Mapping[str, str
 
 
 def _is_installed(pin: str) -> bool:
-    """Whether a version is the one installed in this process's environment."""
     name, _, version = pin.partition("==")
     installed = registry.installed_version(name)
     return installed != "absent" and Version(installed).public == version

@@ -189,19 +189,12 @@ def _decode(data: Mapping[str, Any]) -> ReplayResult:
 
 
 def _respond(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the result of one request as JSON."""
     recorded = witness_file.loads(data["witness"], "the witness")
     try:
         result = replay(ReplayRequest(recorded, data["implementation"], data["like"]))
     except ValueError as error:
         result = _not_tested(str(error))
-    column = None if result.column is None else asdict(result.column)
-    return {
-        "observation": result.observation.name,
-        "message": result.message,
-        "column": column,
-        "witness": result.witness,
-    }
+    return asdict(result) | {"observation": result.observation.name}
 
 
 if __name__ == "__main__":

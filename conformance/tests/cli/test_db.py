@@ -2,14 +2,13 @@
 
 import json
 import sqlite3
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kl_conformance.cli import main
+from kl_conformance_testkit.command import Capsys, run_main
 from kl_reports.runfile.file import write
 from kl_reports.runfile.records import Column, Header, Result, Run, Verdict
 
@@ -44,17 +43,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def db(here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+def db(here: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capsys) -> Any:
     """Call `db` in that folder; returns the exit code, stdout and stderr."""
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["kl-conformance", "db", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main.main()
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return call
+    return lambda *arguments: run_main(capsys, monkeypatch, "db", *arguments)
 
 
 def test_stored_runs_are_listed(here: Path, db: Any) -> None:

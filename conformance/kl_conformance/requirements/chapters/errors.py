@@ -149,8 +149,6 @@ def _named_reductions(subject: Subject) -> str | None:
 
 
 class _AcceptsEveryName(dict[str, Reduction]):
-    """Accepts every unknown name as a sum."""
-
     def __contains__(self, name: object) -> bool:
         return True
 

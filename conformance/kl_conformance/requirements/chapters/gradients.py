@@ -118,7 +118,6 @@ def broadcast(subject: Subject, pair: Pair) -> Iterator[Judgement]:
 
 
 def _first_copy(gradient: Array, shape: tuple[int, ...]) -> Array:
-    """Return the gradient of an argument's first copy."""
     while gradient.ndim > len(shape):
         gradient = gradient[0]
     return gradient[tuple(slice(length) for length in shape)]

@@ -163,7 +163,6 @@ def _zero_for_one_tensor(target: Array, model: Array) -> tuple[Array, Array]:
 
 
 def _target_strides_for_model(target: Array, model: Array) -> tuple[Array, Array]:
-    """Read the model with the strides of the target."""
     memory = model.ravel("K")
     columns = target.flags.f_contiguous and not target.flags.c_contiguous
     return target, memory.reshape(model.shape[::-1]).T if columns else memory.reshape(model.shape)

@@ -127,7 +127,6 @@ def _last_rows(subject: Subject, problem: Problem) -> Judgement:
 
 
 def _has_memory(subject: Subject) -> str | None:
-    """Apply on devices with enough memory."""
     if subject.framework.fits_large_tensors(subject.column.device):
         return None
     return f"tested on CUDA only, if memory allows: tensors of more than {LARGE:,} elements"

@@ -64,7 +64,6 @@ def batched(subject: Subject, pair: Pair) -> Iterator[Judgement]:
 
 
 def _row(pair: Pair, index: int) -> Pair:
-    """Return one row as a pair without a row axis."""
     row = pair.take_rows(np.array([index]))
     return row.with_values(row.p.values[0], row.q.values[0])
 
@@ -131,7 +130,6 @@ def _names(functions: set[str]) -> str:
 
 
 def _library_functions(subject: Subject, problem: Problem) -> set[str]:
-    """Return the names of the library's functions that a call uses."""
     with record_delegation() as names:
         subject.invoke(subject.build_call(problem))
     return names
@@ -154,7 +152,6 @@ def autocast(subject: Subject, pair: Pair) -> Iterator[Judgement]:
 
 
 def _has_dtype(evaluation: Evaluation, expected: Dtype) -> Judgement:
-    """Judge the dtype of an answer."""
     if evaluation.dtype == expected.label:
         return judge.passed(evaluation.problem, evaluation.call)
     return judge.failed(
@@ -175,7 +172,6 @@ def _documents_mixing(subject: Subject) -> str | None:
 
 
 def _rounded_to_float16(values: Array) -> Array:
-    """Round to float16 and back."""
     return values.astype(np.float16).astype(values.dtype)
 
 

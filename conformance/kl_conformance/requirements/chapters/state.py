@@ -91,8 +91,6 @@ class _WritesToModel:
 
 
 class _DoublesEveryTenth:
-    """Double every tenth answer."""
-
     def __init__(self) -> None:
         self.calls = 0
 
@@ -102,7 +100,6 @@ class _DoublesEveryTenth:
 
 
 def _draws_random(answer: Array) -> Array:
-    """Draw a number from the global random generator."""
     np.random.random()
     return answer
 
@@ -112,7 +109,6 @@ def _has_writable_arrays(subject: Subject) -> str | None:
 
 
 def _scales_in_place(upstream: Array) -> Array:
-    """Scale the upstream gradient in place."""
     seed = np.array(upstream)
     upstream *= 0.5
     return seed

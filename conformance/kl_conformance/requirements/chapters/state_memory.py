@@ -67,7 +67,6 @@ def _overwritten_inputs(subject: Subject, first: Problem, second: Problem) -> It
 
 
 def _tensor_and_output(subject: Subject, problem: Problem) -> tuple[Any, Output]:
-    """Return an answer as the framework's own tensor and as an output."""
     kept: list[Any] = []
 
     def make() -> Any:
