@@ -117,13 +117,8 @@ def _history(store: Store, cell: str, *, as_json: bool) -> Iterator[str]:
         yield f"{_heading(each)}: {each.sentence}"
         yield table(
             [
-                (
-                    f"  {one_line(one.column.version)}",
-                    *_verdict(one),
-                    f"run {one.run}",
-                    moment(one_line(one.started)),
-                )
-                for one in each.verdicts
+                (f"  {one_line(x.column.version)}", *_verdict(x), f"run {x.run}", moment(one_line(x.started)))
+                for x in each.verdicts
             ]
         )
 

@@ -72,11 +72,10 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, line) for name, (_, line) in self.table.items()])
 
 
-@click.group(
-    cls=LazyGroup,
-    table=COMMANDS,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+@click.group(cls=LazyGroup, table=COMMANDS, context_settings=SETTINGS)
 @click.version_option(__version__, prog_name="kl-conformance")
 def cli() -> None:
     """Test, with evidence, whether an implementation of the Kullback-Leibler divergence is correct."""

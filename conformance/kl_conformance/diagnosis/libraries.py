@@ -42,6 +42,7 @@ _JAX = Dialect(
     gradient_lines=("value, pull = jax.vjp(lambda {x}: {call}, {x})", "(got,) = pull({upstream})"),
     ones="jax.numpy.ones_like(value)",
 )
+_TFP = "from tensorflow_probability.substrates import jax as tfp"
 LIBRARIES: Mapping[str, Dialect] = {
     "torch": Dialect(
         preamble=("import torch",),
@@ -86,9 +87,7 @@ LIBRARIES: Mapping[str, Dialect] = {
         ),
         ones="paddle.ones_like(value)",
     ),
-    "tfp": replace(
-        _JAX, preamble=(*_JAX.preamble, "from tensorflow_probability.substrates import jax as tfp")
-    ),
+    "tfp": replace(_JAX, preamble=(*_JAX.preamble, _TFP)),
     "mlx": Dialect(
         preamble=("import mlx.core as mx", "import mlx.nn", "mx.set_default_device(mx.cpu)"),
         tensor_template="mx.array({values}, mx.{dtype})",

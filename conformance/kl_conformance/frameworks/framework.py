@@ -114,10 +114,8 @@ class Framework(Transformer, ABC):
     def unavailable(self, modules: Modules, device: str) -> str | None:
         """Return why a device is not available, or None if it is."""
         del modules
-        known = ", ".join(self.devices)
-        return (
-            None if device in self.devices else f"unknown device {device!r} for {self.name}; known: {known}"
-        )
+        message = f"unknown device {device!r} for {self.name}; known: {', '.join(self.devices)}"
+        return None if device in self.devices else message
 
     def mode_context(self, modules: Modules, mode: str) -> AbstractContextManager[Any]:
         """Return a context in which a mode of ``setting_modes`` is active; for other modes it changes nothing."""

@@ -176,11 +176,8 @@ def _crashed(end: processes.Exit) -> ReplayResult:
 
 
 def _encode(request: ReplayRequest) -> dict[str, Any]:
-    return {
-        "witness": witness_file.dumps(request.witness),
-        "implementation": request.implementation,
-        "like": request.like,
-    }
+    named = {"implementation": request.implementation, "like": request.like}
+    return {"witness": witness_file.dumps(request.witness), **named}
 
 
 def _decode(data: Mapping[str, Any]) -> ReplayResult:

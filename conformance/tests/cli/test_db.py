@@ -111,9 +111,7 @@ def test_gc_removes_older_runs_only_with_keep(here: Path, db: Any) -> None:
     assert db("gc", "--keep", "0")[0] == 2
 
 
-def test_the_store_is_named_by_option_or_variable(
-    here: Path, db: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_option_or_variable_names_the_store(here: Path, db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """--store names the store, otherwise the environment variable."""
     db("ingest", "old.jsonl.gz", "--store", "one.db")
     monkeypatch.setenv("KL_CONFORMANCE_STORE", f"sqlite:///{here / 'one.db'}")

@@ -54,9 +54,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("verdict", "code"),
     [(Verdict.PASS, 0), (Verdict.EXPECTED, 0), (Verdict.MISSING, 0), (Verdict.FAIL, 1), (Verdict.CRASHED, 1)],
 )
-def test_a_report_ends_with_1_on_new_failures(
-    here: Path, capsys: Capsys, verdict: Verdict, code: int
-) -> None:
+def test_new_failures_end_a_report_with_1(here: Path, capsys: Capsys, verdict: Verdict, code: int) -> None:
     """A page is written for every run; the exit code is 1 on new failures only."""
     write(here / "run.jsonl.gz", made_up(verdict))
     assert report("run.jsonl.gz", "-o", "page.html") == code

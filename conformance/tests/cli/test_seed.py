@@ -10,16 +10,7 @@ from kl_reports.runfile.file import read
 
 ROOT = next(folder for folder in Path(__file__).parents if (folder / "tox.ini").is_file())
 VARIABLE = "KL_CONFORMANCE_SEED"
-ONE_CELL = (
-    "run",
-    "scipy.special.rel_entr",
-    "-k",
-    "errors/wrong-type",
-    "--dtype",
-    "float32",
-    "-o",
-    "run.jsonl.gz",
-)
+SELECTED = ("scipy.special.rel_entr", "-k", "errors/wrong-type", "--dtype", "float32")
 
 
 @pytest.mark.parametrize(("options", "seed"), [((), 11), (("--seed", "12"), 12)])
@@ -28,7 +19,7 @@ def test_the_variable_is_the_default_of_the_option(
 ) -> None:
     """Without ``--seed`` a run has the seed of the environment variable; the option overrides it."""
     monkeypatch.setenv(VARIABLE, "11")
-    done = run_cli(*ONE_CELL, *options, at=tmp_path)
+    done = run_cli("run", *SELECTED, "-o", "run.jsonl.gz", *options, at=tmp_path)
     assert read(tmp_path / "run.jsonl.gz").header.seed == seed, done.all
 
 
@@ -47,11 +38,8 @@ def test_every_run_of_tox_has_one_seed() -> None:
     tox = ConfigParser(interpolation=None)
     tox.read(ROOT / "tox.ini", encoding="utf-8")
     assert f"{VARIABLE} = " in tox["testenv"]["set_env"]
-    runs = [
-        name
-        for name in tox.sections()
-        if name.startswith("testenv:") and "kl-conformance run" in tox[name]["commands"]
-    ]
+    named = (name for name in tox.sections() if name.startswith("testenv:"))
+    runs = [name for name in named if "kl-conformance run" in tox[name]["commands"]]
     assert len(runs) >= 8
     for name in runs:
         assert "{[testenv]set_env}" in tox[name].get("set_env", "{[testenv]set_env}"), name

@@ -12,9 +12,7 @@ from studies.mutants.causes import detected_faults, leave_one_out
 
 SELECTION = Selection(implementations=("scipy.special.rel_entr",), dtypes=("float32",))
 HALVED = Fault("halved", "value", "Halves every term.", frozenset({"values/pointwise", "values/sum"}))
-THIRD = Fault(
-    "third", "value", "Leaves a third.", frozenset({"values/pointwise", "values/sum", "signs/self"})
-)
+THIRD = Fault("third", "value", "Leaves a third.", HALVED.detected_by | {"signs/self"})
 MASKED = Fault("masked", "special", '"none" is NaN.', frozenset({"support/zero-target"}))
 TWIN = Fault("twin", "state", "Reuses a buffer.", HALVED.detected_by)
 FEW = (HALVED, THIRD, MASKED)

@@ -70,14 +70,8 @@ def test_one_requirement_is_evaluated_for_all_implementations_before_the_next(tm
     """The header of the run file has the cells in the order of the plan."""
     names = ("scipy.special.kl_div", "scipy.special.rel_entr")
     selection = Selection(names, dtypes=("float64", "float32"), profile=TestProfile.QUICK)
-    options = (
-        "--dtype=float64",
-        "--dtype=float32",
-        "-k",
-        "signs/",
-        "--profile=quick",
-        "--run-file=run.jsonl.gz",
-    )
+    dtypes = ("--dtype=float64", "--dtype=float32")
+    options = (*dtypes, "-k", "signs/", "--profile=quick", "--run-file=run.jsonl.gz")
     done = run_suite(*(f"--implementation={name}" for name in names), *options, at=tmp_path)
     assert done.code == 0, done.all
     run = read(tmp_path / "run.jsonl.gz")

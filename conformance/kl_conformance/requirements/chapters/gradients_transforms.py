@@ -172,11 +172,8 @@ def _differentiable(
     if pair.p.values.shape != pair.q.values.shape:
         return
     models: tuple[Space | None, ...] = (None,)
-    if (
-        subject.convention.model[0] is Space.LOG
-        and pair.shape
-        and transform not in subject.implementation.custom_transforms
-    ):
+    own = transform in subject.implementation.custom_transforms
+    if subject.convention.model[0] is Space.LOG and pair.shape and not own:
         models = (None, Space.LOGITS)
     for model in models:
         for problem in subject.problems(pair, *reductions, model=model):

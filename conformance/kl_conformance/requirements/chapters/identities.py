@@ -46,12 +46,8 @@ def log_target(subject: Subject, pair: Pair) -> Iterator[Judgement]:
 
 def logits_shift(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Add a power of two to logits on a grid coarse enough for an exact sum."""
-    shifted = Pair(
-        pair.p,
-        Measure(pair.q.values + 8.0, pair.q.space),
-        axis=pair.axis,
-        origin=f"{pair.origin}, logits + 8",
-    )
+    q = Measure(pair.q.values + 8.0, pair.q.space)
+    shifted = Pair(pair.p, q, axis=pair.axis, origin=f"{pair.origin}, logits + 8")
     for problem, other in zip(
         subject.problems(pair, model=Space.LOGITS), subject.problems(shifted, model=Space.LOGITS), strict=True
     ):
@@ -66,12 +62,8 @@ def logits_shift(subject: Subject, pair: Pair) -> Iterator[Judgement]:
 
 def affine(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Lower log q by an exact constant: the divergence increases by that constant times Σ p."""
-    shifted = Pair(
-        pair.p,
-        Measure(pair.q.values - SHIFT, pair.q.space),
-        axis=pair.axis,
-        origin=f"{pair.origin}, log q − 3",
-    )
+    q = Measure(pair.q.values - SHIFT, pair.q.space)
+    shifted = Pair(pair.p, q, axis=pair.axis, origin=f"{pair.origin}, log q − 3")
     first, second = (
         subject.evaluate(subject.problem(each, target=Space.PROBABILITY, model=Space.LOG))
         for each in (pair, shifted)
