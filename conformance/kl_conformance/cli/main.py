@@ -12,6 +12,7 @@ from kl_conformance._version import __version__
 
 USAGE, CANNOT = 4, 2  # exit codes of bad usage: of `run`, as pytest's; of all other commands
 
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 COMMANDS = {
     "run": ("run:run", "Evaluate implementations in worker processes and write a run file."),
     "verify": ("verify:verify", "Verify a user kernel and print its verdict."),
@@ -70,9 +71,6 @@ class LazyGroup(click.Group):
         """Write the list of commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in self.table.items()])
-
-
-SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 @click.group(cls=LazyGroup, table=COMMANDS, context_settings=SETTINGS)

@@ -126,8 +126,5 @@ def clear(ranked: Sequence[Match]) -> list[Match]:
 def known_faults() -> tuple[Fault, ...]:
     """Return the faults of the mutation study that are shipped with the suite."""
     text = files("kl_conformance.diagnosis").joinpath("causes.json").read_text(encoding="utf-8")
-    return tuple(_fault(each) for each in json.loads(text)["faults"])
-
-
-def _fault(data: dict[str, Any]) -> Fault:
-    return Fault(data["name"], data["kind"], data["sentence"], frozenset(data["detected_by"]))
+    faults: list[dict[str, Any]] = json.loads(text)["faults"]
+    return tuple(Fault(**{**each, "detected_by": frozenset(each["detected_by"])}) for each in faults)

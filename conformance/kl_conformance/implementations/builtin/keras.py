@@ -27,10 +27,6 @@ def _loss_class(modules: Any, call: Call) -> Any:
     return loss(*call.arguments, sample_weight=call.weights)
 
 
-def _loss_function(modules: Any, call: Call) -> Any:
-    return modules.keras.losses.kl_divergence(*call.arguments)
-
-
 def _metric(modules: Any, call: Call) -> Any:
     metric = modules.keras.metrics.KLDivergence(dtype=call.dtype.label)
     return metric(*call.arguments, sample_weight=call.weights)
@@ -81,7 +77,7 @@ ON_TENSORFLOW = (
         framework="tensorflow",
         package="keras",
         convention=CLIPPED,
-        call=_loss_function,
+        call=lambda modules, call: modules.keras.losses.kl_divergence(*call.arguments),
         transforms=frozenset(Transform),
         documentation=DOCS + "#kl_divergence-function",
         broadcasts=False,

@@ -11,10 +11,6 @@ from kl_reference.convention import Convention, Formula, Reduction, Space
 DOCS = "https://optax.readthedocs.io/en/latest/api/losses.html#optax.losses."
 
 
-def _plain(modules: Any, call: Call) -> Any:
-    return modules.optax.losses.kl_divergence(*call.arguments, **_where(modules, call))
-
-
 def _log_targets(modules: Any, call: Call) -> Any:
     losses = modules.optax.losses
     return losses.kl_divergence_with_log_targets(*call.arguments, **_where(modules, call))
@@ -38,7 +34,7 @@ PLAIN = Implementation(
     package="optax",
     requires=("optax",),
     convention=Convention(target=(Space.PROBABILITY,), reductions={"none": Reduction.ROWS}, axis=-1),
-    call=_plain,
+    call=lambda modules, call: modules.optax.losses.kl_divergence(*call.arguments, **_where(modules, call)),
     transforms=frozenset(Transform),
     documentation=DOCS + "kl_divergence",
     mixing=Mixing.WIDER,

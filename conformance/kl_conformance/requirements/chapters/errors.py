@@ -156,10 +156,6 @@ class _AcceptsEveryName(dict[str, Reduction]):
         return Reduction.SUM
 
 
-def _resize_target(target: Any, model: Any) -> tuple[Any, Any]:
-    return np.resize(target, model.shape), model
-
-
 def _ones_for_non_arrays(target: Any, model: Any) -> tuple[Any, Any]:
     return (target if isinstance(target, np.ndarray) else np.ones_like(model)), model
 
@@ -172,7 +168,7 @@ REQUIREMENTS = (
         formula="shape(P), shape(Q) must broadcast",
         reason="A kernel that checks only the number of elements reads the wrong ones.",
         check=shape_mismatch,
-        miniature=Miniature(before=_resize_target),
+        miniature=Miniature(before=lambda target, model: (np.resize(target, model.shape), model)),
     ),
     _requirement(
         id="errors/class-mismatch",

@@ -218,14 +218,6 @@ def _freed_after_first(pull: Pullback) -> Pullback:
     return backward
 
 
-def _second_doubled(both: list[Array]) -> list[Array]:
-    return [both[0], 2 * both[1]]
-
-
-def _zero_at_one(p: Array, log_q: Array) -> Array:
-    return np.where(log_q == 0, 0.0, -p + np.zeros_like(log_q))
-
-
 _requirement = partial(Requirement, draws=CALL_DRAWS, shapes=SHAPES)
 REQUIREMENTS = (
     _requirement(
@@ -239,7 +231,7 @@ REQUIREMENTS = (
         families=("dirichlet-dense",),
         corners=BOUNDARIES,
         draws=VALUE_DRAWS,
-        miniature=Miniature(by_model=_zero_at_one),
+        miniature=Miniature(by_model=lambda p, log_q: np.where(log_q == 0, 0.0, -p + np.zeros_like(log_q))),
     ),
     _requirement(
         id="gradients/independent",
@@ -250,7 +242,7 @@ REQUIREMENTS = (
         check=independent,
         applies=when.all_of(_has_both_gradients, when.supports_transform(Transform.JOINT)),
         families=FAMILIES,
-        miniature=Miniature(after_transform={Transform.JOINT: _second_doubled}),
+        miniature=Miniature(after_transform={Transform.JOINT: lambda both: [both[0], 2 * both[1]]}),
     ),
     _requirement(
         id="gradients/late",
