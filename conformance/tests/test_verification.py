@@ -1,7 +1,5 @@
 """A kernel is verified like the implementation it follows, without the arguments that it does not take."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from textwrap import dedent
@@ -214,17 +212,15 @@ def test_standard_output_contains_the_selected_format_only(tmp_path: Path) -> No
     assert ElementTree.fromstring(done.out.encode()).attrib["failures"] != "0"
 
 
-@pytest.mark.parametrize(
-    ("name", "code", "command_name"), [("correct", 0, "::notice "), ("halved", 1, "::error ")]
-)
-def test_format_github_is_workflow_commands(tmp_path: Path, name: str, code: int, command_name: str) -> None:
+@pytest.mark.parametrize(("name", "code", "kind"), [("correct", 0, "notice"), ("halved", 1, "error")])
+def test_format_github_is_workflow_commands(tmp_path: Path, name: str, code: int, kind: str) -> None:
     """Each line of standard output is a workflow command that names the kernel's file."""
     (tmp_path / "mine.py").write_text(KERNELS)
     line = f"verify mine.py:{name} --like {REL_ENTR} --dtype float32 --profile quick --seed 1 --format github"
     done = command.run_cli(*line.split(), at=tmp_path)
     assert done.code == code, done.all
     assert done.out
-    assert all(each.startswith(f"{command_name}file=mine.py,title=") for each in done.out.splitlines())
+    assert all(each.startswith(f"::{kind} file=mine.py,title=") for each in done.out.splitlines())
 
 
 def test_an_unknown_format_is_an_error(tmp_path: Path) -> None:

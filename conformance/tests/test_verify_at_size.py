@@ -1,7 +1,5 @@
 """At the size given with --shape, one wrong element is found and located."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -87,9 +85,7 @@ def test_verify_takes_a_size() -> None:
         with np.errstate(all="ignore"):
             return one_term(np.asarray(p * np.log(p / q)))
 
-    found = verify(
-        function, like="scipy.special.rel_entr", dtype="float32", profile="quick", seed=1, shape=SIZE
-    )
+    found = verify(function, "scipy.special.rel_entr", dtype="float32", profile="quick", seed=1, shape=SIZE)
     assert REQUIREMENT in {each.requirement for each in found.findings}
 
 

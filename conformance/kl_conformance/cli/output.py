@@ -1,7 +1,5 @@
 """Exit codes, error message and table output shared by commands."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterable
 

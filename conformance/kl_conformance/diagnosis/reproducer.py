@@ -1,7 +1,5 @@
 """Writes a self-contained script of at most 15 lines that reproduces a failure."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -55,10 +53,7 @@ class Claim:
 
 
 def reproducer(
-    requirement: str,
-    column: Column,
-    witness: Mapping[str, Any],
-    source: KernelSource | None = None,
+    requirement: str, column: Column, witness: Mapping[str, Any], source: KernelSource | None = None
 ) -> str:
     """Return a script that shows a failure, or an empty string if no short script is known to show it.
 
@@ -106,9 +101,7 @@ def _single_call(witness: Mapping[str, Any]) -> ReproducedCall | None:
     call = decode_call(witness)
     if not call.function:
         return None
-    return ReproducedCall(
-        _problem(witness), call, {side: str(witness["layout"][side.value]) for side in Side}
-    )
+    return ReproducedCall(_problem(witness), call, {one: str(witness["layout"][one.value]) for one in Side})
 
 
 def _claim(requirement: str, reproduced: ReproducedCall, witness: Mapping[str, Any]) -> Claim | None:
@@ -205,7 +198,6 @@ def _lines(
     library: Dialect,
     source: KernelSource | None,
 ) -> Iterator[str]:
-    """Write the script, line by line."""
     problem, side = reproduced.problem, reproduced.call.side
     yield f"# {requirement}: {column.implementation}, {column.framework} {column.version}, {column.device}"
     yield from library.imports("" if source else column.implementation, column.framework)

@@ -180,7 +180,6 @@ def _entry(entry: Mapping[str, Any], place: str) -> Expectation:
 
 
 def _names(entry: Mapping[str, Any], field: str) -> tuple[str, ...]:
-    """Return a field that is a list of names; empty if the field is missing."""
     names = entry.get(field, [])
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise TypeError(f"{field} is {names!r}, not a list of names")

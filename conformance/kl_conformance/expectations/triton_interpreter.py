@@ -1,7 +1,5 @@
 """Rounding of Triton's CPU interpreter, excused for kernels that run under it."""
 
-from __future__ import annotations
-
 import os
 import sys
 

@@ -1,7 +1,5 @@
 """MLX: arrays on the CPU, vjp, jvp, vmap, compile."""
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """TensorFlow: eager tensors, gradient tapes, tf.function, XLA; Keras on top of them."""
 
-from __future__ import annotations
-
 import importlib
 import os
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """tinygrad: tensors on the CPU, whose kernels clang compiles."""
 
-from __future__ import annotations
-
 import importlib
 import os
 from collections.abc import Sequence

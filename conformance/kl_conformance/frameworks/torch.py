@@ -1,7 +1,5 @@
 """PyTorch: tensors on CPU and CUDA, autograd, torch.func, torch.compile."""
 
-from __future__ import annotations
-
 import importlib
 import os
 import shutil

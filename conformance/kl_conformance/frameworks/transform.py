@@ -1,7 +1,5 @@
 """Transform: the ways to execute a call (compiled, batched, VJP, JVP), per framework."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from enum import Enum
@@ -12,6 +10,8 @@ Function = Callable[..., Any]
 """A function of tensors."""
 Pullback = Callable[[Any], Sequence[Any]]
 """A function of an upstream gradient that returns gradients."""
+Transformed = Callable[..., Any]
+"""A function of the modules and a call that makes the call in the way of a transform."""
 
 
 class Transform(Enum):

@@ -1,7 +1,5 @@
 """Wraps a user's callable in the calling convention of the built-in implementation it follows."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Loads an implementation by registry name or from a user's `FILE:NAME` / `MODULE:NAME`."""
 
-from __future__ import annotations
-
 import importlib.util
 import sys
 import traceback

@@ -1,7 +1,5 @@
 """Names and installed versions of the built-in frameworks and implementations; imports no framework."""
 
-from __future__ import annotations
-
 from functools import cache
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version

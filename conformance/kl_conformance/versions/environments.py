@@ -1,7 +1,5 @@
 """Creates virtual environments with a released version and this suite."""
 
-from __future__ import annotations
-
 import re
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """Runs a witness against the installed library in a child process."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -79,9 +77,8 @@ def replay(request: ReplayRequest) -> ReplayResult:
     """
     recorded = request.witness
     requirement = catalogue.requirement(recorded.requirement)
-    implementation = loading.implementation(
-        request.implementation or recorded.column.implementation, request.like
-    )
+    name = request.implementation or recorded.column.implementation
+    implementation = loading.implementation(name, request.like)
     wanted = replace(
         recorded.column, implementation=implementation.name, framework=implementation.framework, version=""
     )
@@ -180,11 +177,8 @@ def _crashed(end: processes.Exit) -> ReplayResult:
 
 
 def _encode(request: ReplayRequest) -> dict[str, Any]:
-    return {
-        "witness": witness_file.dumps(request.witness),
-        "implementation": request.implementation,
-        "like": request.like,
-    }
+    named = {"implementation": request.implementation, "like": request.like}
+    return {"witness": witness_file.dumps(request.witness), **named}
 
 
 def _decode(data: Mapping[str, Any]) -> ReplayResult:
@@ -193,19 +187,12 @@ def _decode(data: Mapping[str, Any]) -> ReplayResult:
 
 
 def _respond(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the result of one request as JSON."""
     recorded = witness_file.loads(data["witness"], "the witness")
     try:
         result = replay(ReplayRequest(recorded, data["implementation"], data["like"]))
     except ValueError as error:
         result = _not_tested(str(error))
-    column = None if result.column is None else asdict(result.column)
-    return {
-        "observation": result.observation.name,
-        "message": result.message,
-        "column": column,
-        "witness": result.witness,
-    }
+    return asdict(result) | {"observation": result.observation.name}
 
 
 if __name__ == "__main__":

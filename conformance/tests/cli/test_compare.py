@@ -1,7 +1,5 @@
 """Two runs are named by file, folder, id or version, and the exit code depends on the changes."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -17,11 +15,8 @@ from kl_reports_testkit.example_runs import example_run
 def of(whole: Run, package: str, version: str, verdict: Verdict | None = None) -> Run:
     """Return the cells of one framework in an example run, with another version and one verdict."""
     header = whole.header
-    columns = {
-        key: replace(column, version=version)
-        for key, column in header.columns.items()
-        if column.framework == package
-    }
+    own = {key: column for key, column in header.columns.items() if column.framework == package}
+    columns = {key: replace(column, version=version) for key, column in own.items()}
     results = tuple(
         replace(each, column=columns[each.column].key, verdict=verdict or each.verdict)
         for each in whole.results

@@ -1,7 +1,5 @@
 """`compare -o` writes the page of a comparison beside what it prints."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

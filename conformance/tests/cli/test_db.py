@@ -1,17 +1,14 @@
 """`db`: run files are stored, listed and queried."""
 
-from __future__ import annotations
-
 import json
 import sqlite3
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kl_conformance.cli import main
+from kl_conformance_testkit.command import Capsys, run_main
 from kl_reports.runfile.file import write
 from kl_reports.runfile.records import Column, Header, Result, Run, Verdict
 
@@ -46,17 +43,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def db(here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+def db(here: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capsys) -> Any:
     """Call `db` in that folder; returns the exit code, stdout and stderr."""
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["kl-conformance", "db", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main.main()
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return call
+    return lambda *arguments: run_main(capsys, monkeypatch, "db", *arguments)
 
 
 def test_stored_runs_are_listed(here: Path, db: Any) -> None:
@@ -122,9 +111,7 @@ def test_gc_removes_older_runs_only_with_keep(here: Path, db: Any) -> None:
     assert db("gc", "--keep", "0")[0] == 2
 
 
-def test_the_store_is_named_by_option_or_variable(
-    here: Path, db: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_option_or_variable_names_the_store(here: Path, db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """--store names the store, otherwise the environment variable."""
     db("ingest", "old.jsonl.gz", "--store", "one.db")
     monkeypatch.setenv("KL_CONFORMANCE_STORE", f"sqlite:///{here / 'one.db'}")

@@ -1,7 +1,5 @@
 """The version ranges of known deviations are compared with run files of many releases."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

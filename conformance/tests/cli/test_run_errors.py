@@ -1,7 +1,5 @@
 """Bad usage of `run` ends in one message before any work is done, and leaves earlier run files unchanged."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any, Protocol
@@ -85,9 +83,8 @@ def test_the_message_about_an_unknown_name_lists_the_known_ones(
 
 def test_the_message_about_an_unknown_profile_lists_the_known_ones(refused: Refused) -> None:
     """The message repeats the unknown profile, suggests the nearest, and lists all three."""
-    assert "unknown profile 'thorogh'; did you mean 'thorough'? known: quick, standard" in refused(
-        profile="thorogh"
-    )
+    message = refused(profile="thorogh")
+    assert "unknown profile 'thorogh'; did you mean 'thorough'? known: quick, standard" in message
 
 
 @pytest.mark.parametrize(
@@ -148,12 +145,10 @@ def test_a_user_file_that_cannot_be_tested_is_refused_with_the_reason(
 
 def test_a_missing_file_or_module_is_named(refused: Refused, tmp_path: Path) -> None:
     """The message names the missing file and the folder that was searched."""
-    assert f"'own.py' cannot be imported: no such file in {tmp_path}" in refused(
-        implementations=("own.py:OWN",)
-    )
-    assert "'own.kernels' cannot be imported: ModuleNotFoundError" in refused(
-        implementations=("own.kernels:OWN",)
-    )
+    message = refused(implementations=("own.py:OWN",))
+    assert f"'own.py' cannot be imported: no such file in {tmp_path}" in message
+    message = refused(implementations=("own.kernels:OWN",))
+    assert "'own.kernels' cannot be imported: ModuleNotFoundError" in message
 
 
 def test_two_implementations_cannot_have_one_name(refused: Refused, tmp_path: Path) -> None:

@@ -1,7 +1,5 @@
 """A known fault is named only if the pattern of failures is clearly its own."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from kl_conformance.diagnosis.causes import Fault, clear, known_faults, likely_cause, matches
@@ -14,9 +12,7 @@ from studies.mutants.causes import detected_faults, leave_one_out
 
 SELECTION = Selection(implementations=("scipy.special.rel_entr",), dtypes=("float32",))
 HALVED = Fault("halved", "value", "Halves every term.", frozenset({"values/pointwise", "values/sum"}))
-THIRD = Fault(
-    "third", "value", "Leaves a third.", frozenset({"values/pointwise", "values/sum", "signs/self"})
-)
+THIRD = Fault("third", "value", "Leaves a third.", HALVED.detected_by | {"signs/self"})
 MASKED = Fault("masked", "special", '"none" is NaN.', frozenset({"support/zero-target"}))
 TWIN = Fault("twin", "state", "Reuses a buffer.", HALVED.detected_by)
 FEW = (HALVED, THIRD, MASKED)

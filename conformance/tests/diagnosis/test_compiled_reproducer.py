@@ -1,7 +1,5 @@
 """A failure of a compiled call is reproduced by a script that compiles the call."""
 
-from __future__ import annotations
-
 import ast
 
 import pytest

@@ -1,7 +1,5 @@
 """Every script on a page shows its failure in a clean process."""
 
-from __future__ import annotations
-
 import importlib.util
 import os
 import re
@@ -31,9 +29,8 @@ def without_failure(found: list[str]) -> str:
     """Execute scripts in clean processes, and return those that do not show their failure."""
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         seen = list(pool.map(execute, found))
-    return "\n\n".join(
-        script for script, one in zip(found, seen, strict=True) if one is not ScriptResult.FAILURE
-    )
+    both = zip(found, seen, strict=True)
+    return "\n\n".join(script for script, one in both if one is not ScriptResult.FAILURE)
 
 
 def recorded() -> dict[str, dict[str, str]]:
@@ -45,9 +42,8 @@ def recorded() -> dict[str, dict[str, str]]:
             importlib.util.find_spec(each) for each in (implementation.framework, *implementation.requires)
         )
         if installed and seen["script"] and seen["device"] == "cpu":
-            found.setdefault(implementation.framework, {}).setdefault(
-                seen["requirement"].partition("/")[0], name
-            )
+            chapter = seen["requirement"].partition("/")[0]
+            found.setdefault(implementation.framework, {}).setdefault(chapter, name)
     return found
 
 

@@ -1,7 +1,5 @@
 """A kernel that delegates some sizes to its library is detected."""
 
-from __future__ import annotations
-
 import cProfile
 import sys
 from typing import Any

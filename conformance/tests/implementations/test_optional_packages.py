@@ -1,7 +1,5 @@
 """A package that one implementation requires affects no other implementation."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path

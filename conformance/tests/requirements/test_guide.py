@@ -1,7 +1,5 @@
 """FAQ entries refer to existing requirements and to described properties of implementations."""
 
-from __future__ import annotations
-
 import json
 
 from kl_conformance.cli.report import guided

@@ -1,7 +1,5 @@
 """Deprecated arguments mean what is documented, and weights are applied to rows."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any

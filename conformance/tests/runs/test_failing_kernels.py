@@ -1,7 +1,5 @@
 """A kernel that crashes, hangs or leaks costs only its own cells, and a sentence describes the failure."""
 
-from __future__ import annotations
-
 import os
 import re
 import signal
@@ -86,9 +84,8 @@ def test_a_crash_costs_one_cell_and_names_the_call(
     assert len(with_verdict(run, Verdict.PASS)) == len(run.results) - 1 == 2
     assert run.finished is not None
     assert run.remarks == (f"the worker of misbehaving_kernels.py:{name} {reason}",)
-    log = Path(
-        capsys.readouterr().err.rpartition(f"Log of the worker of misbehaving_kernels.py:{name}: ")[2].strip()
-    )
+    err = capsys.readouterr().err
+    log = Path(err.rpartition(f"Log of the worker of misbehaving_kernels.py:{name}: ")[2].strip())
     assert log.is_file()
 
 
@@ -180,9 +177,8 @@ def evaluate(kernel: Any, *requirements: str) -> list[Result]:
     implementation = adapted(kernel, loading.implementation(REL_ENTR), "my_kl", framework="numpy")
     planned = Plan.of(selection, [implementation]).cells
     session = Session(selection)
-    return [
-        session.evaluate(each) for each in planned if not requirements or each.requirement.id in requirements
-    ]
+    tested = [each for each in planned if not requirements or each.requirement.id in requirements]
+    return [session.evaluate(each) for each in tested]
 
 
 def nothing(p: Any, q: Any) -> Any:

@@ -1,7 +1,5 @@
 """Started by pytest, in one process or several, the suite has the same cells, verdicts and run file."""
 
-from __future__ import annotations
-
 import gzip
 import importlib.util
 import json
@@ -27,9 +25,8 @@ from kl_reports.runfile.records import Run, Verdict
 
 QUICK = ("--profile", "quick", "--dtype", "float32", "--run-file", "run.jsonl.gz")
 EARLIER = b"an earlier run"
-needs_xdist = pytest.mark.skipif(
-    importlib.util.find_spec("xdist") is None, reason="pytest-xdist is not installed"
-)
+without_xdist = importlib.util.find_spec("xdist") is None
+needs_xdist = pytest.mark.skipif(without_xdist, reason="pytest-xdist is not installed")
 
 
 def recorded(folder: Path) -> dict[str, Verdict]:
@@ -52,9 +49,8 @@ def test_several_processes_have_the_results_of_one(tmp_path: Path) -> None:
     assert one.finished is not None
     assert several.finished is not None
     assert sorted(one.header.planned) == sorted(several.header.planned)
-    assert {each.cell: each.verdict for each in one.results} == {
-        each.cell: each.verdict for each in several.results
-    }
+    of_one, of_several = ({each.cell: each.verdict for each in run.results} for run in (one, several))
+    assert of_one == of_several
 
 
 def test_an_item_is_a_cell(tmp_path: Path) -> None:
@@ -74,14 +70,8 @@ def test_one_requirement_is_evaluated_for_all_implementations_before_the_next(tm
     """The header of the run file has the cells in the order of the plan."""
     names = ("scipy.special.kl_div", "scipy.special.rel_entr")
     selection = Selection(names, dtypes=("float64", "float32"), profile=TestProfile.QUICK)
-    options = (
-        "--dtype=float64",
-        "--dtype=float32",
-        "-k",
-        "signs/",
-        "--profile=quick",
-        "--run-file=run.jsonl.gz",
-    )
+    dtypes = ("--dtype=float64", "--dtype=float32")
+    options = (*dtypes, "-k", "signs/", "--profile=quick", "--run-file=run.jsonl.gz")
     done = run_suite(*(f"--implementation={name}" for name in names), *options, at=tmp_path)
     assert done.code == 0, done.all
     run = read(tmp_path / "run.jsonl.gz")

@@ -1,7 +1,5 @@
 """Bisection finds every transition that its tests can show, and assumes no outcome of an untested version."""
 
-from __future__ import annotations
-
 import itertools
 
 import pytest

@@ -1,7 +1,5 @@
 """A witness is the same test wherever it is replayed, and the result is an exit code."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path

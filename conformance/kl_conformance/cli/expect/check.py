@@ -1,7 +1,5 @@
 """`expect check`: replays the witnesses of recorded deviations."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """`expect versions`: compares recorded version ranges with run files of many releases."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime

@@ -1,7 +1,5 @@
 """`expect add` and `expect prune`: edit the expectation files."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

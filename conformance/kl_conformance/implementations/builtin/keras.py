@@ -1,7 +1,5 @@
 """Keras KL losses and metric, on each backend."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
@@ -27,10 +25,6 @@ DOCS = "https://keras.io/api/losses/probabilistic_losses/"
 def _loss_class(modules: Any, call: Call) -> Any:
     loss = modules.keras.losses.KLDivergence(dtype=call.dtype.label, **call.keywords)
     return loss(*call.arguments, sample_weight=call.weights)
-
-
-def _loss_function(modules: Any, call: Call) -> Any:
-    return modules.keras.losses.kl_divergence(*call.arguments)
 
 
 def _metric(modules: Any, call: Call) -> Any:
@@ -83,7 +77,7 @@ ON_TENSORFLOW = (
         framework="tensorflow",
         package="keras",
         convention=CLIPPED,
-        call=_loss_function,
+        call=lambda modules, call: modules.keras.losses.kl_divergence(*call.arguments),
         transforms=frozenset(Transform),
         documentation=DOCS + "#kl_divergence-function",
         broadcasts=False,

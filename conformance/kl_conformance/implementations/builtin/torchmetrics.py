@@ -1,7 +1,5 @@
 """TorchMetrics KL divergence, function and metric."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

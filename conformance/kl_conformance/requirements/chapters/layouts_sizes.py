@@ -1,7 +1,5 @@
 """Layouts: element count and rank do not change the result."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -17,7 +15,7 @@ from kl_conformance.harness.subject import Subject
 from kl_conformance.judging import judge
 from kl_conformance.judging.cache import reference
 from kl_conformance.judging.judgement import Judgement
-from kl_conformance.requirements import applicability
+from kl_conformance.requirements import applicability as when
 from kl_conformance.requirements.checks import KL_DIV_LOSS
 from kl_conformance.requirements.miniature import Array, Miniature, reduce
 from kl_conformance.requirements.requirement import FaultSource, Requirement
@@ -85,7 +83,7 @@ def at_production_size(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         stand_in = Output(reference(vector).value, subject.dtype.label)
         evaluation = subject.judged(vector, stand_in, subject.describe(call).varied(suffix))
         yield judge.windowed(evaluation, subject.pieces(call, ROWS_AT_A_TIME, size), text)
-    for reduction in subject.offers(*applicability.SUMS)[:1]:
+    for reduction in subject.offers(*when.SUMS)[:1]:
         summed = replace(matrix, reduction=reduction)
         if reduction is not subject.finest:  # reuse the same tensors
             call = replace(call, reduction=subject.convention.named(reduction))
@@ -129,7 +127,6 @@ def _last_rows(subject: Subject, problem: Problem) -> Judgement:
 
 
 def _has_memory(subject: Subject) -> str | None:
-    """Apply on devices with enough memory."""
     if subject.framework.fits_large_tensors(subject.column.device):
         return None
     return f"tested on CUDA only, if memory allows: tensors of more than {LARGE:,} elements"
@@ -151,7 +148,7 @@ REQUIREMENTS = (
         families=FAMILIES,
         palette=ODD,
         miniature=Miniature(
-            reduce=lambda terms, how: reduce(terms[..., : max(terms.shape[-1] // 2 * 2, 1)], how),
+            reduce=lambda terms, how: reduce(terms[..., : max(terms.shape[-1] // 2 * 2, 1)], how)
         ),
     ),
     Requirement(

@@ -1,7 +1,5 @@
 """Reductions: deprecated argument names and sample weights."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """State: earlier calls, other threads and adjacent memory do not change the result."""
 
-from __future__ import annotations
-
 import threading
 import time
 import warnings
@@ -72,7 +70,6 @@ def _overwritten_inputs(subject: Subject, first: Problem, second: Problem) -> It
 
 
 def _tensor_and_output(subject: Subject, problem: Problem) -> tuple[Any, Output]:
-    """Return an answer as the framework's own tensor and as an output."""
     kept: list[Any] = []
 
     def make() -> Any:
@@ -117,9 +114,8 @@ def threads(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         alone = [subject.evaluate(problem) for problem in problems]
         for answers in _concurrent(subject, problems):
             for serial, got in zip(alone, answers, strict=True):
-                concurrent = replace(
-                    serial, returned=got.values, call=serial.call.varied(f", among {THREADS} threads")
-                )
+                call = serial.call.varied(f", among {THREADS} threads")
+                concurrent = replace(serial, returned=got.values, call=call)
                 yield judge.same_answer(
                     concurrent, serial, "the answer differs from that of the same call alone"
                 )
