@@ -86,7 +86,7 @@ SAME = "Every failure is the same, and no number is wrong: "
         (
             single_only,
             "float64",
-            f"{SAME}it raised TypeError: expected float32, got float64. If it is not made for float64, "
+            f"{SAME}it raised TypeError: expected float32, got float64. If it does not support float64, "
             "`--dtype float32` tests only float32.",
         ),
         (nothing, "float32", f"{SAME}it returned None, expected a numpy.ndarray."),
