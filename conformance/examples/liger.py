@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from threading import Lock
 from typing import Any
 
@@ -91,16 +92,9 @@ FORWARD_KL = Implementation(
     broadcasts=False,
 )
 
-REVERSE_KL = Implementation(
+REVERSE_KL = replace(
+    FORWARD_KL,
     name="liger_kernel.transformers.LigerJSD(beta=1)",
-    framework="torch",
-    package="liger-kernel",
-    convention=Convention(
-        target=(Space.LOG,), reductions={"batchmean": Reduction.ROWMEAN}, default="batchmean"
-    ),
     call=reverse_kl,
-    documentation=URL + "transformers/jsd.py",
-    dtypes=DTYPES,
     gradients=frozenset({Side.TARGET}),
-    broadcasts=False,
 )

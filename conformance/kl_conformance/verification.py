@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kl_cases.recipes import TestProfile
-from kl_conformance.cells.effort import reduced_effort
+from kl_conformance.cells.effort import reduced_dtypes
 from kl_conformance.diagnosis.causes import likely_cause
 from kl_conformance.diagnosis.confirmation import confirmed
 from kl_conformance.errors import check_known
@@ -157,7 +157,7 @@ def verify(
         profile=effort,
         seed=secrets.randbelow(2**32) if seed is None else seed,
         shape=shape,
-        reduced=reduced_effort(dtypes, effort),
+        reduced=reduced_dtypes(dtypes, effort),
     )
     selection.check()
     implementation = _implementation(kernel, like, name, framework, strict=strict)

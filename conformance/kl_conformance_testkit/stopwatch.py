@@ -30,6 +30,7 @@ class Part(Enum):
 # The part of a function, by the module that defines it, otherwise by that module's top-level package.
 MODULES = {
     "kl_conformance.judging.judge": Part.JUDGE,
+    "kl_conformance.judging.elements": Part.JUDGE,
     "kl_reference.tolerance": Part.JUDGE,
     "kl_conformance.cells.search": Part.STRATEGY,
 }
@@ -104,8 +105,8 @@ def instrument(watch: Stopwatch) -> None:
                     setattr(module, own, watch.timed(part, value))
     for owner, name, part in (
         (Pair, "realise", Part.STRATEGY),
-        (Cell, "_breaks", Part.REST),  # the callbacks of a search
-        (Cell, "_breaking", Part.REST),
+        (Cell, "_fails", Part.REST),  # the callbacks of a search
+        (Cell, "_same_failure", Part.REST),
         *((type(each), "load", Part.IMPORTS) for each in registry.FRAMEWORKS.values()),
         *(
             (type(each), name, Part.FRAMEWORK)

@@ -22,6 +22,7 @@ sys.path.extend(
 
 from kl_cases.recipes import Recipe, TestProfile, build
 from kl_conformance.cells.cell import Cell
+from kl_conformance.cells.effort import effort_of
 from kl_conformance.harness.opening import open_subject
 from kl_conformance.harness.subject import Subject
 from kl_conformance.implementations import loading
@@ -58,7 +59,7 @@ def main(size: tuple[int, int]) -> None:
     calls = [call, replace(call, reduction="sum")]
 
     def verified() -> None:
-        result = Cell(requirement, subject, TestProfile.QUICK, 0).evaluate()
+        result = Cell(requirement, subject, effort_of(requirement, subject, TestProfile.QUICK), 0).evaluate()
         assert result.verdict.name == "PASS", result.detail
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

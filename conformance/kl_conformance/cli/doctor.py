@@ -14,7 +14,7 @@ from kl_conformance import processes
 from kl_conformance._version import __version__
 from kl_conformance.cli.output import FINDINGS, FINE, cannot, table
 from kl_conformance.errors import UnknownNameError
-from kl_conformance.harness.arithmetic import LONG, Arithmetic, measure
+from kl_conformance.harness.arithmetic import TERMS, Arithmetic, measure
 from kl_conformance.harness.modes import EAGER
 from kl_conformance.harness.opening import Absent, load_framework, open_subject
 from kl_conformance.implementations import loading, registry
@@ -26,7 +26,7 @@ SECONDS = 120
 TITLES = ("implementation", "column", "terms in", "sums in", "deep", "subnormals", "class", "used", "")
 LEGEND = f"""\
 Arithmetic, measured from the results; in brackets: declared, as the results do not show it.
-  deep: additions that one of {LONG:,} terms passes through. class: accuracy where P and Q are close, A (few roundings
+  deep: additions that one of {TERMS:,} terms passes through. class: accuracy where P and Q are close, A (few roundings
   of the term), B (of p·|log p| + p·|log q|) or C. used: largest error of a term ÷ its tolerance."""
 
 Rows = list[tuple[str, ...]]

@@ -15,14 +15,14 @@ from pathlib import Path
 from rich.console import Console
 
 from kl_cases.recipes import TestProfile
-from kl_conformance.cells.effort import reduced_effort
+from kl_conformance.cells.effort import builtin_dtypes, reduced_dtypes
 from kl_conformance.errors import check_known
 from kl_conformance.implementations.loading import is_user_kernel
 from kl_conformance.runs.pool import ignore_signals, run_workers
 from kl_conformance.runs.probe import probe
 from kl_conformance.runs.process import Limits
 from kl_conformance.runs.progress import by_chapter, by_worker
-from kl_conformance.runs.selection import Selection, builtin_dtypes, parse_shape
+from kl_conformance.runs.selection import Selection, parse_shape
 from kl_conformance.runs.shards import shards
 from kl_conformance.runs.worker import FAILED, HARNESS, INTERRUPTED, NOTHING, OK, USAGE, Worker
 from kl_reports.analysis.wording import count
@@ -80,7 +80,7 @@ class RunOptions:
             like=self.like,
             strict=self.strict,
             shape=parse_shape(self.shape),
-            reduced=reduced_effort(self.dtypes, profile),
+            reduced=reduced_dtypes(self.dtypes, profile),
         )
         selection.check()
         return selection
@@ -130,7 +130,11 @@ def execute(
 
 def _dtypes(selection: Selection) -> str:
     """Return the dtypes that the quick profile tests of built-in implementations, as the end of a sentence."""
-    tested = () if selection.dtypes else builtin_dtypes(selection, selection.builtin_implementations())
+    tested = (
+        ()
+        if selection.dtypes
+        else builtin_dtypes((), selection.modes, selection.profile, selection.builtin_implementations())
+    )
     return f", in {' and '.join(tested)} (--dtype tests other dtypes)" if tested else ""
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from kl_conformance.cells.effort import for_numbers
-from kl_conformance.implementations import registry
+from kl_conformance.cells.effort import has_chapter
 from kl_conformance.implementations.implementation import Implementation
 from kl_conformance.requirements import catalogue
 from kl_conformance.requirements.requirement import Requirement
@@ -64,7 +63,7 @@ class Plan:
             (each, column) for each in tested for column in columns_of(each) if selection.includes(column)
         ]
         columns = tuple(column for _, column in selected)
-        return cls(selection, tested, columns, tuple(_cells(selected, selection.numeric_only_dtypes)))
+        return cls(selection, tested, columns, tuple(_cells(selected, selection)))
 
     def chapter(self, name: str) -> list[PlannedCell]:
         """Return the cells of one chapter of the requirements."""
@@ -82,13 +81,10 @@ def resolve(selection: Selection) -> Plan:
     return Plan.of(selection, selection.load_implementations())
 
 
-def _cells(
-    selected: Iterable[tuple[Implementation, Column]], numeric_only_dtypes: tuple[str, ...]
-) -> Iterator[PlannedCell]:
+def _cells(selected: Iterable[tuple[Implementation, Column]], selection: Selection) -> Iterator[PlannedCell]:
     for implementation, column in selected:
-        builtin = registry.is_builtin(implementation.name)
         for chapter, requirements in catalogue.CHAPTERS.items():
-            if builtin or not for_numbers(implementation, column, chapter, numeric_only_dtypes):
+            if has_chapter(implementation, column, chapter, selection.profile, selection.reduced):
                 yield from (PlannedCell(requirement, implementation, column) for requirement in requirements)
 
 

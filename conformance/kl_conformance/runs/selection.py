@@ -35,7 +35,8 @@ class Selection:
     shape
         Rows and classes to test as well.
     reduced
-        Dtypes with reduced effort; see :func:`kl_conformance.cells.effort.reduced_effort`.
+    reduced
+        Dtypes with reduced effort; see :func:`kl_conformance.cells.effort.reduced_dtypes`.
     column_keys
         Keys of the columns to test, if other workers test the others; empty for all.
     """
@@ -82,11 +83,6 @@ class Selection:
             values[name] = tuple(value) if isinstance(value, list) else value
         values["profile"] = TestProfile(values["profile"])
         return cls(**values)
-
-    @property
-    def numeric_only_dtypes(self) -> tuple[str, ...]:
-        """Dtypes in which user kernels are tested in the numeric chapters only."""
-        return self.reduced if self.profile is TestProfile.QUICK else ()
 
     def check(self) -> None:
         """Raise for unknown names; user modules are not imported.
@@ -231,15 +227,3 @@ def columns_of(implementation: Implementation) -> list[Column]:
         for mode in modes(implementation, framework)
         for dtype in dtypes(implementation, framework, mode)
     ]
-
-
-def builtin_dtypes(selection: Selection, implementations: Iterable[Implementation]) -> tuple[str, ...]:
-    """Return the dtypes in which built-in implementations are tested; empty for all.
-
-    Without an explicit dtype or mode, the quick profile tests float32, or the first supported dtype if float32 is
-    not supported.
-    """
-    if selection.dtypes or selection.modes or selection.profile is not TestProfile.QUICK:
-        return selection.dtypes
-    dtypes = (Dtype.FLOAT32 if Dtype.FLOAT32 in each.dtypes else each.dtypes[0] for each in implementations)
-    return tuple(dict.fromkeys(dtype.label for dtype in dtypes))

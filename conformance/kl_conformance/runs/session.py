@@ -8,10 +8,10 @@ import numpy as np
 
 from kl_cases.recipes import TestProfile
 from kl_conformance.cells.cell import Cell
-from kl_conformance.cells.effort import is_reduced
+from kl_conformance.cells.effort import effort_of, is_reduced, skipped_mode
 from kl_conformance.frameworks.framework import Modules
 from kl_conformance.harness.arithmetic import measure
-from kl_conformance.harness.modes import EAGER, skipped
+from kl_conformance.harness.modes import EAGER
 from kl_conformance.harness.opening import Absent, load_framework, open_subject
 from kl_conformance.harness.subject import Subject
 from kl_conformance.implementations import registry
@@ -38,12 +38,12 @@ class Session:
         subject = self._subjects[key]
         if isinstance(subject, Absent):
             return replace(_not_evaluated(planned, Verdict.MISSING, subject.reason), absence=subject.absence)
-        reason = skipped(planned.requirement.chapter, planned.column.mode)
+        reason = skipped_mode(planned.requirement.chapter, planned.column.mode)
         if reason is not None:
             return _not_evaluated(planned, Verdict.UNSUPPORTED, reason)
         reduced = is_reduced(planned.implementation, planned.column, selection.reduced)
-        examples = planned.requirement.draws[TestProfile.QUICK] if reduced else None
-        cell = Cell(planned.requirement, subject, selection.profile, selection.seed, examples=examples)
+        effort = effort_of(planned.requirement, subject, selection.profile, reduced=reduced)
+        cell = Cell(planned.requirement, subject, effort, selection.seed)
         with np.errstate():  # restored, whatever a call changes
             result = cell.evaluate()
             measured = first and selection.profile is not TestProfile.QUICK
@@ -66,7 +66,7 @@ def _arithmetic(subject: Subject) -> str:
         return ""
     fresh = Subject(subject.implementation, subject.framework, subject.modules, subject.column)
     try:
-        return measure(fresh).words
+        return measure(fresh).description
     except Exception:  # an optional measurement changes no verdict, whatever a call raises
         return ""
 

@@ -9,17 +9,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kl_cases.recipes import TestProfile
+from kl_conformance.cells.effort import REDUCED_COST, builtin_dtypes
 from kl_conformance.implementations import loading, registry
 from kl_conformance.implementations.source import defined
 from kl_conformance.runs import header as headers
 from kl_conformance.runs.plan import Plan, resolve
 from kl_conformance.runs.probe import probe
-from kl_conformance.runs.selection import Selection, builtin_dtypes
+from kl_conformance.runs.selection import Selection
 from kl_reference.dtype import Dtype
 from kl_reports.runfile.cell_id import CellId
 from kl_reports.runfile.records import Column, Header
 
-REDUCED_COST = 0.4  # time of a cell in a dtype with reduced effort, relative to other cells
 MAX_WORKERS = len(Dtype)  # per framework, because each imports it
 MIN_CELLS = 200  # with fewer, a second process spends its time on importing
 
@@ -162,9 +162,10 @@ def _parts(selection: Selection) -> Iterator[tuple[str, Selection]]:
     for framework in dict.fromkeys(each.framework for each in builtin):
         own = [each for each in builtin if each.framework == framework]
         part = replace(selection, implementations=tuple(each.name for each in own), frameworks=(framework,))
-        # The quick profile tests a built-in implementation in a dtype with full effort or not at all.
+        # The quick profile tests a built-in implementation in a dtype with full effort, or not at all.
         reduced = () if selection.profile is TestProfile.QUICK else selection.reduced
-        yield framework, replace(part, dtypes=builtin_dtypes(part, own), reduced=reduced)
+        dtypes = builtin_dtypes(part.dtypes, part.modes, part.profile, own)
+        yield framework, replace(part, dtypes=dtypes, reduced=reduced)
     kernels = list(filter(loading.is_user_kernel, dict.fromkeys(selection.implementations)))
     short = Counter(Path(kernel).name for kernel in kernels)
     for kernel in kernels:

@@ -24,19 +24,7 @@ SHOWN = 2  # up to this number, the requirements of a chapter are named; above i
 
 @dataclass(frozen=True, slots=True)
 class KillMatrix:
-    """The results of all kernels of one study.
-
-    Parameters
-    ----------
-    command
-        The command that made it.
-    plan
-        How the kernels were tested.
-    results
-        The result of each kernel.
-    seconds
-        Elapsed time.
-    """
+    """The results of all kernels of one study, the command and the plan that made them, and the elapsed time."""
 
     command: str
     plan: Plan

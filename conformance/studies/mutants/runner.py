@@ -14,7 +14,7 @@ from typing import Any
 
 from kl_cases.recipes import TestProfile
 from kl_conformance.implementations import loading
-from kl_conformance.judging.cache import remember
+from kl_conformance.judging.cache import resize_answer_cache
 from kl_conformance.processes import Exit, NoAnswerError, describe_exit
 from kl_conformance.requirements import catalogue
 from kl_conformance.requirements.miniature import Miniature
@@ -59,20 +59,9 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class KernelResult:
-    """Results of one kernel.
+    """Results of every evaluated cell of one kernel, and the profile tested last.
 
-    Parameters
-    ----------
-    kernel
-        The kernel.
-    results
-        The result of every evaluated cell.
-    profile
-        The profile tested last.
-    small
-        The first detection, evaluated again with its witness shrunk; None without a detection.
-    seconds
-        Elapsed time.
+    ``small`` is the first detection, evaluated again with its witness shrunk; None without a detection.
     """
 
     kernel: Mutant | CorrectKernel
@@ -225,7 +214,7 @@ def fill_cache(kernels: Sequence[Mutant | CorrectKernel], plan: Plan) -> None:
     """Compute the reference answers that many kernels share, before any child is forked."""
     if not kernels:
         return
-    remember(CACHE_BYTES)
+    resize_answer_cache(CACHE_BYTES)
     if sum(kernel.like == TORCH for kernel in kernels) >= MANY:
         # A miniature has the Convention of torch's kl_div, and so the same problems.
         tasks = assignment(CorrectKernel("miniature", "", Miniature, TORCH), plan, TestProfile.QUICK)
@@ -253,7 +242,7 @@ def steps(kernel: Mutant | CorrectKernel, plan: Plan) -> Steps:
     small = None
     if candidates:
         whole = assignment(kernel, plan, found.profile)
-        worker = Worker(replace(whole, tasks=(candidates[0].task,), brief=False), kernel)
+        worker = Worker(replace(whole, tasks=(candidates[0].task,), verdict_only=False), kernel)
         yield worker
         small = worker.results[0]
     return replace(found, small=small, seconds=time.monotonic() - began)

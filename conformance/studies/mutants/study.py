@@ -38,10 +38,7 @@ DTYPES = ("float32", "float16", "float64", "bfloat16")
 
 def selected(names: Sequence[str], like: Sequence[str]) -> list[Mutant | CorrectKernel]:
     """Return the kernels of these names that follow these implementations; an empty list selects all."""
-    kernels = [kernel_named(name) for name in names] or [
-        *mutants().values(),
-        *correct_kernels().values(),
-    ]
+    kernels = [kernel_named(name) for name in names] or [*mutants().values(), *correct_kernels().values()]
     return [kernel for kernel in kernels if not like or kernel.like in like]
 
 

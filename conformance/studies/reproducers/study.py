@@ -127,8 +127,7 @@ def main(paths: list[str]) -> int:
     """Execute the scripts of run files; return 1 if one shows no failure, 2 if a file cannot be read."""
     if not paths:
         print(
-            "no run file given; usage: python conformance/studies/reproducers/study.py RUN…",
-            file=sys.stderr,
+            "no run file given; usage: python conformance/studies/reproducers/study.py RUN…", file=sys.stderr
         )
         return 2
     try:

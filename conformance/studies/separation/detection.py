@@ -13,17 +13,7 @@ from kl_cases.recipes import Recipe, build
 from kl_conformance.judging import judge
 from kl_conformance.judging.call_description import CallDescription
 from kl_conformance.judging.evaluation import Evaluation
-from kl_reference import (
-    Dtype,
-    Enclosure,
-    Problem,
-    Profile,
-    Reduction,
-    Space,
-    Tolerance,
-    answer,
-    tolerance,
-)
+from kl_reference import Dtype, Enclosure, Problem, Profile, Reduction, Space, Tolerance, answer, tolerance
 from studies.separation.kernels import Kernel
 
 Mask = NDArray[np.bool_]
@@ -101,7 +91,7 @@ class ProblemSet:
         verdict = (
             judge.exact(evaluation) if self.exact else judge.within_tolerance(evaluation, decisive=False)
         )
-        return _any(verdict.bad)
+        return _any(verdict.failed)
 
     def detected_by(self, peer: Criterion, kernel: Kernel) -> Mask:
         """Return a mask of the problems (rows) in which a peer's defaults reject the kernel's answer."""

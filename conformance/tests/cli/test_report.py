@@ -96,10 +96,10 @@ def spoil(folder: Path) -> None:
         ("cut.jsonl.gz", "no complete header line"),
         ("empty.jsonl.gz", "is empty"),
         ("text.jsonl.gz", "is not a run file"),
-        ("other.jsonl.gz", "not the header of one"),
+        ("other.jsonl.gz", "not a run-file header"),
         (
             "newer.jsonl.gz",
-            "'kl-conformance-run/7'; known here: 'kl-conformance-run/1', 'kl-conformance-run/2'",
+            "'kl-conformance-run/7'; known: 'kl-conformance-run/1', 'kl-conformance-run/2'",
         ),
         ("absent.jsonl.gz", "no such file"),
         ("no-runs", "a folder without run files (*.jsonl.gz)"),
@@ -132,7 +132,7 @@ def test_a_run_that_was_cut_off_is_reported_as_incomplete(
         writer.started(run.results[1].cell)
     assert report("killed.jsonl.gz", "-o", "page.html") == 1
     out = capsys.readouterr().out
-    assert "Incomplete, the run was cut off" in out
+    assert "Cut off: " in out
     assert f"CRASHED {run.results[1].requirement}" in out
 
 
@@ -158,7 +158,7 @@ def test_further_outputs_are_written(here: Path, capsys: pytest.CaptureFixture[s
     assert printed[0].startswith("::error title=kl-conformance")
     assert printed[-1].startswith("Page: ")
     run = read(here / "run.jsonl.gz")
-    assert (here / "a.md").read_text(encoding="utf-8").startswith("# New or broken")
+    assert (here / "a.md").read_text(encoding="utf-8").startswith("# New failures")
     assert ElementTree.parse(here / "a.xml").getroot().get("tests") == str(len(run.results))
     lines = [json.loads(line) for line in (here / "a.jsonl").read_text(encoding="utf-8").splitlines()]
     assert len(lines) == len(run.results) + 2

@@ -57,7 +57,7 @@ def test_a_run_without_new_failures_ends_with_0(tmp_path: Path) -> None:
     assert done.code == 0, done.all
     assert done.err.startswith("Testing scipy")
     assert "; profile quick, seed 1.\n" in done.err
-    assert "Nothing new is broken" in done.out
+    assert "No new failures" in done.out
     assert f"kl-conformance {__version__}, profile quick, seed 1" in done.out
     assert "Run file: run.jsonl.gz\nNext: kl-conformance report run.jsonl.gz" in done.out
     run = read(tmp_path / "run.jsonl.gz")
@@ -99,7 +99,7 @@ def test_a_correct_kernel_ends_with_0(tmp_path: Path) -> None:
     done = run_cli("run", CORRECT, *QUICK, at=tmp_path)
     assert done.code == 0, done.all
     assert "correct_kl" in done.out
-    assert "Nothing new is broken" in done.out
+    assert "No new failures" in done.out
 
 
 def test_frameworks_that_fail_to_import_are_missing(tmp_path: Path) -> None:

@@ -85,8 +85,8 @@ def test_a_correct_kernel_is_correct(kernel: CorrectKernel) -> None:
     subject = Subject(own, adapter, adapter.load(), column(kernel.name, kernel.like, "float32"))
     pair = build(ORDINARY)
     evaluation = subject.evaluate(subject.problem(pair))
-    assert not judge.within_tolerance(evaluation).broken
-    assert math.isfinite(float(evaluation.got.sum()))
+    assert not judge.within_tolerance(evaluation).is_failure
+    assert math.isfinite(float(evaluation.answer.sum()))
 
 
 def test_there_are_kernels_enough() -> None:

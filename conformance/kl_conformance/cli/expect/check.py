@@ -11,6 +11,7 @@ import click
 from kl_cases.recipes import TestProfile
 from kl_conformance import processes
 from kl_conformance.cells.cell import Cell
+from kl_conformance.cells.effort import effort_of
 from kl_conformance.cli.expect.findings import EVIDENCE, better, describe, evidence
 from kl_conformance.cli.options import names
 from kl_conformance.cli.output import FINDINGS, FINE, cannot, table
@@ -126,7 +127,8 @@ def _result(
     if isinstance(subject, Absent):
         reason = subject.reason
     else:
-        cell = Cell(catalogue.requirement(requirement), subject, TestProfile.QUICK)
+        found = catalogue.requirement(requirement)
+        cell = Cell(found, subject, effort_of(found, subject, TestProfile.QUICK))
         try:
             reason = cell.requirement.applies(subject)
             rerun = None if reason else cell.rerun(entry)

@@ -68,11 +68,7 @@ def one_by_one() -> KlDiv:
 
 def generalised() -> KlDiv:
     """Return a kernel of the relative entropy, less p, plus q."""
-
-    def kernel(p: Any, q: Any) -> Any:
-        return guarded(p, q) - p + q
-
-    return kernel
+    return lambda p, q: guarded(p, q) - p + q
 
 
 def entropy() -> KlDiv:
