@@ -232,9 +232,9 @@ def leaving(p: Any, q: Any) -> Any:
         (nothing, Kind.NO_TENSOR, "gave None where a numpy.ndarray is due"),
         (words_alone, Kind.NO_TENSOR, "gave a str where a numpy.ndarray is due"),
         (ragged, Kind.NO_TENSOR, "gave a tuple of 2 where a numpy.ndarray is due"),
-        (first_alone, Kind.SHAPE, "gave shape (1,) where"),
+        (first_alone, Kind.SHAPE, "returned shape (1,), expected"),
         (leaving, Kind.RAISED, "raised SystemExit: 3"),
-        (raising, Kind.RAISED, "raised WordlessError: (it cannot be put into words)"),
+        (raising, Kind.RAISED, "raised WordlessError: (its message cannot be computed)"),
     ],
 )
 def test_what_is_no_answer_is_a_sentence(kernel: Any, kind: Kind, words: str) -> None:
@@ -250,7 +250,7 @@ def test_what_is_no_answer_is_a_sentence(kernel: Any, kind: Kind, words: str) ->
     assert error is None or words == f"raised {error['type']}: {error['message']}"
 
 
-@pytest.mark.parametrize(("kernel", "words"), [(nothing, "returned None"), (seven, "gave shape")])
+@pytest.mark.parametrize(("kernel", "words"), [(nothing, "returned None"), (seven, "returned shape")])
 def test_an_answer_of_another_shape_breaks_nothing_of_ours(kernel: Any, words: str) -> None:
     """Whatever comes back, every requirement has a verdict."""
     found = {each.requirement: each for each in settle(kernel)}
