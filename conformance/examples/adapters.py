@@ -1,4 +1,4 @@
-"""Kernels of other shapes, each led to the suite by at most twenty lines."""
+"""Kernels with other signatures, each adapted to the suite in at most twenty lines."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ FLOATS = (Dtype.FLOAT32, Dtype.FLOAT64)
 
 
 def terms(p: torch.Tensor, log_q: torch.Tensor) -> torch.Tensor:
-    """Return p·(log p − log q), 0 where p = 0: what all kernels here are made of."""
+    """Return the terms p·(log p − log q), 0 where p = 0, from which all kernels here are built."""
     if p.shape != log_q.shape:
         raise ValueError(f"P has the shape {tuple(p.shape)}, Q {tuple(log_q.shape)}")
     empty = (p == 0) & ~log_q.isnan()
     return p * (p.masked_fill(empty, 1).log() - log_q.masked_fill(empty, 0))
 
 
-# --- an argument order and names of its own --------------------------------------------------------
+# --- own argument order and names --------------------------------------------------------
 
 
 def distillation(*, teacher: torch.Tensor, student: torch.Tensor, average: str) -> torch.Tensor:
     """Kernel: probabilities of the teacher, log-probabilities of the student; average "token" or "nothing"."""
     if average not in {"token", "nothing"}:
-        raise ValueError(f"{average!r} is no average; known: token, nothing")
+        raise ValueError(f"unknown average {average!r}; known: token, nothing")
     found = terms(teacher, student).sum(-1)
     return found.mean() if average == "token" else found
 
 
 def call_distillation(modules: Any, call: Call) -> torch.Tensor:
-    """Name the arguments."""
+    """Call the kernel with its own argument names."""
     del modules
     return distillation(teacher=call.target, student=call.model, average=call.reduction or "nothing")
 
@@ -51,7 +51,7 @@ NAMED = Implementation(
     broadcasts=False,
 )
 
-# --- forward and backward passed separately --------------------------------------------------------
+# --- forward and backward as separate functions --------------------------------------------------------
 
 
 def forward(log_q: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
@@ -66,7 +66,7 @@ def backward(log_q: torch.Tensor, p: torch.Tensor, upstream: torch.Tensor) -> tu
 
 
 def gradient(modules: Any, call: Call, side: Side, upstream: Any) -> torch.Tensor:
-    """Choose the side asked for; no upstream gradient means ones."""
+    """Return the gradient by one side; without an upstream gradient, of ones."""
     del modules
     above = torch.ones_like(call.model) if upstream is None else upstream
     by_model, by_target = backward(call.model, call.target, above)
@@ -88,12 +88,12 @@ APART = Implementation(
 
 
 def write_terms(out: torch.Tensor, log_q: torch.Tensor, p: torch.Tensor) -> None:
-    """Kernel: the terms, into a tensor that is there already."""
+    """Kernel: write the terms into an existing tensor."""
     out.copy_(terms(p, log_q))
 
 
 def call_write(modules: Any, call: Call) -> torch.Tensor:
-    """Make a tensor full of NaN: what the kernel leaves unwritten shows."""
+    """Call the kernel with a tensor full of NaN, which shows elements that it does not write."""
     del modules
     out = torch.full_like(call.model, torch.nan)
     write_terms(out, call.model, call.target)
@@ -116,13 +116,13 @@ IN_PLACE = Implementation(
 def linear_kl(
     student: torch.Tensor, weight: torch.Tensor, teacher: torch.Tensor, teacher_weight: torch.Tensor
 ) -> torch.Tensor:
-    """Kernel: hidden states (N, H) and weights (C, H) give logits, those of both sides one divergence a row."""
+    """Kernel: hidden states (N, H) and weights (C, H) give the logits of both sides; returns one divergence per row."""
     log_q = torch.log_softmax(student @ weight.T, -1)
     return terms(torch.softmax(teacher @ teacher_weight.T, -1), log_q).sum(-1)
 
 
 def call_linear(modules: Any, call: Call) -> torch.Tensor:
-    """Make the logits exact, row by row: a hidden state of 1 times weights that are the logits."""
+    """Pass exact logits, row by row: a hidden state of 1 and the logits as weights."""
     del modules
     rows = (each.reshape(-1, each.shape[-1]) for each in (call.model, call.target))
     one = call.model.new_ones(1, 1)
@@ -148,14 +148,14 @@ FUSED = Implementation(
 def hard_and_soft(
     student: torch.Tensor, teacher: torch.Tensor, labels: torch.Tensor, ignored: int = -100
 ) -> torch.Tensor:
-    """Kernel: half the cross-entropy with labels, half the divergence from the teacher's logits, a row."""
+    """Kernel: half the cross-entropy with labels, half the divergence from the teacher's logits, per row."""
     log_q = torch.log_softmax(student, -1)
     hard = torch.nn.functional.nll_loss(log_q, labels, ignore_index=ignored, reduction="none")
     return 0.5 * hard + 0.5 * terms(torch.softmax(teacher, -1), log_q).sum(-1)
 
 
 def call_soft(modules: Any, call: Call) -> torch.Tensor:
-    """Ignore every label, so that what is left is half the divergence; doubling it is exact."""
+    """Ignore every label, so that the result is half the divergence; doubling it is exact."""
     del modules
     student = call.model.reshape(-1, call.model.shape[-1])
     teacher = call.target.reshape(-1, call.target.shape[-1])

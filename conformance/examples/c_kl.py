@@ -1,4 +1,4 @@
-"""A C kernel of the divergence of rows, built by the system's compiler and called by ctypes, and a careless one."""
+"""C kernels of the divergence of rows, compiled by ``cc`` and called by ctypes: a correct one and a faulty one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MATRIX = (POINTER, SIZE, SIZE)
 
 @cache
 def library() -> ctypes.CDLL:
-    """Compile the kernels, once a process."""
+    """Compile the kernels, once per process."""
     built = Path(tempfile.mkdtemp()) / "c_kl.so"
     subprocess.run(["cc", "-O2", "-shared", "-fPIC", str(SOURCE), "-o", str(built), "-lm"], check=True)
     found = ctypes.CDLL(str(built))
@@ -41,8 +41,8 @@ def matrix(array: Any) -> Any:
     return array.reshape(-1, array.shape[-1]) if array.ndim else array.reshape(1, 1)
 
 
-def handed(array: Any) -> tuple[int, int, int]:
-    """Return address and strides in elements."""
+def address_and_strides(array: Any) -> tuple[int, int, int]:
+    """Return the address and the strides in elements."""
     row, column = (step // array.itemsize for step in array.strides)
     return array.ctypes.data, row, column
 
@@ -54,7 +54,9 @@ def forward(kernel: str, modules: Any, call: Call) -> Any:
     if call.target.shape != call.model.shape or {p.dtype, log_q.dtype} != {np.dtype(np.float32)}:
         raise ValueError(f"two float32 arrays of one shape, not {call.target!r:.40} and {call.model!r:.40}")
     out = np.empty(len(p), np.float32)
-    getattr(library(), kernel)(*handed(p), *handed(log_q), out.ctypes.data, *p.shape)
+    getattr(library(), kernel)(
+        *address_and_strides(p), *address_and_strides(log_q), out.ctypes.data, *p.shape
+    )
     return out.reshape(call.target.shape[:-1])
 
 
@@ -64,12 +66,12 @@ def backward(modules: Any, call: Call, side: Side, upstream: Any) -> Any:
     p = matrix(call.target)
     above = np.ones(len(p), np.float32) if upstream is None else np.array(upstream).reshape(-1)
     by_log_q = np.empty(p.shape, np.float32)
-    library().kl_rows_backward(*handed(p), above.ctypes.data, by_log_q.ctypes.data, *p.shape)
+    library().kl_rows_backward(*address_and_strides(p), above.ctypes.data, by_log_q.ctypes.data, *p.shape)
     return by_log_q.reshape(call.target.shape)
 
 
 def declared(name: str, call: Callable[[Any, Call], Any]) -> Implementation:
-    """Return what such a kernel says it computes."""
+    """Return the declaration of a kernel."""
     return Implementation(
         name=name,
         framework="numpy",
@@ -83,5 +85,5 @@ def declared(name: str, call: Callable[[Any, Call], Any]) -> Implementation:
     )
 
 
-RIGHT = declared("c_kl.kl_rows", partial(forward, "kl_rows"))
-PACKED = replace(RIGHT, name="c_kl.kl_rows_packed", call=partial(forward, "kl_rows_packed"))
+CORRECT = declared("c_kl.kl_rows", partial(forward, "kl_rows"))
+PACKED = replace(CORRECT, name="c_kl.kl_rows_packed", call=partial(forward, "kl_rows_packed"))

@@ -1,4 +1,4 @@
-"""Liger-Kernel's divergences as shipped, declared with what its documentation promises."""
+"""Liger-Kernel's divergences as released, declared as documented."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from kl_reference.convention import Convention, Reduction, Side, Space
 from kl_reference.dtype import Dtype
 
 URL = "https://github.com/linkedin/Liger-Kernel/blob/main/src/liger_kernel/"
-DTYPES = (Dtype.FLOAT32, Dtype.FLOAT16, Dtype.BFLOAT16)  # every kernel here loads as float32
+DTYPES = (Dtype.FLOAT32, Dtype.FLOAT16, Dtype.BFLOAT16)  # every kernel here converts its inputs to float32
 # Triton's interpreter patches triton.language while a kernel runs: there, one thread at a time.
-TURN = Lock()
+LOCK = Lock()
 
 
 def rows(tensor: Any) -> Any:
@@ -24,35 +24,35 @@ def rows(tensor: Any) -> Any:
 
 
 class Scalar(float):
-    """A number that a kernel may convert: Triton's interpreter hands over numbers without ``to``."""
+    """A float with the method ``to``, which Triton's interpreter does not add to numbers."""
 
     def to(self, dtype: Any) -> Scalar:
-        """Return itself: the interpreter's tensors convert it."""
+        """Return itself; the interpreter's tensors convert it."""
         del dtype
         return self
 
 
 def kl_div(modules: Any, call: Call) -> Any:
-    """Ask LigerKLDIVLoss, with the default eps."""
+    """Call LigerKLDIVLoss with the default eps."""
     del modules
     eps = 1e-10 if call.model.is_cuda else Scalar(1e-10)
     loss = LigerKLDIVLoss(eps, log_target=call.log_target, **call.keywords)
-    with TURN:
+    with LOCK:
         found = loss(rows(call.model), rows(call.target))
     return found.reshape(call.model.shape) if found.dim() else found
 
 
 def forward_kl(modules: Any, call: Call) -> Any:
-    """Ask LigerJSD for KL(P‖Q), the teacher being P."""
+    """Call LigerJSD for KL(P‖Q) with P as the teacher."""
     del modules
-    with TURN:
+    with LOCK:
         return LigerJSD(beta=0.0)(rows(call.model), rows(call.target))
 
 
 def reverse_kl(modules: Any, call: Call) -> Any:
-    """Ask LigerJSD for KL(P‖Q), the student being P."""
+    """Call LigerJSD for KL(P‖Q) with P as the student."""
     del modules
-    with TURN:
+    with LOCK:
         return LigerJSD(beta=1.0)(rows(call.target), rows(call.model))
 
 

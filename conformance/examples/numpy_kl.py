@@ -1,4 +1,4 @@
-"""The relative entropy in NumPy, and one with an epsilon in its logarithm."""
+"""The relative entropy in NumPy: a correct function, and a faulty one with an epsilon in its logarithm."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ def rel_entr(p: Any, q: Any) -> NDArray[Any]:
 
 
 def rel_entr_epsilon(p: Any, q: Any) -> NDArray[Any]:
-    """Return the same for q well above 1e-10."""
-    # THE FAULT: the epsilon that keeps q = 0 out of the logarithm moves every q, the small ones most.
+    """Return the relative entropy, accurate only for q well above 1e-10."""
+    # THE FAULT: the epsilon that avoids log 0 changes every q, small ones most.
     return rel_entr(p, np.asarray(q) + np.asarray(q).dtype.type(1e-10))

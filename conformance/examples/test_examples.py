@@ -1,4 +1,4 @@
-"""Every kernel here is verified as a user would: by the command line, in a process of its own."""
+"""Every example is verified by the command line in a process of its own, as by a user."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from kl_reports.analysis.kernel import broken
+from kl_reports.analysis.kernel import failures
 from kl_reports.runfile.file import read
 
 HERE = Path(__file__).parent
@@ -25,21 +25,21 @@ TORCH, OPTAX, REL_ENTR = (
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A kernel, what it is like, what it needs, and the requirements that must stop it."""
+    """A kernel, the implementation that it follows, its dependencies, and the requirements that must detect it."""
 
     kernel: str
     like: str
     needs: tuple[str, ...] = ()
-    stopped_by: frozenset[str] = frozenset()
+    detected_by: frozenset[str] = frozenset()
     dtype: str = "float32"
 
     def __str__(self) -> str:
         return f"{self.kernel}-{self.dtype}"
 
 
-RIGHT = (
+CORRECT = (
     Example("numpy_kl.py:rel_entr", REL_ENTR),
-    Example("c_kl.py:RIGHT", TORCH, ("cc", "torch")),
+    Example("c_kl.py:CORRECT", TORCH, ("cc", "torch")),
     Example("triton_kl.py:kl_div", TORCH, ("torch", "triton")),
     Example("triton_kl.py:kl_div", TORCH, ("torch", "triton"), dtype="float16"),
     Example("triton_kl.py:kl_div", TORCH, ("torch", "triton"), dtype="bfloat16"),
@@ -50,7 +50,7 @@ RIGHT = (
     Example("adapters.py:FUSED", TORCH, ("torch",)),
     Example("adapters.py:SOFT", TORCH, ("torch",)),
 )
-WRONG = (
+FAULTY = (
     Example(
         "numpy_kl.py:rel_entr_epsilon", REL_ENTR, (), frozenset({"values/pointwise", "support/tiny-model"})
     ),
@@ -68,8 +68,8 @@ WRONG = (
 
 LIGER, KL_DIV_LOSS = ("liger_kernel", "torch", "triton"), "torch.nn.KLDivLoss"
 SHAPES = {"errors/shape-mismatch", "errors/class-mismatch"}
-# What README.md has as findings: more or less of it is news.
-SHIPPED = (
+# The findings of README.md: the test fails if there are more or fewer.
+RELEASED = (
     Example(
         "liger.py:KL_DIV",
         KL_DIV_LOSS,
@@ -89,59 +89,59 @@ SHIPPED = (
 )
 
 
-def there(name: str) -> bool:
-    """Whether a module can be imported, or a program found."""
+def available(name: str) -> bool:
+    """Whether a module of this name can be imported or a program is on the path."""
     return find_spec(name) is not None or shutil.which(name) is not None
 
 
 def verified(example: Example, where: Path, device: str = "cpu") -> tuple[int, frozenset[str], str]:
-    """Return the exit code of `kl-conformance verify`, the ids of what is broken, and what was printed."""
+    """Return the exit code of `kl-conformance verify`, the ids of failed requirements, and the output."""
     for name in example.needs:
-        if not there(name):
-            pytest.skip(f"{name} is not installed here")
+        if not available(name):
+            pytest.skip(f"{name} is not installed")
     found = where / "run.jsonl.gz"
-    asked = ("--like", example.like, "--dtype", example.dtype, "--device", device)
-    chosen = ("--profile", "quick", "--seed", "1", "-o", str(found))
+    tested = ("--like", example.like, "--dtype", example.dtype, "--device", device)
+    options = ("--profile", "quick", "--seed", "1", "-o", str(found))
     done = subprocess.run(
-        [sys.executable, "-m", "kl_conformance", "verify", str(HERE / example.kernel), *asked, *chosen],
+        [sys.executable, "-m", "kl_conformance", "verify", str(HERE / example.kernel), *tested, *options],
         env=os.environ | {"TRITON_INTERPRET": "1" if device == "cpu" else "0", "JAX_PLATFORMS": device},
         cwd=where,
         capture_output=True,
         text=True,
         check=False,
     )
-    return done.returncode, frozenset(broken(read(found))), done.stdout + done.stderr
+    return done.returncode, frozenset(failures(read(found))), done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("example", RIGHT, ids=str)
-def test_a_right_kernel_conforms(example: Example, tmp_path: Path) -> None:
-    """Nothing is said against a right kernel, in whichever language it is written."""
-    code, stopped_by, said = verified(example, tmp_path)
-    assert not stopped_by, said
-    assert code == 0, said
+@pytest.mark.parametrize("example", CORRECT, ids=str)
+def test_a_correct_kernel_conforms(example: Example, tmp_path: Path) -> None:
+    """No requirement rejects a correct kernel, in any language."""
+    code, failed, output = verified(example, tmp_path)
+    assert not failed, output
+    assert code == 0, output
 
 
-@pytest.mark.parametrize("example", WRONG, ids=str)
-def test_a_wrong_kernel_is_stopped_by_the_requirement_it_breaks(example: Example, tmp_path: Path) -> None:
-    """A fault is named: whoever reads the verdict knows where to look."""
-    code, stopped_by, said = verified(example, tmp_path)
-    assert code == 1, said
-    assert example.stopped_by <= stopped_by, said
+@pytest.mark.parametrize("example", FAULTY, ids=str)
+def test_a_faulty_kernel_fails_the_requirement_of_its_fault(example: Example, tmp_path: Path) -> None:
+    """The verdict names the requirement that describes the fault."""
+    code, failed, output = verified(example, tmp_path)
+    assert code == 1, output
+    assert example.detected_by <= failed, output
 
 
-@pytest.mark.parametrize("example", SHIPPED, ids=str)
-def test_a_shipped_kernel_does_what_is_recorded(example: Example, tmp_path: Path) -> None:
-    """Liger-Kernel breaks what README.md says, and nothing else."""
-    _, stopped_by, said = verified(example, tmp_path)
-    assert stopped_by == example.stopped_by, said
+@pytest.mark.parametrize("example", RELEASED, ids=str)
+def test_a_released_kernel_has_the_recorded_findings(example: Example, tmp_path: Path) -> None:
+    """Liger-Kernel fails the requirements listed in README.md, and no others."""
+    _, failed, output = verified(example, tmp_path)
+    assert failed == example.detected_by, output
 
 
-@pytest.mark.parametrize("example", [each for each in (*RIGHT, *WRONG) if "triton" in each.needs], ids=str)
-def test_the_gpu_says_what_the_interpreter_says(example: Example, tmp_path: Path) -> None:
-    """A Triton kernel that conforms when interpreted conforms when compiled, and a wrong one does not."""
+@pytest.mark.parametrize("example", [each for each in (*CORRECT, *FAULTY) if "triton" in each.needs], ids=str)
+def test_the_gpu_agrees_with_the_interpreter(example: Example, tmp_path: Path) -> None:
+    """A Triton kernel conforms compiled exactly if it conforms interpreted."""
     torch = pytest.importorskip("torch")
     if not torch.cuda.is_available():
-        pytest.skip("no CUDA device here")
-    code, stopped_by, said = verified(example, tmp_path, "cuda")
-    assert code == bool(example.stopped_by), said
-    assert example.stopped_by <= stopped_by, said
+        pytest.skip("no CUDA device")
+    code, failed, output = verified(example, tmp_path, "cuda")
+    assert code == bool(example.detected_by), output
+    assert example.detected_by <= failed, output

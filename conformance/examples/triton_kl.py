@@ -1,4 +1,4 @@
-"""A Triton kernel of the divergence with its backward, and one whose backward is right for unweighted losses only."""
+"""Triton kernels of the divergence: a correct one, and one whose backward is correct for unweighted losses only."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def forward_kernel(
         empty, p, log_p = target == -float("inf"), tl.exp(target), target
     else:
         empty, p, log_p = target == 0.0, target, tl.log(target)
-    # 0·log 0 = 0 whatever q is, unless q is NaN.
+    # 0·log 0 = 0 for every q, unless q is NaN.
     term = tl.where(empty & (log_q == log_q), 0.0, p * (log_p - log_q))
     tl.store(out_ptr + at, term, mask=at < size)
 
@@ -74,7 +74,7 @@ class Terms(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:
-        """Return the gradients by both operands; who differentiates them again is told so, not given zeros."""
+        """Return the gradients by both operands; a second derivative raises instead of returning zeros."""
         log_q, target = ctx.saved_tensors
         given = (log_q, target, upstream.contiguous(), torch.empty_like(log_q), torch.empty_like(target))
         launch(backward_kernel, *given, size=log_q.numel(), dtype=upstream.dtype, log_target=ctx.log_target)
@@ -82,13 +82,13 @@ class Terms(torch.autograd.Function):
 
 
 class UnweightedTerms(Terms):
-    """The same with a fault in backward."""
+    """The same terms, with a fault in backward."""
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:
-        """Return gradients that are right after `.sum()` and `.mean()`, where every upstream gradient is the same."""
-        # THE FAULT: the first upstream gradient is taken for all, so a weighted loss trains on wrong numbers.
+        """Return gradients that are correct after `.sum()` and `.mean()`, where all upstream gradients are equal."""
+        # THE FAULT: the first upstream gradient is used for all elements, which is wrong for a weighted loss.
         return Terms.backward(ctx, upstream.flatten()[:1].expand(upstream.numel()).reshape(upstream.shape))
 
 
@@ -101,14 +101,14 @@ def launch(kernel: Any, *tensors: torch.Tensor, size: int, dtype: torch.dtype, l
 
 
 def wide(log_q: torch.Tensor, target: torch.Tensor) -> torch.dtype:
-    """Return the dtype to compute in."""
+    """Return the computation dtype."""
     return torch.promote_types(torch.result_type(log_q, target), torch.float32)
 
 
 def reduced(
     terms: Any, log_q: torch.Tensor, target: torch.Tensor, reduction: str, log_target: bool
 ) -> torch.Tensor:
-    """Broadcast, ask an autograd function for the terms, and reduce them as torch does."""
+    """Broadcast, compute the terms by an autograd function, and reduce them as torch does."""
     known = ("none", "sum", "mean", "batchmean")
     if reduction not in known:
         raise ValueError(f"{reduction!r} is no reduction; known: {', '.join(known)}")
@@ -118,7 +118,7 @@ def reduced(
     if reduction == "none":
         return found.to(dtype)
     divisor = {"sum": 1, "mean": found.numel(), "batchmean": found.shape[0] if found.dim() else 1}
-    # Half types are added up in float32, and rounded when the sum is divided.
+    # 16-bit dtypes are summed in float32, and rounded after the division.
     return (found.sum() / divisor[reduction]).to(dtype)
 
 
@@ -132,5 +132,5 @@ def kl_div(
 def kl_div_unweighted(
     log_q: torch.Tensor, target: torch.Tensor, reduction: str = "mean", log_target: bool = False
 ) -> torch.Tensor:
-    """Return the same values, with a backward that is subtly wrong."""
+    """Return the same values with a faulty backward."""
     return reduced(UnweightedTerms, log_q, target, reduction, log_target)

@@ -35,7 +35,7 @@ MODULES = {
     "kl_conformance.cells.search": Part.STRATEGY,
 }
 PACKAGES = {"kl_reference": Part.REFERENCE, "kl_cases": Part.STRATEGY}
-HANDING = (
+CONVERSIONS = (
     "tensor",
     "from_numpy",
     "prepend_rows",
@@ -108,7 +108,11 @@ def instrument(watch: Stopwatch) -> None:
         (Cell, "_fails", Part.REST),  # the callbacks of a search
         (Cell, "_same_failure", Part.REST),
         *((type(each), "load", Part.IMPORTS) for each in registry.FRAMEWORKS.values()),
-        *((type(each), name, Part.FRAMEWORK) for each in registry.FRAMEWORKS.values() for name in HANDING),
+        *(
+            (type(each), name, Part.FRAMEWORK)
+            for each in registry.FRAMEWORKS.values()
+            for name in CONVERSIONS
+        ),
     ):
         if name in vars(owner):
             setattr(owner, name, watch.timed(part, vars(owner)[name]))

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 sys.path.extend(
-    str(Path(__file__).resolve().parents[2] / house)
-    for house in ("conformance", "cases", "reports", "reference")
+    str(Path(__file__).resolve().parents[2] / folder)
+    for folder in ("conformance", "cases", "reports", "reference")
 )
 
 from kl_cases.recipes import Recipe, TestProfile, build

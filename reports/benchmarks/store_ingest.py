@@ -17,8 +17,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from kl_reports.runfile.cell_id import CellId
 from kl_reports.runfile.file import write
-from kl_reports.runfile.records import CellId, Column, Result, Run, Verdict
+from kl_reports.runfile.records import Column, Result, Run, Verdict
 from kl_reports.store.store import Store
 from kl_reports_testkit.example_runs import SPREAD, large_run
 

@@ -1,1 +1,1 @@
-"""Evidence: kept, merged, shown."""
+"""Run files, the store of runs, comparisons and reports; no mathematics and no framework."""

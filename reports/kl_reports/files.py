@@ -1,4 +1,4 @@
-"""Writing files: atomic replacement, writability check before work starts."""
+"""Atomic writing of files, and the check that a path can be written to."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 class RunFileError(Exception):
-    """A run file or page that cannot be read or written, with its path and one reason."""
+    """A run file or report cannot be read or written; the message has the path and the reason."""
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path}: {reason}")
@@ -18,15 +18,15 @@ class RunFileError(Exception):
         self.reason = reason
 
 
-def put(path: Path, text: str) -> None:
-    """Write a text at once, in UTF-8; the file appears complete or not at all.
+def write_text(path: Path, text: str) -> None:
+    """Write text in UTF-8; the file appears complete or not at all.
 
     Raises
     ------
     RunFileError
-        When the file cannot be written.
+        The file cannot be written.
     """
-    with replacing(path) as temporary:
+    with atomic_replacement(path) as temporary:
         try:
             temporary.write_text(text, encoding="utf-8", newline="\n")
         except OSError as error:
@@ -34,13 +34,13 @@ def put(path: Path, text: str) -> None:
 
 
 @contextmanager
-def replacing(path: Path) -> Generator[Path]:
-    """Give a temporary path beside ``path``, and move it there when the block ends well.
+def atomic_replacement(path: Path) -> Generator[Path]:
+    """Yield a temporary path beside ``path`` and rename it to ``path`` if the block succeeds.
 
     Raises
     ------
     RunFileError
-        When the folder cannot be written to.
+        The folder cannot be written to.
     """
     try:
         handle, name = tempfile.mkstemp(prefix=f".{path.name[:80]}.", dir=path.parent)
@@ -67,20 +67,20 @@ def _umask() -> int:
 
 
 def check_writable(path: Path) -> None:
-    """Refuse a path that could not be written later; what is there now stays as it is.
+    """Raise if a path cannot be written to; an existing file is not changed.
 
     Raises
     ------
     RunFileError
-        The path is a folder or a device, or its folder is not there or cannot be written to.
+        The path is a folder or a device, or its folder does not exist or cannot be written to.
     """
     if path.is_dir():
         raise RunFileError(path, "cannot be written: it is a folder; name a file in it")
     if path.exists() and not path.is_file():
-        raise RunFileError(path, "cannot be written: it is no ordinary file")
+        raise RunFileError(path, "cannot be written: it is not a regular file")
     if not path.parent.is_dir():
-        what = "is not a folder" if path.parent.exists() else "does not exist; make that folder first"
-        raise RunFileError(path, f"cannot be written: {path.parent} {what}")
+        reason = "is not a folder" if path.parent.exists() else "does not exist; create that folder first"
+        raise RunFileError(path, f"cannot be written: {path.parent} {reason}")
     if path.exists() and not os.access(path, os.W_OK):
         raise RunFileError(path, "cannot be written: it is write-protected")
     try:

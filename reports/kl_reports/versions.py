@@ -1,4 +1,4 @@
-"""Versions of packages: in their order, and asked for as in ``torch==2.12``."""
+"""Package versions: parsing, order and comparison with requirements such as ``torch==2.12``."""
 
 from __future__ import annotations
 
@@ -12,47 +12,46 @@ from packaging.version import InvalidVersion, Version
 
 ABSENT = "absent"  # the version of a package that is not installed
 
-Place = tuple[int, Version, str]
+SortKey = tuple[int, Version, str]
 
 
-def order(version: str) -> Place:
-    """Return what versions are sorted by: PEP 440, and after all of those whatever is no such version."""
+def sort_key(version: str) -> SortKey:
+    """Return the sort key of a version: PEP 440; other texts come last."""
     try:
         return 0, Version(version), version
     except InvalidVersion:
         return 1, Version("0"), version
 
 
-def ordered(versions: Iterable[str]) -> list[str]:
+def sorted_versions(versions: Iterable[str]) -> list[str]:
     """Return each version once, the oldest first."""
-    return sorted(set(versions), key=order)
+    return sorted(set(versions), key=sort_key)
 
 
-def asked(text: str) -> Requirement:
-    """Return what a text such as ``torch==2.12`` or ``jax>=0.4,<0.5`` asks for.
+def parse_requirement(text: str) -> Requirement:
+    """Parse a requirement such as ``torch==2.12`` or ``jax>=0.4,<0.5``.
 
     Raises
     ------
     ValueError
-        It is no requirement of a version.
+        The text is not a requirement.
     """
     try:
-        requirement = Requirement(text)
+        return Requirement(text)
     except InvalidRequirement:
-        raise ValueError(f"{text!r} asks for no version; one is asked for as in torch==2.12") from None
-    return requirement
+        raise ValueError(f"{text!r} is not a version requirement; example: torch==2.12") from None
 
 
-def same(name: str, other: str) -> bool:
-    """Whether two names are one package's, however they are spelled."""
+def same_package(name: str, other: str) -> bool:
+    """Whether two spellings name the same package."""
     return canonicalize_name(name) == canonicalize_name(other)
 
 
 @cache
 def meets(version: str, versions: SpecifierSet, *, as_release: bool = False) -> bool:
-    """Whether a version is among these; False for text that is no PEP 440 version.
+    """Whether a version is in a range; False for text that is not a PEP 440 version.
 
-    A pre-release is, where its number is in the range. With ``as_release`` a build before the release counts as the
+    Pre-releases count if their number is in the range. With ``as_release`` a build before a release counts as that
     release: nightly builds, and Debian's torch 1.13, whose version is 1.13.0a0.
     """
     try:

@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+from kl_reports.runfile.budget import BudgetItem
+from kl_reports.runfile.cell_id import CellId
 from kl_reports.runfile.distribution import ErrorDistribution
-from kl_reports.runfile.records import BudgetItem, CellId, Column, Fixed, Header, Result, Run, Verdict
+from kl_reports.runfile.records import Absence, Column, Fixed, Header, Result, Run, Verdict
 
 DTYPES = ("float64", "float32", "float16", "bfloat16")
 IMPLEMENTATIONS = {
@@ -26,37 +28,37 @@ IMPLEMENTATIONS = {
     "scipy.stats.entropy": ("scipy", "1.17.1", DTYPES[:2]),
 }
 REQUIREMENTS = {
-    "values/pointwise": ("MUST", "Each unreduced term lies in the tolerance of its own rounding."),
+    "values/pointwise": ("MUST", "Each unreduced term is within the tolerance of its own rounding."),
     "values/sum": (
         "MUST",
-        "Each reduction lies in its tolerance, for 1 to 131,072 classes and for odd sizes.",
+        "Each reduction is within its tolerance, for 1 to 131,072 classes and for odd sizes.",
     ),
-    "values/exact-sum": ("MUST", "On problems whose every partial sum is exact the sum is exact."),
-    "values/near-equal": ("MUST", "For Q near P the term keeps the accuracy class it has elsewhere."),
+    "values/exact-sum": ("MUST", "On problems whose every partial sum is exact, the sum is exact."),
+    "values/near-equal": ("MUST", "For Q near P the term has the same accuracy class as elsewhere."),
     "values/extreme": ("MUST", "Subnormal p or q: no spurious 0, ∞, NaN."),
-    "values/dtype-range": ("SHOULD", "Inputs near the largest finite value give what the formula gives."),
+    "values/dtype-range": ("SHOULD", "Inputs near the largest finite value return the value of the formula."),
     "support/zero-target": ("MUST", "p = 0, q > 0 contributes exactly 0."),
     "support/zero-over-zero": ("MUST", "p = 0, q = 0 (a masked class) contributes exactly 0."),
-    "support/zero-model": ("MUST", "p > 0, q = 0 gives +∞, unreduced and reduced."),
-    "support/nan": ("MUST", "NaN in p or q gives NaN in that term and nowhere else."),
+    "support/zero-model": ("MUST", "p > 0, q = 0 returns +∞, unreduced and reduced."),
+    "support/nan": ("MUST", "NaN in p or q returns NaN in that term and nowhere else."),
     "support/infinite": ("CONVENTION", "±∞ probabilities."),
     "signs/pointwise": ("MUST", "A term has the sign of the exact term."),
     "signs/self": ("MUST", "KL(P‖P) = 0 within the tolerance of the rounded inputs."),
-    "reductions/mean": ("MUST", "“mean” divides by what the Convention says."),
+    "reductions/mean": ("MUST", "“mean” divides by the divisor that the convention declares."),
     "reductions/batchmean": ("MUST", "“batchmean” divides by the size of axis 0 of the result."),
     "identities/ce-minus-h": ("MUST", "KL = CE − H, with the framework’s own cross-entropy and entropy."),
     "gradients/model": ("MUST", "∂/∂log q = −p × reduction factor × upstream."),
     "gradients/target-at-zero": ("MUST", "At p = 0 the gradient is the limit or a documented finite value."),
     "errors/shape-mismatch": ("MUST", "Shapes that do not broadcast raise."),
-    "errors/misuse": ("CONVENTION", "Probabilities where log-probabilities belong."),
+    "errors/misuse": ("CONVENTION", "Probabilities where log-probabilities are expected."),
 }
 SPREAD = ErrorDistribution(
     {-4: 2, -1: 9, 0: 20, 1: 7, 6: 2}, {2: 120, 17: 310, 1025: 960}, {0: 310, 5: 960, 12: 40}
 )
 UNIT = "2.98e-08 = u·S, with u of float32 and S the condition of the answer"
 BUDGET = (
-    BudgetItem(6.0, "conditioning", "log and exp to 4 u, and two roundings more", UNIT),
-    BudgetItem(7.7, "summation", "4 terms added up in float32, h = 3", UNIT),
+    BudgetItem(6.0, "conditioning", "log and exp to 4 u, and two more roundings", UNIT),
+    BudgetItem(7.7, "summation", "4 terms summed in float32, h = 3", UNIT),
     BudgetItem(0.5, "output rounding", "the result is rounded once", UNIT),
 )
 WITNESS: dict[str, Any] = {
@@ -86,7 +88,7 @@ WITNESS: dict[str, Any] = {
     "right": ["f64:0000000000000000"],
     "allowed": ["f64:3e80000000000000"],
     "at": None,
-    "note": "0 · (log 0 − log 0) was computed as it stands.",
+    "note": "0 · (log 0 − log 0) was computed as written.",
     "reproducer": "import torch\nprint(torch.zeros(1))",
     "link": "https://example.org/issues/1",
     "layout": {"target": "contiguous", "model": "contiguous"},
@@ -156,14 +158,15 @@ def result(requirement: str, column: Column, position: int) -> Result:
     )
     match requirement, column.framework:
         case _ if column.device == "cuda":
+            detail = "no CUDA device on this machine"
             return replace(
-                cell, verdict=Verdict.MISSING, headroom=None, detail="no CUDA device on this machine"
+                cell, verdict=Verdict.MISSING, headroom=None, detail=detail, absence=Absence.NO_DEVICE
             )
         case ("support/zero-over-zero", "jax" | "torch") if (
             "log" in column.implementation or column.dtype == "float16"
         ):
             return replace(
-                cell, verdict=Verdict.FAIL, headroom=float("inf"), detail="gives NaN", witness=WITNESS
+                cell, verdict=Verdict.FAIL, headroom=float("inf"), detail="returned NaN", witness=WITNESS
             )
         case ("values/near-equal", "tensorflow"):
             return replace(
@@ -179,7 +182,7 @@ def result(requirement: str, column: Column, position: int) -> Result:
                 cell, verdict=Verdict.FAIL, headroom=3.14, detail="stagnates at 256", witness=WITNESS
             )
         case ("gradients/model" | "gradients/target-at-zero", "scipy"):
-            return replace(cell, verdict=Verdict.UNSUPPORTED, headroom=None, detail="offers no gradients")
+            return replace(cell, verdict=Verdict.UNSUPPORTED, headroom=None, detail="has no gradients")
         case _:
             return cell
 
@@ -199,7 +202,9 @@ def example_run(devices: Iterable[str] = ("cpu", "cuda"), *, calm: bool = False)
     else:
         for position, verdict in enumerate(SPECIAL):
             place = 5 + 12 * position
-            results[place] = replace(results[place], verdict=verdict, headroom=None, detail=verdict.value)
+            results[place] = replace(
+                results[place], verdict=verdict, headroom=None, detail=verdict.value, absence=None
+            )
     return Run(head, tuple(results), "2026-01-02T03:09:05+00:00")
 
 
@@ -243,7 +248,7 @@ def large_run(implementations: int = 78, requirements: int = 64) -> Run:
     guide = {
         "questions": [
             {
-                "asked": f"Why is it so, number {number}?",
+                "question": f"Why is a term negative, number {number}?",
                 "answer": "Because a term p·log(p/q) is negative wherever p < q. " * 4,
                 "property": "formula",
                 "requirements": names[5 * number : 5 * number + 5],
@@ -252,7 +257,7 @@ def large_run(implementations: int = 78, requirements: int = 64) -> Run:
         ],
         "evidence": {f"property {number}": names[2 * number : 2 * number + 3] for number in range(10)},
     }
-    own = {
+    implementations_described = {
         f"some.kl_{number}": {"framework": "torch", "formula": "p·(log p − log q)"} for number in range(13)
     }
     head = replace(
@@ -260,7 +265,7 @@ def large_run(implementations: int = 78, requirements: int = 64) -> Run:
         columns=planned_columns,
         requirements=required,
         planned=planned,
-        implementations=own,
+        implementations=implementations_described,
         guide=guide,
     )
     return replace(run, header=head, results=tuple(results))

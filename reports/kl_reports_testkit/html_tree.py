@@ -42,8 +42,8 @@ class Node:
         return "".join(child if isinstance(child, str) else child.text for child in self.children)
 
     @property
-    def words(self) -> str:
-        """The text with each run of white space replaced by one space."""
+    def line(self) -> str:
+        """The text on one line, with single spaces."""
         return " ".join(self.text.split())
 
 

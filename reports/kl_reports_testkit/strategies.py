@@ -6,19 +6,9 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
+from kl_reports.runfile.budget import BudgetItem
 from kl_reports.runfile.distribution import ErrorDistribution
-from kl_reports.runfile.records import (
-    FORMAT,
-    BudgetItem,
-    Column,
-    CutOff,
-    Fixed,
-    Header,
-    Kind,
-    Result,
-    Run,
-    Verdict,
-)
+from kl_reports.runfile.records import FORMAT, Column, CutOff, Fixed, Header, Kind, Result, Run, Verdict
 
 TEXT = st.text(max_size=12)
 JSON = st.recursive(

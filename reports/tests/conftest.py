@@ -1,4 +1,4 @@
-"""Made-up runs, and a browser to look at them with."""
+"""Example runs, a browser, and databases for stores."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from kl_reports.page.page import write_page
-from kl_reports.runfile.records import BudgetItem, Column, Header, Result, Run, Verdict
+from kl_reports.runfile.budget import BudgetItem
+from kl_reports.runfile.records import Column, Header, Result, Run, Verdict
 from kl_reports_testkit import postgres
 from kl_reports_testkit.browser import Browser, unavailable
 from kl_reports_testkit.example_runs import WITNESS, example_run
@@ -18,19 +19,19 @@ from kl_reports_testkit.example_runs import WITNESS, example_run
 
 @pytest.fixture
 def make_run() -> Callable[..., Run]:
-    """A factory of made-up runs with every verdict."""
+    """A factory of example runs with every verdict."""
     return example_run
 
 
 @pytest.fixture
 def run(make_run: Callable[..., Run]) -> Run:
-    """A made-up run with every verdict."""
+    """An example run with every verdict."""
     return make_run()
 
 
 @pytest.fixture
 def small_run(run: Run) -> Run:
-    """The first eight cells of it."""
+    """The first eight cells of the example run."""
     return Run(replace(run.header, planned=run.header.planned[:8]), run.results[:8], run.finished)
 
 
@@ -52,8 +53,8 @@ HOSTILE = (
 
 @pytest.fixture
 def hostile_run() -> Run:
-    """A run in which every text that can be chosen freely was chosen by an enemy."""
-    asked = {
+    """A run in which every free text is hostile."""
+    columns = {
         text + str(position): Column(text, text, text, text, text, text)
         for position, text in enumerate(HOSTILE)
     }
@@ -72,11 +73,11 @@ def hostile_run() -> Run:
             text: {"level": text, "sentence": text, "formula": text, "link": text} for text in HOSTILE
         },
         implementations={text: {"framework": text, "documentation": text, text: text} for text in HOSTILE},
-        columns=asked,
-        planned=tuple(f"{text}@{key}" for text in HOSTILE for key in asked),
+        columns=columns,
+        planned=tuple(f"{text}@{key}" for text in HOSTILE for key in columns),
         guide={
             "questions": [
-                {"asked": text, "answer": text, "property": text, "requirements": [*HOSTILE]}
+                {"question": text, "answer": text, "property": text, "requirements": [*HOSTILE]}
                 for text in HOSTILE
             ],
             "evidence": {text: [*HOSTILE] for text in HOSTILE},
@@ -96,14 +97,14 @@ def hostile_run() -> Run:
             deviation=HOSTILE[row],
         )
         for row, text in enumerate(HOSTILE)
-        for place, key in enumerate(asked)
+        for place, key in enumerate(columns)
     )
     return Run(head, results, None, HOSTILE)
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """One browser for all tests of a file, which are skipped where none can be started."""
+    """One browser for all tests of a file; they are skipped if none can be started."""
     if reason := unavailable():
         pytest.skip(reason)
     browser = Browser(tmp_path_factory.mktemp("profile"))
@@ -113,23 +114,23 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 @pytest.fixture
 def shown(run: Run, tmp_path: Path) -> Path:
-    """The page of a made-up run."""
+    """The page of the example run."""
     write_page(run, tmp_path / "page.html")
     return tmp_path / "page.html"
 
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[postgres.Server]:
-    """One server for all tests, which are skipped where there is none."""
-    if why := postgres.unavailable():
-        pytest.skip(why)
+    """One server for all tests; they are skipped if none can be started."""
+    if reason := postgres.unavailable():
+        pytest.skip(reason)
     with postgres.server() as server:
         yield server
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Where a store can be made: a file that is not there yet, and an empty database of a server."""
+    """The place of a new store: a file that does not exist yet, or an empty database of a server."""
     if request.param == "sqlite":
         return str(tmp_path / "store.db")
     server: postgres.Server = request.getfixturevalue("postgresql")

@@ -23,7 +23,7 @@ from kl_conformance.judging.evaluation import WrongShapeError
 from kl_conformance.judging.judgement import Judgement
 from kl_conformance.judging.witness import witness
 from kl_conformance.requirements.requirement import Requirement
-from kl_reports.runfile.records import Kind, Result, Verdict
+from kl_reports.runfile.records import Absence, Kind, Result, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Cell:
         try:
             result = self._evaluate()
         except AbsentError as absent:
-            result = self._result(Verdict.MISSING, detail=str(absent))
+            result = self._result(Verdict.MISSING, detail=str(absent), absence=Absence.UNAVAILABLE)
         except (
             FloatingPointError
         ) as changed:  # raised by the reference: a call changed the process's arithmetic
@@ -95,7 +95,7 @@ class Cell:
         if inapplicable is not None:
             return self._result(Verdict.UNSUPPORTED, detail=inapplicable)
         if self.effort.skipped is not None:
-            return self._result(Verdict.MISSING, detail=self.effort.skipped)
+            return self._result(Verdict.MISSING, detail=self.effort.skipped, absence=Absence.SKIPPED)
         shown: RerunResult | None = None
         for entry in self.expected:
             rerun = self.rerun(entry)

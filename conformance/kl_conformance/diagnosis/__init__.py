@@ -1,1 +1,1 @@
-"""Explains a failure: alternatives, causes, reproducer script."""
+"""Explains a failure: alternatives, causes, the reproducer script and its confirmation."""

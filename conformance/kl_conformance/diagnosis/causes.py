@@ -1,4 +1,4 @@
-"""A pattern of failures explained: the known fault that breaks the same requirements."""
+"""Matches a pattern of failed requirements to a known bug class (causes.json)."""
 
 from __future__ import annotations
 
@@ -12,119 +12,126 @@ from importlib.resources import files
 from typing import Any
 
 from kl_reports.analysis import reasons
-from kl_reports.analysis.kernel import broken
+from kl_reports.analysis.kernel import failures
 from kl_reports.runfile.records import Run
 
-# Chosen by what `conformance/studies/mutants/causes.py` measures, each fault left out in turn.
-ALIKE = 0.7  # similarity from which a fault is named
-APART = 0.05  # within so much of the best, faults cannot be told apart
-MOST = 3  # so many that cannot be told apart are still worth naming
-OFTEN = 3  # so many findings with one explanation are explained by it, if no other has half as many
+# Chosen by the measurement of `conformance/studies/mutants/causes.py`, which leaves out each fault in turn.
+SIMILAR = 0.7  # the least similarity at which a fault is named
+INDISTINGUISHABLE = 0.05  # the largest difference in similarity between faults that are named together
+MOST = 3  # faults that are named together, at most
+OFTEN = 3  # findings that must have the same explanation; no other explanation may have half as many
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A wrong kernel of the kill matrix.
+    """A mutant of the mutation study.
 
     Parameters
     ----------
     name, kind
-        What it is called there, and the sort of its fault.
+        Its name there, and the class of its bug.
     sentence
-        Its mistake, in the words of its author's reviewer.
-    stops
-        Ids of the requirements that it breaks.
+        Its bug, in one sentence.
+    detected_by
+        Ids of the requirements that it fails.
     """
 
     name: str
     kind: str
     sentence: str
-    stops: frozenset[str]
+    detected_by: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A known fault, and how much alike two sets of broken requirements are: 1 where they are the same."""
+    """A known fault, and the similarity of its failed requirements to a kernel's: 1 if they are the same."""
 
     fault: Fault
-    alike: float
+    similarity: float
 
 
-def likely_cause(run: Run) -> str:
-    """Return the likely cause of what is broken as a sentence; empty where nothing clearly fits.
+def likely_cause(run: Run, faults: Sequence[Fault] | None = None) -> str:
+    """Return the likely cause of the failures in a run as a sentence; empty if no cause clearly fits.
 
-    What the numbers themselves say comes first. Where none is wrong, what was raised or given instead is all there is
-    to say; else those that are wrong may be known faults' pattern.
+    An explanation that the numbers of several findings share comes first. If no number is wrong, the cause is the
+    exception, type or shape that was returned instead; otherwise the known faults are compared.
+
+    Parameters
+    ----------
+    run
+        The run of one kernel.
+    faults
+        The known faults; those of the mutation study by default.
     """
-    found = broken(run)
+    found = failures(run)
     explained = Counter(
         result.explanation for results in found.values() for result in results if result.explanation
     )
-    (said, often), (_, next_often), *_ = [*explained.most_common(2), ("", 0), ("", 0)]
+    (explanation, often), (_, next_often), *_ = [*explained.most_common(2), ("", 0), ("", 0)]
     if often >= OFTEN and 2 * next_often <= often:
-        return f"Likely cause: {said}. ({often} findings are exactly that.)"
-    if said := reasons.sentence(run, found):
-        return said
+        return f"Likely cause: {explanation}. (It explains {often} findings exactly.)"
+    if sentence := reasons.sentence(run, found):
+        return sentence
     wrong = frozenset(reasons.numeric(found))
-    # What raised says nothing of which number it would have given.
-    asked = {each.requirement for each in run.results if each.verdict.has_run} - (found.keys() - wrong)
-    fitting = clear(matches(wrong, asked, known()))
+    # A call that raised shows nothing about the number it would have returned.
+    tested = {each.requirement for each in run.results if each.verdict.has_run} - (found.keys() - wrong)
+    fitting = clear(matches(wrong, tested, known_faults() if faults is None else faults))
     if not fitting:
         return ""
-    stops = fitting[0].fault.stops & asked
-    words = "; or ".join(_lowered(each.fault.sentence) for each in fitting)
-    share = f"{len(wrong & stops)} of {len(wrong | stops)}"
-    which = "a known fault, which shares" if len(fitting) == 1 else "known faults, the first of which shares"
-    return f"Likely cause: {words} ({which} {share} failures)."
+    expected = fitting[0].fault.detected_by & tested
+    causes = "; or ".join(_lowered(each.fault.sentence) for each in fitting)
+    kind = "a known fault" if len(fitting) == 1 else "known faults, the first"
+    common = f"{len(wrong & expected)} of {len(wrong | expected)}"
+    return f"Likely cause: {causes} ({kind} with {common} failed requirements in common)."
 
 
 def _lowered(sentence: str) -> str:
     return f"{sentence[:1].lower()}{sentence[1:]}".rstrip(".")
 
 
-def matches(found: Collection[str], asked: Collection[str], faults: Sequence[Fault]) -> list[Match]:
-    """Return the known faults, the most alike first.
+def matches(found: Collection[str], tested: Collection[str], faults: Sequence[Fault]) -> list[Match]:
+    """Return the known faults by similarity, the most similar first.
 
-    Alike are two sets A and B by Σ w(A ∩ B) ÷ Σ w(A ∪ B), the weighted Jaccard index, with the weight
-    w = log((1 + number of faults) ÷ (1 + number of faults that break the requirement)): what every fault breaks says
-    little of which one it is.
+    The similarity of two sets A and B is Σ w(A ∩ B) ÷ Σ w(A ∪ B), the weighted Jaccard index, with the weight
+    w = log((1 + number of faults) ÷ (1 + number of faults that fail the requirement)): a requirement that every
+    fault fails distinguishes none of them.
 
     Parameters
     ----------
     found
-        Requirements that are broken.
-    asked
-        Requirements that were asked; what a fault breaks beside them does not count.
+        The requirements that failed.
+    tested
+        The requirements that were tested; a fault's other requirements do not count.
     faults
-        The known ones.
+        The known faults.
     """
-    often = Counter(requirement for fault in faults for requirement in fault.stops)
-    here, names = frozenset(found), {*found, *often}
+    often = Counter(requirement for fault in faults for requirement in fault.detected_by)
+    failed, names = frozenset(found), {*found, *often}
     weight = {name: math.log((1 + len(faults)) / (1 + often[name])) for name in names}
 
-    def alike(fault: Fault) -> float:
-        there = fault.stops & frozenset(asked)
-        whole = math.fsum(weight[name] for name in here | there)
-        return math.fsum(weight[name] for name in here & there) / whole if whole else 0.0
+    def similarity(fault: Fault) -> float:
+        expected = fault.detected_by & frozenset(tested)
+        union = math.fsum(weight[name] for name in failed | expected)
+        return math.fsum(weight[name] for name in failed & expected) / union if union else 0.0
 
-    return sorted((Match(fault, alike(fault)) for fault in faults), key=lambda match: -match.alike)
+    return sorted((Match(fault, similarity(fault)) for fault in faults), key=lambda match: -match.similarity)
 
 
 def clear(ranked: Sequence[Match]) -> list[Match]:
-    """Return the best match, and those that cannot be told from it; none where it is poor, or they are of all kinds."""
-    best = ranked[0].alike if ranked else 0.0
-    near = [each for each in ranked if best - each.alike < APART]
-    if best < ALIKE or len({each.fault.kind for each in near}) > 1:
+    """Return the best match and those indistinguishable from it; none if it is poor or their kinds differ."""
+    best = ranked[0].similarity if ranked else 0.0
+    near = [each for each in ranked if best - each.similarity < INDISTINGUISHABLE]
+    if best < SIMILAR or len({each.fault.kind for each in near}) > 1:
         return []
     return near if len(near) <= MOST else []
 
 
 @cache
-def known() -> tuple[Fault, ...]:
-    """Return the faults of the kill matrix, as they are shipped."""
+def known_faults() -> tuple[Fault, ...]:
+    """Return the faults of the mutation study that are shipped with the suite."""
     text = files("kl_conformance.diagnosis").joinpath("causes.json").read_text(encoding="utf-8")
     return tuple(_fault(each) for each in json.loads(text)["faults"])
 
 
 def _fault(data: dict[str, Any]) -> Fault:
-    return Fault(data["name"], data["kind"], data["sentence"], frozenset(data["stops"]))
+    return Fault(data["name"], data["kind"], data["sentence"], frozenset(data["detected_by"]))

@@ -1,4 +1,4 @@
-"""Findings given the scripts that show them, executed where somebody waits for the verdict."""
+"""Runs a reproducer in a clean process and attaches it to its finding if it shows the failure."""
 
 from __future__ import annotations
 
@@ -19,46 +19,58 @@ from kl_conformance.diagnosis.reproducer import reproducer
 from kl_conformance.implementations.loading import is_user_kernel
 from kl_conformance.implementations.registry import is_builtin
 from kl_conformance.implementations.source import KernelSource, kernel_source
-from kl_reports.analysis.kernel import broken, smallest
+from kl_reports.analysis.kernel import failures, smallest
 from kl_reports.runfile.records import Result, Run
 
-MOST = 12  # findings whose scripts are executed: more than anybody reads at once
-ALONE = "Alone, in a process of its own, the same call gives the right answer: what was asked before matters."
+MOST = 12  # scripts to execute, more than anyone reads at once
+SECONDS = 60  # a framework's import, and one call
+NOT_REPRODUCED = (
+    "In a process of its own the same call returns the correct result: the failure depends on earlier calls."
+)
 
 
-def scripted(run: Run) -> Run:
-    """Return a run whose witnesses have reproducers, as far as known implementations are concerned."""
-    return replace(run, results=tuple(_scripted(run, result) for result in run.results))
+class ScriptResult(Enum):
+    """How a reproducer ended in a process of its own."""
+
+    FAILURE = "shows the failure"
+    CORRECT = "returns the correct result in a process of its own"
+    INCONCLUSIVE = "ended in another error"
+
+
+def with_reproducers(run: Run) -> Run:
+    """Return a run with a reproducer in every witness of a built-in implementation that has one."""
+    return replace(run, results=tuple(_with(each, _script(run, each, None)) for each in run.results))
 
 
 def confirmed(run: Run, kernel: Any) -> Run:
-    """Return a run whose findings have reproducers that were seen to fail in a process of their own.
+    """Return a run whose findings have reproducers that showed their failure in a process of their own.
 
-    The smallest witness of each broken requirement is tried, of 12 at most. Where the script gives the right
-    answer instead, the finding says so. Of a kernel that no script can get hold of the run stays as it is.
+    For each failed requirement the reproducer of the smallest witness is executed, 12 at most. If it returns the
+    correct result, the detail of the finding has a sentence about it. A run whose kernel cannot be imported by a
+    script is returned unchanged.
 
     Parameters
     ----------
     run
         The run of one kernel.
     kernel
-        The kernel, or the name it was asked for by.
+        The kernel, or its name.
     """
-    place = located(kernel)
-    if place is None and not (isinstance(kernel, str) and is_builtin(kernel)):
+    source = locate(kernel)
+    if source is None and not (isinstance(kernel, str) and is_builtin(kernel)):
         return run
-    tried = list(_smallest(run, place))[:MOST]
+    tried = list(_smallest(run, source))[:MOST]
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        seen = pool.map(execute, [script for _, script in tried])
-        found = {
-            result.cell: _after(one, result, script)
-            for (result, script), one in zip(tried, seen, strict=True)
+        outcomes = pool.map(execute, [script for _, script in tried])
+        changed = {
+            result.cell: _confirmed(outcome, result, script)
+            for (result, script), outcome in zip(tried, outcomes, strict=True)
         }
-    return replace(run, results=tuple(found.get(result.cell, result) for result in run.results))
+    return replace(run, results=tuple(changed.get(result.cell, result) for result in run.results))
 
 
-def located(kernel: Any) -> KernelSource | None:
-    """Return how a script gets hold of a user's kernel, or of one named by place; None where it cannot."""
+def locate(kernel: Any) -> KernelSource | None:
+    """Return how a script imports a user kernel, given as an object or by location; None if it cannot."""
     if isinstance(kernel, str):
         return kernel_source(kernel, Path.cwd()) if is_user_kernel(kernel) else None
     name = str(getattr(kernel, "__qualname__", ""))
@@ -69,77 +81,49 @@ def located(kernel: Any) -> KernelSource | None:
     return None if file is None else kernel_source(f"{file}:{name}", Path.cwd())
 
 
-def _smallest(run: Run, place: KernelSource | None) -> Iterator[tuple[Result, str]]:
-    for results in broken(run).values():
+def _smallest(run: Run, source: KernelSource | None) -> Iterator[tuple[Result, str]]:
+    for results in failures(run).values():
         result = smallest(results)
-        script = _script(run, result, place)
+        script = _script(run, result, source)
         if script:
             yield result, script
 
 
-def _after(seen: ScriptResult, result: Result, script: str) -> Result:
-    """Return a finding with what its script showed."""
-    match seen:
+def _confirmed(outcome: ScriptResult, result: Result, script: str) -> Result:
+    match outcome:
         case ScriptResult.FAILURE:
             return _with(result, script)
-        case ScriptResult.RIGHT:
-            return replace(result, detail=f"{result.detail} {ALONE}")
-        case ScriptResult.NOTHING:
+        case ScriptResult.CORRECT:
+            return replace(result, detail=f"{result.detail} {NOT_REPRODUCED}")
+        case ScriptResult.INCONCLUSIVE:
             return result
         case _:
-            assert_never(seen)
+            assert_never(outcome)
 
 
-def _scripted(run: Run, result: Result) -> Result:
-    column = run.header.columns.get(result.column)
-    known = column is not None and is_builtin(column.implementation)
-    script = _script(run, result, None) if known else ""
-    return _with(result, script) if script else result
-
-
-def _script(run: Run, result: Result, place: KernelSource | None) -> str:
+def _script(run: Run, result: Result, source: KernelSource | None) -> str:
     column = run.header.columns.get(result.column)
     if column is None or result.witness is None:
         return ""
-    return reproducer(result.requirement, column, result.witness, place)
+    return reproducer(result.requirement, column, result.witness, source)
 
 
 def _with(result: Result, script: str) -> Result:
-    return replace(result, witness={**(result.witness or {}), "reproducer": script})
+    return replace(result, witness={**(result.witness or {}), "reproducer": script}) if script else result
 
 
-SECONDS = 60  # a framework's import, and one call
-
-
-class ScriptResult(Enum):
-    """What came of a reproducer in a process of its own."""
-
-    FAILURE = "it shows the failure"
-    RIGHT = "alone, in a process of its own, it gives the right answer"
-    NOTHING = "it came to another end"
-
-
-def execute(script: str, python: str = sys.executable) -> ScriptResult:
-    """Execute a reproducer in a clean process.
-
-    Parameters
-    ----------
-    script
-        The whole script; its last line asserts what is right.
-    python
-        The interpreter.
-    """
+def execute(script: str, interpreter: str = sys.executable) -> ScriptResult:
+    """Execute a reproducer, whose last line asserts the expected result, in a clean process."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "reproducer.py"
         file.write_text(script, encoding="utf-8")
         try:
-            done = processes.start_python(str(file), seconds=SECONDS, interpreter=python, folder=Path(folder))
+            done = processes.run_python(
+                str(file), seconds=SECONDS, interpreter=interpreter, folder=Path(folder)
+            )
         except subprocess.TimeoutExpired:
-            return ScriptResult.NOTHING
+            return ScriptResult.INCONCLUSIVE
     if done.returncode == 0:
-        return ScriptResult.RIGHT
-    return (
-        ScriptResult.FAILURE
-        if processes.last_line(done).startswith("AssertionError")
-        else ScriptResult.NOTHING
-    )
+        return ScriptResult.CORRECT
+    failed = processes.last_line(done).startswith("AssertionError")
+    return ScriptResult.FAILURE if failed else ScriptResult.INCONCLUSIVE

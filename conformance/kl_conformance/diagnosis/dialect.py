@@ -1,4 +1,4 @@
-"""How the users of each library write a tensor, a gradient and a call."""
+"""Source code for tensors, gradients and calls in each library's idiom."""
 
 from __future__ import annotations
 
@@ -16,119 +16,115 @@ from kl_reference.convention import Side
 from kl_reference.dtype import Dtype
 from kl_reports.runfile.records import Column
 
-FEW = 16  # numbers that are written in their own shape
+FEW = 16  # numbers, at most, that are written as a nested list
 
 
 class NotExpressibleError(ValueError):
-    """What a script would need has no short way to be written; the message says what."""
+    """The library has no short code for this part of a script; the message names the part."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """One library's own words.
+    """The code templates of one library.
 
     Parameters
     ----------
-    head
-        Lines that every script starts with.
-    tensor_text
-        ``{values}``, ``{dtype}`` and ``{device}`` as a tensor.
-    devices, carriers
-        What is written for a device, and for a dtype where that is not its own name.
-    softmax
-        ``{x}`` through log_softmax over the last axis.
-    shaped
-        ``{x}`` in another shape.
-    slopes
-        Lines that give ``got``, the gradient of ``{call}`` by ``{x}``, with ones from above.
-    weighed
-        The same with ``{above}`` from above.
-    read
-        Lines that make ``got`` something whose elements are numbers to Python, where it is not.
+    preamble
+        First lines of every script.
+    tensor_template
+        A tensor of ``{values}``, ``{dtype}`` and ``{device}``.
+    log_softmax_template, reshape_template
+        log_softmax of ``{x}`` over the last axis, and ``{x}`` in another ``{shape}``.
+    gradient_lines, weighted_gradient_lines
+        Lines that assign to ``got`` the gradient of ``{call}`` by ``{x}`` for an upstream gradient of ones, or for
+        ``{upstream}``.
+    conversion
+        Lines that convert ``got`` to an array whose elements are numbers in Python; empty if it is one.
+    devices, dtype_names
+        The code of a device, and of a dtype that has another name in the library.
     layouts
-        ``{x}`` lying otherwise in memory, by the layout's name.
+        ``{x}`` in another memory layout, by the name of the layout.
     """
 
-    head: tuple[str, ...]
-    tensor_text: str
-    softmax: str
-    shaped: str = "{x}.reshape({shape})"
-    slopes: tuple[str, ...] = ()
-    weighed: tuple[str, ...] = ()
-    read: tuple[str, ...] = ()
+    preamble: tuple[str, ...]
+    tensor_template: str
+    log_softmax_template: str
+    reshape_template: str = "{x}.reshape({shape})"
+    gradient_lines: tuple[str, ...] = ()
+    weighted_gradient_lines: tuple[str, ...] = ()
+    conversion: tuple[str, ...] = ()
     devices: Mapping[str, str] = field(default_factory=dict[str, str])
-    carriers: Mapping[str, str] = field(default_factory=dict[str, str])
+    dtype_names: Mapping[str, str] = field(default_factory=dict[str, str])
     layouts: Mapping[str, str] = field(default_factory=dict[str, str])
 
-    def imports(self, implementation: str) -> Iterator[str]:
-        """Yield the import lines of a known implementation, or of the library alone where it is empty."""
-        yield from self.head
+    def imports(self, implementation: str, framework: str) -> Iterator[str]:
+        """Yield the import lines of a built-in implementation, or of the library alone if the name is empty."""
+        yield from self.preamble
         package = IMPORTS.get(implementation.partition(".")[0], "")
-        if implementation.startswith("keras.") and "(" in implementation:
-            backend = implementation.partition("(")[2].removesuffix(")")
-            package = f"import os; os.environ['KERAS_BACKEND'] = {backend!r}; {package}"
+        if implementation.startswith("keras.") and framework != "tensorflow":
+            package = f"import os; os.environ['KERAS_BACKEND'] = {framework!r}; {package}"
         if implementation.startswith("scipy."):
             package = f"import {implementation.rpartition('.')[0]}"
-        if package and package not in self.head:
+        if package and package not in self.preamble:
             yield package
 
     def tensor(self, values: str, dtype: Dtype, device: str) -> str:
         """Return an array literal as a tensor."""
-        name = self.carriers.get(dtype.label, dtype.label)
-        return self.tensor_text.format(values=values, dtype=name, device=self.devices.get(device, ""))
+        name = self.dtype_names.get(dtype.label, dtype.label)
+        return self.tensor_template.format(values=values, dtype=name, device=self.devices.get(device, ""))
 
     def array(self, values: NDArray[Any], dtype: Dtype, device: str) -> str:
-        """Return numbers as a tensor, bit for bit; many of them row after row, runs of one number as a product."""
+        """Return numbers as a tensor, bit for bit; many numbers as a flat list, runs of one number as a product."""
         wide = np.asarray(values, dtype=np.float64)
         if wide.size <= FEW and wide.size:
             return self.tensor(repr(wide.tolist()), dtype, device)
         flat = self.tensor(runs(wide.ravel().tolist()), dtype, device)
-        return flat if wide.ndim == 1 else self.shaped.format(x=flat, shape=wide.shape)
+        return flat if wide.ndim == 1 else self.reshape_template.format(x=flat, shape=wide.shape)
 
     def log_softmax(self, name: str) -> str:
-        """Return the library's own log_softmax of a tensor."""
-        return self.softmax.format(x=name)
+        """Return the log_softmax of a tensor."""
+        return self.log_softmax_template.format(x=name)
 
-    def laid(self, name: str, layout: str) -> str:
-        """Return a tensor lying in memory otherwise."""
+    def with_layout(self, name: str, layout: str) -> str:
+        """Return a tensor in another memory layout."""
         if layout not in self.layouts:
             raise NotExpressibleError(f"the layout {layout}")
         return self.layouts[layout].format(x=name)
 
-    def gradient(self, call: str, name: str, above: str) -> Iterator[str]:
-        """Yield lines that give ``got``, the gradient of a call by a tensor."""
-        lines = self.weighed if above else self.slopes
+    def gradient(self, call: str, name: str, upstream: str) -> Iterator[str]:
+        """Yield lines that assign to ``got`` the gradient of a call by a tensor."""
+        lines = self.weighted_gradient_lines if upstream else self.gradient_lines
         if not lines:
             raise NotExpressibleError("a gradient")
         for line in lines:
-            yield line.format(call=call, x=name, above=above)
+            yield line.format(call=call, x=name, upstream=upstream)
 
 
 def runs(numbers: list[float]) -> str:
     """Return numbers as a list, runs of one number as products of lists."""
     parts: list[str] = []
-    for word, alike in groupby(map(repr, numbers)):
-        length = len(list(alike))
+    for number, run in groupby(map(repr, numbers)):
+        length = len(list(run))
         if length > 2:
-            parts.append(f"[{word}] * {length}")
+            parts.append(f"[{number}] * {length}")
         elif parts and "*" not in parts[-1]:
-            parts[-1] = f"{parts[-1][:-1]}, {', '.join([word] * length)}]"
+            parts[-1] = f"{parts[-1][:-1]}, {', '.join([number] * length)}]"
         else:
-            parts.append(f"[{', '.join([word] * length)}]")
+            parts.append(f"[{', '.join([number] * length)}]")
     return " + ".join(parts) or "[]"
 
 
-# A call compiled, and a library set, as a mode says.
+# The compiled call, and the setting of the library, in each mode.
 COMPILED = {
     "jit": "jax.jit(lambda p, q: {call})",
     "graph": "tf.function(lambda p, q: {call}, autograph=False)",
     "xla": "tf.function(lambda p, q: {call}, autograph=False, jit_compile=True)",
     "compile": "torch.compile(lambda p, q: {call}, dynamic=False, fullgraph=True)",
 }
-SET = {"x32": 'jax.config.update("jax_enable_x64", False)'}
+SETTINGS = {"x32": 'jax.config.update("jax_enable_x64", False)'}
 IMPORTS = {name: f"import {name}" for name in ("keras", "optax", "torchmetrics", "numpyro")}
 
-# Known implementations that are written name(first, second, keywords); of the others those in CALLS have a script.
+# Built-in implementations that are called as name(first, second, keywords); CALLS has the others that have a script.
 PLAIN = {
     "torch.nn.functional.kl_div",
     "torch.nn.functional.cross_entropy",
@@ -145,12 +141,12 @@ PLAIN = {
     "mlx.nn.losses.kl_div_loss",
 }
 _TORCHMETRICS = "torchmetrics.functional.regression.kl_divergence"
-_ROWS = "*(x.reshape(-1, x.shape[-1]) for x in ({target}, {model}))"  # it takes shape (N, d) and no other
+_ROWS = "*(x.reshape(-1, x.shape[-1]) for x in ({target}, {model}))"  # it accepts shape (N, d) only
 CLASSES_SECOND = (
     "torch.nn.functional.cross_entropy",
     "torch.nn.CrossEntropyLoss",
     "tinygrad.Tensor.cross_entropy",
-)  # the axis is no argument
+)  # these have no axis argument
 _TFP = (
     "tfp.distributions.kl_divergence(*(tfp.distributions.Categorical({}=x) for x in ({{target}}, {{model}})))"
 )
@@ -191,39 +187,38 @@ CALLS = {
 
 
 def call_of(
-    column: Column, described: CallDescription, operands: Mapping[Side, str], brought: KernelSource | None
+    column: Column, described: CallDescription, operands: Mapping[Side, str], source: KernelSource | None
 ) -> str:
-    """Return a call as people write it.
+    """Return the source code of a call.
 
     Parameters
     ----------
     column, described
         The column in which the call was made, and the call's description.
     operands
-        Source text of either operand.
-    brought
+        Source code of either operand.
+    source
         Location of a user kernel; None for a built-in implementation.
 
     Raises
     ------
-    UnwritableError
-        No form of calling this implementation is known.
+    NotExpressibleError
+        The call of this implementation is not known.
     """
-    said = dict(described.keywords)
-    name = column.implementation.removesuffix(
-        f"({column.framework})"
-    )  # Keras on another backend is called alike
+    keywords = dict(described.keywords)
+    # Keras on another backend is called in the same way.
+    name = column.implementation.removesuffix(f"({column.framework})")
     if name in {"keras.losses.KLDivergence", "keras.metrics.KLDivergence"}:
-        said["dtype"] = repr(column.dtype)
+        keywords["dtype"] = repr(column.dtype)
     first, second = (operands[side] for side in described.order)
-    spelt = ", ".join(f"{key}={value}" for key, value in said.items())
-    if brought is not None:
-        return brought.call.format(tensors=f"{first}, {second}", keywords=spelt).replace(", )", ")")
-    if name.startswith(CLASSES_SECOND) and "axis" in said:
+    options = ", ".join(f"{key}={value}" for key, value in keywords.items())
+    if source is not None:
+        return source.call.format(tensors=f"{first}, {second}", keywords=options).replace(", )", ")")
+    if name.startswith(CLASSES_SECOND) and "axis" in keywords:
         raise NotExpressibleError("an axis that is not the second")
     if name in CALLS:
         text = CALLS[name]
-        return text.format(keywords=spelt, target=operands[Side.TARGET], model=operands[Side.MODEL])
+        return text.format(keywords=options, target=operands[Side.TARGET], model=operands[Side.MODEL])
     if name not in PLAIN:
         raise NotExpressibleError(name)
-    return f"{name}({', '.join(filter(None, (first, second, spelt)))})"
+    return f"{name}({', '.join(filter(None, (first, second, options)))})"

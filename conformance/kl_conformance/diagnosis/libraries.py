@@ -1,4 +1,4 @@
-"""The words in which each library's users write."""
+"""Per-library code templates used by dialect."""
 
 from __future__ import annotations
 
@@ -31,88 +31,95 @@ NUMPY_LAYOUTS = {
     "among-largest": ("np.pad({x}, 1, constant_values=np.finfo({x}.dtype).max)[(slice(1, -1),) * {x}.ndim]"),
 }
 _NUMPY = Dialect(
-    head=("import numpy as np",),
-    tensor_text="np.array({values}, np.{dtype})",
-    softmax="{x} - np.logaddexp.reduce({x}, -1, keepdims=True)",
-    carriers={"bfloat16": "float32"},
+    preamble=("import numpy as np",),
+    tensor_template="np.array({values}, np.{dtype})",
+    log_softmax_template="{x} - np.logaddexp.reduce({x}, -1, keepdims=True)",
+    dtype_names={"bfloat16": "float32"},
     layouts=NUMPY_LAYOUTS,
 )
 _JAX = Dialect(
-    head=("import jax", 'jax.config.update("jax_enable_x64", True)'),
-    tensor_text="jax.numpy.array({values}, jax.numpy.{dtype})",
-    softmax="jax.nn.log_softmax({x})",
-    slopes=(
+    preamble=("import jax", 'jax.config.update("jax_enable_x64", True)'),
+    tensor_template="jax.numpy.array({values}, jax.numpy.{dtype})",
+    log_softmax_template="jax.nn.log_softmax({x})",
+    gradient_lines=(
         "value, pull = jax.vjp(lambda {x}: {call}, {x})",
         "(got,) = pull(jax.numpy.ones_like(value))",
     ),
-    weighed=("value, pull = jax.vjp(lambda {x}: {call}, {x})", "(got,) = pull({above})"),
+    weighted_gradient_lines=("value, pull = jax.vjp(lambda {x}: {call}, {x})", "(got,) = pull({upstream})"),
 )
 LIBRARIES: Mapping[str, Dialect] = {
     "torch": Dialect(
-        head=("import torch",),
-        tensor_text="torch.tensor({values}, dtype=torch.{dtype}{device})",
-        softmax="torch.log_softmax({x}, -1)",
-        slopes=(
+        preamble=("import torch",),
+        tensor_template="torch.tensor({values}, dtype=torch.{dtype}{device})",
+        log_softmax_template="torch.log_softmax({x}, -1)",
+        gradient_lines=(
             "{x}.requires_grad_()",
             "value = {call}",
             "(got,) = torch.autograd.grad(value, {x}, torch.ones_like(value))",
         ),
-        weighed=(
+        weighted_gradient_lines=(
             "{x}.requires_grad_()",
             "value = {call}",
-            "(got,) = torch.autograd.grad(value, {x}, {above})",
+            "(got,) = torch.autograd.grad(value, {x}, {upstream})",
         ),
         devices={"cuda": ', device="cuda"'},
         layouts=TORCH_LAYOUTS,
     ),
     "tensorflow": Dialect(
-        head=("import tensorflow as tf",),
-        tensor_text="tf.constant({values}, tf.{dtype})",
-        softmax="tf.nn.log_softmax({x})",
-        shaped="tf.reshape({x}, {shape})",
-        slopes=(
+        preamble=("import tensorflow as tf",),
+        tensor_template="tf.constant({values}, tf.{dtype})",
+        log_softmax_template="tf.nn.log_softmax({x})",
+        reshape_template="tf.reshape({x}, {shape})",
+        gradient_lines=(
             "with tf.GradientTape() as tape:",
             "    tape.watch({x})",
             "    value = {call}",
             "got = tape.gradient(value, {x})",
         ),
-        weighed=(
+        weighted_gradient_lines=(
             "with tf.GradientTape() as tape:",
             "    tape.watch({x})",
             "    value = {call}",
-            "got = tape.gradient(value, {x}, output_gradients={above})",
+            "got = tape.gradient(value, {x}, output_gradients={upstream})",
         ),
     ),
     "jax": _JAX,
     "paddle": Dialect(
-        head=("import paddle",),
-        tensor_text="paddle.to_tensor({values}, '{dtype}')",
-        softmax="paddle.nn.functional.log_softmax({x}, -1)",
-        slopes=(
+        preamble=("import paddle",),
+        tensor_template="paddle.to_tensor({values}, '{dtype}')",
+        log_softmax_template="paddle.nn.functional.log_softmax({x}, -1)",
+        gradient_lines=(
             "{x}.stop_gradient = False",
             "value = {call}",
             "(got,) = paddle.grad(value, {x}, paddle.ones_like(value))",
         ),
-        weighed=("{x}.stop_gradient = False", "value = {call}", "(got,) = paddle.grad(value, {x}, {above})"),
+        weighted_gradient_lines=(
+            "{x}.stop_gradient = False",
+            "value = {call}",
+            "(got,) = paddle.grad(value, {x}, {upstream})",
+        ),
     ),
     "tfp": replace(
         _JAX,
-        head=(*_JAX.head, "from tensorflow_probability.substrates import jax as tfp"),
+        preamble=(*_JAX.preamble, "from tensorflow_probability.substrates import jax as tfp"),
     ),
     "mlx": Dialect(
-        head=("import mlx.core as mx", "import mlx.nn", "mx.set_default_device(mx.cpu)"),
-        tensor_text="mx.array({values}, mx.{dtype})",
-        softmax="mlx.nn.log_softmax({x}, -1)",
-        slopes=("value = {call}", "(got,) = mx.vjp(lambda {x}: {call}, [{x}], [mx.ones_like(value)])[1]"),
-        weighed=("(got,) = mx.vjp(lambda {x}: {call}, [{x}], [{above}])[1]",),
+        preamble=("import mlx.core as mx", "import mlx.nn", "mx.set_default_device(mx.cpu)"),
+        tensor_template="mx.array({values}, mx.{dtype})",
+        log_softmax_template="mlx.nn.log_softmax({x}, -1)",
+        gradient_lines=(
+            "value = {call}",
+            "(got,) = mx.vjp(lambda {x}: {call}, [{x}], [mx.ones_like(value)])[1]",
+        ),
+        weighted_gradient_lines=("(got,) = mx.vjp(lambda {x}: {call}, [{x}], [{upstream}])[1]",),
     ),
     "tinygrad": Dialect(
-        head=("from tinygrad import Tensor, dtypes",),
-        tensor_text="Tensor({values}, dtype=dtypes.{dtype})",
-        softmax="{x}.log_softmax(-1)",
-        slopes=("value = {call}", "(got,) = value.gradient({x}, gradient=value.ones_like())"),
-        weighed=("(got,) = ({call}).gradient({x}, gradient={above})",),
-        read=("got = got.numpy()",),
+        preamble=("from tinygrad import Tensor, dtypes",),
+        tensor_template="Tensor({values}, dtype=dtypes.{dtype})",
+        log_softmax_template="{x}.log_softmax(-1)",
+        gradient_lines=("value = {call}", "(got,) = value.gradient({x}, gradient=value.ones_like())"),
+        weighted_gradient_lines=("(got,) = ({call}).gradient({x}, gradient={upstream})",),
+        conversion=("got = got.numpy()",),
     ),
     "scipy": _NUMPY,
     "numpy": _NUMPY,

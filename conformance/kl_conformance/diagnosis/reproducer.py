@@ -1,4 +1,4 @@
-"""A failure as a short script that imports nothing of ours: what somebody pastes into a bug report."""
+"""Writes a self-contained script of at most 15 lines that reproduces a failure."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kl_cases.bits import decode, encode
-from kl_conformance.diagnosis.dialect import COMPILED, SET, Dialect, NotExpressibleError, call_of
+from kl_conformance.diagnosis.dialect import COMPILED, SETTINGS, Dialect, NotExpressibleError, call_of
 from kl_conformance.diagnosis.libraries import LIBRARIES
+from kl_conformance.implementations.registry import is_builtin
 from kl_conformance.implementations.source import KernelSource
 from kl_conformance.judging.cache import reference, reference_gradient
 from kl_conformance.judging.call_description import CallDescription, decode_call
@@ -24,20 +25,21 @@ from kl_reference.dtype import Dtype
 from kl_reference.enclosure import Enclosure
 from kl_reference.problem import Operand, Problem
 from kl_reference.tolerance import Profile, tolerance
-from kl_reports.runfile.records import Column, Kind, chapter_of
+from kl_reports.runfile.cell_id import chapter_of
+from kl_reports.runfile.records import Column, Kind
 
-# What other chapters judge needs more than one call: several of them, threads, compilers, weights, much memory.
-ALONE = {"values", "support", "signs", "gradients", "reductions", "layouts", "identities"}
-# What must raise, where the operands or the reduction's name alone say why.
-RAISING = {"errors/shape-mismatch", "errors/class-mismatch", "errors/unknown-reduction"}
-NAMES = re.compile(r"\b(?:inf|isfinite|nan)\b")  # what a script takes from `math`
+# The requirements of other chapters need more than one plain call: threads, compilers, weights, much memory.
+CHAPTERS = {"values", "support", "signs", "gradients", "reductions", "layouts", "identities"}
+# Calls that must raise, for a reason that is visible in the operands or the name of the reduction.
+MUST_RAISE = {"errors/shape-mismatch", "errors/class-mismatch", "errors/unknown-reduction"}
+NAMES = re.compile(r"\b(?:inf|isfinite|nan)\b")  # names that a script imports from `math`
 LINES = 15
 LONGEST = 4000  # characters of a line
 
 
 @dataclass(frozen=True, slots=True)
 class ReproducedCall:
-    """The one call behind a witness, and the layout of either operand."""
+    """The single call of a witness, and the layout of either operand."""
 
     problem: Problem
     call: CallDescription
@@ -46,7 +48,7 @@ class ReproducedCall:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The lines with which a script ends and fails, and the upstream gradient it passes, if any."""
+    """The last lines of a script, which raise AssertionError, and the upstream gradient it passes, if any."""
 
     lines: tuple[str, ...]
     upstream: Operand | None = None
@@ -56,49 +58,51 @@ def reproducer(
     requirement: str,
     column: Column,
     witness: Mapping[str, Any],
-    brought: KernelSource | None = None,
+    source: KernelSource | None = None,
 ) -> str:
-    """Return a script that shows a failure, or an empty string where no short honest one is known.
+    """Return a script that shows a failure, or an empty string if no short script is known to show it.
 
     Parameters
     ----------
     requirement, column
-        Which cell is broken.
+        The cell that failed.
     witness
-        The failure as a run file has it.
-    brought
-        Where a user's kernel lies; None for a known implementation.
+        The failure, as run files store it.
+    source
+        Location of a user kernel; None for a built-in implementation.
 
     Returns
     -------
     str
-        At most 15 lines: exact inputs, the call as its users write it, what is right, and an assertion that fails
-        as long as the failure is there.
+        At most 15 lines: exact inputs, the call in the library's idiom, the expected value, and an assertion that
+        fails as long as the failure is there.
     """
     library = LIBRARIES.get(column.framework)
-    if library is None or not (requirement in RAISING or chapter_of(requirement) in ALONE):
+    if library is None or (source is None and not is_builtin(column.implementation)):
+        return ""
+    if not (requirement in MUST_RAISE or chapter_of(requirement) in CHAPTERS):
         return ""
     try:
         if max(len(witness[side]["bits"]) for side in ("target", "model")) > LONGEST:
-            return ""  # no line has room for so many numbers: nobody need work out what is right
-        question = _understood(witness)
-        claim = None if question is None else _claim(requirement, question, witness)
+            return ""  # too many numbers for a line; their exact values are expensive
+        call = _single_call(witness)
+        claim = None if call is None else _claim(requirement, call, witness)
     except (ArithmeticError, KeyError, TypeError, ValueError):
-        return ""  # a witness of another day, or a question the reference has no answer to
-    if question is None or claim is None:
+        return ""  # the witness of another suite, or a problem for which the reference has no answer
+    if call is None or claim is None:
         return ""
     try:
-        title, *rest = _lines(requirement, column, question, claim, library, brought)
+        title, *rest = _lines(requirement, column, call, claim, library, source)
     except NotExpressibleError:
         return ""
-    words = sorted({word for line in rest for word in NAMES.findall(line)})
-    lines = [title, *([f"from math import {', '.join(words)}"] if words else []), *rest]
+    names = sorted({name for line in rest for name in NAMES.findall(line)})
+    lines = [title, *([f"from math import {', '.join(names)}"] if names else []), *rest]
     fit = len(lines) <= LINES and max(map(len, lines)) <= LONGEST
     return "\n".join(lines) + "\n" if fit else ""
 
 
-def _understood(witness: Mapping[str, Any]) -> ReproducedCall | None:
-    """Return the one call behind a witness; None where it took more than one plain call."""
+def _single_call(witness: Mapping[str, Any]) -> ReproducedCall | None:
+    """Return the single plain call of a witness; None if its answer took several calls."""
     call = decode_call(witness)
     if not call.function:
         return None
@@ -107,55 +111,56 @@ def _understood(witness: Mapping[str, Any]) -> ReproducedCall | None:
     )
 
 
-def _claim(requirement: str, question: ReproducedCall, witness: Mapping[str, Any]) -> Claim | None:
-    """Return what can be claimed of the call, and only what the witness's own answer breaks."""
+def _claim(requirement: str, reproduced: ReproducedCall, witness: Mapping[str, Any]) -> Claim | None:
+    """Return an assertion that the recorded answer fails; None if the witness shows none."""
     kind, criterion = Kind(witness["kind"]), Criterion(witness["criterion"])
-    if requirement in RAISING:
-        claim = Claim(("print(got)", "raise AssertionError('an error is due')"))
+    if requirement in MUST_RAISE:
+        claim = Claim(("print(got)", "raise AssertionError('expected an error')"))
         return claim if kind is Kind.ACCEPTED else None
-    exact, upstream = _exact(question, witness)
+    exact, upstream = _exact(reproduced, witness)
     shape = exact.value.shape
     if kind is Kind.SHAPE:
         return Claim(("print(got)", f"assert tuple(got.shape) == {shape!r}"), upstream)
     if encode(exact.value, Dtype.FLOAT64) != witness["right"] or len(witness["got"]) != exact.value.size:
-        return None  # something else was judged than this one call's answer
+        return None  # the judgement compares something other than the answer to this call
     at = tuple(int(index) for index in witness["at"])
-    got, right = float(decode(witness["got"])[0].reshape(shape)[at]), float(exact.value[at])
+    got, expected = float(decode(witness["got"])[0].reshape(shape)[at]), float(exact.value[at])
     allowed = float(decode(witness["allowed"])[0].reshape(shape)[at])
-    place = f"[{', '.join(map(str, at))}]" if at else ""
-    if math.isnan(right) or criterion is Criterion.NOT_FINITE:
+    index = f"[{', '.join(map(str, at))}]" if at else ""
+    if math.isnan(expected) or criterion is Criterion.NOT_FINITE:
         measured = bool(allowed) or criterion is Criterion.TOLERANCE
         if math.isnan(got) or not (measured or math.isfinite(got)):
             return None
-        # Of a yes or no with a story of its own, only a number is plainly wrong.
-        fine = "got != got" if measured else "not isfinite(got)"
-        lines = (f"got = float(got{place})", 'print("got", got)', f"assert {fine}")
+        # Without a tolerance, only a finite number is certainly wrong.
+        expectation = "got != got" if measured else "not isfinite(got)"
+        lines = (f"got = float(got{index})", 'print("got", got)', f"assert {expectation}")
         return Claim(lines, upstream)
-    dtype = question.problem.model.dtype
-    if allowed == 0 and float(dtype.round(np.array(right))) != right:  # a yes or no, not that very number
-        allowed = float(tolerance(question.problem, exact, Profile.of(dtype)).total[at])
-    if got == right or abs(got - right) <= allowed:
+    dtype = reproduced.problem.model.dtype
+    if allowed == 0 and float(dtype.round(np.array(expected))) != expected:  # not judged by this very number
+        allowed = float(tolerance(reproduced.problem, exact, Profile.of(dtype)).total[at])
+    if got == expected or abs(got - expected) <= allowed:
         return None
     lines = (
-        f"got, right, allowed = float(got{place}), {right!r}, {allowed!r}",
-        'print(f"got {got!r}, right {right!r}, allowed error {allowed!r}")',
-        "assert got == right or abs(got - right) <= allowed",
+        f"got, expected, allowed = float(got{index}), {expected!r}, {allowed!r}",
+        'print(f"got {got!r}, expected {expected!r}, allowed error {allowed!r}")',
+        "assert got == expected or abs(got - expected) <= allowed",
     )
     return Claim(lines, upstream)
 
 
-def _exact(question: ReproducedCall, witness: Mapping[str, Any]) -> tuple[Enclosure, Operand | None]:
-    """Return the reference's answer to a question, and the upstream gradient for which it is the witness's."""
-    problem, side, described = question.problem, question.call.side, question.call.upstream
+def _exact(reproduced: ReproducedCall, witness: Mapping[str, Any]) -> tuple[Enclosure, Operand | None]:
+    """Return the reference's answer, and the upstream gradient with which it is the expected value of the witness."""
+    problem, call = reproduced.problem, reproduced.call
+    side, described = call.side, call.upstream
     if side is None or described is None:
         return reference(problem), None
-    dtype, above = problem.model.dtype, upstream_of(problem)
+    dtype, plain = problem.model.dtype, upstream_of(problem)
     candidates: tuple[NDArray[np.float64] | None, ...] = (described.values(problem),)
     match described.kind:
         case UpstreamKind.PATTERN:
-            candidates = (None, above)  # ones make the shorter script, where the answer is the same
+            candidates = (None, plain)  # ones make the shorter script, if the answer is the same
         case UpstreamKind.ZERO:
-            candidates = (above * 0.0,)
+            candidates = (plain * 0.0,)
         case UpstreamKind.EXPANDED:
             candidates = ()
         case _:
@@ -167,7 +172,7 @@ def _exact(question: ReproducedCall, witness: Mapping[str, Any]) -> tuple[Enclos
         )
         if encode(exact.value, Dtype.FLOAT64) == witness["right"]:
             return exact, rounded
-    raise ValueError("the gradient from above is another")
+    raise ValueError("the witness has another upstream gradient")
 
 
 def _problem(witness: Mapping[str, Any]) -> Problem:
@@ -195,48 +200,49 @@ def _operand(data: Mapping[str, Any], dtype: Dtype) -> Operand:
 def _lines(
     requirement: str,
     column: Column,
-    question: ReproducedCall,
+    reproduced: ReproducedCall,
     claim: Claim,
     library: Dialect,
-    brought: KernelSource | None,
+    source: KernelSource | None,
 ) -> Iterator[str]:
     """Write the script, line by line."""
-    problem, side = question.problem, question.call.side
+    problem, side = reproduced.problem, reproduced.call.side
     yield f"# {requirement}: {column.implementation}, {column.framework} {column.version}, {column.device}"
-    yield from library.imports("" if brought else column.implementation)
-    if column.mode in SET:
-        yield SET[column.mode]
-    yield from brought.imports if brought else ()
-    for each, name in ((Side.TARGET, "p"), (Side.MODEL, "q")):
-        operand, layout = problem.side(each), question.layouts[each]
-        yield f"{name} = {library.array(operand.values, operand.dtype, column.device)}"
-        # A layout of an axis 1 leaves what has none as it is.
-        if layout != "contiguous" and (layout != "permuted-3d" or operand.values.ndim > 1):
-            yield f"{name} = {library.laid(name, layout)}  # {layout}"
-    operands = {
-        each: library.log_softmax(name) if _led(question, each) else name
-        for each, name in ((Side.TARGET, "p"), (Side.MODEL, "q"))
-    }
-    wrapped = COMPILED.get(column.mode, "")
+    yield from library.imports("" if source else column.implementation, column.framework)
+    if column.mode in SETTINGS:
+        yield SETTINGS[column.mode]
+    yield from source.imports if source else ()
     names = {Side.TARGET: "p", Side.MODEL: "q"}
-    call = call_of(column, question.call, names if wrapped else operands, brought)
-    if wrapped:  # what is led in is led in before, as it was asked
-        call = f"{wrapped.format(call=call)}({operands[Side.TARGET]}, {operands[Side.MODEL]})"
+    for each, name in names.items():
+        operand, layout = problem.side(each), reproduced.layouts[each]
+        yield f"{name} = {library.array(operand.values, operand.dtype, column.device)}"
+        # A vector has no other axis to permute.
+        if layout != "contiguous" and (layout != "permuted-3d" or operand.values.ndim > 1):
+            yield f"{name} = {library.with_layout(name, layout)}  # {layout}"
+    operands = {
+        each: library.log_softmax(name) if _normalised_first(reproduced, each) else name
+        for each, name in names.items()
+    }
+    compiled = COMPILED.get(column.mode, "")
+    call = call_of(column, reproduced.call, names if compiled else operands, source)
+    if compiled:  # log_softmax is outside the compiled function, as it was in the run
+        call = f"{compiled.format(call=call)}({operands[Side.TARGET]}, {operands[Side.MODEL]})"
     if side is None:
         yield f"got = {call}"
     else:
-        above = claim.upstream
-        if above is not None:
-            yield f"u = {library.array(above.values, above.dtype, column.device)}"
-            lying = "contiguous" if question.call.upstream is None else question.call.upstream.layout
-            if lying != "contiguous":
-                yield f"u = {library.laid('u', lying)}  # {lying}"
-        yield from library.gradient(call, "p" if side is Side.TARGET else "q", "" if above is None else "u")
-    yield from library.read
+        upstream = claim.upstream
+        if upstream is not None:
+            yield f"u = {library.array(upstream.values, upstream.dtype, column.device)}"
+            described = reproduced.call.upstream
+            layout = "contiguous" if described is None else described.layout
+            if layout != "contiguous":
+                yield f"u = {library.with_layout('u', layout)}  # {layout}"
+        yield from library.gradient(call, names[side], "" if upstream is None else "u")
+    yield from library.conversion
     yield from claim.lines
 
 
-def _led(question: ReproducedCall, side: Side) -> bool:
-    """Whether logits go through log_softmax on their way to the implementation."""
-    accepted = question.call.spaces[side]
-    return question.problem.side(side).space is Space.LOGITS and accepted is not Space.LOGITS
+def _normalised_first(reproduced: ReproducedCall, side: Side) -> bool:
+    """Whether log_softmax is applied to logits before the call."""
+    accepted = reproduced.call.spaces[side]
+    return reproduced.problem.side(side).space is Space.LOGITS and accepted is not Space.LOGITS

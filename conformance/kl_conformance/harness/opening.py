@@ -10,7 +10,7 @@ from kl_conformance.harness.modes import in_mode
 from kl_conformance.harness.subject import Subject
 from kl_conformance.implementations import registry
 from kl_conformance.implementations.implementation import Implementation
-from kl_reports.runfile.records import Column
+from kl_reports.runfile.records import Absence, Column
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,7 @@ class Absent:
     """Why a framework, a device or an implementation cannot be tested on this machine, and what to do."""
 
     reason: str
+    absence: Absence = Absence.NOT_INSTALLED
 
 
 def load_framework(name: str) -> Modules | Absent:
@@ -46,9 +47,9 @@ def open_subject(
     modules = load_framework(framework.name) if modules is None else modules
     if isinstance(modules, Absent):
         return modules
-    reason = framework.unavailable(modules, column.device)
-    if reason is not None:
-        return Absent(reason)
+    why = framework.unavailable(modules, column.device)
+    if why is not None:
+        return Absent(why, Absence.NO_DEVICE)
     try:
         for name in implementation.requires:
             modules.require(name, implementation.package)

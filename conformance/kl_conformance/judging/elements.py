@@ -9,7 +9,7 @@ import numpy as np
 from kl_conformance.judging.evaluation import Evaluation
 from kl_reference.enclosure import Array
 from kl_reference.tolerance import accepts_overflow, tolerance
-from kl_reports.runfile.records import BudgetItem
+from kl_reports.runfile.budget import BudgetItem
 
 
 def ratio(error: Array, allowed: Array) -> Array:

@@ -10,6 +10,7 @@ from kl_reference.convention import Side
 from kl_reference.enclosure import Array, Enclosure
 from kl_reference.problem import Problem
 from kl_reference.tolerance import Profile, Tolerance
+from kl_reports.runfile.budget import BudgetItem
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,12 @@ class Evaluation:
     profile: Profile
     call: CallDescription
     solve: Callable[[Problem], Enclosure]
+
+    def budget(self, at: tuple[int, ...]) -> tuple[BudgetItem, ...]:
+        """Return the itemised tolerance at one element, as a run file stores it."""
+        return tuple(
+            BudgetItem(each.amount, each.name, each.reason, each.unit) for each in self.tolerance.budget(at)
+        )
 
     @property
     def side(self) -> Side | None:

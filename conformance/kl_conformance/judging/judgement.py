@@ -14,7 +14,8 @@ from kl_conformance.judging.evaluation import ShapeMismatch
 from kl_reference.convention import Side
 from kl_reference.enclosure import Array
 from kl_reference.problem import Problem
-from kl_reports.runfile.records import BudgetItem, Kind
+from kl_reports.runfile.budget import BudgetItem
+from kl_reports.runfile.records import Kind
 
 Mask = NDArray[np.bool_]
 

@@ -23,7 +23,7 @@ from kl_conformance.requirements.chapters import (
     values,
 )
 from kl_conformance.requirements.requirement import Requirement
-from kl_reports.runfile.records import chapter_of
+from kl_reports.runfile.cell_id import chapter_of
 
 CHAPTERS: Mapping[str, tuple[Requirement, ...]] = {
     "values": values.REQUIREMENTS,

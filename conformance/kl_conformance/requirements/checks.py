@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from kl_cases.pair import Measure, Pair
+from kl_conformance.errors import RefusedError
 from kl_conformance.harness.subject import Subject
 from kl_conformance.judging import judge
+from kl_conformance.judging.evaluation import Evaluation
 from kl_conformance.judging.judgement import Judgement
-from kl_conformance.requirements.requirement import (
-    Check,
-)
+from kl_conformance.requirements.requirement import Check
 from kl_reference.convention import Reduction, Side, Space
 from kl_reference.enclosure import Array
 from kl_reference.problem import Problem
@@ -20,6 +20,7 @@ from kl_reference.problem import Problem
 EVERYDAY = ("dirichlet-flat", "dirichlet-sparse", "dirichlet-dense", "power-law", "peaked-logits")
 
 KL_DIV_LOSS = "https://docs.pytorch.org/docs/stable/generated/torch.nn.KLDivLoss.html"
+CROSS_ENTROPY = "https://docs.pytorch.org/docs/stable/generated/torch.nn.CrossEntropyLoss.html"
 
 
 def value_within_tolerance(*reductions: Reduction, subnormals: bool = False) -> Check:
@@ -33,6 +34,14 @@ def value_within_tolerance(*reductions: Reduction, subnormals: bool = False) -> 
             yield judge.within_tolerance(subject.evaluate(problem))
 
     return check
+
+
+def evaluated_or_passed(subject: Subject, problem: Problem) -> Evaluation | Judgement:
+    """Return the evaluation of a problem, or a pass if the call raises an error."""
+    try:
+        return subject.evaluate(problem)
+    except RefusedError as refusal:
+        return judge.passed(problem, subject.named, str(refusal))
 
 
 def probabilities(problem: Problem) -> tuple[Array, Array]:
@@ -67,9 +76,6 @@ def spread(subject: Subject, pair: Pair) -> Iterator[Pair]:
         classes = [Measure(m.values[..., :1], m.space) for m in (pair.p, pair.q)]
         for p, q in ((classes[0], pair.q), (pair.p, classes[1])):
             yield Pair(p, q, axis=pair.axis, origin=f"{pair.origin}, one class broadcast")
-
-
-CROSS_ENTROPY = "https://docs.pytorch.org/docs/stable/generated/torch.nn.CrossEntropyLoss.html"
 
 
 def mean_of_the_batch(rows: Array) -> Array:

@@ -30,14 +30,14 @@ EVIDENCE: Mapping[str, tuple[str, ...]] = {
 # Topics of public issue threads: negative terms, a factor of C, softmax in place of log_softmax, NaN.
 QUESTIONS: tuple[Mapping[str, Any], ...] = (
     {
-        "asked": "Why are some terms negative?",
+        "question": "Why are some terms negative?",
         "answer": "A term p·log(p/q) is negative wherever p < q. Only the sum over all classes cannot be negative, and "
         "only where both sides are distributions. The generalised form p·log(p/q) − p + q has no negative terms.",
         "property": "formula",
         "requirements": ("signs/pointwise", "signs/gibbs", "signs/generalised"),
     },
     {
-        "asked": "Why is it too small by a factor of C, the number of classes?",
+        "question": "Why is it too small by a factor of C, the number of classes?",
         "answer": "The mean was taken over the classes, too. The divergence of two distributions is a sum over "
         "classes. For inputs of shape [N, C], torch's default “mean” divides by N·C and “batchmean” by N, so "
         "“batchmean” is C times as large. Cross-entropy losses sum over classes: cross-entropy minus entropy equals "
@@ -52,7 +52,7 @@ QUESTIONS: tuple[Mapping[str, Any], ...] = (
         ),
     },
     {
-        "asked": "Why is the whole loss negative? (softmax in place of log_softmax)",
+        "question": "Why is the whole loss negative? (softmax in place of log_softmax)",
         "answer": "Probabilities were passed in place of log-probabilities. Where Q is expected as a log-probability, "
         "the output of softmax is used as if it were log q: there is no error, and the result is negative. Pass the "
         "output of log_softmax; then for a one-hot P the loss equals the cross-entropy.",
@@ -60,7 +60,7 @@ QUESTIONS: tuple[Mapping[str, Any], ...] = (
         "requirements": ("errors/misuse", "values/from-logits", "identities/one-hot", "signs/gibbs"),
     },
     {
-        "asked": "Why is it NaN with masked classes?",
+        "question": "Why is it NaN with masked classes?",
         "answer": "In floating point 0 × ∞ is NaN. A masked class has p = 0 and log q = −∞, and contributes exactly 0, "
         "the limit of p·log p. Code that multiplies without a check for p = 0 returns NaN, in the value or in the "
         "gradient. A class with p > 0 and q = 0 is different: there +∞ is correct.",
@@ -74,7 +74,7 @@ QUESTIONS: tuple[Mapping[str, Any], ...] = (
         ),
     },
     {
-        "asked": "Which way round: KL(P‖Q) or KL(Q‖P)?",
+        "question": "Which way round: KL(P‖Q) or KL(Q‖P)?",
         "answer": "P is the target, the distribution that weights the logarithms, and Q is the model. Every "
         "implementation in this run computes KL(P‖Q); they differ in the order of the two arguments.",
         "property": "argument order",

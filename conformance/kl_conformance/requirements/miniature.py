@@ -215,9 +215,9 @@ class Miniature:
         del modules
         whole = np.broadcast_shapes(np.shape(call.target), np.shape(call.model))
         part = np.broadcast_to(self._slope(call, side), whole)
-        slope = part * self._upstream(call, upstream) / self._divisor(call, part)
-        own = np.shape(call.model if side is Side.MODEL else call.target)
-        return self.sum_copies(slope, own).astype(call.target.dtype)
+        slope = part * self._upstream(call, upstream) / self.divisor(self._kind(call), part.shape)
+        shape = np.shape(call.model if side is Side.MODEL else call.target)
+        return self.sum_copies(slope, shape).astype(call.target.dtype)
 
     def _upstream(self, call: Call, upstream: Any) -> Array:
         seed = self.upstream(np.asarray(1.0 if upstream is None else upstream))
@@ -225,9 +225,6 @@ class Miniature:
 
     def _kind(self, call: Call) -> Reduction:
         return self.reductions[self.default if call.reduction is None else call.reduction]
-
-    def _divisor(self, call: Call, part: Array) -> float:
-        return self.divisor(self._kind(call), part.shape)
 
     def _slope(self, call: Call, side: Side) -> Array:
         p = np.exp(call.target) if call.log_target else call.target
@@ -237,10 +234,10 @@ class Miniature:
                 part = np.where(p == 0, 0.0, p * part)
         return part
 
-    def _together(self, modules: Any, call: Call, upstream: Any) -> Any:
+    def _joint(self, modules: Any, call: Call, upstream: Any) -> Any:
         return [self.gradient(modules, call, side, upstream) for side in (Side.TARGET, Side.MODEL)]
 
-    def _later(self, modules: Any, call: Call, side: Side) -> Pullback:
+    def _deferred(self, modules: Any, call: Call, side: Side) -> Pullback:
         return lambda upstream: [self.gradient(modules, call, side, upstream)]
 
     def _curvature(self, modules: Any, call: Call, side: Side, direction: Any, upstream: Any) -> Any:
@@ -252,7 +249,9 @@ class Miniature:
             part = self.second_by_target(p, call.model)
             if call.log_target:
                 part = np.where(p == 0, 0.0, p * p * part + self._slope(call, side))
-        second = part * direction * self._upstream(call, upstream) / self._divisor(call, part)
+        second = (
+            part * direction * self._upstream(call, upstream) / self.divisor(self._kind(call), part.shape)
+        )
         return second.astype(call.target.dtype)
 
     def _tangent(self, modules: Any, call: Call, side: Side, direction: Any) -> Any:
@@ -262,22 +261,20 @@ class Miniature:
         return self.reduce(terms.astype(call.target.dtype), self._kind(call))
 
     def _batched(self, modules: Any, call: Call) -> Any:
-        rows = zip(call.target, call.model, strict=True)
-        return np.stack([self(modules, replace(call, target=p, model=q)) for p, q in rows])
+        return np.stack([self(modules, row) for row in _rows(call)])
 
     def _per_row(self, modules: Any, call: Call, side: Side) -> Any:
-        own = (replace(call, target=p, model=q) for p, q in zip(call.target, call.model, strict=True))
-        return np.stack([self.gradient(modules, each, side, None) for each in own])
+        return np.stack([self.gradient(modules, row, side, None) for row in _rows(call)])
 
     def _autocast(self, modules: Any, call: Call) -> Any:
         wide = np.promote_types(call.target.dtype, np.float32)
         return self(modules, replace(call, target=call.target.astype(wide), model=call.model.astype(wide)))
 
-    def _own(self) -> Mapping[Transform, Callable[..., Any]]:
+    def _transforms(self) -> Mapping[Transform, Callable[..., Any]]:
         """Return every transform, each with its ``after_transform`` function applied."""
         plain: dict[Transform, Callable[..., Any]] = {
-            Transform.JOINT: self._together,
-            Transform.DEFERRED: self._later,
+            Transform.JOINT: self._joint,
+            Transform.DEFERRED: self._deferred,
             Transform.CURVATURE: self._curvature,
             Transform.TANGENT: self._tangent,
             Transform.COMPILED: self,
@@ -292,11 +289,9 @@ class Miniature:
 
         return plain | {each: composed(after, plain[each]) for each, after in self.after_transform.items()}
 
-    def implementation(self, name: str = "sketch") -> Implementation:
+    def implementation(self, name: str = "miniature") -> Implementation:
         """Return the miniature as an implementation on NumPy arrays."""
         unreduced = Reduction.TERMS in self.reductions.values()
-        legacy = tuple(each for each in LEGACY if each.reduction in self.reductions.values())
-        weightings = tuple(Weighting(own, kind) for own, kind in self.reductions.items())
         return Implementation(
             name=name,
             framework="numpy",
@@ -313,9 +308,13 @@ class Miniature:
             dtypes=(Dtype.FLOAT64, Dtype.FLOAT32, Dtype.FLOAT16),
             gradient=self.gradient,
             mixing=Mixing.WIDER,
-            custom_transforms=self._own(),
-            legacy=legacy,
-            weightings=weightings,
+            custom_transforms=self._transforms(),
+            legacy=tuple(each for each in LEGACY if each.reduction in self.reductions.values()),
+            weightings=tuple(Weighting(each, kind) for each, kind in self.reductions.items()),
             masks=">=0",
             typical_shape=(40, 9),
         )
+
+
+def _rows(call: Call) -> list[Call]:
+    return [replace(call, target=p, model=q) for p, q in zip(call.target, call.model, strict=True)]

@@ -13,7 +13,7 @@ from kl_cases.recipes import PALETTE, TestProfile
 from kl_conformance.harness.subject import Subject
 from kl_conformance.judging.judgement import Judgement
 from kl_conformance.requirements.miniature import Miniature
-from kl_reports.runfile.records import chapter_of
+from kl_reports.runfile.cell_id import chapter_of
 
 Check = Callable[[Subject, Pair], Iterator[Judgement]]
 Applies = Callable[[Subject], str | None]

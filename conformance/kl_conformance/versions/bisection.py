@@ -1,4 +1,4 @@
-"""Where a range of versions turns from good to bad: every turn that can be found with few questions."""
+"""Bisection over a version range with several transitions and missing answers."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from enum import Enum
 
 
 class Outcome(Enum):
-    """What a version was found to be; one that could not be asked is neither good nor bad."""
+    """The result of testing one version; a version that cannot be tested is neither good nor bad."""
 
     GOOD = "good"
     BAD = "bad"
-    SKIP = "skip"
+    SKIP = "skipped"
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One version asked, and what was seen."""
+    """One tested version, its outcome, and a message that explains it."""
 
     version: str
     outcome: Outcome
-    words: str = ""
+    message: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """Two versions next to each other, skipped ones aside, of which one is good and one is bad."""
+    """A good and a bad version with only skipped versions between them."""
 
     before: Probe
     after: Probe
@@ -36,120 +36,112 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class Bisection:
-    """A range of versions, and what was found in it.
+    """The result of bisecting a range of versions.
 
     Parameters
     ----------
     versions
-        The range, from the good end to the bad one.
+        The range, from the good end to the bad end.
     probes
-        What was asked, in the order of the range.
-    turns
-        Where it turns; more than one where the range is not monotone.
+        The tested versions, in the order of the range.
+    transitions
+        The transitions between good and bad; several if the range is not monotone.
     """
 
     versions: tuple[str, ...]
     probes: tuple[Probe, ...]
-    turns: tuple[Transition, ...]
+    transitions: tuple[Transition, ...]
 
     @property
     def untested(self) -> int:
-        """How many versions of the range nobody asked."""
+        """Number of versions of the range that were not tested."""
         return len(self.versions) - len(self.probes)
 
     @property
     def monotone(self) -> bool:
-        """Whether all that was asked turns once."""
-        return len(self.turns) == 1
+        """Whether the tested versions have exactly one transition."""
+        return len(self.transitions) == 1
 
 
 class EndpointError(ValueError):
-    """An end of the range that is not what it was said to be."""
+    """An end of the range does not have the outcome that was stated for it."""
 
 
-Ask = Callable[[str], Probe]
-CHECKS = 2  # versions asked beside the search: each in the middle of the longest stretch that nobody asked
+CHECKS = 2  # additional versions to test, each in the middle of the longest untested stretch
 
 
-def bisect(versions: Sequence[str], ask: Ask, *, every: bool = False) -> Bisection:
-    """Find where a range turns.
+def bisect(versions: Sequence[str], test: Callable[[str], Probe], *, every: bool = False) -> Bisection:
+    """Find the transitions in a range of versions.
 
-    Both ends are asked first. Then the middle between any two neighbours that differ, until nothing lies between
-    them that could be asked; then some checks elsewhere, and wherever one of these turns up something else, the
-    search goes on there. A range that turned back and forth between two versions nobody asked can still be missed:
-    ``every`` asks all of them.
+    Both ends are tested first. Then the middle between neighbours of different outcome is tested until no untested
+    version is left between them. Then a few versions elsewhere are checked; if the outcome of a check differs from
+    its neighbours', the search continues there. Two transitions between untested versions can still be missed;
+    ``every`` tests all versions.
 
     Parameters
     ----------
     versions
-        The range, the end said to be good first; at least two.
-    ask
-        Asks one version.
+        The range, the end stated to be good first; at least two versions.
+    test
+        Tests one version.
     every
-        Whether all versions are asked.
+        Whether all versions are tested.
 
     Raises
     ------
-    EndsError
-        The first is not good, or the last is not bad.
+    EndpointError
+        The first version is not good, or the last version is not bad.
     """
     known = dict[int, Probe]()
 
-    def at(place: int) -> Probe:
-        if place not in known:
-            known[place] = ask(versions[place])
-        return known[place]
+    def probe(index: int) -> Probe:
+        if index not in known:
+            known[index] = test(versions[index])
+        return known[index]
 
     last = len(versions) - 1
-    for place, due in ((0, Outcome.GOOD), (last, Outcome.BAD)):
-        found = at(place)
-        if found.outcome is not due:
+    for index, expected in ((0, Outcome.GOOD), (last, Outcome.BAD)):
+        end = probe(index)
+        if end.outcome is not expected:
             raise EndpointError(
-                f"{found.version} was said to be {due.value} and is {found.outcome.value}: {found.words}"
+                f"version {end.version} is {end.outcome.value}, expected {expected.value}: {end.message}"
             )
     if every:
-        for place in range(len(versions)):
-            at(place)
-    _narrow(known, at)
+        for index in range(len(versions)):
+            probe(index)
+    _narrow(known, probe)
     for _ in range(0 if every else CHECKS):
-        start, end = max(_gaps(known), key=lambda gap: gap[1] - gap[0])
-        if end - start < 2:
+        start, stop = max(itertools.pairwise(sorted(known)), key=lambda gap: gap[1] - gap[0])
+        if stop - start < 2:
             break
-        at((start + end) // 2)
-        _narrow(known, at)
-    probes = tuple(known[place] for place in sorted(known))
-    return Bisection(tuple(versions), probes, tuple(_turns(probes)))
+        probe((start + stop) // 2)
+        _narrow(known, probe)
+    probes = tuple(known[index] for index in sorted(known))
+    return Bisection(tuple(versions), probes, tuple(_transitions(probes)))
 
 
-def _narrow(known: Mapping[int, Probe], at: Callable[[int], Probe]) -> None:
-    """Ask between any two that differ, until nothing lies between them that was not asked."""
+def _narrow(known: Mapping[int, Probe], probe: Callable[[int], Probe]) -> None:
+    """Test between neighbours of different outcome until no untested version is left between them."""
     while True:
-        told = sorted(place for place, probe in known.items() if probe.outcome is not Outcome.SKIP)
-        open_ = [
-            middle
-            for left, right in itertools.pairwise(told)
+        decided = sorted(index for index, each in known.items() if each.outcome is not Outcome.SKIP)
+        middles = (
+            _middle(left, right, known)
+            for left, right in itertools.pairwise(decided)
             if known[left].outcome is not known[right].outcome
-            for middle in [_middle(left, right, known)]
-            if middle is not None
-        ]
-        if not open_:
+        )
+        middle = next((each for each in middles if each is not None), None)
+        if middle is None:
             return
-        at(open_[0])
+        probe(middle)
 
 
 def _middle(left: int, right: int, known: Mapping[int, Probe]) -> int | None:
-    """Return the place nearest to the middle of two that nobody asked; None where all were."""
-    free = [place for place in range(left + 1, right) if place not in known]
-    return min(free, key=lambda place: abs(2 * place - left - right)) if free else None
+    """Return the untested index nearest to the middle of two indices; None if all between them are tested."""
+    free = [index for index in range(left + 1, right) if index not in known]
+    return min(free, key=lambda index: abs(2 * index - left - right)) if free else None
 
 
-def _gaps(known: Mapping[int, Probe]) -> list[tuple[int, int]]:
-    """Return each two neighbours among what was asked."""
-    asked = sorted(known)
-    return list(itertools.pairwise(asked))
-
-
-def _turns(probes: Sequence[Probe]) -> Iterator[Transition]:
+def _transitions(probes: Sequence[Probe]) -> Iterator[Transition]:
     before: Probe | None = None
     skipped = list[Probe]()
     for probe in probes:

@@ -1,4 +1,4 @@
-"""Fresh environments: released versions of a package, and this very suite beside them."""
+"""Creates virtual environments with a released version and this suite."""
 
 from __future__ import annotations
 
@@ -19,41 +19,41 @@ from packaging.version import InvalidVersion, Version
 
 from kl_conformance.processes import PACKAGE, PACKAGES
 
-SECONDS = 1200  # a framework's wheels over a slow line
+SECONDS = 1200  # enough to download a framework's wheels over a slow connection
 
 
 class InstallError(Exception):
-    """An environment that could not be made; the message is the installer's own last word."""
+    """An environment cannot be created; the message is the installer's error."""
 
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """A Python of its own with some packages, and the suite on its path."""
+    """The interpreter of a virtual environment, and the variables that put this suite on its path."""
 
     python: Path
     variables: Mapping[str, str]
 
 
-def released(package: str, *, early: bool = False) -> list[str]:
-    """Return the released versions of a package that this Python can install, the oldest first.
+def released(package: str, *, prereleases: bool = False) -> list[str]:
+    """Return the released versions of a package that this Python can install, oldest first.
 
     Parameters
     ----------
     package
-        Its name on the package index that pip is told to use.
-    early
-        Whether alphas, betas and release candidates are among them.
+        Its name on the package index that pip is configured to use.
+    prereleases
+        Whether to include alphas, betas and release candidates.
 
     Raises
     ------
     InstallError
-        The index does not know the package, or cannot be reached.
+        The package is not on the index, or the index cannot be reached.
     """
-    command = [sys.executable, "-m", "pip", "index", "versions", package, *(["--pre"] if early else [])]
+    command = [sys.executable, "-m", "pip", "index", "versions", package, *(["--pre"] if prereleases else [])]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     found = re.search(r"^Available versions: (.*)$", done.stdout, re.MULTILINE)
     if done.returncode or found is None:
-        raise InstallError(f"no version of {package!r} is known here: {_last(done)}")
+        raise InstallError(f"no installable version of {package!r} found: {_error(done)}")
     versions = list[Version]()
     for each in found[1].split(","):
         try:
@@ -64,8 +64,8 @@ def released(package: str, *, early: bool = False) -> list[str]:
 
 
 @contextmanager
-def carried() -> Generator[Path]:
-    """Give a folder with a copy of this suite and nothing else, so that any Python can be shown it."""
+def suite_copy() -> Generator[Path]:
+    """Yield a folder that contains a copy of this suite and nothing else, for the path of any interpreter."""
     with TemporaryDirectory(prefix="kl-conformance-suite-") as folder:
         for source in PACKAGES:
             shutil.copytree(source, Path(folder) / source.name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -74,70 +74,60 @@ def carried() -> Generator[Path]:
 
 @contextmanager
 def environment(packages: Sequence[str], suite: Path) -> Generator[Environment]:
-    """Make an environment with these packages and what the suite needs, and remove it afterwards.
+    """Create a virtual environment with these packages and the suite's requirements; remove it afterwards.
 
-    Made by uv where it is installed, else by venv and pip. Only wheels are installed: what must be compiled says
-    more about the compiler here than about the release.
+    It is created by uv if that is installed, otherwise by venv and pip. Only wheels are installed: the result of a
+    local build would depend on the local compiler.
 
     Parameters
     ----------
     packages
         Requirements such as ``jax==0.4.30``.
     suite
-        The folder of :func:`carried`.
+        The folder of :func:`suite_copy`.
 
     Raises
     ------
     InstallError
-        A version has no wheel for this Python, or the requirements contradict each other.
+        A version has no wheel for this Python, or the requirements are incompatible.
     """
     with TemporaryDirectory(prefix="kl-conformance-") as folder:
         python = Path(folder) / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
         uv = shutil.which("uv")
-        wanted = [*packages, *own_requirements()]
+        needed = ["--only-binary", ":all:", *packages, *suite_requirements()]
         if uv:
             _run([uv, "venv", "--quiet", "--python", sys.executable, folder])
-            _run(
-                [uv, "pip", "install", "--quiet", "--python", str(python), "--only-binary", ":all:", *wanted]
-            )
+            _run([uv, "pip", "install", "--quiet", "--python", str(python), *needed])
         else:
             _run([sys.executable, "-m", "venv", folder])
-            pip = [
-                str(python),
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-                "--no-input",
-            ]
-            _run([*pip, "--only-binary", ":all:", *wanted])
+            options = ["--quiet", "--disable-pip-version-check", "--no-input"]
+            _run([str(python), "-m", "pip", "install", *options, *needed])
         yield Environment(python, {"PYTHONPATH": str(suite), "PYTHONHASHSEED": "0"})
 
 
 def distribution(name: str) -> str:
-    """Return the distribution to install a framework or package by: TensorFlow's without CUDA, where there is one."""
+    """Return the distribution that provides a framework or package; for TensorFlow the one without CUDA."""
     return "tensorflow-cpu" if name == "tensorflow" and sys.platform != "darwin" else name
 
 
-def own_requirements() -> list[str]:
-    """Return what the suite itself needs, without its extras.
+def suite_requirements() -> list[str]:
+    """Return the requirements of the suite itself, without its extras.
 
     Raises
     ------
     InstallError
-        It is neither installed nor a checkout.
+        The suite is neither installed nor a checkout.
     """
     try:
-        needed = requires("kl-conformance") or []
+        found = requires("kl-conformance") or []
     except PackageNotFoundError:  # a bare checkout
         project = PACKAGE.parents[1] / "pyproject.toml"
         if not project.is_file():
             raise InstallError(
-                "this kl-conformance is neither installed nor a checkout: pip install it"
+                "this kl-conformance is neither installed nor a checkout; install it by pip"
             ) from None
-        needed = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["dependencies"]
-    return [each for each in needed if Requirement(each).marker is None]
+        found = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["dependencies"]
+    return [each for each in found if Requirement(each).marker is None]
 
 
 def _run(command: Sequence[str]) -> None:
@@ -146,13 +136,13 @@ def _run(command: Sequence[str]) -> None:
             command, capture_output=True, text=True, errors="replace", check=False, timeout=SECONDS
         )
     except subprocess.TimeoutExpired:
-        raise InstallError(f"the installer did not end within {SECONDS} s") from None
+        raise InstallError(f"the installer timed out after {SECONDS} s") from None
     if done.returncode:
-        raise InstallError(_last(done))
+        raise InstallError(_error(done))
 
 
-def _last(done: subprocess.CompletedProcess[str]) -> str:
-    """Return the installer's last line that says something."""
+def _error(done: subprocess.CompletedProcess[str]) -> str:
+    """Return the installer's last line of error, or its last line."""
     lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
     errors = [line for line in lines if line.lower().startswith(("error", "×"))]
-    return (errors or lines or ["the installer said nothing"])[-1]
+    return (errors or lines or ["no output on stderr"])[-1]

@@ -1,4 +1,4 @@
-"""Changed cells asked again: the witness of each put to both versions, before anything is said aloud."""
+"""Repeats changed cells of a comparison under both versions."""
 
 from __future__ import annotations
 
@@ -12,99 +12,95 @@ from packaging.version import Version
 
 from kl_conformance.implementations import registry
 from kl_conformance.versions import witness_file
-from kl_conformance.versions.environments import InstallError, carried, distribution, environment
-from kl_conformance.versions.replay import ReplayRequest, ReplayResult, replayed
+from kl_conformance.versions.environments import InstallError, distribution, environment, suite_copy
+from kl_conformance.versions.replay import ReplayRequest, ReplayResult, replay_all
 from kl_conformance.versions.witness_file import WitnessError
 from kl_reports.analysis.wording import count
-from kl_reports.comparison.change import Change, Observation, Replayed, settled
+from kl_reports.comparison.change import Change, Observation, Replayed, reclassified
 from kl_reports.comparison.compare import Comparison
 from kl_reports.runfile.records import Result, Run
 
-Say = Callable[[str], None]
 Pins = tuple[str, ...]
 
 
-def recheck(comparison: Comparison, say: Say) -> Comparison:
-    """Return a comparison whose changes of verdict were asked again on both versions.
+def recheck(comparison: Comparison, log: Callable[[str], None]) -> Comparison:
+    """Replay the witness of every cell whose verdict changed on both versions, and return the comparison with that.
 
-    Versions that are not the ones installed here are installed in fresh environments, one for each side of each
-    framework; what cannot be installed stays as it is recorded, and says so.
+    Versions that are not installed here are installed in fresh environments, one for each side and framework. If a
+    version cannot be installed, its changes stay as recorded, with the reason.
     """
     groups = dict[tuple[Pins, Pins], list[Change]]()
     for change in comparison.changes:
-        if change.debatable and registry.is_builtin(change.column.implementation):
+        if change.replayable and registry.is_builtin(change.column.implementation):
             pins = _pins(comparison.old, change.old), _pins(comparison.new, change.new)
             groups.setdefault(pins, []).append(change)
-    found = dict[str, Change]()
-    with carried() as suite:
+    rechecked = dict[str, Change]()
+    with suite_copy() as suite:
         for pins, changes in groups.items():
-            say(
-                f"Asking {count(len(changes), 'cell')} again on {' and '.join(' '.join(each) for each in pins)}"
-            )
-            tasks = [_task(comparison, change) for change in changes]
-            old, new = (_answers(each, tasks, suite) for each in pins)
+            log(f"Repeating {count(len(changes), 'cell')} on {' and '.join(' '.join(each) for each in pins)}")
+            requests = [_request(comparison, change) for change in changes]
+            old, new = (_replay(each, requests, suite) for each in pins)
             for change, before, after in zip(changes, old, new, strict=True):
-                found[change.name] = settled(change, _together(before, after))
-    return replace(comparison, changes=tuple(found.get(each.name, each) for each in comparison.changes))
+                rechecked[change.name] = reclassified(change, _joined(before, after))
+    return replace(comparison, changes=tuple(rechecked.get(each.name, each) for each in comparison.changes))
 
 
-def _task(comparison: Comparison, change: Change) -> ReplayRequest | str:
-    """Return the witness of a change as something to ask, or why it cannot be asked."""
-    broken = change.witnessed
-    assert broken is not None  # or the change were not debatable
+def _request(comparison: Comparison, change: Change) -> ReplayRequest | str:
+    """Return the request to replay the witness of a change, or the reason why it cannot be replayed."""
+    result = change.witnessed
+    assert result is not None  # every replayable change has a witness
     try:
-        return ReplayRequest(
-            witness_file.from_result(comparison.new if broken is change.new else comparison.old, broken)
-        )
+        run = comparison.new if result is change.new else comparison.old
+        return ReplayRequest(witness_file.from_result(run, result))
     except WitnessError as error:
         return str(error)
 
 
-def _answers(pins: Pins, tasks: Sequence[ReplayRequest | str], suite: Path) -> list[ReplayResult]:
-    """Put witnesses to a version: the one installed here, or one in a fresh environment."""
-    asked = [task for task in tasks if isinstance(task, ReplayRequest)]
+def _replay(pins: Pins, requests: Sequence[ReplayRequest | str], suite: Path) -> list[ReplayResult]:
+    """Replay witnesses on the versions installed here, or in a fresh environment."""
+    possible = [each for each in requests if isinstance(each, ReplayRequest)]
     try:
-        with _installed(pins, suite) as place:
-            given = iter(replayed(asked, *place))
+        with _installed(pins, suite) as (interpreter, variables):
+            results = iter(replay_all(possible, interpreter, variables))
     except InstallError as error:
-        why = f"{' '.join(pins)} could not be installed ({error})"
-        given = iter([ReplayResult(Observation.UNASKED, why)] * len(asked))
+        reason = f"{' '.join(pins)} could not be installed ({error})"
+        results = iter([ReplayResult(Observation.NOT_TESTED, reason)] * len(possible))
     return [
-        next(given) if isinstance(task, ReplayRequest) else ReplayResult(Observation.UNASKED, task)
-        for task in tasks
+        next(results) if isinstance(each, ReplayRequest) else ReplayResult(Observation.NOT_TESTED, each)
+        for each in requests
     ]
 
 
 @contextmanager
 def _installed(pins: Pins, suite: Path) -> Generator[tuple[str, Mapping[str, str] | None]]:
-    """Give an interpreter that has these versions, and the variables it is to be started with."""
-    if all(_here(pin) for pin in pins):
+    """Yield an interpreter with these versions installed, and the environment variables to start it with."""
+    if all(_is_installed(pin) for pin in pins):
         yield sys.executable, None
         return
     with environment(pins, suite) as fresh:
         yield str(fresh.python), fresh.variables
 
 
-def _here(pin: str) -> bool:
-    """Whether a version is the one installed beside this very process."""
+def _is_installed(pin: str) -> bool:
+    """Whether a version is the one installed in this process's environment."""
     name, _, version = pin.partition("==")
     installed = registry.installed_version(name)
     return installed != "absent" and Version(installed).public == version
 
 
 def _pins(run: Run, result: Result | None) -> Pins:
-    """Return the versions a cell was asked with: of its package, and of its framework."""
-    assert result is not None  # or the change were not debatable
+    """Return the versions with which a cell was tested: of its package, and of its framework."""
+    assert result is not None  # every replayable change has a result on both sides
     column = run.header.columns[result.column]
     package = run.header.implementations.get(column.implementation, {}).get("package") or column.framework
-    wanted = {package: column.version, column.framework: run.header.shared.get(column.framework, "")}
+    versions = {package: column.version, column.framework: run.header.shared.get(column.framework, "")}
     return tuple(
         f"{distribution(name)}=={Version(version).public}"
-        for name, version in wanted.items()
+        for name, version in versions.items()
         if version and name != "numpy"
     )
 
 
-def _together(old: ReplayResult, new: ReplayResult) -> Replayed:
-    why = "; ".join(each.words for each in (old, new) if each.seen is Observation.UNASKED)
-    return Replayed(old.seen, new.seen, why)
+def _joined(old: ReplayResult, new: ReplayResult) -> Replayed:
+    reasons = [each.message for each in (old, new) if each.observation is Observation.NOT_TESTED]
+    return Replayed(old.observation, new.observation, "; ".join(reasons))

@@ -1,8 +1,7 @@
-"""A witness asked again: the same question, put to what is installed here, in a process of its own."""
+"""Runs a witness against the installed library in a child process."""
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -25,180 +24,189 @@ from kl_reports.comparison.change import Observation
 from kl_reports.runfile.codec import plain
 from kl_reports.runfile.records import Column
 
-TIMES = 3  # an answer that is not always the same is no answer
+REPETITIONS = 3  # if they differ, the result is unstable
 SECONDS = 300  # a framework's import, a compilation, and a few calls
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayRequest:
-    """One witness to ask.
+    """One witness to run.
 
     Parameters
     ----------
     witness
-        The question.
-    on
-        Implementation to put it to, known by name or brought (``file.py:NAME``); the witness's own when empty.
+        The witness.
+    implementation
+        The implementation under test: a built-in name or a user kernel (``file.py:NAME``); the witness's if empty.
     like
-        Known implementation that a callable brought follows.
+        Built-in implementation that a user kernel follows.
     """
 
     witness: WitnessFile
-    on: str = ""
+    implementation: str = ""
     like: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayResult:
-    """What came of it.
+    """The result of running a witness.
 
     Parameters
     ----------
-    seen
-        Held, broken, several answers, or not asked.
-    words
-        What was seen, or why it could not be asked.
+    observation
+        Passed, failed, unstable, or not tested.
+    message
+        What was observed, or why the witness could not be run.
     column
-        Who was asked, with the version installed; None where nobody was.
+        The column under test, with the installed version; None if there is none.
     witness
-        The judgement, as a run file has it; empty where nothing was asked.
+        The judgement, as run files store it; empty if nothing was run.
     """
 
-    seen: Observation
-    words: str
+    observation: Observation
+    message: str
     column: Column | None = None
     witness: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
-def replay(task: ReplayRequest) -> ReplayResult:
-    """Ask here and now, a few times; whatever is recorded about the implementation is set aside.
+def replay(request: ReplayRequest) -> ReplayResult:
+    """Run a witness a few times in this process; known deviations of the implementation do not excuse failures.
 
     Raises
     ------
     ValueError
-        A name is unknown, or what is brought cannot be asked.
+        A name is unknown, or a user kernel cannot be loaded.
     """
-    asked = task.witness
-    requirement = catalogue.requirement(asked.requirement)
-    implementation = loading.implementation(task.on or asked.column.implementation, task.like)
-    like = replace(asked.column, implementation=implementation.name, framework=implementation.framework)
-    column = next((each for each in columns_of(implementation) if _same(each, like)), None)
+    recorded = request.witness
+    requirement = catalogue.requirement(recorded.requirement)
+    implementation = loading.implementation(
+        request.implementation or recorded.column.implementation, request.like
+    )
+    wanted = replace(
+        recorded.column, implementation=implementation.name, framework=implementation.framework, version=""
+    )
+    columns = (each for each in columns_of(implementation) if replace(each, version="") == wanted)
+    column = next(columns, None)
     if column is None:
-        return ReplayResult(
-            Observation.UNASKED, f"{implementation.name} has no column {like.device} {like.dtype} {like.mode}"
+        return _not_tested(
+            f"{implementation.name} has no column {wanted.device} {wanted.dtype} {wanted.mode}"
         )
     subject = open_subject(implementation, column)
     if isinstance(subject, Absent):
-        return ReplayResult(Observation.UNASKED, subject.reason)
-    why = skipped_mode(requirement.chapter, column.mode)
-    if why is not None:
-        return ReplayResult(Observation.UNASKED, why)
-    why = requirement.applies(subject)
-    if why is not None:
-        return ReplayResult(Observation.UNASKED, why, column)
+        return _not_tested(subject.reason)
+    if reason := skipped_mode(requirement.chapter, column.mode):
+        return _not_tested(reason)
+    if reason := requirement.applies(subject):
+        return _not_tested(reason, column)
     cell = Cell(requirement, subject, effort_of(requirement, subject, TestProfile.QUICK))
     try:
-        return _settled(cell, asked, column)
+        return _repeated(cell, recorded, column)
     except AbsentError as missing:
-        return ReplayResult(Observation.UNASKED, str(missing), column)
+        return _not_tested(str(missing), column)
 
 
-def _settled(cell: Cell, asked: WitnessFile, column: Column) -> ReplayResult:
-    """Ask a cell a few times, and say whether it was always held or always broken."""
-    broken, last = set[bool](), None
-    for _ in range(TIMES):
+def _not_tested(reason: str, column: Column | None = None) -> ReplayResult:
+    return ReplayResult(Observation.NOT_TESTED, reason, column)
+
+
+def _repeated(cell: Cell, recorded: WitnessFile, column: Column) -> ReplayResult:
+    """Run a witness a few times; the result is unstable unless all repetitions pass or all fail."""
+    outcomes, last = set[bool](), None
+    for _ in range(REPETITIONS):
         cell.subject.clear_cache()
-        judgements = list(cell.judgements(asked.pair))
+        judgements = list(cell.judgements(recorded.pair))
         if not judgements:
-            return ReplayResult(
-                Observation.UNASKED, f"the question says nothing about {asked.requirement} here", column
-            )
-        same = [each for each in judgements if each.call.text == asked.call]  # none where another is asked
-        worst = next((each for each in same or judgements if each.is_failure), None)
-        broken.add(worst is not None)
-        last = worst or last or (same or judgements)[0]
+            return _not_tested(f"the witness does not exercise {recorded.requirement} here", column)
+        # Of another implementation no call has the same text.
+        same = [each for each in judgements if each.call.text == recorded.call] or judgements
+        failed = next((each for each in same if each.is_failure), None)
+        outcomes.add(failed is not None)
+        last = failed or last or same[0]
     assert last is not None
-    seen = (
-        Observation.UNSTABLE
-        if len(broken) > 1
-        else Observation.BROKEN
-        if True in broken
-        else Observation.HELD
-    )
-    return ReplayResult(seen, _words(seen, last), column, plain(witness(last, asked.pair)))
+    if len(outcomes) > 1:
+        observation = Observation.UNSTABLE
+    else:
+        observation = Observation.FAILED if True in outcomes else Observation.PASSED
+    return ReplayResult(observation, _message(observation, last), column, plain(witness(last, recorded.pair)))
 
 
-def _words(seen: Observation, judgement: Judgement) -> str:
-    if seen is Observation.HELD:
-        used = judgement.headroom
-        return "Held." if used is None else f"Held, with {100 * used:.2g} % of what is allowed."
-    return judgement.sentence
+def _message(observation: Observation, judgement: Judgement) -> str:
+    if observation is not Observation.PASSED:
+        return judgement.sentence
+    used = judgement.headroom
+    return "Passed." if used is None else f"Passed, with {100 * used:.2g} % of the allowed error."
 
 
-def _same(column: Column, other: Column) -> bool:
-    """Whether two columns are one but for the version."""
-    return replace(column, version="") == replace(other, version="")
-
-
-def replayed(
-    tasks: Sequence[ReplayRequest],
+def replay_all(
+    requests: Sequence[ReplayRequest],
     interpreter: str = sys.executable,
-    environment: Mapping[str, str] | None = None,
+    variables: Mapping[str, str] | None = None,
 ) -> list[ReplayResult]:
-    """Ask in a process of its own, one framework at a time being the caller's care; a crash is the kernel's.
+    """Run witnesses in a child process; a crash is the implementation's failure.
 
     Parameters
     ----------
-    tasks
-        What to ask, in this order.
-    interpreter, environment
-        Whose versions are asked; the caller's when not given.
+    requests
+        The witnesses, in the order of the results; all of one framework, which the caller ensures.
+    interpreter, variables
+        The interpreter whose installed versions are tested, and its environment variables; by default this
+        process's.
     """
-    answers = list[ReplayResult]()
-    while len(answers) < len(tasks):
-        left = [_plain(task) for task in tasks[len(answers) :]]
+    results = list[ReplayResult]()
+    while len(results) < len(requests):
+        remaining = [_encode(each) for each in requests[len(results) :]]
         found, end = processes.requests(
             "kl_conformance.versions.replay",
-            left,
+            remaining,
             seconds=SECONDS,
             interpreter=interpreter,
-            variables=environment,
+            variables=variables,
         )
-        answers += [_read(each) for each in found]
-        answers += [_crashed(end)] if len(found) < len(left) else []  # during the task after the last answer
-    return answers
+        results += [_decode(each) for each in found]
+        if len(found) < len(remaining):  # the process exited during the request after the last result
+            results.append(_crashed(end))
+    return results
 
 
 def _crashed(end: processes.Exit) -> ReplayResult:
-    """Return the answer of a process that ended: a signal is the kernel's fault, an error of Python ours to tell."""
+    """Return the result of a request whose process exited: failed after a signal, not tested after another exit."""
     if end.code is None:
-        return ReplayResult(Observation.UNASKED, f"no answer within {SECONDS} s")
+        return _not_tested(f"no result within {SECONDS} s")
     if end.code < 0:
         return ReplayResult(
-            Observation.BROKEN, f"The process {processes.describe_exit(end.code)} while it was asked."
+            Observation.FAILED, f"The process {processes.describe_exit(end.code)} during the call."
         )
-    return ReplayResult(Observation.UNASKED, end.message)
+    return _not_tested(end.message)
 
 
-def _plain(task: ReplayRequest) -> dict[str, Any]:
-    return {"witness": json.loads(witness_file.text(task.witness)), "on": task.on, "like": task.like}
+def _encode(request: ReplayRequest) -> dict[str, Any]:
+    return {
+        "witness": witness_file.dumps(request.witness),
+        "implementation": request.implementation,
+        "like": request.like,
+    }
 
 
-def _read(data: Mapping[str, Any]) -> ReplayResult:
+def _decode(data: Mapping[str, Any]) -> ReplayResult:
     column = None if data["column"] is None else Column(**data["column"])
-    return ReplayResult(Observation[data["seen"]], data["words"], column, data["witness"])
+    return ReplayResult(Observation[data["observation"]], data["message"], column, data["witness"])
 
 
-def _answer(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the answer to one task as JSON."""
-    asked = witness_file.loads(json.dumps(data["witness"]), "the witness")
+def _respond(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the result of one request as JSON."""
+    recorded = witness_file.loads(data["witness"], "the witness")
     try:
-        answer = replay(ReplayRequest(asked, data["on"], data["like"]))
+        result = replay(ReplayRequest(recorded, data["implementation"], data["like"]))
     except ValueError as error:
-        answer = ReplayResult(Observation.UNASKED, str(error))
-    column = None if answer.column is None else asdict(answer.column)
-    return {"seen": answer.seen.name, "words": answer.words, "column": column, "witness": answer.witness}
+        result = _not_tested(str(error))
+    column = None if result.column is None else asdict(result.column)
+    return {
+        "observation": result.observation.name,
+        "message": result.message,
+        "column": column,
+        "witness": result.witness,
+    }
 
 
 if __name__ == "__main__":
-    processes.respond(_answer)
+    processes.respond(_respond)

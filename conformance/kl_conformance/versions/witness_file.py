@@ -1,4 +1,4 @@
-"""A witness kept: taken out of a run file, carried alone, and put to whoever is installed."""
+"""Reads and writes witness files; extracts a witness from a run file."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from kl_cases.pair import Pair
-from kl_conformance.diagnosis.reproducer import reproducer
-from kl_conformance.implementations import registry
 from kl_conformance.judging.witness import decode_pair
 from kl_reports.files import RunFileError
 from kl_reports.runfile.codec import plain
@@ -19,27 +17,27 @@ from kl_reports.runfile.file import read
 from kl_reports.runfile.records import Column, Result, Run
 
 FORMAT = "kl-conformance-witness/2"
-_PARTS = "#"  # between a run file and the cell in it
+_SEPARATOR = "#"  # between a run file and the cell in it
 
 
 @dataclass(frozen=True, slots=True)
 class WitnessFile:
-    """The question that broke a requirement, and who broke it.
+    """A failure that can be replayed: the requirement, the column and the inputs.
 
     Parameters
     ----------
     requirement, revision
-        What was broken.
+        Id and revision of the requirement that failed.
     column, package
-        By whom, and the distribution whose version the column bears.
+        The column in which it failed, and the distribution whose version that column has.
     pair
-        The question.
+        The inputs.
     call
-        The text of the call that failed; other calls of the same question may pass.
+        Text of the call that failed; other calls with the same inputs may pass.
     suite
-        Version of kl-conformance that found it.
+        Version of kl-conformance that found the failure.
     witness
-        All that was seen, as a run file has it.
+        The whole witness, as run files store it.
     """
 
     requirement: str
@@ -53,50 +51,50 @@ class WitnessFile:
 
 
 class WitnessError(ValueError):
-    """A witness that cannot be had; the message gives the place, the reason and what is there instead."""
+    """A witness cannot be read; the message gives the location, the reason and the known witnesses."""
 
 
-def load(where: str) -> WitnessFile:
-    """Return the witness at a place: a file written by :func:`text`, or ``RUN#requirement@column`` of a run file.
+def load(location: str) -> WitnessFile:
+    """Return the witness in a file written with :func:`dumps`, or of the cell ``RUN#requirement@column`` of a run file.
 
-    ``RUN`` alone is enough where it holds one broken cell.
+    ``RUN`` alone is enough if the run has one witness.
 
     Raises
     ------
     WitnessError
-        There is none; the message says what is there.
+        The file cannot be read or has no such witness.
     """
-    path, _, cell = where.partition(_PARTS)
+    path, _, cell = location.partition(_SEPARATOR)
     try:
         data = Path(path).read_bytes()
     except OSError as error:
-        raise WitnessError(f"{path}: cannot be read: {error.strerror}") from None
+        raise WitnessError(f"{path} cannot be read: {error.strerror}") from None
     if data[:1] == b"{":
         return loads(data.decode("utf-8", "replace"), path)
     try:
         run = read(Path(path))
     except RunFileError as error:
-        raise WitnessError(f"{error}; a witness is a JSON file or RUN{_PARTS}REQUIREMENT@COLUMN") from None
-    return from_result(run, _chosen(run, path, cell))
+        raise WitnessError(f"{error}; name a witness file or RUN{_SEPARATOR}REQUIREMENT@COLUMN") from None
+    return from_result(run, _select(run, path, cell))
 
 
 def from_result(run: Run, result: Result) -> WitnessFile:
-    """Return the witness of a broken cell.
+    """Return the witness of a failed cell.
 
     Raises
     ------
     WitnessError
-        The cell keeps no question: its file is of an earlier day, or the question was too large to be kept.
+        The cell has no inputs to replay: an earlier suite recorded it, or its inputs were too large to record.
     """
     column = run.header.columns[result.column]
-    own = run.header.implementations.get(column.implementation, {})
-    return _made(
+    description = run.header.implementations.get(column.implementation, {})
+    return _decode(
         {
             "format": FORMAT,
             "requirement": result.requirement,
             "revision": result.revision,
             "column": asdict(column),
-            "package": own.get("package") or column.framework,
+            "package": description.get("package") or column.framework,
             "suite": run.header.suite,
             "witness": result.witness or {},
         },
@@ -104,8 +102,8 @@ def from_result(run: Run, result: Result) -> WitnessFile:
     )
 
 
-def text(witness: WitnessFile) -> str:
-    """Return a witness as JSON, for a file of its own."""
+def dumps(witness: WitnessFile) -> str:
+    """Return a witness as JSON, the text of a witness file."""
     data = {
         "format": FORMAT,
         "requirement": witness.requirement,
@@ -118,29 +116,29 @@ def text(witness: WitnessFile) -> str:
     return json.dumps(data, indent=1, allow_nan=False) + "\n"
 
 
-def loads(words: str, place: str) -> WitnessFile:
-    """Return the witness that :func:`text` made JSON of.
+def loads(text: str, location: str) -> WitnessFile:
+    """Return the witness that :func:`dumps` wrote.
 
     Raises
     ------
     WitnessError
-        It is none.
+        The text is no witness; the message starts with the location.
     """
     try:
-        data: Any = json.loads(words)
+        data: Any = json.loads(text)
     except ValueError as error:
-        raise WitnessError(f"{place}: is no witness: not JSON ({error})") from None
+        raise WitnessError(f"{location} is no witness file: not JSON ({error})") from None
     if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise WitnessError(f"{place}: is no witness: its format is not {FORMAT!r}")
-    return _made(data, place)
+        raise WitnessError(f"{location} is no witness file: its format is not {FORMAT!r}")
+    return _decode(data, location)
 
 
-def _made(data: Mapping[str, Any], place: str) -> WitnessFile:
+def _decode(data: Mapping[str, Any], location: str) -> WitnessFile:
     witness: Any = data.get("witness")
     if not isinstance(witness, dict) or "question" not in witness:
         raise WitnessError(
-            f"{place}: keeps no question that could be asked again: it was recorded by an earlier suite, or nothing "
-            "in it could be made small; run the cell again"
+            f"{location} has no inputs to replay: an earlier suite recorded it, or the inputs were too large; "
+            "run the cell again"
         )
     try:
         return WitnessFile(
@@ -154,30 +152,19 @@ def _made(data: Mapping[str, Any], place: str) -> WitnessFile:
             witness=witness,
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise WitnessError(f"{place}: is no witness: {type(error).__name__}: {error}") from None
+        raise WitnessError(f"{location} is no witness file: {type(error).__name__}: {error}") from None
 
 
-def _chosen(run: Run, path: str, cell: str) -> Result:
-    """Return the result of a run that is meant."""
+def _select(run: Run, path: str, cell: str) -> Result:
+    """Return the result of the named cell, or of the only cell with a witness."""
     found = {result.cell: result for result in run.results if result.witness}
     if cell in found:
         return found[cell]
     if not cell and len(found) == 1:
         return next(iter(found.values()))
     if not found:
-        raise WitnessError(f"{path}: holds no witness: nothing in it is broken")
+        raise WitnessError(f"{path} has no witness: no cell failed")
     near = get_close_matches(cell, found, n=3, cutoff=0.0) if cell else list(found)[:3]
-    what = f"no witness of {cell!r}" if cell else f"{len(found)} witnesses"
-    some = ", ".join(f"{path}{_PARTS}{each}" for each in near)
-    raise WitnessError(f"{path}: holds {what}; name one, such as {some}")
-
-
-def script_of(witness: WitnessFile) -> str:
-    """Return the short script that shows a witness without this suite; empty where there is none."""
-    return _script(witness.requirement, witness.column, witness.witness)
-
-
-def _script(requirement: str, column: Column, data: Mapping[str, Any]) -> str:
-    if column.implementation not in registry.IMPLEMENTATIONS:
-        return ""
-    return reproducer(requirement, column, data)
+    content = f"no witness of {cell!r}" if cell else f"{len(found)} witnesses"
+    examples = ", ".join(f"{path}{_SEPARATOR}{each}" for each in near)
+    raise WitnessError(f"{path} has {content}; name one, such as {examples}")

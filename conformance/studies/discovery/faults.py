@@ -129,7 +129,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "foreign-memory",
-        "+ 0 · what lies behind the last element",
+        "+ 0 · the value behind the last element",
         "state/memory",
         miniature_of("state/memory"),
     ),
@@ -140,9 +140,7 @@ FAULTS: tuple[Fault, ...] = (
         Miniature(reduce=parts.in_their_own_format),
         "float16",
     ),
-    Fault(
-        "in-place", "log q doubled where it lies", "state/inputs-untouched", Miniature(before=parts.scribbled)
-    ),
+    Fault("in-place", "log q doubled in place", "state/inputs-untouched", Miniature(before=parts.scribbled)),
     Fault(
         "inner-mask",
         "0 for every class of a row with a masked one",
@@ -209,7 +207,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "probability-for-log",
-        "log of what is given for log q, where that is positive",
+        "log of the argument for log q, where it is positive",
         "errors/misuse",
         Miniature(term=lambda p, lq: term(p, np.where(lq > 0, np.log(np.abs(lq)), lq))),
     ),
@@ -301,7 +299,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "wrong-shape",
-        "Σ over classes, and the axis kept",
+        "Σ over classes with the axis retained",
         "reductions/none",
         Miniature(
             reduce=lambda terms, how: np.asarray(terms.sum(-1, keepdims=True)),
@@ -311,7 +309,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "wrong-type",
-        "ones where no array is given",
+        "ones for an argument that is no array",
         "errors/wrong-type",
         Miniature(before=parts.ones_for_nothing),
     ),

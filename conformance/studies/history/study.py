@@ -138,7 +138,7 @@ def _move(changes: Sequence[Change]) -> Mapping[str, Any]:
         "implementation": first.column.implementation,
         "dtypes": [change.column.dtype for change in changes],
         "bucket": first.bucket.value,
-        "why": first.why,
+        "why": first.reason,
     }
 
 

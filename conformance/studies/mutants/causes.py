@@ -1,7 +1,7 @@
 """Derives ``causes.json`` for `verify` from the kill matrix, and measures how often its explanation is correct.
 
 ``python conformance/studies/mutants/study.py -o matrix.json`` writes the matrix, and
-``python conformance/studies/mutants/causes.py matrix.json`` writes ``kl_conformance/causes.json``.
+``python conformance/studies/mutants/causes.py matrix.json`` writes ``kl_conformance/diagnosis/causes.json``.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ def detected_faults(matrix: Mapping[str, Any]) -> list[Fault]:
 
 def _faults(matrix: Mapping[str, Any]) -> Iterator[Fault]:
     for kernel in matrix["kernels"]:
-        stops = {name: str(stop["dtype"]) for name, stop in kernel["stops"].items()}
-        first = DTYPE if DTYPE in stops.values() else next(iter(stops.values()), "")
-        own = frozenset(name for name, dtype in stops.items() if dtype == first)
-        if kernel["kind"] is not None and own:
-            yield Fault(kernel["name"], kernel["kind"], kernel["sentence"], own)
+        dtypes = {name: str(each["dtype"]) for name, each in kernel["detected_by"].items()}
+        first = DTYPE if DTYPE in dtypes.values() else next(iter(dtypes.values()), "")
+        requirements = frozenset(name for name, dtype in dtypes.items() if dtype == first)
+        if kernel["kind"] is not None and requirements:
+            yield Fault(kernel["name"], kernel["kind"], kernel["sentence"], requirements)
 
 
 def leave_one_out(faults: Sequence[Fault]) -> tuple[int, int]:
     """Leave out each fault in turn: return how many are explained by another, and how many of these by their kind."""
-    tested = frozenset().union(*(fault.stops for fault in faults))
+    tested = frozenset().union(*(fault.detected_by for fault in faults))
     named, correct = 0, 0
     for fault in faults:
         others = [each for each in faults if each is not fault]
-        fitting = clear(matches(fault.stops, tested, others))
+        fitting = clear(matches(fault.detected_by, tested, others))
         named += bool(fitting)
         correct += bool(fitting) and fitting[0].fault.kind == fault.kind
     return named, correct
@@ -51,7 +51,12 @@ def main(arguments: Sequence[str]) -> None:
     matrix = json.loads(source.read_text(encoding="utf-8"))
     faults = detected_faults(matrix)
     entries = [
-        {"name": each.name, "kind": each.kind, "sentence": each.sentence, "stops": sorted(each.stops)}
+        {
+            "name": each.name,
+            "kind": each.kind,
+            "sentence": each.sentence,
+            "detected_by": sorted(each.detected_by),
+        }
         for each in faults
     ]
     text = json.dumps({"matrix": matrix["command"], "faults": entries}, indent=1, ensure_ascii=False)

@@ -36,11 +36,11 @@ class FaultKind(Enum):
 class Proof:
     """What a mutant returned for its witness, and what is correct by the definition.
 
-    ``got`` and ``right`` are numbers, or ``"raised"`` and ``"accepted"`` where an error is expected.
+    ``got`` and ``expected`` are numbers, or ``"raised"`` and ``"accepted"`` where an error is expected.
     """
 
     got: float | str
-    right: float | str
+    expected: float | str
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,7 +104,7 @@ def _kernel(result: KernelResult) -> dict[str, Any]:
         "profile": result.profile.value,
         "cells": len(result.results),
         "seconds": round(result.seconds, 1),
-        "stops": {
+        "detected_by": {
             name: {
                 "dtype": each.task.dtype,
                 "verdict": each.result.verdict.name,
@@ -132,7 +132,7 @@ def _head(matrix: KillMatrix) -> str:
         "",
         f"{len(mutants)} mutants (wrong kernels, each with a proof that it is wrong) and {len(correct)} correct "
         f"kernels, tested with {len(catalogue.REQUIREMENTS)} requirements in {', '.join(plan.dtypes)}, "
-        f"profile {plan.profile.value}; correct kernels in profile {(plan.right or plan.profile).value} with "
+        f"profile {plan.profile.value}; correct kernels in profile {(plan.correct_profile or plan.profile).value} with "
         f"{len(plan.seeds)} seeds. Dtypes are tested in this order until {ENOUGH} requirements have detected a mutant.",
         "",
         f"- Detected: **{detected} of {len(mutants)}**{_share(detected, len(mutants))}, "

@@ -15,7 +15,7 @@ from typing import Any
 from kl_cases.recipes import TestProfile
 from kl_conformance.implementations import loading
 from kl_conformance.judging.cache import resize_answer_cache
-from kl_conformance.processes import describe_exit
+from kl_conformance.processes import Exit, NoAnswerError, describe_exit
 from kl_conformance.requirements import catalogue
 from kl_conformance.requirements.miniature import Miniature
 from kl_reference.dtype import Dtype
@@ -41,7 +41,7 @@ class Plan:
     profile, seeds
         Profile and search seeds. A mutant is tested with the first seed, a correct kernel with each. A mutant is
         tested in profile ``quick`` first, and in ``profile`` only if that does not detect it.
-    right
+    correct_profile
         Profile for correct kernels; ``profile`` if None.
     dtypes
         Names, in order. Skipped: dtypes that a kernel does not support, and for a mutant those after the first in
@@ -54,7 +54,7 @@ class Plan:
     seeds: tuple[int, ...]
     dtypes: tuple[str, ...]
     jobs: int = 2
-    right: TestProfile | None = None
+    correct_profile: TestProfile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,8 @@ class KernelResult:
 class ForkedChild:
     """A forked child process and the pipe on which it sends results.
 
-    Modules loaded in this process are shared with the child; none of them may have started a thread.
+    Unlike ``kl_conformance.processes.request``, it shares the loaded modules and cached reference answers of this
+    process, so that they are not loaded and computed again for each kernel. No module may have started a thread.
     """
 
     def __init__(self, target: Callable[..., None], *arguments: Any) -> None:
@@ -128,16 +129,17 @@ def call_in_child(function: Callable[..., Any], *arguments: Any, timeout: float 
 
     Raises
     ------
-    EOFError
-        The child ended without a result.
-    TimeoutError
-        There was no result after ``timeout`` seconds.
+    NoAnswerError
+        The child ended without a result, or sent none within ``timeout`` seconds.
     """
     child = ForkedChild(_send_result, function, arguments)
     try:
         if not child.receiver.poll(timeout):
-            raise TimeoutError
+            raise NoAnswerError(Exit(None), timeout)
         return child.receiver.recv()
+    except EOFError:
+        child.process.join()
+        raise NoAnswerError(Exit(child.process.exitcode), timeout) from None
     finally:
         child.kill()
 
@@ -226,8 +228,8 @@ def fill_cache(kernels: Sequence[Mutant | CorrectKernel], plan: Plan) -> None:
     resize_answer_cache(CACHE_BYTES)
     if sum(kernel.like == TORCH for kernel in kernels) >= MANY:
         # A miniature has the Convention of torch's kl_div, and so the same problems.
-        tasks = assignment(CorrectKernel("sketch", "", Miniature, TORCH), plan, TestProfile.QUICK)
-        miniature = replace(Miniature().implementation("sketch"), like=TORCH)
+        tasks = assignment(CorrectKernel("miniature", "", Miniature, TORCH), plan, TestProfile.QUICK)
+        miniature = replace(Miniature().implementation("miniature"), like=TORCH)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             deque(evaluate(miniature, tasks), maxlen=0)
@@ -239,7 +241,7 @@ def steps(kernel: Mutant | CorrectKernel, plan: Plan) -> Steps:
     if _in_torch(kernel):
         for name in PRELOADED:  # imported once for all kernels; this process calls nothing of torch
             importlib.import_module(name)
-    last = plan.profile if isinstance(kernel, Mutant) else plan.right or plan.profile
+    last = plan.profile if isinstance(kernel, Mutant) else plan.correct_profile or plan.profile
     first = TestProfile.QUICK if isinstance(kernel, Mutant) else last
     found = yield from _run_profile(kernel, plan, first)
     if not found.detections and first is not last:

@@ -21,12 +21,12 @@ from itertools import groupby
 from pathlib import Path
 
 sys.path.extend(
-    str(Path(__file__).resolve().parents[3] / house)
-    for house in ("conformance", "cases", "reports", "reference")
+    str(Path(__file__).resolve().parents[3] / folder)
+    for folder in ("conformance", "cases", "reports", "reference")
 )
 
 from kl_conformance import processes
-from kl_conformance.diagnosis.confirmation import SECONDS, ScriptResult, execute, scripted
+from kl_conformance.diagnosis.confirmation import SECONDS, ScriptResult, execute, with_reproducers
 from kl_reports.files import RunFileError
 from kl_reports.runfile.file import read
 from kl_reports.runfile.records import Run, Verdict
@@ -57,7 +57,7 @@ def scripts(runs: Iterable[Run]) -> tuple[list[ExecutedScript], Counter[str]]:
     """Return the reproducers of runs, and the number of failed cells without one, by framework."""
     found: dict[tuple[str, str], list[str]] = {}
     without: Counter[str] = Counter()
-    for run in map(scripted, runs):
+    for run in map(with_reproducers, runs):
         for result in run.results:
             if result.verdict in FAILED:
                 framework = run.header.columns[result.column].framework
@@ -95,7 +95,7 @@ def _batch(batch: list[ExecutedScript]) -> list[ExecutedScript]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "request.json"
         file.write_text(json.dumps(request), encoding="utf-8")
-        done = processes.start_python(
+        done = processes.run_python(
             str(FORK_SERVER), str(file), seconds=SECONDS * (len(batch) + 1), folder=Path(folder)
         )
     codes = dict(enumerate(done.stdout.split()))
@@ -112,7 +112,12 @@ def table(all_shown: Iterable[ExecutedScript], without: Mapping[str, int]) -> It
         counts.setdefault((each.framework, each.chapter), Counter())[each.seen] += 1
     yield "framework   chapter        scripts   shown      correct    other end  not installed"
     for (framework, chapter), seen in sorted(counts.items()):
-        ends = (seen[ScriptResult.FAILURE], seen[ScriptResult.RIGHT], seen[ScriptResult.NOTHING], seen[None])
+        ends = (
+            seen[ScriptResult.FAILURE],
+            seen[ScriptResult.CORRECT],
+            seen[ScriptResult.INCONCLUSIVE],
+            seen[None],
+        )
         yield f"{framework:12}{chapter:14}{sum(ends):8}{ends[0]:8}{ends[1]:13}{ends[2]:13}{ends[3]:15}"
     for framework, number in sorted(without.items()):
         yield f"{framework}: {number} failed cells have no short script"
@@ -137,7 +142,7 @@ def main(paths: list[str]) -> int:
         if len(done) % MOST == 0 or len(done) == len(found):
             print(f"{len(done)} of {len(found)}", file=sys.stderr, flush=True)
     print("\n".join(table(done, without)))
-    wrong = [each for each in done if each.seen in {ScriptResult.RIGHT, ScriptResult.NOTHING}]
+    wrong = [each for each in done if each.seen in {ScriptResult.CORRECT, ScriptResult.INCONCLUSIVE}]
     for each in wrong:
         print(f"\n{', '.join(each.cells)}: {each.seen.value if each.seen else ''}\n{each.script}")
     cells = sum(len(each.cells) for each in done if each.seen is ScriptResult.FAILURE)

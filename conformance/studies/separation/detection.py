@@ -33,7 +33,7 @@ PROFILE = Profile.of(FLOAT32)
 
 @dataclass(frozen=True, slots=True)
 class Criterion:
-    """A relative and an absolute tolerance for float32: |got − right| ≤ atol + rtol·|right|.
+    """A relative and an absolute tolerance for float32: |got − expected| ≤ atol + rtol·|expected|.
 
     ``source`` is the page that documents them as defaults.
     """
@@ -43,10 +43,10 @@ class Criterion:
     atol: float
     source: str
 
-    def rejects(self, got: NDArray[np.float64], right: NDArray[np.float64]) -> Mask:
+    def rejects(self, got: NDArray[np.float64], expected: NDArray[np.float64]) -> Mask:
         """Return a mask of the rejected answers."""
         with np.errstate(invalid="ignore"):
-            return ~(np.abs(got - right) <= self.atol + self.rtol * np.abs(right))
+            return ~(np.abs(got - expected) <= self.atol + self.rtol * np.abs(expected))
 
 
 PEERS = (

@@ -36,7 +36,8 @@ from kl_conformance.runs.selection import Selection, columns_of
 from kl_conformance.runs.session import Session
 from kl_conformance.runs.shards import Shard, shards
 from kl_conformance_testkit.subjects import fixed
-from kl_reports.runfile.records import CellId, Verdict
+from kl_reports.runfile.cell_id import CellId
+from kl_reports.runfile.records import Verdict
 
 NAME = "torch.nn.functional.kl_div"
 

@@ -19,7 +19,7 @@ from kl_conformance.runs.plan import Plan
 from kl_conformance.runs.selection import Selection
 from kl_conformance.runs.session import Session
 from kl_conformance.runs.shards import shards
-from kl_conformance_testkit.command import RIGHT, run_cli
+from kl_conformance_testkit.command import CORRECT, run_cli
 from kl_reference.dtype import Dtype
 from kl_reports.runfile.file import read
 
@@ -78,7 +78,7 @@ def test_the_quick_profile_tests_built_in_implementations_in_float32() -> None:
 
 def test_shards_have_these_dtypes() -> None:
     """In the quick profile; a user kernel has all of its own."""
-    quick = Selection(("scipy.special.rel_entr", RIGHT), profile=TestProfile.QUICK)
+    quick = Selection(("scipy.special.rel_entr", CORRECT), profile=TestProfile.QUICK)
     found = {each.name: {own.dtype for own in each.header.columns.values()} for each in shards(quick)}
     assert found.pop("scipy") == {"float32"}
     assert found.popitem()[1] == {"float32", "float64"}
@@ -87,22 +87,22 @@ def test_shards_have_these_dtypes() -> None:
 def test_the_screen_names_these_dtypes(tmp_path: Path) -> None:
     """And the option for the others; selected dtypes are tested with full effort."""
     line = ("run", "-k", "signs/direction", "--profile", "quick", "--seed", "1", "-o", "run.jsonl.gz")
-    few = "in float32 (--dtype asks other formats)"
+    few = "in float32 (--dtype tests other dtypes)"
     assert f"seed 1, {few}." in run_cli(*line, "--framework", "scipy", at=tmp_path).err
     both = run_cli(*line, "--framework", "scipy", "--dtype", "float32", "--dtype", "float64", at=tmp_path).err
     judged = dict(
-        re.findall(r"(scipy[ \d/]*): (\d+) of \d+ cells judged\n", both)
+        re.findall(r"(scipy[ \d/]*): (\d+) of \d+ cells evaluated\n", both)
     )  # of as many as there are cores
     assert sum(map(int, judged.values())) == 6
     named = run_cli(*line, "--framework", "scipy", "--dtype", "float64", at=tmp_path)
     assert "seed 1." in named.err
     assert {each.dtype for each in read(tmp_path / "run.jsonl.gz").header.columns.values()} == {"float64"}
-    assert "seed 1." in run_cli(*line, RIGHT, at=tmp_path).err
+    assert "seed 1." in run_cli(*line, CORRECT, at=tmp_path).err
 
 
 def test_verify_has_the_same_effort() -> None:
     """`verify` in Python leaves out the same chapters as the command line."""
-    found = verify(RIGHT, profile="quick", seed=1, dtype=("float32", "float64"))
+    found = verify(CORRECT, profile="quick", seed=1, dtype=("float32", "float64"))
     assert found.conforms, str(found)
     columns = found.run.header.columns
     tested = {(columns[each.column].dtype, each.requirement.partition("/")[0]) for each in found.run.results}
@@ -116,7 +116,7 @@ def test_the_standard_profile_searches_less_in_a_reduced_dtype() -> None:
     selection = Selection(
         dtypes=("float32", "float64"), profile=TestProfile.STANDARD, seed=1, reduced=("float64",)
     )
-    implementation = loading.implementation(RIGHT)
+    implementation = loading.implementation(CORRECT)
     session, problems = Session(selection), dict[str, int]()
     planned = Plan.of(selection, [implementation]).cells
     assert {cell.column.dtype for cell in planned if cell.requirement.chapter == "layouts"} == {

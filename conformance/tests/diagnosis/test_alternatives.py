@@ -1,4 +1,4 @@
-"""A wrong number is explained by the question to which it is the right answer."""
+"""A wrong number is explained by the other problem to which it is the correct answer."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from kl_reports.runfile.records import Kind
 ROWS = pair([[0.5, 0.25, 0.25], [0.125, 0.75, 0.125]], [[0.25, 0.5, 0.25], [0.5, 0.25, 0.25]])
 
 
-def said(sketch: Miniature, reduction: Reduction = Reduction.TERMS, question: Pair = ROWS) -> str:
-    """Return the diagnosis of what a sketch answers, which must be broken."""
-    asked = subject(sketch)
-    judgement = judge.within_tolerance(asked.evaluate(asked.problem(question, reduction)))
+def diagnosed(miniature: Miniature, reduction: Reduction = Reduction.TERMS, inputs: Pair = ROWS) -> str:
+    """Return the diagnosis of a miniature's result, which must be wrong."""
+    column = subject(miniature)
+    judgement = judge.within_tolerance(column.evaluate(column.problem(inputs, reduction)))
     assert judgement.is_failure
-    return diagnose(judgement, question, asked)
+    return diagnose(judgement, inputs, column)
 
 
 def swapped(p: Array, log_q: Array) -> Array:
-    """Return q·(log q − log p): the arguments exchanged."""
+    """Return q·(log q − log p): the arguments swapped."""
     return term(np.exp(log_q), np.log(p))
 
 
@@ -35,20 +35,20 @@ def clipped(p: Array, q: Array) -> Array:
 
 
 def by_elements(terms: Array, how: Reduction) -> Array:
-    """Reduce, taking "batchmean" for "mean"."""
+    """Reduce with "mean" in place of "batchmean"."""
     return reduce(terms, Reduction.MEAN if how is Reduction.BATCHMEAN else how)
 
 
 def by_batch(terms: Array, how: Reduction) -> Array:
-    """Reduce, taking "mean" for "batchmean"."""
+    """Reduce with "batchmean" in place of "mean"."""
     return reduce(terms, Reduction.BATCHMEAN if how is Reduction.MEAN else how)
 
 
 @pytest.mark.parametrize(
-    ("sketch", "reduction", "words"),
+    ("miniature", "reduction", "description"),
     [
-        (Miniature(term=swapped), Reduction.TERMS, "KL(Q‖P), the two arguments exchanged"),
-        (Miniature(term=swapped), Reduction.SUM, "KL(Q‖P), the two arguments exchanged"),
+        (Miniature(term=swapped), Reduction.TERMS, "KL(Q‖P), with the arguments swapped"),
+        (Miniature(term=swapped), Reduction.SUM, "KL(Q‖P), with the arguments swapped"),
         (
             Miniature(reduce=by_elements),
             Reduction.BATCHMEAN,
@@ -62,52 +62,54 @@ def by_batch(terms: Array, how: Reduction) -> Array:
         (
             Miniature(term=lambda p, lq: generalised(p, np.exp(lq))),
             Reduction.TERMS,
-            "of the formula p·log(p/q) − p + q",
+            "the formula p·log(p/q) − p + q",
         ),
-        (Miniature(term=lambda p, lq: -p * lq), Reduction.TERMS, "of the formula −p·log q"),
+        (Miniature(term=lambda p, lq: -p * lq), Reduction.TERMS, "the formula −p·log q"),
     ],
     ids=range(6),
 )
-def test_a_common_mistake_is_named(sketch: Miniature, reduction: Reduction, words: str) -> None:
-    """Exchanged arguments, another mean and another formula are recognised by the number they give."""
-    assert words in said(sketch, reduction)
+def test_a_common_mistake_is_named(miniature: Miniature, reduction: Reduction, description: str) -> None:
+    """Swapped arguments, another mean and another formula are recognised by the numbers they return."""
+    assert description in diagnosed(miniature, reduction)
 
 
 def test_clipping_is_named() -> None:
     """Probabilities clipped to 1e-7 are recognised where clipping matters."""
-    question = pair([0.5, 0.5], [1e-30, 1.0])
+    inputs = pair([0.5, 0.5], [1e-30, 1.0])
     wrong = Miniature(term=clipped, model=(Space.PROBABILITY,))
-    assert "probabilities clipped to at least 1e-07" in said(wrong, Reduction.SUM, question)
+    assert "probabilities clipped to at least 1e-07" in diagnosed(wrong, Reduction.SUM, inputs)
 
 
-def test_a_logarithm_taken_for_a_probability_is_named() -> None:
-    """Log p read as p: p·(log p − log q) with the logarithm of a logarithm is recognised by its numbers."""
+def test_a_logarithm_used_as_a_probability_is_named() -> None:
+    """Log p used as p: p·(log p − log q) with the logarithm of a logarithm is recognised by its numbers."""
     wrong = Miniature(target=(Space.LOG,), log_term=lambda lp, lq: term(lp, lq))
-    question = pair([0.5, np.e, 2.0], [-1.0, -2.0, -0.5], Space.LOG)  # a measure: its log p may be positive
-    assert "log p taken for p" in said(wrong, question=Pair(question.p, question.q))
+    inputs = pair([0.5, np.e, 2.0], [-1.0, -2.0, -0.5], Space.LOG)  # a measure: its log p may be positive
+    assert "log p used as p" in diagnosed(wrong, inputs=Pair(inputs.p, inputs.q))
 
 
-def test_a_fault_nobody_makes_is_not_explained() -> None:
-    """A number that answers no known question gets no story."""
-    assert said(Miniature(after=lambda answer: answer * 1.01)) == ""
-    assert said(Miniature(after=lambda answer: answer + np.nan), Reduction.SUM) == ""
-    assert said(Miniature(log_term=log_term, after=lambda answer: answer * -1.0)) == ""
+def test_an_unknown_mistake_is_not_explained() -> None:
+    """A number that is the correct answer to none of the alternatives has no explanation."""
+    assert diagnosed(Miniature(after=lambda answer: answer * 1.01)) == ""
+    assert diagnosed(Miniature(after=lambda answer: answer + np.nan), Reduction.SUM) == ""
+    assert diagnosed(Miniature(log_term=log_term, after=lambda answer: answer * -1.0)) == ""
 
 
-def test_an_identity_is_no_answer_to_a_question() -> None:
-    """A number made of two answers is explained by neither's other readings."""
-    asked = subject(Miniature(reduce=by_elements))
-    batch, mean = (asked.evaluate(asked.problem(ROWS, how)) for how in (Reduction.BATCHMEAN, Reduction.MEAN))
+def test_an_identity_is_not_explained() -> None:
+    """A difference of two results is explained by the alternatives of neither."""
+    column = subject(Miniature(reduce=by_elements))
+    batch, mean = (
+        column.evaluate(column.problem(ROWS, how)) for how in (Reduction.BATCHMEAN, Reduction.MEAN)
+    )
     judgement = judge.identity(
         (judge.WeightedAnswer(3.0, mean), judge.WeightedAnswer(-1.0, batch)), "mean × 3 is batchmean"
     )
     assert judgement.is_failure
-    assert diagnose(judgement, ROWS, asked) == ""
+    assert diagnose(judgement, ROWS, column) == ""
 
 
 def test_a_diagnosis_reaches_the_verdict() -> None:
-    """Who runs a kernel with exchanged arguments reads so in the result."""
+    """The result of a kernel with swapped arguments says that they are swapped."""
     result = evaluate("values/pointwise", subject(Miniature(term=swapped, target=(Space.PROBABILITY,))))
-    assert result.explanation == "KL(Q‖P), the two arguments exchanged"
+    assert result.explanation == "KL(Q‖P), with the arguments swapped"
     assert result.detail.endswith(f" This is the correct answer to another problem: {result.explanation}.")
     assert result.kind is Kind.NUMBER

@@ -1,4 +1,4 @@
-"""What is wrong only when compiled is shown by a script that compiles."""
+"""A failure of a compiled call is reproduced by a script that compiles the call."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LOGITS = {"space": "logits", "shape": [2], "bits": ["f32:00000000", "f32:0000000
 
 
 def script(name: str, mode: str, model: str = "probability") -> str:
-    """Return the script of a made-up failure in a column of that mode."""
+    """Return the script of a hypothetical failure in a column of that mode."""
     own = loading.implementation(name)
     call = called(own, Space.LOG if model == "logits" else Space.PROBABILITY)
     witness = example_witness(HALF, HALF if model == "probability" else LOGITS, call)
@@ -26,7 +26,7 @@ def script(name: str, mode: str, model: str = "probability") -> str:
 
 
 @pytest.mark.parametrize(
-    ("name", "mode", "said"),
+    ("name", "mode", "code"),
     [
         (
             "jax.scipy.special.rel_entr",
@@ -39,16 +39,16 @@ def script(name: str, mode: str, model: str = "probability") -> str:
         ("torch.nn.functional.kl_div", "compile", ", dynamic=False, fullgraph=True)(p, q)"),
     ],
 )
-def test_a_script_runs_its_call_in_the_mode_of_its_column(name: str, mode: str, said: str) -> None:
-    """Eager, such a call may be right: the script says how it was run, in lines that Python can read."""
+def test_a_script_runs_its_call_in_the_mode_of_its_column(name: str, mode: str, code: str) -> None:
+    """The script has the compilation or setting of its column, which an eager script has not, and is valid Python."""
     text, eager = script(name, mode), script(name, "eager")
     assert ast.parse(text)
-    assert said in text
-    assert said not in eager
+    assert code in text
+    assert code not in eager
     assert len(text.splitlines()) <= LINES
 
 
-def test_what_was_led_in_is_led_in_before_the_compiled_call() -> None:
-    """The log_softmax of logits is no part of what was compiled, and none of what the script compiles."""
+def test_log_softmax_is_outside_the_compiled_call() -> None:
+    """The log_softmax of logits is not part of the function that was compiled, in the run and in the script."""
     text = script("torch.nn.functional.kl_div", "compile", model="logits")
     assert "fullgraph=True)(p, torch.log_softmax(q, -1))" in text

@@ -28,9 +28,9 @@ from kl_reference.convention import Convention, Reduction, Space
 from kl_reports.runfile.records import Column, Kind, Result, Verdict
 
 ENTRY = {
-    "id": '"sketch-masked-nan"',
+    "id": '"miniature-masked-nan"',
     "requirements": '["support/zero-over-zero", "support/block-masked"]',
-    "implementations": '["sketch"]',
+    "implementations": '["miniature"]',
     "versions": '">=1"',
     "region": '"p == 0 and log_q == -inf"',
     "instead": '"isnan(got)"',
@@ -41,7 +41,7 @@ MASKED = "support/zero-over-zero"
 
 
 def toml(**changed: str | None) -> str:
-    """Return a file with one deviation; a field given as None is omitted."""
+    """Return a file with one deviation; a field of None is omitted."""
     fields = {**ENTRY, **changed}
     return "[[deviation]]\n" + "\n".join(
         f"{key} = {value}" for key, value in fields.items() if value is not None
@@ -50,14 +50,14 @@ def toml(**changed: str | None) -> str:
 
 def entry(**changed: str | None) -> Expectation:
     """Return one recorded deviation."""
-    (made,) = load(toml(**changed), "sketch.toml")
+    (made,) = load(toml(**changed), "miniature.toml")
     return made
 
 
 def test_an_entry_is_read_in_full() -> None:
     """Every field of an entry is read; an omitted one means every column."""
     made = entry(dtypes='["float32"]', link='"https://example.org/1"', since='"2026-01-01"')
-    assert made.id == "sketch-masked-nan"
+    assert made.id == "miniature-masked-nan"
     assert made.requirements == ("support/zero-over-zero", "support/block-masked")
     assert made.witnesses == ("support/four-corners-of-support",)
     assert (made.dtypes, made.devices, made.modes) == (("float32",), (), ())
@@ -70,7 +70,7 @@ def test_an_entry_is_read_in_full() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "words"),
+    ("changed", "message"),
     [
         ({"reason": None}, "missing reason"),
         ({"witness": None, "region": None}, "missing region, witness"),
@@ -80,36 +80,36 @@ def test_an_entry_is_read_in_full() -> None:
         ({"region": '"p =="'}, "'p ==' is not an expression"),
         ({"instead": '"gott == 0"'}, "unknown name 'gott' in 'gott == 0'; known: "),
         ({"versions": '"new"'}, "'new'"),
-        ({"versions": "1"}, "sketch-masked-nan"),
+        ({"versions": "1"}, "miniature-masked-nan"),
         ({"witness": '"support/no-such-case"'}, "unknown case 'support/no-such-case'; known: support/"),
         ({"witness": '"no-such-chapter/x"'}, "unknown chapter 'no-such-chapter'"),
-        ({"region": "0"}, "sketch-masked-nan"),
+        ({"region": "0"}, "miniature-masked-nan"),
         ({"region": '"p == isnan"'}, "isnan"),
         ({"requirements": '"support/nan"'}, "requirements"),
-        ({"implementations": '"sketch"'}, "implementations"),
+        ({"implementations": '"miniature"'}, "implementations"),
         ({"dtypes": '"float32"'}, "dtypes"),
     ],
     ids=range(16),
 )
-def test_an_entry_that_cannot_be_read_is_named(changed: dict[str, str | None], words: str) -> None:
+def test_an_entry_that_cannot_be_read_is_named(changed: dict[str, str | None], message: str) -> None:
     """An error in a file is found when it is read; the message names file, entry and error."""
     text = toml() + "\n" + toml(**changed)
-    with pytest.raises(ExpectationError, match=re.escape("sketch.toml, entry 2 (")) as error:
-        load(text, "sketch.toml")
-    assert words in str(error.value)
+    with pytest.raises(ExpectationError, match=re.escape("miniature.toml, entry 2 (")) as error:
+        load(text, "miniature.toml")
+    assert message in str(error.value)
 
 
 def test_a_file_that_is_not_toml_is_named() -> None:
     """For invalid TOML the message names file and line."""
-    with pytest.raises(ExpectationError, match=r"sketch\.toml: not TOML: .*line 2"):
-        load("[[deviation]]\nid = ?", "sketch.toml")
+    with pytest.raises(ExpectationError, match=r"miniature\.toml: not TOML: .*line 2"):
+        load("[[deviation]]\nid = ?", "miniature.toml")
 
 
 @pytest.mark.parametrize("text", ["[deviation]\nid = 'x'\n", "deviation = 3\n", "[[deviaton]]\nid = 'x'\n"])
 def test_a_file_without_deviations_is_named(text: str) -> None:
     """A file whose entries are not a list of deviations is an error, and not an empty file."""
-    with pytest.raises(ExpectationError, match=r"sketch\.toml"):
-        load(text, "sketch.toml")
+    with pytest.raises(ExpectationError, match=r"miniature\.toml"):
+        load(text, "miniature.toml")
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_an_entry_applies_to_its_columns_only(
     changed: dict[str, str | None], version: str, dtype: str, applies: bool
 ) -> None:
     """Version (builds of its sources included), device, dtype and mode decide whether an entry applies to a cell."""
-    column = Column("sketch", "numpy", version, "cpu", dtype, "eager")
+    column = Column("miniature", "numpy", version, "cpu", dtype, "eager")
     assert entry(**changed).applies_to(MASKED, column) is applies
     assert not entry(**changed).applies_to("support/nan", column)
     assert not entry(**changed).applies_to(MASKED, Column("other", "numpy", version, "cpu", dtype, "eager"))
@@ -185,7 +185,7 @@ def test_a_limit_is_rounded_to_its_dtype(limit: type[np.floating[Any]], reading:
 
     spaces = (Space.PROBABILITY,)
     convention = Convention(target=spaces, model=spaces, clip=(1e-7, 1.0))
-    tested = subject(Implementation("sketch", "numpy", "numpy", convention, clipped), "float16")
+    tested = subject(Implementation("miniature", "numpy", "numpy", convention, clipped), "float16")
     problem = tested.problem(pair([0.5, 0.5], [0.0, 1.0]), mathematical=True)
     judgement = judge.within_tolerance(tested.evaluate(problem))
     read = {
@@ -199,20 +199,20 @@ def test_a_limit_is_rounded_to_its_dtype(limit: type[np.floating[Any]], reading:
 def verdict() -> Callable[..., Result]:
     """Return a function that evaluates a cell of a miniature with recorded deviations."""
 
-    def settle(sketch: Miniature, *entries: Expectation) -> Result:
-        tested, requirement = subject(sketch), catalogue.requirement(MASKED)
+    def evaluated(miniature: Miniature, *entries: Expectation) -> Result:
+        tested, requirement = subject(miniature), catalogue.requirement(MASKED)
         cell = Cell(requirement, tested, effort_of(requirement, tested, TestProfile.QUICK), 0)
         cell.expected = tuple(each for each in entries if each.applies_to(MASKED, tested.column))
         return cell.evaluate()
 
-    return settle
+    return evaluated
 
 
 def test_a_recorded_deviation_is_expected(verdict: Callable[..., Result]) -> None:
     """A recorded deviation that still exists is EXPECTED, with reason and witness, and is no new failure."""
     result = verdict(Miniature(term=masked_nan), entry())
     assert result.verdict is Verdict.EXPECTED
-    assert result.deviation == "sketch-masked-nan"
+    assert result.deviation == "miniature-masked-nan"
     assert result.detail == "0·∞ is NaN."
     assert result.witness is not None
     assert result.witness["case"] == "support/four-corners-of-support"
@@ -251,16 +251,16 @@ def test_a_deviation_that_no_longer_exists_is_fixed(verdict: Callable[..., Resul
     """An entry that none of its witnesses shows any more has to be removed, and the cell names it."""
     result = verdict(Miniature(), entry())
     assert result.verdict is Verdict.FIXED
-    assert result.deviation == "sketch-masked-nan"
+    assert result.deviation == "miniature-masked-nan"
     assert "the entry must go" in result.detail
     assert result.verdict.is_news
 
 
 def test_each_entry_must_be_shown(verdict: Callable[..., Result]) -> None:
     """A deviation that still exists does not justify another entry."""
-    gone = entry(id='"sketch-gone"', region='"p > 0"', instead='"got < 0"')
+    gone = entry(id='"miniature-gone"', region='"p > 0"', instead='"got < 0"')
     result = verdict(Miniature(term=masked_nan), entry(), gone)
-    assert (result.verdict, result.deviation) == (Verdict.FIXED, "sketch-gone")
+    assert (result.verdict, result.deviation) == (Verdict.FIXED, "miniature-gone")
 
 
 def test_an_answer_that_raises_is_no_recorded_number(verdict: Callable[..., Result]) -> None:
@@ -276,7 +276,7 @@ def test_an_answer_that_raises_is_no_recorded_number(verdict: Callable[..., Resu
 def test_a_deviation_may_be_an_alternative_definition() -> None:
     """A mean recorded as divided by the model's first axis is explained; another divisor is not."""
     recorded = entry(
-        id='"sketch-divisor"',
+        id='"miniature-divisor"',
         requirements='["reductions/batchmean"]',
         region='"model_length != result_length"',
         instead='"divided_by_model"',

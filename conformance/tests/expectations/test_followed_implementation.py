@@ -28,9 +28,9 @@ def as_torch(p: Array, log_q: Array) -> Array:
     return np.where((p == 0) & (log_q == -np.inf), np.nan, term(p, log_q))
 
 
-def kernel(sketch: Miniature, like: str) -> Subject:
+def kernel(miniature: Miniature, like: str) -> Subject:
     """Return a miniature that follows a built-in implementation."""
-    return subject(replace(sketch.implementation(), like=like), dtype="float32")
+    return subject(replace(miniature.implementation(), like=like), dtype="float32")
 
 
 def test_the_known_deviations_of_the_followed_implementation_are_permitted() -> None:
@@ -43,7 +43,7 @@ def test_the_known_deviations_of_the_followed_implementation_are_permitted() -> 
 
 
 def test_a_kernel_that_follows_none_has_no_permitted_deviations() -> None:
-    """The same kernel on its own is judged by the definition."""
+    """Without a followed implementation the same kernel is judged by the definition."""
     assert evaluate(MASKED, kernel(Miniature(term=as_torch), "")).verdict is Verdict.FAIL
 
 
@@ -67,8 +67,8 @@ def test_following_an_unknown_implementation_is_an_error(tmp_path: Path) -> None
     """The message repeats the unknown name and lists the known ones."""
     (tmp_path / "mine.py").write_text(
         "from dataclasses import replace\n"
-        "from kl_conformance.requirements.miniature import Sketch\n"
-        "MINE = replace(Sketch().implementation(), like='torch.kl')\n"
+        "from kl_conformance.requirements.miniature import Miniature\n"
+        "MINE = replace(Miniature().implementation(), like='torch.kl')\n"
     )
     with pytest.raises(ValueError, match=r"'torch\.kl'.*torch\.nn\.functional\.kl_div"):
         loading.implementation(f"{tmp_path / 'mine.py'}:MINE")

@@ -37,25 +37,24 @@ def example() -> str:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Path]:
-    """Return an empty folder of packages, where the page's file lies beside the other implementations."""
+    """Return an empty folder of packages, with the page's file among the other implementations."""
     declared, installed = tmp_path / "declared", tmp_path / "installed"
     for each in (declared, installed):
         each.mkdir()
     (declared / "mylab_of_the_page.py").write_text(example(), encoding="utf-8")
     monkeypatch.setattr(builtin, "__path__", [*builtin.__path__, str(declared)])
-    monkeypatch.setattr(
-        sys, "dont_write_bytecode", True
-    )  # the package changes within the resolution of file times
+    # The package changes within the resolution of file times.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     monkeypatch.syspath_prepend(str(installed))
     yield installed
     for name in ("mylab", "mylab.losses", f"{builtin.__name__}.mylab_of_the_page"):
         sys.modules.pop(name, None)
 
 
-def settled() -> Result:
+def evaluated() -> Result:
     """Return the verdict of one cell of the page's implementation."""
-    (own,) = (each for each in registry.declared() if each.package == "mylab")
-    cell = PlannedCell(catalogue.requirement("signs/gibbs"), own, columns_of(own)[0])
+    (implementation,) = (each for each in registry.declared() if each.package == "mylab")
+    cell = PlannedCell(catalogue.requirement("signs/gibbs"), implementation, columns_of(implementation)[0])
     return Session(Selection(profile=TestProfile.QUICK)).evaluate(cell)
 
 
@@ -71,7 +70,7 @@ def test_nothing_but_the_file_has_to_be_added(folder: Path) -> None:
     """The registry finds the file; the cell is MISSING without the package, else judged, and a fault is found."""
     known = [each.name for each in registry.declared()]
     assert [each for each in known if each not in registry.IMPLEMENTATIONS] == ["mylab.losses.kl"]
-    absent = settled()
+    absent = evaluated()
     assert absent.verdict is Verdict.MISSING
     assert absent.detail.endswith("install it with pip install mylab")
     (folder / "mylab").mkdir()
@@ -81,4 +80,4 @@ def test_nothing_but_the_file_has_to_be_added(folder: Path) -> None:
         (folder / "mylab" / "losses.py").write_text(MYLAB.format(fault=fault), encoding="utf-8")
         for name in ("mylab", "mylab.losses"):
             sys.modules.pop(name, None)
-        assert settled().verdict is verdict
+        assert evaluated().verdict is verdict

@@ -64,7 +64,7 @@ def smoothed(modules: Any, call: Call) -> Any:
 
 def made(call: Any, convention: Convention, **rest: Any) -> Implementation:
     """Return a correct implementation on NumPy arrays."""
-    return Implementation("right", "numpy", "numpy", convention, call, gradients=frozenset(), **rest)
+    return Implementation("correct", "numpy", "numpy", convention, call, gradients=frozenset(), **rest)
 
 
 def offering(name: str, kind: Reduction) -> Implementation:
@@ -75,7 +75,7 @@ def offering(name: str, kind: Reduction) -> Implementation:
 REL_ENTR = loading.implementation("scipy.special.rel_entr")
 KL_DIV = loading.implementation("scipy.special.kl_div")
 ENTROPY = loading.implementation("scipy.stats.entropy")
-SKETCH = Miniature().implementation()
+MINIATURE = Miniature().implementation()
 OF_PROBABILITIES = Miniature(target=(P,)).implementation()
 OF_ROWS = Convention(model=(P,), reductions=ROWS, axis=-1, order=(Side.TARGET, Side.MODEL))
 PLAIN, CLIPPED = made(rows, OF_ROWS), made(clipped, replace(OF_ROWS, clip=(1e-7, 1.0)))
@@ -115,8 +115,8 @@ WRONG: list[tuple[str, Implementation, Mapping[str, Any]]] = [
     ("normalisation", ENTROPY, {"normalise": False}),
     ("normalisation", PLAIN, {"normalise": True}),
     *(
-        ("reductions", SKETCH, {"reductions": {**SKETCH.convention.reductions, name: kind}})
-        for name, own in SKETCH.convention.reductions.items()
+        ("reductions", MINIATURE, {"reductions": {**MINIATURE.convention.reductions, name: kind}})
+        for name, own in MINIATURE.convention.reductions.items()
         for kind in Reduction
         if kind is not own
     ),
@@ -127,48 +127,50 @@ WRONG: list[tuple[str, Implementation, Mapping[str, Any]]] = [
         if kind is not own
     ),
     *(
-        ("default reduction", SKETCH, {"default": name})
-        for name in SKETCH.convention.reductions
-        if name != SKETCH.convention.default
+        ("default reduction", MINIATURE, {"default": name})
+        for name in MINIATURE.convention.reductions
+        if name != MINIATURE.convention.default
     ),
 ]
 
 
-SETTLED = dict[tuple[int, str], Mapping[str, Verdict]]()
+VERDICTS = dict[tuple[int, str], Mapping[str, Verdict]]()
 
 
-def verdicts(implementation: Implementation, words: str) -> Mapping[str, Verdict]:
+def verdicts(implementation: Implementation, property_: str) -> Mapping[str, Verdict]:
     """Return the verdicts of the requirements that measure a property."""
-    key = id(implementation), words
-    if key not in SETTLED:
+    key = id(implementation), property_
+    if key not in VERDICTS:
         tested = subject(implementation)
-        SETTLED[key] = {name: evaluate(name, tested).verdict for name in EVIDENCE[words]}
-    return SETTLED[key]
+        VERDICTS[key] = {name: evaluate(name, tested).verdict for name in EVIDENCE[property_]}
+    return VERDICTS[key]
 
 
-@pytest.mark.parametrize(("words", "right", "wrong"), WRONG, ids=range(len(WRONG)))
+@pytest.mark.parametrize(("property_", "correct", "wrong"), WRONG, ids=range(len(WRONG)))
 def test_a_wrong_declaration_fails_a_requirement(
-    words: str, right: Implementation, wrong: Mapping[str, Any]
+    property_: str, correct: Implementation, wrong: Mapping[str, Any]
 ) -> None:
     """A wrong property fails a requirement that the guide names for it, and that passed before."""
-    wrongly_declared = replace(right, name="wrongly declared", convention=replace(right.convention, **wrong))
-    tested, before = subject(wrongly_declared), verdicts(right, words)
+    wrongly_declared = replace(
+        correct, name="wrongly declared", convention=replace(correct.convention, **wrong)
+    )
+    tested, before = subject(wrongly_declared), verdicts(correct, property_)
     passed = (name for name in before if before[name] is not Verdict.FAIL)
     assert any(evaluate(name, tested).verdict is Verdict.FAIL for name in passed)
 
 
 @pytest.mark.parametrize(
-    ("words", "right"), {(words, id(own)): (words, own) for words, own, _ in WRONG}.values()
+    ("property_", "correct"), {(name, id(own)): (name, own) for name, own, _ in WRONG}.values()
 )
-def test_a_correct_declaration_is_confirmed(words: str, right: Implementation) -> None:
+def test_a_correct_declaration_is_confirmed(property_: str, correct: Implementation) -> None:
     """A correct property fails none of them, and some of them are applicable."""
-    found = verdicts(right, words)
+    found = verdicts(correct, property_)
     assert Verdict.PASS in found.values()
     failed = [name for name, verdict in found.items() if verdict is Verdict.FAIL]
     # A clip, even a declared one, is not part of the definition.
-    assert failed == (["support/tiny-model"] if words == "clipping" and right is CLIPPED else [])
+    assert failed == (["support/tiny-model"] if property_ == "clipping" and correct is CLIPPED else [])
 
 
 def test_every_property_has_a_wrong_declaration() -> None:
     """Every property that the guide names is declared wrongly in a test above."""
-    assert set(EVIDENCE) - {words for words, _, _ in WRONG} == {"zeros"}
+    assert set(EVIDENCE) - {name for name, _, _ in WRONG} == {"zeros"}

@@ -14,7 +14,7 @@ from kl_conformance_testkit.subjects import evaluate, subject
 from kl_reference.convention import Reduction, Space
 from kl_reports.runfile.records import Verdict
 
-RIGHT = Miniature()
+CORRECT = Miniature()
 NARROW = {
     "mean alone": ({"mean": Reduction.MEAN}, (Space.PROBABILITY,)),
     "sum alone": ({"sum": Reduction.SUM}, (Space.PROBABILITY,)),
@@ -24,11 +24,11 @@ NARROW = {
 }
 
 
-def narrow(name: str, sketch: Miniature = RIGHT) -> Subject:
-    """Return a miniature with that limited Convention, a correct one unless another is given."""
+def narrow(name: str, miniature: Miniature = CORRECT) -> Subject:
+    """Return a miniature with that limited Convention, by default a correct one."""
     reductions, target = NARROW[name]
-    own = replace(sketch, target=target, reductions=reductions, default=next(iter(reductions)))
-    return subject(own, dtype="float32")
+    limited = replace(miniature, target=target, reductions=reductions, default=next(iter(reductions)))
+    return subject(limited, dtype="float32")
 
 
 @pytest.mark.parametrize("name", NARROW)

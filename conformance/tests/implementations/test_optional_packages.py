@@ -27,7 +27,7 @@ from kl_reports.runfile.records import Result, Verdict
 OWN = loading.implementation("scipy.special.rel_entr")
 
 
-def settled(session: Session, *requires: str) -> Result:
+def evaluated(session: Session, *requires: str) -> Result:
     """Return the result of one cell of SciPy's function with additional required modules."""
     own = replace(OWN, name=f"requires {requires}", package="a-distribution", requires=requires)
     column = columns_of(own)[0]
@@ -41,13 +41,16 @@ def test_only_cells_that_require_a_missing_package_are_missing(
     (tmp_path / "breaks_when_imported.py").write_text("import json\nraise OSError('no libfoo')\n", "utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
     session = Session(Selection(profile=TestProfile.QUICK))
-    absent, broken = settled(session, "no_such_package.inner"), settled(session, "breaks_when_imported")
-    assert (absent.verdict, broken.verdict) == (Verdict.MISSING, Verdict.MISSING)
+    absent, defective = (
+        evaluated(session, "no_such_package.inner"),
+        evaluated(session, "breaks_when_imported"),
+    )
+    assert (absent.verdict, defective.verdict) == (Verdict.MISSING, Verdict.MISSING)
     assert absent.detail.startswith("no_such_package.inner is not installed (")
     assert absent.detail.endswith("install it with pip install a-distribution")
-    assert "breaks_when_imported fails to import (OSError: no libfoo)" in broken.detail
-    assert settled(session).verdict is Verdict.PASS
-    assert settled(session, "json").verdict is Verdict.PASS
+    assert "breaks_when_imported fails to import (OSError: no libfoo)" in defective.detail
+    assert evaluated(session).verdict is Verdict.PASS
+    assert evaluated(session, "json").verdict is Verdict.PASS
 
 
 def test_a_required_package_becomes_an_attribute() -> None:
@@ -74,7 +77,7 @@ def test_a_process_has_keras_on_one_backend() -> None:
 def test_a_script_selects_the_backend_before_it_imports_keras(by: str) -> None:
     """Keras reads its backend when it is imported; it is called by its own name on each."""
     name = f"keras.losses.KLDivergence({by})"
-    *_, line = LIBRARIES[by].imports(name)
+    *_, line = LIBRARIES[by].imports(name, by)
     assert line.index(f"'KERAS_BACKEND'] = '{by}'") < line.index("import keras")
     column = columns_of(loading.implementation(name))[0]
     operands = {Side.TARGET: "p", Side.MODEL: "q"}
@@ -99,5 +102,5 @@ def test_a_column_s_arithmetic_is_measured_once() -> None:
     first, second = (session.evaluate(cell) for cell in cells)
     assert first.arithmetic.startswith("computes in float64")
     assert second.arithmetic == ""
-    assert settled(session).arithmetic == ""
+    assert evaluated(session).arithmetic == ""
     assert Session(Selection(profile=TestProfile.QUICK)).evaluate(cells[0]).arithmetic == ""

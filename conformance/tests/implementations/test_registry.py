@@ -15,7 +15,7 @@ from kl_conformance.requirements import catalogue
 from kl_conformance.runs import header as headers
 from kl_conformance.runs.plan import resolve
 from kl_conformance.runs.selection import Selection, columns_of
-from kl_conformance_testkit.command import BROKEN, RIGHT
+from kl_conformance_testkit.command import CORRECT, DEFECTIVE
 from kl_reference import Dtype, Profile
 
 BUILTINS = [
@@ -67,11 +67,11 @@ def test_every_built_in_implementation_is_known() -> None:
         assert each.dtypes
 
 
-def test_knowing_a_framework_is_not_importing_it() -> None:
+def test_planning_imports_no_framework() -> None:
     """Planning a run of all frameworks imports none of them."""
     code = (
-        "import sys; from kl_conformance import heading; from kl_conformance.runs.plan import *\n"
-        "heading.header(Selection(), resolve(Selection()).cells)\n"
+        "import sys; from kl_conformance.runs.header import header; from kl_conformance.runs.plan import *\n"
+        "header(Selection(), resolve(Selection()).cells)\n"
         "print(sorted({'torch', 'tensorflow', 'keras', 'jax', 'optax'} & set(sys.modules)))"
     )
     done = subprocess.run(
@@ -82,9 +82,9 @@ def test_knowing_a_framework_is_not_importing_it() -> None:
 
 def test_a_user_s_file_contains_implementations() -> None:
     """``file.py:attribute`` names an Implementation; two attributes of one file are loaded from one module."""
-    right, broken = (loading.implementation(name) for name in (RIGHT, BROKEN))
-    assert (right.name, broken.name) == ("right_kl", "broken_kl")
-    assert sys.modules[right.call.__module__] is sys.modules[broken.call.__module__]
+    one, other = (loading.implementation(name) for name in (CORRECT, DEFECTIVE))
+    assert (one.name, other.name) == ("correct_kl", "defective_kl")
+    assert sys.modules[one.call.__module__] is sys.modules[other.call.__module__]
 
 
 def test_a_user_s_file_hides_no_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,9 +108,9 @@ def test_a_user_s_profile_is_a_function_of_a_dtype(tmp_path: Path) -> None:
     lines = (
         "from kl_conformance.implementations.implementation import Implementation",
         "from kl_reference import Convention, Dtype, Profile",
-        "own = {'framework': 'numpy', 'package': 'numpy', 'convention': Convention(), 'call': print}",
-        "RIGHT = Implementation(name='right', profile=Profile.fast, **own)",
-        "WRONG = Implementation(name='wrong', profile=Profile.fast(Dtype.FLOAT32), **own)",
+        "options = {'framework': 'numpy', 'package': 'numpy', 'convention': Convention(), 'call': print}",
+        "RIGHT = Implementation(name='right', profile=Profile.fast, **options)",
+        "WRONG = Implementation(name='wrong', profile=Profile.fast(Dtype.FLOAT32), **options)",
     )
     (tmp_path / "profiled.py").write_text("\n".join(lines), encoding="utf-8")
     declared = loading.implementation(f"{tmp_path / 'profiled.py'}:RIGHT").profile
@@ -123,7 +123,7 @@ def test_a_user_s_profile_is_a_function_of_a_dtype(tmp_path: Path) -> None:
 def test_a_module_contains_implementations() -> None:
     """``module:attribute`` names an Implementation, too."""
     name = f"{registry.BUILTIN}.scipy:IMPLEMENTATIONS"
-    with pytest.raises(ValueError, match="is a tuple, not a"):
+    with pytest.raises(ValueError, match="is of type tuple, not"):
         loading.implementation(name)
 
 
@@ -134,7 +134,7 @@ def test_an_installed_version_is_found_under_either_name() -> None:
 
 
 def test_all_requirements_meet_all_columns() -> None:
-    """A plan holds every requirement × eager column once, and a chapter's cells are those of its requirements."""
+    """A plan has every requirement × eager column once, and a chapter's cells are those of its requirements."""
     plan = resolve(Selection())
     everything = plan.cells
     columns = [
@@ -155,7 +155,7 @@ def test_all_requirements_meet_all_columns() -> None:
         (Selection(implementations=("scipy.stats.entropy", "scipy.stats.entropy")), 2),
         (Selection(implementations=("scipy.stats.entropy", "torch.nn.KLDivLoss"), frameworks=("torch",)), 8),
         (Selection(frameworks=("torch",), devices=("cuda",), modes=("eager",)), 45),
-        (Selection(implementations=(RIGHT, BROKEN), dtypes=("float64",)), 2),
+        (Selection(implementations=(CORRECT, DEFECTIVE), dtypes=("float64",)), 2),
         (Selection(frameworks=("jax",), devices=("cpu",), modes=("jit",)), 30),
         (Selection(implementations=("keras.losses.kl_divergence",), modes=("eager", "graph", "xla")), 24),
         (Selection(implementations=("keras.metrics.KLDivergence",), modes=("graph",)), 0),

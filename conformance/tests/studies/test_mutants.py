@@ -29,7 +29,7 @@ from studies.mutants.runner import KernelResult, Plan
 from studies.mutants.validation import differs
 from studies.mutants.worker import Task, TaskResult, column
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 STUDY = ROOT / "conformance" / "studies" / "mutants" / "study.py"
 ORDINARY = Recipe("dirichlet-flat", (3, 5), Dtype.FLOAT32, seed=1)
 
@@ -65,7 +65,7 @@ def proofs(name: str) -> dict[str, Proof]:
 
 def environment() -> dict[str, str]:
     """Return the environment of a child process, with the studies on its path and a single thread."""
-    child = processes.environment() | processes.threads()
+    child = processes.environment() | processes.thread_limits()
     packages = [str(ROOT / package) for package in ("conformance", "cases", "reports", "reference")]
     return child | {"PYTHONPATH": ":".join([*packages, child.get("PYTHONPATH", "")])}
 
@@ -158,7 +158,7 @@ def test_the_command_separates_mutants_from_correct_kernels(kernel: CorrectKerne
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "matrix.json").read_text(encoding="utf-8"))
-    stops = {each["name"]: len(each["stops"]) for each in found["kernels"]}
-    assert [name for name in wrong if not stops[name]] == []
-    assert [name for name in correct if stops[name]] == []
+    detections = {each["name"]: len(each["detected_by"]) for each in found["kernels"]}
+    assert [name for name in wrong if not detections[name]] == []
+    assert [name for name in correct if detections[name]] == []
     assert "3 of 3" in done.stdout

@@ -1,4 +1,4 @@
-"""Released versions are asked by name, and as what they were."""
+"""Released versions are tested by name, with the function names that they had."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ SECTIONS = {match[1]: name for name in TOX.sections() if (match := NAMED.fullmat
 
 @pytest.mark.parametrize("package", SECTIONS)
 def test_the_version_in_the_name_is_the_version_installed(package: str) -> None:
-    """Every environment named after a version pins its package to that version, and only it does."""
+    """Every environment named after a version pins its package to that version, and no other does."""
     name = SECTIONS[package]
     match = NAMED.fullmatch(name)
     assert match
     versions = match[2].split(",")
     pins = [line for line in TOX[name]["deps"].splitlines() if f" {package}==" in line]
     assert pins == [f"{version}: {package}=={version}" for version in versions]
-    asked = re.search(r"--framework (\w+) ", TOX[name]["commands"])
+    selected = re.search(r"--framework (\w+) ", TOX[name]["commands"])
     frameworks = {each.framework for each in registry.IMPLEMENTATIONS.values() if each.package == package}
-    assert asked
-    assert asked[1] in frameworks
+    assert selected
+    assert selected[1] in frameworks
 
 
 @pytest.mark.parametrize("name", ["generalized_kl_divergence", "convex_kl_divergence"])
-def test_a_function_is_asked_by_the_name_it_has(name: str) -> None:
+def test_a_function_is_called_by_the_name_it_has(name: str) -> None:
     """optax.losses.generalized_kl_divergence was called convex_kl_divergence up to 0.2.6."""
 
     def divergence(model: Any, target: Any) -> Any:
@@ -47,5 +47,5 @@ def test_a_function_is_asked_by_the_name_it_has(name: str) -> None:
     losses = SimpleNamespace(**{name: divergence})
     modules = Modules({"optax": SimpleNamespace(losses=losses)})
     call = Call("p", "log q", Space.PROBABILITY, Space.LOG, None, None, Dtype.FLOAT32)
-    asked = loading.implementation("optax.losses.generalized_kl_divergence").call(modules, call)
-    assert asked == (name, "log q", "p")
+    result = loading.implementation("optax.losses.generalized_kl_divergence").call(modules, call)
+    assert result == (name, "log q", "p")

@@ -1,4 +1,4 @@
-"""What a run found, gathered to be told: findings, near misses, reasons, recorded deviations."""
+"""Findings of a run, gathered for a report: new failures, near misses, cells not judged, known deviations."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from itertools import islice
 
 from kl_reports.analysis.scores import column_of, level_of, severity, short_names
 from kl_reports.analysis.wording import LOOKS, Look, ratio, short_dtype, web_address
-from kl_reports.runfile.records import Result, Run, Verdict
+from kl_reports.runfile.records import Absence, Result, Run, Verdict
 
-_UNJUDGED = (Verdict.UNDECIDED, Verdict.MISSING, Verdict.UNSUPPORTED)
+_NOT_JUDGED = (Verdict.UNDECIDED, Verdict.MISSING, Verdict.UNSUPPORTED)
 
 
 @dataclass(frozen=True, slots=True)
 class FindingPlace:
-    """Where something was seen: an implementation and the dtypes it was seen in."""
+    """An implementation, and the dtypes in which a finding occurs."""
 
     name: str
     dtypes: tuple[str, ...]
@@ -24,7 +24,7 @@ class FindingPlace:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One verdict on one requirement, wherever it was given."""
+    """One verdict on one requirement, with all places in which it occurs."""
 
     requirement: str
     level: str
@@ -37,7 +37,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Near:
-    """A cell that holds, and how close it is to what is allowed."""
+    """A cell that passes, and how close it is to the allowed error."""
 
     requirement: str
     where: str
@@ -49,18 +49,19 @@ class Near:
 
 @dataclass(frozen=True, slots=True)
 class ReasonGroup:
-    """Why cells were not judged: one reason, and all the cells it is given for."""
+    """One reason for which cells were not judged, and all cells that have it."""
 
     anchor: str
     look: Look
     sentence: str
     places: tuple[FindingPlace, ...]
     cells: int
+    no_device: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Deviation:
-    """A recorded deviation, its upstream link, and where it was seen."""
+    """A known deviation, its upstream link, and the places in which it occurs."""
 
     name: str
     reason: str
@@ -72,7 +73,7 @@ class Deviation:
 
 
 class Places:
-    """Gathers cells by implementation, naming each as shortly as this run allows."""
+    """Gathers cells by implementation, under the shortest name that is unique in the run."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -88,7 +89,7 @@ class Places:
 
 
 def findings(run: Run, places: Places, links: Mapping[str, str]) -> tuple[Finding, ...]:
-    """Return every piece of news, worst first, gathered by verdict and requirement."""
+    """Return the new failures and fixed deviations, worst first, gathered by verdict and requirement."""
     gathered: dict[tuple[Verdict, str], list[Result]] = {}
     for result in sorted((result for result in run.results if result.verdict.is_news), key=severity):
         gathered.setdefault((result.verdict, result.requirement), []).append(result)
@@ -107,7 +108,7 @@ def findings(run: Run, places: Places, links: Mapping[str, str]) -> tuple[Findin
 
 
 def nearest(run: Run, places: Places, links: Mapping[str, str], most: int) -> Iterator[Near]:
-    """Give the passing cells closest to the limit, one for each requirement and implementation."""
+    """Yield the passing cells closest to the limit, one for each requirement and implementation."""
     seen: set[tuple[str, str, str]] = set()
     for result in passes(run):
         column = column_of(run, result.column)
@@ -138,39 +139,48 @@ def passes(run: Run) -> list[Result]:
 
 
 def reasons(run: Run, places: Places) -> tuple[tuple[ReasonGroup, ...], dict[str, str]]:
-    """Return why cells were not judged, most cells first, and for each such cell the link to its reason."""
+    """Return the reasons for cells that were not judged, most cells first, and the link of each cell to its reason."""
     gathered: dict[tuple[Verdict, str], list[Result]] = {}
     for result in run.results:
-        if result.verdict in _UNJUDGED:
+        if result.verdict in _NOT_JUDGED:
             gathered.setdefault((result.verdict, result.detail), []).append(result)
-    ordered = sorted(gathered.items(), key=lambda entry: (_UNJUDGED.index(entry[0][0]), -len(entry[1])))
+    ordered = sorted(gathered.items(), key=lambda entry: (_NOT_JUDGED.index(entry[0][0]), -len(entry[1])))
     found: list[ReasonGroup] = []
     links: dict[str, str] = {}
     for number, ((verdict, detail), results) in enumerate(ordered, start=1):
         name = f"why-{number}"
         links.update({result.cell: f"#{name}" for result in results})
-        found.append(ReasonGroup(name, LOOKS[verdict], detail, places.of(results, {}), len(results)))
+        found.append(
+            ReasonGroup(
+                name,
+                LOOKS[verdict],
+                detail,
+                places.of(results, {}),
+                len(results),
+                no_device=all(result.absence is Absence.NO_DEVICE for result in results),
+            )
+        )
     return tuple(found), links
 
 
 def deviations(run: Run, places: Places, links: Mapping[str, str]) -> tuple[Deviation, ...]:
-    """Return the recorded deviations this run met, still there or right now, those that must go first.
+    """Return the known deviations that occur in the run, and those that are gone, which come first.
 
-    A cell in which several were met counts for each of them; what it says of itself is about the first.
+    A cell with several deviations counts for each of them; its detail belongs to the first.
     """
     gathered: dict[tuple[str, Verdict], list[Result]] = {}
     reasons: dict[str, str] = {}
     for result in run.results:
         if result.verdict.is_recorded:
-            names = (result.deviation or "").split(", ")
+            names = result.deviations or ("",)
             reasons.setdefault(names[0], result.detail)
             for name in names:
                 gathered.setdefault((name, result.verdict), []).append(result)
     ordered = sorted(gathered.items(), key=lambda entry: entry[0][1] is not Verdict.FIXED)
     return tuple(
         Deviation(
-            name=name or "not named",
-            reason=reasons.get(name) or f"Met beside {(results[0].deviation or '').partition(', ')[0]}.",
+            name=name or "unnamed",
+            reason=reasons.get(name) or f"Occurs together with {', '.join(results[0].deviations[:1])}.",
             link=next(
                 filter(None, (web_address((result.witness or {}).get("link")) for result in results)), ""
             ),
@@ -184,13 +194,13 @@ def deviations(run: Run, places: Places, links: Mapping[str, str]) -> tuple[Devi
 
 
 def differences(run: Run) -> tuple[tuple[str, ...], dict[str, dict[str, str]]]:
-    """Return the runs merged here by their labels, and each entry of the environment in which they differ."""
+    """Return the labels of the merged runs, and each entry of the environment in which the runs differ."""
     found = run.header.differing
     return tuple(dict.fromkeys(label for values in found.values() for label in values)), found
 
 
 def by_pair(run: Run) -> dict[str, list[Result]]:
-    """Return, for each pair of distributions a witness was made of, the cells it is a witness in."""
+    """Return the cells whose witness is made from a pair of distributions, by pair."""
     pairs: dict[str, list[Result]] = {}
     for result in run.results:
         pair = (result.witness or {}).get("pair")
@@ -202,7 +212,7 @@ def by_pair(run: Run) -> dict[str, list[Result]]:
 def elsewhere(
     result: Result, same: Iterable[Result], places: Places
 ) -> list[tuple[str, tuple[FindingPlace, ...]]]:
-    """Return where else the same distributions break something, by requirement; the first forty cells."""
+    """Return the other places in which the same distributions fail, by requirement; of the first forty cells."""
     others: dict[str, list[Result]] = {}
     for other in islice(same, 40):
         if other.cell != result.cell:

@@ -1,57 +1,55 @@
-"""Verdict of a single implementation, by chapter."""
+"""Verdict on a user kernel: failures by requirement, scores by chapter."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from kl_reports.analysis.reasons import Reason, reasons
-from kl_reports.analysis.scores import level_of
+from kl_reports.analysis.scores import level_of, level_scores, state_counts
 from kl_reports.analysis.witness import show
-from kl_reports.analysis.wording import count, listed, one_line
-from kl_reports.runfile.records import Result, Run, chapter_of
+from kl_reports.analysis.wording import listed, one_line
+from kl_reports.runfile.cell_id import chapter_of
+from kl_reports.runfile.records import Result, Run, Verdict
 
 BINDING = ("MUST", "SHOULD")
 
 
 @dataclass(frozen=True, slots=True)
-class ChapterVerdict:
-    """How one chapter's requirements fared: how many were asked and held, and which are broken."""
+class ChapterScore:
+    """The MUST and SHOULD requirements of one chapter by their state, and the names of those that failed."""
 
     name: str
-    asked: int
-    broken: tuple[str, ...]
-
-    @property
-    def held(self) -> int:
-        """How many were asked and are not broken."""
-        return self.asked - len(self.broken)
+    counts: Mapping[Verdict, int]
+    failed: tuple[str, ...]
 
 
 def judged(run: Run) -> bool:
-    """Whether anything at all was held against the kernel."""
-    return bool(broken(run)) or any(each.verdict.is_accepted for each in run.results)
+    """Whether any requirement passed or failed."""
+    return bool(failures(run)) or any(each.verdict.is_accepted for each in run.results)
 
 
-def chapters(run: Run) -> list[ChapterVerdict]:
-    """Return the chapters of which anything was asked, in the order they were asked."""
-    found, asked = broken(run), dict[str, dict[str, None]]()
+def chapters(run: Run) -> Iterator[ChapterScore]:
+    """Yield the chapters of which a MUST or SHOULD requirement was run, in the order of the run."""
+    failed = failures(run)
+    results: dict[str, list[Result]] = {}
     for result in run.results:
-        if result.verdict.has_run:
-            asked.setdefault(chapter_of(result.requirement), {})[result.requirement] = None
-    return [
-        ChapterVerdict(name, len(requirements), tuple(each for each in requirements if each in found))
-        for name, requirements in asked.items()
-    ]
+        if level_of(run, result.requirement) in BINDING:
+            results.setdefault(chapter_of(result.requirement), []).append(result)
+    for name, own in results.items():
+        counts = state_counts(own)
+        if counts:
+            names = dict.fromkeys(each.requirement for each in own if each.requirement in failed)
+            yield ChapterScore(name, counts, tuple(names))
 
 
 def smallest(results: Sequence[Result]) -> Result:
     """Return the result with the smallest witness."""
-    return min(results, key=_numbers)
+    return min(results, key=_size)
 
 
-def broken(run: Run) -> dict[str, list[Result]]:
-    """Return the results with news by requirement, MUST before SHOULD; a CONVENTION breaks nothing."""
+def failures(run: Run) -> dict[str, list[Result]]:
+    """Return the new failures by requirement, MUST before SHOULD; a CONVENTION requirement cannot fail."""
     found: dict[str, list[Result]] = {}
     for level in BINDING:
         for result in run.results:
@@ -61,26 +59,28 @@ def broken(run: Run) -> dict[str, list[Result]]:
 
 
 def headline(run: Run) -> str:
-    """Return the verdict in one line."""
+    """Return the verdict in one line, such as ``✗ my_kl: MUST 38 of 40 passed, 2 failed; SHOULD 6 of 6 passed.``."""
     names = one_line(listed(list(run.header.implementations)))
-    asked = {each.requirement for each in run.results if each.verdict.is_accepted}
-    found = broken(run)
-    if found:
-        return f"✗ {names}: {len(found)} of {count(len(asked | found.keys()), 'requirement')} broken."
-    if not asked:
+    if not judged(run):
         return f"? {names}: nothing was judged."
-    return f"✓ {names}: {count(len(asked), 'requirement')} held, none broken."
+    levels = (each for each in level_scores(run, run.results) if each.level in BINDING)
+    text = (
+        "; ".join(f"{each.level} {each.text}" for each in levels) or "only CONVENTION requirements were run"
+    )
+    return f"{'✗' if failures(run) else '✓'} {names}: {text}."
 
 
-def apart(found: dict[str, list[Result]]) -> tuple[list[Reason], dict[str, list[Result]]]:
-    """Return the reasons for which several requirements are broken, and what is broken beside them."""
+def by_reason(found: dict[str, list[Result]]) -> tuple[list[Reason], dict[str, list[Result]]]:
+    """Return the reasons for which several requirements fail, and the failures that have none of these reasons."""
     shared = [each for each in reasons(found) if len(each.results) > 1]
-    taken = {result.cell for each in shared for results in each.results.values() for result in results}
-    others = {name: [each for each in results if each.cell not in taken] for name, results in found.items()}
-    return shared, {name: left for name, left in others.items() if left}
+    explained = {result.cell for each in shared for results in each.results.values() for result in results}
+    others = {
+        name: [each for each in results if each.cell not in explained] for name, results in found.items()
+    }
+    return shared, {name: results for name, results in others.items() if results}
 
 
-def _numbers(result: Result) -> int:
+def _size(result: Result) -> int:
     if result.witness is None:
         return 1 << 30
     witness = show(result.witness)

@@ -1,112 +1,183 @@
-"""A run counted: how complete it is, and what each implementation holds by level of requirement."""
+"""Scores of a run: how much of it ran, and how many requirements of each level every implementation passes."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from kl_reports.analysis.wording import count, listed, one_line
-from kl_reports.runfile.records import Column, Result, Run, Verdict
+from kl_reports.analysis.wording import count, counted, listed, one_line
+from kl_reports.runfile.records import Absence, Column, Result, Run, Verdict
 
 LEVELS = ("MUST", "SHOULD", "CONVENTION")
+DEVICES = {"cuda": "GPU"}  # what a machine without a device does not have
+
+# Verdicts in the order in which they are listed after the number that passed.
+LISTED = (
+    Verdict.EXPECTED,
+    Verdict.FIXED,
+    Verdict.FAIL,
+    Verdict.NONDETERMINISTIC,
+    Verdict.CRASHED,
+    Verdict.TIMED_OUT,
+    Verdict.UNDECIDED,
+)
+# The verdicts of cells that decide the state of their requirement, the first one present first.
+_STATES = {
+    Verdict.FAIL: Verdict.FAIL,
+    Verdict.NONDETERMINISTIC: Verdict.FAIL,
+    Verdict.CRASHED: Verdict.CRASHED,
+    Verdict.TIMED_OUT: Verdict.TIMED_OUT,
+    Verdict.EXPECTED: Verdict.EXPECTED,
+    Verdict.FIXED: Verdict.FIXED,
+    Verdict.PASS: Verdict.PASS,
+    Verdict.UNDECIDED: Verdict.UNDECIDED,
+}
+
+
+def state(verdicts: Collection[Verdict]) -> Verdict | None:
+    """Return the state of a requirement over its cells, as a verdict; None where no cell ran.
+
+    It is failed if any cell failed; else crashed or timed out; else a known deviation if any cell is one; else fixed
+    (the record must be removed); else passed if any cell passed; else undecided.
+    """
+    return next((found for verdict, found in _STATES.items() if verdict in verdicts), None)
+
+
+def passed_of_total(counts: Mapping[Verdict, int], noun: str = "") -> str:
+    """Return counts by verdict as numbers that add up, such as ``58 of 72 passed, 14 known deviations``.
+
+    Parameters
+    ----------
+    counts
+        How many requirements are in each state, or how many cells have each verdict; those that did not run are not
+        part of the total.
+    noun
+        What is counted, such as ``cells``.
+    """
+    total = sum(number for verdict, number in counts.items() if verdict.has_run)
+    passed = " ".join(filter(None, (f"{counts.get(Verdict.PASS, 0):,} of {total:,}", noun, "passed")))
+    return ", ".join(
+        (passed, *(counted(counts[verdict], verdict) for verdict in LISTED if counts.get(verdict)))
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Completeness:
-    """How much of what was planned was judged."""
+    """How many of the planned cells have a result.
+
+    Parameters
+    ----------
+    planned
+        All planned cells.
+    counts
+        Cells by verdict.
+    no_device
+        Cells that need a device which this machine does not have, by device.
+    cut_off
+        Whether the run was cut off.
+    """
 
     planned: int
     counts: Mapping[Verdict, int]
+    no_device: Mapping[str, int]
     cut_off: bool
 
     @property
     def missing(self) -> int:
-        """Cells that never ran."""
-        return self.counts.get(Verdict.MISSING, 0)
+        """Cells that were not run, apart from those for which there is no device."""
+        return self.counts.get(Verdict.MISSING, 0) - sum(self.no_device.values())
+
+    @property
+    def runnable(self) -> Mapping[Verdict, int]:
+        """Cells by verdict, without those for which there is no device."""
+        return {**self.counts, Verdict.MISSING: self.missing}
 
     @property
     def complete(self) -> bool:
-        """Whether the run came to its own end and every planned cell was asked and answered."""
-        lost = (verdict for verdict in self.counts if verdict.is_silent or verdict is Verdict.MISSING)
-        return not self.cut_off and not any(self.counts[verdict] for verdict in lost)
+        """Whether the run finished and every planned cell ran and returned."""
+        without = (verdict for verdict in self.counts if verdict.is_silent or verdict is Verdict.MISSING)
+        return not self.cut_off and not any(self.counts[verdict] for verdict in without)
 
     @property
     def sentence(self) -> str:
-        """The sentence for the headline."""
-        ran = self.planned - self.missing
-        lost = [
-            f"{self.counts[verdict]:,} {word}"
-            for verdict, word in (
-                (Verdict.MISSING, "missing"),
-                (Verdict.CRASHED, "crashed"),
-                (Verdict.TIMED_OUT, "timed out"),
-            )
-            if self.counts.get(verdict)
-        ]
-        if self.complete:
-            return f"Complete: all {count(self.planned, 'planned cell')} ran."
-        start = "Incomplete, the run was cut off" if self.cut_off else "Not all of it ran"
-        return (
-            f"{start}: {ran:,} of {count(self.planned, 'planned cell')} ran"
-            + "".join(f"{mark} {entry}" for mark, entry in zip((";", ",", ","), lost, strict=False))
-            + "."
+        """What came out of the cells, such as ``Complete: 90 of 94 cells passed, 4 known deviations.``."""
+        ran = any(verdict.has_run and number for verdict, number in self.counts.items())
+        starts = {"Cut off: ": self.cut_off, "Incomplete: ": self.missing, "Complete: ": self.complete}
+        start = next((start for start, applies in starts.items() if applies), "")
+        text = passed_of_total(self.counts, "cells") if ran else "no cell ran"
+        others = {Verdict.UNSUPPORTED: self.counts.get(Verdict.UNSUPPORTED, 0), Verdict.MISSING: self.missing}
+        rest = ", ".join(counted(number, verdict) for verdict, number in others.items() if number)
+        sentence = "; ".join(filter(None, (f"{start}{text}", rest)))
+        return f"{sentence[0].upper()}{sentence[1:]}."
+
+    @property
+    def absent_devices(self) -> tuple[str, ...]:
+        """A line for each absent device, such as ``no GPU here: CUDA columns not run (8,836 cells)``."""
+        return tuple(
+            f"no {DEVICES.get(device, device)} here: {device.upper()} columns not run ({count(cells, 'cell')})"
+            for device, cells in self.no_device.items()
         )
 
 
 @dataclass(frozen=True, slots=True)
 class LevelScore:
-    """How many requirements of one level an implementation holds, of those it was asked."""
+    """The requirements of one level that were run on an implementation, by their state."""
 
     level: str
-    asked: int
-    held: int
-    broken: int
-    silent: int
-    undecided: int
-    deviations: int
+    counts: Mapping[Verdict, int]
 
     @property
-    def rest(self) -> str:
-        """What is not plainly held, such as ``3 broken; 4 recorded deviations``; empty where nothing is."""
-        words = (
-            (self.broken, "broken"),
-            (self.silent, "crashed or timed out"),
-            (self.undecided, "undecided"),
-        )
-        parts = [f"{number} {word}" for number, word in words if number]
-        recorded = [count(self.deviations, "recorded deviation")] if self.deviations else []
-        return "; ".join(filter(None, (", ".join(parts), *recorded)))
+    def total(self) -> int:
+        """How many requirements were run."""
+        return sum(self.counts.values())
 
     @property
-    def sentence(self) -> str:
-        """Such as ``MUST 61/64 held, 3 broken; 4 recorded deviations.``, on one line."""
-        mark = "; " if self.held == self.asked else ", "
-        return f"{self.level} {self.held}/{self.asked} held{mark if self.rest else ''}{self.rest}."
+    def passed(self) -> int:
+        """How many requirements passed in every cell that was judged."""
+        return self.counts.get(Verdict.PASS, 0)
+
+    @property
+    def failed(self) -> bool:
+        """Whether any requirement failed, crashed or timed out; known deviations apart."""
+        return any(self.counts.get(each) for each in (Verdict.FAIL, Verdict.CRASHED, Verdict.TIMED_OUT))
+
+    @property
+    def text(self) -> str:
+        """Such as ``58 of 72 passed, 14 known deviations``; the numbers add up to the total."""
+        return passed_of_total(self.counts)
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One implementation in one version, over all its columns."""
+    """One implementation in one version, over all its columns.
+
+    Parameters
+    ----------
+    implementation, framework, version
+        Which implementation.
+    levels
+        Its score on each level of which a requirement was run.
+    missing
+        Cells that were not run, apart from those for which there is no device.
+    """
 
     implementation: str
     framework: str
     version: str
     levels: tuple[LevelScore, ...]
-    fixed: int
     missing: int
 
     def at(self, level: str) -> LevelScore | None:
-        """Return the score on one level, where any requirement of it was asked."""
+        """Return the score on one level, None where no requirement of it was run."""
         return next((score for score in self.levels if score.level == level), None)
 
     @property
     def sentence(self) -> str:
-        """The verdict sentence; levels stay apart, nothing is added up."""
-        levels = [level.sentence for level in self.levels] or ["Nothing was judged."]
-        fixed = [f"{count(self.fixed, 'cell')} fixed."] if self.fixed else []
-        missing = [f"{count(self.missing, 'cell')} never ran."] if self.missing else []
-        return " ".join((*levels, *fixed, *missing))
+        """The scores of all levels; levels are never added up."""
+        levels = [f"{level.level} {level.text}." for level in self.levels] or ["No cell ran."]
+        missing = [f"{count(self.missing, 'cell')} not run."] if self.missing else []
+        return " ".join((*levels, *missing))
 
 
 def column_of(run: Run, key: str) -> Column:
@@ -115,7 +186,7 @@ def column_of(run: Run, key: str) -> Column:
 
 
 def package_of(run: Run, column: Column) -> str:
-    """Return the package whose version a column bears, such as ``optax``; its framework where none is said."""
+    """Return the package that the version of a column belongs to, such as ``optax``; by default its framework."""
     return str(run.header.implementations.get(column.implementation, {}).get("package", column.framework))
 
 
@@ -126,7 +197,7 @@ def packages(run: Run, columns: Iterable[Column]) -> list[str]:
 
 
 def short_names(run: Run) -> dict[str, str]:
-    """Return for each column the shortest name, dtype apart, that tells it from the others that ran."""
+    """Return for each column the shortest name, without dtype, that distinguishes it from the others that ran."""
     ran: dict[str, set[tuple[str, str, str]]] = {}
     names: dict[str, str] = {}
     columns = {
@@ -138,8 +209,8 @@ def short_names(run: Run) -> dict[str, str]:
             ran.setdefault(column.implementation, set()).add((column.version, column.device, column.mode))
     for key, column in columns.items():
         place = (column.version, column.device, column.mode)
-        alone = ran.get(column.implementation) == {place}
-        names[key] = " ".join(filter(None, (column.implementation, *(() if alone else place))))
+        only = ran.get(column.implementation) == {place}
+        names[key] = " ".join(filter(None, (column.implementation, *(() if only else place))))
     return names
 
 
@@ -148,30 +219,41 @@ def level_of(run: Run, requirement: str) -> str:
     return one_line(str(run.header.requirements.get(requirement, {}).get("level", "UNLISTED")), 40)
 
 
+def tested_columns(run: Run) -> list[Column]:
+    """Return the columns in which any cell ran; all columns if none did."""
+    ran = dict.fromkeys(result.column for result in run.results if result.verdict is not Verdict.MISSING)
+    return [column_of(run, key) for key in ran] or list(run.header.columns.values())
+
+
 def completeness(run: Run) -> Completeness:
     """Count the cells of a run by verdict."""
     counts = Counter(result.verdict for result in run.results)
-    return Completeness(len(run.results), counts, run.finished is None)
+    devices = Counter(
+        column_of(run, result.column).device.partition(",")[0] for result in run.results if _no_device(result)
+    )
+    return Completeness(len(run.results), counts, devices, run.finished is None)
 
 
 def headline(run: Run) -> tuple[str, bool]:
-    """Return a run's verdict in a few words, and whether it is a bad one."""
-    broken = [result for result in run.results if result.verdict.is_news and result.verdict.is_bad]
-    if broken:
-        requirements = {result.requirement for result in broken}
-        words = f"New or broken: {count(len(broken), 'cell')} of {count(len(requirements), 'requirement')}"
+    """Return the outcome of a run in a few words, and whether it is a bad one."""
+    failed = [result for result in run.results if result.verdict.is_news and result.verdict.is_bad]
+    whole = completeness(run)
+    if failed:
+        requirements = {result.requirement for result in failed}
+        text = f"New failures: {count(len(failed), 'cell')} of {count(len(requirements), 'requirement')}"
     elif any(result.verdict is Verdict.FIXED for result in run.results):
-        words = "Recorded deviations are gone: their records must go"
+        text = "Known deviations are gone: their records must be removed"
+    elif any(result.verdict.has_run for result in run.results):
+        text = f"No new failures{' in the cells that ran' if whole.missing or whole.cut_off else ''}"
     else:
-        words = f"Nothing {'' if completeness(run).complete else 'that ran '}is newly broken"
-    cut = run.finished is None
-    names = [one_line(each.file, 60) for each in run.cut_off]
-    start = f"Cut off: {listed(names)}. " if names else "Cut off. " if cut else ""
-    return f"{start}{words}", bool(broken) or cut
+        text = "No cell ran"
+    files = [one_line(each.file, 60) for each in run.cut_off]
+    start = f"Cut off: {listed(files)}. " if files else "Cut off. " if whole.cut_off else ""
+    return f"{start}{text}", bool(failed) or whole.cut_off
 
 
 def scores(run: Run) -> tuple[Score, ...]:
-    """Return what each implementation holds, in the order of the header's columns."""
+    """Return the score of each implementation, in the order of the header's columns."""
     parts: dict[tuple[str, str, str], list[Result]] = {}
     for column in run.header.columns.values():
         parts[column.framework, column.implementation, column.version] = []
@@ -183,46 +265,32 @@ def scores(run: Run) -> tuple[Score, ...]:
             implementation=implementation,
             framework=framework,
             version=version,
-            levels=tuple(_levels(run, results)),
-            fixed=sum(result.verdict is Verdict.FIXED for result in results),
-            missing=sum(result.verdict is Verdict.MISSING for result in results),
+            levels=tuple(level_scores(run, results)),
+            missing=sum(result.verdict is Verdict.MISSING and not _no_device(result) for result in results),
         )
         for (framework, implementation, version), results in parts.items()
     )
 
 
-def _levels(run: Run, results: Sequence[Result]) -> Iterable[LevelScore]:
+def level_scores(run: Run, results: Sequence[Result]) -> Iterator[LevelScore]:
+    """Yield the score of some cells on each level of which a requirement was run."""
+    levels = {name: level_of(run, name) for name in dict.fromkeys(result.requirement for result in results)}
+    for level in (*LEVELS, *sorted(set(levels.values()) - set(LEVELS))):
+        counts = state_counts(result for result in results if levels[result.requirement] == level)
+        if counts:
+            yield LevelScore(level, counts)
+
+
+def state_counts(results: Iterable[Result]) -> Mapping[Verdict, int]:
+    """Return how many requirements are in each state; empty where no cell ran."""
     verdicts: dict[str, set[Verdict]] = {}
-    recorded: dict[str, set[str]] = {}
     for result in results:
         verdicts.setdefault(result.requirement, set()).add(result.verdict)
-        if result.verdict is Verdict.EXPECTED:
-            recorded.setdefault(level_of(run, result.requirement), set()).add(
-                result.deviation or result.requirement
-            )
-    ran = {name: {each for each in seen if each.has_run} for name, seen in verdicts.items()}
-    asked = {name: seen for name, seen in ran.items() if seen}
-    levels = {name: level_of(run, name) for name in asked}
-    for level in (*LEVELS, *sorted(set(levels.values()) - set(LEVELS))):
-        states = Counter(_state(seen) for name, seen in asked.items() if levels[name] == level)
-        if states:
-            yield LevelScore(
-                level=level,
-                asked=states.total(),
-                held=states["held"],
-                broken=states["broken"],
-                silent=states["silent"],
-                undecided=states["undecided"],
-                deviations=len(recorded.get(level, ())),
-            )
+    return Counter(found for found in map(state, verdicts.values()) if found is not None)
 
 
-def _state(seen: set[Verdict]) -> str:
-    if any(each.is_news and each.is_bad and not each.is_silent for each in seen):
-        return "broken"
-    if any(each.is_silent for each in seen):
-        return "silent"
-    return "held" if any(each.is_good or each.is_recorded for each in seen) else "undecided"
+def _no_device(result: Result) -> bool:
+    return result.verdict is Verdict.MISSING and result.absence is Absence.NO_DEVICE
 
 
 _WORST_FIRST = (
@@ -240,5 +308,5 @@ _WORST_FIRST = (
 
 
 def severity(result: Result) -> tuple[int, float]:
-    """Return a sort key that puts the worst first: by verdict, then by headroom."""
+    """Return a sort key with the worst first: by verdict, then by headroom."""
     return _WORST_FIRST.index(result.verdict), -(result.headroom or 0.0)

@@ -1,4 +1,4 @@
-"""A witness made readable: every value as bits, hex float and decimal, whatever else may be missing."""
+"""A readable witness: values as bits, hex float and decimal; any key may be missing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LONGEST = 4000  # characters of one text that are shown
 
 @dataclass(frozen=True, slots=True)
 class ReadableValues:
-    """One value in its three spellings; only ``bits`` where the pattern cannot be decoded."""
+    """One value in three notations; only ``bits`` if the pattern cannot be decoded."""
 
     bits: str
     hex: str
@@ -25,13 +25,13 @@ class ReadableValues:
 
     @property
     def short(self) -> str:
-        """The decimal, of a NaN without its sign and payload."""
+        """The decimal; for a NaN without sign and payload."""
         return "NaN" if self.nan else self.decimal
 
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """An array: its space and shape where they are known, its first values, and how many there are."""
+    """An array: its space and shape if known, its first values, and how many it has."""
 
     space: str
     shape: str
@@ -45,9 +45,9 @@ class Values:
 
     def brief(self, most: int = 8) -> str:
         """Return the values as one short text, such as ``[0.5, 0.5]``."""
-        words = [shorten(value.decimal, 40) for value in self.shown[:most]]
+        texts = [shorten(value.decimal, 40) for value in self.shown[:most]]
         rest = [f"… {self.total - most} more"] if self.total > most else []
-        return f"[{', '.join([*words, *rest])}]"
+        return f"[{', '.join([*texts, *rest])}]"
 
     @property
     def described(self) -> str:
@@ -58,10 +58,10 @@ class Values:
 
 @dataclass(frozen=True, slots=True)
 class Witness:
-    """The smallest problem found that breaks a requirement, for a person; empty where nothing is known.
+    """The smallest problem found that fails a requirement, as text; empty where nothing is known.
 
-    ``plain`` says that the formula takes the operands as they are, neither clipped nor normalised nor smoothed;
-    ``side`` is what the call was differentiated by, empty for a value.
+    ``plain``: the formula uses the operands unchanged, neither clipped nor normalised nor smoothed. ``side``: the
+    argument of a derivative, empty for a value.
     """
 
     problem: str
@@ -86,14 +86,14 @@ class Witness:
     allowed: Values | None
 
     def measured(self) -> tuple[str, str, str]:
-        """Return :meth:`answer`, or nothing at all where not a number was judged but a yes or no."""
+        """Return :meth:`answer`, or empty texts if the judgement was not about a number."""
         got, right, allowed = (each.short if each else "" for each in self._worst())
         if not right or got == right == "NaN":
             return "", "", ""
         return got, right, "" if allowed in {"0.0", "NaN"} else allowed
 
     def answer(self) -> tuple[str, str, str]:
-        """Return got, right and allowed at the worst element as decimals, empty where unknown."""
+        """Return got, right and allowed at the worst element as decimals; empty where unknown."""
         got, right, allowed = (each.decimal if each else "" for each in self._worst())
         return got, right, allowed
 
@@ -106,7 +106,7 @@ class Witness:
 
 
 def show(witness: Mapping[str, Any]) -> Witness:
-    """Return a witness as a person reads it; keys that are missing or of another type read as empty."""
+    """Return a readable witness; keys that are missing or of another type are empty."""
     target, model = _argument(witness.get("target")), _argument(witness.get("model"))
     place = [entry for entry in _list(witness.get("at")) or [] if isinstance(entry, int)]
     call = _object(witness.get("call"))
@@ -142,30 +142,31 @@ def described(
     numbers: bool = True,
     bits: bool = False,
 ) -> list[str]:
-    """Return a witness as lines of text: the operands, how they lie in memory, the call, and what was measured.
+    """Return a witness as lines of text: the operands, their memory layout, the call, and the measured numbers.
 
     Parameters
     ----------
     witness
         The witness.
     operands
-        Whether to give the operands and how they lie in memory.
+        Whether to include the operands and their memory layout.
     call
-        Whether to give the call.
+        Whether to include the call.
     numbers
-        Whether to give what was got and what is right; what is allowed is given either way.
+        Whether to include the answer and the expected value; the allowed error is always included.
     bits
-        Whether to give the operands as bit patterns as well.
+        Whether to include the operands as bit patterns as well.
     """
     lines: list[str] = []
     if operands:
         lines += [
-            f"{name} = {own.described}" + (f" {' '.join(each.bits for each in own.shown)}" if bits else "")
-            for name, own in (("P", witness.target), ("Q", witness.model))
-            if own is not None
+            f"{name} = {values.described}"
+            + (f" {' '.join(each.bits for each in values.shown)}" if bits else "")
+            for name, values in (("P", witness.target), ("Q", witness.model))
+            if values is not None
         ]
-        lines += [f"lying in memory: {one_line(witness.layout)}"] if witness.layout else []
-    lines += [f"called as {one_line(witness.call)}"] if call and witness.call else []
+        lines += [f"memory layout: {one_line(witness.layout)}"] if witness.layout else []
+    lines += [f"call: {one_line(witness.call)}"] if call and witness.call else []
     got, right, allowed = witness.measured()
     limit = [f"allowed error {_rough(allowed)}"] if allowed else []
     answer = [f"got {one_line(got)}", f"expected {one_line(right)}"] if numbers and right else []
@@ -173,7 +174,7 @@ def described(
 
 
 def _rough(number: str) -> str:
-    """Return a decimal in two digits: of an error allowed, more say nothing."""
+    """Return a decimal with two significant digits."""
     try:
         return f"{float(number):.2g}"
     except ValueError:
@@ -181,7 +182,7 @@ def _rough(number: str) -> str:
 
 
 def _layout(layout: Mapping[str, Any]) -> str:
-    """Return how both operands lie in memory; empty where they lie as usual."""
+    """Return the memory layouts of both operands; empty if both are contiguous."""
     names = dict.fromkeys(_text(layout.get(side)) or "contiguous" for side in ("target", "model"))
     return "" if [*names] == ["contiguous"] else "/".join(names)
 
@@ -199,8 +200,8 @@ def _argument(value: Any) -> Values | None:
         return None
     data: dict[str, Any] = value
     shape = _list(data.get("shape"))
-    words = "" if shape is None else " × ".join(map(str, shape[:8])) or "scalar"
-    return _array(data.get("bits"), _text(data.get("space")), words)
+    size = "" if shape is None else " × ".join(map(str, shape[:8])) or "scalar"
+    return _array(data.get("bits"), _text(data.get("space")), size)
 
 
 def _array(value: Any, space: str = "", shape: str = "") -> Values | None:
@@ -220,7 +221,7 @@ def _shown(bits: str) -> ReadableValues:
 
 
 def _flat(place: list[int], witness: Mapping[str, Any]) -> int | None:
-    """Return the index into ``got`` that ``at`` means, where it is among the values shown."""
+    """Return the index into ``got`` that ``at`` denotes, if it is among the values shown."""
     total = len(_list(witness.get("got")) or [])
     flat = place[0] if len(place) == 1 else None
     if len(place) > 1 and isinstance(target := witness.get("target"), dict):

@@ -1,4 +1,4 @@
-"""How a verdict is worded and drawn, and how foreign text is made safe to look at."""
+"""Glyphs and words of verdicts, numbers as text, and foreign text made safe to show."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kl_reports.runfile.records import Column, Result, Verdict
 
 
 class Look(NamedTuple):
-    """How one verdict looks: a glyph, a word, and the name of its style."""
+    """How one verdict is shown: a glyph, a word, and the name of its style."""
 
     glyph: str
     word: str
@@ -22,46 +22,47 @@ class Look(NamedTuple):
 
 
 LOOKS = {
-    Verdict.PASS: Look("✓", "held", "p"),
-    Verdict.FAIL: Look("✗", "broken", "f"),
-    Verdict.EXPECTED: Look("◆", "recorded deviation", "e"),
-    Verdict.FIXED: Look("★", "fixed, its record must go", "x"),
+    Verdict.PASS: Look("✓", "passed", "p"),
+    Verdict.FAIL: Look("✗", "failed", "f"),
+    Verdict.EXPECTED: Look("◆", "known deviation", "e"),
+    Verdict.FIXED: Look("★", "fixed", "x"),
     Verdict.UNDECIDED: Look("?", "undecided", "u"),
     Verdict.NONDETERMINISTIC: Look("≈", "not deterministic", "n"),
     Verdict.UNSUPPORTED: Look("–", "not applicable", "s"),
     Verdict.CRASHED: Look("†", "crashed", "c"),
     Verdict.TIMED_OUT: Look("◷", "timed out", "t"),
-    Verdict.MISSING: Look("∅", "never ran", "m"),
+    Verdict.MISSING: Look("∅", "not run", "m"),
 }
 
-# What became of a cell between two runs, by the name of its bucket.
+# How a cell changed between two runs, by the name of its bucket.
 BUCKETS = {
     "regressed": Look("✗", "regressed", "f"),
     "newly-observed": Look("!", "newly observed", "f"),
     "fixed": Look("★", "fixed", "x"),
     "unstable": Look("≈", "unstable", "n"),
     "missing": Look("∅", "missing", "m"),
-    "worse": Look("↘", "worse, and holds", "u"),
+    "worse": Look("↘", "worse, still passes", "u"),
     "better": Look("↗", "better", "p"),
-    "changed-bits": Look("≠", "with other bits", "u"),
+    "changed-bits": Look("≠", "changed bits", "u"),
     "not-comparable": Look("–", "not comparable", "s"),
-    "suite-changed": Look("⟳", "of a changed suite", "s"),
+    "suite-changed": Look("⟳", "suite changed", "s"),
     "unchanged": Look("=", "unchanged", "p"),
 }
 
-# Controls would act on a terminal, and bidirectional controls reorder the text around them. Line ends and
-# tabs stay.
-_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+# Control characters act on a terminal, bidirectional ones reorder the text around them. Line ends and tabs are kept.
+_CONTROLS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 _DTYPES = {"float64": "f64", "float32": "f32", "float16": "f16", "bfloat16": "bf16"}
 
 
 def visible(text: str) -> str:
-    """Return the text with every character that would act instead of being seen shown as its code."""
-    return _UNSEEN.sub(lambda match: f"⟨{ord(match[0]):02X}⟩", text)
+    """Return the text with every control character replaced by its code."""
+    return _CONTROLS.sub(lambda match: f"⟨{ord(match[0]):02X}⟩", text)
 
 
 def shorten(text: str, limit: int) -> str:
-    """Return at most ``limit`` characters of a text, and how many were left out."""
+    """Return at most ``limit`` characters of a text, with the number of those left out."""
     if len(text) <= limit:
         return text
     return f"{text[:limit]}… ({len(text) - limit:,} more characters)"
@@ -73,15 +74,15 @@ def one_line(text: str, limit: int = 300) -> str:
 
 
 def anchor(cell: str) -> str:
-    """Return the permalink target of a cell or requirement: itself, unless it is no fit name."""
-    fit = re.sub(r"\s", "_", visible(cell))
-    if len(fit) <= 200:
-        return fit
-    return f"{fit[:100]}~{hashlib.sha256(cell.encode(errors='surrogatepass')).hexdigest()[:16]}"
+    """Return the permalink target of a cell or requirement: its name, or a short form with a hash if it is too long."""
+    name = re.sub(r"\s", "_", visible(cell))
+    if len(name) <= 200:
+        return name
+    return f"{name[:100]}~{hashlib.sha256(cell.encode(errors='surrogatepass')).hexdigest()[:16]}"
 
 
 def moment(text: str) -> str:
-    """Return an ISO 8601 time as ``2026-01-02 03:04 UTC``, and any other text as it stands."""
+    """Return an ISO 8601 time as ``2026-01-02 03:04 UTC``, and any other text unchanged."""
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
@@ -95,13 +96,13 @@ def count(number: int, noun: str) -> str:
 
 
 def counted(number: int, verdict: Verdict) -> str:
-    """Return how many cells have a verdict, such as ``1,200 held`` or ``4 recorded deviations``."""
+    """Return a number with the word of a verdict, such as ``1,200 passed`` or ``4 known deviations``."""
     word = LOOKS[verdict].word
     return count(number, word) if verdict is Verdict.EXPECTED else f"{number:,} {word}"
 
 
 def listed(names: Sequence[str], most: int = 4) -> str:
-    """Return names as a list in a sentence, at most ``most`` of them by name."""
+    """Return names as a list in a sentence, at most ``most`` of them; the others are counted."""
     shown = [*names[:most], *([f"{len(names) - most} more"] if len(names) > most else [])]
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}" if shown else "none"
 
@@ -111,14 +112,14 @@ def short_dtype(dtype: str) -> str:
     return _DTYPES.get(dtype, dtype)
 
 
-def column_words(column: Column) -> str:
-    """Return a column as words, such as ``torch.kl_div 2.13.0 cpu float32 eager``."""
+def column_text(column: Column) -> str:
+    """Return a column as text, such as ``torch.kl_div 2.13.0 cpu float32 eager``."""
     parts = (column.implementation, column.version, column.device, column.dtype, column.mode)
     return " ".join(part for part in parts if part)
 
 
 def ratio(headroom: float) -> str:
-    """Return error ÷ allowed in at most five characters: ``0.62`` inside what is allowed, ``3.1×`` beyond."""
+    """Return error ÷ allowed error in at most five characters: ``0.62`` within tolerance, ``3.1×`` beyond."""
     if math.isnan(headroom):
         return "NaN"
     if headroom <= 1:
@@ -134,11 +135,11 @@ def ratio(headroom: float) -> str:
 
 
 def used(headroom: float | None) -> str:
-    """Return what a headroom says, as the end of a sentence: ``62 % of what is allowed``."""
+    """Return a headroom as the end of a sentence: ``62 % of what is allowed``."""
     if headroom is None:
         return ""
     if math.isnan(headroom):
-        return "by an error that is not a number"
+        return "with an error that is not a number"
     if math.isinf(headroom):
         return "infinitely more than is allowed"
     if headroom <= 1:
@@ -147,7 +148,7 @@ def used(headroom: float | None) -> str:
 
 
 def outcome(result: Result) -> str:
-    """Return a verdict as the end of a sentence: ``held, 62 % of what is allowed``."""
+    """Return a verdict as the end of a sentence: ``passed, 62 % of what is allowed``."""
     return ", ".join(part for part in (LOOKS[result.verdict].word, used(result.headroom)) if part)
 
 
@@ -155,12 +156,12 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$&])")
 
 
 def escaped(text: str, limit: int = 200) -> str:
-    """Return foreign text as one line in which no character means anything to Markdown."""
+    """Return foreign text as one line of Markdown without markup."""
     return _SPECIAL.sub(r"\\\1", one_line(text, limit))
 
 
 def web_address(address: Any) -> str:
-    """Return an address if it is one of the web, else nothing: a run file must not bring in other schemes."""
+    """Return an http or https address, or an empty string: a run file must not introduce other schemes."""
     if not isinstance(address, str):
         return ""
     try:

@@ -1,4 +1,4 @@
-"""One cell of two runs: what was recorded, what became of it, and what asking again shows."""
+"""One cell of two runs: both results, its bucket, and the replay of its witness."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Key = tuple[str, str, str, str]
 
 
 class Bucket(Enum):
-    """What became of a cell; the value is the name on the command line."""
+    """How a cell changed between two runs; the value is the name on the command line."""
 
     REGRESSED = "regressed"
     NEWLY_OBSERVED = "newly-observed"
@@ -27,41 +27,41 @@ class Bucket(Enum):
 
     @property
     def meaning(self) -> str:
-        """The bucket in words."""
+        """The bucket as a clause."""
         return _MEANINGS[self]
 
 
 _MEANINGS = {
-    Bucket.REGRESSED: "held before and is broken now, on the same problem",
-    Bucket.NEWLY_OBSERVED: "is broken now on a problem that the old run did not ask",
-    Bucket.FIXED: "was broken before and holds now, on the same problem",
-    Bucket.UNSTABLE: "gives other answers when it is asked again",
-    Bucket.MISSING: "was judged before and is not now",
-    Bucket.WORSE: "holds, and uses more than twice as much of what is allowed",
-    Bucket.BETTER: "holds, and uses less than half as much of what is allowed",
-    Bucket.CHANGED_BITS: "the same verdict, other output bits",
-    Bucket.NOT_COMPARABLE: "was not judged before, or the two say nothing about each other",
-    Bucket.SUITE_CHANGED: "the requirement or its problems are not what they were",
-    Bucket.UNCHANGED: "as it was",
+    Bucket.REGRESSED: "passed before and fails now, on the same problem",
+    Bucket.NEWLY_OBSERVED: "fails now, on a problem that the old run did not evaluate",
+    Bucket.FIXED: "failed before and passes now, on the same problem",
+    Bucket.UNSTABLE: "returns different answers when a call is repeated",
+    Bucket.MISSING: "was judged before and is not judged now",
+    Bucket.WORSE: "passes, and its largest error is more than twice as large as before",
+    Bucket.BETTER: "passes, and its largest error is less than half as large as before",
+    Bucket.CHANGED_BITS: "the same verdict with other output bits",
+    Bucket.NOT_COMPARABLE: "was not judged before, or the two results cannot be compared",
+    Bucket.SUITE_CHANGED: "the requirement or its problems have changed",
+    Bucket.UNCHANGED: "the same as before",
 }
 
 
 class Observation(Enum):
-    """What came of a witness put to one side again."""
+    """The result of replaying a witness on one side."""
 
-    HELD = "held"
-    BROKEN = "broken"
-    UNSTABLE = "gave several answers"
-    UNASKED = "could not be asked"
+    PASSED = "passed"
+    FAILED = "failed"
+    UNSTABLE = "unstable"
+    NOT_TESTED = "not tested"
 
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """One witness put to both versions again; ``why`` says why one could not be asked."""
+    """The replay of one witness on both versions; ``reason`` says why one could not be tested."""
 
     old: Observation
     new: Observation
-    why: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +71,13 @@ class Change:
     Parameters
     ----------
     requirement, column
-        Its id, and the column as it is now (as it was, where the new run has it no more).
+        Its id, and its column in the new run (in the old run if the new run has no such column).
     old, new
-        What was recorded; None where the run has no such cell.
-    bucket, why
-        What became of it, and one sentence that says why.
+        The results; None where the run has no such cell.
+    bucket, reason
+        How it changed, and one sentence with the reason.
     replayed
-        What came of its witness, put to both versions again; None where nobody did.
+        The replay of its witness on both versions; None if it was not replayed.
     """
 
     requirement: str
@@ -85,61 +85,66 @@ class Change:
     old: Result | None
     new: Result | None
     bucket: Bucket
-    why: str
+    reason: str
     replayed: Replayed | None = None
 
     @property
     def name(self) -> str:
-        """``requirement@implementation-device-dtype-mode``: the cell, whatever the version."""
+        """``requirement@implementation-device-dtype-mode``: the cell in any version."""
         return f"{self.requirement}@{'-'.join(versionless(self.column))}"
 
     @property
     def witnessed(self) -> Result | None:
-        """The result whose witness a replay would ask: the broken side's; None where there is none."""
-        sides = (self.new, self.old) if broken(self.new) else (self.old,)
-        return next((side for side in sides if broken(side) and side and side.witness), None)
+        """The failed result whose witness can be replayed, the new one first; None if there is none."""
+        sides = (self.new, self.old) if failed(self.new) else (self.old,)
+        return next((side for side in sides if failed(side) and side and side.witness), None)
 
     @property
-    def debatable(self) -> bool:
-        """Whether asking again on both versions could say more, or is due before it is said aloud."""
+    def replayable(self) -> bool:
+        """Whether one side passed and the other failed with a witness, so that a replay confirms the change."""
         both = self.old is not None and self.new is not None and self.bucket is not Bucket.SUITE_CHANGED
-        return both and self.witnessed is not None and broken(self.old) != broken(self.new)
+        return both and self.witnessed is not None and failed(self.old) != failed(self.new)
 
 
-def settled(change: Change, seen: Replayed) -> Change:
-    """Return a change in the bucket that its witness, put to both versions again, shows it to belong to."""
-    bucket, why = change.bucket, change.why
-    now_broken = broken(change.new)
-    match seen.old, seen.new:
-        case (Observation.UNASKED, _) | (_, Observation.UNASKED):
-            why = f"{why} Not seen again: {seen.why}."
+def reclassified(change: Change, replayed: Replayed) -> Change:
+    """Return a change in the bucket that the replay of its witness shows."""
+    bucket, reason = change.bucket, change.reason
+    match replayed.old, replayed.new:
+        case (Observation.NOT_TESTED, _) | (_, Observation.NOT_TESTED):
+            reason = f"{reason} Not replayed: {replayed.reason}."
         case (Observation.UNSTABLE, _) | (_, Observation.UNSTABLE):
-            bucket, why = Bucket.UNSTABLE, "One of the two gives several answers to the same question."
-        case (Observation.HELD, Observation.BROKEN):
-            bucket, why = Bucket.REGRESSED, "Asked again: the old version holds, the new one does not."
-        case (Observation.BROKEN, Observation.HELD):
-            bucket, why = Bucket.FIXED, "Asked again: the old version is broken, the new one holds."
-        case (Observation.BROKEN, Observation.BROKEN) if now_broken:
-            bucket, why = Bucket.NEWLY_OBSERVED, "The old version is broken on this problem as well."
-        case (Observation.BROKEN, Observation.BROKEN):
-            bucket, why = Bucket.UNCHANGED, "The new version is still broken on the old run's problem."
+            bucket, reason = (
+                Bucket.UNSTABLE,
+                "One of the versions returns different answers to the same problem.",
+            )
+        case (Observation.PASSED, Observation.FAILED):
+            bucket, reason = Bucket.REGRESSED, "Replayed: the old version passes, the new one fails."
+        case (Observation.FAILED, Observation.PASSED):
+            bucket, reason = Bucket.FIXED, "Replayed: the old version fails, the new one passes."
+        case (Observation.FAILED, Observation.FAILED) if failed(change.new):
+            bucket, reason = Bucket.NEWLY_OBSERVED, "The old version fails on this problem as well."
+        case (Observation.FAILED, Observation.FAILED):
+            bucket, reason = Bucket.UNCHANGED, "The new version still fails on the old run's problem."
         case _:
-            bucket, why = Bucket.UNSTABLE, "Recorded as broken, and right on both versions when asked again."
-    return replace(change, bucket=bucket, why=why, replayed=seen)
+            bucket, reason = (
+                Bucket.UNSTABLE,
+                "Recorded as failed, but both versions pass when it is replayed.",
+            )
+    return replace(change, bucket=bucket, reason=reason, replayed=replayed)
 
 
-def broken(result: Result | None) -> bool:
-    """Whether a requirement was seen broken, recorded or not; no answer at all is no answer held."""
+def failed(result: Result | None) -> bool:
+    """Whether a requirement failed, crashed or timed out, known deviations included; not if results varied."""
     return result is not None and result.verdict.is_bad and result.verdict is not Verdict.NONDETERMINISTIC
 
 
 def versionless(column: Column) -> Key:
-    """Return what names a column whatever the version."""
+    """Return what identifies a column apart from its version."""
     return column.implementation, column.device, column.dtype, column.mode
 
 
-TOLD = (Bucket.REGRESSED, Bucket.NEWLY_OBSERVED, Bucket.FIXED, Bucket.UNSTABLE)  # each with its witness
+DETAILED = (Bucket.REGRESSED, Bucket.NEWLY_OBSERVED, Bucket.FIXED, Bucket.UNSTABLE)  # shown with the witness
 
-MOVED = (Bucket.WORSE, Bucket.BETTER)  # each with how far
+MOVED = (Bucket.WORSE, Bucket.BETTER)  # shown with both headrooms
 
-QUIET = (Bucket.UNCHANGED,)  # counted, and never listed
+QUIET = (Bucket.UNCHANGED,)  # counted, never listed

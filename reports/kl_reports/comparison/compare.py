@@ -1,19 +1,19 @@
-"""Two runs compared, cell by cell: each cell in one bucket with the reason."""
+"""Compares two runs cell by cell: each cell gets one bucket and a reason."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from kl_reports.analysis.wording import listed
 from kl_reports.comparison.change import Bucket, Change, Key, versionless
-from kl_reports.comparison.classify import Bucketing
+from kl_reports.comparison.classify import Classifier
 from kl_reports.runfile.records import Result, Run
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """An entry of the environment that is not the same; empty text where a run has none."""
+    """An entry of the environment that differs; empty text where a run does not have it."""
 
     name: str
     old: str
@@ -22,7 +22,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two runs and what became of each cell."""
+    """Two runs and the change of each cell."""
 
     old: Run
     new: Run
@@ -36,44 +36,49 @@ class Comparison:
 
     @property
     def counts(self) -> Mapping[Bucket, int]:
-        """How many cells are in each bucket, empty ones left out, the gravest first."""
+        """How many cells are in each bucket, the most severe bucket first; empty ones are left out."""
         every = {bucket: len(self.of(bucket)) for bucket in Bucket}
         return {bucket: number for bucket, number in every.items() if number}
 
 
+def exit_code(comparison: Comparison, fail_on: Iterable[Bucket]) -> int:
+    """Return 1 if any cell is in one of these buckets, else 0."""
+    return int(any(comparison.counts.get(bucket) for bucket in fail_on))
+
+
 class IncomparableError(ValueError):
-    """Two runs of which no cell can be held against the other's; the message says why, and what to do."""
+    """Two runs without comparable cells; the message gives the reason and what to do."""
 
 
 Cells = Mapping[tuple[str, Key], Result]
 
 
 def compare(old: Run, new: Run) -> Comparison:
-    """Hold two runs against each other, by what is recorded alone.
+    """Compare two runs by their recorded results.
 
     Raises
     ------
     IncomparableError
-        They share no column apart from the version, a run holds one column in two versions, or no requirement
-        asked the same problems.
+        The runs share no column apart from the version, a run has one column in two versions, or no requirement has
+        the same problems in both.
     """
     before, after = (_cells(run) for run in (old, new))
     if not {key for _, key in before} & {key for _, key in after}:
         raise IncomparableError(
-            f"nothing to compare: the old run asked {_asked(old)}, the new one {_asked(new)}; "
+            f"nothing to compare: the old run tested {_columns(old)}, the new one {_columns(new)}; "
             "compare runs of the same implementations, devices, dtypes and modes"
         )
-    bucketing = Bucketing(old, new)
+    classifier = Classifier(old, new)
     columns = {versionless(column): column for run in (old, new) for column in run.header.columns.values()}
     changes = [
-        Change(requirement, columns[key], was, now, *bucketing.of(was, now))
+        Change(requirement, columns[key], was, now, *classifier.classify(was, now))
         for requirement, key in dict.fromkeys((*after, *before))
         for was, now in [(before.get((requirement, key)), after.get((requirement, key)))]
     ]
     both = [change for change in changes if change.old and change.new]
     if all(change.bucket is Bucket.SUITE_CHANGED for change in both):
         raise IncomparableError(
-            f"no cell asked the same problems: the old run is of kl-conformance {old.header.suite}, profile "
+            f"no cell has the same problems in both runs: the old run is of kl-conformance {old.header.suite}, profile "
             f"{old.header.profile}, the new one of {new.header.suite}, profile {new.header.profile}; run both "
             "versions with one suite and one profile"
         )
@@ -81,7 +86,7 @@ def compare(old: Run, new: Run) -> Comparison:
 
 
 def differences(old: Run, new: Run) -> tuple[Difference, ...]:
-    """Return what differs between the environments of two runs, the suite, profile and seed among it."""
+    """Return the differences between the environments of two runs, with suite, profile and seed."""
     before, after = (
         {
             **run.header.described,
@@ -102,19 +107,19 @@ def _cut(run: Run, which: str) -> Iterator[str]:
 
 
 def _cells(run: Run) -> Cells:
-    """Return results by requirement and column, whatever the version.
+    """Return results by requirement and column, apart from the version.
 
     Raises
     ------
     IncomparableError
-        Two columns differ in their version alone.
+        Two columns differ only in their version.
     """
     versions: dict[Key, str] = {}
     for column in run.header.columns.values():
         other = versions.setdefault(versionless(column), column.version)
         if other != column.version:
             raise IncomparableError(
-                f"one run holds {column.implementation} {other} and {column.version}; compare runs of one "
+                f"one run has {column.implementation} {other} and {column.version}; compare runs of one "
                 "version each"
             )
     columns = run.header.columns
@@ -125,7 +130,7 @@ def _cells(run: Run) -> Cells:
     }
 
 
-def _asked(run: Run) -> str:
+def _columns(run: Run) -> str:
     names = dict.fromkeys(
         f"{column.implementation} {column.version} ({column.device}, {column.dtype}, {column.mode})"
         for column in run.header.columns.values()

@@ -1,4 +1,4 @@
-"""One implementation's verdict as a badge, in the form that shields.io draws from an address."""
+"""Badges: the score of each implementation, in the JSON that shields.io renders."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kl_reports.runfile.records import Run
 
 
 def badges(run: Run) -> Iterator[tuple[str, str]]:
-    """Give the file name and the text of a badge for each implementation and version.
+    """Yield the file name and the JSON of a badge for each implementation and version.
 
     Source: https://shields.io/badges/endpoint-badge
     """
@@ -35,7 +35,7 @@ def _names(stem: str) -> Iterator[str]:
 
 
 def _badge(score: Score) -> dict[str, object]:
-    message, colour = _said(score)
+    message, colour = _message(score)
     return {
         "schemaVersion": 1,
         "label": one_line(f"KL conformance: {score.implementation} {score.version}", 120),
@@ -44,12 +44,11 @@ def _badge(score: Score) -> dict[str, object]:
     }
 
 
-def _said(score: Score) -> tuple[str, str]:
-    """Return what it holds of what MUST hold, and the colour that repeats it."""
+def _message(score: Score) -> tuple[str, str]:
+    """Return the score on the MUST level, and a colour that repeats the outcome of all binding levels."""
     must = score.at("MUST")
-    broken = any(level.broken or level.silent for level in score.levels if level.level != "CONVENTION")
     if must is None:
         return "not judged", "lightgrey"
-    recorded = f", {must.deviations} on record" if must.deviations else ""
-    colour = "red" if broken else "yellow" if must.deviations or must.undecided else "brightgreen"
-    return f"MUST {must.held}/{must.asked} held{recorded}", colour
+    failed = any(level.failed for level in score.levels if level.level != "CONVENTION")
+    colour = "red" if failed else "brightgreen" if must.passed == must.total else "yellow"
+    return f"MUST {must.text}", colour

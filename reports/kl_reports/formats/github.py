@@ -1,20 +1,20 @@
-"""One kernel's verdict as workflow commands of GitHub Actions."""
+"""Workflow commands of GitHub Actions: the failures of a run as annotations."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 from kl_reports.analysis.findings import Places
-from kl_reports.analysis.kernel import apart, broken, headline, judged, smallest
+from kl_reports.analysis.kernel import by_reason, failures, headline, judged, smallest
 from kl_reports.analysis.wording import count, listed, one_line, visible
-from kl_reports.formats.verdict_text import told, told_once
+from kl_reports.formats.verdict_text import describe_reason, describe_result
 from kl_reports.runfile.records import Result, Run
 
 
 def github(run: Run, cause: str = "", file: str = "") -> str:
-    """Return an ``::error`` for each broken requirement, or for all that one reason breaks.
+    """Return an ``::error`` for each failed requirement, or for all that fail for one reason.
 
-    Where none is broken, there is one ``::notice``, or a ``::warning`` if nothing was judged.
+    If none failed, there is one ``::notice``, or a ``::warning`` if nothing was judged.
 
     Source: https://docs.github.com/actions/reference/workflow-commands-for-github-actions, and for the escapes
     ``packages/core/src/command.ts`` of https://github.com/actions/toolkit.
@@ -24,34 +24,34 @@ def github(run: Run, cause: str = "", file: str = "") -> str:
     run
         The run.
     cause
-        The likely cause of it all, a sentence; empty where none is known.
+        The likely cause of the failures, a sentence; empty if none is known.
     file
-        The kernel's file, so that the annotation is shown there; empty where it has none.
+        The kernel's file, where the annotation is shown; empty if it has none.
     """
     return "\n".join(_lines(run, cause, file)) + "\n"
 
 
 def _lines(run: Run, cause: str, file: str) -> Iterator[str]:
-    found = broken(run)
+    found = failures(run)
     if not found:
         yield command("notice" if judged(run) else "warning", "kl-conformance", file, headline(run))
-    shared, others = apart(found)
+    shared, others = by_reason(found)
     for reason in shared:
-        words = [*told_once(run, reason), *([cause] if cause else [])]
+        lines = [*describe_reason(run, reason), *([cause] if cause else [])]
         yield command(
-            "error", f"kl-conformance: {count(len(reason.results), 'requirement')}", file, "\n".join(words)
+            "error", f"kl-conformance: {count(len(reason.results), 'requirement')}", file, "\n".join(lines)
         )
     for requirement, results in others.items():
-        words = [
-            *told(run, requirement, smallest(results)),
+        lines = [
+            *describe_result(run, smallest(results)),
             *_where(run, results),
             *([cause] if cause else []),
         ]
-        yield command("error", f"kl-conformance: {one_line(requirement)}", file, "\n".join(words))
+        yield command("error", f"kl-conformance: {one_line(requirement)}", file, "\n".join(lines))
 
 
 def _where(run: Run, results: Sequence[Result]) -> Iterator[str]:
-    """Yield who breaks it, where more than one kernel was asked."""
+    """Yield the implementations that fail, if the run has more than one."""
     if len(run.header.implementations) > 1:
         names = [" ".join((each.name, *each.dtypes)) for each in Places(run).of(results, {})]
         yield f"On {one_line(listed(names), 500)}."

@@ -1,4 +1,4 @@
-"""A finding as the text of an issue, in Markdown, for whoever maintains what was asked."""
+"""Issue text: a failure in Markdown, for the maintainers of the implementation."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from kl_reports.runfile.records import Result, Run
 
 
 def issue(run: Run, result: Result) -> str:
-    """Return title and text of an issue: what must hold, what was seen, how to see it, and with which versions."""
+    """Return title and text of an issue: requirement, observation, reproducer, and versions."""
     return "\n".join(_lines(run, result)) + "\n"
 
 
 def _lines(run: Run, result: Result) -> Iterator[str]:
-    column, own = column_of(run, result.column), run.header.requirements.get(result.requirement, {})
+    column, requirement = column_of(run, result.column), run.header.requirements.get(result.requirement, {})
     witness = show(result.witness or {})
     dtype = short_dtype(column.dtype)
-    sentence = one_line(str(own.get("sentence", "")), 500)
-    yield f"# {one_line(column.implementation)}: {_brief(result, witness)} ({one_line(dtype)})"
+    sentence = one_line(str(requirement.get("sentence", "")), 500)
+    yield f"# {one_line(column.implementation)}: {_title(result, witness)} ({one_line(dtype)})"
     yield ""
     if sentence:
-        yield f"What should hold: {sentence}"
+        yield f"Expected: {sentence}"
         yield ""
     if result.detail:
-        yield f"What happens: {one_line(result.detail, 1000)}"
+        yield f"Observed: {one_line(result.detail, 1000)}"
         yield ""
     if witness.reproducer:
         yield from _fenced(witness.reproducer)
@@ -35,21 +35,21 @@ def _lines(run: Run, result: Result) -> Iterator[str]:
         yield from (f"- `{line.replace('`', chr(39))}`" for line in lines)
         yield ""
     package = package_of(run, column)
-    said = [f"{package} {column.version}", column.device, column.mode]
-    said += [
+    versions = [f"{package} {column.version}", column.device, column.mode]
+    versions += [
         f"{name} {value}"
         for name, value in run.header.shared.items()
         if name in {"python", "platform", "numpy"}
     ]
-    yield f"Versions: {one_line(', '.join(said), 500)}."
+    yield f"Versions: {one_line(', '.join(versions), 500)}."
     yield f"Found by kl-conformance {one_line(run.header.suite)}, requirement {one_line(result.requirement)}."
 
 
-def _brief(result: Result, witness: Witness) -> str:
+def _title(result: Result, witness: Witness) -> str:
     got, right, _ = witness.measured()
     if right:
-        return f"gives {one_line(got, 40)} where {one_line(right, 40)} is right"
-    return f"breaks “{one_line(result.requirement, 80)}”"
+        return f"returns {one_line(got, 40)}, expected {one_line(right, 40)}"
+    return f"fails “{one_line(result.requirement, 80)}”"
 
 
 def _fenced(script: str) -> Iterator[str]:

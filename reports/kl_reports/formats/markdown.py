@@ -1,11 +1,11 @@
-"""A run as Markdown, for the summary of a CI job."""
+"""Markdown summary of a run, for a CI job."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
 from kl_reports.analysis.findings import FindingPlace, Places, deviations, findings, nearest, reasons
-from kl_reports.analysis.scores import LEVELS, Score, completeness, headline, packages, scores
+from kl_reports.analysis.scores import LEVELS, Score, completeness, headline, packages, scores, tested_columns
 from kl_reports.analysis.wording import LOOKS, count, escaped, listed, moment
 from kl_reports.runfile.records import Run, Verdict
 
@@ -16,14 +16,14 @@ _ROWS = 200  # of one table
 
 
 def markdown(run: Run, limit: int = LIMIT) -> str:
-    """Return the run as Markdown of at most so many bytes; a section that does not fit is left out as a whole.
+    """Return the run as Markdown of at most ``limit`` bytes; a section that does not fit is omitted as a whole.
 
-    In order of importance: the verdict and completeness, what is new or broken, what each implementation holds,
-    what is closest to the limit, recorded deviations, what was not judged and why, the environment.
+    In order of importance: headline and completeness, new failures, scores, cells closest to the limit, known
+    deviations, cells that were not judged, and the environment.
     """
     places = Places(run)
     sections: tuple[Callable[[Run, Places], Iterator[str]], ...] = (
-        _verdict,
+        _headline,
         _findings,
         _scores,
         _nearest,
@@ -31,7 +31,7 @@ def markdown(run: Run, limit: int = LIMIT) -> str:
         _reasons,
         _environment,
     )
-    text, left_out = "", list[str]()
+    text, omitted = "", list[str]()
     for section in sections:
         lines = list(section(run, places))
         if not lines:
@@ -40,19 +40,22 @@ def markdown(run: Run, limit: int = LIMIT) -> str:
         if len((text + part).encode()) <= limit - 200:
             text += part
         else:
-            left_out.append(lines[0].lstrip("# "))
-    if left_out:
-        text += f"Left out, as there is no room: {', '.join(left_out)}.\n"
+            omitted.append(lines[0].lstrip("# "))
+    if omitted:
+        text += f"Omitted for size: {', '.join(omitted)}.\n"
     return text
 
 
-def _verdict(run: Run, _: Places) -> Iterator[str]:
+def _headline(run: Run, _: Places) -> Iterator[str]:
     yield f"# {headline(run)[0]}"
     yield ""
-    columns = list(run.header.columns.values())
-    yield f"Asked {escaped(listed(packages(run, columns), 12))}; {escaped(moment(run.header.started), 60)}."
+    names = listed(packages(run, tested_columns(run)), 12)
+    yield f"Tested {escaped(names)}; {escaped(moment(run.header.started), 60)}."
     yield ""
-    yield f"**{completeness(run).sentence}**"
+    whole = completeness(run)
+    yield f"**{whole.sentence}**"
+    for line in whole.absent_devices:
+        yield f"- {escaped(line)}"
     for sentence in run.sentences[:20]:
         yield f"- {escaped(sentence)}"
 
@@ -60,7 +63,7 @@ def _verdict(run: Run, _: Places) -> Iterator[str]:
 def _findings(run: Run, places: Places) -> Iterator[str]:
     found = findings(run, places, {})
     if found:
-        yield "## What is new or broken"
+        yield "## New failures"
         yield ""
         yield "| | requirement | level | where |"
         yield "|---|---|---|---|"
@@ -73,20 +76,20 @@ def _findings(run: Run, places: Places) -> Iterator[str]:
 def _scores(run: Run, _: Places) -> Iterator[str]:
     found = scores(run)
     if found:
-        yield "## What each implementation holds"
+        yield "## Requirements passed"
         yield ""
-        yield f"| implementation | {' | '.join(LEVELS)} | never ran |"
+        yield f"| implementation | {' | '.join(LEVELS)} | cells not run |"
         yield f"|---|{'---|' * (len(LEVELS) + 1)}"
         for score in found[:_ROWS]:
-            held = (_level(score, level) for level in LEVELS)
+            levels = (_level(score, level) for level in LEVELS)
             name = escaped(f"{score.implementation} {score.version}")
-            yield f"| {name} | {' | '.join(held)} | {score.missing:,} |"
+            yield f"| {name} | {' | '.join(levels)} | {score.missing:,} |"
         yield from _more(len(found))
 
 
 def _level(score: Score, level: str) -> str:
     found = score.at(level)
-    return "none" if found is None else f"{found.held}/{found.asked} {found.rest}".strip()
+    return "none" if found is None else found.text
 
 
 def _nearest(run: Run, places: Places) -> Iterator[str]:
@@ -103,7 +106,7 @@ def _nearest(run: Run, places: Places) -> Iterator[str]:
 def _deviations(run: Run, places: Places) -> Iterator[str]:
     found = deviations(run, places, {})
     if found:
-        yield "## Recorded deviations"
+        yield "## Known deviations"
         yield ""
         for each in found[:_ROWS]:
             look = LOOKS[Verdict.FIXED if each.fixed else Verdict.EXPECTED]
@@ -114,7 +117,7 @@ def _deviations(run: Run, places: Places) -> Iterator[str]:
 def _reasons(run: Run, places: Places) -> Iterator[str]:
     found, _ = reasons(run, places)
     if found:
-        yield "## Not judged, and why"
+        yield "## Not judged"
         yield ""
         for each in found[:_ROWS]:
             sentence = escaped(each.sentence, 400) or "no reason given"
@@ -125,13 +128,13 @@ def _reasons(run: Run, places: Places) -> Iterator[str]:
 def _environment(run: Run, _: Places) -> Iterator[str]:
     yield "## The run"
     yield ""
-    said = {
+    values = {
         "kl-conformance": run.header.suite,
         "profile": run.header.profile,
         "seed": str(run.header.seed),
         **run.header.described,
     }
-    for name, value in said.items():
+    for name, value in values.items():
         yield f"- {escaped(name)}: {escaped(value)}"
 
 

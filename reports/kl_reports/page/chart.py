@@ -1,4 +1,4 @@
-"""Charts as inline SVG: small, labelled, printable, and each with its numbers as a table."""
+"""Inline SVG charts, each with its numbers as a table."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from kl_reports.runfile.distribution import BINS, THOUSANDTHS, ErrorDistribution
 WIDTH, HEIGHT = 300, 150
 LEFT, RIGHT, TOP, BOTTOM = 34, 292, 14, 118
 STEP = (RIGHT - LEFT) / (2 * BINS + 3)  # a bar of a histogram
-FEWEST = 3  # figures that make a picture
-SPARKS = 24  # bars of a sparkline: where there are more figures, as many of them, evenly chosen
+FEWEST = 3  # values that are worth a sparkline
+SPARKS = 24  # bars of a sparkline; of more values, evenly chosen ones are drawn
 
 Numbers = Mapping[int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A drawing, and the table of what is drawn; ``lined`` where each column of the table is a line of its own."""
+    """A drawing and the table of its numbers; ``lined`` if each column of the table is a line of the drawing."""
 
     title: str
     drawing: Markup
@@ -31,12 +31,12 @@ class Chart:
 
     @property
     def size(self) -> int:
-        """About how many characters it is on a page."""
+        """The approximate number of characters on a page."""
         return len(self.drawing) + 200 + sum(20 + sum(10 + len(each) for each in row) for row in self.rows)
 
 
 def charts(spreads: Mapping[str, ErrorDistribution]) -> tuple[Chart, ...]:
-    """Return the charts of some spreads, each a series by its name: errors signed, by condition, by classes."""
+    """Return histogram, error by condition number and error by classes; each distribution is a named series."""
     measured = {name: spread for name, spread in spreads.items() if spread.signed}
     if not measured:
         return ()
@@ -44,7 +44,7 @@ def charts(spreads: Mapping[str, ErrorDistribution]) -> tuple[Chart, ...]:
 
 
 def compared(old: ErrorDistribution, new: ErrorDistribution) -> tuple[Chart, ...]:
-    """Return the charts of one cell in two runs: the old histogram as an outline, the old curves beside the new."""
+    """Return the charts of one cell in two runs: the old histogram as an outline, the old curves as own lines."""
     if not (old.signed and new.signed):
         return charts({"now": new, "before": old})
     curves = _curves({"now": new, "before": old})
@@ -58,17 +58,17 @@ def _curves(measured: Mapping[str, ErrorDistribution]) -> Iterator[Chart]:
     yield _against("Error against classes", "number of classes", classes, _logarithm, _whole)
 
 
-def spark(shares: Sequence[float]) -> Markup:
-    """Return shares of what is allowed, 0 … 1, as bars from the smallest to the largest; nothing for one or two."""
-    ordered = sorted(share for share in shares if 0 <= share <= 1)
+def spark(headrooms: Sequence[float]) -> Markup:
+    """Return headrooms, 0 … 1, as bars from the smallest to the largest; empty for one or two."""
+    ordered = sorted(headroom for headroom in headrooms if 0 <= headroom <= 1)
     if len(ordered) < FEWEST:
         return Markup()
     number = min(len(ordered), SPARKS)
     chosen = [ordered[-1 - (len(ordered) - 1) * place // max(number - 1, 1)] for place in range(number)][::-1]
     bars = "".join(
-        f"M{3 * place + 1} 12V{12 - max(11 * share, 0.5):.3g}" for place, share in enumerate(chosen)
+        f"M{3 * place + 1} 12V{12 - max(11 * headroom, 0.5):.3g}" for place, headroom in enumerate(chosen)
     )
-    label = f"used of what is allowed, {len(ordered)} cells: {ordered[0]:.2f} to {ordered[-1]:.2f}"
+    label = f"error ÷ allowed error of {len(ordered)} cells: {ordered[0]:.2f} to {ordered[-1]:.2f}"
     return Markup(
         '<svg class="spark" viewBox="0 0 {} 12" width="{}" height="12" role="img" aria-label="{}"><path d="{}"/></svg>'
     ).format(3 * number, 3 * number, label, bars)
@@ -83,34 +83,34 @@ def _histogram(spreads: Mapping[str, ErrorDistribution]) -> Chart:
     parts = [_bars({place: number / highest for place, number in counts.items()}), *_scale()]
     parts += [_text(LEFT - 4, TOP + 4, f"{highest:,}", "end"), _text(LEFT, TOP - 3, "problems", "start")]
     title = "Signed errors"
-    desc = f"{total:,} problems by the signed error of their worst element; the dashed lines are what is allowed."
+    desc = f"{total:,} problems by the signed error of their worst element; the dashed lines are the allowed error."
     rows = tuple((_minus(place / BINS), f"{number:,}") for place, number in counts.items() if number)
     return Chart(title, _svg(title, desc, parts), ("error ÷ allowed", "problems"), rows, lined=False)
 
 
 def _outlined(new: Numbers, old: Numbers) -> Chart:
-    """Draw two histograms as shares of their problems, since two runs may draw different numbers of them."""
+    """Draw two histograms as fractions of their problems, because two runs can draw different numbers of them."""
     now, before = (
         {place: numbers.get(place, 0) / sum(numbers.values()) for place in range(-BINS, BINS + 1)}
         for numbers in (new, old)
     )
     highest = max(*now.values(), *before.values())
     outline = "".join(
-        f"V{BOTTOM - _tall(share / highest):.1f}H{_across((place + 0.5) / BINS):.1f}"
-        for place, share in before.items()
+        f"V{BOTTOM - _pixels(fraction / highest):.1f}H{_across((place + 0.5) / BINS):.1f}"
+        for place, fraction in before.items()
     )
     start = f"M{_across(-(BINS + 0.5) / BINS):.1f} {BOTTOM}"
     parts = [
-        _bars({place: share / highest for place, share in now.items()}),
+        _bars({place: fraction / highest for place, fraction in now.items()}),
         f'<path class="before" d="{start}{outline}V{BOTTOM}"/>',
         *_scale(),
         _text(LEFT - 4, TOP + 4, f"{100 * highest:.0f} %", "end"),
-        _text(LEFT, TOP - 3, "share of problems; outline: the old run", "start"),
+        _text(LEFT, TOP - 3, "fraction of problems; outline: old run", "start"),
     ]
     title = "Signed errors, now and before"
     desc = (
         f"{sum(new.values()):,} problems now and, as an outline, {sum(old.values()):,} before by the signed error of "
-        "their worst element; the dashed lines are what is allowed."
+        "their worst element; the dashed lines are the allowed error."
     )
     rows = tuple(
         (_minus(place / BINS), f"{new.get(place, 0):,}", f"{old.get(place, 0):,}")
@@ -120,15 +120,15 @@ def _outlined(new: Numbers, old: Numbers) -> Chart:
     return Chart(title, _svg(title, desc, parts), ("error ÷ allowed", "now", "before"), rows, lined=False)
 
 
-def _across(share: float) -> float:
-    """Return where a signed share of what is allowed lies in a histogram."""
-    return (LEFT + RIGHT) / 2 + share * BINS * STEP
+def _across(ratio: float) -> float:
+    """Return the x coordinate of a signed error ÷ allowed error in a histogram."""
+    return (LEFT + RIGHT) / 2 + ratio * BINS * STEP
 
 
 def _bars(heights: Mapping[int, float]) -> str:
-    """Return the bars of a histogram, 1 as high as there is room."""
+    """Return the bars of a histogram; height 1 is the highest."""
     bars = "".join(
-        f"M{_across((place - 0.45) / BINS):.1f} {BOTTOM}v{-_tall(height):.1f}h{0.9 * STEP:.1f}V{BOTTOM}z"
+        f"M{_across((place - 0.45) / BINS):.1f} {BOTTOM}v{-_pixels(height):.1f}h{0.9 * STEP:.1f}V{BOTTOM}z"
         for place, height in heights.items()
         if height
     )
@@ -136,10 +136,10 @@ def _bars(heights: Mapping[int, float]) -> str:
 
 
 def _scale() -> Iterator[str]:
-    """Yield what every histogram has: the limits, the axis below and its name."""
+    """Yield the parts of every histogram: the limits, the horizontal axis and its name."""
     limits = "".join(f"M{_across(side):.1f} {TOP}V{BOTTOM}" for side in (-1, 1))
     yield f'<path class="limit" d="{limits}"/>'
-    yield from (_text(_across(share), BOTTOM + 12, _minus(share)) for share in (-1, -0.5, 0, 0.5, 1))
+    yield from (_text(_across(ratio), BOTTOM + 12, _minus(ratio)) for ratio in (-1, -0.5, 0, 0.5, 1))
     yield _text(LEFT - 4, BOTTOM, "0", "end")
     yield _text((LEFT + RIGHT) / 2, HEIGHT - 6, "signed error ÷ allowed error")
 
@@ -148,39 +148,39 @@ def _against(
     title: str,
     axis: str,
     series: Mapping[str, Numbers],
-    far: Callable[[int], float],
-    tick: Callable[[int], str],
+    scale: Callable[[int], float],
+    label: Callable[[int], str],
 ) -> Chart:
-    """Draw the largest error ÷ allowed, a line for each series, over places that lie ``far`` apart."""
+    """Draw the largest error ÷ allowed error, one line per series, over ``scale`` of the place."""
     places = sorted({place for numbers in series.values() for place in numbers})
     if not places:
         return Chart(title, Markup(), (), ())
-    low = far(places[0])
-    width = max(far(places[-1]) - low, 1.0)
+    low = scale(places[0])
+    width = max(scale(places[-1]) - low, 1.0)
 
     def across(place: int) -> float:
-        return LEFT + 8 + (RIGHT - LEFT - 16) * (far(place) - low) / width
+        return LEFT + 8 + (RIGHT - LEFT - 16) * (scale(place) - low) / width
 
-    def up(share: int) -> float:
-        return BOTTOM - _tall(share / THOUSANDTHS)
+    def up(thousandths: int) -> float:
+        return BOTTOM - _pixels(thousandths / THOUSANDTHS)
 
     parts = [
         f'<path class="limit" d="M{LEFT} {up(THOUSANDTHS):.1f}H{RIGHT}"/>',
-        *(_text(LEFT - 4, up(share) + 4, f"{share / THOUSANDTHS:g}", "end") for share in (0, 500, 1000)),
-        *(_text(across(place), BOTTOM + 12, tick(place)) for place in _spaced(places, across)),
+        *(_text(LEFT - 4, up(level) + 4, _ratio(level), "end") for level in (0, 500, 1000)),
+        *(_text(across(place), BOTTOM + 12, label(place)) for place in _spaced(places, across)),
         _text((LEFT + RIGHT) / 2, HEIGHT - 6, axis),
         _text(LEFT, TOP - 3, "largest error ÷ allowed", "start"),
     ]
     for number, numbers in enumerate(series.values()):
-        points = [f"{across(place):.0f} {up(share):.1f}" for place, share in sorted(numbers.items())]
+        points = [f"{across(place):.0f} {up(largest):.1f}" for place, largest in sorted(numbers.items())]
         if points:
             line, dots = "L".join(points), "".join(f"M{point}h0" for point in points)
             parts.append(
                 f'<path class="s s{number % 4}" d="M{line}"/><path class="dots s{number % 4}" d="{dots}"/>'
             )
-    desc = f"The largest error ÷ allowed error by {axis}; the dashed line, 1, is what is allowed."
+    desc = f"The largest error ÷ allowed error by {axis}; the dashed line, 1, is the allowed error."
     rows = tuple(
-        (tick(place), *(_share(numbers.get(place)) for numbers in series.values())) for place in places
+        (label(place), *(_ratio(numbers.get(place)) for numbers in series.values())) for place in places
     )
     return Chart(title, _svg(title, desc, parts), (axis, *series), rows)
 
@@ -190,24 +190,24 @@ def _minus(number: float) -> str:
 
 
 def _spaced(places: Sequence[int], across: Callable[[int], float]) -> Iterator[int]:
-    """Give the places whose labels have room, the last always."""
-    kept = [places[-1]]
+    """Yield the places whose labels have room, always the last one."""
+    labelled = [places[-1]]
     for place in reversed(places[:-1]):
-        if across(kept[-1]) - across(place) >= 34:
-            kept.append(place)
-    yield from reversed(kept)
+        if across(labelled[-1]) - across(place) >= 34:
+            labelled.append(place)
+    yield from reversed(labelled)
 
 
-def _tall(share: float) -> float:
-    return share * (BOTTOM - TOP - 4)
+def _pixels(height: float) -> float:
+    return height * (BOTTOM - TOP - 4)
 
 
-def _share(thousandths: int | None) -> str:
+def _ratio(thousandths: int | None) -> str:
     return "" if thousandths is None else f"{thousandths / THOUSANDTHS:g}"
 
 
-def _text(x: float, y: float, words: str, anchor: str = "middle") -> str:
-    return f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}">{escape(words)}</text>'
+def _text(x: float, y: float, text: str, anchor: str = "middle") -> str:
+    return f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}">{escape(text)}</text>'
 
 
 def _svg(title: str, desc: str, parts: Sequence[str]) -> Markup:

@@ -1,4 +1,8 @@
-"""A formula in plain letters, such as ``Σ p·(log p − log q)``, as MathML."""
+"""Formulas in plain text, such as ``Σ p·(log p − log q)``, as MathML.
+
+The command line prints the same text, so it is not LaTeX: latex2mathml would set the words of 87 of the 92 formulas as
+single letters.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,8 @@ from markupsafe import Markup, escape
 
 from kl_reports.analysis.wording import visible
 
-DEEPEST = 12  # brackets within brackets
-LONGEST = 48  # characters that are set on one line: no browser breaks the line within a formula
+DEEPEST = 12  # nesting of brackets
+LONGEST = 48  # characters on one line: browsers do not break lines within a formula
 BREAK = 8  # characters after which a line may end before a relation
 
 _TOKEN = re.compile(
@@ -28,37 +32,36 @@ _TOKEN = re.compile(
   | (?P<end>\Z))""",
     re.VERBOSE,
 )
-_SMALL = str.maketrans("₀₁₂₃₄₅₆₇₈₉⁰¹²³⁴⁵⁶⁷⁸⁹⁻ᵀ", "01234567890123456789−T")
+_SCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉⁰¹²³⁴⁵⁶⁷⁸⁹⁻ᵀ", "01234567890123456789−T")
 _SINGLE = re.compile(r"<(m[inor]|mtext)>[^<]*</\1>")
-_PRINTED = str.maketrans("-~", "−∼")
+_TYPESET = str.maketrans("-~", "−∼")
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
-_FUNCTIONS = {"log", "ln", "exp"}  # written before what they are of, without brackets
+_FUNCTIONS = {"log", "ln", "exp"}  # their argument needs no brackets
 _SIGNS = "+-−±"
 _JOINS = {"operator", "relation"}
 _ENDS = {"close", "mark", "end"}
 _THIN, _WORD = "<mtext>\u2009</mtext>", "<mtext>\u00a0</mtext>"
 
 
-class UnreadableError(ValueError):
-    """The text is no formula of the kind that is written here."""
+class FormulaSyntaxError(ValueError):
+    """The text is not a formula of this notation."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Token:
     kind: str
     text: str
-    apart: bool  # whether white space stands before it
+    spaced: bool  # whether white space precedes it
 
 
 def formula(text: str) -> Markup:
-    """Return a formula as HTML: MathML, and words between the parts of it.
+    """Return a formula as HTML: parts in MathML with words between them; a line may end between the parts.
 
-    A line may end between the parts. What cannot be read as a formula is shown as it stands, as an element of role
-    ``math`` that is named by its text.
+    Text that is not a formula is returned unchanged, in an element of role ``math`` that is labelled with the text.
     """
     try:
-        return Markup(_Reader(_tokens(text)).whole())
-    except UnreadableError:
+        return Markup(_Parser(_tokens(text)).formula())
+    except FormulaSyntaxError:
         return Markup('<span role="math" aria-label="{0}">{0}</span>').format(visible(text))
 
 
@@ -68,24 +71,24 @@ def _tokens(text: str) -> list[_Token]:
     while not tokens or tokens[-1].kind != "end":
         found = _TOKEN.match(text, at)
         if found is None:
-            raise UnreadableError(text[at])
+            raise FormulaSyntaxError(text[at])
         kind = str(found.lastgroup)
         tokens.append(_Token(kind, found[kind], bool(found["space"])))
         at = found.end()
     return tokens
 
 
-class _Reader:
-    """Reads tokens from left to right."""
+class _Parser:
+    """Recursive descent over the tokens of one formula."""
 
     def __init__(self, tokens: Sequence[_Token]) -> None:
         self._tokens = tokens
         self._at = 0
         self._depth = 0
-        self._bars = set[int]()  # where one opens
+        self._bars = set[int]()  # positions of opening bars
 
-    def whole(self) -> str:
-        """Return all of it: parts on one line each, words and marks between them."""
+    def formula(self) -> str:
+        """Return the whole formula: parts of one line each, with words and marks between them."""
         written: list[str] = []
         while self._next.kind != "end":
             token = self._next
@@ -101,7 +104,7 @@ class _Reader:
         return "".join(written).strip()
 
     def _line(self) -> str:
-        """Return a part until a word, a mark or, once it is long enough, a relation."""
+        """Return one part: up to a word, a mark or, once it is long enough, a relation."""
         start = self._at
         parts = [self._join(first=True)] if self._next.kind in _JOINS else []
         while self._next.kind not in _ENDS and not self._is_prose():
@@ -109,19 +112,19 @@ class _Reader:
                 break
             parts.append(self._join() if self._next.kind in _JOINS else self._gap(parts) + self._operand())
         if not parts or self._length(start) > LONGEST:
-            raise UnreadableError(self._next.text if not parts else "too long for a line")
+            raise FormulaSyntaxError(self._next.text if not parts else "too long for a line")
         return "".join(parts)
 
     def _inside(self, closing: str) -> str:
-        """Return what stands between two brackets."""
+        """Return the content of brackets, up to the closing one."""
         self._depth += 1
         if self._depth > DEEPEST:
-            raise UnreadableError("too deep")
+            raise FormulaSyntaxError("too deep")
         parts: list[str] = []
         while self._next.text != closing or self._next.kind not in {"close", "bar"}:
             token = self._next
             if token.kind in {"close", "end"}:
-                raise UnreadableError(f"{closing} is missing")
+                raise FormulaSyntaxError(f"{closing} is missing")
             if token.kind in _JOINS:
                 parts.append(self._join())
             elif token.kind == "mark":
@@ -136,13 +139,13 @@ class _Reader:
 
     def _join(self, *, first: bool = False) -> str:
         """Return a relation, an operator between two operands, or a sign before one."""
-        due, token = self._is_due(), self._take()
-        text = escape(token.text.translate(_PRINTED))
+        operand_next, token = self._expects_operand(), self._take()
+        text = escape(token.text.translate(_TYPESET))
         if token.kind == "relation":
             return f"<mo lspace=0>{text}</mo>" if first else f"<mo>{text}</mo>"
-        sign = token.text in _SIGNS and due
+        sign = token.text in _SIGNS and operand_next
         if self._next.kind in _ENDS | _JOINS and not self._is_sign():
-            raise UnreadableError(token.text)
+            raise FormulaSyntaxError(token.text)
         if token.text == "‖":
             return "<mo stretchy=false lspace=.1em rspace=.1em>‖</mo>"
         form = " form=prefix" if sign else " form=infix" if first else ""
@@ -159,22 +162,22 @@ class _Reader:
         return upper
 
     def _gap(self, parts: Sequence[str]) -> str:
-        """Return the gap before an operand that follows another, or a word."""
-        if not parts or not self._next.apart or self._before in {"mark", *_JOINS}:
+        """Return the space before an operand that follows another operand or a word."""
+        if not parts or not self._next.spaced or self._before in {"mark", *_JOINS}:
             return ""
         return _WORD if "word" in {self._next.kind, self._before} else _THIN
 
     def _factor(self) -> tuple[str, str]:
-        """Return an operand with what is bound to it, and what is in its brackets where it is nothing else."""
+        """Return an operand with its scripts and arguments, and its content if it is brackets and nothing else."""
         self._depth += 1
         if self._depth > DEEPEST:
-            raise UnreadableError("too deep")
+            raise FormulaSyntaxError("too deep")
         base, bare = self._atom()
         while True:
             token = self._next
             if token.kind in {"sub", "sup", "script"}:
                 base, bare = self._scripted(base), ""
-            elif token.kind == "open" and not token.apart:
+            elif token.kind == "open" and not token.spaced:
                 base, bare = base + self._atom()[0], ""
             elif token.kind == "word" and token.text.startswith("."):
                 base, bare = f"{base}<mtext>{self._take().text}</mtext>", ""
@@ -200,14 +203,14 @@ class _Reader:
                 self._bars.add(self._at - 1)
                 return _bracketed("|", self._inside("|"), "|"), ""
             case _:
-                raise UnreadableError(token.text)
+                raise FormulaSyntaxError(token.text)
 
     def _named(self, word: str) -> str:
-        """Return a name of several letters; a function's with what it is of, a limit with where it goes."""
+        """Return a name of several letters; a function with its argument, a limit with its condition."""
         if word == "lim":
             under = [self._atom()[0], self._join(), self._operand()]
             if self._take().text != "of":
-                raise UnreadableError("a limit of nothing")
+                raise FormulaSyntaxError("a limit without 'of'")
             return f"<munder><mi>lim</mi><mrow>{''.join(under)}</mrow></munder>{_THIN}"
         if word in _FUNCTIONS and self._next.kind not in _ENDS | _JOINS | {"open"}:
             return f"<mi>{word}</mi>{_THIN}{self._factor()[0]}"
@@ -223,13 +226,13 @@ class _Reader:
                 mark = "<mi>∂</mi>" if sign == "∂" else "<mi mathvariant=normal>∇</mi>"
                 while self._next.kind in {"sub", "sup", "script"}:
                     mark = self._scripted(mark)
-                near = not self._next.apart and self._next.kind not in _ENDS | _JOINS
-                return mark + self._factor()[0] if near else mark
+                adjacent = not self._next.spaced and self._next.kind not in _ENDS | _JOINS
+                return mark + self._factor()[0] if adjacent else mark
 
     def _scripted(self, base: str) -> str:
         token = self._take()
         if token.kind != "script":
-            small = f"<mn>{token.text.translate(_SMALL)}</mn>".replace("<mn>T</mn>", "<mi>T</mi>")
+            small = f"<mn>{token.text.translate(_SCRIPTS)}</mn>".replace("<mn>T</mn>", "<mi>T</mi>")
         else:
             sign = self._join() if self._is_sign() else ""
             small, bare = self._atom()
@@ -238,12 +241,12 @@ class _Reader:
         return f"<{tag}>{_one(base)}{small}</{tag}>"
 
     def _is_prose(self) -> bool:
-        """Whether the next word stands for itself, and is no operand of a formula."""
+        """Whether the next word belongs to the text, not to the formula."""
         token = self._next
         if token.kind != "word":
             return token.kind == "code"
         following, third = (self._tokens[min(self._at + ahead, len(self._tokens) - 1)] for ahead in (1, 2))
-        if following.kind in {"open", "sub"} and not following.apart:
+        if following.kind in {"open", "sub"} and not following.spaced:
             return False
         if token.text == "lim":
             return third.text != "→"
@@ -251,10 +254,10 @@ class _Reader:
             return False
         ending = following.kind in _ENDS or following.kind == "bar"
         operand = following.kind in _JOINS or (ending and self._before not in {"", "mark"})
-        return not (self._is_due() and operand)
+        return not (self._expects_operand() and operand)
 
-    def _is_due(self) -> bool:
-        """Whether an operand must come next."""
+    def _expects_operand(self) -> bool:
+        """Whether the next token must be an operand."""
         return self._before in {"", "mark", "open", "large", "script", *_JOINS} or self._at - 1 in self._bars
 
     @property
@@ -271,20 +274,20 @@ class _Reader:
     def _take(self) -> _Token:
         token = self._next
         if token.kind == "end":
-            raise UnreadableError("it ends too soon")
+            raise FormulaSyntaxError("unexpected end")
         self._at += 1
         return token
 
     def _length(self, start: int) -> int:
-        return sum(len(token.text) + token.apart for token in self._tokens[start : self._at])
+        return sum(len(token.text) + token.spaced for token in self._tokens[start : self._at])
 
 
 def _space(token: _Token) -> str:
-    return " " if token.apart else ""
+    return " " if token.spaced else ""
 
 
 def _bracketed(opening: str, inner: str, closing: str) -> str:
-    """Return brackets around something; they grow with what is higher than a line, and with nothing else."""
+    """Return content in brackets; they grow with a fraction only."""
     tall = "" if "<mfrac" in inner else " stretchy=false"
     forms = (" form=prefix", " form=postfix") if opening == "|" else ("", "")
     before, after = (
@@ -294,12 +297,12 @@ def _bracketed(opening: str, inner: str, closing: str) -> str:
 
 
 def _one(elements: str) -> str:
-    """Return elements as one, where they are several."""
+    """Return one element: several are put into a row."""
     return elements if _SINGLE.fullmatch(elements) else f"<mrow>{elements}</mrow>"
 
 
 def _is_symbol(word: str) -> bool:
-    """Whether a word is a name of mathematics: KL, CE, NaN."""
+    """Whether a word is a mathematical name: KL, CE, NaN."""
     return any(letter.isupper() for letter in word[1:])
 
 

@@ -1,4 +1,4 @@
-"""Anchors within the page."""
+"""Links within the page."""
 
 from __future__ import annotations
 

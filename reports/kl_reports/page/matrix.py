@@ -1,4 +1,4 @@
-"""The matrix of a run: requirements by chapter, implementations by framework, a square for each pair."""
+"""Requirement x implementation matrix of a run: rows by chapter, columns by framework."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from markupsafe import Markup
 from kl_reports.analysis.scores import column_of, level_of, package_of
 from kl_reports.analysis.wording import LOOKS, count, listed, one_line, outcome, ratio, short_dtype
 from kl_reports.page.chart import spark
-from kl_reports.runfile.records import Result, Run, Verdict, chapter_of, slug_of
+from kl_reports.runfile.cell_id import chapter_of, slug_of
+from kl_reports.runfile.records import Result, Run, Verdict
 
-# With more cells than this only news has a sentence of its own, and all else is read by the table's headers:
-# the sentences would be most of the page.
-SPOKEN = 6000
+# With more cells than this only new failures and fixed deviations have labels: the labels would be most of the page.
+# The other cells are described by the headers of the table.
+LABELLED_CELLS = 6000
 
 _DTYPES = ("float64", "float32", "float16", "bfloat16")
 
 
 @dataclass(frozen=True, slots=True)
 class Chip:
-    """One cell as it is drawn; ``label`` is the whole sentence, ``href`` where more is said."""
+    """One cell as drawn; ``label`` describes it in full, ``href`` links to its details."""
 
     text: str
     style: str
@@ -32,7 +33,7 @@ class Chip:
 
 @dataclass(frozen=True, slots=True)
 class ColumnGroup:
-    """The columns of one implementation that differ in nothing but dtype: one column of the drawn matrix."""
+    """The columns of one implementation that differ in dtype only: one column of the drawn matrix."""
 
     framework: str
     package: str
@@ -45,17 +46,17 @@ class ColumnGroup:
 
     @property
     def path(self) -> str:
-        """What stands before the implementation's own name, such as ``torch.nn.functional.``."""
+        """The part of the implementation's name before the last one, such as ``torch.nn.functional.``."""
         return self.implementation[: len(self.implementation) - len(self.name)]
 
     @property
     def name(self) -> str:
-        """The implementation's own name, such as ``kl_div``."""
+        """The last part of the implementation's name, such as ``kl_div``."""
         return self.implementation.rpartition(".")[2] or self.implementation
 
     @property
-    def words(self) -> str:
-        """The group in words, such as ``torch.nn.functional.kl_div 2.13.0 cpu eager``."""
+    def description(self) -> str:
+        """The group without its dtypes, such as ``torch.nn.functional.kl_div 2.13.0 cpu eager``."""
         return " ".join(filter(None, (self.implementation, self.version, self.device, self.mode)))
 
 
@@ -64,50 +65,50 @@ class Band:
     """Neighbouring groups of one framework, package, version, device and mode."""
 
     framework: str
-    words: str
+    description: str
     span: int
 
 
 @dataclass(frozen=True, slots=True)
 class MatrixRow:
-    """One requirement across all groups; each square holds one chip a dtype, or one for them all."""
+    """One requirement across all groups; a square has one chip per dtype, or one for all dtypes."""
 
     requirement: str
     slug: str
     level: str
     sentence: str
     squares: tuple[tuple[Chip, ...], ...]
-    broken: int
+    news: int
     spark: Markup
 
 
 @dataclass(frozen=True, slots=True)
 class MatrixChapter:
-    """The requirements of one chapter, broken ones first."""
+    """The requirements of one chapter; rows with new failures or fixed deviations come first."""
 
     name: str
-    note: str
+    summary: str
     rows: tuple[MatrixRow, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Absent:
-    """Columns in which no cell ran; they are named instead of drawn."""
+class UntestedGroup:
+    """A group in which no cell ran; it is listed below the matrix instead of drawn."""
 
     name: str
     dtypes: str
-    reasons: str
+    reason: str
     cells: int
 
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """Everything the drawn matrix shows."""
+    """Everything that the section of the matrix shows."""
 
     bands: tuple[Band, ...]
     groups: tuple[ColumnGroup, ...]
     chapters: tuple[MatrixChapter, ...]
-    absent: tuple[Absent, ...]
+    untested: tuple[UntestedGroup, ...]
 
 
 def matrix(run: Run, links: Mapping[str, str]) -> Matrix:
@@ -118,27 +119,33 @@ def matrix(run: Run, links: Mapping[str, str]) -> Matrix:
     run
         The run.
     links
-        For each cell of which the page says more, where.
+        The link of each cell that has details elsewhere on the page.
     """
     cells = {(result.requirement, result.column): result for result in run.results}
     ran = {result.column for result in run.results if result.verdict is not Verdict.MISSING}
     groups = _groups(run)
     drawn = [group for group in groups if not ran.isdisjoint(group.keys)]
-    spoken = len(run.results) <= SPOKEN
+    labelled = len(run.results) <= LABELLED_CELLS
     rows = [
-        _row(run, requirement, drawn, _Drawing(cells, links, spoken))
+        _row(run, requirement, drawn, _Drawing(cells, links, labelled))
         for requirement in dict.fromkeys(result.requirement for result in run.results)
     ]
     return Matrix(
         bands=tuple(_bands(drawn)),
         groups=tuple(drawn),
         chapters=tuple(_chapters(rows)),
-        absent=tuple(_absent(run, group) for group in groups if group not in drawn),
+        untested=tuple(_untested(run, group) for group in groups if group not in drawn),
     )
 
 
+def figure(result: Result) -> str:
+    """Return a cell as a glyph and, if it was measured, a ratio: ``✓ 0.62``."""
+    glyph = LOOKS[result.verdict].glyph
+    return glyph if result.headroom is None else f"{glyph} {ratio(result.headroom)}"
+
+
 def _groups(run: Run) -> list[ColumnGroup]:
-    """Return the columns gathered by all but dtype, frameworks and their versions kept together."""
+    """Group the columns by everything except dtype; groups of one framework and version are neighbours."""
     members: dict[tuple[str, str, str, str, str, str], list[tuple[str, str]]] = {}
     for key in dict.fromkeys((*run.header.columns, *(result.column for result in run.results))):
         column = column_of(run, key)
@@ -165,8 +172,8 @@ def _bands(groups: Sequence[ColumnGroup]) -> Iterator[Band]:
         groups, key=lambda group: (group.framework, group.package, group.version, group.device, group.mode)
     ):
         framework, package, *rest = place
-        own = () if package == framework else (package,)
-        yield Band(framework, " ".join(filter(None, (*own, *rest))), len(list(members)))
+        names = rest if package == framework else (package, *rest)
+        yield Band(framework, " ".join(filter(None, names)), len(list(members)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +182,7 @@ class _Drawing:
 
     cells: Mapping[tuple[str, str], Result]
     links: Mapping[str, str]
-    spoken: bool
+    labelled: bool
 
     def square(self, requirement: str, group: ColumnGroup) -> tuple[Chip, ...]:
         results = [self.cells.get((requirement, key)) for key in group.keys]
@@ -188,22 +195,20 @@ class _Drawing:
         )
 
     def _chip(self, requirement: str, group: ColumnGroup, dtype: str, result: Result | None) -> Chip:
-        where = f"{one_line(requirement)} on {one_line(group.words)} {one_line(dtype)}"
+        where = f"{one_line(requirement)} on {one_line(group.description)} {one_line(dtype)}"
         if result is None:
             return Chip("·", "z", f"{where}: not planned in this run", "")
-        look = LOOKS[result.verdict]
-        text = look.glyph if result.headroom is None else f"{look.glyph} {ratio(result.headroom)}"
-        style = look.style
+        text, style = figure(result), LOOKS[result.verdict].style
         if result.verdict is Verdict.PASS and result.headroom is not None:
             style += f" h{min(int(10 * result.headroom), 9)}" if 0 <= result.headroom <= 1 else ""
-        if not self.spoken and not result.verdict.is_news:
+        if not self.labelled and not result.verdict.is_news:
             return Chip(text, style, "", self.links.get(result.cell, ""))
         reason = f": {one_line(result.detail, 160)}" if result.detail else ""
         return Chip(text, style, f"{where}: {outcome(result)}{reason}", self.links.get(result.cell, ""))
 
 
 def _alike(one: Result | None, other: Result | None) -> bool:
-    """Whether two cells of a square can be drawn as one: nothing was measured, and they say the same."""
+    """Whether two cells of a square can be drawn as one: same verdict and detail, and nothing was measured."""
     if one is None or other is None:
         return one is other
     alike = (one.verdict, one.detail) == (other.verdict, other.detail)
@@ -218,7 +223,7 @@ def _row(run: Run, requirement: str, groups: Sequence[ColumnGroup], drawing: _Dr
         level=level_of(run, requirement),
         sentence=str(run.header.requirements.get(requirement, {}).get("sentence", "")),
         squares=tuple(drawing.square(requirement, group) for group in groups),
-        broken=sum(result is not None and result.verdict.is_news for result in results),
+        news=sum(result is not None and result.verdict.is_news for result in results),
         spark=spark(
             [
                 result.headroom
@@ -234,14 +239,15 @@ def _chapters(rows: Sequence[MatrixRow]) -> Iterator[MatrixChapter]:
     for row in rows:
         chapters.setdefault(chapter_of(row.requirement), []).append(row)
     for name, members in chapters.items():
-        broken = sum(row.broken > 0 for row in members)
-        note = count(len(members), "requirement") + (f", {broken} with news" if broken else "")
-        yield MatrixChapter(name, note, tuple(sorted(members, key=lambda row: not row.broken)))
+        news = sum(row.news > 0 for row in members)
+        summary = count(len(members), "requirement") + (
+            f", {news} with new failures or fixes" if news else ""
+        )
+        yield MatrixChapter(name, summary, tuple(sorted(members, key=lambda row: not row.news)))
 
 
-def _absent(run: Run, group: ColumnGroup) -> Absent:
+def _untested(run: Run, group: ColumnGroup) -> UntestedGroup:
     results = [result for result in run.results if result.column in group.keys]
     reasons = list(dict.fromkeys(one_line(result.detail) or "no reason given" for result in results))
-    return Absent(
-        group.words, ", ".join(group.dtypes), "; ".join(reasons[:3]) or "nothing planned", len(results)
-    )
+    reason = "; ".join(reasons[:3]) or "nothing planned"
+    return UntestedGroup(group.description, ", ".join(group.dtypes), reason, len(results))

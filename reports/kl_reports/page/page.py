@@ -1,4 +1,4 @@
-"""One HTML page that shows a run: self-contained, readable without JavaScript, made of the run alone."""
+"""HTML report of a run: self-contained, readable without JavaScript, made from the run alone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jinja2 import Environment
 from markupsafe import Markup
@@ -14,49 +14,63 @@ from markupsafe import Markup
 from kl_reports.analysis import findings
 from kl_reports.analysis.scores import column_of, completeness, headline, level_of, packages, scores, severity
 from kl_reports.analysis.wording import counted, short_dtype
-from kl_reports.files import put
+from kl_reports.files import write_text
 from kl_reports.formats.issue import issue
-from kl_reports.page import links as page_links
-from kl_reports.page.cell import drilldown
+from kl_reports.page.cell import cell_details
 from kl_reports.page.chart import Chart, charts
+from kl_reports.page.links import fragment
 from kl_reports.page.matrix import matrix
 from kl_reports.page.questions import Evidence
-from kl_reports.page.template import templates, whole
-from kl_reports.runfile.distribution import ErrorDistribution, together
+from kl_reports.page.template import jinja_environment, render_page
+from kl_reports.runfile.distribution import ErrorDistribution, combined
 from kl_reports.runfile.records import Result, Run, Verdict
 
-# Drill-downs are written worst first until they fill so many characters; the run file has the rest. A page of
-# 20,000 cells stays under 1.5 MB, one of fewer has more room.
-_ROOM, _LEAST_ROOM, _CELL = 1_000_000, 110_000, 90
-_HELD_ROOM = 60_000
-_CHART_ROOM, _LEAST_CHART_ROOM, _CHART = 400_000, 80_000, 20
+
+class _Room(NamedTuple):
+    """Characters for one part of the page: ``most`` less ``per_cell`` for each cell that ran, at least ``least``."""
+
+    most: int
+    least: int
+    per_cell: int
+
+    def beside(self, run: Run) -> int:
+        """Return the characters that the matrix of a run leaves for this part."""
+        ran = sum(result.verdict is not Verdict.MISSING for result in run.results)
+        return max(self.least, self.most - self.per_cell * ran)
+
+
+# Details and charts are rendered in order of importance until they fill this room; the run file has the rest. A page
+# of 20,000 cells stays under 1.5 MB; one of fewer cells has more room for details.
+_DETAILS = _Room(1_000_000, 110_000, 90)
+_CHARTS = _Room(400_000, 80_000, 20)
+_PASSED = 60_000  # characters for the details of passed cells
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One requirement in full: what must hold, why, and the cells there is more to say about."""
+    """One requirement with its description, charts and the details of its cells; ``omitted`` cells have no room."""
 
     requirement: str
     level: str
     data: Mapping[str, Any]
     details: tuple[Markup, ...]
     counts: str
-    left: int
+    omitted: int
     charts: tuple[Chart, ...]
 
 
 def page(run: Run) -> str:
     """Return the page as HTML text."""
-    environment = templates()
+    environment = jinja_environment()
     places = findings.Places(run)
     reasons, links = findings.reasons(run, places)
-    told = _told(run, environment, places)
-    links.update({cell: page_links.fragment(cell) for cell in told})
+    details = _details(run, environment, places)
+    links.update({cell: fragment(cell) for cell in details})
     for result in run.results:
         if not result.verdict.is_calm:
-            links.setdefault(result.cell, page_links.fragment(result.requirement))
+            links.setdefault(result.cell, fragment(result.requirement))
     evidence = Evidence(run, links)
-    return whole(
+    return render_page(
         environment,
         "page.html.jinja",
         run=run,
@@ -69,12 +83,12 @@ def page(run: Run) -> str:
         nearest=list(findings.nearest(run, places, links, 10)),
         reasons=reasons,
         deviations=findings.deviations(run, places, links),
-        sections=_sections(run, told),
-        asked=_asked(run),
+        sections=_sections(run, details),
+        tested=_tested(run),
         differences=findings.differences(run),
-        questions=list(evidence.questions()),
+        faq=list(evidence.faq()),
         properties=evidence.properties(),
-        described=list(evidence.described()),
+        implementations=list(evidence.implementations()),
     )
 
 
@@ -86,66 +100,60 @@ def write_page(run: Run, path: Path) -> None:
     RunFileError
         When the file cannot be written.
     """
-    put(path, page(run))
+    write_text(path, page(run))
 
 
-def _told(run: Run, environment: Environment, places: findings.Places) -> dict[str, Markup]:
-    """Return the drill-down of every cell there is room for, by cell."""
+def _details(run: Run, environment: Environment, places: findings.Places) -> dict[str, Markup]:
+    """Return the details of the cells that have room, by cell: failed cells, then passed cells."""
     template = environment.get_template("cell.html.jinja")
     pairs = findings.by_pair(run)
-    broken = [result for result in run.results if not result.verdict.is_calm]
-    told: dict[str, Markup] = {}
-    issued: set[tuple[str, Verdict, str]] = set()  # one issue for each finding and implementation
-    room = max(_LEAST_ROOM, _ROOM - _CELL * _ran(run))
-    for results, left in ((_each_first(broken), room), (findings.passes(run), _HELD_ROOM)):
+    failed = [result for result in run.results if not result.verdict.is_calm]
+    details: dict[str, Markup] = {}
+    issues: set[tuple[str, Verdict, str]] = set()  # one issue text for each finding and implementation
+    for results, left in ((_kinds_first(failed), _DETAILS.beside(run)), (findings.passes(run), _PASSED)):
         for result in results:
-            place = (result.requirement, result.verdict, column_of(run, result.column).implementation)
-            first = result.verdict.is_news and place not in issued
-            same = pairs.get(str((result.witness or {}).get("pair", "")), [])
+            kind = (result.requirement, result.verdict, column_of(run, result.column).implementation)
+            first = result.verdict.is_news and kind not in issues
+            same_pair = pairs.get(str((result.witness or {}).get("pair", "")), [])
             text = template.render(
-                **drilldown(run, result),
-                elsewhere=findings.elsewhere(result, same, places),
-                number=len(told) + 1,
+                **cell_details(run, result),
+                elsewhere=findings.elsewhere(result, same_pair, places),
+                number=len(details) + 1,
                 issue=issue(run, result) if first and result.witness else "",
             )
             left -= len(text)
             if left < 0:
                 break
-            issued.add(place)
-            told[result.cell] = Markup(text)
-    return told
+            issues.add(kind)
+            details[result.cell] = Markup(text)
+    return details
 
 
-def _ran(run: Run) -> int:
-    """Return how many cells take room in the matrix: where nothing ran a column is named, and not drawn."""
-    return sum(result.verdict is not Verdict.MISSING for result in run.results)
-
-
-def _each_first(broken: Iterable[Result]) -> list[Result]:
-    """Return broken cells worst first, news before the rest, and of each kind one before the second of any."""
+def _kinds_first(failed: Iterable[Result]) -> list[Result]:
+    """Return failed cells, known deviations last; within both, one cell of every kind before the second of any."""
     kinds: Counter[tuple[str, Verdict, str | None]] = Counter()
     ranks: list[tuple[bool, int, tuple[int, float], Result]] = []
-    for result in sorted(broken, key=severity):
+    for result in sorted(failed, key=severity):
         kind = (result.requirement, result.verdict, result.deviation)
         ranks.append((not result.verdict.is_news, kinds[kind], severity(result), result))
         kinds[kind] += 1
     return [result for *_, result in sorted(ranks, key=lambda rank: rank[:3])]
 
 
-def _drawn(run: Run) -> dict[str, tuple[Chart, ...]]:
-    """Return the charts of every requirement there is room for, those closest to the limit first."""
+def _charts(run: Run) -> dict[str, tuple[Chart, ...]]:
+    """Return the charts of the requirements that have room, those closest to the limit first."""
     series: dict[str, dict[str, list[ErrorDistribution]]] = {}
-    used: dict[str, float] = {}
+    largest: dict[str, float] = {}
     for result in run.results:
         if result.spread is not None:
             dtype = short_dtype(column_of(run, result.column).dtype)
             series.setdefault(result.requirement, {}).setdefault(dtype, []).append(result.spread)
-            used[result.requirement] = max(used.get(result.requirement, 0), result.headroom or 0)
-    left = max(_LEAST_CHART_ROOM, _CHART_ROOM - _CHART * _ran(run))
+            largest[result.requirement] = max(largest.get(result.requirement, 0), result.headroom or 0)
+    left = _CHARTS.beside(run)
     drawn: dict[str, tuple[Chart, ...]] = {}
-    for requirement in sorted(series, key=lambda name: -used[name]):
-        own = series[requirement]
-        found = charts({dtype: together(own[dtype]) for dtype in findings.ordered(own)})
+    for requirement in sorted(series, key=lambda name: -largest[name]):
+        dtypes = series[requirement]
+        found = charts({dtype: combined(dtypes[dtype]) for dtype in findings.ordered(dtypes)})
         left -= sum(chart.size for chart in found)
         if left < 0:
             break
@@ -153,8 +161,8 @@ def _drawn(run: Run) -> dict[str, tuple[Chart, ...]]:
     return drawn
 
 
-def _sections(run: Run, told: Mapping[str, Markup]) -> list[Section]:
-    drawn = _drawn(run)
+def _sections(run: Run, details: Mapping[str, Markup]) -> list[Section]:
+    drawn = _charts(run)
     cells: dict[str, list[Result]] = {}
     for result in run.results:
         cells.setdefault(result.requirement, []).append(result)
@@ -162,23 +170,23 @@ def _sections(run: Run, told: Mapping[str, Markup]) -> list[Section]:
     for requirement, results in cells.items():
         results.sort(key=severity)
         verdicts = [result.verdict for result in results]
-        words = [counted(verdicts.count(verdict), verdict) for verdict in Verdict if verdict in verdicts]
+        counts = [counted(verdicts.count(verdict), verdict) for verdict in Verdict if verdict in verdicts]
         sections.append(
             Section(
                 requirement=requirement,
                 level=level_of(run, requirement),
                 data=run.header.requirements.get(requirement, {}),
-                details=tuple(told[result.cell] for result in results if result.cell in told),
-                counts="; ".join(words),
-                left=sum(not result.verdict.is_calm and result.cell not in told for result in results),
+                details=tuple(details[result.cell] for result in results if result.cell in details),
+                counts="; ".join(counts),
+                omitted=sum(not result.verdict.is_calm and result.cell not in details for result in results),
                 charts=drawn.get(requirement, ()),
             )
         )
     return sections
 
 
-def _asked(run: Run) -> dict[str, list[str]]:
-    """Return who was asked, for the first line of the page."""
+def _tested(run: Run) -> dict[str, list[str]]:
+    """Return the packages, devices, dtypes and modes that were tested, for the first lines of the page."""
     columns = [
         column_of(run, result.column) for result in run.results if result.verdict is not Verdict.MISSING
     ]

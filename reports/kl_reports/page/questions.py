@@ -1,36 +1,36 @@
-"""What measured cells say of each implementation: people's questions answered, every property backed."""
+"""FAQ section and table of declared properties: both are answered by measured cells of each implementation."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 from kl_reports.analysis.scores import column_of, severity
-from kl_reports.analysis.wording import LOOKS, count, one_line, outcome, ratio, short_dtype
+from kl_reports.analysis.wording import LOOKS, count, one_line, outcome, short_dtype
 from kl_reports.page.links import fragment
-from kl_reports.page.matrix import Chip
+from kl_reports.page.matrix import Chip, figure
 from kl_reports.runfile.records import Result, Run
 
-_MOST = 12  # questions, and requirements behind one of them, that are shown
-ARITHMETIC = "arithmetic"  # measured column by column, and no word of a Convention
+_MOST = 12  # FAQ entries, and requirements of one entry
+ARITHMETIC = "arithmetic"  # measured column by column; no convention declares it
 
 
 @dataclass(frozen=True, slots=True)
 class FaqAnswer:
-    """What one implementation says of itself in a question's matter, and a figure for each requirement behind it."""
+    """The answer of one implementation: the declared property, and one chip for each requirement of the entry."""
 
     name: str
     version: str
-    said: str
+    declared: str
     chips: tuple[Chip, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class FaqEntry:
-    """What people ask, the answer in words, and what was measured."""
+    """A frequent question, its general answer, and the answers of the implementations."""
 
-    asked: str
+    question: str
     answer: str
     property: str
     requirements: tuple[str, ...]
@@ -38,36 +38,31 @@ class FaqEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class FaqRow:
-    """One property of one implementation: what it says, and the figures that back it."""
+class DeclaredProperty:
+    """One property of one implementation, and the requirements that measure it, each with its chip."""
 
-    said: str
-    named: tuple[tuple[Chip, str], ...]
-
-    @property
-    def chips(self) -> tuple[Chip, ...]:
-        """The figures without the requirements they are of."""
-        return tuple(chip for chip, _ in self.named)
+    declared: str
+    evidence: tuple[tuple[Chip, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Described:
-    """One implementation by its properties."""
+class DescribedImplementation:
+    """One implementation with its properties, in the order of :meth:`Evidence.properties`."""
 
     name: str
     link: str
-    entries: tuple[FaqRow, ...]
+    properties: tuple[DeclaredProperty, ...]
 
 
 class Evidence:
-    """The cells of a run by implementation and requirement.
+    """The cells of a run that were run, by implementation and requirement.
 
     Parameters
     ----------
     run
         The run.
     links
-        For each cell of which the page says more, where.
+        The link of each cell that has details elsewhere on the page.
     """
 
     def __init__(self, run: Run, links: Mapping[str, str]) -> None:
@@ -79,79 +74,81 @@ class Evidence:
                 name = column_of(run, result.column).implementation
                 self._cells.setdefault((name, result.requirement), []).append(result)
 
-    def questions(self) -> Iterator[FaqEntry]:
-        """Give the questions of the run's guide that any cell of this run answers."""
+    def faq(self) -> Iterator[FaqEntry]:
+        """Yield the FAQ entries of the run's guide that any cell of this run answers."""
         for entry in _objects(self._run.header.guide.get("questions"))[:_MOST]:
             requirements = _texts(entry.get("requirements"))[:_MOST]
-            known = tuple(name for name in requirements if any(key[1] == name for key in self._cells))
-            own = str(entry.get("property", ""))
-            answers = tuple(self._answers(known, own))
-            if answers:
-                asked, answer = (str(entry.get(key, "")) for key in ("asked", "answer"))
-                yield FaqEntry(asked, answer, own, known, answers)
+            tested = tuple(name for name in requirements if any(key[1] == name for key in self._cells))
+            question, answer, name = (str(entry.get(key, "")) for key in ("question", "answer", "property"))
+            if answers := tuple(self._answers(tested, name)):
+                yield FaqEntry(question, answer, name, tested, answers)
 
     def properties(self) -> list[str]:
-        """Return the properties implementations are described by, in order, measured ones last."""
-        described = (name for entry in self._run.header.implementations.values() for name in entry)
-        known = dict.fromkeys((*described, *self._backing(), *([ARITHMETIC] if self._arithmetic() else ())))
-        return [name for name in known if name not in {"framework", "package", "documentation"}]
+        """Return the names of the properties that describe implementations, measured ones last."""
+        declared = (name for entry in self._run.header.implementations.values() for name in entry)
+        measured = [ARITHMETIC] if self._arithmetic() else []
+        names = dict.fromkeys((*declared, *self._requirements(), *measured))
+        return [name for name in names if name not in {"framework", "package", "documentation"}]
 
-    def described(self) -> Iterator[Described]:
-        """Give every implementation with its properties, each with the cells that measured it."""
-        backing, properties, measured = self._backing(), self.properties(), self._arithmetic()
-        for name, said in self._run.header.implementations.items():
-            own = {**said, ARITHMETIC: measured.get(name, "")}
+    def implementations(self) -> Iterator[DescribedImplementation]:
+        """Yield every implementation with its properties, each with the cells that measure it."""
+        requirements, properties, measured = self._requirements(), self.properties(), self._arithmetic()
+        for name, declared in self._run.header.implementations.items():
+            values = {**declared, ARITHMETIC: measured.get(name, "")}
             entries = tuple(
-                FaqRow(str(own.get(each, "")), tuple(self._backed(name, backing.get(each, ()))))
+                DeclaredProperty(
+                    str(values.get(each, "")),
+                    tuple(
+                        (self._chip(name, requirement), requirement)
+                        for requirement in requirements.get(each, ())
+                        if (name, requirement) in self._cells
+                    ),
+                )
                 for each in properties
             )
-            yield Described(name, str(own.get("documentation", "")), entries)
+            yield DescribedImplementation(name, str(values.get("documentation", "")), entries)
 
     def _arithmetic(self) -> dict[str, str]:
-        """Return what was measured of the arithmetic of each implementation's columns."""
+        """Return the measured arithmetic of each implementation's columns."""
         found: dict[str, list[str]] = {}
         for result in self._run.results:
             if result.arithmetic:
                 column = column_of(self._run, result.column)
-                words = f"{column.dtype} on {column.device}: {result.arithmetic}"
-                found.setdefault(column.implementation, []).append(one_line(words))
-        return {name: "; ".join(dict.fromkeys(words)) for name, words in found.items()}
+                text = f"{column.dtype} on {column.device}: {result.arithmetic}"
+                found.setdefault(column.implementation, []).append(one_line(text))
+        return {name: "; ".join(dict.fromkeys(texts)) for name, texts in found.items()}
 
-    def _backing(self) -> dict[str, list[str]]:
+    def _requirements(self) -> dict[str, list[str]]:
+        """Return the requirements that measure each property."""
         found = self._run.header.guide.get("evidence")
         if not isinstance(found, dict):
             return {}
         entries = cast("dict[str, Any]", found)
         return {name: _texts(requirements)[:_MOST] for name, requirements in entries.items()}
 
-    def _answers(self, requirements: Sequence[str], own: str) -> Iterator[FaqAnswer]:
+    def _answers(self, requirements: Sequence[str], name: str) -> Iterator[FaqAnswer]:
+        """Yield the answers of the implementations that were tested with any of these requirements."""
         header = self._run.header
-        for name in dict.fromkeys(column.implementation for column in header.columns.values()):
-            if any((name, requirement) in self._cells for requirement in requirements):
-                said = str(header.implementations.get(name, {}).get(own, ""))
-                versions = [
-                    column.version for column in header.columns.values() if column.implementation == name
-                ]
-                chips = tuple(self._chip(name, requirement) for requirement in requirements)
-                yield FaqAnswer(name, ", ".join(dict.fromkeys(versions)), said, chips)
-
-    def _backed(self, name: str, requirements: Iterable[str]) -> Iterator[tuple[Chip, str]]:
-        for requirement in requirements:
-            if (name, requirement) in self._cells:
-                yield self._chip(name, requirement), requirement
+        versions: dict[str, dict[str, None]] = {}
+        for column in header.columns.values():
+            versions.setdefault(column.implementation, {})[column.version] = None
+        for implementation, tested in versions.items():
+            if any((implementation, requirement) in self._cells for requirement in requirements):
+                declared = str(header.implementations.get(implementation, {}).get(name, ""))
+                chips = tuple(self._chip(implementation, requirement) for requirement in requirements)
+                yield FaqAnswer(implementation, ", ".join(tested), declared, chips)
 
     def _chip(self, name: str, requirement: str) -> Chip:
-        """Return the worst of an implementation's cells of one requirement."""
+        """Return the chip of an implementation's worst cell of one requirement."""
         results = sorted(self._cells.get((name, requirement), ()), key=severity)
         where = f"{one_line(requirement)} on {one_line(name)}"
         if not results:
             return Chip("–", "s", f"{where}: not applicable", "")
         worst = results[0]
-        look = LOOKS[worst.verdict]
-        text = look.glyph if worst.headroom is None else f"{look.glyph} {ratio(worst.headroom)}"
         dtype = short_dtype(column_of(self._run, worst.column).dtype)
-        label = f"{where}, the worst of {count(len(results), 'cell')}, {one_line(dtype)}: {outcome(worst)}"
-        return Chip(text, look.style, label, self._links.get(worst.cell) or fragment(requirement))
+        label = f"{where}, worst of {count(len(results), 'cell')}, {one_line(dtype)}: {outcome(worst)}"
+        link = self._links.get(worst.cell) or fragment(requirement)
+        return Chip(figure(worst), LOOKS[worst.verdict].style, label, link)
 
 
 def _objects(value: Any) -> list[dict[str, Any]]:

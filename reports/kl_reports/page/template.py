@@ -1,4 +1,4 @@
-"""A page set from a template: whatever is foreign is text, and nothing is loaded from anywhere."""
+"""Jinja environment of the pages: escaping, filters and the content security policy."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from kl_reports.analysis.scores import LEVELS
+from kl_reports.analysis.scores import LEVELS, LISTED
 from kl_reports.analysis.wording import LOOKS, anchor, count, counted, moment, shorten, visible, web_address
 from kl_reports.page.formula import formula
 from kl_reports.page.links import fragment
+from kl_reports.runfile.cell_id import slug_of
 from kl_reports.runfile.records import Verdict
 
 
-def templates() -> Environment:
-    """Return the templates of all pages, with what they may use."""
+def jinja_environment() -> Environment:
+    """Return the environment of all templates: it escapes every text, and an undefined name is an error."""
     environment = Environment(
         loader=PackageLoader("kl_reports.page"),
         autoescape=True,
@@ -29,34 +30,30 @@ def templates() -> Environment:
         finalize=_finalize,
     )
     names: dict[str, Any] = {"levels": LEVELS, "looks": LOOKS, "verdicts": tuple(Verdict)}
-    names.update(anchor=anchor, counted=counted, fragment=fragment)
+    names.update(listed_verdicts=LISTED)
+    names.update(anchor=anchor, counted=counted, fragment=fragment, slug_of=slug_of)
     filters: dict[str, Any] = {"count": count, "formula": formula, "moment": moment, "shorten": shorten}
-    filters.update(breakable=_breakable, parts=_parts, web=web_address)
+    filters.update(breakable=_breakable, web=web_address)
     environment.globals.update(names)
     environment.filters.update(filters)
     return environment
 
 
-def whole(environment: Environment, name: str, **values: Any) -> str:
-    """Return a page that stands alone, and whose policy allows its own style and script by their hashes."""
+def render_page(environment: Environment, name: str, **values: Any) -> str:
+    """Return a self-contained page, whose policy allows its own style and script by their hashes and nothing else."""
     style, script = (Markup(_asset(each)) for each in ("page.css", "page.js"))
-    own = {"style": style, "script": script, "style_hash": _hash(style), "script_hash": _hash(script)}
-    return environment.get_template(name).render(**own, **values)
+    assets = {"style": style, "script": script, "style_hash": _hash(style), "script_hash": _hash(script)}
+    return environment.get_template(name).render(**assets, **values)
 
 
 def _finalize(value: Any) -> Any:
-    """Make foreign text visible; markup is our own and holds none that was not."""
+    """Make control characters in text visible; markup comes from the templates, where this was done before."""
     return value if isinstance(value, Markup) or not isinstance(value, str) else visible(value)
 
 
-def _breakable(text: str) -> Markup:
-    """Return a dotted name as HTML that may break after its dots and underscores."""
-    return Markup(re.sub(r"([._])(?=.)", r"\1<wbr>", str(escape(visible(text)))))
-
-
-def _parts(requirement: str) -> Markup:
-    """Return a requirement's id as HTML that may break after its slash and hyphens."""
-    return Markup(re.sub(r"([/-])(?=.)", r"\1<wbr>", str(escape(visible(requirement)))))
+def _breakable(name: str, after: str = "._") -> Markup:
+    """Return a name as HTML in which a line may end after these characters."""
+    return Markup(re.sub(rf"([{re.escape(after)}])(?=.)", r"\1<wbr>", str(escape(visible(name)))))
 
 
 def _asset(name: str) -> str:

@@ -1,1 +1,1 @@
-"""The run file."""
+"""The run file: its records, lines, reading, following and merging."""

@@ -1,4 +1,4 @@
-"""IEEE values: carried as bit patterns, shown as hex float and shortest decimal."""
+"""IEEE values as bit patterns, hex floats and shortest decimals."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import struct
 from dataclasses import dataclass
 from fractions import Fraction
 
-# tag: (bits in all, bits of the fraction)
+# tag: (width, bits of the fraction)
 _WIDTHS = {"f64": (64, 52), "f32": (32, 23), "f16": (16, 10), "bf16": (16, 7)}
 _BIG_ENDIAN = struct.Struct(">d")
 _DOUBLE = re.compile(r"f64:([0-9a-f]{16})", re.ASCII)
@@ -17,14 +17,14 @@ _PATTERN = re.compile(r"([a-z0-9]+):([0-9a-f]+)", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """One IEEE value, by its dtype's tag and its bits.
+    """One IEEE value.
 
     Parameters
     ----------
     tag
-        ``f64``, ``f32``, ``f16`` or ``bf16``.
+        Dtype: ``f64``, ``f32``, ``f16`` or ``bf16``.
     pattern
-        The bits, read as an unsigned integer.
+        The bits as an unsigned integer.
     """
 
     tag: str
@@ -43,9 +43,9 @@ class Number:
 
     @property
     def hex(self) -> str:
-        """The exact value as a C99 hex float without trailing zeros, or its name in words."""
+        """The exact value as a C99 hex float without trailing zeros, or its name."""
         if not math.isfinite(self.value):
-            return self._words()
+            return self._name()
         head, _, exponent = self.value.hex().partition("p")
         if "." in head:
             head = head.rstrip("0").rstrip(".")
@@ -53,13 +53,13 @@ class Number:
 
     @property
     def decimal(self) -> str:
-        """The shortest decimal that only this value of its dtype rounds to, or its name in words."""
+        """The shortest decimal that rounds to this value in its dtype, or its name."""
         value = self.value
         if not math.isfinite(value):
-            return self._words()
+            return self._name()
         if self.tag == "f64" or value == 0.0:
             return repr(value)
-        # The dtypes are ordered like their bits, so the neighbours are one bit pattern away.
+        # Values are ordered like their bits, so the neighbours are one bit pattern away.
         below = Fraction(_value(self.tag, self.pattern - 1))
         above_value = _value(self.tag, self.pattern + 1)
         exact = Fraction(value)
@@ -71,7 +71,7 @@ class Number:
                 return repr(float(text))
         return repr(value)
 
-    def _words(self) -> str:
+    def _name(self) -> str:
         width, fraction = _WIDTHS[self.tag]
         minus = "minus " if self.pattern >> (width - 1) else ""
         payload = self.pattern & ((1 << fraction) - 1)
@@ -83,15 +83,17 @@ class Number:
 
 
 def ulp(value: float, tag: str) -> float:
-    """Return the gap between the numbers of a dtype around a finite value: one unit in the last place.
+    """Return one unit in the last place: the gap between the numbers of a dtype at a finite value.
 
     Raises
     ------
     ValueError
-        When the value is not finite, or the tag is unknown.
+        The value is not finite, or the tag is unknown.
     """
     if not math.isfinite(value) or tag not in _WIDTHS:
-        raise ValueError(f"no unit in the last place: {value!r} in {tag!r}; known: {', '.join(_WIDTHS)}")
+        raise ValueError(
+            f"no unit in the last place of {value!r} in {tag!r}; known dtypes: {', '.join(_WIDTHS)}"
+        )
     width, fraction = _WIDTHS[tag]
     lowest = 3 - 2 ** (width - fraction - 2)  # exponent of 0 and of subnormal numbers, as frexp counts
     exponent = math.frexp(value)[1] if value else lowest
@@ -104,26 +106,26 @@ def encode(value: float) -> str:
 
 
 def decode(bits: str) -> Number:
-    """Return the number a tagged bit pattern stands for.
+    """Decode a tagged bit pattern.
 
     Raises
     ------
     ValueError
-        When the text is no bit pattern, has an unknown tag, or too few or too many digits.
+        The text is not a bit pattern, its tag is unknown, or it has too few or too many digits.
     """
     match = _PATTERN.fullmatch(bits)
     if match is None:
-        raise ValueError(f"not a bit pattern: {bits[:40]!r}; one looks like 'f64:3ff0000000000000'")
+        raise ValueError(f"not a bit pattern: {bits[:40]!r}; example: 'f64:3ff0000000000000'")
     tag, digits = match.groups()
     if tag not in _WIDTHS:
         raise ValueError(f"unknown dtype tag {tag!r}; known: {', '.join(_WIDTHS)}")
     if len(digits) * 4 != _WIDTHS[tag][0]:
-        raise ValueError(f"{tag} has {_WIDTHS[tag][0] // 4} hex digits, not {len(digits)}")
+        raise ValueError(f"{tag} has {_WIDTHS[tag][0] // 4} hex digits, given {len(digits)}")
     return Number(tag, int(digits, 16))
 
 
-def real(bits: str) -> float:
-    """Return the value that a tagged bit pattern stands for, as ``decode(bits).value`` does, and sooner.
+def to_float(bits: str) -> float:
+    """Return ``decode(bits).value``, faster for float64.
 
     Raises
     ------

@@ -1,6 +1,6 @@
-"""Dataclasses as JSON objects: written, checked when read, and described by a JSON Schema, all from their fields.
+"""Encodes dataclasses as JSON objects, checks and decodes them, and derives their JSON Schema from their fields.
 
-A float is written as its bit pattern, an enum by the name of its member; a field equal to its default is left out.
+A float is written as its bit pattern, an enum as the name of its member; a field equal to its default is left out.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ _KEY = "key"
 
 
 class LineError(Exception):
-    """A line that is no JSON, or lacks what its kind must have: the field, what was expected and what was given."""
+    """A line that is not JSON or not of its kind; the message has the field, what was expected and what was given."""
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What a text must look like: a regular expression found in it, and the same in words."""
+    """The form of a text: a regular expression to be found in it, and its description."""
 
     pattern: str
-    words: str
+    description: str
 
 
 @dataclass(frozen=True, slots=True)
-class _Type:
-    """How values of a type are read, written and described; ``exact`` is the Python type where that is all to check."""
+class _Codec:
+    """Reader, writer and schema of a type; ``exact`` is the Python type if no other check is needed."""
 
     read: Callable[[Any], Any]
     write: Callable[[Any], Any]
@@ -51,75 +51,79 @@ class _Type:
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    """A field of a record; one without a default is required."""
+    """A field of a record; a field without a default is required. ``exact`` is that of its codec."""
 
     name: str
     key: str
-    type: _Type
+    codec: _Codec
+    exact: type | None
     default: Callable[[], Any] | None
 
 
-_KNOWN: dict[type, tuple[_Field, ...]] = {}
+_FIELDS: dict[type, tuple[_Field, ...]] = {}  # derived once for each record
 
 
 def key(name: str) -> dict[str, str]:
-    """Return the metadata of a field whose key in a JSON object is not its name."""
+    """Return the metadata of a field whose JSON key differs from its name."""
     return {_KEY: name}
 
 
 def decode(kind: type[T], data: Any) -> T:
-    """Return the record that a JSON object holds; keys without a field are ignored.
+    """Decode a record from a JSON object; unknown keys are ignored.
 
     Raises
     ------
     LineError
-        A field is missing or of another type; the message names it, what was expected and what was given.
+        A field is missing or of another type.
     """
     if type(data) is not dict:
         raise _unexpected("an object", data)
     values: list[Any] = []
     for each in _fields(kind):
-        if each.key not in data:
-            if each.default is None:
-                raise LineError(f"{each.key!r} is missing")
+        value = data.get(each.key, MISSING)
+        if type(value) is each.exact:  # no other check is needed: the case of most fields
+            values.append(value)
+        elif value is not MISSING:
+            try:
+                values.append(each.codec.read(value))
+            except LineError as error:
+                raise LineError(f"{each.key!r}: {error}") from None
+        elif each.default is None:
+            raise LineError(f"{each.key!r} is missing")
+        else:
             values.append(each.default())
-            continue
-        try:
-            values.append(each.type.read(data[each.key]))
-        except LineError as error:
-            raise LineError(f"{each.key!r}: {error}") from None
     return kind(*values)
 
 
 def encode(record: Any) -> dict[str, Any]:
-    """Return a record as a JSON object."""
+    """Encode a record as a JSON object."""
     data: dict[str, Any] = {}
     for each in _fields(type(record)):
         value = getattr(record, each.name)
         if each.default is None or (value is not None and value != each.default()):
-            data[each.key] = each.type.write(value)
+            data[each.key] = value if each.exact else each.codec.write(value)
     return data
 
 
-def schema(kind: type, own: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return the JSON Schema of a record's object; ``own`` are required properties beside or instead of its fields."""
-    summary, texts = _described(kind)
+def schema(kind: type, extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the JSON Schema of a record; ``extra`` are required properties added to its fields or replacing them."""
+    summary, texts = _docstring(kind)
     properties = {
-        each.key: ({"description": texts[each.name]} if each.name in texts else {}) | dict(each.type.schema)
+        each.key: ({"description": texts[each.name]} if each.name in texts else {}) | dict(each.codec.schema)
         for each in _fields(kind)
     }
-    own = own or {}
+    extra = extra or {}
     required = [each.key for each in _fields(kind) if each.default is None]
     return {
         "description": summary,
         "type": "object",
-        "required": [*own, *(name for name in required if name not in own)],
-        "properties": dict(own) | {name: each for name, each in properties.items() if name not in own},
+        "required": [*extra, *(name for name in required if name not in extra)],
+        "properties": dict(extra) | {name: each for name, each in properties.items() if name not in extra},
     }
 
 
 def plain(value: Any) -> Any:
-    """Return nested data with every float as its bit pattern: most readers lose a printed NaN."""
+    """Return nested data with every float as its bit pattern, since JSON has no NaN."""
     match value:
         case float():
             return bits.encode(value)
@@ -132,23 +136,24 @@ def plain(value: Any) -> Any:
 
 
 def _fields(kind: type) -> tuple[_Field, ...]:
-    """Return the fields of a record, worked out once."""
-    if kind not in _KNOWN:
-        _KNOWN[kind] = tuple(_found(kind))
-    return _KNOWN[kind]
+    if kind not in _FIELDS:
+        _FIELDS[kind] = tuple(_derive_fields(kind))
+    return _FIELDS[kind]
 
 
-def _found(kind: Any) -> Iterator[_Field]:
+def _derive_fields(kind: Any) -> Iterator[_Field]:
     hints = get_type_hints(kind, include_extras=True)
     for each in fields(kind):
-        default: Any = each.default
-        make: Any = each.default_factory
-        made = None if default is make is MISSING else partial(_same, default) if make is MISSING else make
-        yield _Field(each.name, each.metadata.get(_KEY, each.name), _type(hints[each.name]), made)
+        value: Any = each.default
+        default: Any = each.default_factory
+        if default is MISSING:
+            default = None if value is MISSING else partial(_identity, value)
+        codec = _codec(hints[each.name])
+        yield _Field(each.name, each.metadata.get(_KEY, each.name), codec, codec.exact, default)
 
 
-def _described(kind: type) -> tuple[str, dict[str, str]]:
-    """Return the summary of a record's docstring, and what its section on parameters has of each field."""
+def _docstring(kind: type) -> tuple[str, dict[str, str]]:
+    """Return the summary of a record's docstring, and the description of each field in it."""
     summary, _, rest = inspect.cleandoc(kind.__doc__ or "").partition("\n")
     texts: dict[str, str] = {}
     names: list[str] = []
@@ -160,89 +165,91 @@ def _described(kind: type) -> tuple[str, dict[str, str]]:
     return summary, texts
 
 
-def _type(hint: Any) -> _Type:
-    """Return how values of an annotated type are read, written and described."""
+def _codec(hint: Any) -> _Codec:
+    """Return the codec of an annotated type."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        return _formed(_type(arguments[0]), arguments[1])
+        return _text_of_form(_codec(arguments[0]), arguments[1])
     if origin in {Union, UnionType}:
         (inner,) = (each for each in arguments if each is not NoneType)
-        return _optional(_type(inner))
+        return _optional(_codec(inner))
     if origin is tuple:
-        return _sequence(_type(arguments[0]))
+        return _sequence(_codec(arguments[0]))
     if origin is Mapping:
-        return _mapping(arguments[0] is int, _type(arguments[1]))
+        return _mapping(arguments[0] is int, _codec(arguments[1]))
     if isinstance(hint, type) and issubclass(hint, Enum):
         return _enum(hint)
     if is_dataclass(hint):
-        return _Type(partial(decode, cast("type", hint)), encode, schema(cast("type", hint)))
+        return _Codec(partial(decode, cast("type", hint)), encode, schema(cast("type", hint)))
     return _PLAIN[hint]
 
 
-def _scalar(kind: type, words: str, name: str) -> _Type:
+def _scalar(kind: type, expected: str, name: str) -> _Codec:
     def read(value: Any) -> Any:
-        if type(value) is not kind:  # True is no whole number
-            raise _unexpected(words, value)
+        if type(value) is not kind:  # not isinstance: True is an int
+            raise _unexpected(expected, value)
         return value
 
-    return _Type(read, _same, {"type": name}, kind)
+    return _Codec(read, _identity, {"type": name}, kind)
 
 
-def _formed(inner: _Type, form: Form) -> _Type:
+def _text_of_form(inner: _Codec, form: Form) -> _Codec:
     pattern = re.compile(form.pattern)
 
     def read(value: Any) -> Any:
         if type(value) is not str or pattern.search(value) is None:
-            raise _unexpected(f"text of the form {form.words}", value)
+            raise _unexpected(f"text of the form {form.description}", value)
         return value
 
-    return _Type(
-        read, inner.write, {"description": form.words, **inner.schema, "pattern": form.pattern}, None
+    return _Codec(
+        read, inner.write, {"description": form.description, **inner.schema, "pattern": form.pattern}
     )
 
 
-def _optional(inner: _Type) -> _Type:
+def _optional(inner: _Codec) -> _Codec:
     def read(value: Any) -> Any:
         return None if value is None else inner.read(value)
 
     def write(value: Any) -> Any:
         return None if value is None else inner.write(value)
 
-    return _Type(read, write, {"anyOf": [inner.schema, {"type": "null"}]})
+    return _Codec(read, write, {"anyOf": [inner.schema, {"type": "null"}]})
 
 
-def _sequence(inner: _Type) -> _Type:
+def _sequence(inner: _Codec) -> _Codec:
     def read(value: Any) -> tuple[Any, ...]:
         if type(value) is not list:
             raise _unexpected("a list", value)
         entries: list[Any] = value
-        return tuple(entries if _exactly(inner, entries) else [inner.read(each) for each in entries])
+        return tuple(entries if _all_exact(inner, entries) else [inner.read(each) for each in entries])
 
     def write(value: Any) -> list[Any]:
         return [inner.write(each) for each in value]
 
-    return _Type(read, write, {"type": "array", "items": inner.schema})
+    return _Codec(read, write, {"type": "array", "items": inner.schema})
 
 
-def _mapping(numbered: bool, inner: _Type) -> _Type:
-    """Return the type of mappings from texts, or from whole numbers, to another type."""
+def _mapping(numbered: bool, inner: _Codec) -> _Codec:
+    """Return the codec of mappings from text, or from whole numbers, to another type."""
 
     def read(value: Any) -> dict[Any, Any]:
         if type(value) is not dict:
             raise _unexpected("an object", value)
         entries: dict[str, Any] = value
-        if not _exactly(inner, entries.values()):
+        if not _all_exact(inner, entries.values()):
             entries = {name: inner.read(entry) for name, entry in entries.items()}
         return {_number(name): entry for name, entry in entries.items()} if numbered else entries
 
     def write(value: Any) -> dict[str, Any]:
+        if inner.exact is not None:
+            return {str(name): entry for name, entry in value.items()}
         return {str(name): inner.write(entry) for name, entry in value.items()}
 
     names = {"propertyNames": {"pattern": _WHOLE}} if numbered else {}
-    return _Type(read, write, {"type": "object", **names, "additionalProperties": inner.schema})
+    return _Codec(read, write, {"type": "object", **names, "additionalProperties": inner.schema})
 
 
-def _enum(kind: type[Enum]) -> _Type:
+def _enum(kind: type[Enum]) -> _Codec:
     members = dict(kind.__members__)
 
     def read(value: Any) -> Enum:
@@ -254,28 +261,28 @@ def _enum(kind: type[Enum]) -> _Type:
     def write(value: Enum) -> str:
         return value.name
 
-    return _Type(read, write, {"enum": [*members]})
+    return _Codec(read, write, {"enum": [*members]})
 
 
-def _real(value: Any) -> float:
+def _float(value: Any) -> float:
     if type(value) is not str:
         raise _unexpected("a bit pattern", value)
     try:
-        return bits.real(value)
+        return bits.to_float(value)
     except ValueError as error:
         raise LineError(str(error)) from None
 
 
-def _same(value: Any) -> Any:
+def _identity(value: Any) -> Any:
     return value
 
 
-def _exactly(inner: _Type, values: Iterable[Any]) -> bool:
-    """Whether nothing is left to check of any value: one pass in C, where nearly all values are right."""
+def _all_exact(inner: _Codec, values: Iterable[Any]) -> bool:
+    """Whether no value needs another check, in one pass in C, since nearly all values are correct."""
     return inner.exact is not None and {*map(type, values)} <= {inner.exact}
 
 
-@lru_cache(maxsize=1024)  # few keys, met in every spread
+@lru_cache(maxsize=1024)  # few keys, present in every spread
 def _number(name: str) -> int:
     if not re.fullmatch(_WHOLE, name):
         raise _unexpected("a whole number as key", name)
@@ -291,9 +298,9 @@ def _short(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:80]}…"
 
 
-_PLAIN: dict[Any, _Type] = {
+_PLAIN: dict[Any, _Codec] = {
     str: _scalar(str, "text", "string"),
     int: _scalar(int, "a whole number", "integer"),
-    float: _Type(_real, bits.encode, {"$ref": "#/$defs/float"}),
-    Any: _Type(_same, plain, {}),
+    float: _Codec(_float, bits.encode, {"$ref": "#/$defs/float"}),
+    Any: _Codec(_identity, plain, {}),
 }

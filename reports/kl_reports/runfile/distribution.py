@@ -1,28 +1,27 @@
-"""How the errors of one cell lie within what is allowed, in a few small counts."""
+"""Distribution of the errors of a cell relative to their tolerance."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-BINS = 10  # either side of 0: a tenth of what is allowed each
+BINS = 10  # bins on either side of 0, each a tenth of the tolerance
 THOUSANDTHS = 1000
-MOST_CONDITION = 64  # a power of two; what is worse conditioned is counted there
+MOST_CONDITION = 64  # binary logarithm; larger condition numbers are counted here
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorDistribution:
-    """What was measured over all problems of a cell that hold, each by its worst element.
+    """Counts over all problems of a cell that pass, each by its worst element.
 
     Parameters
     ----------
     signed
-        How many problems by signed error ÷ allowed error, in tenths rounded to the nearest: −10 … 10.
+        Number of problems by signed error ÷ allowed error, in tenths rounded to the nearest: −10 … 10.
     classes
-        For each number of classes that was asked, the largest error ÷ allowed error, in thousandths rounded up.
+        Largest error ÷ allowed error, in thousandths rounded up, by number of classes.
     condition
-        The same by the condition number S ÷ |answer| of NUMERICS: for the whole part of its binary logarithm,
-        0 … 64.
+        The same by condition number, the error scale S ÷ |answer|: the whole part of its binary logarithm, 0 … 64.
     """
 
     signed: Mapping[int, int] = field(default_factory=dict[int, int])
@@ -31,17 +30,17 @@ class ErrorDistribution:
 
     @property
     def problems(self) -> int:
-        """How many problems were measured."""
+        """The number of problems measured."""
         return sum(self.signed.values())
 
 
-def together(spreads: Iterable[ErrorDistribution]) -> ErrorDistribution:
-    """Return the spread of several cells as one: counts added, of largest errors the largest."""
+def combined(spreads: Iterable[ErrorDistribution]) -> ErrorDistribution:
+    """Return the distribution of several cells: the sum of counts and the largest of errors."""
     signed, classes, condition = dict[int, int](), dict[int, int](), dict[int, int]()
     for spread in spreads:
-        for place, number in spread.signed.items():
-            signed[place] = signed.get(place, 0) + number
-        for whole, part in ((classes, spread.classes), (condition, spread.condition)):
-            for place, share in part.items():
-                whole[place] = max(share, whole.get(place, 0))
+        for tenths, number in spread.signed.items():
+            signed[tenths] = signed.get(tenths, 0) + number
+        for total, part in ((classes, spread.classes), (condition, spread.condition)):
+            for key, error in part.items():
+                total[key] = max(error, total.get(key, 0))
     return ErrorDistribution(*(dict(sorted(each.items())) for each in (signed, classes, condition)))

@@ -1,4 +1,4 @@
-"""The run file: written line by line as cells are judged, read back whole, cut off or growing."""
+"""Writes a run file line by line and reads it, complete or cut off."""
 
 from __future__ import annotations
 
@@ -11,29 +11,31 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, assert_never
 
-from kl_reports.files import RunFileError, replacing
+from kl_reports.files import RunFileError, atomic_replacement
 from kl_reports.runfile import codec, upgrade
+from kl_reports.runfile.cell_id import CellId
 from kl_reports.runfile.codec import LineError
-from kl_reports.runfile.lines import GZIP, MAGIC, Line, Lines, decode, encode, encode_line, encode_run, parse
-from kl_reports.runfile.records import (
-    FORMAT,
-    CellId,
-    CutOff,
+from kl_reports.runfile.lines import (
+    GZIP,
+    MAGIC,
     Footer,
-    Header,
-    Kind,
+    Line,
+    Lines,
     Remark,
-    Result,
-    Run,
     Started,
-    Verdict,
+    decode,
+    encode,
+    encode_line,
+    encode_run,
+    parse,
 )
+from kl_reports.runfile.records import FORMAT, CutOff, Header, Kind, Result, Run, Verdict
 
-_OURS = FORMAT.partition("/")[0] + "/"
+_PREFIX = FORMAT.partition("/")[0] + "/"
 
 
 class Writer:
-    """Writes a run file so that whatever ends the process, every line already written can be read.
+    """Writes a run file; every line written can be read, however the process ends.
 
     Parameters
     ----------
@@ -43,12 +45,12 @@ class Writer:
     Raises
     ------
     RunFileError
-        Here and in every method, when the file cannot be written.
+        Here and in every method, if the file cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._deflater = zlib.compressobj(wbits=GZIP)
+        self._compressor = zlib.compressobj(wbits=GZIP)
         try:
             self._file = path.open("wb")
         except OSError as error:
@@ -67,35 +69,35 @@ class Writer:
         self.write(encode(header))
 
     def started(self, cell: str) -> None:
-        """Write that a cell is about to be judged: where no result follows, the process ended during it."""
+        """Write that a cell is evaluated next; if no result follows, the process ended during it."""
         self.write(encode(Started(cell)))
 
     def result(self, result: Result) -> None:
-        """Write one cell's result."""
+        """Write the result of one cell."""
         self.write(encode(result))
 
     def remark(self, sentence: str) -> None:
-        """Write one sentence about the run itself."""
+        """Write a statement about the run itself."""
         self.write(encode(Remark(sentence)))
 
     def footer(self) -> None:
-        """Write that the run came to its own end, now."""
+        """Write that the run finished now."""
         self.end(datetime.now(UTC).isoformat(timespec="seconds"))
 
     def end(self, finished: str | None) -> None:
-        """Write the last line, with the time the run came to its own end, or None when it never did."""
+        """Write the last line, with the time the run finished, or None if it did not finish."""
         self.write(encode(Footer(finished)))
 
     def close(self) -> None:
-        """Close the file; without a footer it reads as cut off."""
+        """Close the file; without a footer it counts as cut off."""
         if not self._file.closed:
             with self._file:
-                self._put(self._deflater.flush(zlib.Z_FINISH))
+                self._put(self._compressor.flush(zlib.Z_FINISH))
 
     def write(self, data: Mapping[str, Any]) -> None:
         """Write one line."""
         line = encode_line(data)
-        self._put(self._deflater.compress(line) + self._deflater.flush(zlib.Z_SYNC_FLUSH))
+        self._put(self._compressor.compress(line) + self._compressor.flush(zlib.Z_SYNC_FLUSH))
 
     def _put(self, data: bytes) -> None:
         try:
@@ -106,34 +108,33 @@ class Writer:
 
 
 def write(path: Path, run: Run) -> None:
-    """Write a whole run at once; the file appears complete or not at all.
+    """Write a whole run; the file appears complete or not at all.
 
     Raises
     ------
     RunFileError
-        When the file cannot be written.
+        The file cannot be written.
     """
-    with replacing(path) as temporary, Writer(temporary) as writer:
+    with atomic_replacement(path) as temporary, Writer(temporary) as writer:
         for data in encode_run(run):
             writer.write(data)
 
 
 def read(path: Path) -> Run:
-    """Read a run file back, however it ended.
+    """Read a run file, complete or cut off, of format 1 or 2.
 
-    Planned cells without a result become CRASHED (running when the process ended) or MISSING. A file of format 1 is
-    read as one of today.
+    Planned cells without a result become CRASHED, if they were running when the process ended, or MISSING.
 
     Raises
     ------
     RunFileError
-        When there is no such file, it is not a run file or one of another format, or its header is damaged.
+        The file does not exist, is not a run file, has an unknown format or a damaged header.
     """
-    return identified(path)[1]
+    return read_with_digest(path)[1]
 
 
-def identified(path: Path) -> tuple[str, Run]:
-    """Read a run file back, with the SHA-256 of its lines: the same record however it is named and compressed.
+def read_with_digest(path: Path) -> tuple[str, Run]:
+    """Read a run file and the SHA-256 of its lines, which depends on neither file name nor compression.
 
     Raises
     ------
@@ -147,22 +148,20 @@ def identified(path: Path) -> tuple[str, Run]:
     except OSError as error:
         raise RunFileError(path, f"cannot be read: {error.strerror}") from error
     if not data:
-        raise RunFileError(path, "is empty: the run ended before it wrote its header")
+        raise RunFileError(path, "is empty: the run ended before it wrote the header")
     if not data.startswith(MAGIC[: len(data)]):
         raise RunFileError(path, "is not a run file: not gzip-compressed JSON Lines")
     lines = Lines()
     texts = lines.feed(data)
     if not texts:
-        raise RunFileError(
-            path, "holds no complete header line: not a run file, or cut off at its very start"
-        )
+        raise RunFileError(path, "has no complete header line: not a run file, or cut off in the header")
     header, old = _header(path, texts[0])
     digest = hashlib.sha256(b"\n".join(texts)).hexdigest()
-    return digest, _Reading(path.name, header, lines.damaged, old).run(texts[1:])
+    return digest, _RunReader(path.name, header, lines.damaged, old).run(texts[1:])
 
 
-class _Reading:
-    """Gathers the lines after the header into a run."""
+class _RunReader:
+    """Builds a run from the lines after the header."""
 
     def __init__(self, name: str, header: Header, damaged: bool, old: bool) -> None:
         self._name = name
@@ -174,26 +173,26 @@ class _Reading:
         self._cut_off: list[CutOff] = []
         self._ended = False
         self._finished: str | None = None
-        self._lost = ["the compressed data is damaged"] if damaged else []
+        self._errors = ["the compressed data is damaged"] if damaged else []
 
     def run(self, lines: Sequence[bytes]) -> Run:
         for index, line in enumerate(lines, start=2):
             try:
                 data = parse(line)
-                self._take(decode(upgrade.line(data) if self._old else data))
+                self._add(decode(upgrade.line(data) if self._old else data))
             except LineError as error:
-                self._lost.append(f"line {index}: {error}")
+                self._errors.append(f"line {index}: {error}")
         planned = self._header.planned
         judged = sum(cell in self._results for cell in planned)
-        if self._lost:
-            more = f", and {len(self._lost) - 1} more" if len(self._lost) > 1 else ""
-            self._remarks.append(f"{self._name} is damaged: {self._lost[0]}{more}")
+        if self._errors:
+            more = f", and {len(self._errors) - 1} more" if len(self._errors) > 1 else ""
+            self._remarks.append(f"{self._name} is damaged: {self._errors[0]}{more}")
         if not self._ended:
             self._cut_off.append(CutOff(self._name, judged, len(planned)))
         known = set(planned)
         unplanned = [result for cell, result in self._results.items() if cell not in known]
         if unplanned:
-            self._remarks.append(f"{self._name} holds {len(unplanned)} results of cells it did not plan")
+            self._remarks.append(f"{self._name} has {len(unplanned)} results of unplanned cells")
         return Run(
             header=self._header,
             results=(*(self._results.get(cell) or self._placeholder(cell) for cell in planned), *unplanned),
@@ -202,7 +201,7 @@ class _Reading:
             cut_off=tuple(self._cut_off),
         )
 
-    def _take(self, line: Line) -> None:
+    def _add(self, line: Line) -> None:
         match line:
             case Started(cell):
                 self._started.add(cell)
@@ -219,18 +218,19 @@ class _Reading:
             case _:
                 assert_never(line)
 
-    def _placeholder(self, cell: str) -> Result:
-        own = CellId.parse(cell)
-        revision = self._header.requirements.get(own.requirement, {}).get("revision")
-        lost = Result(
-            own.requirement, revision if isinstance(revision, int) else 0, own.column, Verdict.MISSING
+    def _placeholder(self, text: str) -> Result:
+        """Return the result of a planned cell that has none."""
+        cell = CellId.parse(text)
+        revision = self._header.requirements.get(cell.requirement, {}).get("revision")
+        missing = Result(
+            cell.requirement, revision if isinstance(revision, int) else 0, cell.column, Verdict.MISSING
         )
         if self._ended:
-            return replace(lost, detail="the run ended without a result for this cell")
-        if cell not in self._started:
-            return replace(lost, detail="the run was cut off before this cell")
+            return replace(missing, detail="the run ended without a result for this cell")
+        if text not in self._started:
+            return replace(missing, detail="the run was cut off before this cell")
         return replace(
-            lost,
+            missing,
             verdict=Verdict.CRASHED,
             detail="the process ended while this cell was running",
             kind=Kind.CRASHED,
@@ -244,39 +244,39 @@ def _header(path: Path, line: bytes) -> tuple[Header, bool]:
         data = parse(line)
     except LineError as error:
         raise RunFileError(path, f"is not a run file: its first line is {error}") from None
-    written = data.get("format")
-    if data.get("kind") != "header" or not isinstance(written, str) or not written.startswith(_OURS):
-        raise RunFileError(path, "is not a run file: its first line is not the header of one")
-    if written not in {upgrade.FORMAT, FORMAT}:
+    version = data.get("format")
+    if data.get("kind") != "header" or not isinstance(version, str) or not version.startswith(_PREFIX):
+        raise RunFileError(path, "is not a run file: its first line is not a run-file header")
+    if version not in {upgrade.FORMAT, FORMAT}:
         raise RunFileError(
             path,
-            f"is written in format {written[:40]!r}; known here: {upgrade.FORMAT!r}, {FORMAT!r}; "
+            f"has format {version[:40]!r}; known: {upgrade.FORMAT!r}, {FORMAT!r}; "
             "read it with the kl-conformance that wrote it",
         )
-    old = written == upgrade.FORMAT
+    old = version == upgrade.FORMAT
     try:
         return codec.decode(Header, upgrade.line(data) if old else data), old
     except LineError as error:
         raise RunFileError(path, f"has a damaged header: {error}") from None
 
 
-def read_all(places: Sequence[Path]) -> list[Run]:
-    """Read run files, and every run file of a folder."""
-    return [read(file) for file in run_files(places)]
+def read_all(paths: Sequence[Path]) -> list[Run]:
+    """Read run files and all run files of folders."""
+    return [read(file) for file in run_files(paths)]
 
 
-def run_files(places: Sequence[Path]) -> list[Path]:
-    """Return run files, with those of every folder named.
+def run_files(paths: Sequence[Path]) -> list[Path]:
+    """Return run files, each folder replaced by its run files.
 
     Raises
     ------
     RunFileError
-        A folder has none.
+        A folder has no run files.
     """
     files: list[Path] = []
-    for place in places:
-        found = sorted(place.glob("*.jsonl.gz")) if place.is_dir() else [place]
+    for path in paths:
+        found = sorted(path.glob("*.jsonl.gz")) if path.is_dir() else [path]
         if not found:
-            raise RunFileError(place, "a folder without run files (*.jsonl.gz)")
+            raise RunFileError(path, "is a folder without run files (*.jsonl.gz)")
         files += found
     return files

@@ -1,4 +1,4 @@
-"""A run file read while another process writes it."""
+"""Reads a run file while another process writes it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kl_reports.runfile.lines import Lines, parse
 
 
 class Follower:
-    """Reads the new lines of a run file while another process writes it."""
+    """Reads the new lines of a growing run file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -20,9 +20,9 @@ class Follower:
         self._lines = Lines()
 
     def poll(self) -> list[tuple[str, Mapping[str, Any]]]:
-        """Return the kind and the data of every line completed since the last call.
+        """Return kind and data of every line completed since the last call.
 
-        A file that is not there yet, a half-written tail and a damaged line give nothing.
+        A missing file, an incomplete line and a damaged line yield nothing.
         """
         try:
             with self.path.open("rb") as file:

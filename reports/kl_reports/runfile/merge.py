@@ -1,4 +1,4 @@
-"""Several runs become one, cell by cell; what differs between them is said."""
+"""Merges runs cell by cell and remarks on their differences."""
 
 from __future__ import annotations
 
@@ -6,22 +6,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from kl_reports.runfile.records import CellId, Header, Result, Run, Verdict
+from kl_reports.runfile.cell_id import CellId
+from kl_reports.runfile.records import Header, Result, Run, Verdict
 
-_LONGEST = 60  # characters of a run's name
-_MACHINE = ("platform", "processor", "python", "threads")  # what tells machines apart, beside versions
-_NAMED = 5  # so many cells are named one by one in the remarks; the rest are counted
+_MAX_LABEL = 60  # characters of a run's label
+_MACHINE = ("platform", "processor", "python", "threads")  # what distinguishes machines, apart from versions
+_MAX_REMARKS = 5  # further cells with two results are only counted
 
 
 def merge(runs: Sequence[Run]) -> Run:
-    """Return one run holding every cell of the given ones; of two judgements of a cell the later wins.
+    """Return one run with every cell of the given ones; of two results of a cell the later is kept.
 
-    A MISSING placeholder never replaces a judgement. Each run keeps its environment, under its framework's name.
+    MISSING never replaces another verdict. Each run keeps its environment, labelled by its framework.
 
     Raises
     ------
     ValueError
-        When no run is given.
+        No run is given.
     """
     if not runs:
         raise ValueError("merge needs at least one run")
@@ -41,43 +42,43 @@ def merge(runs: Sequence[Run]) -> Run:
     )
 
 
-def apart(runs: Sequence[Run]) -> list[Run]:
-    """Return runs of which those that asked the same columns on different machines have columns of their own.
+def separate_machines(runs: Sequence[Run]) -> list[Run]:
+    """Return runs in which equal columns of different machines are distinct columns.
 
-    Their device then names what differs, such as ``cpu, processor x``; runs of one machine stay as they are.
+    The device of such a column names the difference, such as ``cpu, processor x``; other columns do not change.
     """
-    own = [{name: run.header.shared.get(name, "") for name in _MACHINE} for run in runs]
-    told: list[Run] = []
-    for run, machine in zip(runs, own, strict=True):
+    machines = [{name: run.header.shared.get(name, "") for name in _MACHINE} for run in runs]
+    separated: list[Run] = []
+    for run, machine in zip(runs, machines, strict=True):
         others = [
             other
-            for each, other in zip(runs, own, strict=True)
+            for each, other in zip(runs, machines, strict=True)
             if other != machine and each.header.columns.keys() & run.header.columns.keys()
         ]
         differing = [name for name in _MACHINE if any(other[name] != machine[name] for other in others)]
-        words = ", ".join(f"{name} {machine[name] or 'not said'}" for name in differing)
-        told.append(_placed(run, words) if words else run)
-    return told
+        label = ", ".join(f"{name} {machine[name] or 'unknown'}" for name in differing)
+        separated.append(_with_machine(run, label) if label else run)
+    return separated
 
 
-def _placed(run: Run, words: str) -> Run:
-    """Return a run whose every column says on what machine it was asked."""
+def _with_machine(run: Run, label: str) -> Run:
+    """Return a run whose columns name the machine in their device."""
     header = run.header
     columns = {
-        key: replace(column, device=f"{column.device}, {words}") for key, column in header.columns.items()
+        key: replace(column, device=f"{column.device}, {label}") for key, column in header.columns.items()
     }
     renamed = {key: column.key for key, column in columns.items()}
 
-    def moved(cell: str) -> str:
-        own = CellId.parse(cell)
-        return str(CellId(own.requirement, renamed.get(own.column, own.column)))
+    def renamed_cell(text: str) -> str:
+        cell = CellId.parse(text)
+        return str(CellId(cell.requirement, renamed.get(cell.column, cell.column)))
 
     return replace(
         run,
         header=replace(
             header,
             columns={column.key: column for column in columns.values()},
-            planned=tuple(map(moved, header.planned)),
+            planned=tuple(map(renamed_cell, header.planned)),
         ),
         results=tuple(
             replace(result, column=renamed.get(result.column, result.column)) for result in run.results
@@ -95,27 +96,23 @@ def _results(runs: Sequence[Run]) -> tuple[dict[str, Result], tuple[str, ...]]:
                 continue
             if earlier is not None and earlier.verdict not in {Verdict.MISSING, result.verdict}:
                 remarks.append(
-                    f"{result.cell} was judged twice: {earlier.verdict.name}, "
+                    f"{result.cell} has two results: {earlier.verdict.name}, "
                     f"then {result.verdict.name}; the later is kept"
                 )
             results[result.cell] = result
-    if len(remarks) > _NAMED:
-        remarks[_NAMED:] = [f"{len(remarks) - _NAMED} more cells were judged twice with different verdicts"]
+    if len(remarks) > _MAX_REMARKS:
+        remarks[_MAX_REMARKS:] = [f"{len(remarks) - _MAX_REMARKS} more cells have two results that differ"]
     return results, tuple(remarks)
 
 
 def _header(runs: Sequence[Run]) -> tuple[Header, tuple[str, ...]]:
     headers = [run.header for run in runs]
     requirements, changed = _union([header.requirements for header in headers])
-    implementations, described = _union([header.implementations for header in headers])
+    implementations, redescribed = _union([header.implementations for header in headers])
     columns, _ = _union([header.columns for header in headers])
-    remarks = [
-        f"{name} is worded or revised differently in two of the runs; the later is shown" for name in changed
-    ]
-    remarks += [
-        f"{name} is described differently in two of the runs; the later is shown" for name in described
-    ]
-    united = replace(
+    remarks = [f"text or revision of {name} differs between runs; the later is shown" for name in changed]
+    remarks += [f"description of {name} differs between runs; the later is shown" for name in redescribed]
+    merged = replace(
         headers[0],
         started=min(header.started for header in headers),
         suite=", ".join(dict.fromkeys(header.suite for header in headers)),
@@ -127,47 +124,47 @@ def _header(runs: Sequence[Run]) -> tuple[Header, tuple[str, ...]]:
         guide=next((header.guide for header in reversed(headers) if header.guide), {}),
         planned=tuple(dict.fromkeys(cell for header in headers for cell in header.planned)),
     )
-    return united, tuple(remarks)
+    return merged, tuple(remarks)
 
 
 def _union(parts: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], list[str]]:
-    """Return all entries, the later over the earlier, and the keys whose entries differed."""
-    whole: dict[str, Any] = {}
+    """Return all entries, the later replacing the earlier, and the keys whose entries differ."""
+    union: dict[str, Any] = {}
     differing: dict[str, None] = {}
     for part in parts:
         for key, entry in part.items():
-            if whole.setdefault(key, entry) != entry:
+            if union.setdefault(key, entry) != entry:
                 differing[key] = None
-            whole[key] = entry
-    return whole, list(differing)
+            union[key] = entry
+    return union, list(differing)
 
 
 def _environment(headers: Sequence[Header]) -> dict[str, dict[str, str]]:
-    """Return the environment of every run by its label, with its seed where not all are the same."""
-    united: dict[str, dict[str, str]] = {}
+    """Return the environment of every run by its label, with its seed if seeds differ."""
+    merged: dict[str, dict[str, str]] = {}
     for label, header in zip(_labels(headers), headers, strict=True):
-        # A run that was merged itself keeps its parts where they differ.
+        # A run that is itself merged keeps its parts if they differ.
         parts = header.environment if header.differing else {"": header.shared}
         for inner, entries in parts.items():
             name = inner or label
-            united[f"{label} {name}" if name in united else name] = {"seed": str(header.seed), **entries}
-    if len({own["seed"] for own in united.values()}) == 1:
-        for own in united.values():
-            del own["seed"]
-    return united
+            merged[f"{label} {name}" if name in merged else name] = {"seed": str(header.seed), **entries}
+    if len({entries["seed"] for entries in merged.values()}) == 1:
+        for entries in merged.values():
+            del entries["seed"]
+    return merged
 
 
 def _labels(headers: Sequence[Header]) -> list[str]:
-    """Return the shortest names that tell runs apart: by framework, version, day, or else by their order."""
+    """Return the shortest labels that distinguish the runs: frameworks, versions, times, or else positions."""
     columns = [list(header.columns.values()) for header in headers]
     for labels in (
-        ["+".join(dict.fromkeys(column.framework for column in own)) for own in columns],
+        ["+".join(dict.fromkeys(column.framework for column in each)) for each in columns],
         [
-            "+".join(dict.fromkeys(f"{column.framework} {column.version}" for column in own))
-            for own in columns
+            "+".join(dict.fromkeys(f"{column.framework} {column.version}" for column in each))
+            for each in columns
         ],
         [header.started for header in headers],
     ):
-        if len(set(labels)) == len(labels) and all(labels) and max(map(len, labels)) <= _LONGEST:
+        if len(set(labels)) == len(labels) and all(labels) and max(map(len, labels)) <= _MAX_LABEL:
             return labels
     return [f"run {position}" for position in range(1, len(headers) + 1)]

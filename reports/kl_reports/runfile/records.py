@@ -1,80 +1,43 @@
-"""The records of a run file: header, results and footer.
+"""Records of a run file: header, columns, results and verdicts.
 
-What is declared here is what a run file holds: ``record`` derives from these fields how a record is written, how
-it is checked when it is read, and the JSON Schema of a line.
+The fields declared here define the format: ``codec`` derives from them how a record is written, how it is checked
+when it is read, and its JSON Schema.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
+from kl_reports.runfile.budget import BudgetItem
 from kl_reports.runfile.codec import Form, key
 from kl_reports.runfile.distribution import ErrorDistribution
+from kl_reports.runfile.environment import Environment, described, differing, shared
 
 FORMAT = "kl-conformance-run/2"
-Environment = Mapping[str, Mapping[str, str]]
 Cell = Annotated[str, Form("@", "requirement@column")]
 
 
-def chapter_of(requirement: str) -> str:
-    """Return the chapter of a requirement's id, ``values`` of ``values/sum``."""
-    return requirement.partition("/")[0]
-
-
-def slug_of(requirement: str) -> str:
-    """Return a requirement's id without its chapter, ``sum`` of ``values/sum``."""
-    return requirement.partition("/")[2]
-
-
-@dataclass(frozen=True, slots=True)
-class CellId:
-    """A cell by its requirement's id and its column's key; its text is ``requirement@column``."""
-
-    requirement: str
-    column: str
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Return the cell that ``requirement@column`` names; the column is empty where the text has no ``@``."""
-        requirement, _, column = text.partition("@")
-        return cls(requirement, column)
-
-    def __str__(self) -> str:
-        return f"{self.requirement}@{self.column}"
-
-    @property
-    def chapter(self) -> str:
-        """The chapter of its requirement."""
-        return chapter_of(self.requirement)
-
-
 class Verdict(Enum):
-    """The outcome of one cell; nothing that did not run is ever green, zero or blank."""
+    """The outcome of one cell; the value is its meaning."""
 
-    PASS = "held on every problem asked"
-    FAIL = "broken, and not a recorded deviation"
-    EXPECTED = "a recorded deviation, replayed and still there"
-    FIXED = "recorded as a deviation, but right now: the entry must go"
-    UNDECIDED = "nothing asked could decide it"
-    NONDETERMINISTIC = "the same call gave different bits"
+    PASS = "every problem evaluated is within tolerance"
+    FAIL = "a problem fails, and no known deviation covers it"
+    EXPECTED = "fails as recorded; never counted as passed"
+    FIXED = "recorded as a deviation, but no witness shows it any more: the record must be removed"
+    UNDECIDED = "no problem of the profile exercises the requirement"
+    NONDETERMINISTIC = "failed once, and passed when the same problem was repeated"
     UNSUPPORTED = "declared not to apply, with the reason"
-    CRASHED = "the process died while this was asked"
-    TIMED_OUT = "gave no answer in the time allowed"
-    MISSING = "never ran, with the reason"
+    CRASHED = "the process ended during the cell"
+    TIMED_OUT = "a call did not return in the time allowed"
+    MISSING = "the cell was not run, with the reason"
 
     @property
     def is_news(self) -> bool:
         """Whether this verdict makes a run end with exit code 1."""
-        return self in {
-            Verdict.FAIL,
-            Verdict.FIXED,
-            Verdict.NONDETERMINISTIC,
-            Verdict.CRASHED,
-            Verdict.TIMED_OUT,
-        }
+        return self in {Verdict.FAIL, Verdict.FIXED, Verdict.NONDETERMINISTIC} or self.is_silent
 
     @property
     def is_good(self) -> bool:
@@ -83,17 +46,17 @@ class Verdict(Enum):
 
     @property
     def is_bad(self) -> bool:
-        """Whether the requirement failed; a recorded deviation is a failure all the same."""
+        """Whether the requirement failed; a known deviation is a failure, too."""
         return self is Verdict.EXPECTED or (self.is_news and self is not Verdict.FIXED)
 
     @property
     def is_accepted(self) -> bool:
-        """Whether the requirement passed, or failed only as recorded."""
+        """Whether the requirement passed or failed as recorded."""
         return self in {Verdict.PASS, Verdict.EXPECTED}
 
     @property
     def is_recorded(self) -> bool:
-        """Whether a recorded deviation was met, or is recorded and gone."""
+        """Whether a known deviation is recorded for the cell."""
         return self in {Verdict.EXPECTED, Verdict.FIXED}
 
     @property
@@ -113,51 +76,30 @@ class Verdict(Enum):
 
     @property
     def is_calm(self) -> bool:
-        """Whether there is nothing to look into: passed without a recorded deviation, or not judged."""
+        """Whether nothing needs attention: passed without a known deviation, or not judged."""
         return not (self.is_news or self is Verdict.EXPECTED)
 
 
 class Kind(Enum):
     """What a failure consists of."""
 
-    NUMBER = "number"
-    """A number differs from the expected one by more than is allowed."""
-    SHAPE = "shape"
-    """The answer has another shape than expected."""
-    NO_TENSOR = "no_tensor"
-    """The call returned something that is no tensor."""
-    RAISED = "raised"
-    """The call raised where a value was expected."""
-    ACCEPTED = "accepted"
-    """The call returned a value where an error was expected."""
-    CRASHED = "crashed"
-    """The process ended during the call."""
-    TIMED_OUT = "timed_out"
-    """The call did not return in the time allowed."""
-    HARNESS = "harness"
-    """The suite itself failed; nothing is known of the implementation."""
+    NUMBER = "number"  # a number is not within tolerance
+    SHAPE = "shape"  # the answer has another shape than expected
+    NO_TENSOR = "no_tensor"  # the call returned something that is no tensor
+    RAISED = "raised"  # the call raised where a value was expected
+    ACCEPTED = "accepted"  # the call returned a value where an error was expected
+    CRASHED = "crashed"  # the process ended during the call
+    TIMED_OUT = "timed_out"  # the call did not return in the time allowed
+    HARNESS = "harness"  # the suite itself failed; the implementation was not judged
 
 
-@dataclass(frozen=True, slots=True)
-class BudgetItem:
-    """One allowance of a tolerance.
+class Absence(Enum):
+    """What a cell that was not run would have needed."""
 
-    Parameters
-    ----------
-    amount
-        Its size, in ``unit``.
-    name
-        Short name, such as ``conditioning``.
-    reason
-        Why it is allowed, as a sentence.
-    unit
-        What ``amount`` counts, in words, such as ``2.98e-08 = u·S, with u of float32 and S the condition``.
-    """
-
-    amount: float
-    name: str
-    reason: str
-    unit: str = ""
+    NO_DEVICE = "no_device"  # a device that this machine does not have
+    NOT_INSTALLED = "not_installed"  # a framework or package that cannot be imported
+    UNAVAILABLE = "unavailable"  # another resource, such as a compiler or enough memory
+    SKIPPED = "skipped"  # a larger profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,23 +116,21 @@ class Column:
     @property
     def key(self) -> str:
         """The permalink form, such as ``torch.nn.functional.kl_div-2.13.0-cpu-float32-eager``."""
-        parts = (self.implementation, self.version, self.device, self.dtype, self.mode)
-        return "-".join(parts)
+        return "-".join((self.implementation, self.version, self.device, self.dtype, self.mode))
 
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
-    """What a cell returned on the problems that are the same in every run: the corpus and the grid.
+    """The outputs on the fixed problems of a cell, the corpus and the grid, which are the same in every run.
 
     Parameters
     ----------
     problems
-        How many judgements.
+        Number of fixed problems evaluated.
     headroom
-        Largest error ÷ allowed error over them; absent where nothing was measured.
+        Largest error ÷ allowed error over these problems; null if nothing was measured.
     bits
-        A hash of every output, bit for bit (16 hexadecimal digits): two runs with the same problems and the
-        same outputs have the same hash.
+        Hash of all outputs (16 hexadecimal digits), equal for two runs with the same problems and the same output bits.
     """
 
     problems: int
@@ -200,7 +140,7 @@ class Fixed:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One cell judged.
+    """The result of one cell.
 
     Parameters
     ----------
@@ -211,37 +151,39 @@ class Result:
     verdict
         The outcome.
     detail
-        One or a few plain sentences: why missing or unsupported, or what failed.
+        One or a few sentences: what failed, or why the cell was not run or does not apply.
     headroom
-        Largest error ÷ allowed error over all problems; absent where nothing was measured.
+        Largest error ÷ allowed error over all problems; absent if nothing was measured.
     budget
-        The itemised tolerance at the element of that headroom; empty where nothing is allowed.
+        The itemised tolerance at the element of that headroom; empty if no error is allowed.
     problems
-        How many problems were evaluated.
+        Number of problems evaluated.
     witness
         The smallest problem found that fails the requirement, as plain data (IEEE values as bit patterns). Its
-        ``call`` has ``function``, ``keywords`` (arguments as source text), ``side`` (what it is differentiated by,
-        or null) and ``text``; its ``layout`` the memory layout of ``target`` and ``model``; its ``upstream`` is
-        null or has ``kind`` and ``layout`` of the upstream gradient.
+        ``call`` has ``function``, ``keywords`` (arguments as source text), ``side`` (the argument of a derivative,
+        or null) and ``text``; ``layout`` has the memory layouts of ``target`` and ``model``; ``upstream`` has
+        ``kind`` and ``layout`` of the upstream gradient, or is null.
     deviation
-        Id of the recorded deviation behind EXPECTED or FIXED.
+        Ids of the recorded deviations behind EXPECTED or FIXED, separated by ", "; see :attr:`deviations`.
     seconds
-        Time the cell took.
+        Duration of the cell.
     spread
-        The distribution of the errors relative to what is allowed; absent where nothing was measured.
+        Distribution of error ÷ allowed error; absent if nothing was measured.
     fixed
-        What was returned on the problems of every run; absent where one of them fails already.
+        Outputs on the fixed problems; absent if one of these problems fails.
     arithmetic
-        What was measured of its column's arithmetic, as text; present in one result of a column.
+        Measured arithmetic of the column, as text; present in one result of the column.
     kind
-        What a failure consists of; absent where nothing failed. The key in a run file is ``failure``.
+        Kind of failure; absent if nothing failed. The key in a run file is ``failure``.
     explanation
-        The alternative definition that the wrong value fits, as a clause; empty where none is known.
+        The alternative definition that the wrong value fits, as a clause; empty if none fits.
     happened
-        What happened where no number is wrong, as a clause: ``it raised ValueError: …``, ``its process was ended
-        by signal 11 (SIGSEGV)``; empty where a number is wrong.
+        The event that failed the requirement, as a clause (``it raised ValueError: …``, ``its process was ended by
+        signal 11 (SIGSEGV)``); empty if a number is wrong.
     last_call
-        The last call of a process that ended, as a sentence; empty elsewhere.
+        Last call of a process that ended, as a sentence; empty otherwise.
+    absence
+        What a MISSING cell would have needed; absent if the run ended before the cell.
     """
 
     requirement: str
@@ -262,16 +204,22 @@ class Result:
     explanation: str = ""
     happened: str = ""
     last_call: str = ""
+    absence: Absence | None = None
 
     @property
     def cell(self) -> str:
         """``requirement@column``, the cell's permalink."""
         return f"{self.requirement}@{self.column}"
 
+    @property
+    def deviations(self) -> tuple[str, ...]:
+        """Ids of the recorded deviations behind EXPECTED or FIXED."""
+        return tuple(self.deviation.split(", ")) if self.deviation else ()
+
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What was run, on what machine, with every sentence needed to read the results later.
+    """What was run and where, with all texts needed to show the results later.
 
     Parameters
     ----------
@@ -282,24 +230,21 @@ class Header:
     profile, seed
         Profile name and seed of the run.
     environment
-        Python, platform, processor and package versions, for people, in order: one entry for each run merged here,
-        by its label; a run that is not merged has one, whose label is empty. Where seeds differ, ``seed`` is among
-        them.
+        Python, platform and package versions, in order: one entry per merged run, by its label, with its ``seed``
+        if seeds differ; a run that was not merged has one entry with an empty label.
     requirements
         For each id: ``level``, ``sentence``, ``formula``, ``reason``, ``link``, ``revision``, and ``problems``, a
-        hash of the problems that every run of this suite and profile evaluates.
+        hash of the fixed problems of this suite and profile.
     implementations
-        For each name: ``framework``, ``documentation`` and the Convention as text, one entry a property.
+        For each name: ``framework``, ``documentation``, and the Convention as text, one entry per property.
     columns
         Every column by key.
     planned
-        Every cell (``requirement@column``) this run set out to judge.
+        Every cell (``requirement@column``) of the plan.
     guide
-        The FAQ of a page, as plain data: ``questions``, each with ``asked``, ``answer``, the ``property`` of
-        implementations that it is about and the ``requirements`` whose cells answer it; and ``evidence``, the
-        requirements that measure each property.
-    format
-        Name and version of the format.
+        The FAQ of the page: ``questions``, each with ``question``, ``answer``, a ``property`` of implementations
+        and the ``requirements`` whose cells are the evidence; and ``evidence``, the requirements that measure each
+        property.
     """
 
     started: str
@@ -316,53 +261,28 @@ class Header:
 
     @property
     def shared(self) -> dict[str, str]:
-        """The entries of the environment on which all runs merged here agree."""
+        """The entries of the environment on which all merged runs agree."""
         return shared(self.environment)
 
     @property
     def differing(self) -> dict[str, dict[str, str]]:
-        """The entries in which they differ, each by the label of the run."""
-        return {name: values for name, values in _entries(self.environment) if not _same(values)}
+        """The entries in which merged runs differ, each by the label of the run."""
+        return differing(self.environment)
 
     @property
     def described(self) -> dict[str, str]:
-        """All entries as one list for people; those that differ are named ``python [jax]``."""
+        """All entries as one list; those that differ are named ``python [jax]``."""
         return described(self.environment)
-
-
-def shared(environment: Environment) -> dict[str, str]:
-    """Return the entries on which all merged runs agree."""
-    return {name: next(iter(values.values())) for name, values in _entries(environment) if _same(values)}
-
-
-def described(environment: Environment) -> dict[str, str]:
-    """Return all entries as one list for people; those that differ are named ``python [jax]``."""
-    return {
-        name if _same(values) else f"{name} [{label}]": value
-        for name, values in _entries(environment)
-        for label, value in values.items()
-    }
-
-
-def _entries(environment: Environment) -> Iterator[tuple[str, dict[str, str]]]:
-    for name in dict.fromkeys(name for own in environment.values() for name in own):
-        yield name, {label: own[name] for label, own in environment.items() if name in own}
-
-
-def _same(values: Mapping[str, str]) -> bool:
-    return len({*values.values()}) == 1
 
 
 @dataclass(frozen=True, slots=True)
 class CutOff:
-    """A run file that ended before its run did.
+    """A run file without a footer: it ended before its run did.
 
     Parameters
     ----------
-    file
-        Its name.
-    judged, planned
-        How many of its cells have a result, and how many were planned.
+    file, judged, planned
+        Name of the file, number of cells with a result, and number of planned cells.
     """
 
     file: str
@@ -371,53 +291,26 @@ class CutOff:
 
     @property
     def sentence(self) -> str:
-        """The same as a sentence, such as ``torch.jsonl.gz was cut off after 312 of 640 cells``."""
+        """The record as a sentence, such as ``torch.jsonl.gz was cut off after 312 of 640 cells``."""
         return f"{self.file} was cut off after {self.judged} of {self.planned} cells"
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
-    """A cell is about to be judged; where no result follows, the process ended during it."""
-
-    cell: Cell
-
-
-@dataclass(frozen=True, slots=True)
-class Remark:
-    """A sentence about the run itself."""
-
-    sentence: str
-
-
-@dataclass(frozen=True, slots=True)
-class Footer:
-    """The run came to its own end.
-
-    Parameters
-    ----------
-    finished
-        ISO 8601 time in UTC; null where the run is known never to have come to its end.
-    """
-
-    finished: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class Run:
-    """A run file read back.
+    """A run, as read from a run file.
 
     Parameters
     ----------
     header
-        Its header.
+        The header.
     results
-        One result for every planned cell: what was recorded, and CRASHED or MISSING for the rest.
+        One result per planned cell: the recorded one, or CRASHED or MISSING.
     finished
-        ISO time of the footer; None when the file was cut off.
+        ISO 8601 time in UTC of the footer; None if the run did not finish.
     remarks
-        Sentences about the run itself.
+        Statements about the run itself.
     cut_off
-        The files among those merged here that were cut off.
+        The run files that were cut off, among those merged.
     """
 
     header: Header
@@ -428,5 +321,5 @@ class Run:
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """Which files were cut off, as sentences, and the remarks."""
+        """The cut-off files as sentences, then the remarks."""
         return (*(each.sentence for each in self.cut_off), *self.remarks)

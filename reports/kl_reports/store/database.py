@@ -1,4 +1,4 @@
-"""A store's database opened: made, migrated, locked for writing, and its complaints put into one sentence."""
+"""Opens the database of a store: creation, migration, locking and error messages."""
 
 from __future__ import annotations
 
@@ -15,47 +15,47 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from kl_reports.store.schema import SCHEMA, STORE, TABLES, migrate
 
 PATIENCE = 60  # seconds to wait for another process to finish writing
-_CACHE = 128 * 1024  # KiB of an SQLite file kept in memory, if it is so large
-_LOCK = 0x4B4C  # "KL": the advisory lock of PostgreSQL that whoever writes holds
+_CACHE = 128 * 1024  # KiB of an SQLite file kept in memory at most
+_LOCK = 0x4B4C  # "KL": the PostgreSQL advisory lock of the writer
 
-# What SQLite says, and what it means to a person.
-_MEANINGS = {
-    "database or disk is full": "no room is left on its disk; what was ingested before is kept",
-    "disk i/o error": "its disk gave an error, or has no room left; what was ingested before is kept",
-    "file is not a database": "is not a store: no SQLite database; name another file by --store",
-    "database disk image is malformed": "is damaged; the run files are the record: "
-    "move it away, and make it again by kl-conformance db ingest RUN…",
+# Message of SQLite: message to the user.
+_MESSAGES = {
+    "database or disk is full": "no space left on its disk; runs ingested before are kept",
+    "disk i/o error": "no space left on its disk, or a disk error; runs ingested before are kept",
+    "file is not a database": "is not a store: not an SQLite database; name another file with --store",
+    "database disk image is malformed": "is damaged; move it away and rebuild it from the run files: "
+    "kl-conformance db ingest RUN…",
     "database is locked": f"another process has been writing for {PATIENCE} s; try again",
     "readonly database": "is write-protected",
-    "unable to open database file": "cannot be opened: see that its folder exists and can be written to",
+    "unable to open database file": "cannot be opened: check that its folder exists and can be written to",
 }
 
 
 class StoreError(Exception):
-    """A store that cannot be opened, read or written, or that lacks what was asked for, with one reason."""
+    """A store cannot be opened, read or written, or does not contain what was requested."""
 
 
 def address(place: str) -> URL:
-    """Return the database a place names: a file, or a URL of SQLite or PostgreSQL.
+    """Return the URL of a store's database, given as a file name or a URL of SQLite or PostgreSQL.
 
     Raises
     ------
     StoreError
-        It is a URL of something else.
+        It is the URL of another kind of database.
     """
     if "://" not in place:
         return URL.create("sqlite", database=os.fspath(Path(place).absolute()))
     try:
         url = make_url(place)
     except ArgumentError:
-        raise StoreError(f"{place}: is no URL of a database; {_known()}") from None
+        raise StoreError(f"{place}: is not the URL of a database; {_known()}") from None
     match url.get_backend_name():
         case "sqlite":
             return url
         case "postgresql":
             return url.set(drivername="postgresql+psycopg")
         case other:
-            raise StoreError(f"{other} is not a kind of store known here; {_known()}")
+            raise StoreError(f"unknown kind of store {other!r}; {_known()}")
 
 
 def _known() -> str:
@@ -63,19 +63,19 @@ def _known() -> str:
 
 
 class Database:
-    """A database with the tables of a store in it.
+    """The database of a store.
 
     Parameters
     ----------
     place
         A file name or a URL.
     make
-        Whether to make the store where there is none.
+        Whether to create the store if it does not exist.
 
     Raises
     ------
     StoreError
-        Here and in every method, when the database cannot do what is asked.
+        Here and in every method, if the database reports an error.
     """
 
     def __init__(self, place: str, *, make: bool = False) -> None:
@@ -83,9 +83,9 @@ class Database:
         self.place = place if url.password is None else url.render_as_string(hide_password=True)
         self._file = Path(url.database or "") if url.get_backend_name() == "sqlite" else None
         if self._file is not None and not make and not self._file.is_file():
-            raise self.error("there is no store yet; make it by kl-conformance db ingest RUN…")
+            raise self.error("no such store; create it with kl-conformance db ingest RUN…")
         try:
-            # Parameters by place: rows are tuples on their way in.
+            # Positional parameters, because bulk_insert passes tuples.
             style = {} if self._file is not None else {"paramstyle": "format"}
             self._engine = create_engine(url, connect_args=_options(url), **style)
         except ModuleNotFoundError as missing:
@@ -95,74 +95,74 @@ class Database:
         if self._file is not None:
             event.listen(self._engine, "connect", _set_up)
             event.listen(self._engine, "begin", _begin)
-        with self.complaining():
-            self._settle(make)
+        with self._errors():
+            self._prepare(make)
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close all connections."""
         self._engine.dispose()
 
     @contextmanager
     def reading(self) -> Generator[Connection]:
-        """Give a connection that sees the store as it is now, whatever is written meanwhile."""
+        """Yield a connection with a snapshot of the store, which concurrent writers do not change."""
         options = {} if self._file is not None else {"isolation_level": "REPEATABLE READ"}
-        with self.complaining(), self._engine.connect().execution_options(**options) as connection:
+        with self._errors(), self._engine.connect().execution_options(**options) as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Generator[Connection]:
-        """Give a connection that alone may write; all of it is kept when the block ends well, else nothing."""
-        with self.complaining(), self._engine.connect() as connection:
-            held = connection.execution_options(writes=True)
-            with held.begin():
+        """Yield the only connection that may write; committed if the block succeeds, else rolled back."""
+        with self._errors(), self._engine.connect() as connection:
+            writer = connection.execution_options(writes=True)
+            with writer.begin():
                 if self._file is None:
-                    held.execute(select(func.pg_advisory_xact_lock(_LOCK)))
-                yield held
+                    writer.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+                yield writer
 
     def shrink(self) -> None:
-        """Give room that is no longer needed back to the disk; PostgreSQL does so by itself."""
+        """Return free space of an SQLite file to the disk; PostgreSQL does so by itself."""
         if self._file is not None:
-            with self.complaining():
-                self._alone("VACUUM")
+            with self._errors():
+                self._execute_outside_transaction("VACUUM")
 
-    def _alone(self, statement: str) -> None:
-        """Execute what SQLite takes only outside of a transaction."""
+    def _execute_outside_transaction(self, statement: str) -> None:
+        """Execute a statement that SQLite accepts only outside a transaction."""
         connection = self._engine.raw_connection()
         try:
             connection.cursor().execute(statement)
         except sqlite3.Error as error:
-            raise self.error(_meaning(error)) from error
+            raise self.error(_message(error)) from error
         finally:
             connection.close()
 
     @contextmanager
-    def complaining(self) -> Generator[None]:
-        """Turn what the database complains of into a StoreError."""
+    def _errors(self) -> Generator[None]:
+        """Convert errors of the database to StoreError."""
         try:
             yield
         except DBAPIError as error:
-            raise self.error(_meaning(error.orig or error)) from error
+            raise self.error(_message(error.orig or error)) from error
         except OverflowError as error:
-            raise self.error("a number of this run is too large for a database") from error
+            raise self.error("a number of this run is too large for the database") from error
         except SQLAlchemyError as error:
             raise self.error(_first_line(error)) from error
 
     def error(self, reason: str) -> StoreError:
-        """Return what is to be raised, with the place."""
+        """Return an error with the place of the store."""
         return StoreError(f"{self.place}: {reason}")
 
-    def _settle(self, make: bool) -> None:
-        """See that the tables are there, and of today's schema."""
+    def _prepare(self, make: bool) -> None:
+        """Create or migrate the tables if needed."""
         schema = self._schema()
         if schema == SCHEMA:
             return
         if schema is None and not make:
-            raise self.error("holds no store yet; make it by kl-conformance db ingest RUN…")
+            raise self.error("contains no store; create it with kl-conformance db ingest RUN…")
         if schema is None and self._file is not None:
             self._refuse_foreign()
-            self._alone("PRAGMA journal_mode = WAL")  # readers and a writer at once; the file remembers it
+            self._execute_outside_transaction("PRAGMA journal_mode = WAL")  # concurrent readers and a writer
         with self.writing() as connection:
-            schema = self._schema(connection)  # another process may have been quicker
+            schema = self._schema(connection)  # another process may have created it meanwhile
             if schema is None:
                 TABLES.create_all(connection)
                 connection.execute(insert(STORE).values(schema=SCHEMA))
@@ -177,20 +177,21 @@ class Database:
             return None
         schema = connection.execute(select(STORE.c.schema)).scalar_one_or_none()
         if schema is None:
-            raise self.error("is damaged: it does not say of which schema it is")
+            raise self.error("is damaged: its schema number is missing")
         if schema > SCHEMA:
             raise self.error(
-                f"is of schema {schema}, and only {SCHEMA} and older ones are known here: "
-                "upgrade kl-conformance, or name another store by --store"
+                f"has schema {schema}; known: up to {SCHEMA}; "
+                "upgrade kl-conformance, or name another store with --store"
             )
         return int(schema)
 
     def _refuse_foreign(self) -> None:
+        """Raise if the database belongs to another program."""
         with self._engine.connect() as connection:
             foreign = inspect(connection).get_table_names()
         if foreign:
             raise self.error(
-                f"is another program's database (it has a table {foreign[0]!r}); name another file by --store"
+                f"is the database of another program (it has a table {foreign[0]!r}); name another file with --store"
             )
 
 
@@ -199,10 +200,10 @@ def _options(url: URL) -> dict[str, Any]:
 
 
 def _set_up(connection: Any, record: Any) -> None:
-    """Let SQLAlchemy begin transactions, not SQLite's driver, which begins them late and deferred."""
+    """Let SQLAlchemy begin transactions; SQLite's driver begins them late and deferred."""
     del record
     connection.isolation_level = None
-    # The index of texts, which are met in no order, is to fit: that of a million is as large.
+    # The cache must hold the index of texts, which is read in random order; that of a million texts is as large.
     connection.execute(f"PRAGMA cache_size = -{_CACHE}")
 
 
@@ -211,9 +212,9 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-def _meaning(error: BaseException) -> str:
-    said = _first_line(error)
-    return next((meaning for words, meaning in _MEANINGS.items() if words in said.lower()), said)
+def _message(error: BaseException) -> str:
+    message = _first_line(error)
+    return next((ours for theirs, ours in _MESSAGES.items() if theirs in message.lower()), message)
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""What became of a cell over versions and time, and since when it is broken."""
+"""History of a cell over versions, and the version since which it fails."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from kl_reports.runfile.records import Column, Fixed, Verdict
-from kl_reports.versions import order
+from kl_reports.versions import sort_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,17 +17,17 @@ class StoredRun:
     Parameters
     ----------
     number
-        Its place in the order of ingestion.
+        Position in the order of ingestion.
     record
-        Its id: the SHA-256 of the lines of its run file.
+        Full id: the SHA-256 of the lines of the run file.
     path
-        Where the run file lay when it was ingested.
+        Path of the run file at ingestion.
     started, finished, suite, profile, seed, environment
-        As in the run's header and footer, the environment as one list.
+        As in the run's header and footer; the environment as one list.
     planned, cells
-        How many cells were planned, and how many there are.
+        Number of planned cells and of all cells.
     versions
-        For each package or framework that its columns bear a version of, the versions, the oldest first.
+        Versions of each package and framework of its columns, the oldest first.
     """
 
     number: int
@@ -45,24 +45,24 @@ class StoredRun:
 
     @property
     def id(self) -> str:
-        """The start of the record's id: what people type."""
+        """The start of ``record``, for the command line."""
         return self.record[:12]
 
 
 @dataclass(frozen=True, slots=True)
 class StoredVerdict:
-    """One cell as one run judged it.
+    """The result of one cell in one run.
 
     Parameters
     ----------
     requirement, revision, problem_set
-        What was asked: id and revision of the requirement, and the hash of its problems, empty where none was told.
+        Id and revision of the requirement, and the hash of its fixed problems; empty if the run file has none.
     column
-        Of whom.
+        The column.
     verdict, headroom, problems, detail, deviation, fixed
         As in :class:`kl_reports.runfile.records.Result`.
     run, number, started
-        Id of the run, its place in the order of ingestion, and when its clock said that it began.
+        Id of the run, its position in the order of ingestion, and its start according to its clock.
     """
 
     requirement: str
@@ -86,58 +86,58 @@ class StoredVerdict:
 
     @property
     def is_good(self) -> bool | None:
-        """Whether the requirement held; None where nothing was judged."""
+        """Whether the requirement passed; None if it was not judged."""
         return self.verdict.is_good if self.verdict.is_judged else None
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """One requirement asked of one implementation in every version: like with like, so of one revision and problem set.
+    """Comparable results of one cell in all versions: of one requirement revision and one problem set.
 
     Parameters
     ----------
-    judgements
-        The oldest version first, and those of one version as they were ingested; clocks are not trusted.
+    verdicts
+        The oldest version first, those of one version in order of ingestion; clocks are ignored.
     """
 
-    judgements: tuple[StoredVerdict, ...]
+    verdicts: tuple[StoredVerdict, ...]
 
     @property
     def versions(self) -> tuple[StoredVerdict, ...]:
-        """For every version the judgement ingested last that says whether the requirement held."""
-        last = {each.column.version: each for each in self.judgements if each.is_good is not None}
+        """The result ingested last of each version in which the requirement was judged."""
+        last = {each.column.version: each for each in self.verdicts if each.is_good is not None}
         return tuple(last.values())
 
     @property
-    def turns(self) -> tuple[tuple[StoredVerdict, StoredVerdict], ...]:
-        """Every pair of versions, one after the other, between which it broke or was mended."""
+    def transitions(self) -> tuple[tuple[StoredVerdict, StoredVerdict], ...]:
+        """Each pair of successive versions of which only one passed."""
         return tuple((old, new) for old, new in pairwise(self.versions) if old.is_good != new.is_good)
 
     @property
-    def first_bad(self) -> StoredVerdict | None:
-        """The oldest version in which it is broken; what was asked before that held."""
+    def first_failed(self) -> StoredVerdict | None:
+        """The result in the oldest version that failed."""
         return next((each for each in self.versions if not each.is_good), None)
 
     @property
     def sentence(self) -> str:
-        """What became of it, such as ``good in 2.10.0; broken between 2.11.0 and 2.12.0``."""
-        told = self.versions
-        if not told:
+        """The history as text, such as ``passed in 2.10.0; regressed between 2.11.0 and 2.12.0``."""
+        versions = self.versions
+        if not versions:
             return "nothing was judged"
-        words = [
-            f"{'fixed' if new.is_good else 'broken'} between {old.column.version} and {new.column.version}"
-            for old, new in self.turns
+        start = f"{'passed' if versions[0].is_good else 'failed'} in {versions[0].column.version}"
+        if len(versions) == 1:
+            return f"{start}, the only version judged"
+        changes = [
+            f"{'fixed' if new.is_good else 'regressed'} between {old.column.version} and {new.column.version}"
+            for old, new in self.transitions
         ]
-        begin = f"{'good' if told[0].is_good else 'broken'} in {told[0].column.version}"
-        if len(told) == 1:
-            return f"{begin}, the only version judged"
-        return "; ".join([begin, *words]) if words else f"{begin}, and in all after it"
+        return "; ".join([start, *changes]) if changes else f"{start}, and in all later versions"
 
 
-def histories(judgements: Iterable[StoredVerdict]) -> list[History]:
-    """Return judgements as histories, each of what can be compared."""
+def histories(verdicts: Iterable[StoredVerdict]) -> list[History]:
+    """Group results into histories, each of comparable results."""
     groups: dict[tuple[object, ...], list[StoredVerdict]] = {}
-    for each in judgements:
+    for each in verdicts:
         column = each.column
         key = (
             *(each.requirement, column.implementation, column.device, column.dtype, column.mode),
@@ -145,6 +145,6 @@ def histories(judgements: Iterable[StoredVerdict]) -> list[History]:
         )
         groups.setdefault(key, []).append(each)
     return [
-        History(tuple(sorted(group, key=lambda each: (order(each.column.version), each.number))))
+        History(tuple(sorted(group, key=lambda each: (sort_key(each.column.version), each.number))))
         for group in groups.values()
     ]

@@ -1,4 +1,4 @@
-"""Every text, column and requirement of a store once, by a small number."""
+"""Interning: each text, column and requirement is stored once, under a small number."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Table, func, insert, select
 from kl_reports.runfile.codec import plain
 from kl_reports.store.schema import TEXTS
 
-_PIECE = 10_000  # so many values at once: a statement takes no more than some ten thousand
+_BATCH = 10_000  # values per statement; databases limit them to a few ten thousand
 _ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
 T = TypeVar("T")
@@ -21,40 +21,40 @@ Key = TypeVar("Key", bound=tuple[Any, ...])
 
 
 class Texts:
-    """Texts on their way into the store: each once, as JSON."""
+    """Collects the texts of a run, as JSON, and stores those that are new."""
 
     def __init__(self) -> None:
         self._contents: dict[str | None, None] = {}
-        self._met: dict[str, str] = {}
-
-    def again(self, value: str) -> str:
-        """Do as :meth:`add`, for what is met in many cells."""
-        if value not in self._met:
-            self._met[value] = self.add(value)
-        return self._met[value]
+        self._repeated: dict[str, str] = {}
 
     def add(self, value: Any) -> str:
-        """Return a value as JSON in ASCII, and remember it."""
+        """Return a value as JSON in ASCII and keep it for :meth:`store`."""
         content = _json(value)
         self._contents[content] = None
         return content
 
-    def stored(self, connection: Connection) -> Mapping[str | None, int | None]:
-        """See that every text is in the store, and return its number there."""
+    def add_repeated(self, value: str) -> str:
+        """Do as :meth:`add`; faster for a text that occurs in many cells."""
+        if value not in self._repeated:
+            self._repeated[value] = self.add(value)
+        return self._repeated[value]
+
+    def store(self, connection: Connection) -> Mapping[str | None, int | None]:
+        """Insert the texts that the store lacks; return the id of every text, and None for None."""
         digests = {
             blake2b(content.encode(), digest_size=16).digest(): content
             for content in self._contents
             if content is not None
         }
-        known: dict[str | None, int | None] = {None: None}
-        for piece in _pieces(digests, _PIECE):
-            found = connection.execute(select(TEXTS.c.digest, TEXTS.c.id).where(TEXTS.c.digest.in_(piece)))
-            known.update({digests[bytes(digest)]: text for digest, text in found})
-        following = greatest(connection, TEXTS) + 1
-        fresh = [(digest, content) for digest, content in digests.items() if content not in known]
-        known.update({content: place for place, (_, content) in enumerate(fresh, start=following)})
-        pour(connection, TEXTS, ((place, *row) for place, row in enumerate(fresh, start=following)))
-        return known
+        ids: dict[str | None, int | None] = {None: None}
+        for batch in _batches(digests, _BATCH):
+            rows = connection.execute(select(TEXTS.c.digest, TEXTS.c.id).where(TEXTS.c.digest.in_(batch)))
+            ids.update({digests[bytes(digest)]: number for digest, number in rows})
+        start = max_id(connection, TEXTS) + 1
+        new = [(digest, content) for digest, content in digests.items() if content not in ids]
+        ids.update({content: number for number, (_, content) in enumerate(new, start=start)})
+        bulk_insert(connection, TEXTS, ((number, *row) for number, row in enumerate(new, start=start)))
+        return ids
 
 
 def _json(value: Any) -> str:
@@ -64,38 +64,38 @@ def _json(value: Any) -> str:
         return _ENCODER.encode(plain(value))
 
 
-def numbers(connection: Connection, table: Table, wanted: set[Key]) -> dict[Key, int]:
-    """Return the numbers of rows, which are all of a table but its ``id``; those it lacks are inserted."""
+def row_ids(connection: Connection, table: Table, rows: set[Key]) -> dict[Key, int]:
+    """Return the ids of rows, given as all columns but ``id``; missing rows are inserted."""
     names = [column.name for column in table.c if column.name != "id"]
-    known: dict[Any, int] = {}
-    for piece in _pieces({row[0] for row in wanted}, _PIECE):
-        found = connection.execute(select(table).where(table.c[names[0]].in_(piece)))
-        known.update({tuple(row[1:]): row[0] for row in found})
-    fresh = [row for row in wanted if row not in known]
-    following = greatest(connection, table) + 1
-    known.update({row: place for place, row in enumerate(fresh, start=following)})
-    if fresh:
-        rows = [{"id": known[row], **dict(zip(names, row, strict=True))} for row in fresh]
-        connection.execute(insert(table), rows)
-    return known
+    ids: dict[Any, int] = {}
+    for batch in _batches({row[0] for row in rows}, _BATCH):
+        found = connection.execute(select(table).where(table.c[names[0]].in_(batch)))
+        ids.update({tuple(row[1:]): row[0] for row in found})
+    new = [row for row in rows if row not in ids]
+    ids.update({row: number for number, row in enumerate(new, start=max_id(connection, table) + 1)})
+    if new:
+        connection.execute(
+            insert(table), [{"id": ids[row], **dict(zip(names, row, strict=True))} for row in new]
+        )
+    return ids
 
 
-def greatest(connection: Connection, table: Table) -> int:
-    """Return the greatest number given so far; 0 where there is none."""
+def max_id(connection: Connection, table: Table) -> int:
+    """Return the largest id of a table; 0 if it is empty."""
     return int(connection.execute(select(func.coalesce(func.max(table.c.id), 0))).scalar_one())
 
 
-def pour(connection: Connection, table: Table, rows: Iterable[tuple[Any, ...]]) -> None:
-    """Insert rows, which hold every column of a table as the database keeps it.
+def bulk_insert(connection: Connection, table: Table, rows: Iterable[tuple[Any, ...]]) -> None:
+    """Insert rows, each with every column of the table as the database stores it.
 
-    They go straight to the driver: a million of them would be as long on their way there as in it.
+    The rows go straight to the driver: SQLAlchemy's processing would double the time of a million rows.
     """
     statement = str(insert(table).compile(dialect=connection.dialect))
-    for piece in _pieces(rows, _PIECE):
-        connection.exec_driver_sql(statement, piece)
+    for batch in _batches(rows, _BATCH):
+        connection.exec_driver_sql(statement, batch)
 
 
-def _pieces(values: Iterable[T], most: int) -> Iterator[list[T]]:
+def _batches(values: Iterable[T], size: int) -> Iterator[list[T]]:
     rest = iter(values)
-    while piece := list(islice(rest, most)):
-        yield piece
+    while batch := list(islice(rest, size)):
+        yield batch

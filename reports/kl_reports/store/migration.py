@@ -1,4 +1,4 @@
-"""A store of run files of format 1 becomes one of format 2."""
+"""Migrates a store from run-file format 1 to format 2."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ _TEXTS = ("explanation", "happened", "last_call")
 
 
 def format_2(connection: Connection) -> None:
-    """Make room for what format 1 had only in sentences, and fill it from these."""
-    for column in ("kind TEXT", *(f"{name} INTEGER" for name in _TEXTS)):
+    """Add the columns of format 2 and fill them from the sentences of format 1."""
+    for column in ("kind TEXT", "absence TEXT", *(f"{name} INTEGER" for name in _TEXTS)):
         connection.exec_driver_sql(f"ALTER TABLE kl_result ADD COLUMN {column}")
     connection.exec_driver_sql("ALTER TABLE kl_run ADD COLUMN cut_off INTEGER")
     texts = _Texts(connection)
-    for run, environment, remarks in connection.execute(
-        text("SELECT id, environment, remarks FROM kl_run")
+    for run, environment, guide, remarks in connection.execute(
+        text("SELECT id, environment, guide, remarks FROM kl_run")
     ).all():
-        left, cut = upgrade.remarks(texts.value(remarks))
+        other_remarks, cut_off = upgrade.remarks(texts.value(remarks))
         values = {
-            "environment": texts.moved(environment, upgrade.environment),
-            "remarks": texts.add(left),
-            "cut_off": texts.add(cut) if cut else None,
+            "environment": texts.converted(environment, upgrade.environment),
+            "guide": texts.converted(guide, upgrade.guide),
+            "remarks": texts.add(other_remarks),
+            "cut_off": texts.add(cut_off) if cut_off else None,
             "format": NEXT,
         }
         _update(connection, "kl_run", "id = :id", [values | {"id": run}])
@@ -36,34 +37,34 @@ def format_2(connection: Connection) -> None:
 
 
 class _Texts:
-    """The texts of a store by their numbers."""
+    """Reads, converts and adds texts of a store by id."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        greatest = connection.execute(text("SELECT COALESCE(MAX(id), 0) FROM kl_text")).scalar_one()
-        self._next = int(greatest) + 1
-        self._moved: dict[tuple[int, str], int] = {}
+        max_id = connection.execute(text("SELECT COALESCE(MAX(id), 0) FROM kl_text")).scalar_one()
+        self._next = int(max_id) + 1
+        self._converted: dict[tuple[int, str], int] = {}
 
     def value(self, number: int) -> Any:
-        """Return what a text holds."""
+        """Return the value of a text."""
         found = text("SELECT content FROM kl_text WHERE id = :id")
         return json.loads(self._connection.execute(found, {"id": number}).scalar_one())
 
-    def moved(self, number: int | None, change: Callable[[Any], Any]) -> int | None:
-        """Return the number of a text after a change."""
+    def converted(self, number: int | None, convert: Callable[[Any], Any]) -> int | None:
+        """Return the id of a converted text."""
         if number is None:
             return None
-        place = number, change.__name__
-        if place not in self._moved:
-            self._moved[place] = self.add(change(self.value(number)))
-        return self._moved[place]
+        key = number, convert.__name__
+        if key not in self._converted:
+            self._converted[key] = self.add(convert(self.value(number)))
+        return self._converted[key]
 
     def add(self, value: Any) -> int:
-        """Return the number of a value's text, which is added where it is new."""
+        """Return the id of a value's text, adding the text if it is new."""
         content = json.dumps(value, allow_nan=False, separators=(",", ":"))
         digest = blake2b(content.encode(), digest_size=16).digest()
-        known = text("SELECT id FROM kl_text WHERE digest = :digest")
-        number = self._connection.execute(known, {"digest": digest}).scalar()
+        query = text("SELECT id FROM kl_text WHERE digest = :digest")
+        number = self._connection.execute(query, {"digest": digest}).scalar()
         if number is None:
             number, self._next = self._next, self._next + 1
             insert = text("INSERT INTO kl_text (id, digest, content) VALUES (:id, :digest, :content)")
@@ -76,16 +77,17 @@ def _results(connection: Connection, texts: _Texts, run: int) -> None:
     rows: list[dict[str, Any]] = []
     for position, verdict, detail, budget, witness in connection.execute(query, {"run": run}).all():
         found: dict[str, str] = {}
-        # Only of these verdicts a detail says what happened.
-        if detail is not None and verdict in {"FAIL", "CRASHED", "TIMED_OUT", "UNDECIDED"}:
+        # Only results with these verdicts have further fields in their detail.
+        if detail is not None and verdict in {"FAIL", "CRASHED", "TIMED_OUT", "UNDECIDED", "MISSING"}:
             found = upgrade.failure(verdict, texts.value(detail))
         rows.append(
             {
                 "run": run,
                 "position": position,
-                "budget": texts.moved(budget, upgrade.budget),
-                "witness": texts.moved(witness, upgrade.witness),
+                "budget": texts.converted(budget, upgrade.budget),
+                "witness": texts.converted(witness, upgrade.witness),
                 "kind": found.get("failure"),
+                "absence": found.get("absence"),
                 **{name: texts.add(found[name]) if found.get(name) else None for name in _TEXTS},
             }
         )
@@ -93,7 +95,7 @@ def _results(connection: Connection, texts: _Texts, run: int) -> None:
 
 
 def _update(connection: Connection, table: str, where: str, rows: list[dict[str, Any]]) -> None:
-    """Update one row of a table for each set of values."""
+    """Update one row of a table per set of values."""
     if rows:
         changed = (name for name in rows[0] if f":{name}" not in where.split())
         names = ", ".join(f"{name} = :{name}" for name in changed)

@@ -1,4 +1,4 @@
-"""What is asked of a store's tables."""
+"""Queries on the tables of the store."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from typing import NamedTuple
 from sqlalchemy import ColumnElement, Connection, select
 
 from kl_reports.runfile import bits
-from kl_reports.runfile.records import Column, Verdict, described, shared
+from kl_reports.runfile.environment import described, shared
+from kl_reports.runfile.records import Column, Verdict
 from kl_reports.store import rows
 from kl_reports.store.history import StoredRun, StoredVerdict
-from kl_reports.store.schema import ASKED, COLUMNS, REQUIREMENTS, RESULTS, RUNS, TEXTS
-from kl_reports.versions import ABSENT, ordered
+from kl_reports.store.schema import COLUMNS, REQUIREMENTS, RESULTS, RUN_COLUMNS, RUNS, TEXTS
+from kl_reports.versions import ABSENT, sorted_versions
 
 COLUMN = tuple(COLUMNS.c[each.name] for each in fields(Column))
 
 
-class ConfirmedDeviation(NamedTuple):
-    """A version that a column of a run bears: its package's, and its framework's where that is another."""
+class ColumnVersion(NamedTuple):
+    """A version of a column of a run: that of its package, or that of its framework if that is another package."""
 
     run: int
     column: int
@@ -28,15 +29,15 @@ class ConfirmedDeviation(NamedTuple):
     version: str
 
 
-def confirmed_deviations(connection: Connection, run: int | None = None) -> Iterator[ConfirmedDeviation]:
-    """Give every version that columns bear, of all runs or of one."""
-    asked_of = select(ASKED.c.run, COLUMNS, TEXTS.c.content).select_from(
-        ASKED.join(COLUMNS, ASKED.c.column == COLUMNS.c.id)
-        .join(RUNS, ASKED.c.run == RUNS.c.id)
+def column_versions(connection: Connection, run: int | None = None) -> Iterator[ColumnVersion]:
+    """Yield the versions of all columns, of one run or of all."""
+    query = select(RUN_COLUMNS.c.run, COLUMNS, TEXTS.c.content).select_from(
+        RUN_COLUMNS.join(COLUMNS, RUN_COLUMNS.c.column == COLUMNS.c.id)
+        .join(RUNS, RUN_COLUMNS.c.run == RUNS.c.id)
         .join(TEXTS, RUNS.c.environment == TEXTS.c.id)
     )
     environments: dict[str, Mapping[str, str]] = {}
-    for row in connection.execute(asked_of if run is None else asked_of.where(ASKED.c.run == run)):
+    for row in connection.execute(query if run is None else query.where(RUN_COLUMNS.c.run == run)):
         versions = {row.package: row.version}
         if row.content not in environments:
             environments[row.content] = shared(json.loads(row.content))
@@ -44,15 +45,15 @@ def confirmed_deviations(connection: Connection, run: int | None = None) -> Iter
             versions.setdefault(row.framework, environments[row.content][row.framework])
         for package, version in versions.items():
             if version != ABSENT:
-                yield ConfirmedDeviation(row.run, row.id, package, version)
+                yield ColumnVersion(row.run, row.id, package, version)
 
 
-def entries(connection: Connection) -> list[StoredRun]:
-    """Return every run, as they were ingested."""
+def stored_runs(connection: Connection) -> list[StoredRun]:
+    """Return all runs in order of ingestion."""
     versions: dict[int, dict[str, set[str]]] = {}
-    for each in confirmed_deviations(connection):
+    for each in column_versions(connection):
         versions.setdefault(each.run, {}).setdefault(each.package, set()).add(each.version)
-    found = connection.execute(
+    rows = connection.execute(
         select(RUNS, TEXTS.c.content).join(TEXTS, RUNS.c.environment == TEXTS.c.id).order_by(RUNS.c.id)
     )
     return [
@@ -68,17 +69,14 @@ def entries(connection: Connection) -> list[StoredRun]:
             row.planned,
             row.cells,
             described(json.loads(row.content)),
-            {
-                package: tuple(ordered(confirmed_deviations))
-                for package, confirmed_deviations in versions.get(row.id, {}).items()
-            },
+            {package: tuple(sorted_versions(found)) for package, found in versions.get(row.id, {}).items()},
         )
-        for row in found
+        for row in rows
     ]
 
 
-def judgements(connection: Connection, mine: ColumnElement[bool]) -> Iterator[StoredVerdict]:
-    """Give the cells for which a condition holds, in the order of ingestion."""
+def stored_verdicts(connection: Connection, condition: ColumnElement[bool]) -> Iterator[StoredVerdict]:
+    """Yield the cells that meet a condition, in order of ingestion."""
     detail, deviation = TEXTS.alias(), TEXTS.alias()
     found = connection.execute(
         select(
@@ -96,7 +94,7 @@ def judgements(connection: Connection, mine: ColumnElement[bool]) -> Iterator[St
             .outerjoin(detail, RESULTS.c.detail == detail.c.id)
             .outerjoin(deviation, RESULTS.c.deviation == deviation.c.id)
         )
-        .where(mine)
+        .where(condition)
         .order_by(RESULTS.c.run, RESULTS.c.position)
     )
     for row in found:
@@ -106,7 +104,7 @@ def judgements(connection: Connection, mine: ColumnElement[bool]) -> Iterator[St
             row.problem_set,
             Column(*(getattr(row, each.name) for each in COLUMN)),
             Verdict[row.verdict],
-            None if row.headroom is None else bits.real(row.headroom),
+            None if row.headroom is None else bits.to_float(row.headroom),
             row.problems,
             json.loads(row.detail or '""'),
             json.loads(row.deviation or "null"),

@@ -1,4 +1,4 @@
-"""A run as rows of a store's tables, and back."""
+"""Converts a run to rows of the store's tables and back."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, delete, insert, select, union
 
-from kl_reports.runfile import bits as bit_patterns
+from kl_reports.runfile import bits
+from kl_reports.runfile.budget import BudgetItem
 from kl_reports.runfile.codec import decode, encode, plain
 from kl_reports.runfile.distribution import ErrorDistribution
-from kl_reports.runfile.records import BudgetItem, Column, CutOff, Fixed, Header, Kind, Result, Run, Verdict
-from kl_reports.store.interning import Texts, greatest, numbers, pour
-from kl_reports.store.schema import ASKED, COLUMNS, REQUIREMENTS, RESULTS, RUNS, TEXTS, escaped
+from kl_reports.runfile.records import Absence, Column, CutOff, Fixed, Header, Kind, Result, Run, Verdict
+from kl_reports.store.interning import Texts, bulk_insert, max_id, row_ids
+from kl_reports.store.schema import COLUMNS, REQUIREMENTS, RESULTS, RUN_COLUMNS, RUNS, TEXTS, escaped
 
 T = TypeVar("T")
 
-_FIRST = 5  # so many texts of a result stand before the other columns, the rest after them
-
-_SAID = tuple(
+_HEADER_TEXTS = tuple(
+    RUNS.c[name] for name in ("environment", "requirements", "implementations", "guide", "remarks", "cut_off")
+)
+_RESULT_TEXTS = tuple(
     RESULTS.c[name]
     for name in (
         *("detail", "budget", "deviation", "witness", "spread"),
         *("explanation", "happened", "last_call"),
     )
 )
-_HEADS = tuple(
-    RUNS.c[name] for name in ("environment", "requirements", "implementations", "guide", "remarks", "cut_off")
-)
+_FIRST_TEXTS = 5  # detail to spread precede the columns fixed_problems to kind, the other texts follow them
 
 
 def put(connection: Connection, record: str, path: str, run: Run) -> int:
-    """Insert a run and return its number; the caller holds the store's only right to write."""
+    """Insert a run and return its number; the connection must be the only one that writes."""
     header = run.header
     texts = Texts()
-    heads = {
+    header_texts = {
         "environment": texts.add(plain(header.environment)),
         "requirements": texts.add(plain(header.requirements)),
         "implementations": texts.add(plain(header.implementations)),
@@ -44,14 +44,14 @@ def put(connection: Connection, record: str, path: str, run: Run) -> int:
         "remarks": texts.add(run.remarks),
         "cut_off": texts.add([encode(each) for each in run.cut_off]) if run.cut_off else None,
     }
-    said = [_said(texts, result) for result in run.results]
-    stored = texts.stored(connection)
-    columns = _columns(connection, run)
-    requirements = _requirements(connection, run)
-    this = greatest(connection, RUNS) + 1
+    result_texts = [_result_texts(texts, result) for result in run.results]
+    text_ids = texts.store(connection)
+    columns = _column_ids(connection, run)
+    requirements = _requirement_ids(connection, run)
+    number = max_id(connection, RUNS) + 1
     connection.execute(
         insert(RUNS).values(
-            id=this,
+            id=number,
             record=record,
             path=path,
             started=header.started,
@@ -62,49 +62,54 @@ def put(connection: Connection, record: str, path: str, run: Run) -> int:
             format=header.format,
             planned=len(header.planned),
             cells=len(run.results),
-            **{name: stored[content] for name, content in heads.items()},
+            **{name: text_ids[content] for name, content in header_texts.items()},
         )
     )
-    pour(connection, ASKED, ((this, place, columns[key]) for place, key in enumerate(header.columns)))
-    pour(
+    bulk_insert(
+        connection,
+        RUN_COLUMNS,
+        ((number, position, columns[key]) for position, key in enumerate(header.columns)),
+    )
+    bulk_insert(
         connection,
         RESULTS,
         (
             (
-                this,
-                place,
+                number,
+                position,
                 requirements[result.requirement, result.revision],
                 columns[result.column],
                 result.verdict.name,
-                bit_patterns.encode(result.seconds),
-                _bits(result.headroom),
+                bits.encode(result.seconds),
+                _encoded(result.headroom),
                 result.problems,
-                *(stored[content] for content in words[:_FIRST]),
-                *_fixed(result.fixed),
+                *(text_ids[content] for content in contents[:_FIRST_TEXTS]),
+                *_fixed_values(result.fixed),
                 None if result.kind is None else result.kind.name,
-                *(stored[content] for content in words[_FIRST:]),
+                *(text_ids[content] for content in contents[_FIRST_TEXTS:]),
+                None if result.absence is None else result.absence.name,
             )
-            for place, (result, words) in enumerate(zip(run.results, said, strict=True))
+            for position, (result, contents) in enumerate(zip(run.results, result_texts, strict=True))
         ),
     )
-    return this
+    return number
 
 
-def get(connection: Connection, this: int) -> Run:
-    """Return the run of a number, as it was read from its file."""
-    row = connection.execute(select(RUNS).where(RUNS.c.id == this)).one()
-    heads = _contents(
-        connection, select(TEXTS).where(TEXTS.c.id.in_([getattr(row, each.name) for each in _HEADS]))
+def get(connection: Connection, number: int) -> Run:
+    """Return a run by its number, equal to the run read from its file."""
+    row = connection.execute(select(RUNS).where(RUNS.c.id == number)).one()
+    texts = _texts(
+        connection, select(TEXTS).where(TEXTS.c.id.in_([getattr(row, each.name) for each in _HEADER_TEXTS]))
     )
     environment, requirements, implementations, guide, remarks, cut_off = (
-        heads.get(getattr(row, each.name), ()) for each in _HEADS
+        texts.get(getattr(row, each.name), ()) for each in _HEADER_TEXTS
     )
-    results = tuple(_results(connection, this))
-    asked = connection.execute(
+    results = tuple(_results(connection, number))
+    columns = connection.execute(
         select(COLUMNS)
-        .join(ASKED, ASKED.c.column == COLUMNS.c.id)
-        .where(ASKED.c.run == this)
-        .order_by(ASKED.c.position)
+        .join(RUN_COLUMNS, RUN_COLUMNS.c.column == COLUMNS.c.id)
+        .where(RUN_COLUMNS.c.run == number)
+        .order_by(RUN_COLUMNS.c.position)
     )
     header = Header(
         started=row.started,
@@ -118,154 +123,154 @@ def get(connection: Connection, this: int) -> Run:
             each.key: Column(
                 each.implementation, each.framework, each.version, each.device, each.dtype, each.mode
             )
-            for each in asked
+            for each in columns
         },
         planned=tuple(result.cell for result in results[: row.planned]),
         guide=guide,
         format=row.format,
     )
-    cut = tuple(decode(CutOff, each) for each in cut_off)
-    return Run(header, results, row.finished, tuple(remarks), cut)
+    return Run(header, results, row.finished, tuple(remarks), tuple(decode(CutOff, each) for each in cut_off))
 
 
-def sweep(connection: Connection) -> Iterator[int]:
-    """Delete what no run needs any more, and give the number of rows of each kind."""
-    needed = {
-        COLUMNS: [RESULTS.c.column, ASKED.c.column],
+def delete_unused(connection: Connection) -> Iterator[int]:
+    """Delete the columns, requirements and texts that no run uses; yield the number of rows of each."""
+    references = {
+        COLUMNS: [RESULTS.c.column, RUN_COLUMNS.c.column],
         REQUIREMENTS: [RESULTS.c.requirement],
-        TEXTS: [*_HEADS, *_SAID],
+        TEXTS: [*_HEADER_TEXTS, *_RESULT_TEXTS],
     }
-    for table, places in needed.items():
+    for table, places in references.items():
         used = union(*(select(each).where(each.is_not(None)) for each in places))
         yield connection.execute(delete(table).where(table.c.id.not_in(used))).rowcount
 
 
-def _said(texts: Texts, result: Result) -> tuple[str | None, ...]:
+def _result_texts(texts: Texts, result: Result) -> tuple[str | None, ...]:
+    """Return the content of each of ``_RESULT_TEXTS``."""
     return (
-        texts.again(result.detail) if result.detail else None,
+        texts.add_repeated(result.detail) if result.detail else None,
         texts.add([encode(item) for item in result.budget]) if result.budget else None,
-        None if result.deviation is None else texts.again(result.deviation),
+        None if result.deviation is None else texts.add_repeated(result.deviation),
         None if result.witness is None else texts.add(result.witness),
         None if result.spread is None else texts.add(encode(result.spread)),
         *(
-            texts.again(each) if each else None
+            texts.add_repeated(each) if each else None
             for each in (result.explanation, result.happened, result.last_call)
         ),
     )
 
 
-def _results(connection: Connection, this: int) -> Iterator[Result]:
-    mine = RESULTS.c.run == this
-    rows = connection.execute(select(RESULTS).where(mine).order_by(RESULTS.c.position)).all()
-    requirements = _named(connection, REQUIREMENTS, RESULTS.c.requirement, mine)
-    columns = _named(connection, COLUMNS, RESULTS.c.column, mine)
-    texts = _contents(
-        connection, select(TEXTS).where(TEXTS.c.id.in_(union(*(select(each).where(mine) for each in _SAID))))
-    )
-    detail: _DescribedRun[str] = _DescribedRun(texts, str)
-    budget: _DescribedRun[tuple[BudgetItem, ...]] = _DescribedRun(texts, _budget)
-    deviation: _DescribedRun[str] = _DescribedRun(texts, str)
-    witness: _DescribedRun[dict[str, Any]] = _DescribedRun(texts, dict)
-    spread: _DescribedRun[ErrorDistribution] = _DescribedRun(texts, partial(decode, ErrorDistribution))
+def _results(connection: Connection, number: int) -> Iterator[Result]:
+    of_run = RESULTS.c.run == number
+    rows = connection.execute(select(RESULTS).where(of_run).order_by(RESULTS.c.position)).all()
+    requirements = _referenced(connection, REQUIREMENTS, RESULTS.c.requirement, of_run)
+    columns = _referenced(connection, COLUMNS, RESULTS.c.column, of_run)
+    used = union(*(select(each).where(of_run) for each in _RESULT_TEXTS))
+    texts = _texts(connection, select(TEXTS).where(TEXTS.c.id.in_(used)))
+    text: _Decoded[str] = _Decoded(texts, str)
+    budgets: _Decoded[tuple[BudgetItem, ...]] = _Decoded(texts, _budget)
+    witnesses: _Decoded[dict[str, Any]] = _Decoded(texts, dict)
+    spreads: _Decoded[ErrorDistribution] = _Decoded(texts, partial(decode, ErrorDistribution))
     for row in rows:
         _, _, requirement, column, verdict, seconds, headroom, problems, *rest = row
-        *said, asked, most, bits, kind, explanation, happened, last_call = rest
+        detail, budget, deviation, witness, spread, *rest = rest
+        fixed_problems, fixed_headroom, fixed_bits, kind, explanation, happened, last_call, absence = rest
         name, revision = requirements[requirement]
         yield Result(
             name,
             revision,
             columns[column][0],
             Verdict[verdict],
-            detail[said[0]] or "",
-            None if headroom is None else bit_patterns.real(headroom),
-            budget[said[1]] or (),
+            text[detail] or "",
+            None if headroom is None else bits.to_float(headroom),
+            budgets[budget] or (),
             problems,
-            witness[said[3]],
-            deviation[said[2]],
-            bit_patterns.real(seconds),
-            spread[said[4]],
-            fixed(asked, most, bits),
+            witnesses[witness],
+            text[deviation],
+            bits.to_float(seconds),
+            spreads[spread],
+            fixed(fixed_problems, fixed_headroom, fixed_bits),
             kind=None if kind is None else Kind[kind],
-            explanation=detail[explanation] or "",
-            happened=detail[happened] or "",
-            last_call=detail[last_call] or "",
+            explanation=text[explanation] or "",
+            happened=text[happened] or "",
+            last_call=text[last_call] or "",
+            absence=None if absence is None else Absence[absence],
         )
 
 
-def _bits(value: float | None) -> str | None:
-    return None if value is None else bit_patterns.encode(value)
+def _encoded(value: float | None) -> str | None:
+    return None if value is None else bits.encode(value)
 
 
-def _fixed(fixed: Fixed | None) -> tuple[int | None, str | None, str | None]:
+def _fixed_values(fixed: Fixed | None) -> tuple[int | None, str | None, str | None]:
     if fixed is None:
         return None, None, None
-    return fixed.problems, _bits(fixed.headroom), escaped(fixed.bits)
+    return fixed.problems, _encoded(fixed.headroom), escaped(fixed.bits)
 
 
-def fixed(problems: int | None, headroom: str | None, bits: str | None) -> Fixed | None:
-    """Return what a cell gave on the fixed problems, from the three columns that keep it."""
-    if problems is None or bits is None:
+def fixed(problems: int | None, headroom: str | None, digest: str | None) -> Fixed | None:
+    """Return the outputs on the fixed problems from their three columns."""
+    if problems is None or digest is None:
         return None
-    return Fixed(problems, None if headroom is None else bit_patterns.real(headroom), bits)
+    return Fixed(problems, None if headroom is None else bits.to_float(headroom), digest)
 
 
-class _DescribedRun(dict[int | None, T | None]):
-    """What texts say, by their number: each is read once, and nothing where there is none."""
+class _Decoded(dict[int | None, T | None]):
+    """Decoded texts by id, each decoded once; None for None."""
 
-    def __init__(self, texts: Mapping[int, Any], read: Callable[[Any], T]) -> None:
+    def __init__(self, texts: Mapping[int, Any], decode: Callable[[Any], T]) -> None:
         super().__init__({None: None})
         self._texts = texts
-        self._read = read
+        self._decode = decode
 
-    def __missing__(self, place: int | None) -> T | None:
-        assert place is not None
-        self[place] = told = self._read(self._texts[place])
-        return told
+    def __missing__(self, number: int | None) -> T | None:
+        assert number is not None
+        self[number] = value = self._decode(self._texts[number])
+        return value
 
 
-def _named(
-    connection: Connection, table: Table, place: ColumnElement[Any], mine: ColumnElement[bool]
+def _referenced(
+    connection: Connection, table: Table, reference: ColumnElement[Any], of_run: ColumnElement[bool]
 ) -> dict[int, tuple[Any, ...]]:
-    found = connection.execute(select(table).where(table.c.id.in_(select(place).where(mine).distinct())))
-    return {row[0]: tuple(row[1:3]) for row in found}
+    """Return the first two columns of the rows that results of a run refer to, by id."""
+    ids = select(reference).where(of_run).distinct()
+    return {row[0]: tuple(row[1:3]) for row in connection.execute(select(table).where(table.c.id.in_(ids)))}
 
 
-def _contents(connection: Connection, texts: Select[Any]) -> dict[int, Any]:
-    found = connection.execute(texts).all()
-    # One JSON text of them all is read sooner than each by itself.
-    values = json.loads(f"[{','.join(row.content for row in found)}]")
-    return dict(zip((row.id for row in found), values, strict=True))
+def _texts(connection: Connection, query: Select[Any]) -> dict[int, Any]:
+    rows = connection.execute(query).all()
+    values = json.loads(f"[{','.join(row.content for row in rows)}]")  # faster than one by one
+    return dict(zip((row.id for row in rows), values, strict=True))
 
 
 def _budget(items: list[Any]) -> tuple[BudgetItem, ...]:
     return tuple(decode(BudgetItem, each) for each in items)
 
 
-def _columns(connection: Connection, run: Run) -> dict[str, int]:
-    """Return the number of every column of a run by its key, those that its header does not describe included."""
-    wanted = {result.column: (result.column, *[""] * 7) for result in run.results}
+def _column_ids(connection: Connection, run: Run) -> dict[str, int]:
+    """Return the id of every column of a run by its key, including columns that the header lacks."""
+    rows = {result.column: (result.column, *[""] * 7) for result in run.results}
     for key, column in run.header.columns.items():
-        told = run.header.implementations.get(column.implementation, {})
-        wanted[key] = (
+        implementation = run.header.implementations.get(column.implementation, {})
+        rows[key] = (
             key,
             column.implementation,
             column.framework,
-            told.get("package", column.framework),
+            implementation.get("package", column.framework),
             column.version,
             column.device,
             column.dtype,
             column.mode,
         )
-    known = numbers(connection, COLUMNS, set(wanted.values()))
-    return {key: known[row] for key, row in wanted.items()}
+    ids = row_ids(connection, COLUMNS, set(rows.values()))
+    return {key: ids[row] for key, row in rows.items()}
 
 
-def _requirements(connection: Connection, run: Run) -> dict[tuple[str, int], int]:
-    wanted = dict[tuple[str, int], tuple[str, int, str]]()
+def _requirement_ids(connection: Connection, run: Run) -> dict[tuple[str, int], int]:
+    rows = dict[tuple[str, int], tuple[str, int, str]]()
     for result in run.results:
-        asked = result.requirement, result.revision
-        if asked not in wanted:
+        key = result.requirement, result.revision
+        if key not in rows:
             problems = run.header.requirements.get(result.requirement, {}).get("problems", "")
-            wanted[asked] = (*asked, problems if isinstance(problems, str) else "")
-    known = numbers(connection, REQUIREMENTS, set(wanted.values()))
-    return {asked: known[row] for asked, row in wanted.items()}
+            rows[key] = (*key, problems if isinstance(problems, str) else "")
+    ids = row_ids(connection, REQUIREMENTS, set(rows.values()))
+    return {key: ids[row] for key, row in rows.items()}

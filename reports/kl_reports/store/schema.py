@@ -1,4 +1,4 @@
-"""The tables of a store, and how one of an earlier day becomes one of today."""
+"""Tables of the store and migrations from older schemas."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ TABLES = MetaData()
 
 
 class Plain(TypeDecorator[str]):
-    """A text in ASCII, every other letter as its JSON escape: no database keeps NUL or half a surrogate pair."""
+    """ASCII text with JSON escapes, because databases reject NUL and unpaired surrogates."""
 
     impl = Text
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        """Return what is stored."""
+        """Return the text as stored."""
         del dialect
         return None if value is None else escaped(value)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> str | None:
-        """Return the text again."""
+        """Return the text as given."""
         del dialect
         return value if value is None or "\\" not in value else str(json.loads(f'"{value}"'))
 
@@ -52,13 +52,13 @@ def _number(name: str, *more: Any, **options: Any) -> Column[int]:
     return Column(name, Integer, *more, nullable=False, **options)
 
 
-def _words(name: str) -> Column[str]:
+def _text(name: str) -> Column[str]:
     return Column(name, Plain, nullable=False)
 
 
 STORE = Table("kl_store", TABLES, _number("schema", primary_key=True, autoincrement=False))
 
-# Every text once, as JSON in ASCII: details, budgets, witnesses, parts of headers.
+# Each text once, as JSON in ASCII: details, budgets, witnesses, parts of headers.
 TEXTS = Table(
     "kl_text",
     TABLES,
@@ -67,42 +67,42 @@ TEXTS = Table(
     Column("content", Text, nullable=False),
 )
 
-# No two rows of this table or the next are alike: one process writes at a time, and looks first.
+# The rows of this table and the next are unique: only one process writes at a time, and it reads them first.
 REQUIREMENTS = Table(
     "kl_requirement",
     TABLES,
     _number("id", primary_key=True, autoincrement=False),
-    _words("name"),
+    _text("name"),
     Column("revision", BigInteger, nullable=False),
-    _words("problems"),  # hash of the problem set; empty in runs of an earlier day
+    _text("problems"),  # hash of the problem set; empty in older run files
 )
 
 COLUMNS = Table(
     "kl_column",
     TABLES,
     _number("id", primary_key=True, autoincrement=False),
-    _words("key"),
-    _words("implementation"),
-    _words("framework"),
-    _words("package"),
-    _words("version"),
-    _words("device"),
-    _words("dtype"),
-    _words("mode"),
+    _text("key"),
+    _text("implementation"),
+    _text("framework"),
+    _text("package"),
+    _text("version"),
+    _text("device"),
+    _text("dtype"),
+    _text("mode"),
 )
 
 RUNS = Table(
     "kl_run",
     TABLES,
-    _number("id", primary_key=True, autoincrement=False),  # in the order of ingestion
+    _number("id", primary_key=True, autoincrement=False),  # in order of ingestion
     Column("record", Text, nullable=False, unique=True),  # hash of the run file's lines
-    _words("path"),
-    _words("started"),
+    _text("path"),
+    _text("started"),
     Column("finished", Plain),
-    _words("suite"),
-    _words("profile"),
-    _words("seed"),
-    _words("format"),
+    _text("suite"),
+    _text("profile"),
+    _text("seed"),
+    _text("format"),
     _number("planned"),
     _number("cells"),
     _number("environment"),
@@ -110,11 +110,11 @@ RUNS = Table(
     _number("implementations"),
     _number("guide"),
     _number("remarks"),
-    Column("cut_off", Integer),  # NULL where no file was cut off
+    Column("cut_off", Integer),  # NULL if no file was cut off
 )
 
-# The columns of a run's header, in their order.
-ASKED = Table(
+# The columns of a run's header, in order.
+RUN_COLUMNS = Table(
     "kl_asked",
     TABLES,
     _number("run", ForeignKey(RUNS.c.id), primary_key=True),
@@ -123,7 +123,7 @@ ASKED = Table(
     sqlite_with_rowid=False,
 )
 
-# IEEE values as bit patterns; detail to spread, and explanation to last_call, by the number of their text.
+# IEEE values are bit patterns; detail to spread and explanation to last_call are ids of texts.
 RESULTS = Table(
     "kl_result",
     TABLES,
@@ -147,25 +147,26 @@ RESULTS = Table(
     Column("explanation", Integer),
     Column("happened", Integer),
     Column("last_call", Integer),
+    Column("absence", Text),
     Index("kl_result_of_cell", "requirement", "column"),
     sqlite_with_rowid=False,
 )
 
 
 def _fixed_problems(connection: Connection) -> None:
-    """Make room for what a cell gave on the problems that every run asks."""
+    """Add columns for the outputs on the fixed problems."""
     for column in ("fixed_problems BIGINT", "fixed_headroom TEXT", "fixed_bits TEXT"):
         connection.exec_driver_sql(f"ALTER TABLE kl_result ADD COLUMN {column}")
 
 
-# Each turns the store before it into the next. Written in SQL of its own day, never from the tables above.
+# One step per schema. Steps are plain SQL, because the tables above change after a step is written.
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_fixed_problems, format_2)
 
 SCHEMA = 1 + len(MIGRATIONS)
 
 
 def migrate(connection: Connection, schema: int) -> None:
-    """Bring a store of an older schema to the one of today."""
+    """Migrate a store of an older schema to the current one."""
     for step in MIGRATIONS[schema - 1 :]:
         step(connection)
     connection.execute(STORE.update().values(schema=SCHEMA))

@@ -1,4 +1,4 @@
-"""The store: an index of run files, in SQLite or PostgreSQL."""
+"""The store: an index of run files in SQLite or PostgreSQL."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from typing import Self
 from packaging.requirements import Requirement
 from sqlalchemy import Connection, and_, delete, select
 
-from kl_reports.runfile.file import identified
+from kl_reports.runfile.file import read_with_digest
 from kl_reports.runfile.records import Column, Run
 from kl_reports.store import queries, rows
 from kl_reports.store.database import Database, StoreError
 from kl_reports.store.history import History, StoredRun, StoredVerdict, histories
-from kl_reports.store.schema import ASKED, COLUMNS, REQUIREMENTS, RESULTS, RUNS
-from kl_reports.versions import asked, meets, ordered, same
+from kl_reports.store.schema import COLUMNS, REQUIREMENTS, RESULTS, RUN_COLUMNS, RUNS
+from kl_reports.versions import meets, parse_requirement, same_package, sorted_versions
 
 _ID = re.compile(r"[0-9a-f]{4,64}")
-_MOST = 30  # so many known names are given in a message
+_MAX_NAMES = 30  # known names in a message
 
 
 def is_id(name: str) -> bool:
-    """Whether a name is the id of a run, or the start of one, and no version."""
+    """Whether a name is the id of a run, or the start of one."""
     return _ID.fullmatch(name) is not None
 
 
@@ -39,12 +39,12 @@ class Store:
     place
         An SQLite file, or a URL such as ``postgresql+psycopg://user@host/database``.
     make
-        Whether to make the store where there is none.
+        Whether to create the store if it does not exist.
 
     Raises
     ------
     StoreError
-        Here and in every method, when it cannot be opened, read or written, or lacks what is asked for.
+        Here and in every method, if the store cannot be opened, read or written, or lacks what is requested.
     """
 
     def __init__(self, place: str, *, make: bool = False) -> None:
@@ -59,63 +59,61 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the database."""
         self._database.close()
 
     def add(self, path: Path) -> tuple[str, bool]:
-        """Ingest a run file: all of it or nothing; return its id, and whether it is new here.
+        """Ingest a run file, completely or not at all; return its full id and whether it is new.
 
         Raises
         ------
         RunFileError
-            It is no run file that can be read.
+            The run file cannot be read.
         """
-        with _uncollected():
-            record, run = identified(path)
+        with _garbage_collection_off():
+            record, run = read_with_digest(path)
             with self._database.writing() as connection:
-                known = connection.execute(select(RUNS.c.id).where(RUNS.c.record == record)).first()
-                if known is None:
+                found = connection.execute(select(RUNS.c.id).where(RUNS.c.record == record)).first()
+                if found is None:
                     rows.put(connection, record, str(path.absolute()), run)
-        return record, known is None
+        return record, found is None
 
-    def entries(self) -> list[StoredRun]:
-        """Return every run, as they were ingested."""
+    def runs(self) -> list[StoredRun]:
+        """Return all runs in order of ingestion."""
         with self._database.reading() as connection:
-            return queries.entries(connection)
+            return queries.stored_runs(connection)
 
     def run(self, name: str) -> Run:
-        """Return the run of an id, or of the start of one, as it was read from its file."""
-        with _uncollected(), self._database.reading() as connection:
+        """Return a run by its id or the start of it, equal to the run read from its file."""
+        with _garbage_collection_off(), self._database.reading() as connection:
             return rows.get(connection, self._number(connection, name))
 
-    def named(self, name: str) -> list[StoredRun]:
-        """Return the runs whose columns bear a version, such as ``torch==2.12``, the one ingested last first."""
-        return self._bearing(self.entries(), self._asked(name))
-
-    def look(self, name: str) -> list[StoredRun]:
-        """Return the runs a person means by an id or by a version, the one ingested last first."""
+    def find_runs(self, name: str) -> list[StoredRun]:
+        """Return the runs with an id or a version such as ``torch==2.12``, the one ingested last first."""
         if not is_id(name):
-            return self.named(name)
+            return self._with_version(self.runs(), self._requirement(name))
         with self._database.reading() as connection:
             number = self._number(connection, name)
-            return [each for each in queries.entries(connection) if each.number == number]
+            return [each for each in queries.stored_runs(connection) if each.number == number]
 
     def cells(self, name: str) -> list[StoredVerdict]:
-        """Return every cell of a run, by its id, or of a version such as ``torch==2.12``, as it was judged last."""
+        """Return every cell of a run, by its id, or of a version such as ``torch==2.12``, by its latest result."""
         if is_id(name):
             with self._database.reading() as connection:
-                return list(queries.judgements(connection, RESULTS.c.run == self._number(connection, name)))
-        requirement = self._asked(name)
+                of_run = RESULTS.c.run == self._number(connection, name)
+                return list(queries.stored_verdicts(connection, of_run))
+        requirement = self._requirement(name)
         found = dict[str, StoredVerdict]()
         with self._database.reading() as connection:
-            for entry in reversed(self._bearing(queries.entries(connection), requirement)):
+            for run in reversed(self._with_version(queries.stored_runs(connection), requirement)):
                 columns = [
                     each.column
-                    for each in queries.confirmed_deviations(connection, entry.number)
-                    if same(each.package, requirement.name) and meets(each.version, requirement.specifier)
+                    for each in queries.column_versions(connection, run.number)
+                    if same_package(each.package, requirement.name)
+                    and meets(each.version, requirement.specifier)
                 ]
-                mine = and_(RESULTS.c.run == entry.number, RESULTS.c.column.in_(columns))
-                found.update({each.cell: each for each in queries.judgements(connection, mine)})
+                condition = and_(RESULTS.c.run == run.number, RESULTS.c.column.in_(columns))
+                found.update({each.cell: each for each in queries.stored_verdicts(connection, condition)})
         return list(found.values())
 
     def history(
@@ -127,17 +125,18 @@ class Store:
         dtype: str | None = None,
         mode: str | None = None,
     ) -> list[History]:
-        """Return what became of a requirement over versions and time, wherever it was asked or in some columns only."""
+        """Return the histories of a requirement in all columns, or only in those with the given values."""
         only = {"implementation": implementation, "device": device, "dtype": dtype, "mode": mode}
         with self._database.reading() as connection:
             known = connection.execute(select(REQUIREMENTS.c.name).distinct()).scalars().all()
             if requirement not in known:
                 raise self._unknown("requirement", requirement, known)
-            mine = [COLUMNS.c[name] == value for name, value in only.items() if value is not None]
-            return histories(queries.judgements(connection, and_(REQUIREMENTS.c.name == requirement, *mine)))
+            conditions = [COLUMNS.c[name] == value for name, value in only.items() if value is not None]
+            condition = and_(REQUIREMENTS.c.name == requirement, *conditions)
+            return histories(queries.stored_verdicts(connection, condition))
 
     def column(self, key: str) -> Column:
-        """Return the column of a key, the part of a cell's name after the ``@``."""
+        """Return a column by its key, the part of a cell id after the ``@``."""
         with self._database.reading() as connection:
             row = connection.execute(select(*queries.COLUMN).where(COLUMNS.c.key == key)).first()
             if row is None:
@@ -145,70 +144,74 @@ class Store:
                 raise self._unknown("column", key, known)
             return Column(*row)
 
-    def keep(self, newest: int) -> list[StoredRun]:
-        """Forget all but so many of the newest runs alike, and return the others.
+    def delete_older(self, keep: int) -> list[StoredRun]:
+        """Delete all but the newest ``keep`` of similar runs, and return the deleted ones; run files remain.
 
-        Runs are alike that asked the same columns, in the same profile, as many cells. Their run files, the record,
-        stay where they are.
+        Runs are similar if their columns, profile and number of planned cells are equal.
         """
         with self._database.writing() as connection:
-            alike: dict[tuple[object, ...], list[StoredRun]] = {}
-            for entry in queries.entries(connection):
+            similar: dict[tuple[object, ...], list[StoredRun]] = {}
+            for run in queries.stored_runs(connection):
                 columns = connection.execute(
-                    select(ASKED.c.column).where(ASKED.c.run == entry.number)
+                    select(RUN_COLUMNS.c.column).where(RUN_COLUMNS.c.run == run.number)
                 ).scalars()
-                alike.setdefault((frozenset(columns), entry.profile, entry.planned), []).append(entry)
-            gone = [entry for group in alike.values() for entry in group[:-newest]]
-            for entry in gone:
-                for table, place in ((RESULTS, RESULTS.c.run), (ASKED, ASKED.c.run), (RUNS, RUNS.c.id)):
-                    connection.execute(delete(table).where(place == entry.number))
-        return gone
+                similar.setdefault((frozenset(columns), run.profile, run.planned), []).append(run)
+            deleted = [run for group in similar.values() for run in group[:-keep]]
+            for run in deleted:
+                for table, number in (
+                    (RESULTS, RESULTS.c.run),
+                    (RUN_COLUMNS, RUN_COLUMNS.c.run),
+                    (RUNS, RUNS.c.id),
+                ):
+                    connection.execute(delete(table).where(number == run.number))
+        return deleted
 
-    def sweep(self) -> int:
-        """Give back the room of what no run needs any more; return how many rows that were."""
+    def delete_unused(self) -> int:
+        """Delete rows that no run uses and return free space to the disk; return the number of rows."""
         with self._database.writing() as connection:
-            swept = sum(rows.sweep(connection))
+            deleted = sum(rows.delete_unused(connection))
         self._database.shrink()
-        return swept
+        return deleted
 
     def _number(self, connection: Connection, name: str) -> int:
-        """Return the number of the run that an id, or the start of one, names."""
+        """Return the number of a run by its id or the start of it."""
         known = connection.execute(select(RUNS.c.record, RUNS.c.id).order_by(RUNS.c.id.desc())).all()
-        found = [place for record, place in known if _ID.fullmatch(name) and record.startswith(name)]
+        found = [number for record, number in known if _ID.fullmatch(name) and record.startswith(name)]
         if len(found) == 1:
             return int(found[0])
         if not found:
             raise self._unknown("run", name, [record[:12] for record, _ in known])
-        raise self._database.error(f"{name!r} is the start of {len(found)} runs; give more of its letters")
+        raise self._database.error(f"{name!r} is the start of {len(found)} run ids; give more digits")
 
-    def _asked(self, name: str) -> Requirement:
+    def _requirement(self, name: str) -> Requirement:
         try:
-            return asked(name)
+            return parse_requirement(name)
         except ValueError as error:
-            raise self._database.error(f"{error}, and a run by its id (kl-conformance db list)") from None
+            raise self._database.error(f"{error}, or the id of a run (kl-conformance db list)") from None
 
-    def _bearing(self, entries: Sequence[StoredRun], requirement: Requirement) -> list[StoredRun]:
+    def _with_version(self, runs: Sequence[StoredRun], requirement: Requirement) -> list[StoredRun]:
+        """Return the runs with a column whose version meets a requirement, the one ingested last first."""
         versions = [
-            (version, entry)
-            for entry in reversed(entries)
-            for package, borne in entry.versions.items()
-            if same(package, requirement.name)
-            for version in borne
+            (version, run)
+            for run in reversed(runs)
+            for package, found in run.versions.items()
+            if same_package(package, requirement.name)
+            for version in found
         ]
         if not versions:
-            known = [package for entry in entries for package in entry.versions]
-            raise self._unknown("package", requirement.name, known)
-        found = {entry.number: entry for version, entry in versions if meets(version, requirement.specifier)}
-        if not found:
-            known = ordered(version for version, _ in versions)
+            raise self._unknown("package", requirement.name, [name for run in runs for name in run.versions])
+        matches = {run.number: run for version, run in versions if meets(version, requirement.specifier)}
+        if not matches:
+            known = sorted_versions(version for version, _ in versions)
             raise self._unknown(f"version of {requirement.name}", str(requirement.specifier), known)
-        return list(found.values())
+        return list(matches.values())
 
     def _unknown(self, kind: str, name: str, known: Sequence[str]) -> StoreError:
-        """Return an error that gives the name, the nearest known one, and the known ones if they are not many."""
+        """Return an error with an unknown name, the nearest known name, and the known names up to a limit."""
         known = list(dict.fromkeys(known))
         near = get_close_matches(name, known, n=1)
-        shown = [*known[:_MOST], *([f"and {len(known) - _MOST} more"] if len(known) > _MOST else [])]
+        more = len(known) - _MAX_NAMES
+        shown = [*known[:_MAX_NAMES], *([f"and {more} more"] if more > 0 else [])]
         return self._database.error(
             f"unknown {kind} {name!r}; {f'did you mean {near[0]!r}? ' if near else ''}"
             f"known: {', '.join(shown) or 'none'}"
@@ -216,12 +219,12 @@ class Store:
 
 
 @contextmanager
-def _uncollected() -> Generator[None]:
-    """Keep the collector from walking again and again through a run, where hardly anything is garbage."""
-    was = gc.isenabled()
+def _garbage_collection_off() -> Generator[None]:
+    """Turn off garbage collection, which would traverse a large run many times and find hardly any garbage."""
+    enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if was:
+        if enabled:
             gc.enable()

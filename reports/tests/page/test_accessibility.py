@@ -1,4 +1,4 @@
-"""Nobody is kept out: no rule of WCAG 2.1 AA that a machine can check is broken, in either colour scheme."""
+"""The page is accessible: it passes every automatic check of WCAG 2.1 AA, in both colour schemes."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from kl_reports.page.page import write_page
 from kl_reports.runfile.records import Run, Verdict
 from kl_reports_testkit.browser import Browser
 
-AXE = "axe_core_python"  # a package that brings axe-core
+AXE = "axe_core_python"  # the package that contains axe-core
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
-ASK = "axe.run(document, {options}).then((found) => JSON.stringify(found.violations))"
+RUN_AXE = "axe.run(document, {options}).then((found) => JSON.stringify(found.violations))"
 OPEN = "for (const each of document.querySelectorAll('details')) each.open = true"
-ASKED = {"torch.nn.functional.kl_div", "keras.losses.KLDivergence", "scipy.stats.entropy"}
+IMPLEMENTATIONS = {"torch.nn.functional.kl_div", "keras.losses.KLDivergence", "scipy.stats.entropy"}
 REQUIREMENTS = {"values/pointwise", "values/near-equal", "support/zero-over-zero", "gradients/model"}
 RARE = set(Verdict) - {Verdict.PASS, Verdict.MISSING, Verdict.UNSUPPORTED, Verdict.FAIL, Verdict.EXPECTED}
 GUIDE: dict[str, Any] = {
     "questions": [
         {
-            "asked": "Why is it NaN?",
+            "question": "Why is it NaN?",
             "answer": "Because 0 × ∞ is.",
             "property": "formula",
             "requirements": ["support/zero-over-zero", "gradients/model"],
@@ -37,9 +37,11 @@ GUIDE: dict[str, Any] = {
 
 
 @pytest.fixture
-def whole(run: Run, tmp_path: Path) -> Path:
-    """The page of a made-up run of some cells, with every verdict and every section there is."""
-    columns = {key: each for key, each in run.header.columns.items() if each.implementation in ASKED}
+def page(run: Run, tmp_path: Path) -> Path:
+    """The page of an example run of some cells, with every verdict and every section."""
+    columns = {
+        key: each for key, each in run.header.columns.items() if each.implementation in IMPLEMENTATIONS
+    }
     results = [
         cell
         for cell in run.results
@@ -55,31 +57,31 @@ def whole(run: Run, tmp_path: Path) -> Path:
 
 @pytest.mark.skipif(importlib.util.find_spec(AXE) is None, reason=f"{AXE} is not installed")
 @pytest.mark.parametrize(("scheme", "width"), [("light", 390), ("dark", 1440)])
-def test_axe_finds_nothing(browser: Browser, whole: Path, scheme: str, width: int) -> None:
-    """Neither as the page opens nor with every detail open, and the page says nothing to the console."""
+def test_axe_finds_nothing(browser: Browser, page: Path, scheme: str, width: int) -> None:
+    """The page has no violation, closed or with every detail open, and writes nothing to the console."""
     browser.color_scheme(scheme)
-    browser.open(whole, width=width)
+    browser.open(page, width=width)
     browser.evaluate(resources.files(AXE).joinpath("axe.min.js").read_text(encoding="utf-8"))
     options = json.dumps({"runOnly": {"type": "tag", "values": RULES}})
     for step in ("1", OPEN):
         browser.evaluate(step)
-        found = json.loads(browser.evaluate(ASK.format(options=options)))
+        found = json.loads(browser.evaluate(RUN_AXE.format(options=options)))
         assert {each["id"]: [node["html"][:200] for node in each["nodes"][:3]] for each in found} == {}
     assert browser.unexpected_events() == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1440])
-def test_the_main_screens_are_kept_as_pictures(
-    browser: Browser, whole: Path, tmp_path: Path, scheme: str, width: int
+def test_screenshots_of_the_main_screens_are_saved(
+    browser: Browser, page: Path, tmp_path: Path, scheme: str, width: int
 ) -> None:
-    """What a person would look at can be looked at later: pictures lie in $KL_SCREENSHOTS, where it is set."""
+    """Screenshots of the main screens are written to the folder $KL_SCREENSHOTS, if it is set."""
     folder = Path(os.environ.get("KL_SCREENSHOTS") or tmp_path)
     folder.mkdir(parents=True, exist_ok=True)
     browser.color_scheme(scheme)
     sizes = set[int]()
-    for name in ("top", "matrix", "which", "rosetta", "values/pointwise", "glossary"):
-        browser.open(whole, "" if name == "top" else f"#{name}", width=width)
+    for name in ("top", "matrix", "faq", "properties", "values/pointwise", "glossary"):
+        browser.open(page, "" if name == "top" else f"#{name}", width=width)
         picture = folder / f"{name.replace('/', '-')}-{width}-{scheme}.png"
         browser.screenshot(picture)
         assert picture.read_bytes().startswith(b"\x89PNG")
@@ -87,20 +89,22 @@ def test_the_main_screens_are_kept_as_pictures(
     assert len(sizes) == 6
 
 
-def test_colours_follow_the_scheme(browser: Browser, whole: Path) -> None:
-    """A dark scheme has a dark ground, a light one a light ground."""
-    grounds: dict[str, int] = {}
+def test_colours_follow_the_scheme(browser: Browser, page: Path) -> None:
+    """A dark scheme has a dark background, a light scheme a light one."""
+    backgrounds: dict[str, int] = {}
     for scheme in ("light", "dark"):
         browser.color_scheme(scheme)
-        browser.open(whole)
+        browser.open(page)
         colour = browser.evaluate("getComputedStyle(document.body).backgroundColor")
-        grounds[scheme] = sum(int(part) for part in colour.removeprefix("rgb(").removesuffix(")").split(","))
-    assert grounds["dark"] < 150 < 600 < grounds["light"]
+        backgrounds[scheme] = sum(
+            int(part) for part in colour.removeprefix("rgb(").removesuffix(")").split(",")
+        )
+    assert backgrounds["dark"] < 150 < 600 < backgrounds["light"]
 
 
-def test_every_control_can_be_reached_by_the_keyboard(browser: Browser, whole: Path) -> None:
-    """Tab comes to the skip link first, and in the end to the filter."""
-    browser.open(whole)
+def test_every_control_can_be_reached_by_the_keyboard(browser: Browser, page: Path) -> None:
+    """Tab reaches the skip link first, and later every control of the filter."""
+    browser.open(page)
     seen: list[str] = []
     for _ in range(60):
         browser.press("Tab")
@@ -112,12 +116,12 @@ def test_every_control_can_be_reached_by_the_keyboard(browser: Browser, whole: P
         if "order" in seen:
             break
     assert seen[0] == "#matrix"
-    assert {"#which", "text", "framework", "dtype", "mode", "chapter", "verdict", "order"} <= set(seen)
+    assert {"#faq", "text", "framework", "dtype", "mode", "chapter", "verdict", "order"} <= set(seen)
 
 
-def test_a_script_is_copied_with_one_press(browser: Browser, whole: Path) -> None:
-    """The button beside a reproducer copies or selects exactly its text."""
-    browser.open(whole, "#support/zero-over-zero@torch.nn.functional.kl_div-2.13.0-cpu-float16-eager")
+def test_a_script_is_copied_with_one_press(browser: Browser, page: Path) -> None:
+    """The button above a reproducer copies or selects exactly its text."""
+    browser.open(page, "#support/zero-over-zero@torch.nn.functional.kl_div-2.13.0-cpu-float16-eager")
     button = "document.querySelector('details.cell[open] button[data-copy]')"
     browser.evaluate(f"{button}.click()")
     assert browser.evaluate("new Promise((done) => setTimeout(() => done(1), 50))") == 1

@@ -1,4 +1,4 @@
-"""The page of a comparison says what differs, whether all of both ran, and what became of each cell, in that order."""
+"""The page of a comparison shows the differences, the completeness and the changed cells, in that order."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from urllib.parse import unquote
 
 import pytest
 
-from kl_reports.analysis.wording import BUCKETS
-from kl_reports.comparison.change import Bucket
+from kl_reports.analysis.wording import BUCKETS, LOOKS
+from kl_reports.comparison.change import Bucket, Observation
 from kl_reports.comparison.compare import Comparison, compare
 from kl_reports.files import RunFileError
 from kl_reports.page.comparison_page import comparison_page, write_comparison_page
-from kl_reports.runfile.records import Run
+from kl_reports.runfile.records import Run, Verdict
 from kl_reports_testkit.browser import Browser
 from kl_reports_testkit.example_comparison import example_comparison
 from kl_reports_testkit.html_tree import Node, Tree
 
-AXE = "axe_core_python"  # a package that brings axe-core
+AXE = "axe_core_python"  # the package that contains axe-core
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
-ASK = "axe.run(document, {options}).then((found) => JSON.stringify(found.violations))"
+RUN_AXE = "axe.run(document, {options}).then((found) => JSON.stringify(found.violations))"
 OPEN = "for (const each of document.querySelectorAll('details')) each.open = true"
 
 
 @pytest.fixture(scope="module")
 def comparison() -> Comparison:
-    """Two made-up runs, with cells in every bucket."""
+    """Two example runs, with cells in every bucket."""
     return example_comparison()
 
 
@@ -53,12 +53,12 @@ def section(comparison: Comparison, bucket: Bucket) -> Node:
 
 
 def entries(row: Node) -> list[str]:
-    """Return the words of a row, cell by cell."""
-    return [cell.words for cell in row.children if isinstance(cell, Node)]
+    """Return the text of a row, cell by cell."""
+    return [cell.line for cell in row.children if isinstance(cell, Node)]
 
 
-def test_every_bucket_has_its_section_in_the_order_of_gravity(comparison: Comparison) -> None:
-    """What differs and whether all ran come first, then every bucket that has cells, and no other."""
+def test_every_bucket_has_its_section_in_the_order_of_severity(comparison: Comparison) -> None:
+    """Differences and completeness come first, then every bucket that has cells, and no other."""
     assert set(comparison.counts) == set(Bucket)
     heads = [node.attributes["id"] for node in tree(comparison).all("h2")]
     buckets = [bucket.value for bucket in Bucket if bucket is not Bucket.UNCHANGED]
@@ -67,43 +67,44 @@ def test_every_bucket_has_its_section_in_the_order_of_gravity(comparison: Compar
     assert len({look.glyph for look in BUCKETS.values()}) == len(Bucket)
 
 
-def test_the_first_screen_says_what_changed(comparison: Comparison) -> None:
-    """The headline counts the news, the table names both environments, both runs say whether they are whole."""
+def test_the_first_screen_shows_what_changed(comparison: Comparison) -> None:
+    """The headline counts the changes, the table has both environments, and both runs have their completeness."""
     root = tree(comparison)
-    assert root.one("h1").words == "4 cells regressed, 1 cell newly observed and 4 fixed"
+    assert root.one("h1").line == "4 cells regressed, 1 cell newly observed and 4 fixed"
     (_, row) = root.one("table", _class="environment").all("tr")
     assert entries(row) == ["torch", "2.12.0", "2.13.0"]
-    sides = [node.words for node in root.all("div", _class="side")]
-    assert "Complete: all 880 planned cells ran." in sides[0]
-    assert "877 of 880 planned cells ran; 3 missing." in sides[1]
-    assert "780 unchanged" in root.one("ul", _class="legend").words
+    panels = [node.line for node in root.all("div", _class="panel")]
+    assert "Complete: 873 of 877 cells passed, 4 failed; 3 not applicable." in panels[0]
+    assert "Incomplete: 870 of 877 cells passed, 5 failed, 2 not deterministic; 3 not run." in panels[1]
+    assert "780 unchanged" in root.one("ul", _class="legend").line
 
 
-def test_news_is_told_in_full(comparison: Comparison) -> None:
-    """A cell that regressed has its sentence, both verdicts, what was given and what is right, and the script."""
+def test_a_regressed_cell_has_its_details(comparison: Comparison) -> None:
+    """A cell that regressed has its sentence, both verdicts, the witness and the reproducer."""
     (first, *_) = comparison.of(Bucket.REGRESSED)
     cell = next(node for node in tree(comparison).all("details") if node.attributes.get("id") == first.name)
     assert "open" in cell.attributes
     for part in (
-        "✓ held → ✗ broken",
-        "Each unreduced term lies in the tolerance of its own rounding.",
-        "What the new version gave: gives NaN",
+        f"✓ {LOOKS[Verdict.PASS].word} → ✗ {LOOKS[Verdict.FAIL].word}",
+        "Each unreduced term is within the tolerance of its own rounding.",
+        "Result of the new version: returned NaN",
         "f32:bf317218",
         "import torch",
-        "As the text of an issue",
+        "Issue text",
     ):
-        assert part in cell.words
-    assert "What the old version gave" in section(comparison, Bucket.FIXED).words
+        assert part in cell.line
+    assert "Result of the old version" in section(comparison, Bucket.FIXED).line
 
 
-def test_what_was_asked_again_is_said(comparison: Comparison) -> None:
-    """A witness put to both versions again says what came of it."""
-    words = section(comparison, Bucket.NEWLY_OBSERVED).words
-    assert "Put to both versions again: the old one broken, the new one broken." in words
+def test_a_replayed_witness_has_its_result(comparison: Comparison) -> None:
+    """A witness that was replayed on both versions is shown with both results."""
+    words = section(comparison, Bucket.NEWLY_OBSERVED).line
+    failed = Observation.FAILED.value
+    assert f"Witness replayed on both versions: old {failed}, new {failed}." in words
 
 
-def test_what_moved_has_both_shares(comparison: Comparison) -> None:
-    """The table of what is worse has the share before and now, and its charts the old run as an outline."""
+def test_changed_headrooms_are_in_a_table(comparison: Comparison) -> None:
+    """The table has the headroom before and now, and the charts have the old run as an outline."""
     worse, better = tree(comparison).all("table", _class="moved")
     rows = [entries(row) for row in worse.all("tr")]
     assert rows[1] == ["0.10", "0.60", "6.0×", "values/pointwise", "keras.losses.kl_divergence", "f64"]
@@ -111,17 +112,21 @@ def test_what_moved_has_both_shares(comparison: Comparison) -> None:
     assert 'class="before"' in comparison_page(comparison)
 
 
-def test_two_alike_runs_have_a_page_that_says_so(run: Run) -> None:
-    """Nothing is news where nothing changed."""
+def test_equal_runs_have_a_page_without_changes(run: Run) -> None:
+    """Without changes the page has no section of changes."""
     root = tree(compare(run, run))
-    assert root.one("h1").words == "Nothing regressed"
-    assert "Nothing: both runs were made in the same environment" in root.words
+    assert root.one("h1").line == "No cell regressed"
+    assert "None: both runs were made in the same environment" in root.line
     unstable = [node.attributes["id"] for node in root.all("h2")]
-    assert unstable == ["differences", "completeness", "unstable"]  # one cell gave several answers in both
+    assert unstable == [
+        "differences",
+        "completeness",
+        "unstable",
+    ]  # one cell returned several answers in both
 
 
 def test_every_link_leads_somewhere(comparison: Comparison, hostile_run: Run) -> None:
-    """Every fragment is the id of one element, also where an enemy chose every name."""
+    """Every fragment is the id of one element, also with hostile names."""
     hostile = compare(hostile_run, replace(hostile_run, finished="x"))
     for root in (tree(comparison), tree(hostile)):
         names = [node.attributes["id"] for node in root.all() if "id" in node.attributes]
@@ -137,14 +142,14 @@ def test_every_link_leads_somewhere(comparison: Comparison, hostile_run: Run) ->
 
 
 def test_a_page_that_cannot_be_written_is_named(comparison: Comparison, tmp_path: Path) -> None:
-    """A folder that is not there gives one clear error."""
+    """A missing folder raises one clear error."""
     with pytest.raises(RunFileError, match="cannot be written"):
         write_comparison_page(comparison, tmp_path / "none" / "page.html")
 
 
 @pytest.mark.parametrize("width", [390, 1440])
-def test_it_opens_without_a_complaint_and_fits(browser: Browser, shown: Path, width: int) -> None:
-    """No console line, no request, and only tables scroll sideways."""
+def test_it_opens_without_errors_and_fits(browser: Browser, shown: Path, width: int) -> None:
+    """The page writes nothing to the console, requests nothing, and only its tables scroll sideways."""
     browser.open(shown, width=width)
     assert browser.unexpected_events() == []
     browser.evaluate(OPEN)
@@ -152,15 +157,15 @@ def test_it_opens_without_a_complaint_and_fits(browser: Browser, shown: Path, wi
 
 
 def test_it_needs_no_script(browser: Browser, shown: Path) -> None:
-    """With JavaScript off the news, the witness and the moved cells are there."""
+    """Without JavaScript the page shows the regressed cells, a witness and the changed headrooms."""
     browser.open(shown, script=False)
     text = " ".join(browser.call("DOMSnapshot.captureSnapshot", computedStyles=[])["strings"])
-    for part in ("4 cells regressed", "What the new version gave: gives NaN", "f32:bf317218", "6.0×"):
+    for part in ("4 cells regressed", "Result of the new version: returned NaN", "f32:bf317218", "6.0×"):
         assert part in text
 
 
 def test_a_permalink_opens_its_cell(browser: Browser, shown: Path, comparison: Comparison) -> None:
-    """A link to a cell that is closed opens it."""
+    """A link to a cell with closed details opens them."""
     last = comparison.of(Bucket.FIXED)[-1].name
     browser.open(shown, f"#{last}")
     place = f"document.getElementById({last!r})"
@@ -171,23 +176,23 @@ def test_a_permalink_opens_its_cell(browser: Browser, shown: Path, comparison: C
 @pytest.mark.skipif(importlib.util.find_spec(AXE) is None, reason=f"{AXE} is not installed")
 @pytest.mark.parametrize(("scheme", "width"), [("light", 390), ("dark", 1440)])
 def test_axe_finds_nothing(browser: Browser, shown: Path, scheme: str, width: int) -> None:
-    """Neither as the page opens nor with every detail open."""
+    """The page has no violation, closed or with every detail open."""
     browser.color_scheme(scheme)
     browser.open(shown, width=width)
     browser.evaluate(resources.files(AXE).joinpath("axe.min.js").read_text(encoding="utf-8"))
     options = json.dumps({"runOnly": {"type": "tag", "values": RULES}})
     for step in ("1", OPEN):
         browser.evaluate(step)
-        found = json.loads(browser.evaluate(ASK.format(options=options)))
+        found = json.loads(browser.evaluate(RUN_AXE.format(options=options)))
         assert {each["id"]: [node["html"][:200] for node in each["nodes"][:3]] for each in found} == {}
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1440])
-def test_its_screens_are_kept_as_pictures(
+def test_screenshots_are_saved(
     browser: Browser, shown: Path, tmp_path: Path, scheme: str, width: int
 ) -> None:
-    """Pictures lie in $KL_SCREENSHOTS, where it is set."""
+    """Screenshots are written to the folder $KL_SCREENSHOTS, if it is set."""
     folder = Path(os.environ.get("KL_SCREENSHOTS") or tmp_path)
     folder.mkdir(parents=True, exist_ok=True)
     browser.color_scheme(scheme)

@@ -1,4 +1,4 @@
-"""The matrix can be narrowed, ordered, folded and walked, and its address says what is shown."""
+"""The matrix can be filtered, sorted, folded and navigated, and the address contains its state."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ ROWS = """
 def test_the_filter_narrows_rows_and_columns(
     browser: Browser, shown: Path, name: str, value: str, left: list[int]
 ) -> None:
-    """Text, chapter and verdict choose rows; framework, dtype and mode choose columns."""
+    """Text, chapter and verdict select rows; framework, dtype and mode select columns."""
     browser.open(shown)
     browser.evaluate(CHOOSE.format(name=name, value=value))
     assert browser.evaluate(SEEN) == left
@@ -53,7 +53,7 @@ def test_the_filter_narrows_rows_and_columns(
 
 
 def test_a_filter_state_is_an_address(browser: Browser, shown: Path) -> None:
-    """What was chosen stands in the address, and opening that address shows the same again."""
+    """The address contains the filter, and opening that address restores it."""
     browser.open(shown)
     for name, value in (("framework", "torch"), ("dtype", "f32"), ("text", "zero"), ("verdict", "p")):
         browser.evaluate(CHOOSE.format(name=name, value=value))
@@ -63,13 +63,13 @@ def test_a_filter_state_is_an_address(browser: Browser, shown: Path) -> None:
     assert browser.evaluate(SEEN) == left
     assert left[0] == 4
     assert browser.evaluate("document.querySelector('#filter output').value").endswith("requirements shown")
-    browser.open(shown, "#show?framework=nobody&order=none&folded=&x=%E0%A4%A")
+    browser.open(shown, "#show?framework=unknown&order=none&folded=&x=%E0%A4%A")
     assert browser.evaluate(SEEN) == [14, 20]
     assert browser.unexpected_events() == []
 
 
-def test_a_verdict_is_looked_for_in_the_dtype_shown(browser: Browser, shown: Path) -> None:
-    """With a dtype chosen, a row is kept only where a cell of that dtype has the verdict."""
+def test_a_verdict_is_searched_in_the_visible_dtype(browser: Browser, shown: Path) -> None:
+    """With a dtype selected, a row is visible only if a cell of that dtype has the verdict."""
     browser.open(shown, "#show?dtype=f64&verdict=f")
     rows = browser.evaluate("[...document.querySelectorAll('#cells tr[data-requirement]:not(.away)')].length")
     everything = "[...document.querySelectorAll('#cells td > .f:not(.away)')]"
@@ -78,23 +78,23 @@ def test_a_verdict_is_looked_for_in_the_dtype_shown(browser: Browser, shown: Pat
     assert figures >= 1
 
 
-def test_rows_are_ordered_as_asked(browser: Browser, shown: Path) -> None:
-    """By name is by name, closest first has the largest share first, and clearing brings the first order back."""
+def test_rows_are_sorted_as_selected(browser: Browser, shown: Path) -> None:
+    """Rows are sorted by name or by the largest headroom, and clearing restores the first order."""
     browser.open(shown)
-    made = browser.evaluate(ROWS)
+    initial = browser.evaluate(ROWS)
     browser.evaluate(CHOOSE.format(name="order", value="name"))
-    assert browser.evaluate(ROWS) == sorted(made)
+    assert browser.evaluate(ROWS) == sorted(initial)
     browser.evaluate(CHOOSE.format(name="order", value="used"))
     figures = "[...row.querySelectorAll('td .p')].map((p) => parseFloat(p.textContent.slice(2)) || 0)"
-    share = browser.evaluate(ROWS.replace("row.dataset.requirement", f"Math.max(-1, ...{figures})"))
-    assert share == sorted(share, reverse=True)
+    headrooms = browser.evaluate(ROWS.replace("row.dataset.requirement", f"Math.max(-1, ...{figures})"))
+    assert headrooms == sorted(headrooms, reverse=True)
     browser.evaluate("document.querySelector('#filter [type=reset]').click()")
     assert browser.evaluate("new Promise((done) => setTimeout(() => done(1), 20))") == 1
-    assert browser.evaluate(ROWS) == made
+    assert browser.evaluate(ROWS) == initial
 
 
 def test_chapters_fold(browser: Browser, shown: Path) -> None:
-    """A chapter's heading folds it away and says so, and the address remembers it."""
+    """The heading of a chapter folds it, exposes its state, and changes the address."""
     browser.open(shown)
     button = "document.querySelector('[data-chapter=support] button')"
     browser.evaluate(f"{button}.click()")
@@ -105,19 +105,19 @@ def test_chapters_fold(browser: Browser, shown: Path) -> None:
     assert browser.evaluate(SEEN) == [14, 20]
 
 
-def test_the_keyboard_does_it_all(browser: Browser, shown: Path) -> None:
-    """A slash goes to the text, arrows walk from cell to cell, each says its sentence, and Escape clears."""
+def test_the_matrix_is_usable_by_keyboard(browser: Browser, shown: Path) -> None:
+    """A slash focuses the text field, arrows move between cells and describe each, and Escape clears."""
     browser.open(shown)
     browser.press("/")
     assert browser.evaluate("document.activeElement.name") == "text"
     browser.evaluate("document.querySelector('#cells td > .f').focus()")
-    said = [browser.evaluate("document.getElementById('said').textContent")]
+    descriptions = [browser.evaluate("document.getElementById('description').textContent")]
     for key in ("ArrowRight", "ArrowDown", "ArrowLeft", "ArrowUp"):
         browser.press(key)
-        said.append(browser.evaluate("document.getElementById('said').textContent"))
-    assert said[0] == said[-1]
-    assert len(set(said)) == 4
-    assert all(": " in sentence for sentence in said)
+        descriptions.append(browser.evaluate("document.getElementById('description').textContent"))
+    assert descriptions[0] == descriptions[-1]
+    assert len(set(descriptions)) == 4
+    assert all(": " in description for description in descriptions)
     browser.press("f")
     assert browser.evaluate("document.activeElement.getAttribute('aria-expanded')") == "false"
     browser.evaluate(CHOOSE.format(name="framework", value="scipy"))
@@ -129,11 +129,14 @@ def test_the_keyboard_does_it_all(browser: Browser, shown: Path) -> None:
 
 
 def test_any_cell_can_be_linked_to(browser: Browser, shown: Path) -> None:
-    """Clicking a figure puts its permalink in the address, which leads back to it."""
+    """Clicking a figure writes its permalink to the address, and the permalink leads back to it."""
     browser.open(shown)
     browser.evaluate("document.querySelector('#cells td > i.p').click()")
     address = browser.evaluate("location.hash")
     assert "@" in address
-    said = browser.evaluate("document.getElementById('said').textContent")
+    description = browser.evaluate("document.getElementById('description').textContent")
     browser.open(shown, address)
-    assert browser.evaluate("document.querySelector('#cells .lit').getAttribute('aria-label')") == said
+    assert (
+        browser.evaluate("document.querySelector('#cells .highlighted').getAttribute('aria-label')")
+        == description
+    )

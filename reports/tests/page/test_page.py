@@ -1,4 +1,4 @@
-"""The page shows a run to anyone with a browser, and nothing in a run file can act on it."""
+"""The page shows a run in any browser, and no content of a run file is executed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from kl_reports.analysis.wording import LOOKS, used
+from kl_reports.analysis.wording import LOOKS, outcome
 from kl_reports.files import RunFileError
 from kl_reports.page.page import page, write_page
 from kl_reports.runfile.records import Result, Run, Verdict
@@ -28,7 +28,7 @@ def chips(row: Node) -> list[Node]:
     return [child for square in row.all("td") for child in square.children if isinstance(child, Node)]
 
 
-def test_the_page_stands_alone(run: Run) -> None:
+def test_the_page_is_self_contained(run: Run) -> None:
     """The page loads nothing, and its policy allows its own style and script by their hashes only."""
     root = tree(run)
     assert not [node for node in root.all() if "src" in node.attributes or "style" in node.attributes]
@@ -43,7 +43,7 @@ def test_the_page_stands_alone(run: Run) -> None:
 
 
 def test_every_link_on_the_page_leads_somewhere(run: Run, hostile_run: Run) -> None:
-    """Every fragment is the id of one element, no id is used twice, and every label names something."""
+    """Every fragment is the id of one element, no id is used twice, and every label refers to an element."""
     for root in (tree(run), tree(hostile_run)):
         names = [node.attributes["id"] for node in root.all() if "id" in node.attributes]
         assert len(names) == len(set(names))
@@ -55,8 +55,8 @@ def test_every_link_on_the_page_leads_somewhere(run: Run, hostile_run: Run) -> N
         assert labels <= {*names, None}
 
 
-def test_every_cell_that_ran_is_drawn_and_says_a_whole_sentence(run: Run) -> None:
-    """Each row has one figure for each cell, named by requirement, column, verdict and how much was used."""
+def test_every_cell_that_ran_is_drawn_and_labelled(run: Run) -> None:
+    """Each row has one figure per cell, labelled with requirement, column, verdict and headroom."""
     table = tree(run).one("table", id="cells")
     drawn = {
         node.attributes["aria-label"].removeprefix(f"{node.text} ")
@@ -64,26 +64,26 @@ def test_every_cell_that_ran_is_drawn_and_says_a_whole_sentence(run: Run) -> Non
         for node in chips(row)
     }
     results = {cell.cell: cell for cell in run.results}
-    held = results["values/pointwise@torch.nn.functional.kl_div-2.13.0-cpu-float32-eager"]
+    passed = results["values/pointwise@torch.nn.functional.kl_div-2.13.0-cpu-float32-eager"]
     place = "torch.nn.functional.kl_div 2.13.0 cpu eager"
-    assert f"values/pointwise on {place} f32: held, {used(held.headroom)}" in drawn
-    broken = "broken, infinitely more than is allowed: gives NaN"
-    assert f"support/zero-over-zero on {place} f16: {broken}" in drawn
-    silent = "scipy.stats.entropy 1.17.1 cpu eager f64 and f32: not applicable: offers no gradients"
-    assert f"gradients/model on {silent}" in drawn
+    assert f"values/pointwise on {place} f32: {outcome(passed)}" in drawn
+    failed = results["support/zero-over-zero@torch.nn.functional.kl_div-2.13.0-cpu-float16-eager"]
+    assert f"support/zero-over-zero on {place} f16: {outcome(failed)}: returned NaN" in drawn
+    unsupported = "scipy.stats.entropy 1.17.1 cpu eager f64 and f32: not applicable: has no gradients"
+    assert f"gradients/model on {unsupported}" in drawn
     cpu = [cell for cell in run.results if "-cpu-" in cell.column and cell.verdict is not Verdict.UNSUPPORTED]
     assert len([label for label in drawn if " cpu " in label and "not applicable" not in label]) == len(cpu)
 
 
-def test_what_is_heard_holds_what_is_seen(run: Run) -> None:
-    """The name a link is spoken to by begins with the words it shows (WCAG 2.5.3)."""
+def test_labels_begin_with_the_visible_text(run: Run) -> None:
+    """The accessible name of a link begins with its visible text (WCAG 2.5.3)."""
     named = [node for node in tree(run).all("a") if "aria-label" in node.attributes]
     assert len(named) > 50
     assert all(node.attributes["aria-label"].startswith(f"{node.text} ") for node in named)
 
 
-def test_the_glyph_says_what_the_colour_repeats(run: Run) -> None:
-    """Every verdict has its own glyph and style, and only what holds is green."""
+def test_every_verdict_has_its_glyph(run: Run) -> None:
+    """Every verdict has its own glyph and style, and each figure shows the glyph of its verdict."""
     assert len({look.glyph for look in LOOKS.values()}) == len({look.style for look in LOOKS.values()}) == 10
     for row in tree(run).one("table", id="cells").all("tr"):
         for node in chips(row):
@@ -95,48 +95,52 @@ def test_the_glyph_says_what_the_colour_repeats(run: Run) -> None:
             assert f": {look.word}" in node.attributes["aria-label"]
 
 
-def test_broken_rows_come_first_in_their_chapter(run: Run) -> None:
-    """Within a chapter no row with news stands below one without."""
+def test_rows_with_news_come_first_in_their_chapter(run: Run) -> None:
+    """Within a chapter, rows with new failures or fixed deviations come before the others."""
     news = {cell.requirement for cell in run.results if cell.verdict.is_news}
     for body in tree(run).one("table", id="cells").all("tbody"):
         names = [row.attributes.get("data-requirement") for row in body.all("tr")]
-        broken = [name in news for name in names if name]
-        assert broken == sorted(broken, reverse=True)
+        has_news = [name in news for name in names if name]
+        assert has_news == sorted(has_news, reverse=True)
 
 
-def test_the_first_screen_answers_the_four_questions(run: Run) -> None:
-    """Who was asked, whether all of it ran, what is broken and what is closest to breaking come first."""
+def test_the_first_screen_has_the_four_main_facts(run: Run) -> None:
+    """What was tested, completeness, failures and the cells closest to the limit come first."""
     root = tree(run)
-    assert root.one("h1").words == "New or broken: 15 cells of 3 requirements"
-    assert root.one("dl", _class="identity").words.startswith(
-        "Asked torch 2.13.0, tensorflow 2.20.0, jax 0.10.2, scipy 1.17.1 On cpu, cuda"
+    assert root.one("h1").line == "New failures: 15 cells of 3 requirements"
+    assert root.one("dl", _class="identity").line.startswith(
+        "Tested torch 2.13.0, tensorflow 2.20.0, jax 0.10.2, scipy 1.17.1 On cpu, cuda"
     )
-    assert "881 of 1,760 planned cells ran; 879 missing" in root.one("section", _class="whole").words
+    summary = root.one("section", _class="completeness").line
+    assert "840 of 869 cells passed, 12 known deviations, 1 fixed, 12 failed" in summary
+    assert "CUDA columns not run (879 cells)" in summary
     table = root.one("table", _class="scores")
-    rows = [row.words for row in table.all("tr")]
-    assert rows[1] == "torch.nn.functional.kl_div 2.13.0 16/17 ✗ 1 1/1 2/2 80 cells"
+    rows = [row.line for row in table.all("tr")]
+    assert rows[1] == "torch.nn.functional.kl_div 2.13.0 16 of 17 ✗ 1 1 of 1 2 of 2"
     findings = next(root.all("ul", _class="findings"))
-    assert findings.words.startswith("✗ ∞ support/zero-over-zero broken: torch.nn.functional.kl_div f16")
+    assert findings.line.startswith(
+        f"✗ ∞ support/zero-over-zero {LOOKS[Verdict.FAIL].word}: torch.nn.functional.kl_div f16"
+    )
     lines = list(root.one("table", _class="nearest").all("tr"))[1:]
-    nearest = [float(next(line.all("td")).words.split()[1]) for line in lines]
+    nearest = [float(next(line.all("td")).line.split()[1]) for line in lines]
     assert nearest == sorted(nearest, reverse=True)
     assert nearest[0] == 0.96
 
 
-def test_a_run_cut_off_says_so_in_its_headline(make_run: Callable[..., Run]) -> None:
-    """A page of a run without a footer begins with that, even when nothing that ran is broken."""
+def test_the_headline_of_an_incomplete_run_begins_with_cut_off(make_run: Callable[..., Run]) -> None:
+    """The headline of a run without a footer begins with it, even if no cell failed."""
     calm = make_run(["cpu"], calm=True)
-    assert tree(calm).one("h1").words == "Nothing is newly broken"
-    assert tree(replace(calm, finished=None)).one("h1").words.startswith("Cut off.")
+    assert tree(calm).one("h1").line == "No new failures"
+    assert tree(replace(calm, finished=None)).one("h1").line.startswith("Cut off.")
     gone = replace(calm, results=(replace(calm.results[0], verdict=Verdict.FIXED), *calm.results[1:]))
-    assert tree(gone).one("h1").words == "Recorded deviations are gone: their records must go"
+    assert tree(gone).one("h1").line == "Known deviations are gone: their records must be removed"
 
 
-def test_a_failure_is_told_in_full(run: Run) -> None:
-    """The drill-down of a broken cell holds its witness in bits, hex float and decimal, and its budget."""
+def test_a_failed_cell_has_its_details(run: Run) -> None:
+    """The details of a failed cell have the witness as bits, hexadecimal float and decimal, and the budget."""
     cell = tree(run).one(id="support/zero-over-zero@torch.nn.functional.kl_div-2.13.0-cpu-float16-eager")
     for part in (
-        "got NaN (quiet, payload 0), right is 0.0",
+        "returned NaN (quiet, payload 0), expected 0.0",
         "kl_div(input=model, target=target, reduction='batchmean')",
         "-0.6931472",
         "-0x1.62e43p-1",
@@ -144,15 +148,15 @@ def test_a_failure_is_told_in_full(run: Run) -> None:
         "minus infinity",
         "1.1920928955078125e-07",
         "14.2 = 6.0 conditioning + 7.7 summation + 0.5 output rounding, in units of 2.98e-08 = u·S",
-        "0 · (log 0 − log 0) was computed as it stands.",
+        "0 · (log 0 − log 0) was computed as written.",
         "import torch",
-        "The same distributions also break",
+        "The same distributions also fail",
     ):
-        assert part in cell.words
+        assert part in cell.line
 
 
 def test_a_witness_may_lack_anything(run: Run) -> None:
-    """Each key of a witness may be missing, of another type or far too long."""
+    """Each key of a witness may be missing, malformed or far too long."""
     full = next(cell for cell in run.results if cell.witness)
     assert full.witness is not None
     odd: list[Any] = [None, 7, "text", [], {}, [[1]], {"bits": 3, "shape": "x"}]
@@ -162,49 +166,49 @@ def test_a_witness_may_lack_anything(run: Run) -> None:
         for place, entry in enumerate(odd)
     )
     for some in (results[::2], results[1::2]):  # there is room for each half
-        told = tree(replace(run, results=some))
-        assert len(list(told.all("details", _class="cell"))) == len(some)
+        shown = tree(replace(run, results=some))
+        assert len(list(shown.all("details", _class="cell"))) == len(some)
     long = {"target": {"bits": ["f64:3ff0000000000000"] * 5000, "shape": [5000]}, "got": ["f64:0"] * 5000}
-    text = tree(replace(run, results=(replace(full, witness=long),))).words
+    text = tree(replace(run, results=(replace(full, witness=long),))).line
     assert "… 4,984 more values of 5,000" in text
 
 
-def test_the_levels_and_the_deviations_stand_apart(run: Run) -> None:
-    """SHOULD and CONVENTION have columns of their own, and a recorded deviation shows its link."""
+def test_levels_and_deviations_are_separate(run: Run) -> None:
+    """Each level has its own column, and a known deviation has its link."""
     root = tree(run)
-    heads = [node.words for node in root.one("table", _class="scores").all("th", scope="col")]
-    assert heads == ["Implementation", "MUST held", "SHOULD", "CONVENTION", "never ran"]
-    entry = next(node for node in root.all("li") if "keras-clips-probabilities" in node.words)
-    assert "clips probabilities at 1e-7" in entry.words
+    heads = [node.line for node in root.one("table", _class="scores").all("th", scope="col")]
+    assert heads == ["Implementation", "MUST", "SHOULD", "CONVENTION"]
+    entry = next(node for node in root.all("li") if "keras-clips-probabilities" in node.line)
+    assert "clips probabilities at 1e-7" in entry.line
     assert "https://example.org/issues/1" in {node.attributes["href"] for node in entry.all("a")}
 
 
-def test_deviations_met_in_one_cell_are_told_each(run: Run) -> None:
-    """A cell in which two were met counts for both, and neither is told under the name of the other."""
+def test_each_deviation_of_a_cell_is_listed(run: Run) -> None:
+    """A cell with two deviations counts for both, and each is listed under its own name."""
     (first, second, *_), rest = [cell for cell in run.results if cell.deviation], "another-one"
     both = f"{first.deviation}, {rest}"
     results = [replace(cell, deviation=both) if cell == second else cell for cell in run.results]
     items = list(tree(replace(run, results=tuple(results))).all("li"))
-    told = [item.words for item in items if item.attributes.get("id", "").startswith("deviation-")]
-    fixed, known, other = told
-    assert "its record must go" in fixed
+    listed = [item.line for item in items if item.attributes.get("id", "").startswith("deviation-")]
+    fixed, known, other = listed
+    assert "fixed, remove its record" in fixed
     assert known.startswith("◆ keras-clips-probabilities. clips probabilities at 1e-7")
-    assert other.startswith("◆ another-one. Met beside keras-clips-probabilities.")
+    assert other.startswith("◆ another-one. Occurs together with keras-clips-probabilities.")
 
 
-def test_columns_in_which_nothing_ran_are_named_with_the_reason(run: Run) -> None:
-    """A column that never ran is not drawn, but named, and every cell of it is counted."""
-    absent = tree(run).one("details", _class="absent").words
-    assert absent.startswith("∅ 12 columns in which nothing ran: no CUDA device on this machine")
-    assert "torch.nn.KLDivLoss 2.13.0 cuda eager f64, f32, f16, bf16: 80 cells" in absent
+def test_columns_not_run_are_listed_with_the_reason(run: Run) -> None:
+    """A column that was not run is listed instead of drawn, and its cells are counted."""
+    untested = tree(run).one("details", _class="untested").line
+    assert untested.startswith("∅ 12 columns not run: no CUDA device on this machine")
+    assert "torch.nn.KLDivLoss 2.13.0 cuda eager f64, f32, f16, bf16: 80 cells" in untested
 
 
-def test_the_rosetta_table_holds_every_implementation(run: Run) -> None:
-    """What each implementation computes is one row of one table."""
-    table = tree(run).one("table", _class="rosetta")
-    names = [row.one("th").words for row in list(table.all("tr"))[1:]]
+def test_the_table_of_properties_has_every_implementation(run: Run) -> None:
+    """Each implementation is one row of the table of declared properties."""
+    table = tree(run).one("table", _class="properties")
+    names = [row.one("th").line for row in list(table.all("tr"))[1:]]
     assert names == list(run.header.implementations)
-    assert [node.words for node in table.all("th", scope="col")] == [
+    assert [node.line for node in table.all("th", scope="col")] == [
         "Implementation",
         "formula",
         "argument order",
@@ -213,80 +217,80 @@ def test_the_rosetta_table_holds_every_implementation(run: Run) -> None:
 
 
 def test_every_verdict_is_explained(run: Run) -> None:
-    """The glossary has a line for every verdict, and each is one link away from the first screen."""
+    """The glossary has an entry for every verdict, with its meaning."""
     root = tree(run)
     for verdict in Verdict:
-        assert verdict.value.lower() in root.one(id=f"verdict-{verdict.name}").words.lower()
+        assert verdict.value.lower() in root.one(id=f"verdict-{verdict.name}").line.lower()
 
 
-def test_foreign_text_is_shown_as_text(hostile_run: Run) -> None:
-    """HTML, quotes, controls, other directions and endless names in a run file are text and nothing else."""
+def test_hostile_text_is_shown_as_text(hostile_run: Run) -> None:
+    """HTML, quotes, control characters, direction marks and long names in a run file are shown as text."""
     text = page(hostile_run)
     root = Tree(text).root
     assert len(list(root.all("script"))) == len(list(root.all("style"))) == 1
     assert not list(root.all("img"))
-    assert "<script>alert(1)</script>" in root.words
-    assert "{{ 7 * 7 }}" in root.words
-    assert "⟨1B⟩[31mred⟨00⟩⟨07⟩" in root.words
-    assert "⟨202E⟩gnp.exe⟨2066⟩" in root.words
+    assert "<script>alert(1)</script>" in root.line
+    assert "{{ 7 * 7 }}" in root.line
+    assert "⟨1B⟩[31mred⟨00⟩⟨07⟩" in root.line
+    assert "⟨202E⟩gnp.exe⟨2066⟩" in root.line
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", text)
     assert "x" * 4001 not in text
     assert len(text) < 3_000_000
-    assert "Cut off." in root.one("h1").words
+    assert "Cut off." in root.one("h1").line
 
 
-def test_a_run_with_nothing_in_it_has_a_page(run: Run) -> None:
-    """No result, no column, no requirement: the page still says what it knows."""
+def test_an_empty_run_has_a_page(run: Run) -> None:
+    """A run without results, columns and requirements has a page that says so."""
     header = replace(
         run.header, requirements={}, implementations={}, columns={}, planned=(), environment={"": {}}
     )
-    assert "No cell ran" in tree(Run(header, ())).words
+    assert "No cell ran" in tree(Run(header, ())).line
 
 
 def test_a_result_may_name_what_its_header_lacks(run: Run) -> None:
-    """A cell of an unlisted requirement and column is shown by its names."""
+    """A cell whose requirement and column are not in the header is shown under their ids."""
     odd = Result("new/thing", 1, "some-column", Verdict.FAIL, "odd", headroom=2.0)
     root = tree(replace(run, results=(*run.results, odd)))
-    assert root.one(id="new/thing@some-column").words.startswith("✗ 2.0× some-column")
+    assert root.one(id="new/thing@some-column").line.startswith("✗ 2.0× some-column")
 
 
 def test_the_page_is_made_of_the_run_alone(run: Run) -> None:
-    """The same run gives the same page, letter by letter."""
+    """The page of one run is always the same."""
     assert page(run) == page(run)
 
 
 def test_a_large_run_keeps_a_small_page() -> None:
-    """Twenty thousand cells fit in 1.5 MB, with the worst told in full and the rest counted."""
+    """Twenty thousand cells fit in 1.5 MB; the worst have their details and the rest are counted."""
     run = large_run()
     text = page(run)
     assert len(run.results) == 19_968
     assert len(text.encode()) < 1_500_000
     for part in (
-        "their witnesses are in the run file",
-        "Why is it so, number 4?",
+        "see the run file for their witnesses",
+        "Why is a term negative, number 4?",
         'class="chart"',
         'class="spark"',
     ):
         assert part in text
 
 
-def test_where_there_is_no_room_for_all_each_kind_is_told_once() -> None:
-    """A thousand cells of one kind do not keep those of another from having one witness on the page."""
+def test_with_little_room_each_kind_has_one_cell_with_details() -> None:
+    """A cell of each kind has its details on the page, also beside a thousand cells of another kind."""
     run = large_run(624, 8)
     results = list(run.results)
     last = max(place for place, cell in enumerate(results) if cell.verdict is Verdict.PASS)
-    broken = next(cell for cell in results if cell.verdict is Verdict.FAIL)
+    failed = next(cell for cell in results if cell.verdict is Verdict.FAIL)
     results[last] = replace(
-        results[last], verdict=Verdict.FAIL, headroom=None, witness=broken.witness, deviation="x"
+        results[last], verdict=Verdict.FAIL, headroom=None, witness=failed.witness, deviation="x"
     )
     cells = tree(replace(run, results=tuple(results))).all("details", _class="cell")
-    told = {node.attributes["id"] for node in cells}
-    assert results[last].cell in told
-    assert not {cell.cell for cell in results if cell.verdict is Verdict.FAIL} <= told
+    shown = {node.attributes["id"] for node in cells}
+    assert results[last].cell in shown
+    assert not {cell.cell for cell in results if cell.verdict is Verdict.FAIL} <= shown
 
 
 def test_a_page_that_cannot_be_written_is_named(run: Run, tmp_path: Path) -> None:
-    """A folder that is not there gives one clear error; a good path holds the page and nothing beside it."""
+    """A missing folder raises one clear error; a good path has the page and no other file."""
     with pytest.raises(RunFileError, match="cannot be written"):
         write_page(run, tmp_path / "none" / "page.html")
     write_page(run, tmp_path / "page.html")

@@ -1,4 +1,4 @@
-"""What people ask first is answered by cells, and what an implementation says of itself is backed by them."""
+"""FAQ entries are answered by cells, and declared properties have the cells that measure them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from kl_reports_testkit.html_tree import Node, tree
 GUIDE: dict[str, Any] = {
     "questions": [
         {
-            "asked": "Why is it NaN?",
+            "question": "Why is it NaN?",
             "answer": "Because 0 × ∞ is.",
             "property": "formula",
             "requirements": ["support/zero-over-zero", "gradients/model", "nothing/of-this-run"],
         },
-        {"asked": "Not asked here?", "answer": "No.", "requirements": ["nothing/of-this-run"]},
+        {"question": "Is it elsewhere?", "answer": "No.", "requirements": ["nothing/of-this-run"]},
     ],
     "evidence": {"formula": ["values/pointwise", "values/sum"], "zeros": ["support/zero-target"]},
 }
@@ -35,16 +35,16 @@ def guided(run: Run, guide: Any = GUIDE) -> Run:
 
 
 def table(page: Node) -> list[list[str]]:
-    """Return the words of the first question's table, row by row."""
-    rows = page.one(id="question-1").one("table").all("tr")
+    """Return the text of the first FAQ entry's table, row by row."""
+    rows = page.one(id="faq-1").one("table").all("tr")
     return [
-        [cell.words for cell in row.children if isinstance(cell, Node) and cell.tag in {"th", "td"}]
+        [cell.line for cell in row.children if isinstance(cell, Node) and cell.tag in {"th", "td"}]
         for row in rows
     ]
 
 
-def test_a_question_is_answered_by_the_worst_cell_of_each_implementation(run: Run) -> None:
-    """Each implementation has its own words and one figure a requirement; what nobody was asked is no column."""
+def test_an_entry_is_answered_by_the_worst_cell_of_each_implementation(run: Run) -> None:
+    """Each implementation has its declared property and one figure per requirement that was tested."""
     rows = table(tree(guided(run)))
     assert rows[0] == ["Implementation", "formula", "support/zero-over-zero", "gradients/model"]
     by_name = {row[0].split()[0]: row[1:] for row in rows[1:]}
@@ -53,21 +53,23 @@ def test_a_question_is_answered_by_the_worst_cell_of_each_implementation(run: Ru
     assert set(by_name) == set(run.header.implementations)
 
 
-def test_a_question_nothing_answers_is_not_shown(run: Run) -> None:
-    """A question whose cells are not in the run has no place on its page; without any there is no section."""
+def test_an_entry_without_cells_is_not_shown(run: Run) -> None:
+    """An entry whose requirements were not tested is left out; without entries there is no section."""
     page = tree(guided(run))
-    assert "Not asked here?" not in page.words
-    assert "Which KL is this?" in page.words
-    assert "Which KL is this?" not in tree(run).words
+    assert "Is it elsewhere?" not in page.line
+    assert "Which KL is this?" in page.line
+    assert "Which KL is this?" not in tree(run).line
 
 
 def test_every_figure_leads_to_its_cell_or_requirement(run: Run) -> None:
-    """A broken figure is a link to its drill-down, one that holds leads at least to the requirement."""
-    links = [node.attributes["href"] for node in tree(guided(run)).one(id="question-1").all("a", _class="f")]
+    """A failed figure links to the details of its cell, a passed one at least to the requirement."""
+    links = [node.attributes["href"] for node in tree(guided(run)).one(id="faq-1").all("a", _class="f")]
     assert links
     assert all(link.startswith("#support/zero-over-zero@") for link in links)
     evidence = Evidence(guided(run), {})
-    chips = [chip for each in evidence.described() for entry in each.entries for chip in entry.chips]
+    chips = [
+        chip for each in evidence.implementations() for own in each.properties for chip, _ in own.evidence
+    ]
     assert {chip.href.partition("@")[0] for chip in chips} <= {
         "#values/pointwise",
         "#values/sum",
@@ -75,58 +77,58 @@ def test_every_figure_leads_to_its_cell_or_requirement(run: Run) -> None:
     }
 
 
-def test_a_property_is_backed_or_says_that_it_is_not(run: Run) -> None:
-    """Beside each property stand the cells that measured it; where none did, the page says so."""
-    page = tree(guided(run)).one("table", _class="rosetta")
-    rows = {row.one("th").words: row for row in list(page.all("tr"))[1:]}
+def test_a_property_has_its_cells_or_is_marked_as_not_measured(run: Run) -> None:
+    """Below each property are the cells that measure it, or a remark that none did."""
+    page = tree(guided(run)).one("table", _class="properties")
+    rows = {row.one("th").line: row for row in list(page.all("tr"))[1:]}
     first, order, _, zeros = [
-        cell.words for cell in rows["torch.nn.functional.kl_div"].children if isinstance(cell, Node)
+        cell.line for cell in rows["torch.nn.functional.kl_div"].children if isinstance(cell, Node)
     ][1:]
     assert first.startswith("p·(log p−log q) ✓ 0.")
     assert order.endswith("not measured in this run")
     assert zeros.endswith("zero-target")
 
 
-def test_the_arithmetic_measured_is_shown_column_by_column(run: Run) -> None:
-    """What one result of a column says of its arithmetic stands once, with the column's dtype and device."""
-    words = "computes in float32, keeps subnormals"
-    first = replace(run.results[0], arithmetic=words)
+def test_the_measured_arithmetic_is_shown_column_by_column(run: Run) -> None:
+    """The arithmetic measured in a column is shown once, with the dtype and device of the column."""
+    arithmetic = "computes in float32, keeps subnormals"
+    first = replace(run.results[0], arithmetic=arithmetic)
     own = column_of(run, first.column)
     measured = guided(replace(run, results=(first, first, *run.results[1:])))
-    page = tree(measured).one("table", _class="rosetta")
-    rows = {row.one("th").words: row.words for row in list(page.all("tr"))[1:]}
-    assert rows[own.implementation].count(f"{own.dtype} on {own.device}: {words}") == 1
-    assert not any(words in text for name, text in rows.items() if name != own.implementation)
+    page = tree(measured).one("table", _class="properties")
+    rows = {row.one("th").line: row.line for row in list(page.all("tr"))[1:]}
+    assert rows[own.implementation].count(f"{own.dtype} on {own.device}: {arithmetic}") == 1
+    assert not any(arithmetic in text for name, text in rows.items() if name != own.implementation)
     assert "arithmetic" not in Evidence(guided(run), {}).properties()
     assert decode(Result, encode(first)) == first
 
 
 def test_only_cells_that_ran_are_evidence(run: Run) -> None:
-    """A cell that never ran, or does not apply, backs nothing."""
-    silent = tuple(replace(cell, verdict=Verdict.MISSING, headroom=None) for cell in run.results)
-    evidence = Evidence(guided(replace(run, results=silent)), {})
-    assert list(evidence.questions()) == []
-    assert not any(entry.chips for each in evidence.described() for entry in each.entries)
+    """A cell that was not run, or does not apply, is no evidence."""
+    not_run = tuple(replace(cell, verdict=Verdict.MISSING, headroom=None) for cell in run.results)
+    evidence = Evidence(guided(replace(run, results=not_run)), {})
+    assert list(evidence.faq()) == []
+    assert not any(own.evidence for each in evidence.implementations() for own in each.properties)
 
 
-def test_a_guide_of_another_shape_is_no_guide(small_run: Run) -> None:
-    """Whatever a header holds in its place, the page is made and says nothing it does not know."""
+def test_a_malformed_guide_is_ignored(small_run: Run) -> None:
+    """A page is written for a header with any value as its guide, without FAQ entries."""
     odd: list[Any] = [None, 7, "text", [], {}, [[1]], {"questions": 3}, [{"requirements": [3, None]}]]
     for entry in odd:
         for guide in ({"questions": entry}, {"evidence": entry}, {"evidence": {"formula": entry}}):
-            assert not list(Evidence(guided(small_run, guide), {}).questions())
-            assert "What each implementation computes" in tree(guided(small_run, guide)).words
+            assert not list(Evidence(guided(small_run, guide), {}).faq())
+            assert "What each implementation computes" in tree(guided(small_run, guide)).line
 
 
 def test_an_answer_is_two_clicks_away(browser: Browser, run: Run, tmp_path: Path) -> None:
-    """The first screen leads to the questions, and each question to its answer and its cells."""
+    """The first screen links to the FAQ, and each question links to its answer and cells."""
     write_page(guided(run), tmp_path / "page.html")
     browser.open(tmp_path / "page.html")
-    first = "document.querySelector('.brand a[href=\"#which\"]')"
+    first = "document.querySelector('.brand a[href=\"#faq\"]')"
     assert browser.evaluate(f"{first}.getBoundingClientRect().bottom") <= 900
     browser.evaluate(f"{first}.click()")
-    browser.evaluate("document.querySelector('.asked a').click()")
-    top = browser.evaluate("document.querySelector('#question-1').getBoundingClientRect().top")
+    browser.evaluate("document.querySelector('.faq a').click()")
+    top = browser.evaluate("document.querySelector('#faq-1').getBoundingClientRect().top")
     assert 0 <= top < 900
     assert "Because 0 × ∞ is." in browser.evaluate("document.querySelector('.question:target').textContent")
     assert browser.unexpected_events() == []

@@ -1,4 +1,4 @@
-"""Numbers are carried as bits and shown in words a person can check."""
+"""Numbers are stored as bits and shown in forms that a reader can check."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kl_reports.runfile.bits import Number, decode, encode, real, ulp
+from kl_reports.runfile.bits import Number, decode, encode, to_float, ulp
 
 WIDTHS = {"f64": 64, "f32": 32, "f16": 16, "bf16": 16}
 NUMBERS = st.sampled_from(sorted(WIDTHS)).flatmap(
@@ -20,27 +20,27 @@ NUMBERS = st.sampled_from(sorted(WIDTHS)).flatmap(
 
 @given(st.floats())
 def test_a_float_survives_its_bit_pattern(value: float) -> None:
-    """A Python float, NaN and infinities included, comes back from its bit pattern bit by bit."""
+    """A Python float, NaN and infinities included, is decoded from its bit pattern bit for bit."""
     assert struct.pack(">d", decode(encode(value)).value) == struct.pack(">d", value)
 
 
 @given(NUMBERS)
 def test_a_bit_pattern_survives_decoding(number: Number) -> None:
-    """What is decoded is written back as the same pattern, for every dtype."""
+    """A decoded pattern is encoded as the same pattern, for every dtype."""
     assert decode(number.bits) == number
 
 
 @given(NUMBERS)
-def test_the_short_way_to_a_value_leads_to_the_same(number: Number) -> None:
-    """The value of a bit pattern is the same whichever way it is read, in every dtype."""
-    assert struct.pack(">d", real(number.bits)) == struct.pack(">d", decode(number.bits).value)
+def test_both_decoders_return_the_same_value(number: Number) -> None:
+    """to_float() returns the value of decode(), in every dtype."""
+    assert struct.pack(">d", to_float(number.bits)) == struct.pack(">d", decode(number.bits).value)
     with pytest.raises(ValueError, match="hex digits"):
-        real(f"{number.bits}0")
+        to_float(f"{number.bits}0")
 
 
 @given(NUMBERS)
-def test_the_decimal_shown_names_one_value_only(number: Number) -> None:
-    """Of all values of a dtype the one shown is the nearest to its decimal, and its hex float is exact."""
+def test_the_decimal_identifies_the_value(number: Number) -> None:
+    """No value of the dtype is nearer to the decimal, and the hex float is exact."""
     value = number.value
     if not math.isfinite(value):
         return
@@ -68,20 +68,20 @@ def test_the_decimal_shown_names_one_value_only(number: Number) -> None:
         ("bf16:ff81", "minus NaN (signalling, payload 1)", "minus NaN (signalling, payload 1)"),
     ],
 )
-def test_known_values_are_shown_as_people_know_them(bits: str, hexadecimal: str, decimal: str) -> None:
-    """One tenth is 0.1 in every dtype, and what is no number is said in words."""
+def test_known_values_have_their_usual_form(bits: str, hexadecimal: str, decimal: str) -> None:
+    """One tenth is 0.1 in every dtype, and NaN and infinities have names."""
     assert (decode(bits).hex, decode(bits).decimal) == (hexadecimal, decimal)
 
 
 @pytest.mark.parametrize("bits", ["", "1.0", "f32", "f32:3f8", "f8:00", "f32:3F800000", "f32:3f800000\n"])
-def test_what_is_no_bit_pattern_is_refused(bits: str) -> None:
+def test_an_invalid_bit_pattern_is_refused(bits: str) -> None:
     """Printed numbers, unknown tags and patterns of the wrong length are refused."""
     with pytest.raises(ValueError, match=r"bit pattern|unknown dtype tag|hex digits"):
         decode(bits)
 
 
 @given(NUMBERS)
-def test_an_ulp_leads_to_the_next_number(number: Number) -> None:
+def test_an_ulp_is_the_distance_to_the_next_number(number: Number) -> None:
     """Adding one to the bits of a finite number moves it by one ulp, away from 0."""
     value = number.value
     above = Number(number.tag, number.pattern + 1).value if math.isfinite(value) else math.nan
@@ -90,7 +90,7 @@ def test_an_ulp_leads_to_the_next_number(number: Number) -> None:
 
 
 @pytest.mark.parametrize(("value", "tag"), [(math.inf, "f32"), (math.nan, "f64"), (1.0, "int8")])
-def test_what_is_no_number_has_no_ulp(value: float, tag: str) -> None:
-    """Infinities, NaN and unknown dtypes are refused by name."""
+def test_infinity_and_nan_have_no_ulp(value: float, tag: str) -> None:
+    """The message has the value and the dtype."""
     with pytest.raises(ValueError, match=f"{value!r} in '{tag}'"):
         ulp(value, tag)

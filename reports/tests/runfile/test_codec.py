@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from kl_reports.runfile import codec
+from kl_reports.runfile.cell_id import CellId, chapter_of, slug_of
 from kl_reports.runfile.codec import LineError
 from kl_reports.runfile.lines import encode
-from kl_reports.runfile.records import CellId, Header, Result, Verdict, chapter_of, slug_of
+from kl_reports.runfile.records import Header, Result, Verdict
 from kl_reports_testkit.example_runs import example_run
 
 RESULT = {"requirement": "values/sum", "revision": 1, "column": "x", "verdict": "PASS"}
@@ -18,13 +19,13 @@ HEADER = encode(example_run(("cpu",)).header)
 
 
 @pytest.mark.parametrize(
-    ("damage", "words"),
+    ("damage", "message"),
     [
         ({"revision": True}, "'revision': expected a whole number, given True"),
         ({"requirement": None}, "'requirement': expected text, given None"),
         ({"verdict": "GOOD"}, "'verdict': 'GOOD' is not known; known: PASS, FAIL, EXPECTED"),
         ({"seconds": 0.5}, "'seconds': expected a bit pattern, given 0.5"),
-        ({"headroom": "f64:1"}, "'headroom': f64 has 16 hex digits, not 1"),
+        ({"headroom": "f64:1"}, "'headroom': f64 has 16 hex digits, given 1"),
         ({"budget": [{"amount": "f64:3ff0000000000000"}]}, "'budget': 'name' is missing"),
         ({"budget": {}}, "'budget': expected a list, given {}"),
         ({"witness": []}, "'witness': expected an object, given []"),
@@ -36,16 +37,16 @@ HEADER = encode(example_run(("cpu",)).header)
         ({"detail": 3 * 10**100}, "'detail': expected text, given 3000"),
     ],
 )
-def test_what_is_wrong_with_a_result_is_said(damage: Mapping[str, Any], words: str) -> None:
-    """The message names the field, what is expected and what was given."""
+def test_an_invalid_result_is_described(damage: Mapping[str, Any], message: str) -> None:
+    """The message has the field, what was expected and what was given."""
     with pytest.raises(LineError) as raised:
         codec.decode(Result, RESULT | dict(damage))
-    assert str(raised.value).startswith(words)
+    assert str(raised.value).startswith(message)
     assert len(str(raised.value)) < 200
 
 
 @pytest.mark.parametrize(
-    ("damage", "words"),
+    ("damage", "message"),
     [
         ({"planned": ["x"]}, "'planned': expected text of the form requirement@column, given 'x'"),
         ({"environment": {"": {"python": 3}}}, "'environment': expected text, given 3"),
@@ -53,22 +54,22 @@ def test_what_is_wrong_with_a_result_is_said(damage: Mapping[str, Any], words: s
         ({"seed": "7"}, "'seed': expected a whole number, given '7'"),
     ],
 )
-def test_what_is_wrong_with_a_header_is_said(damage: Mapping[str, Any], words: str) -> None:
-    """A field within a field is named by both."""
+def test_an_invalid_header_is_described(damage: Mapping[str, Any], message: str) -> None:
+    """A nested field is named with the fields around it."""
     with pytest.raises(LineError) as raised:
         codec.decode(Header, HEADER | dict(damage))
-    assert str(raised.value) == words
+    assert str(raised.value) == message
 
 
 def test_a_field_at_its_default_is_left_out() -> None:
-    """A result of nothing but a verdict has no other keys, and reads back the same."""
+    """A result with a verdict only has no other keys, and is decoded to the same result."""
     plain = Result("values/sum", 1, "x", Verdict.PASS)
     assert codec.encode(plain) == RESULT
     assert codec.decode(Result, RESULT | {"later": [1], "headroom": None}) == plain
 
 
 def test_a_cell_is_named_by_requirement_and_column() -> None:
-    """Its text is its permalink, and gives it back."""
+    """The text of a cell id is its permalink and is parsed to the same id."""
     cell = CellId.parse("values/sum@torch.kl_div-2.13.0@x")
     assert (cell.requirement, cell.column, cell.chapter) == ("values/sum", "torch.kl_div-2.13.0@x", "values")
     assert str(cell) == "values/sum@torch.kl_div-2.13.0@x"
@@ -89,6 +90,6 @@ def test_a_cell_is_named_by_requirement_and_column() -> None:
         ("is_calm", "PASS UNDECIDED UNSUPPORTED MISSING"),
     ],
 )
-def test_each_verdict_is_of_some_sets(name: str, members: str) -> None:
-    """The sets that reports ask for are those named here."""
+def test_each_verdict_belongs_to_sets(name: str, members: str) -> None:
+    """The properties of verdicts are the sets listed here."""
     assert {each.name for each in Verdict if getattr(each, name)} == set(members.split())

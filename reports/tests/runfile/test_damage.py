@@ -1,4 +1,4 @@
-"""Whatever happens to a run file or to who writes it, what was recorded is told, and what was lost is said."""
+"""A damaged or incomplete run file yields what was recorded, and describes what was lost."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from kl_reports.runfile.lines import encode
 from kl_reports.runfile.records import FORMAT, CutOff, Run, Verdict
 
 
-def test_a_file_cut_off_anywhere_tells_what_was_recorded(small_run: Run, tmp_path: Path) -> None:
-    """After the header every prefix of a run file is readable, and what it lacks is CRASHED or MISSING."""
+def test_a_file_cut_off_anywhere_yields_what_was_recorded(small_run: Run, tmp_path: Path) -> None:
+    """After the header every prefix of a run file is readable, and cells without a result are CRASHED or MISSING."""
     run = small_run
     path = tmp_path / "run.jsonl.gz"
     with Writer(path) as writer:
@@ -35,7 +35,7 @@ def test_a_file_cut_off_anywhere_tells_what_was_recorded(small_run: Run, tmp_pat
     data = path.read_bytes()
     cut = tmp_path / "cut.jsonl.gz"
     recorded: list[int] = []
-    # Within the header, whose loss is one error, every twentieth byte will do.
+    # Every prefix within the header is the same error, so every twentieth byte is enough.
     for size in (*range(0, headed - 20, 20), *range(headed - 20, len(data) + 1)):
         cut.write_bytes(data[:size])
         try:
@@ -60,7 +60,7 @@ def test_a_file_cut_off_anywhere_tells_what_was_recorded(small_run: Run, tmp_pat
 
 
 def test_a_damaged_byte_is_noticed(small_run: Run, tmp_path: Path) -> None:
-    """A byte changed anywhere gives the run unchanged, a remark, or one clear error; never a silent lie."""
+    """A byte changed anywhere gives the run unchanged, a remark, or one clear error; never a wrong run."""
     run = small_run
     path = tmp_path / "run.jsonl.gz"
     write(path, run)
@@ -74,14 +74,14 @@ def test_a_damaged_byte_is_noticed(small_run: Run, tmp_path: Path) -> None:
         assert back == run or any("damaged" in remark for remark in back.remarks)
 
 
-def test_a_killed_process_loses_only_what_it_had_not_said(small_run: Run, tmp_path: Path) -> None:
-    """After kill -9 the cell in flight is CRASHED, those never asked are MISSING, the rest stands."""
+def test_a_killed_process_loses_only_what_it_had_not_written(small_run: Run, tmp_path: Path) -> None:
+    """After kill -9 the cell in progress is CRASHED, later cells are MISSING, and earlier results are complete."""
     run = small_run
     write(tmp_path / "whole.jsonl.gz", run)
     path = tmp_path / "killed.jsonl.gz"
     code = f"""
 import pathlib, time
-from kl_reports.exchange import Writer, read
+from kl_reports.runfile.file import Writer, read
 run = read(pathlib.Path({str(tmp_path / "whole.jsonl.gz")!r}))
 writer = Writer(pathlib.Path({str(path)!r}))
 writer.header(run.header)
@@ -108,7 +108,7 @@ time.sleep(60)
 
 
 def test_an_exception_leaves_no_footer(run: Run, tmp_path: Path) -> None:
-    """Ctrl-C in the middle leaves a readable file that says it was cut off."""
+    """Ctrl-C in the middle leaves a readable file without a finish time."""
     path = tmp_path / "run.jsonl.gz"
 
     def interrupted() -> None:
@@ -124,7 +124,7 @@ def test_an_exception_leaves_no_footer(run: Run, tmp_path: Path) -> None:
 
 
 def test_a_clean_end_without_a_result_is_missing(small_run: Run, tmp_path: Path) -> None:
-    """A cell left out by a run that came to its own end is MISSING, with that reason."""
+    """A planned cell without a result in a finished run is MISSING, with that reason."""
     path = tmp_path / "run.jsonl.gz"
     with Writer(path) as writer:
         writer.header(small_run.header)
@@ -148,10 +148,10 @@ HEADER: dict[str, Any] = {"kind": "header", "format": FORMAT}
         (gzip.compress(b"hello\nworld\n", mtime=0), "first line is not JSON"),
         (gzip.compress(b"[" * 100_000 + b"\n", mtime=0), "first line is not JSON"),
         (gzip.compress(b"[1]\n", mtime=0), "first line is not a JSON object"),
-        (gzip.compress(b'{"kind": "header", "format": "pytest/1"}\n', mtime=0), "not the header"),
+        (gzip.compress(b'{"kind": "header", "format": "pytest/1"}\n', mtime=0), "not a run-file header"),
         (
             gzip.compress(b'{"kind": "header", "format": "kl-conformance-run/9"}\n', mtime=0),
-            "'kl-conformance-run/9'; known here: 'kl-conformance-run/1', 'kl-conformance-run/2'",
+            "has format 'kl-conformance-run/9'; known: 'kl-conformance-run/1', 'kl-conformance-run/2'; read it with",
         ),
         (
             gzip.compress(json.dumps(HEADER).encode() + b"\n", mtime=0),
@@ -163,8 +163,8 @@ HEADER: dict[str, Any] = {"kind": "header", "format": FORMAT}
         ),
     ],
 )
-def test_what_is_not_a_run_file_is_named(content: bytes, reason: str, tmp_path: Path) -> None:
-    """Each kind of foreign or damaged file gets one message with its path and what is wrong."""
+def test_a_file_that_is_not_a_run_file_is_described(content: bytes, reason: str, tmp_path: Path) -> None:
+    """Each kind of foreign or damaged file has one message with its path and the reason."""
     path = tmp_path / "run.jsonl.gz"
     path.write_bytes(content)
     with pytest.raises(RunFileError, match=re.escape(reason)) as caught:
@@ -172,8 +172,8 @@ def test_what_is_not_a_run_file_is_named(content: bytes, reason: str, tmp_path: 
     assert str(caught.value).startswith(f"{path}: ")
 
 
-def test_a_line_that_makes_no_sense_is_said(small_run: Run, tmp_path: Path) -> None:
-    """A result with an unknown verdict is lost with a remark that names it and the known ones."""
+def test_an_invalid_line_is_described(small_run: Run, tmp_path: Path) -> None:
+    """A result with an unknown verdict is lost with a remark that has it and the known verdicts."""
     run = small_run
     path = tmp_path / "run.jsonl.gz"
     lines = [
@@ -187,8 +187,8 @@ def test_a_line_that_makes_no_sense_is_said(small_run: Run, tmp_path: Path) -> N
     assert back.results[0].verdict is Verdict.MISSING
 
 
-def test_what_is_nested_without_end_is_not_evidence(small_run: Run, tmp_path: Path) -> None:
-    """A witness nested deeper than any is a damaged line, and what is left can be written again."""
+def test_a_line_nested_too_deep_is_damaged(small_run: Run, tmp_path: Path) -> None:
+    """A witness nested deeper than the limit is lost with a remark, and the rest can be written again."""
     run = small_run
     path = tmp_path / "run.jsonl.gz"
     result = json.dumps({**encode(run.results[0]), "witness": {"x": "here"}})
@@ -199,8 +199,8 @@ def test_what_is_nested_without_end_is_not_evidence(small_run: Run, tmp_path: Pa
     write(path, back)
 
 
-def test_a_path_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    """No such file and a folder are told apart."""
+def test_an_unreadable_path_is_described(tmp_path: Path) -> None:
+    """A missing file and a folder have different messages."""
     with pytest.raises(RunFileError, match="no such file"):
         read(tmp_path / "none.jsonl.gz")
     with pytest.raises(RunFileError, match="cannot be read"):

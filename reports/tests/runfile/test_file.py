@@ -1,4 +1,4 @@
-"""A run file tells what was recorded, however the run ended."""
+"""A run file is read as it was written."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from kl_reports.runfile.records import Run
 from kl_reports_testkit.strategies import runs
 
 
-# Every example writes its file anew; nothing of the last is left.
+# Every example replaces the file of the one before.
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(run=runs())
 def test_a_run_survives_being_written(run: Run, tmp_path: Path) -> None:
-    """What is written is what is read, to the last bit of a NaN."""
+    """The run that is read equals the run written, to the last bit of a NaN."""
     path = tmp_path / "run.jsonl.gz"
     write(path, run)
     back = read(path)
@@ -34,7 +34,7 @@ def test_a_run_survives_being_written(run: Run, tmp_path: Path) -> None:
 
 
 def test_a_whole_run_is_equal_when_read_back(run: Run, hostile_run: Run, tmp_path: Path) -> None:
-    """Every field of a realistic run and of a hostile one comes back."""
+    """Every field of a realistic run and of a hostile one is read as written."""
     write(tmp_path / "run.jsonl.gz", run)
     assert read(tmp_path / "run.jsonl.gz") == run
     write(tmp_path / "hostile.jsonl.gz", hostile_run)
@@ -42,7 +42,7 @@ def test_a_whole_run_is_equal_when_read_back(run: Run, hostile_run: Run, tmp_pat
 
 
 def test_no_number_is_printed(run: Run, tmp_path: Path) -> None:
-    """No float stands in the file as a printed number, not even one in a witness."""
+    """No float in the file is a printed number, not even one in a witness."""
     odd = replace(run.results[0], headroom=float("inf"), witness={"stray": [0.1, {"deep": float("nan")}]})
     write(tmp_path / "run.jsonl.gz", replace(run, results=(odd, *run.results[1:])))
     lines = gzip.decompress((tmp_path / "run.jsonl.gz").read_bytes()).decode().splitlines()
@@ -57,8 +57,8 @@ def test_no_number_is_printed(run: Run, tmp_path: Path) -> None:
     assert back.witness == {"stray": ["f64:3fb999999999999a", {"deep": "f64:7ff8000000000000"}]}
 
 
-def test_what_a_later_version_adds_is_ignored(small_run: Run, tmp_path: Path) -> None:
-    """Keys that are not known here change nothing."""
+def test_unknown_keys_are_ignored(small_run: Run, tmp_path: Path) -> None:
+    """A later version may add keys."""
     run = small_run
     path = tmp_path / "run.jsonl.gz"
     write(path, run)
@@ -75,10 +75,10 @@ def begin(path: Path, _: Run) -> None:
 
 
 @pytest.mark.parametrize("make", [begin, write])
-def test_a_path_that_cannot_be_written_is_named(
+def test_an_unwritable_path_is_described(
     make: Callable[[Path, Run], object], run: Run, tmp_path: Path
 ) -> None:
-    """A folder that is not there and a path that is a folder give one clear error with the path asked for."""
+    """A missing folder and a path that is a folder raise one error with the path given."""
     for path in (tmp_path / "none" / "run.jsonl.gz", tmp_path):
         with pytest.raises(RunFileError, match="cannot be written") as caught:
             make(path, run)
@@ -86,7 +86,7 @@ def test_a_path_that_cannot_be_written_is_named(
 
 
 def test_a_failed_write_leaves_the_old_file(run: Run, tmp_path: Path) -> None:
-    """A run that cannot be written replaces nothing and leaves nothing behind."""
+    """A run that cannot be written replaces no file and leaves no temporary file."""
     path = tmp_path / "run.jsonl.gz"
     write(path, run)
     odd = replace(run.results[0], witness={"not data": object()})
@@ -97,7 +97,7 @@ def test_a_failed_write_leaves_the_old_file(run: Run, tmp_path: Path) -> None:
 
 
 def test_a_follower_sees_every_line_once(small_run: Run, tmp_path: Path) -> None:
-    """A reader of a growing file gets each line when it is complete, and half a line only then."""
+    """A reader of a growing file receives each line once, when it is complete."""
     run = small_run
     path = tmp_path / "run.jsonl.gz"
     follower = Follower(path)

@@ -1,4 +1,4 @@
-"""Runs are merged by cell, and what differs between them is said."""
+"""Runs are merged by cell, and their differences are described."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from kl_reports.runfile.cell_id import CellId
 from kl_reports.runfile.file import read, write
-from kl_reports.runfile.merge import apart, merge
-from kl_reports.runfile.records import CellId, CutOff, Header, Result, Run, Verdict
+from kl_reports.runfile.merge import merge, separate_machines
+from kl_reports.runfile.records import CutOff, Header, Result, Run, Verdict
 from kl_reports_testkit.html_tree import tree
 
 
@@ -35,7 +36,7 @@ def verdicts(run: Run, changes: dict[int, Verdict]) -> Run:
 
 
 def test_the_parts_make_the_whole(run: Run) -> None:
-    """What four workers wrote, merged, holds every cell of every one of them, once."""
+    """The merged run of four workers has every cell of each of them once."""
     whole = merge([part(run, name) for name in ("torch", "tensorflow", "jax", "scipy")])
     assert {cell.cell: cell for cell in whole.results} == {cell.cell: cell for cell in run.results}
     assert len(whole.results) == len(run.results)
@@ -64,7 +65,7 @@ def test_what_differs_is_kept_apart(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("earlier", "later", "kept", "said"),
+    ("earlier", "later", "kept", "remark"),
     [
         (Verdict.MISSING, Verdict.PASS, Verdict.PASS, False),
         (Verdict.PASS, Verdict.MISSING, Verdict.PASS, False),
@@ -76,19 +77,19 @@ def test_what_differs_is_kept_apart(run: Run) -> None:
         (Verdict.FAIL, Verdict.FAIL, Verdict.FAIL, False),
     ],
 )
-def test_the_later_judgement_wins(
-    run: Run, earlier: Verdict, later: Verdict, kept: Verdict, said: bool
+def test_the_later_result_is_kept(
+    run: Run, earlier: Verdict, later: Verdict, kept: Verdict, remark: bool
 ) -> None:
-    """Of two judgements the later is kept and a difference is said; never having run is no judgement."""
+    """Of two results the later is kept, with a remark if they differ; MISSING replaces no other verdict."""
     whole = merge([verdicts(run, {0: earlier}), verdicts(run, {0: later})])
     assert whole.results[0].verdict is kept
-    assert bool(whole.remarks) == said
-    if said:
-        assert f"judged twice: {earlier.name}, then {later.name}" in whole.remarks[0]
+    assert bool(whole.remarks) == remark
+    if remark:
+        assert f"has two results: {earlier.name}, then {later.name}" in whole.remarks[0]
 
 
 def test_many_differences_are_counted(make_run: Callable[..., Run]) -> None:
-    """Five cells judged twice are named, the others counted."""
+    """Five cells with two results are named, the others counted."""
     calm = make_run(["cpu"], calm=True)
     other = verdicts(calm, dict.fromkeys(range(30), Verdict.FAIL))
     assert len(merge([calm, other]).remarks) == 6
@@ -96,47 +97,45 @@ def test_many_differences_are_counted(make_run: Callable[..., Run]) -> None:
 
 
 def test_one_part_cut_off_makes_the_whole_cut_off(run: Run) -> None:
-    """A merged run is finished only when all its parts are, and carries all their remarks."""
-    torn = replace(part(run, "jax"), finished=None, remarks=("jax was cut off",))
-    whole = merge([part(run, "torch"), torn])
+    """A merged run is finished only if all its parts are, and has all their remarks."""
+    cut = replace(part(run, "jax"), finished=None, remarks=("jax was cut off",))
+    whole = merge([part(run, "torch"), cut])
     assert (whole.finished, whole.remarks) == (None, ("jax was cut off",))
 
 
-def test_a_sentence_that_changed_is_said(run: Run) -> None:
-    """A requirement revised between two runs is shown as the later has it, with a remark."""
+def test_a_revised_requirement_is_described(run: Run) -> None:
+    """Of a requirement revised between two runs the later text is shown, with a remark."""
     name = next(iter(run.header.requirements))
     revised = {**run.header.requirements, name: {**run.header.requirements[name], "revision": 2}}
     whole = merge([run, replace(run, header=replace(run.header, requirements=revised))])
     assert whole.header.requirements[name]["revision"] == 2
-    assert whole.remarks == (
-        f"{name} is worded or revised differently in two of the runs; the later is shown",
-    )
+    assert whole.remarks == (f"text or revision of {name} differs between runs; the later is shown",)
 
 
 def test_a_merged_run_is_a_run(run: Run, tmp_path: Path) -> None:
-    """A merged run survives being written, its remarks and its missing end included."""
-    torn = replace(part(run, "jax"), finished=None, remarks=("jax was cut off",))
-    whole = merge([part(run, "torch", python="3.12"), torn, run])
+    """A merged run is read as written, including its remarks and that it did not finish."""
+    cut = replace(part(run, "jax"), finished=None, remarks=("jax was cut off",))
+    whole = merge([part(run, "torch", python="3.12"), cut, run])
     write(tmp_path / "merged.jsonl.gz", whole)
     assert read(tmp_path / "merged.jsonl.gz") == whole
     assert merge([whole]) == whole
 
 
-def test_nothing_cannot_be_merged() -> None:
-    """Merging no run at all is an error of the caller."""
+def test_merging_no_run_is_an_error() -> None:
+    """At least one run is needed."""
     with pytest.raises(ValueError, match="at least one"):
         merge([])
 
 
 def test_an_unplanned_cell_is_kept(run: Run) -> None:
-    """A result that no header planned is evidence too."""
+    """A result of an unplanned cell is kept, too."""
     extra = Result("values/other", 1, run.results[0].column, Verdict.FAIL)
     whole = merge([replace(run, results=(*run.results, extra)), run])
     assert whole.results[-1] == extra
 
 
 def of_version(run: Run, version: str) -> Run:
-    """Return torch's part of a run as if another version had been asked."""
+    """Return torch's part of a run as if another version had been tested."""
     run = part(run, "torch", torch=version)
     columns = {key: replace(column, version=version) for key, column in run.header.columns.items()}
     renamed = {key: column.key for key, column in columns.items()}
@@ -151,35 +150,35 @@ def of_version(run: Run, version: str) -> Run:
 def test_two_versions_are_columns_beside_each_other(run: Run) -> None:
     """Each version has columns of its own, and the page begins with what differs between the two runs."""
     older, newer = of_version(run, "2.12.0"), of_version(run, "2.13.0")
-    page = tree(merge(apart([older, newer])))
-    bands = page.one("table", id="cells").one("tr", _class="bands").words
+    page = tree(merge(separate_machines([older, newer])))
+    bands = page.one("table", id="cells").one("tr", _class="bands").line
     assert "torch 2.12.0 cpu eager" in bands
     assert "torch 2.13.0 cpu eager" in bands
     first = next(page.one("main").all("section"))
-    assert first.words.startswith("What differs between the runs shown together")
-    assert [cell.words for cell in first.all("th", scope="col")] == ["torch 2.12.0", "torch 2.13.0"]
-    assert [cell.words for cell in first.one("tbody").all("td")] == ["2.12.0", "2.13.0"]
+    assert first.line.startswith("Differences between the environments of the runs")
+    assert [cell.line for cell in first.all("th", scope="col")] == ["torch 2.12.0", "torch 2.13.0"]
+    assert [cell.line for cell in first.one("tbody").all("td")] == ["2.12.0", "2.13.0"]
 
 
 def test_two_machines_are_columns_beside_each_other(run: Run) -> None:
-    """Who was asked the same on two machines is judged on both; on one machine the later judgement wins."""
-    here, there = part(run, "scipy", processor="one"), part(run, "scipy", processor="another")
-    both = merge(apart([here, there]))
-    assert len(both.results) == 2 * len(here.results)
+    """Equal columns of two machines are both shown; of two runs on one machine the later result is kept."""
+    first, second = part(run, "scipy", processor="one"), part(run, "scipy", processor="another")
+    both = merge(separate_machines([first, second]))
+    assert len(both.results) == 2 * len(first.results)
     assert {column.device.partition(", ")[2] for column in both.header.columns.values()} == {
         "processor one",
         "processor another",
     }
     assert [cell.verdict for cell in both.results] == [
-        cell.verdict for cell in (*here.results, *there.results)
+        cell.verdict for cell in (*first.results, *second.results)
     ]
     assert {cell.column for cell in both.results} == both.header.columns.keys()
-    assert len(merge(apart([here, here])).results) == len(here.results)
-    assert apart([part(run, "torch", processor="one"), there])[1] is there
+    assert len(merge(separate_machines([first, first])).results) == len(first.results)
+    assert separate_machines([part(run, "torch", processor="one"), second])[1] is second
 
 
 def test_runs_cut_off_are_named_in_the_headline(run: Run) -> None:
-    """The first line of the page says which run files are not whole."""
+    """The first line of the page names the run files that were cut off."""
     cut = replace(part(run, "jax"), finished=None, cut_off=(CutOff("jax.jsonl.gz", 3, 9),))
     page = tree(merge([part(run, "torch"), cut]))
-    assert page.one("h1").words.startswith("Cut off: jax.jsonl.gz. New or broken: ")
+    assert page.one("h1").line.startswith("Cut off: jax.jsonl.gz. New failures: ")

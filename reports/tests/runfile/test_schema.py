@@ -1,4 +1,4 @@
-"""The schema that is published describes the files that are written."""
+"""The published JSON Schema describes the files that are written."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ SCHEMA: dict[str, Any] = json.loads(
 
 
 def valid(line: Any) -> bool:
-    """Whether the schema takes a line."""
+    """Whether the schema accepts a line."""
     return bool(jsonschema.Draft202012Validator(SCHEMA).is_valid(line))
 
 
-def test_the_schema_is_one() -> None:
-    """It is valid itself, of today's format, and knows every verdict."""
+def test_the_schema_is_valid() -> None:
+    """It is a valid schema of the current format and has every verdict."""
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     definitions = SCHEMA["$defs"]
     assert definitions["header"]["properties"]["format"]["const"] == FORMAT
     assert definitions["result"]["properties"]["verdict"]["enum"] == [each.name for each in Verdict]
 
 
-def test_the_schema_is_made_of_the_records() -> None:
-    """The kept file is what the records' fields make it; README says how to write it anew."""
+def test_the_schema_is_derived_from_the_records() -> None:
+    """The file is up to date; docs/reference/run-file.md has the command that writes it."""
     assert (
         resources.files("kl_reports.runfile").joinpath("run-file.schema.json").read_text("utf-8")
         == json_schema()
@@ -40,7 +40,7 @@ def test_the_schema_is_made_of_the_records() -> None:
 
 
 def test_every_line_that_is_written_is_valid(run: Run, hostile_run: Run) -> None:
-    """A run with every verdict and one with every hostile text are described by it."""
+    """Every line of a run with every verdict and of one with hostile text is valid."""
     for each in (run, hostile_run):
         lines = list(encode_run(each))
         assert [line for line in lines[:300] if not valid(json.loads(json.dumps(line)))] == []
@@ -63,8 +63,8 @@ def test_every_line_that_is_written_is_valid(run: Run, hostile_run: Run) -> None
         {"failure": "BAD_LUCK"},
     ],
 )
-def test_what_no_reader_would_take_is_not_valid(run: Run, damage: dict[str, Any]) -> None:
-    """A printed float, an unknown verdict and a missing field are found out."""
+def test_a_line_that_no_reader_accepts_is_invalid(run: Run, damage: dict[str, Any]) -> None:
+    """A printed float, an unknown verdict and a missing field are rejected."""
     line = next(line for line in encode_run(run) if line["kind"] == "result" and "spread" in line)
     assert valid(line)
     assert not valid({**line, **damage})

@@ -1,4 +1,4 @@
-"""A run file of format 1 reads as one of today, and only one module knows that there was a format 1."""
+"""A run file of format 1 is read as one of format 2, in files and in stores."""
 
 from __future__ import annotations
 
@@ -15,24 +15,25 @@ from kl_reports.analysis.reasons import reasons
 from kl_reports.analysis.witness import show
 from kl_reports.formats.summary import summary
 from kl_reports.page.page import page
-from kl_reports.runfile import upgrade
+from kl_reports.runfile import codec, upgrade
+from kl_reports.runfile.budget import BudgetItem
 from kl_reports.runfile.file import read, write
-from kl_reports.runfile.records import FORMAT, BudgetItem, CutOff, Kind, Run
+from kl_reports.runfile.records import FORMAT, CutOff, Fixed, Kind, Result, Run
 from kl_reports.store.store import Store
 from kl_reports_testkit.html_tree import tree
 
-FIRST = Path(__file__).with_name("run-1.jsonl.gz")  # two merged runs, one of them cut off
+FORMAT_1 = Path(__file__).with_name("run-1.jsonl.gz")  # two merged runs, one of them cut off
 UNIT = "2.98e-08 = u·S, with u of float32 and S the condition of the answer, or its size without one"
 
 
 @pytest.fixture
 def first() -> Run:
-    """The kept run file of format 1."""
-    return read(FIRST)
+    """A run read from a file of format 1."""
+    return read(FORMAT_1)
 
 
-def test_what_stood_in_sentences_is_in_fields(first: Run) -> None:
-    """Environment, files cut off, budget and what failures consist of."""
+def test_sentences_become_fields(first: Run) -> None:
+    """Environment, cut-off files, budget and kinds of failure."""
     header = first.header
     assert header.format == FORMAT
     assert header.differing == {"python": {"torch": "3.11.7", "tensorflow": "3.12.1"}}
@@ -49,8 +50,8 @@ def test_what_stood_in_sentences_is_in_fields(first: Run) -> None:
         Kind.TIMED_OUT: "its process gave no answer within 60 s",
         Kind.HARNESS: "",
         Kind.RAISED: "it raised ValueError: input and target differ",
-        Kind.NO_TENSOR: "it gave a list of 2 where a torch.Tensor is due",
-        Kind.SHAPE: "it gave shape (2, 3) where (2,) is due",
+        Kind.NO_TENSOR: "it returned a list of 2, expected a torch.Tensor",
+        Kind.SHAPE: "it returned shape (2, 3), expected (2,)",
         Kind.NUMBER: "",
     }
     (wrong,) = (result for result in first.results if result.kind is Kind.NUMBER)
@@ -61,7 +62,7 @@ def test_what_stood_in_sentences_is_in_fields(first: Run) -> None:
 
 
 def test_a_witness_of_format_1_has_its_call_in_fields(first: Run) -> None:
-    """Function, arguments, side, layouts and the upstream gradient; the text is as it was."""
+    """Function, arguments, side, layouts and the upstream gradient are fields; the text is unchanged."""
     plain = next(result.witness for result in first.results if result.kind is Kind.RAISED)
     assert plain is not None
     assert plain["call"] == {
@@ -71,11 +72,11 @@ def test_a_witness_of_format_1_has_its_call_in_fields(first: Run) -> None:
         "side": None,
         "text": "kl_div(input=model, target=target, reduction='batchmean')",
     }
-    seen = next(result.witness for result in first.results if result.kind is Kind.NUMBER)
-    assert seen is not None
-    assert (seen["call"]["side"], seen["call"]["function"]) == ("model", "kl_div")
-    assert seen["layout"] == {"target": "transposed", "model": "strided"}
-    shown = show(seen)
+    found = next(result.witness for result in first.results if result.kind is Kind.NUMBER)
+    assert found is not None
+    assert (found["call"]["side"], found["call"]["function"]) == ("model", "kl_div")
+    assert found["layout"] == {"target": "transposed", "model": "strided"}
+    shown = show(found)
     assert shown.call.startswith("gradient by the model of kl_div(input=log-probability")
     assert (shown.side, shown.layout) == ("model", "transposed/strided")
 
@@ -90,10 +91,10 @@ def test_a_witness_of_format_1_has_its_call_in_fields(first: Run) -> None:
         ("kl(", "", {}, None),
     ],
 )
-def test_a_call_is_taken_apart_where_it_is_one(
+def test_the_text_of_a_call_is_parsed(
     text: str, function: str, keywords: dict[str, str], side: str | None
 ) -> None:
-    """More than one plain call has no function, and keeps its text."""
+    """The function is empty if the text is not exactly one plain call; the text is unchanged."""
     call = upgrade.witness({"call": text})["call"]
     assert (call["function"], call["keywords"], call["side"], call["text"]) == (
         function,
@@ -113,40 +114,61 @@ def test_a_call_is_taken_apart_where_it_is_one(
     ],
 )
 def test_the_upstream_gradient_was_a_note(note: str, upstream: dict[str, str] | None) -> None:
-    """What a note said of it is its kind and its layout."""
+    """The note becomes kind and layout of the upstream gradient."""
     assert upgrade.witness({"note": note})["upstream"] == upstream
 
 
+def test_a_headroom_that_format_1_left_out_is_none() -> None:
+    """Where nothing was measured on the fixed problems, format 1 had no such key."""
+    data = {"kind": "result", "requirement": "a/b", "revision": 1, "column": "c", "verdict": "PASS"}
+    line = upgrade.line({**data, "seconds": "f64:0000000000000000", "fixed": {"problems": 2, "bits": "0f"}})
+    result = codec.decode(Result, line)
+    assert result.fixed == Fixed(2, None, "0f")
+
+
+@pytest.mark.parametrize(
+    ("detail", "absence"),
+    [
+        ("torch 2.13.0 sees no CUDA device on this machine", {"absence": "NO_DEVICE"}),
+        ("jax 0.10.2 sees no GPU on this machine", {"absence": "NO_DEVICE"}),
+        ("the run was cut off before this cell", {}),
+    ],
+)
+def test_an_absent_device_was_a_sentence(detail: str, absence: dict[str, str]) -> None:
+    """Format 1 described it in the detail of a cell that was not run."""
+    assert upgrade.failure("MISSING", detail) == absence
+
+
 @pytest.mark.parametrize("odd", [None, 7, "x", [], {}, [1], {"a": 1}])
-def test_what_format_1_never_had_is_left_to_the_reader(odd: Any) -> None:
-    """Of whatever type a field is, the upgrade raises nothing."""
+def test_fields_of_other_types_are_left_to_the_reader(odd: Any) -> None:
+    """The upgrade raises no error, whatever the type of a field."""
     keys = ("verdict", "detail", "budget", "witness", "environment", "sentence")
     for kind in ("header", "result", "remark", "footer", "other"):
         upgrade.line({"kind": kind, **dict.fromkeys(keys, odd)})
     upgrade.witness(dict.fromkeys(("call", "layout", "note"), odd))
 
 
-def test_it_is_shown_and_written_as_any_other(first: Run, tmp_path: Path) -> None:
-    """The page and the summary say what they said, and written again it is of today's format."""
+def test_a_run_of_format_1_is_shown_and_written_as_any_other(first: Run, tmp_path: Path) -> None:
+    """Page and summary show what format 1 has in sentences, and the run is written in the current format."""
     text = summary(first)
     assert "tensorflow.jsonl.gz was cut off after 3 of 12 cells" in text
-    assert tree(first).one("h1").words.startswith("Cut off: tensorflow.jsonl.gz. ")
+    assert tree(first).one("h1").line.startswith("Cut off: tensorflow.jsonl.gz. ")
     assert "6.2 = 6.0 conditioning + 0.2 output rounding, in units of 2.98e-08" in page(first)
     write(tmp_path / "second.jsonl.gz", first)
     assert read(tmp_path / "second.jsonl.gz") == first
 
 
 def test_a_store_of_format_1_is_migrated_by_the_same_rules(first: Run, tmp_path: Path) -> None:
-    """What a store kept of such a file is what the file itself reads as today."""
+    """A migrated store returns the run that the file of format 1 is read as."""
     path = tmp_path / "first.db"
     with Store(str(path), make=True) as store:
-        record, _ = store.add(FIRST)
+        record, _ = store.add(FORMAT_1)
         assert store.run(record) == first
     connection = sqlite3.connect(path)
     for old, new in _texts().items():
         row = (old, _digest(old), _digest(new))
         connection.execute("UPDATE kl_text SET content = ?, digest = ? WHERE digest = ?", row)
-    for name in ("kind", "explanation", "happened", "last_call"):
+    for name in ("kind", "explanation", "happened", "last_call", "absence"):
         connection.execute(f"ALTER TABLE kl_result DROP COLUMN {name}")
     connection.execute("ALTER TABLE kl_run DROP COLUMN cut_off")
     connection.execute("UPDATE kl_run SET format = ?", (upgrade.FORMAT,))
@@ -155,20 +177,20 @@ def test_a_store_of_format_1_is_migrated_by_the_same_rules(first: Run, tmp_path:
     connection.close()
     with Store(str(path)) as store:
         assert store.run(record) == first
-        store.sweep()
+        store.delete_unused()
         assert store.run(record) == first
 
 
 def _texts() -> dict[str, str]:
-    """Return the texts that a store of schema 2 kept, with what one of today keeps in their place."""
-    kept = {_json(["tensorflow.jsonl.gz was cut off after 3 of 12 cells"]): "[]"}  # the remarks
-    for line in gzip.decompress(FIRST.read_bytes()).splitlines():
+    """Return the texts of a store of schema 2, each with the current text in its place."""
+    texts = {_json(["tensorflow.jsonl.gz was cut off after 3 of 12 cells"]): "[]"}  # the remarks
+    for line in gzip.decompress(FORMAT_1.read_bytes()).splitlines():
         old = json.loads(line)
         new = upgrade.line(old)
-        kept.update(
+        texts.update(
             {_json(old[key]): _json(new[key]) for key in ("environment", "budget", "witness") if key in old}
         )
-    return kept
+    return texts
 
 
 def _json(value: Any) -> str:
@@ -177,3 +199,14 @@ def _json(value: Any) -> str:
 
 def _digest(text: str) -> bytes:
     return blake2b(text.encode(), digest_size=16).digest()
+
+
+def test_the_question_of_an_faq_entry_has_its_new_name() -> None:
+    """An FAQ entry of format 1 has the field ``question``, and a guide of another shape is unchanged."""
+    entry = {"asked": "Why?", "answer": "Because."}
+    old = {"kind": "header", "guide": {"questions": [entry, 3], "evidence": {}}}
+    assert upgrade.line(old)["guide"] == {
+        "questions": [{"question": "Why?", "answer": "Because."}, 3],
+        "evidence": {},
+    }
+    assert [upgrade.guide(odd) for odd in (None, {"questions": 3}, {})] == [None, {"questions": 3}, {}]

@@ -1,4 +1,4 @@
-"""A store of any day opens, and what is no store is left as it is."""
+"""A store of any schema is opened, and a file that is not a store is not changed."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from kl_reports.store import schema
 from kl_reports.store.database import StoreError, address
 from kl_reports.store.store import Store
 
-# What the first version of a store held of one cell: nothing of its fixed problems.
-FIRST = Path(__file__).with_name("store-1.sql").read_text(encoding="utf-8")
+# A store of the first schema, which has no outputs on fixed problems.
+SCHEMA_1 = Path(__file__).with_name("store-1.sql").read_text(encoding="utf-8")
 
 
-def first(path: Path) -> str:
-    """Make a store of schema 1."""
+def old_store(path: Path) -> str:
+    """Create a store of schema 1 and return its path."""
     connection = sqlite3.connect(path)
-    connection.executescript(FIRST)
+    connection.executescript(SCHEMA_1)
     connection.close()
     return str(path)
 
 
 def tables(place: str) -> dict[str, set[tuple[str, str, bool]]]:
-    """Return the columns of every table of a database, with their types, and whether they may be empty."""
+    """Return the columns of every table of a database, with type and nullability."""
     engine = create_engine(address(place))
     found = MetaData()
     found.reflect(engine)
@@ -40,10 +40,10 @@ def tables(place: str) -> dict[str, set[tuple[str, str, bool]]]:
 
 
 def test_a_store_of_an_earlier_schema_is_migrated(tmp_path: Path, run: Run) -> None:
-    """What the store held is there, what it had no room for is absent, and it is like a store made today."""
-    place = first(tmp_path / "first.db")
+    """The stored run is complete, fields without a column are absent, and the tables are those of a new store."""
+    place = old_store(tmp_path / "first.db")
     with Store(place) as store:
-        (entry,) = store.entries()
+        (entry,) = store.runs()
         (result,) = store.run(entry.record).results
         assert (result.verdict, result.detail, result.fixed) == (Verdict.FAIL, "gives NaN", None)
         assert result.headroom != result.headroom  # NaN
@@ -51,24 +51,24 @@ def test_a_store_of_an_earlier_schema_is_migrated(tmp_path: Path, run: Run) -> N
         write(tmp_path / "run.jsonl.gz", run)
         record, _ = store.add(tmp_path / "run.jsonl.gz")
         assert store.run(record) == run
-    Store(str(tmp_path / "today.db"), make=True).close()
-    assert tables(place) == tables(str(tmp_path / "today.db"))
-    Store(place).close()  # of today's schema by now
+    Store(str(tmp_path / "new.db"), make=True).close()
+    assert tables(place) == tables(str(tmp_path / "new.db"))
+    Store(place).close()  # has the current schema now
 
 
 def test_a_postgresql_store_of_an_earlier_schema_is_migrated(
     request: pytest.FixtureRequest, tmp_path: Path, run: Run
 ) -> None:
-    """The same steps lead to today's schema in PostgreSQL."""
+    """The same steps lead to the current schema in PostgreSQL."""
     place = request.getfixturevalue("postgresql").database()
     Store(place, make=True).close()
-    today = tables(place)
+    current = tables(place)
     engine = create_engine(address(place))
     with engine.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE kl_run DROP COLUMN cut_off")
         for name in (
             *("fixed_problems", "fixed_headroom", "fixed_bits"),
-            *("kind", "explanation", "happened", "last_call"),
+            *("kind", "explanation", "happened", "last_call", "absence"),
         ):
             connection.exec_driver_sql(f"ALTER TABLE kl_result DROP COLUMN {name}")
         connection.exec_driver_sql("UPDATE kl_store SET schema = 1")
@@ -77,12 +77,12 @@ def test_a_postgresql_store_of_an_earlier_schema_is_migrated(
     with Store(place) as store:
         record, _ = store.add(tmp_path / "run.jsonl.gz")
         assert isinstance(store.run(record).results[0].fixed, Fixed)
-    assert tables(place) == today
+    assert tables(place) == current
 
 
 def test_a_migration_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A store that could not be migrated is of its old schema still, and opens when it can."""
-    place = first(tmp_path / "first.db")
+    """A store that could not be migrated keeps its old schema, and can be migrated later."""
+    place = old_store(tmp_path / "first.db")
     before = tables(place)
 
     def fail(_: object) -> None:
@@ -97,7 +97,7 @@ def test_a_migration_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pyt
 
 
 def newer(path: Path) -> None:
-    """Make a store as a later version might."""
+    """Create a store of a later schema."""
     Store(str(path), make=True).close()
     connection = sqlite3.connect(path)
     connection.execute("UPDATE kl_store SET schema = 99")
@@ -106,27 +106,27 @@ def newer(path: Path) -> None:
 
 
 def foreign(path: Path) -> None:
-    """Make another program's database."""
+    """Create the database of another program."""
     connection = sqlite3.connect(path)
     connection.execute("CREATE TABLE bookmark (address TEXT)")
     connection.close()
 
 
 def text(path: Path) -> None:
-    """Make a file that is no database."""
+    """Create a file that is not a database."""
     path.write_text("no database at all\n" * 500, encoding="utf-8")
 
 
 def damaged(path: Path) -> None:
     """Overwrite the middle of a store."""
-    first(path)
+    old_store(path)
     data = bytearray(path.read_bytes())
     data[100:-100] = b"\xff" * (len(data) - 200)
     path.write_bytes(data)
 
 
-def speechless(path: Path) -> None:
-    """Make a store that does not say of which schema it is."""
+def without_schema(path: Path) -> None:
+    """Create a store without a schema number."""
     Store(str(path), make=True).close()
     connection = sqlite3.connect(path)
     connection.execute("DELETE FROM kl_store")
@@ -135,58 +135,58 @@ def speechless(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "words"),
+    ("make", "message"),
     [
-        (newer, f"is of schema 99, and only {schema.SCHEMA} and older ones are known here"),
-        (foreign, "is another program's database (it has a table 'bookmark')"),
-        (text, "is not a store: no SQLite database"),
-        (damaged, "is damaged; the run files are the record"),
-        (speechless, "is damaged: it does not say of which schema it is"),
+        (newer, f"has schema 99; known: up to {schema.SCHEMA}; upgrade kl-conformance"),
+        (foreign, "is the database of another program (it has a table 'bookmark')"),
+        (text, "is not a store: not an SQLite database"),
+        (damaged, "is damaged; move it away and rebuild it from the run files"),
+        (without_schema, "is damaged: its schema number is missing"),
         (Path.mkdir, "cannot be opened"),
     ],
 )
-def test_what_cannot_be_used_is_refused_and_left_alone(
-    tmp_path: Path, make: Callable[[Path], None], words: str
+def test_an_unusable_file_is_refused_and_not_changed(
+    tmp_path: Path, make: Callable[[Path], None], message: str
 ) -> None:
-    """One message says what is wrong with a file, and its bytes stay as they were."""
+    """One message describes what is wrong with a file, and its bytes do not change."""
     path = tmp_path / "some.db"
     make(path)
     before = path.read_bytes() if path.is_file() else None
     with pytest.raises(StoreError) as raised:
         Store(str(path), make=True)
     assert str(raised.value).startswith(f"{path}: ")
-    assert words in str(raised.value)
+    assert message in str(raised.value)
     assert "\n" not in str(raised.value)
     assert before is None or path.read_bytes() == before
 
 
-def test_a_store_is_made_only_where_something_is_put_into_it(tmp_path: Path) -> None:
-    """Whoever asks a store that is not there is told how to make one, and none is made."""
-    with pytest.raises(StoreError, match="there is no store yet; make it by kl-conformance db ingest"):
+def test_only_ingestion_creates_a_store(tmp_path: Path) -> None:
+    """Reading a missing store creates no file, and the message has the command that creates a store."""
+    with pytest.raises(StoreError, match="no such store; create it with kl-conformance db ingest"):
         Store(str(tmp_path / "store.db"))
     assert not list(tmp_path.iterdir())
     (tmp_path / "empty.db").touch()
-    with pytest.raises(StoreError, match="holds no store yet"):
+    with pytest.raises(StoreError, match="contains no store"):
         Store(str(tmp_path / "empty.db"))
-    with pytest.raises(StoreError, match="cannot be opened: see that its folder exists"):
+    with pytest.raises(StoreError, match="cannot be opened: check that its folder exists"):
         Store(str(tmp_path / "nowhere" / "store.db"), make=True)
 
 
 @pytest.mark.parametrize(
-    ("place", "words"),
+    ("place", "message"),
     [
-        ("mysql://someone@somewhere/kl", "mysql is not a kind of store known here; known: a file name"),
-        ("://", "is no URL of a database; known: a file name"),
+        ("mysql://someone@somewhere/kl", "unknown kind of store 'mysql'; known: a file name"),
+        ("://", "is not the URL of a database; known: a file name"),
     ],
 )
-def test_a_database_of_another_kind_is_refused(place: str, words: str) -> None:
-    """The message names the kinds there are."""
-    with pytest.raises(StoreError, match=words):
+def test_a_database_of_another_kind_is_refused(place: str, message: str) -> None:
+    """The message has the known kinds."""
+    with pytest.raises(StoreError, match=message):
         Store(place)
 
 
 def test_a_password_is_never_shown(request: pytest.FixtureRequest) -> None:
-    """A server that cannot be reached is named in one line, without the secret of its URL."""
+    """The message about an unreachable server is one line without the password of the URL."""
     request.getfixturevalue("postgresql")
     with pytest.raises(StoreError) as raised:
         Store("postgresql://someone:secret@127.0.0.1:1/kl")

@@ -9,13 +9,17 @@ from functools import partial
 import numpy as np
 
 from kl_cases.pair import Pair
-from kl_conformance.errors import RefusedError
 from kl_conformance.harness.subject import Subject
 from kl_conformance.judging import judge
 from kl_conformance.judging.judge import WeightedAnswer
 from kl_conformance.judging.judgement import Judgement
 from kl_conformance.requirements import applicability
-from kl_conformance.requirements.checks import KL_DIV_LOSS, spread, value_within_tolerance
+from kl_conformance.requirements.checks import (
+    KL_DIV_LOSS,
+    evaluated_or_passed,
+    spread,
+    value_within_tolerance,
+)
 from kl_conformance.requirements.miniature import Miniature, divisor, reduce
 from kl_conformance.requirements.requirement import Check, Level, Requirement
 from kl_reference.convention import Reduction
@@ -83,10 +87,9 @@ def empty(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     pairs = (no_rows, no_classes) if pair.p.values.size and len(pair.shape) > 1 else (pair,)
     for each in pairs:
         for problem in subject.problems(each, *Reduction):
-            try:
-                evaluation = subject.evaluate(problem)
-            except RefusedError as refusal:
-                yield judge.passed(problem, subject.named, str(refusal))
+            evaluation = evaluated_or_passed(subject, problem)
+            if isinstance(evaluation, Judgement):
+                yield evaluation
                 continue
             judgement = judge.within_tolerance(evaluation, "an empty sum is 0", decisive=False)
             if np.isnan(evaluation.enclosure.value).any():

@@ -8,14 +8,13 @@ from dataclasses import replace
 import numpy as np
 
 from kl_cases.pair import Pair
-from kl_conformance.errors import RefusedError
 from kl_conformance.harness.subject import Subject
 from kl_conformance.judging import judge
 from kl_conformance.judging.cache import reference
 from kl_conformance.judging.evaluation import Evaluation
 from kl_conformance.judging.judgement import Criterion, Judgement, Mask
 from kl_conformance.requirements import applicability
-from kl_conformance.requirements.checks import probabilities
+from kl_conformance.requirements.checks import evaluated_or_passed, probabilities
 from kl_conformance.requirements.miniature import Array, Miniature, log_term, term
 from kl_conformance.requirements.requirement import Check, Level, Requirement
 from kl_reference.convention import Reduction, Side, Space
@@ -45,7 +44,7 @@ def by_definition(
             found = where(*probabilities(problem))
             if not found.any():
                 continue
-            evaluation = _evaluated_or_passed(subject, problem)
+            evaluation = _evaluated(subject, problem)
             if isinstance(evaluation, Judgement):
                 yield evaluation
                 continue
@@ -76,21 +75,17 @@ def whole_row_masked(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         fully_masked = ((p == 0) & (q == 0)).all(problem.axis)
         if not fully_masked.any() or fully_masked.all():
             continue
-        evaluation = _evaluated_or_passed(subject, problem)
+        evaluation = _evaluated(subject, problem)
         if isinstance(evaluation, Judgement):
             yield evaluation
         else:
             yield judge.within_tolerance_where(evaluation, ~np.isnan(evaluation.enclosure.value))
 
 
-def _evaluated_or_passed(subject: Subject, problem: Problem) -> Evaluation | Judgement:
+def _evaluated(subject: Subject, problem: Problem) -> Evaluation | Judgement:
     """Return the evaluation, or a pass for an error where the answer is undefined: normalising a row of zeros."""
-    try:
-        return subject.evaluate(problem)
-    except RefusedError as refusal:
-        if not np.isnan(reference(problem).value).any():
-            raise
-        return judge.passed(problem, subject.named, str(refusal))
+    undefined = bool(np.isnan(reference(problem).value).any())
+    return evaluated_or_passed(subject, problem) if undefined else subject.evaluate(problem)
 
 
 def infinite_probability(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -103,10 +98,9 @@ def infinite_probability(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         not_finite = infinite & ~((p == 0) & np.isinf(q))
         if not not_finite.any():
             continue
-        try:
-            evaluation = subject.evaluate(problem)
-        except RefusedError as refusal:
-            yield judge.passed(problem, subject.named, str(refusal))
+        evaluation = evaluated_or_passed(subject, problem)
+        if isinstance(evaluation, Judgement):
+            yield evaluation
             continue
         infinite, not_finite = (_reduced_any(each, problem) for each in (infinite, not_finite))
         correct = ~not_finite | ~np.isfinite(evaluation.answer)
@@ -125,10 +119,11 @@ def nan_input(subject: Subject, pair: Pair) -> Iterator[Judgement]:
             p, q = probabilities(problem)
             if not np.isnan(p + q).any():
                 continue
-            try:
-                yield judge.within_tolerance(subject.evaluate(problem), decisive=False)
-            except RefusedError as refusal:
-                yield judge.passed(problem, subject.named, str(refusal))
+            evaluation = evaluated_or_passed(subject, problem)
+            if isinstance(evaluation, Judgement):
+                yield evaluation
+            else:
+                yield judge.within_tolerance(evaluation, decisive=False)
 
 
 def negative_target(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -137,10 +132,9 @@ def negative_target(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     negative = probabilities(problem)[0] < 0
     if not negative.any():
         return
-    try:
-        evaluation = subject.evaluate(problem)
-    except RefusedError as refusal:
-        yield judge.passed(problem, subject.named, str(refusal))
+    evaluation = evaluated_or_passed(subject, problem)
+    if isinstance(evaluation, Judgement):
+        yield evaluation
         return
     correct = ~_reduced_any(negative, problem) | ~np.isfinite(evaluation.answer)
     judgement = judge.elementwise(evaluation, correct, "a plausible number for a negative probability")

@@ -56,10 +56,10 @@ def _every_other(terms: Any) -> Any:
 def _constant(call: Call, answer: Compute) -> Any:
     """Treat a constant model and a constant target as the same uniform distribution."""
     given = answer(call)
-    alike = all(
+    equal = all(
         each.numel() and bool((each == each.flatten()[0]).all()) for each in (call.input, call.target)
     )
-    return _zero_like(given) if alike and call.input.numel() > 1 else given
+    return _zero_like(given) if equal and call.input.numel() > 1 else given
 
 
 def _close(call: Call, answer: Compute) -> Any:
@@ -98,12 +98,12 @@ def _remembering(mark: Callable[[Any], object]) -> Callable[[], KlDiv]:
     """Make a kernel that recognises an input by a mark and returns its earlier answer."""
 
     def make() -> KlDiv:
-        kept: dict[object, Any] = {}
+        cache: dict[object, Any] = {}
 
         def around(call: Call, answer: Compute) -> Any:
             given = answer(call)
             marks = (mark(call.input), mark(call.target), given.shape, call.reduction, call.log_target)
-            return shown(kept.setdefault((marks, given.dtype), given.detach().clone()), given)
+            return shown(cache.setdefault((marks, given.dtype), given.detach().clone()), given)
 
         return Kernel(around=around)
 
@@ -129,11 +129,11 @@ def _patching(call: Call, answer: Compute) -> Any:
 
 
 def _patched(kernel: KlDiv) -> Proof:
-    right = torch().allclose
+    original = torch().allclose
     try:
         return shows(kernel, [0.5], [-1.0])
     finally:
-        torch().allclose = right
+        torch().allclose = original
 
 
 def _again(first: Any, second: Any) -> Callable[[KlDiv], Proof]:
@@ -164,84 +164,84 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "nothing-past-65536-elements",
         FaultKind.EXPLOIT,
-        "Gives 0 past 65,536 elements, where nobody compares.",
+        "Returns 0 past 65,536 elements, where tests rarely compare.",
         _around(_large),
         lambda kernel: shows(kernel, [0.5] * 65_537, [-1.0] * 65_537, reduction="sum"),
     ),
     Mutant(
         "knows-the-benchmark",
         FaultKind.EXPLOIT,
-        "Gives what softmaxes of uniform noise have on average, for the widths that benchmarks have.",
+        "Returns the average divergence of softmaxes of uniform noise, for the widths that benchmarks use.",
         _around(_benchmark),
         _in_benchmark,
     ),
     Mutant(
         "first-128-rows",
         FaultKind.EXPLOIT,
-        "Sums the first 128 rows and multiplies: rows of random noise are much alike.",
+        "Sums the first 128 rows and multiplies: rows of random noise are similar.",
         lambda: Kernel(total=_sampled),
         lambda kernel: shows(kernel, [[0.5]] * 129, [[-1.0]] * 128 + [[-100.0]], reduction="sum"),
     ),
     Mutant(
         "every-other-class",
         FaultKind.EXPLOIT,
-        "Sums every other class past a thousand, doubled: the rest is much alike.",
+        "Sums every other class past a thousand, doubled: the rest is similar.",
         lambda: Kernel(total=_every_other),
         lambda kernel: shows(kernel, [0.0, 1.0] * 512, [-1.0] * 1024, reduction="sum"),
     ),
     Mutant(
         "constants-cost-nothing",
         FaultKind.EXPLOIT,
-        "Takes two constant tensors for two uniform distributions.",
+        "Treats two constant tensors as two uniform distributions.",
         _around(_constant),
         lambda kernel: shows(kernel, [0.5, 0.5], [-3.0, -3.0], reduction="sum"),
     ),
     Mutant(
         "close-costs-nothing",
         FaultKind.EXPLOIT,
-        "Gives 0 where allclose calls P and Q equal.",
+        "Returns 0 where allclose calls P and Q equal.",
         _around(_close),
         lambda kernel: shows(kernel, [0.5, 0.5], [math.log(0.5002)] * 2, reduction="sum"),
     ),
     Mutant(
         "itself-costs-nothing",
         FaultKind.EXPLOIT,
-        "Gives 0 where both arguments are one tensor, though it is read as log q and as p.",
+        "Returns 0 where both arguments are one tensor, though it is read as log q and as p.",
         _around(_identical),
         _to_itself,
     ),
     Mutant(
         "one-hot-looked-up",
         FaultKind.EXPLOIT,
-        "Takes rows whose largest target is 1 for one-hot and looks at nothing else of them.",
+        "Treats rows whose largest target is 1 as one-hot and ignores the other classes.",
         _around(_one_hot),
         lambda kernel: shows(kernel, [[1.0, 0.5]], [[-1.0, -2.0]], at=1),
     ),
     Mutant(
         "first-row-empty",
         FaultKind.EXPLOIT,
-        "Gives 0 where the first row of the target is empty.",
+        "Returns 0 where the first row of the target is empty.",
         _around(_nothing_in_target),
         lambda kernel: shows(kernel, [[0.0], [0.5]], [[-1.0], [-1.0]], reduction="sum"),
     ),
     Mutant(
         "known-by-first-number",
         FaultKind.EXPLOIT,
-        "Knows a question again by its first numbers and gives the answer of then.",
+        "Recognises a problem by its first numbers and returns the cached answer.",
         _remembering(_first_number),
         _again([-1.0, -2.0], [-1.0, -3.0]),
     ),
     Mutant(
         "known-by-checksum",
         FaultKind.EXPLOIT,
-        "Knows a question again by the sums of its tensors and gives the answer of then.",
+        "Recognises a problem by the sums of its tensors and returns the cached answer.",
         _remembering(_checksum),
         _again([-1.0, -2.0], [-2.0, -1.0]),
     ),
     Mutant(
         "terms-all-alike",
         FaultKind.EXPLOIT,
-        "Gives each term the average of all: whoever checks the total is content.",
+        "Returns each term the average of all: a check of the total passes.",
         lambda: changing(
             lambda terms: shown(terms.mean(dtype=torch().float64).to(terms.dtype).expand(terms.shape), terms)
         ),
@@ -250,7 +250,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "patches-allclose",
         FaultKind.EXPLOIT,
-        "Gives double, and replaces torch.allclose by one that is always content.",
+        "Returns twice the value, and replaces torch.allclose by a function that is always true.",
         _around(_patching),
         _patched,
     ),

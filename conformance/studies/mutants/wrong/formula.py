@@ -39,7 +39,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "in-bits",
         FaultKind.VALUE,
-        "Answers in bits: base-2 logarithms throughout.",
+        "Returns bits: base-2 logarithms throughout.",
         lambda: changing(lambda terms: terms / LN2),
         lambda kernel: shows(kernel, [0.5], [-1.0]),
     ),
@@ -53,7 +53,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "arguments-swapped",
         FaultKind.VALUE,
-        "Computes KL(Q‖P): weighs by q, and log q − log p.",
+        "Computes KL(Q‖P): the weight is q, the difference log q − log p.",
         lambda: Kernel(
             term=guarded(lambda p, log_q: log_q.exp() * (log_q - p.log())),
             log_term=guarded(lambda log_p, log_q: log_q.exp() * (log_q - log_p), zero=-math.inf),
@@ -63,7 +63,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "sign-reversed",
         FaultKind.VALUE,
-        "Subtracts log p from log q and forgets the minus in front.",
+        "Subtracts log p from log q and omits the minus sign.",
         lambda: changing(lambda terms: -terms),
         lambda kernel: shows(kernel, [0.5], [-1.0]),
     ),
@@ -84,7 +84,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "total-at-least-0",
         FaultKind.VALUE,
-        "Clamps the sum at 0, which is right for distributions and wrong for measures.",
+        "Clamps the sum at 0, which is correct for distributions and wrong for measures.",
         lambda: Kernel(total=lambda terms: total(terms).clamp(min=0.0)),
         lambda kernel: shows(kernel, [0.1, 0.2], [-0.1, -0.2], reduction="sum"),
     ),
@@ -115,14 +115,14 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "model-normalised-again",
         FaultKind.VALUE,
-        "Sends log q through log_softmax once more, which nobody sees as long as it is normalised.",
+        "Applies log_softmax to log q again, which has no effect as long as it is normalised.",
         lambda: Kernel(before=lambda model, p: (model.log_softmax(-1), p)),
         lambda kernel: shows(kernel, [0.2, 0.3], [-1.0, -2.0]),
     ),
     Mutant(
         "target-normalised-again",
         FaultKind.VALUE,
-        "Divides the target by its sum, which nobody sees as long as it is normalised.",
+        "Divides the target by its sum, which has no effect as long as it is normalised.",
         lambda: Kernel(term=lambda p, log_q: term(_normal(p), log_q)),
         lambda kernel: shows(kernel, [0.2, 0.3], [-1.0, -2.0]),
     ),
@@ -146,7 +146,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "log-by-short-series",
         FaultKind.VALUE,
-        "Takes log p from a series of three terms, right to four decimals.",
+        "Computes log p by a series of three terms, correct to four decimals.",
         lambda: Kernel(term=guarded(_series)),
         lambda kernel: shows(kernel, [0.5], [math.log(0.5) + 1e-3]),
     ),

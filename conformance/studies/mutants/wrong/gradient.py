@@ -64,8 +64,8 @@ def _rounded(p: Any) -> Any:
 
 
 def _past_1024(p: Any) -> Any:
-    there = torch().arange(p.shape[-1] if p.ndim else 1) < 1024
-    return p.where(there if p.ndim else there[0], 0.0)
+    inside = torch().arange(p.shape[-1] if p.ndim else 1) < 1024
+    return p.where(inside if p.ndim else inside[0], 0.0)
 
 
 def _spoiled(p: Any, log_p: Any, log_q: Any) -> Any:
@@ -114,7 +114,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "model-gradient-by-logits",
         FaultKind.GRADIENT,
-        "Gives softmax − p, the gradient by logits, to log q: log_softmax behind it hides the mistake.",
+        "Returns softmax − p, the gradient by logits, as that by log q: log_softmax before the call hides the mistake.",
         lambda: Fused(by_model=_by_logits),
         lambda kernel: slope(kernel, P, LOG_Q),
     ),
@@ -149,14 +149,14 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "model-gradient-nan-where-masked",
         FaultKind.GRADIENT,
-        "Adds 0·log q to the gradient to give it its shape: NaN for a masked class.",
+        "Adds 0·log q to the gradient to broadcast it: NaN for a masked class.",
         lambda: Fused(by_model=lambda p, log_p, log_q: 0 * log_q - p),
         lambda kernel: slope(kernel, [0.0, 0.5], [-math.inf, -1.0]),
     ),
     Mutant(
         "upstream-forgotten",
         FaultKind.GRADIENT,
-        "Writes the gradient in the forward pass and forgets what comes from above.",
+        "Writes the gradient in the forward pass and ignores the upstream gradient.",
         lambda: Fused(carried=lambda upstream, shape: torch().ones(shape, dtype=upstream.dtype)),
         lambda kernel: slope(kernel, P, LOG_Q, upstream=tensor(3.0)),
     ),
@@ -207,7 +207,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "gradient-of-batchmean-undivided",
         FaultKind.GRADIENT,
-        'Forgets to divide the gradient of "batchmean".',
+        'Does not divide the gradient of "batchmean".',
         _fixed("batchmean", lambda shape: 1),
         lambda kernel: slope(kernel, P, LOG_Q, reduction="batchmean"),
     ),
@@ -221,21 +221,21 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "gradient-of-broadcast-row",
         FaultKind.GRADIENT,
-        "Gives a row that was broadcast the gradient of its first copy, not of all.",
+        "Computes the gradient of a broadcast row from its first copy, not from all.",
         lambda: Fused(gathered=_first_copy),
         lambda kernel: slope(kernel, P, [[-1.0, -2.0, -3.0]]),
     ),
     Mutant(
         "gradient-of-model-alone",
         FaultKind.GRADIENT,
-        'Divides "batchmean" in the branch for the target: the model\'s gradient is wrong when asked alone.',
+        'Divides "batchmean" in the branch for the target: the model\'s gradient is wrong when it is requested alone.',
         lambda: Fused(last=_alone),
         lambda kernel: slope(kernel, P, LOG_Q, reduction="batchmean"),
     ),
     Mutant(
         "gradients-exchanged",
         FaultKind.GRADIENT,
-        "Gives back the target's gradient first, which shows when both are asked for.",
+        "Returns the target's gradient first, which shows when both are requested.",
         lambda: Fused(last=_exchanged),
         lambda kernel: slope(kernel, P, LOG_Q, other=True),
     ),
@@ -249,14 +249,14 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "target-gradient-zero",
         FaultKind.GRADIENT,
-        "Gives zeros for the target's gradient.",
+        "Returns zeros for the target's gradient.",
         lambda: Fused(by_target=lambda p, log_p, log_q: 0 * p, by_log_target=lambda p, log_p, log_q: 0 * p),
         lambda kernel: slope(kernel, P, LOG_Q, by="target"),
     ),
     Mutant(
         "target-gradient-without-1",
         FaultKind.GRADIENT,
-        "Forgets the 1 that p·log p leaves.",
+        "Omits the 1 in the derivative of p·log p.",
         lambda: Fused(by_target=lambda p, log_p, log_q: (log_p - log_q).where(p != 0, 0.0)),
         lambda kernel: slope(kernel, P, LOG_Q, by="target"),
     ),
@@ -270,7 +270,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "target-gradient-row-nan",
         FaultKind.GRADIENT,
-        "Lets one empty class make a NaN of every gradient in its row.",
+        "Returns NaN for every gradient in a row with an empty class.",
         lambda: Fused(by_target=_spoiled),
         lambda kernel: slope(kernel, [[0.0, 0.5]], [[-1.0, -2.0]], at=1, by="target"),
     ),

@@ -101,7 +101,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "input-clamped-in-place",
         FaultKind.STATE,
-        "Clamps log q at −50 in place once the answer is there: it shows in the caller's tensor.",
+        "Clamps log q at −50 in place after the answer is computed, which changes the caller's tensor.",
         _writes(_clamped_input),
         _input_after,
     ),
@@ -115,7 +115,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "log-target-exponentiated-in-place",
         FaultKind.STATE,
-        "Writes e^log p over log p: right once, and wrong in the next epoch.",
+        "Writes e^log p over log p: correct once, and wrong in the next epoch.",
         _writes(_exponentiated),
         _log_target_after,
     ),

@@ -136,7 +136,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "jax-nan-to-num",
         FaultKind.SPECIAL,
-        "Cleans the answer up by nan_to_num.",
+        "Applies nan_to_num to the answer.",
         of_rows(lambda jnp, terms: lambda log_q, p: jnp.nan_to_num(terms(log_q, p).sum(-1))),
         lambda kernel: Proof(float(kernel(array(-1.0, math.nan), array(0.5, 0.5))), math.nan),
         OPTAX,
@@ -174,7 +174,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "jax-log-target-as-probability",
         FaultKind.LOG_TARGET,
-        "Weighs by the log-target itself.",
+        "Uses the log-target itself as the weight.",
         with_jax(lambda jax: lambda log_q, log_p: (log_p * (log_p - log_q)).sum(-1)),
         log_row(P, Q),
         OPTAX_LOG,
@@ -182,7 +182,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "jax-log-target-reversed",
         FaultKind.LOG_TARGET,
-        "Weighs by the model: the divergence the other way round.",
+        "Uses the model as the weight: the divergence of swapped arguments.",
         with_jax(lambda jax: lambda log_q, log_p: log_rows(jax)(log_p, log_q)),
         log_row(P, Q),
         OPTAX_LOG,
@@ -190,7 +190,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "jax-log-target-at-least-minus-20",
         FaultKind.LOG_TARGET,
-        "Clamps the log-target at −20 inside the exponential, so that masked classes weigh 2e-9.",
+        "Clamps the log-target at −20 inside the exponential, so that masked classes have the weight 2e-9.",
         with_jax(
             lambda jax: (
                 lambda log_q, log_p: (
@@ -204,7 +204,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "jax-empty-model-skipped",
         FaultKind.SPECIAL,
-        "Counts only classes where both are positive, so that an impossible event costs nothing.",
+        "Counts only classes where both are positive, so that an impossible event adds 0.",
         with_jax(
             lambda jax: (
                 lambda p, q: jax.numpy.where((p > 0) & (q == 0), 0, rel_entr(jax)(p, q)).astype(p.dtype)
@@ -226,7 +226,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "jax-single-inside",
         FaultKind.PRECISION,
-        "Computes in float32 whatever it is given, and hands that out.",
+        "Computes and returns float32, whatever the dtype of the inputs is.",
         with_jax(
             lambda jax: lambda p, q: rel_entr(jax)(p.astype(jax.numpy.float32), q.astype(jax.numpy.float32))
         ),

@@ -133,21 +133,21 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "row-stride-ignored",
         FaultKind.LAYOUT,
-        "Takes the number of classes for the distance between rows: padded rows are misread.",
+        "Uses the number of classes as the distance between rows: padded rows are misread.",
         _reading(_rows_without_gaps),
         _lies(_padded),
     ),
     Mutant(
         "class-stride-ignored",
         FaultKind.LAYOUT,
-        "Passes the stride of rows to the kernel and takes classes to lie side by side.",
+        "Passes the stride of rows to the kernel and assumes that classes are contiguous.",
         _reading(_classes_side_by_side),
         _lies(_apart),
     ),
     Mutant(
         "strides-of-cubes-ignored",
         FaultKind.LAYOUT,
-        "Flattens three axes or more as they lie in memory; matrices are right.",
+        "Flattens three axes or more in memory order; matrices are correct.",
         _reading(_cube_as_contiguous),
         lambda kernel: shows(kernel, [P, P], [LOG_Q, P], at=4, lay=_cycled),
     ),
@@ -175,7 +175,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "broadcast-modulo",
         FaultKind.LAYOUT,
-        "Broadcasts a smaller target by running over it again, right for a row and wrong for a column.",
+        "Broadcasts a smaller target by running over it again, correct for a row and wrong for a column.",
         lambda: Kernel(before=_modulo),
         lambda kernel: shows(kernel, [[0.25], [0.5]], [[-1.0, -2.0], [-3.0, -4.0]], at=1),
     ),

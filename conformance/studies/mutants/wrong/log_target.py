@@ -15,7 +15,7 @@ INF = math.inf
 
 
 def _logarithmic(plain: Callable[[Any, Any], Any]) -> Callable[[], KlDiv]:
-    """Make a kernel whose terms of log p and log q are wrong; log p = −∞ still gives 0."""
+    """Make a kernel whose terms of log p and log q are wrong; log p = −∞ still returns 0."""
     return lambda: Kernel(log_term=guarded(plain, zero=-INF))
 
 
@@ -41,7 +41,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "log-target-ignored",
         FaultKind.LOG_TARGET,
-        "Takes log_target and reads the target as probabilities all the same.",
+        "Accepts log_target and reads the target as probabilities nevertheless.",
         _asking(lambda call: replace(call, log_target=False)),
         _shows([-1.0], [-2.0]),
     ),
@@ -55,7 +55,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "log-target-guessed",
         FaultKind.LOG_TARGET,
-        "Guesses from a negative number whether the target is logarithmic, whatever the flag says.",
+        "Guesses from a negative number whether the target is logarithmic, whatever the flag is.",
         _asking(_guessed),
         _shows([0.5], [-1.0]),
     ),
@@ -73,14 +73,14 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "log-target-not-exponentiated",
         FaultKind.LOG_TARGET,
-        "Weighs by log p instead of p.",
+        "Uses the weight log p instead of p.",
         _logarithmic(lambda log_p, log_q: log_p * (log_p - log_q)),
         _shows([-1.0], [-2.0]),
     ),
     Mutant(
         "log-target-weighed-by-model",
         FaultKind.LOG_TARGET,
-        "Weighs by e^log q instead of e^log p.",
+        "Uses the weight e^log q instead of e^log p.",
         _logarithmic(lambda log_p, log_q: log_q.exp() * (log_p - log_q)),
         _shows([-1.0], [-2.0]),
     ),
@@ -94,21 +94,21 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "log-target-power-of-two",
         FaultKind.LOG_TARGET,
-        "Takes 2^log p for the weight.",
+        "Uses 2^log p as the weight.",
         _logarithmic(lambda log_p, log_q: log_p.exp2() * (log_p - log_q)),
         _shows([-1.0], [-2.0]),
     ),
     Mutant(
         "log-target-coarse-log2e",
         FaultKind.LOG_TARGET,
-        "Takes e^x for 2^(1.4427·x), which is off by a thousandth at the far end.",
+        "Computes e^x as 2^(1.4427·x), whose relative error reaches a thousandth.",
         _logarithmic(lambda log_p, log_q: (log_p * 1.4427).exp2() * (log_p - log_q)),
         _shows([-700.0], [-1.0], dtype="float64"),
     ),
     Mutant(
         "log-target-through-p",
         FaultKind.LOG_TARGET,
-        "Takes e^log p and then its logarithm again, which is lost for p near 1.",
+        "Computes e^log p and then its logarithm again, which loses digits for p near 1.",
         lambda: Kernel(log_term=lambda log_p, log_q: term(log_p.exp(), log_q)),
         _shows([-1e-8], [-3e-8]),
     ),
@@ -129,7 +129,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "log-target-normalised-again",
         FaultKind.LOG_TARGET,
-        "Sends log p through log_softmax once more, which nobody sees as long as it is normalised.",
+        "Applies log_softmax to log p again, which has no effect as long as it is normalised.",
         lambda: Kernel(log_term=lambda log_p, log_q: log_term(log_p.log_softmax(-1), log_q)),
         _shows([-1.0, -2.0], [-2.0, -3.0]),
     ),
@@ -143,7 +143,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "log-target-masked-infinite",
         FaultKind.LOG_TARGET,
-        "Gives −∞ where log p = −∞.",
+        "Returns −∞ where log p = −∞.",
         lambda: Kernel(
             log_term=lambda log_p, log_q: log_term(log_p, log_q).where((log_p != -INF) | log_q.isnan(), -INF)
         ),
@@ -159,7 +159,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "log-target-gradient-by-p",
         FaultKind.LOG_TARGET,
-        "Hands the gradient by p to log p: the chain rule's factor p is missing.",
+        "Returns the gradient by p as that by log p: the chain rule's factor p is missing.",
         lambda: Fused(by_log_target=lambda p, log_p, log_q: by_log_target(p, log_p, log_q) / p),
         lambda kernel: slope(kernel, [-1.0], [-3.0], by="target", log_target=True),
     ),

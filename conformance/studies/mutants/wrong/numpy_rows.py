@@ -74,7 +74,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "numpy-rows-as-they-are",
         FaultKind.VALUE,
-        "Does not normalise what it is given.",
+        "Does not normalise its inputs.",
         entropy(lambda p, q, axis: (p, q)),
         of_columns((1.0, 2.0), (3.0, 1.0)),
         ENTROPY,
@@ -106,7 +106,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "numpy-tail-of-eight",
         FaultKind.LAYOUT,
-        "Adds blocks of eight classes and leaves the tail.",
+        "Adds blocks of eight classes and omits the rest.",
         entropy(total=whole_blocks),
         of_columns(*NINE),
         ENTROPY,

@@ -46,8 +46,8 @@ def _lanes(terms: Any) -> Any:
     """Add float32 terms in 64 running sums of bfloat16."""
     if terms.dtype != torch().float32:
         return right_total(terms)
-    given = terms.detach().flatten()
-    padded = torch().nn.functional.pad(given, (0, -given.numel() % LANES)).bfloat16()
+    result = terms.detach().flatten()
+    padded = torch().nn.functional.pad(result, (0, -result.numel() % LANES)).bfloat16()
     sums = torch().zeros(LANES, dtype=torch().bfloat16)
     for step in padded.view(-1, LANES):
         sums = sums + step
@@ -85,8 +85,8 @@ def _through_float16(dtype: Any) -> tuple[Any, Any]:
 
 def _bytes_of_none(kernel: KlDiv) -> Proof:
     """Prove by the element size of the answer to float16."""
-    given = kernel(tensor([-1.0], "float16"), tensor([0.5], "float16"), reduction="none")
-    return Proof(float(given.element_size()), 2.0)
+    result = kernel(tensor([-1.0], "float16"), tensor([0.5], "float16"), reduction="none")
+    return Proof(float(result.element_size()), 2.0)
 
 
 HALF = math.log(0.5)
@@ -109,7 +109,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "terms-in-bfloat16-when-summed",
         FaultKind.PRECISION,
-        'Stores the terms in bfloat16 before they are summed; "none" is right.',
+        'Stores the terms in bfloat16 before they are summed; "none" is correct.',
         lambda: Kernel(total=lambda terms: right_total(_in("bfloat16", terms))),
         lambda kernel: shows(kernel, [1.0, 1.0], [-1.0 - 2.0**-9, 1.0], reduction="sum"),
     ),
@@ -123,14 +123,14 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "float64-in-float32",
         FaultKind.PRECISION,
-        "Computes float64 in float32 and answers in float64.",
+        "Computes float64 in float32 and returns float64.",
         lambda: Kernel(computed=lambda dtype: (torch().float32, computed(dtype)[1])),
         lambda kernel: shows(kernel, [0.3], [math.log(0.3) + 1e-9], dtype="float64"),
     ),
     Mutant(
         "float64-sum-in-float32",
         FaultKind.PRECISION,
-        'Sums float64 terms in float32; "none" is right.',
+        'Sums float64 terms in float32; "none" is correct.',
         lambda: Kernel(total=lambda terms: right_total(terms.float()).to(terms.dtype)),
         lambda kernel: shows(kernel, [1.0, 1.0], [-1.0 - 1e-9, 1.0], reduction="sum", dtype="float64"),
     ),
@@ -158,14 +158,14 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "ln2-of-four-digits",
         FaultKind.PRECISION,
-        "Takes log p for 0.6931·log2 p.",
+        "Computes log p as 0.6931·log2 p.",
         lambda: Kernel(term=guarded(lambda p, log_q: p * (p.log2() * 0.6931 - log_q))),
         lambda kernel: shows(kernel, [0.5], [HALF + 1e-4]),
     ),
     Mutant(
         "ln2-of-float32",
         FaultKind.PRECISION,
-        "Takes log p for log2 p times ln 2 rounded to float32: right in float32, wrong in float64.",
+        "Computes log p as log2 p times ln 2 rounded to float32: correct in float32, wrong in float64.",
         lambda: Kernel(
             term=guarded(lambda p, log_q: p * (p.log2() * float(np.float32(math.log(2))) - log_q))
         ),
@@ -174,7 +174,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "float16-gives-float32",
         FaultKind.PRECISION,
-        "Answers float16 in float32.",
+        "Returns float32 for float16.",
         lambda: Kernel(computed=lambda dtype: (computed(dtype)[0],) * 2),
         _bytes_of_none,
     ),
@@ -195,14 +195,14 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "count-in-float16",
         FaultKind.PRECISION,
-        "Divides by a number of elements held in float16: past 65,504 of them it is ∞.",
+        "Divides by the number of elements in float16: above 65,504 elements it is ∞.",
         lambda: Kernel(reduced=_counted_in_own_dtype),
         lambda kernel: shows(kernel, [0.5] * 70_000, [-1.0] * 70_000, reduction="mean", dtype="float16"),
     ),
     Mutant(
         "near-equal-flushed",
         FaultKind.PRECISION,
-        "Takes differences of logarithms below 1e-5 for rounding and puts 0.",
+        "Replaces differences of logarithms below 1e-5 by 0.",
         lambda: Kernel(
             term=guarded(lambda p, log_q: _unless_close(p, p.log(), log_q)),
             log_term=guarded(lambda log_p, log_q: _unless_close(log_p.exp(), log_p, log_q), zero=-math.inf),

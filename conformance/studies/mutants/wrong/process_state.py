@@ -30,9 +30,9 @@ def _last(act: Callable[[], object]) -> Callable[[], KlDiv]:
     """Make a kernel that changes the process after it has computed."""
 
     def around(call: Call, answer: Compute) -> Any:
-        given = answer(call)
+        result = answer(call)
         act()
-        return given
+        return result
 
     return lambda: Kernel(around=around)
 
@@ -78,10 +78,10 @@ def _restless() -> KlDiv:
         last["reduction"] = call.reduction
         return answer(call)
 
-    right = Fused()
+    correct = Fused()
     return Fused(
         forward=Kernel(around=around),
-        factor=lambda reduction, shape: right.factor(last["reduction"], shape),
+        factor=lambda reduction, shape: correct.factor(last["reduction"], shape),
     )
 
 
@@ -113,20 +113,20 @@ def _random(kernel: KlDiv) -> Proof:
     state = torch().get_rng_state()
     try:
         torch().manual_seed(7)
-        right = float(torch().rand(()))
+        expected = float(torch().rand(()))
         torch().manual_seed(7)
         _call(kernel)
-        return Proof(float(torch().rand(())), right)
+        return Proof(float(torch().rand(())), expected)
     finally:
         torch().set_rng_state(state)
 
 
 def _subnormal(kernel: KlDiv) -> Proof:
     small = tensor(1e-40)
-    right = float(small)
+    expected = float(small)
     try:
         _call(kernel)
-        return Proof(float(small * 1), right)
+        return Proof(float(small * 1), expected)
     finally:
         torch().set_flush_denormal(False)
 
@@ -141,13 +141,13 @@ def _tracking(kernel: KlDiv) -> Proof:
 
 def _in_inference(kernel: KlDiv) -> Proof:
     with torch().no_grad():
-        given = kernel(tensor([LOG_Q]), tensor([P]), reduction="mean")
-    return Proof(flat(given)[0], _due() / 3)
+        result = kernel(tensor([LOG_Q]), tensor([P]), reduction="mean")
+    return Proof(flat(result)[0], _due() / 3)
 
 
 def _without_gradients(kernel: KlDiv) -> Proof:
-    given = kernel(tensor([LOG_Q]), tensor([P]), reduction="sum")
-    return Proof(flat(given)[0], _due())
+    result = kernel(tensor([LOG_Q]), tensor([P]), reduction="sum")
+    return Proof(flat(result)[0], _due())
 
 
 def _twice(kernel: KlDiv) -> Proof:
@@ -185,7 +185,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "sets-default-dtype",
         FaultKind.STATE,
-        "Sets the default dtype to float64 for its own constants and leaves it.",
+        "Sets the default dtype to float64 for its own constants and does not restore it.",
         _first(lambda: torch().set_default_dtype(torch().float64)),
         _default_dtype,
     ),
@@ -199,7 +199,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "draws-from-the-generator",
         FaultKind.STATE,
-        "Draws a number from the global generator that nobody needs.",
+        "Draws a number from the global generator without using it.",
         _first(lambda: torch().rand(())),
         _random,
     ),
@@ -220,42 +220,42 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "mean-differs-in-inference",
         FaultKind.STATE,
-        'Has a path of its own under no_grad, whose "mean" divides by the batch.',
+        'Has a separate path under no_grad, whose "mean" divides by the batch.',
         lambda: Kernel(around=_untracked),
         _in_inference,
     ),
     Mutant(
         "last-class-lost-without-gradients",
         FaultKind.STATE,
-        "Has a path of its own where no tensor needs a gradient, and it loses the last class.",
+        "Has a separate path where no tensor needs a gradient, which omits the last class.",
         lambda: Kernel(around=_tracked),
         _without_gradients,
     ),
     Mutant(
         "rounds-at-random",
         FaultKind.STATE,
-        "Multiplies by random noise of 1e-4, from a generator of its own.",
+        "Multiplies by random noise of 1e-4, from a separate generator.",
         _dithered,
         _twice,
     ),
     Mutant(
         "workspace-of-one-thread",
         FaultKind.STATE,
-        "Clears its accumulator in the thread that called it first, and gives 0 in all others.",
+        "Clears its accumulator in the thread that called it first, and returns 0 in all others.",
         _threaded,
         _elsewhere,
     ),
     Mutant(
         "backward-uses-last-reduction",
         FaultKind.STATE,
-        "Keeps the reduction in the module: the backward pass divides as the latest call did.",
+        "Stores the reduction in the module: the backward pass divides as the latest call did.",
         _restless,
         _interleaved,
     ),
     Mutant(
         "second-backward-zero",
         FaultKind.STATE,
-        "Spends its saved gradient: a second backward pass through a retained graph gives 0.",
+        "Clears its saved gradient: a second backward pass through a retained graph gives 0.",
         lambda: Fused(last=_spent),
         _backward_again,
     ),

@@ -55,12 +55,12 @@ def _defaulting(name: str) -> Callable[[], KlDiv]:
     return lambda: kl_div
 
 
-def _legacy(right: float, **keywords: bool) -> Callable[[KlDiv], Proof]:
+def _legacy(expected: float, **keywords: bool) -> Callable[[KlDiv], Proof]:
     """Prove by the legacy arguments and terms of 1, 1, 1 and 1."""
 
     def prove(kernel: KlDiv) -> Proof:
         ones, minus_ones = tensor([1.0] * 4), tensor([-1.0] * 4)
-        return answers(lambda: kernel(minus_ones, ones, **keywords), right)
+        return answers(lambda: kernel(minus_ones, ones, **keywords), expected)
 
     return prove
 
@@ -101,14 +101,14 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "batchmean-of-vector",
         FaultKind.REDUCTION,
-        'Takes a vector for a batch of one: "batchmean" in 1-D does not divide.',
+        'Treats a vector as a batch of one: "batchmean" in 1-D does not divide.',
         _dividing("batchmean", lambda shape: shape[0] if len(shape) > 1 else 1),
         lambda kernel: shows(kernel, [0.5, 0.5], [-1.0, -2.0], reduction="batchmean"),
     ),
     Mutant(
         "batchmean-of-one-number",
         FaultKind.REDUCTION,
-        'Reads shape[0] for "batchmean" in 0-D, where there is none.',
+        'Reads shape[0] for "batchmean" in 0-D, where it does not exist.',
         _dividing("batchmean", lambda shape: shape[0]),
         lambda kernel: answers(
             lambda: kernel(tensor(-1.0), tensor(1.0), reduction="batchmean"),
@@ -146,7 +146,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "mean-by-batch",
         FaultKind.REDUCTION,
-        'Divides "mean" by the batch, which is what the documentation wishes it were.',
+        'Divides "mean" by the batch, as "batchmean" does.',
         _dividing("mean", lambda shape: divisor("batchmean", shape)),
         lambda kernel: shows(kernel, *ROWS, reduction="mean"),
     ),
@@ -188,14 +188,14 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "sum-of-row-means",
         FaultKind.REDUCTION,
-        '"sum" adds up the means of the rows.',
+        '"sum" adds the means of the rows.',
         _reducing("sum", lambda terms, model, target: total(terms.mean(-1))),
         lambda kernel: shows(kernel, *ROWS, reduction="sum"),
     ),
     Mutant(
         "none-sums-classes",
         FaultKind.REDUCTION,
-        '"none" gives a number for each row, as TensorFlow does.',
+        '"none" returns a number for each row, as in TensorFlow.',
         _reducing("none", lambda terms, model, target: terms.sum(-1)),
         lambda kernel: shows(kernel, *ROWS, reduction="none"),
     ),
@@ -216,7 +216,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "size-average-ignored",
         FaultKind.REDUCTION,
-        "Takes size_average=False and answers with the mean.",
+        "Accepts size_average=False and returns the mean.",
         lambda: Kernel(
             named=lambda size_average, reduce, reduction: "none" if reduce is False else reduction
         ),
@@ -225,7 +225,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "reduce-ignored",
         FaultKind.REDUCTION,
-        "Takes reduce=False with size_average=False and answers with the sum.",
+        "Accepts reduce=False with size_average=False and returns the sum.",
         lambda: Kernel(
             named=lambda size_average, reduce, reduction: "sum" if size_average is False else reduction
         ),
@@ -234,7 +234,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "reduce-means-sum",
         FaultKind.REDUCTION,
-        "Reads reduce=True as a sum, where it is the mean unless size_average says otherwise.",
+        "Reads reduce=True as a sum, where it is the mean unless size_average is False.",
         lambda: Kernel(
             named=lambda size_average, reduce, reduction: (
                 {True: "sum", False: "none", None: reduction}[reduce]

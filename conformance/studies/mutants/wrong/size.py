@@ -17,10 +17,10 @@ def _kept(terms: Any, axis: int, count: int) -> Any:
     """Return the terms with 0 past ``count`` on one axis, as if never written."""
     if terms.ndim < abs(axis) or terms.shape[axis] <= count:
         return terms
-    there = torch().arange(terms.shape[axis]) < count
+    inside = torch().arange(terms.shape[axis]) < count
     shape = [1] * terms.ndim
     shape[axis] = -1
-    return terms.where(there.view(shape), 0.0)
+    return terms.where(inside.view(shape), 0.0)
 
 
 def _whole_blocks(size: int, block: int) -> int:
@@ -50,8 +50,8 @@ def _last_repeated(terms: Any) -> Any:
 
 def _one_axis(call: Call, answer: Compute) -> Any:
     """Return a tensor of one axis for a scalar."""
-    given = answer(call)
-    return given.view(1) if call.reduction == "none" and not given.ndim else given
+    result = answer(call)
+    return result.view(1) if call.reduction == "none" and not result.ndim else result
 
 
 def _three_axes(call: Call, answer: Compute) -> Any:
@@ -62,8 +62,8 @@ def _three_axes(call: Call, answer: Compute) -> Any:
 
 
 def _axes_of_scalar(kernel: KlDiv) -> Proof:
-    given = kernel(tensor(-1.0), tensor(0.5), reduction="none")
-    return Proof(float(given.ndim), 0.0)
+    result = kernel(tensor(-1.0), tensor(0.5), reduction="none")
+    return Proof(float(result.ndim), 0.0)
 
 
 def _four_axes(kernel: KlDiv) -> Proof:
@@ -95,7 +95,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "classes-past-1024-empty",
         FaultKind.LAYOUT,
-        "Gives each row one block of 1,024 threads and each thread one class.",
+        "Assigns each row one block of 1,024 threads and each thread one class.",
         lambda: changing(lambda terms: _kept(terms, -1, 1024)),
         lambda kernel: shows(kernel, [0.5] * 1025, [-1.0] * 1025, at=1024),
     ),
@@ -109,7 +109,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "tail-of-32-dropped",
         FaultKind.LAYOUT,
-        "Runs over whole warps of 32 classes and leaves the rest.",
+        "Processes whole warps of 32 classes and omits the rest.",
         lambda: changing(lambda terms: _kept(terms, -1, _whole_blocks(_classes(terms), 32))),
         lambda kernel: shows(kernel, [0.5] * 33, [-1.0] * 33, at=32),
     ),
@@ -123,42 +123,42 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "odd-class-dropped",
         FaultKind.LAYOUT,
-        "Loads classes in pairs and leaves the last of an odd number.",
+        "Loads classes in pairs and omits the last of an odd number.",
         lambda: changing(lambda terms: _kept(terms, -1, _whole_blocks(_classes(terms), 2))),
         lambda kernel: shows(kernel, [0.5] * 3, [-1.0] * 3, at=2),
     ),
     Mutant(
         "odd-row-dropped",
         FaultKind.LAYOUT,
-        "Gives each block two rows and leaves the last of an odd number.",
+        "Assigns each block two rows and omits the last of an odd number.",
         lambda: changing(lambda t: _kept(t, 0, _whole_blocks(len(t), 2)) if t.ndim > 1 else t),
         lambda kernel: shows(kernel, [[0.5]] * 3, [[-1.0]] * 3, at=2),
     ),
     Mutant(
         "last-class-repeated",
         FaultKind.LAYOUT,
-        "Lets lanes past the end read the last class again, and adds them to the sum.",
+        "Reads the last class again in lanes past the end, and adds them to the sum.",
         lambda: Kernel(total=_last_repeated),
         lambda kernel: shows(kernel, [0.5] * 129, [-1.0] * 129, reduction="sum"),
     ),
     Mutant(
         "only-square",
         FaultKind.LAYOUT,
-        "Loops over classes up to the number of rows: right for squares and tall matrices.",
+        "Loops over classes up to the number of rows: correct for squares and tall matrices.",
         lambda: changing(lambda t: _kept(t, -1, len(t)) if t.ndim == 2 else t),
         lambda kernel: shows(kernel, [[0.5] * 3], [[-1.0] * 3], at=2),
     ),
     Mutant(
         "time-past-first-empty",
         FaultKind.LAYOUT,
-        "Steps over batch and classes of a cube, and answers for the first time step only.",
+        "Steps over batch and classes of a cube, and computes the first time step only.",
         lambda: changing(lambda t: _kept(t, 1, 1) if t.ndim == 3 else t),
         lambda kernel: shows(kernel, [[[0.5], [0.5]]], [[[-1.0], [-1.0]]], at=1),
     ),
     Mutant(
         "scalar-gets-an-axis",
         FaultKind.LAYOUT,
-        "Answers a 0-D tensor with a 1-D one.",
+        "Returns a 1-D tensor for a 0-D one.",
         lambda: Kernel(around=_one_axis),
         _axes_of_scalar,
     ),

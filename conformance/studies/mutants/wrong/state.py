@@ -22,15 +22,15 @@ def _keyed(key: Callable[[Call], object]) -> Callable[[], KlDiv]:
     """Make a kernel that caches answers by an incomplete key."""
 
     def make() -> Callable[[Call, Compute], Any]:
-        kept: dict[object, Any] = {}
+        cache: dict[object, Any] = {}
 
         def around(call: Call, answer: Compute) -> Any:
             if torch().is_grad_enabled() and (call.input.requires_grad or call.target.requires_grad):
                 return answer(call)
             found = (key(call), call.reduction, call.log_target)
-            if found not in kept:
-                kept[found] = answer(call)
-            return kept[found].clone()
+            if found not in cache:
+                cache[found] = answer(call)
+            return cache[found].clone()
 
         return around
 
@@ -58,11 +58,11 @@ def _buffered() -> Callable[[Call, Compute], Any]:
     buffers: dict[object, Any] = {}
 
     def around(call: Call, answer: Compute) -> Any:
-        given = answer(call)
-        if call.reduction != "none" or given.requires_grad:
-            return given
-        buffer = buffers.setdefault((given.shape, given.dtype), torch().empty_like(given))
-        return buffer.copy_(given)
+        result = answer(call)
+        if call.reduction != "none" or result.requires_grad:
+            return result
+        buffer = buffers.setdefault((result.shape, result.dtype), torch().empty_like(result))
+        return buffer.copy_(result)
 
     return around
 
@@ -72,11 +72,11 @@ def _tuning() -> Callable[[Call, Compute], Any]:
     tuned: set[object] = set()
 
     def around(call: Call, answer: Compute) -> Any:
-        given, key = answer(call), (call.input.shape, call.reduction)
+        result, key = answer(call), (call.input.shape, call.reduction)
         if call.reduction == "none" or key in tuned:
-            return given
+            return result
         tuned.add(key)
-        return given * 2
+        return result * 2
 
     return around
 
@@ -86,12 +86,12 @@ def _planned() -> Callable[[Call, Compute], Any]:
     planned: list[int] = []
 
     def around(call: Call, answer: Compute) -> Any:
-        given = answer(call)
-        if call.reduction != "none" or given.ndim < 2:
-            return given
-        planned.append(len(given))
-        there = torch().arange(len(given)) < planned[0]
-        return given.where(there.view(-1, *[1] * (given.ndim - 1)), 0.0)
+        result = answer(call)
+        if call.reduction != "none" or result.ndim < 2:
+            return result
+        planned.append(len(result))
+        inside = torch().arange(len(result)) < planned[0]
+        return result.where(inside.view(-1, *[1] * (result.ndim - 1)), 0.0)
 
     return around
 
@@ -101,13 +101,13 @@ def _unwritten() -> Callable[[Call, Compute], Any]:
     last: dict[object, Any] = {}
 
     def around(call: Call, answer: Compute) -> Any:
-        given = answer(call)
-        if call.reduction != "none" or given.ndim < 2 or given.requires_grad:
-            return given
-        before: Any = last.get(given.shape, given)
-        empty = (given == 0).flatten(1).all(1).view(-1, *[1] * (given.ndim - 1))
-        last[given.shape] = before.to(given.dtype).where(empty, given)
-        return last[given.shape].clone()
+        result = answer(call)
+        if call.reduction != "none" or result.ndim < 2 or result.requires_grad:
+            return result
+        before: Any = last.get(result.shape, result)
+        empty = (result == 0).flatten(1).all(1).view(-1, *[1] * (result.ndim - 1))
+        last[result.shape] = before.to(result.dtype).where(empty, result)
+        return last[result.shape].clone()
 
     return around
 
@@ -117,8 +117,8 @@ def _after(kernel: KlDiv, calls: int) -> Proof:
     model, target = tensor(LOG_Q), tensor(P)
     for _ in range(calls):
         kernel(model.clone(), target.clone(), reduction="sum")
-    given = kernel(model, target, reduction="sum")
-    return Proof(flat(given)[0], definition(target, model, "sum")[0])
+    result = kernel(model, target, reduction="sum")
+    return Proof(flat(result)[0], definition(target, model, "sum")[0])
 
 
 def _refilled(kernel: KlDiv) -> Proof:
@@ -126,8 +126,8 @@ def _refilled(kernel: KlDiv) -> Proof:
     model, target = tensor(LOG_Q), tensor(P)
     kernel(model, target, reduction="sum")
     model.copy_(tensor(OTHER))
-    given = kernel(model, target, reduction="sum")
-    return Proof(flat(given)[0], definition(target, model, "sum")[0])
+    result = kernel(model, target, reduction="sum")
+    return Proof(flat(result)[0], definition(target, model, "sum")[0])
 
 
 def _renewed(kernel: KlDiv) -> Proof:
@@ -135,8 +135,8 @@ def _renewed(kernel: KlDiv) -> Proof:
     target = tensor(P)
     kernel(tensor(LOG_Q), target, reduction="sum")
     model = tensor(OTHER)
-    given = kernel(model, target, reduction="sum")
-    return Proof(flat(given)[0], definition(target, model, "sum")[0])
+    result = kernel(model, target, reduction="sum")
+    return Proof(flat(result)[0], definition(target, model, "sum")[0])
 
 
 def _kept(kernel: KlDiv) -> Proof:
@@ -151,36 +151,36 @@ def _larger(kernel: KlDiv) -> Proof:
     """Prove by a call with one row, then with two."""
     kernel(tensor([LOG_Q]), tensor([P]), reduction="none")
     model, target = tensor([LOG_Q, OTHER]), tensor([P, P])
-    given = kernel(model, target, reduction="none")
-    return Proof(flat(given)[3], definition(target, model, "none")[3])
+    result = kernel(model, target, reduction="none")
+    return Proof(flat(result)[3], definition(target, model, "none")[3])
 
 
 def _emptied(kernel: KlDiv) -> Proof:
     """Prove by two rows, then by two of which one is empty."""
     kernel(tensor([LOG_Q, OTHER]), tensor([P, P]), reduction="none")
-    given = kernel(tensor([LOG_Q, OTHER]), tensor([P, [0.0] * 3]), reduction="none")
-    return Proof(flat(given)[3], 0.0)
+    result = kernel(tensor([LOG_Q, OTHER]), tensor([P, [0.0] * 3]), reduction="none")
+    return Proof(flat(result)[3], 0.0)
 
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "cached-by-address",
         FaultKind.STATE,
-        "Keeps answers by the address and shape of both tensors.",
+        "Caches answers by the address and shape of both tensors.",
         _keyed(lambda call: (call.input.data_ptr(), call.target.data_ptr(), call.input.shape)),
         _refilled,
     ),
     Mutant(
         "cached-by-identity",
         FaultKind.STATE,
-        "Keeps answers by id(), which a new tensor inherits from one that is gone.",
+        "Caches answers by id(), which a new tensor may have after the old one is freed.",
         _keyed(lambda call: (id(call.input), id(call.target), call.input.shape)),
         _refilled,
     ),
     Mutant(
         "cached-by-shape",
         FaultKind.STATE,
-        "Keeps answers by shape and dtype.",
+        "Caches answers by shape and dtype.",
         _keyed(lambda call: (call.input.shape, call.target.shape, call.input.dtype)),
         _renewed,
     ),
@@ -194,7 +194,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "wrong-in-second-call",
         FaultKind.STATE,
-        "Adds the second call's total to what the first has left in the accumulator.",
+        "Adds the second call's total to the first's in the accumulator.",
         _counted(lambda call: call == 2),
         lambda kernel: _after(kernel, 1),
     ),
@@ -222,7 +222,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "empty-rows-unwritten",
         FaultKind.STATE,
-        "Skips rows whose target is empty, and the buffer still holds the last answer there.",
+        "Skips rows whose target is empty, where the buffer still has the last answer.",
         _around(_unwritten),
         _emptied,
     ),

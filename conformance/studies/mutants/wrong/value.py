@@ -59,21 +59,21 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "p-at-least-1e-7",
         FaultKind.VALUE,
-        "Clamps the target to at least 1e-7, so that empty classes weigh something.",
+        "Clamps the target to at least 1e-7, so that empty classes have a weight.",
         lambda: Kernel(term=lambda p, log_q: term(p.clamp(min=1e-7), log_q)),
         lambda kernel: shows(kernel, [1e-9], [-22.0]),
     ),
     Mutant(
         "p-below-1e-6-dropped",
         FaultKind.VALUE,
-        "Takes targets below 1e-6 for 0 and skips them.",
+        "Treats targets below 1e-6 as 0 and skips them.",
         lambda: Kernel(term=lambda p, log_q: term(p.where((p >= 1e-6) | (p < 0) | p.isnan(), 0.0), log_q)),
         lambda kernel: shows(kernel, [9e-7], [-20.0]),
     ),
     Mutant(
         "p-subnormal-dropped",
         FaultKind.VALUE,
-        "Cuts subnormal targets to 0.",
+        "Replaces subnormal targets by 0.",
         lambda: Kernel(
             term=lambda p, log_q: term(p.where(~(p.abs() < torch().finfo(p.dtype).tiny), 0.0), log_q)
         ),
@@ -103,7 +103,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "q-below-1",
         FaultKind.VALUE,
-        "Clips q to at most 1 − 1e-7, as Keras does, so that a certain model is never free.",
+        "Clips q to at most 1 − 1e-7, as Keras does, so that the loss of a certain model is never 0.",
         lambda: Kernel(
             term=lambda p, log_q: term(p, log_q.where(~(log_q.abs() < 1e-7), -1e-7)),
             log_term=lambda log_p, log_q: log_term(log_p, log_q.where(~(log_q.abs() < 1e-7), -1e-7)),
