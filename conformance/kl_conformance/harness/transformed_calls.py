@@ -23,7 +23,7 @@ BOTH = (Side.TARGET, Side.MODEL)
 HALVES = frozenset({Dtype.FLOAT16, Dtype.BFLOAT16})
 
 
-def together(subject: Subject, problem: Problem) -> tuple[Evaluation, Evaluation]:
+def joint_gradients(subject: Subject, problem: Problem) -> tuple[Evaluation, Evaluation]:
     """Evaluate the gradients with respect to target and model in one backward pass."""
     call = subject.build_call(problem)
     custom = subject.implementation.custom_transforms.get(Transform.JOINT)
@@ -52,7 +52,7 @@ def _gradient(subject: Subject, problem: Problem, side: Side, output: Output) ->
     return subject.judged(problem, output, description, lambda other: gradient(other, side))
 
 
-def later(
+def deferred_gradient(
     subject: Subject, problem: Problem, side: Side, *, again: bool = False
 ) -> Callable[[Array], Evaluation]:
     """Make the call, and return a function that runs its backward pass for an upstream gradient.
@@ -83,7 +83,7 @@ def later(
     return backward
 
 
-def along(subject: Subject, problem: Problem, side: Side, direction: Array) -> Evaluation:
+def directional_derivative(subject: Subject, problem: Problem, side: Side, direction: Array) -> Evaluation:
     """Evaluate the directional derivative of the answer with respect to one side, in forward mode."""
     call, (exact, tangents) = subject.build_call(problem), subject.as_tensor(direction)
 
@@ -100,7 +100,9 @@ def along(subject: Subject, problem: Problem, side: Side, direction: Array) -> E
     )
 
 
-def bent(subject: Subject, problem: Problem, side: Side, direction: Array, upstream: Array) -> Evaluation:
+def directional_second_derivative(
+    subject: Subject, problem: Problem, side: Side, direction: Array, upstream: Array
+) -> Evaluation:
     """Evaluate the directional derivative of the gradient with respect to one side."""
     call, (exact, tangents), (exact_upstream, cotangents) = (
         subject.build_call(problem),
@@ -207,7 +209,7 @@ def autocast(subject: Subject, problem: Problem) -> Evaluation:
     )
 
 
-def inferred(subject: Subject, problem: Problem) -> Evaluation:
+def without_gradients(subject: Subject, problem: Problem) -> Evaluation:
     """Evaluate the same call with gradients disabled."""
     call = subject.build_call(problem)
     custom = subject.implementation.custom_transforms.get(Transform.INFERENCE)

@@ -71,12 +71,14 @@ def test_a_correct_implementation_passes_every_transform(reduction: Reduction, t
     problem = tested.problem(PAIR, reduction, target=target)
     direction, upstream = pattern(problem.shape), upstream_of(problem)
     evaluations = [
-        *transformed_calls.together(tested, problem),
+        *transformed_calls.joint_gradients(tested, problem),
         transformed_calls.compiled(tested, problem, "its own"),
     ]
     for side in Side:
-        evaluations.append(transformed_calls.along(tested, problem, side, direction))
-        evaluations.append(transformed_calls.bent(tested, problem, side, direction, upstream))
+        evaluations.append(transformed_calls.directional_derivative(tested, problem, side, direction))
+        evaluations.append(
+            transformed_calls.directional_second_derivative(tested, problem, side, direction, upstream)
+        )
     if reduction is not Reduction.MEAN:  # the mean of one row is no reduction of the whole
         evaluations.append(transformed_calls.batched(tested, problem))
     for each in evaluations:

@@ -92,7 +92,7 @@ def independent(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Compute both gradients at once, and compare each with the same gradient computed alone."""
     for problem in subject.problems(pair, *Reduction):
         if probabilities(problem)[0].all():
-            for evaluation in transformed_calls.together(subject, problem):
+            for evaluation in transformed_calls.joint_gradients(subject, problem):
                 assert evaluation.side is not None
                 alone = subject.gradient(problem, evaluation.side)
                 yield judge.same_answer(
@@ -110,7 +110,9 @@ def after_other_calls(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         next_reduction = offered[(offered.index(problem.reduction) + 1) % len(offered)]
         other = replace(subject.alike(problem, rotated), reduction=next_reduction)
         for side in subject.sides:
-            first, second = (transformed_calls.later(subject, each, side) for each in (problem, other))
+            first, second = (
+                transformed_calls.deferred_gradient(subject, each, side) for each in (problem, other)
+            )
             yield judge.within_tolerance(second(upstream_of(other)))
             yield judge.within_tolerance(
                 first(upstream_of(problem)), "another call was made before the backward pass"
@@ -120,7 +122,7 @@ def after_other_calls(subject: Subject, pair: Pair) -> Iterator[Judgement]:
 
 
 def _repeated_backward(subject: Subject, problem: Problem, side: Side) -> Judgement:
-    backward = transformed_calls.later(subject, problem, side, again=True)
+    backward = transformed_calls.deferred_gradient(subject, problem, side, again=True)
     backward(upstream_of(problem))
     return judge.within_tolerance(backward(upstream_of(problem)), "the backward pass is repeated")
 
@@ -134,7 +136,9 @@ def second_order(subject: Subject, pair: Pair) -> Iterator[Judgement]:
 
 
 def _second_derivative(subject: Subject, problem: Problem, side: Side) -> Judgement:
-    evaluation = transformed_calls.bent(subject, problem, side, pattern(problem.shape), upstream_of(problem))
+    evaluation = transformed_calls.directional_second_derivative(
+        subject, problem, side, pattern(problem.shape), upstream_of(problem)
+    )
     # The second derivative with respect to log q is 0, which an implementation must return.
     return judge.within_tolerance(evaluation, decisive=bool(np.any(evaluation.enclosure.value)))
 
@@ -142,14 +146,16 @@ def _second_derivative(subject: Subject, problem: Problem, side: Side) -> Judgem
 def forward_mode(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Judge the derivative along a direction of each side, then along a direction of 0, also at p = 0."""
     for problem, side in _differentiable(subject, pair, Transform.TANGENT, *Reduction):
-        yield judge.within_tolerance(transformed_calls.along(subject, problem, side, pattern(problem.shape)))
+        yield judge.within_tolerance(
+            transformed_calls.directional_derivative(subject, problem, side, pattern(problem.shape))
+        )
     for target, model in subject.forms:
         problem = subject.problem(pair, target=target, model=model)
         p, q = probabilities(problem)
         # q = 0 is tested by the chapter support.
         if (p >= 0).all() and (q > 0).all() and problem.target.values.shape == problem.model.values.shape:
             for side in subject.sides:
-                evaluation = transformed_calls.along(
+                evaluation = transformed_calls.directional_derivative(
                     subject, problem, side, np.zeros(problem.side(side).values.shape)
                 )
                 yield judge.elementwise(

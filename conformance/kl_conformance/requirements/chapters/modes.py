@@ -112,7 +112,7 @@ def _converted(operand: Operand, dtype: Dtype) -> Operand:
 def inference(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Judge every reduction with gradients disabled."""
     for problem in subject.problems(pair, *Reduction):
-        yield judge.within_tolerance(transformed_calls.inferred(subject, problem))
+        yield judge.within_tolerance(transformed_calls.without_gradients(subject, problem))
 
 
 def delegation(subject: Subject, pair: Pair) -> Iterator[Judgement]:
