@@ -83,7 +83,7 @@ def deferred_gradient(
     return backward
 
 
-def forward_derivative(subject: Subject, problem: Problem, side: Side, direction: Array) -> Evaluation:
+def directional_derivative(subject: Subject, problem: Problem, side: Side, direction: Array) -> Evaluation:
     """Evaluate the directional derivative of the answer with respect to one side, in forward mode."""
     call, (exact, tangents) = subject.build_call(problem), subject.as_tensor(direction)
 
@@ -100,7 +100,7 @@ def forward_derivative(subject: Subject, problem: Problem, side: Side, direction
     )
 
 
-def gradient_derivative(
+def directional_second_derivative(
     subject: Subject, problem: Problem, side: Side, direction: Array, upstream: Array
 ) -> Evaluation:
     """Evaluate the directional derivative of the gradient with respect to one side."""

@@ -75,8 +75,10 @@ def test_a_correct_implementation_passes_every_transform(reduction: Reduction, t
         transformed_calls.compiled(tested, problem, "its own"),
     ]
     for side in Side:
-        evaluations.append(transformed_calls.forward_derivative(tested, problem, side, direction))
-        evaluations.append(transformed_calls.gradient_derivative(tested, problem, side, direction, upstream))
+        evaluations.append(transformed_calls.directional_derivative(tested, problem, side, direction))
+        evaluations.append(
+            transformed_calls.directional_second_derivative(tested, problem, side, direction, upstream)
+        )
     if reduction is not Reduction.MEAN:  # the mean of one row is no reduction of the whole
         evaluations.append(transformed_calls.batched(tested, problem))
     for each in evaluations:

@@ -134,7 +134,7 @@ def second_order(subject: Subject, pair: Pair) -> Iterator[Judgement]:
 
 
 def _second_derivative(subject: Subject, problem: Problem, side: Side) -> Judgement:
-    evaluation = transformed_calls.gradient_derivative(
+    evaluation = transformed_calls.directional_second_derivative(
         subject, problem, side, pattern(problem.shape), upstream_of(problem)
     )
     # The second derivative with respect to log q is 0, which an implementation must return.
@@ -145,7 +145,7 @@ def forward_mode(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Judge the derivative along a direction of each side, then along a direction of 0, also at p = 0."""
     for problem, side in _differentiable(subject, pair, Transform.TANGENT, *Reduction):
         yield judge.within_tolerance(
-            transformed_calls.forward_derivative(subject, problem, side, pattern(problem.shape))
+            transformed_calls.directional_derivative(subject, problem, side, pattern(problem.shape))
         )
     for target, model in subject.forms:
         problem = subject.problem(pair, target=target, model=model)
@@ -153,7 +153,7 @@ def forward_mode(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         # q = 0 is tested by the chapter support.
         if (p >= 0).all() and (q > 0).all() and problem.target.values.shape == problem.model.values.shape:
             for side in subject.sides:
-                evaluation = transformed_calls.forward_derivative(
+                evaluation = transformed_calls.directional_derivative(
                     subject, problem, side, np.zeros(problem.side(side).values.shape)
                 )
                 yield judge.elementwise(
