@@ -124,8 +124,7 @@ def masked(rng: Rng, shape: Shape, dtype: Dtype) -> Pair:
     """A range of classes of each row is masked: p = 0, q = 0, log q = −∞."""
     open_classes = ~block(rng, shape)
     return probabilities(
-        normalised(exponential(rng, shape) * open_classes),
-        normalised(exponential(rng, shape) * open_classes),
+        normalised(exponential(rng, shape) * open_classes), normalised(exponential(rng, shape) * open_classes)
     )
 
 

@@ -26,7 +26,7 @@ FRACTIONS, COLUMNS, CLASSES = (8, 4, 2, 1), (1, 2, 4), (4, 64, 1024, 16384)
 Rows = Iterable[Sequence[str]]
 
 
-def options(name: str, profile: str, dtypes: Sequence[str]) -> tuple[str, ...]:
+def worker_options(name: str, profile: str, dtypes: Sequence[str]) -> tuple[str, ...]:
     """Return the options of a worker of one framework; the device is the CPU, which every machine has."""
     return (
         f"--framework={name}",
@@ -36,10 +36,10 @@ def options(name: str, profile: str, dtypes: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-def shares(found: dict[str, Measurement]) -> Iterator[Sequence[str]]:
+def shares(measurements: dict[str, Measurement]) -> Iterator[Sequence[str]]:
     """Yield the table of a worker's time by part, a row for each framework."""
     yield "", "cells", "CPU s", "problems/s", *(part.value for part in Part)
-    for name, measured in found.items():
+    for name, measured in measurements.items():
         parts = (f"{measured.shares[part.value]:.0%}" for part in Part)
         speed = measured.problems / measured.total
         yield name, str(measured.cells), f"{measured.total:.1f}", f"{speed:.0f}", *parts
@@ -48,20 +48,20 @@ def shares(found: dict[str, Measurement]) -> Iterator[Sequence[str]]:
 def growth(workers: dict[str, tuple[str, ...]], whole: dict[str, Measurement]) -> Iterator[Sequence[str]]:
     """Yield the table of CPU seconds without imports, by the number of requirements (one column) and of columns."""
     yield "", "requirements", "columns", "cells", "CPU s without imports", "ms a cell"
-    for name, own in workers.items():
-        steps = [Workload(own, every, 1) for every in FRACTIONS]
-        steps += [Workload(own, 1, count) for count in COLUMNS[1:] if count < whole[name].columns]
+    for name, options in workers.items():
+        steps = [Workload(options, every, 1) for every in FRACTIONS]
+        steps += [Workload(options, 1, count) for count in COLUMNS[1:] if count < whole[name].columns]
         for measured in (*map(measure, steps), whole[name]):
             counts = (str(each) for each in (measured.requirements, measured.columns, measured.cells))
             remaining = measured.total - measured.seconds[Part.IMPORTS.value]
             yield name, *counts, f"{remaining:.1f}", f"{1000 * remaining / max(measured.cells, 1):.0f}"
 
 
-def by_classes(found: dict[str, Measurement]) -> Iterator[Sequence[str]]:
+def by_classes(measurements: dict[str, Measurement]) -> Iterator[Sequence[str]]:
     """Yield the table of milliseconds per problem, by its number of classes."""
     parts = [part for part in Part if part is not Part.IMPORTS]
     yield "", "classes", "ms a problem", *(part.value for part in parts)
-    for name, measured in found.items():
+    for name, measured in measurements.items():
         for count, seconds in measured.classes.items():
             each = (f"{1000 * seconds[part.value]:.2f}" for part in parts)
             yield name, count, f"{1000 * sum(seconds.values()):.2f}", *each
@@ -72,14 +72,14 @@ def show(title: str, rows: Rows, *, markdown: bool) -> None:
     head, *body = (list(map(str, row)) for row in rows)
     widths = [max(map(len, column)) for column in zip(head, *body, strict=True)]
     ruled = [head, ["-" * width for width in widths], *body] if markdown else [head, *body]
-    left, between, right = ("| ", " | ", " |") if markdown else ("", "  ", "")
+    start, between, end = ("| ", " | ", " |") if markdown else ("", "  ", "")
     print(f"\n{title}\n" if markdown else f"\n{title}")
     for row in ruled:
         padded = (
             cell.rjust(width) if place else cell.ljust(width)
             for place, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
-        print(f"{left}{between.join(padded)}{right}".rstrip())
+        print(f"{start}{between.join(padded)}{end}".rstrip())
 
 
 def main() -> None:
@@ -89,16 +89,16 @@ def main() -> None:
     parser.add_argument("--profile", default="quick")
     parser.add_argument("--dtype", action="append", default=[])
     parser.add_argument("--markdown", action="store_true")
-    given = parser.parse_args()
-    names = given.frameworks or [name for name in FRAMEWORKS if find_spec(name) is not None]
-    workers = {name: options(name, given.profile, given.dtype) for name in names}
+    arguments = parser.parse_args()
+    names = arguments.frameworks or [name for name in FRAMEWORKS if find_spec(name) is not None]
+    workers = {name: worker_options(name, arguments.profile, arguments.dtype) for name in names}
     try:
-        whole = {name: measure(Workload(own, classes=CLASSES)) for name, own in workers.items()}
+        whole = {name: measure(Workload(each, classes=CLASSES)) for name, each in workers.items()}
     except RuntimeError as error:
         raise SystemExit(f"no measurement: {error}") from None
-    show(f"Profile {given.profile}: a worker's time", shares(whole), markdown=given.markdown)
-    show("A problem of values/pointwise", by_classes(whole), markdown=given.markdown)
-    show("Growth", growth(workers, whole), markdown=given.markdown)
+    show(f"Profile {arguments.profile}: a worker's time", shares(whole), markdown=arguments.markdown)
+    show("A problem of values/pointwise", by_classes(whole), markdown=arguments.markdown)
+    show("Growth", growth(workers, whole), markdown=arguments.markdown)
 
 
 if __name__ == "__main__":

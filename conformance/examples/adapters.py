@@ -1,7 +1,8 @@
-"""Kernels with other arguments, each adapted to the suite in at most twenty lines."""
+"""Kernels with other signatures, each adapted to the suite in at most twenty lines."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,26 +16,26 @@ FLOATS = (Dtype.FLOAT32, Dtype.FLOAT64)
 
 
 def terms(p: torch.Tensor, log_q: torch.Tensor) -> torch.Tensor:
-    """Return p·(log p − log q), 0 where p = 0; all kernels here use it."""
+    """Return the terms p·(log p − log q), 0 where p = 0, from which all kernels here are built."""
     if p.shape != log_q.shape:
         raise ValueError(f"P has the shape {tuple(p.shape)}, Q {tuple(log_q.shape)}")
     empty = (p == 0) & ~log_q.isnan()
     return p * (p.masked_fill(empty, 1).log() - log_q.masked_fill(empty, 0))
 
 
-# --- another argument order and other names --------------------------------------------------------
+# --- own argument order and names --------------------------------------------------------
 
 
 def distillation(*, teacher: torch.Tensor, student: torch.Tensor, average: str) -> torch.Tensor:
     """Kernel: probabilities of the teacher, log-probabilities of the student; average "token" or "nothing"."""
     if average not in {"token", "nothing"}:
-        raise ValueError(f"{average!r} is no average; known: token, nothing")
+        raise ValueError(f"unknown average {average!r}; known: token, nothing")
     found = terms(teacher, student).sum(-1)
     return found.mean() if average == "token" else found
 
 
 def call_distillation(modules: Any, call: Call) -> torch.Tensor:
-    """Name the arguments."""
+    """Call the kernel with its own argument names."""
     del modules
     return distillation(teacher=call.target, student=call.model, average=call.reduction or "nothing")
 
@@ -51,7 +52,7 @@ NAMED = Implementation(
     broadcasts=False,
 )
 
-# --- forward and backward passed separately --------------------------------------------------------
+# --- forward and backward as separate functions --------------------------------------------------------
 
 
 def forward(log_q: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
@@ -66,10 +67,10 @@ def backward(log_q: torch.Tensor, p: torch.Tensor, upstream: torch.Tensor) -> tu
 
 
 def gradient(modules: Any, call: Call, side: Side, upstream: Any) -> torch.Tensor:
-    """Select the gradient by one side; without an upstream gradient, for one of ones."""
+    """Return the gradient by one side; without an upstream gradient, of ones."""
     del modules
-    weights = torch.ones_like(call.model) if upstream is None else upstream
-    by_model, by_target = backward(call.model, call.target, weights)
+    above = torch.ones_like(call.model) if upstream is None else upstream
+    by_model, by_target = backward(call.model, call.target, above)
     return by_model if side is Side.MODEL else by_target
 
 
@@ -88,27 +89,19 @@ APART = Implementation(
 
 
 def write_terms(out: torch.Tensor, log_q: torch.Tensor, p: torch.Tensor) -> None:
-    """Kernel: the terms, into an existing tensor."""
+    """Kernel: write the terms into an existing tensor."""
     out.copy_(terms(p, log_q))
 
 
 def call_write(modules: Any, call: Call) -> torch.Tensor:
-    """Pass a tensor of NaN, so that an element that the kernel does not write is NaN."""
+    """Call the kernel with a tensor full of NaN, which shows elements that it does not write."""
     del modules
     out = torch.full_like(call.model, torch.nan)
     write_terms(out, call.model, call.target)
     return out
 
 
-IN_PLACE = Implementation(
-    name="written in place",
-    framework="torch",
-    package="torch",
-    convention=Convention(),
-    call=call_write,
-    dtypes=FLOATS,
-    broadcasts=False,
-)
+IN_PLACE = replace(APART, name="written in place", call=call_write, gradient=None)
 
 # --- a linear layer, log_softmax and loss in one ---------------------------------------------------
 
@@ -116,13 +109,13 @@ IN_PLACE = Implementation(
 def linear_kl(
     student: torch.Tensor, weight: torch.Tensor, teacher: torch.Tensor, teacher_weight: torch.Tensor
 ) -> torch.Tensor:
-    """Kernel: the divergence of each row of logits; logits are hidden states (N, H) times weights (C, H)."""
+    """Kernel: hidden states (N, H) and weights (C, H) give the logits of both sides; returns one divergence per row."""
     log_q = torch.log_softmax(student @ weight.T, -1)
     return terms(torch.softmax(teacher @ teacher_weight.T, -1), log_q).sum(-1)
 
 
 def call_linear(modules: Any, call: Call) -> torch.Tensor:
-    """Make the logits exact, row by row: a hidden state of 1 times the logits as weights."""
+    """Pass exact logits, row by row: a hidden state of 1 and the logits as weights."""
     del modules
     rows = (each.reshape(-1, each.shape[-1]) for each in (call.model, call.target))
     one = call.model.new_ones(1, 1)
@@ -148,14 +141,14 @@ FUSED = Implementation(
 def hard_and_soft(
     student: torch.Tensor, teacher: torch.Tensor, labels: torch.Tensor, ignored: int = -100
 ) -> torch.Tensor:
-    """Kernel: for each row half the cross-entropy with labels plus half the divergence from the teacher."""
+    """Kernel: half the cross-entropy with labels, half the divergence from the teacher's logits, per row."""
     log_q = torch.log_softmax(student, -1)
     hard = torch.nn.functional.nll_loss(log_q, labels, ignore_index=ignored, reduction="none")
     return 0.5 * hard + 0.5 * terms(torch.softmax(teacher, -1), log_q).sum(-1)
 
 
 def call_soft(modules: Any, call: Call) -> torch.Tensor:
-    """Ignore every label, so that half the divergence remains; doubling it is exact."""
+    """Ignore every label, so that the result is half the divergence; doubling it is exact."""
     del modules
     student = call.model.reshape(-1, call.model.shape[-1])
     teacher = call.target.reshape(-1, call.target.shape[-1])
@@ -163,14 +156,4 @@ def call_soft(modules: Any, call: Call) -> torch.Tensor:
     return 2 * hard_and_soft(student, teacher, labels).reshape(call.model.shape[:-1])
 
 
-SOFT = Implementation(
-    name="hard and soft labels",
-    framework="torch",
-    package="torch",
-    convention=Convention(
-        target=(Space.LOGITS,), model=(Space.LOGITS,), reductions={"none": Reduction.ROWS}, axis=-1
-    ),
-    call=call_soft,
-    dtypes=FLOATS,
-    broadcasts=False,
-)
+SOFT = replace(FUSED, name="hard and soft labels", call=call_soft)

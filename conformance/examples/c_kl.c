@@ -23,7 +23,7 @@ void kl_rows(const float *p, ptrdiff_t p_row, ptrdiff_t p_class,
 void kl_rows_packed(const float *p, ptrdiff_t p_row, ptrdiff_t p_class,
                     const float *log_q, ptrdiff_t q_row, ptrdiff_t q_class,
                     float *out, ptrdiff_t rows, ptrdiff_t classes) {
-    /* THE FAULT: the stride between rows is assumed to be the number of classes. */
+    /* THE FAULT: the number of classes is used as the stride between rows. */
     (void)p_row, (void)q_row;
     kl_rows(p, classes, p_class, log_q, classes, q_class, out, rows, classes);
 }

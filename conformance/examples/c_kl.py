@@ -1,4 +1,4 @@
-"""A C kernel of the divergence of rows, built by the system's compiler and called by ctypes, and a defective one."""
+"""C kernels of the divergence of rows, compiled by ``cc`` and called by ctypes: a correct one and a faulty one."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def library() -> ctypes.CDLL:
 
 
 def matrix(array: Any) -> Any:
-    """Return an array of any rank as rows of classes, as a view if its strides allow it."""
+    """Return an array of any rank as rows of classes, a view where its strides allow."""
     return array.reshape(-1, array.shape[-1]) if array.ndim else array.reshape(1, 1)
 
 
 def address_and_strides(array: Any) -> tuple[int, int, int]:
-    """Return the address, and the strides in elements."""
+    """Return the address and the strides in elements."""
     row, column = (step // array.itemsize for step in array.strides)
     return array.ctypes.data, row, column
 
@@ -64,14 +64,14 @@ def backward(modules: Any, call: Call, side: Side, upstream: Any) -> Any:
     """Return the gradient of the rows' sum, weighted by the upstream gradient, by log q."""
     del modules, side
     p = matrix(call.target)
-    weights = np.ones(len(p), np.float32) if upstream is None else np.array(upstream).reshape(-1)
+    above = np.ones(len(p), np.float32) if upstream is None else np.array(upstream).reshape(-1)
     by_log_q = np.empty(p.shape, np.float32)
-    library().kl_rows_backward(*address_and_strides(p), weights.ctypes.data, by_log_q.ctypes.data, *p.shape)
+    library().kl_rows_backward(*address_and_strides(p), above.ctypes.data, by_log_q.ctypes.data, *p.shape)
     return by_log_q.reshape(call.target.shape)
 
 
 def declared(name: str, call: Callable[[Any, Call], Any]) -> Implementation:
-    """Return the declaration of such a kernel."""
+    """Return the declaration of a kernel."""
     return Implementation(
         name=name,
         framework="numpy",

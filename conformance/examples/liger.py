@@ -1,7 +1,8 @@
-"""Liger-Kernel's divergences as shipped, declared as documented."""
+"""Liger-Kernel's divergences as released, declared as documented."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from threading import Lock
 from typing import Any
 
@@ -13,8 +14,8 @@ from kl_reference.convention import Convention, Reduction, Side, Space
 from kl_reference.dtype import Dtype
 
 URL = "https://github.com/linkedin/Liger-Kernel/blob/main/src/liger_kernel/"
-DTYPES = (Dtype.FLOAT32, Dtype.FLOAT16, Dtype.BFLOAT16)  # every kernel here loads as float32
-# Triton's interpreter patches triton.language while a kernel runs, so it runs one thread at a time.
+DTYPES = (Dtype.FLOAT32, Dtype.FLOAT16, Dtype.BFLOAT16)  # every kernel here converts its inputs to float32
+# Triton's interpreter patches triton.language while a kernel runs: there, one thread at a time.
 LOCK = Lock()
 
 
@@ -24,10 +25,10 @@ def rows(tensor: Any) -> Any:
 
 
 class Scalar(float):
-    """A number with a method ``to``, which numbers do not have in Triton's interpreter."""
+    """A float with the method ``to``, which Triton's interpreter does not add to numbers."""
 
     def to(self, dtype: Any) -> Scalar:
-        """Return itself: the interpreter's tensors convert it."""
+        """Return itself; the interpreter's tensors convert it."""
         del dtype
         return self
 
@@ -43,14 +44,14 @@ def kl_div(modules: Any, call: Call) -> Any:
 
 
 def forward_kl(modules: Any, call: Call) -> Any:
-    """Call LigerJSD for KL(P‖Q), the teacher being P."""
+    """Call LigerJSD for KL(P‖Q) with P as the teacher."""
     del modules
     with LOCK:
         return LigerJSD(beta=0.0)(rows(call.model), rows(call.target))
 
 
 def reverse_kl(modules: Any, call: Call) -> Any:
-    """Call LigerJSD for KL(P‖Q), the student being P."""
+    """Call LigerJSD for KL(P‖Q) with P as the student."""
     del modules
     with LOCK:
         return LigerJSD(beta=1.0)(rows(call.target), rows(call.model))
@@ -91,16 +92,9 @@ FORWARD_KL = Implementation(
     broadcasts=False,
 )
 
-REVERSE_KL = Implementation(
+REVERSE_KL = replace(
+    FORWARD_KL,
     name="liger_kernel.transformers.LigerJSD(beta=1)",
-    framework="torch",
-    package="liger-kernel",
-    convention=Convention(
-        target=(Space.LOG,), reductions={"batchmean": Reduction.ROWMEAN}, default="batchmean"
-    ),
     call=reverse_kl,
-    documentation=URL + "transformers/jsd.py",
-    dtypes=DTYPES,
     gradients=frozenset({Side.TARGET}),
-    broadcasts=False,
 )

@@ -1,4 +1,4 @@
-"""A Pallas kernel of the divergence of rows with its own gradient, and one that skips the last partial block."""
+"""Pallas kernels of the divergence of rows with a custom gradient: a correct one, and one without the partial block."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def forward_kernel(log_q_ref: Any, p_ref: Any, out_ref: Any, *, classes: int) ->
     block = pl.program_id(0)
     p, log_q = p_ref[...].astype(out_ref.dtype), log_q_ref[...].astype(out_ref.dtype)
     beyond = block * BLOCK + jax.lax.broadcasted_iota(jnp.int32, p.shape, 1) >= classes
-    # 0·log 0 = 0 whatever q is, unless q is NaN; the values beyond the last class are undefined.
+    # 0·log 0 = 0 for every q, unless q is NaN; values after the last class are arbitrary.
     empty = beyond | (p == 0) & ~jnp.isnan(log_q)
     term = p * (jnp.log(jnp.where(empty, 1, p)) - jnp.where(empty, 0, log_q))
     added = jnp.where(empty, 0, term).sum(1, keepdims=True)
@@ -35,12 +35,12 @@ def backward_kernel(log_q_ref: Any, p_ref: Any, upstream_ref: Any, by_log_q_ref:
 
 
 def blocks(rows: int) -> pl.BlockSpec:
-    """Return blocks of ``BLOCK`` classes of all rows."""
+    """Return the specification of blocks of classes of all rows."""
     return pl.BlockSpec((rows, BLOCK), lambda block: (0, block))
 
 
 def whole(rows: int) -> pl.BlockSpec:
-    """Return the block of one number per row."""
+    """Return the specification of one number per row."""
     return pl.BlockSpec((rows, 1), lambda block: (0, 0))
 
 
@@ -60,7 +60,7 @@ def rows_kl(log_q: Any, p: Any, grid: int) -> Any:
 
 
 def rows_kl_forward(log_q: Any, p: Any, grid: int) -> tuple[Any, tuple[Any, Any]]:
-    """Return the result, and the operands for backward."""
+    """Return the answer, and the operands for backward."""
     return rows_kl(log_q, p, grid), (log_q, p)
 
 
@@ -83,7 +83,7 @@ rows_kl.defvjp(rows_kl_forward, rows_kl_backward)
 
 
 @partial(jax.jit, static_argnums=2)
-def rowwise(log_q: Any, p: Any, grid: int) -> Any:
+def divergence(log_q: Any, p: Any, grid: int) -> Any:
     """Return KL(P‖Q) over the last axis of two arrays of any rank that broadcast."""
     log_q, p = jnp.broadcast_arrays(log_q, p)
     if not p.size:
@@ -94,10 +94,10 @@ def rowwise(log_q: Any, p: Any, grid: int) -> Any:
 
 def kl_divergence(log_q: Any, p: Any) -> Any:
     """Return what optax.losses.kl_divergence returns."""
-    return rowwise(log_q, p, pl.cdiv(jnp.shape(p)[-1], BLOCK))
+    return divergence(log_q, p, pl.cdiv(jnp.shape(p)[-1], BLOCK))
 
 
 def kl_divergence_whole_blocks(log_q: Any, p: Any) -> Any:
-    """Return the same for up to 128 classes and for multiples of 128."""
-    # THE FAULT: the grid is rounded down, and the classes of the last, partial block are never visited.
-    return rowwise(log_q, p, max(1, jnp.shape(p)[-1] // BLOCK))
+    """Return the same, correct only for up to 128 classes and for multiples of 128."""
+    # THE FAULT: the grid is rounded down, so the classes of the last, partial block are not computed.
+    return divergence(log_q, p, max(1, jnp.shape(p)[-1] // BLOCK))

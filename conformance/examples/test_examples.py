@@ -1,4 +1,4 @@
-"""Every kernel here is verified as by a user: by the command line, in a process of its own."""
+"""Every example is verified by the command line in a process of its own, as by a user."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ TORCH, OPTAX, REL_ENTR = (
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A kernel, the implementation it follows, its packages, and the requirements that must detect its fault."""
+    """A kernel, the implementation that it follows, its dependencies, and the requirements that must detect it."""
 
     kernel: str
     like: str
-    requires: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
     detected_by: frozenset[str] = frozenset()
     dtype: str = "float32"
 
@@ -50,7 +50,7 @@ CORRECT = (
     Example("adapters.py:FUSED", TORCH, ("torch",)),
     Example("adapters.py:SOFT", TORCH, ("torch",)),
 )
-DEFECTIVE = (
+FAULTY = (
     Example(
         "numpy_kl.py:rel_entr_epsilon", REL_ENTR, (), frozenset({"values/pointwise", "support/tiny-model"})
     ),
@@ -68,8 +68,8 @@ DEFECTIVE = (
 
 LIGER, KL_DIV_LOSS = ("liger_kernel", "torch", "triton"), "torch.nn.KLDivLoss"
 SHAPES = {"errors/shape-mismatch", "errors/class-mismatch"}
-# The findings in README.md; any other number of failures fails the test.
-SHIPPED = (
+# The findings of README.md: the test fails if there are more or fewer.
+RELEASED = (
     Example(
         "liger.py:KL_DIV",
         KL_DIV_LOSS,
@@ -89,61 +89,59 @@ SHIPPED = (
 )
 
 
-def installed(name: str) -> bool:
-    """Whether a module can be imported, or a program found."""
+def available(name: str) -> bool:
+    """Whether a module of this name can be imported or a program is on the path."""
     return find_spec(name) is not None or shutil.which(name) is not None
 
 
-def verified(example: Example, folder: Path, device: str = "cpu") -> tuple[int, frozenset[str], str]:
-    """Return the exit code of `kl-conformance verify`, the ids of the failed requirements, and the output."""
-    for name in example.requires:
-        if not installed(name):
-            pytest.skip(f"{name} is not installed here")
-    run = folder / "run.jsonl.gz"
-    column = ("--like", example.like, "--dtype", example.dtype, "--device", device)
-    options = ("--profile", "quick", "--seed", "1", "-o", str(run))
+def verified(example: Example, where: Path, device: str = "cpu") -> tuple[int, frozenset[str], str]:
+    """Return the exit code of `kl-conformance verify`, the ids of failed requirements, and the output."""
+    for name in example.needs:
+        if not available(name):
+            pytest.skip(f"{name} is not installed")
+    found = where / "run.jsonl.gz"
+    tested = ("--like", example.like, "--dtype", example.dtype, "--device", device)
+    options = ("--profile", "quick", "--seed", "1", "-o", str(found))
     done = subprocess.run(
-        [sys.executable, "-m", "kl_conformance", "verify", str(HERE / example.kernel), *column, *options],
+        [sys.executable, "-m", "kl_conformance", "verify", str(HERE / example.kernel), *tested, *options],
         env=os.environ | {"TRITON_INTERPRET": "1" if device == "cpu" else "0", "JAX_PLATFORMS": device},
-        cwd=folder,
+        cwd=where,
         capture_output=True,
         text=True,
         check=False,
     )
-    return done.returncode, frozenset(failures(read(run))), done.stdout + done.stderr
+    return done.returncode, frozenset(failures(read(found))), done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("example", CORRECT, ids=str)
 def test_a_correct_kernel_conforms(example: Example, tmp_path: Path) -> None:
-    """A correct kernel has no failure, in whichever language it is written."""
+    """No requirement rejects a correct kernel, in any language."""
     code, failed, output = verified(example, tmp_path)
     assert not failed, output
     assert code == 0, output
 
 
-@pytest.mark.parametrize("example", DEFECTIVE, ids=str)
-def test_a_defective_kernel_fails_the_requirement_of_its_fault(example: Example, tmp_path: Path) -> None:
-    """The requirement that is about the fault is among those that fail."""
+@pytest.mark.parametrize("example", FAULTY, ids=str)
+def test_a_faulty_kernel_fails_the_requirement_of_its_fault(example: Example, tmp_path: Path) -> None:
+    """The verdict names the requirement that describes the fault."""
     code, failed, output = verified(example, tmp_path)
     assert code == 1, output
     assert example.detected_by <= failed, output
 
 
-@pytest.mark.parametrize("example", SHIPPED, ids=str)
-def test_a_shipped_kernel_has_the_recorded_findings(example: Example, tmp_path: Path) -> None:
-    """Liger-Kernel fails the requirements that README.md lists, and no others."""
+@pytest.mark.parametrize("example", RELEASED, ids=str)
+def test_a_released_kernel_has_the_recorded_findings(example: Example, tmp_path: Path) -> None:
+    """Liger-Kernel fails the requirements listed in README.md, and no others."""
     _, failed, output = verified(example, tmp_path)
     assert failed == example.detected_by, output
 
 
-@pytest.mark.parametrize(
-    "example", [each for each in (*CORRECT, *DEFECTIVE) if "triton" in each.requires], ids=str
-)
-def test_the_gpu_and_the_interpreter_agree(example: Example, tmp_path: Path) -> None:
-    """A Triton kernel that conforms when interpreted conforms when compiled, and a defective kernel does not."""
+@pytest.mark.parametrize("example", [each for each in (*CORRECT, *FAULTY) if "triton" in each.needs], ids=str)
+def test_the_gpu_agrees_with_the_interpreter(example: Example, tmp_path: Path) -> None:
+    """A Triton kernel conforms compiled exactly if it conforms interpreted."""
     torch = pytest.importorskip("torch")
     if not torch.cuda.is_available():
-        pytest.skip("no CUDA device here")
+        pytest.skip("no CUDA device")
     code, failed, output = verified(example, tmp_path, "cuda")
     assert code == bool(example.detected_by), output
     assert example.detected_by <= failed, output

@@ -1,4 +1,4 @@
-"""A Triton kernel of the divergence with its backward, and one whose backward is correct for unweighted losses only."""
+"""Triton kernels of the divergence: a correct one, and one whose backward is correct for unweighted losses only."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import triton.language as tl
 from torch.autograd.function import once_differentiable
 
 BLOCK = 1024
-# Triton's interpreter patches triton.language while a kernel runs, so it runs one thread at a time.
-LOCK = Lock()
+# Triton's interpreter patches triton.language while a kernel runs: there, one thread at a time.
+TURN = Lock()
 
 
 @triton.jit
@@ -27,7 +27,7 @@ def forward_kernel(
         empty, p, log_p = target == -float("inf"), tl.exp(target), target
     else:
         empty, p, log_p = target == 0.0, target, tl.log(target)
-    # 0·log 0 = 0 whatever q is, unless q is NaN.
+    # 0·log 0 = 0 for every q, unless q is NaN.
     term = tl.where(empty & (log_q == log_q), 0.0, p * (log_p - log_q))
     tl.store(out_ptr + at, term, mask=at < size)
 
@@ -64,7 +64,7 @@ class Terms(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, log_q: torch.Tensor, target: torch.Tensor, log_target: bool) -> torch.Tensor:
-        """Return the terms, and save the operands for backward."""
+        """Return the terms, and keep the operands for backward."""
         ctx.save_for_backward(log_q, target)
         ctx.log_target = log_target
         out = torch.empty_like(log_q, dtype=wide(log_q, target))
@@ -74,22 +74,21 @@ class Terms(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:
-        """Return the gradients by both operands; differentiating them again is an error."""
+        """Return the gradients by both operands; a second derivative raises instead of returning zeros."""
         log_q, target = ctx.saved_tensors
-        by_log_q, by_target = torch.empty_like(log_q), torch.empty_like(target)
-        tensors = (log_q, target, upstream.contiguous(), by_log_q, by_target)
-        launch(backward_kernel, *tensors, size=log_q.numel(), dtype=upstream.dtype, log_target=ctx.log_target)
-        return by_log_q, by_target, None
+        given = (log_q, target, upstream.contiguous(), torch.empty_like(log_q), torch.empty_like(target))
+        launch(backward_kernel, *given, size=log_q.numel(), dtype=upstream.dtype, log_target=ctx.log_target)
+        return given[3], given[4], None
 
 
 class UnweightedTerms(Terms):
-    """The same with a fault in backward."""
+    """The same terms, with a fault in backward."""
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:
         """Return gradients that are correct after `.sum()` and `.mean()`, where all upstream gradients are equal."""
-        # THE FAULT: the first upstream gradient is used for all elements, so a weighted loss trains on wrong numbers.
+        # THE FAULT: the first upstream gradient is used for all elements, which is wrong for a weighted loss.
         return Terms.backward(ctx, upstream.flatten()[:1].expand(upstream.numel()).reshape(upstream.shape))
 
 
@@ -97,12 +96,12 @@ def launch(kernel: Any, *tensors: torch.Tensor, size: int, dtype: torch.dtype, l
     """Run a kernel over all elements."""
     arithmetic = tl.float64 if dtype == torch.float64 else tl.float32
     if size:
-        with LOCK:
+        with TURN:
             kernel[(triton.cdiv(size, BLOCK),)](*tensors, size, arithmetic, log_target, BLOCK)
 
 
 def wide(log_q: torch.Tensor, target: torch.Tensor) -> torch.dtype:
-    """Return the dtype to compute in."""
+    """Return the computation dtype."""
     return torch.promote_types(torch.result_type(log_q, target), torch.float32)
 
 
@@ -110,17 +109,17 @@ def reduced(
     terms: Any, log_q: torch.Tensor, target: torch.Tensor, reduction: str, log_target: bool
 ) -> torch.Tensor:
     """Broadcast, compute the terms by an autograd function, and reduce them as torch does."""
-    names = ("none", "sum", "mean", "batchmean")
-    if reduction not in names:
-        raise ValueError(f"{reduction!r} is no reduction; known: {', '.join(names)}")
+    known = ("none", "sum", "mean", "batchmean")
+    if reduction not in known:
+        raise ValueError(f"{reduction!r} is no reduction; known: {', '.join(known)}")
     dtype = torch.result_type(log_q, target)
     each = torch.broadcast_tensors(log_q, target)
-    result: torch.Tensor = terms.apply(each[0].contiguous(), each[1].contiguous(), log_target)
+    found: torch.Tensor = terms.apply(each[0].contiguous(), each[1].contiguous(), log_target)
     if reduction == "none":
-        return result.to(dtype)
-    divisor = {"sum": 1, "mean": result.numel(), "batchmean": result.shape[0] if result.dim() else 1}
-    # 16-bit types are summed in float32, and rounded after the division.
-    return (result.sum() / divisor[reduction]).to(dtype)
+        return found.to(dtype)
+    divisor = {"sum": 1, "mean": found.numel(), "batchmean": found.shape[0] if found.dim() else 1}
+    # 16-bit dtypes are summed in float32, and rounded after the division.
+    return (found.sum() / divisor[reduction]).to(dtype)
 
 
 def kl_div(
@@ -133,5 +132,5 @@ def kl_div(
 def kl_div_unweighted(
     log_q: torch.Tensor, target: torch.Tensor, reduction: str = "mean", log_target: bool = False
 ) -> torch.Tensor:
-    """Return the same values, with the defective backward."""
+    """Return the same values with a faulty backward."""
     return reduced(UnweightedTerms, log_q, target, reduction, log_target)

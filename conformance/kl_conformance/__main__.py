@@ -1,4 +1,4 @@
-"""The package run as a program is its command line."""
+"""Runs the command line: ``python -m kl_conformance``."""
 
 from kl_conformance.cli.main import main
 

@@ -10,17 +10,17 @@ from kl_reports.runfile.records import Kind
 
 
 class UnknownNameError(ValueError):
-    """An unknown name; the message gives it, the nearest known name, and all known names."""
+    """An unknown name; the message contains it, the nearest known name, and all known names."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         known = list(known)
-        near = get_close_matches(name, known, n=1)
-        guess = f"did you mean {near[0]!r}? " if near else ""
-        super().__init__(f"unknown {kind} {name!r}; {guess}known: {', '.join(known)}")
+        nearest = get_close_matches(name, known, n=1)
+        hint = f"did you mean {nearest[0]!r}? " if nearest else ""
+        super().__init__(f"unknown {kind} {name!r}; {hint}known: {', '.join(known)}")
 
 
 class AbsentError(Exception):
-    """Something the call needs is missing on this machine; the message names it."""
+    """Something that a call needs, such as a package or compiler, is missing on this machine; the message names it."""
 
 
 class MisgivenError(TypeError):
@@ -43,7 +43,7 @@ class RefusedError(Exception):
     message
         What it raised or returned, for people.
     error
-        The exception; None where it returned something that is no tensor.
+        The exception; None if it returned something other than a tensor.
     """
 
     def __init__(self, message: str, error: Raised | None = None) -> None:
@@ -52,7 +52,7 @@ class RefusedError(Exception):
 
     @property
     def kind(self) -> Kind:
-        """The kind of this failure, where a value was expected."""
+        """The kind of this failure if a value was expected."""
         return Kind.NO_TENSOR if self.error is None else Kind.RAISED
 
 

@@ -1,4 +1,4 @@
-"""Verify a kernel: one call, one honest answer."""
+"""verify() and assert_conforms(): verifies one user kernel in this process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kl_cases.recipes import TestProfile
-from kl_conformance.cells.effort import reduced_effort
+from kl_conformance.cells.effort import reduced_dtypes
 from kl_conformance.diagnosis.causes import likely_cause
 from kl_conformance.diagnosis.confirmation import confirmed
 from kl_conformance.errors import check_known
@@ -30,21 +30,21 @@ from kl_reports.runfile.records import Column, Run
 
 @dataclass(frozen=True, slots=True)
 class FailedRequirement:
-    """A broken requirement.
+    """A failed requirement in one column.
 
     Parameters
     ----------
     requirement, sentence
-        Its id, and what must hold.
+        Id and text of the requirement.
     column
-        Where it was seen.
+        The column.
     detail
-        What was seen, in words.
+        Description of the failure.
     witness
-        The smallest problem found that shows it, with what was got, what is right and what is allowed; None
-        where no problem does.
+        The smallest failing problem found, with the returned value, the expected value and the allowed error; None
+        if the failure is not one of a number.
     reproducer
-        A script that shows it with nothing of ours, seen to fail; empty where there is none.
+        A script that shows the failure without this suite, and has been executed; empty if there is none.
     """
 
     requirement: str
@@ -57,13 +57,13 @@ class FailedRequirement:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What came of verifying a kernel; printed, it is one screen of text."""
+    """The result of verifying a kernel; its text is one screen."""
 
     run: Run
 
     @property
     def conforms(self) -> bool:
-        """Whether something was judged, and nothing new is broken."""
+        """Whether problems were evaluated, and no MUST or SHOULD requirement failed unexpectedly."""
         return (
             bool(self.run.results)
             and not failures(self.run)
@@ -72,7 +72,7 @@ class Verification:
 
     @property
     def findings(self) -> tuple[FailedRequirement, ...]:
-        """Every broken cell, requirement by requirement."""
+        """Every failed cell, requirement by requirement."""
         return tuple(self._found())
 
     def _found(self) -> Iterator[FailedRequirement]:
@@ -91,7 +91,7 @@ class Verification:
 
     @property
     def cause(self) -> str:
-        """The likely cause of all findings as a sentence; empty where nothing clearly fits."""
+        """The likely cause of all findings, as a sentence; empty if no cause clearly fits."""
         return likely_cause(self.run)
 
     def __str__(self) -> str:
@@ -111,61 +111,62 @@ def verify(
     framework: str = "",
     name: str = "",
 ) -> Verification:
-    """Ask a kernel, in this process, everything the suite asks of what it is like.
+    """Evaluate all requirements for a kernel, in this process.
 
-    A kernel that crashes takes the process with it, and one that never answers keeps it; ``kl-conformance verify``
-    asks in a process of its own, names the call, and goes on.
+    A kernel that crashes or hangs does so in the caller's process; ``kl-conformance verify`` evaluates it in a child
+    process, names the call, and continues.
 
     Parameters
     ----------
     kernel
-        A function, module, class of modules or losses, or an Implementation.
+        A function, module, class of modules or losses, Implementation, or the name of one of these
+        (``module:name`` or ``file.py:name``).
     like
-        Name of the known implementation whose Convention it promises to follow (see ``kl-conformance list
-        implementations``). May be left out for an Implementation.
+        Name of the built-in implementation that the kernel follows (see ``kl-conformance list implementations``).
+        Optional for an Implementation.
     device, dtype
-        Where and in which formats; all the formats ``like`` takes when empty.
+        Device, and dtypes; all dtypes of ``like`` if empty.
     profile, seed
-        ``"quick"``, ``"standard"`` or ``"thorough"``; a fresh seed when None, and kept in ``run.header``.
+        ``"quick"``, ``"standard"`` or ``"thorough"``; a new seed if None, recorded in ``run.header``.
     strict
-        Whether it must be right also where ``like`` is recorded to be wrong.
+        Whether known deviations of ``like`` are failures of the kernel.
     shape
-        Rows and classes it is used at, to be asked as well.
+        Rows and classes of an additional size to test, such as the size of use.
     framework
-        Whose tensors it takes (``"numpy"`` for a NumPy or C function); those of ``like`` when empty.
+        Framework of the tensors that it takes (``"numpy"`` for a NumPy or C function); that of ``like`` if empty.
     name
-        What to call it; its own name when empty.
+        Name in the report; the kernel's own name if empty.
 
     Raises
     ------
     ValueError
-        A name is unknown, or the kernel cannot be called in the way of ``like``.
+        A name is unknown, or the kernel cannot be called as ``like`` is called.
     RuntimeError
-        The framework is not there, or not on that device.
+        The framework is not installed, or does not support the device.
     FloatingPointError
-        This thread's arithmetic is not IEEE 754's (it flushes subnormal numbers, say): nobody could be judged in it.
+        This thread's arithmetic does not follow IEEE 754, for example because it flushes subnormal numbers: no result
+        would be valid.
     """
     require_ieee()
     dtypes = (dtype,) if isinstance(dtype, str) else tuple(dtype)
     check_known("profile", [profile], [each.value for each in TestProfile])
-    chosen = secrets.randbelow(2**32) if seed is None else seed
     effort = TestProfile(profile)
     selection = Selection(
         devices=(device,),
         dtypes=dtypes,
         profile=effort,
-        seed=chosen,
+        seed=secrets.randbelow(2**32) if seed is None else seed,
         shape=shape,
-        brief=reduced_effort(dtypes, effort),
+        reduced=reduced_dtypes(dtypes, effort),
     )
     selection.check()
     implementation = _implementation(kernel, like, name, framework, strict=strict)
     plan = Plan.of(selection, [implementation])
     if not plan.cells:
         raise ValueError(
-            f"nothing to ask {implementation.name!r} on {device} in {', '.join(dtypes) or 'any dtype'}"
+            f"{implementation.name!r} cannot be tested on {device} in {', '.join(dtypes) or 'any dtype'}"
         )
-    _check_there(implementation, device)
+    _check_available(implementation, device)
     header = headers.header(selection, plan.cells)
     session = Session(selection)
     results = [session.evaluate(each) for each in plan.cells]
@@ -173,12 +174,12 @@ def verify(
     return Verification(confirmed(run, kernel))
 
 
-def assert_conforms(kernel: Any, like: str = "", **asked: Any) -> None:
-    """Raise an AssertionError with the verdict's screen unless a kernel conforms; asks as :func:`verify` does."""
+def assert_conforms(kernel: Any, like: str = "", **options: Any) -> None:
+    """Raise an AssertionError with the verdict unless a kernel conforms; the options are those of :func:`verify`."""
     __tracebackhide__ = True
-    found = verify(kernel, like, **asked)
-    if not found.conforms:
-        raise AssertionError(f"\n{found}")
+    result = verify(kernel, like, **options)
+    if not result.conforms:
+        raise AssertionError(f"\n{result}")
 
 
 def _implementation(kernel: Any, like: str, name: str, framework: str, *, strict: bool) -> Implementation:
@@ -192,10 +193,10 @@ def _implementation(kernel: Any, like: str, name: str, framework: str, *, strict
     return adapted(kernel, loading.implementation(like), name, framework=framework, strict=strict)
 
 
-def _check_there(implementation: Implementation, device: str) -> None:
+def _check_available(implementation: Implementation, device: str) -> None:
     modules = load_framework(implementation.framework)
     if isinstance(modules, Absent):
-        raise RuntimeError(f"{implementation.name} cannot be asked: {modules.reason}")
-    why = registry.framework(implementation.framework).unavailable(modules, device)
-    if why is not None:
-        raise RuntimeError(f"{implementation.name} cannot be asked: {why}")
+        raise RuntimeError(f"{implementation.name} cannot be tested: {modules.reason}")
+    reason = registry.framework(implementation.framework).unavailable(modules, device)
+    if reason is not None:
+        raise RuntimeError(f"{implementation.name} cannot be tested: {reason}")

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from kl_conformance import processes
 
-KERNELS = Path(__file__).parents[1] / "tests" / "data" / "broken_kernels.py"
-RIGHT, BROKEN, DYING, SLOW, RUDE = (
-    f"{KERNELS}:{name}" for name in ("RIGHT", "BROKEN", "DYING", "SLOW", "RUDE")
+KERNELS = Path(__file__).parents[1] / "tests" / "data" / "defective_kernels.py"
+CORRECT, DEFECTIVE, CRASHING, SLOW, UNCATCHABLE = (
+    f"{KERNELS}:{name}" for name in ("CORRECT", "DEFECTIVE", "CRASHING", "SLOW", "UNCATCHABLE")
 )
-FRAMEWORKS = ("torch", "tensorflow", "jax")  # each runs in a worker process of its own
+FRAMEWORKS = ("torch", "tensorflow", "jax")  # each runs in its own worker process
 SECONDS = 100
 
 

@@ -1,4 +1,4 @@
-"""Profiles one worker of a run: its CPU seconds by part, in a process of its own."""
+"""Profiles one worker of a run: its CPU seconds by part, in a child process."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Measurement:
 
 
 def measure(workload: Workload) -> Measurement:
-    """Profile a worker in a process of its own, started as a run starts it.
+    """Profile a worker in a child process, started as a run starts it.
 
     Raises
     ------
@@ -87,13 +87,13 @@ def measure(workload: Workload) -> Measurement:
         folder = Path(name)
         arguments = ["-m", __name__, name, json.dumps(asdict(workload))]
         home = {"HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "hypothesis")}
-        done = processes.start_python(*arguments, seconds=HOURS * 3600, folder=folder, variables=home)
-        found = folder / "measured.json"
-        if not found.is_file():
+        done = processes.run_python(*arguments, seconds=HOURS * 3600, folder=folder, variables=home)
+        file = folder / "measured.json"
+        if not file.is_file():
             raise RuntimeError(
                 f"{' '.join(workload.options)}: {processes.last_line(done)} {done.stdout[-500:]}"
             )
-        return Measurement(**json.loads(found.read_text(encoding="utf-8")))
+        return Measurement(**json.loads(file.read_text(encoding="utf-8")))
 
 
 @dataclass(slots=True)
@@ -106,14 +106,14 @@ class CellFilter:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Keep the cells of the selected requirements and columns, in their order."""
-        kept = {each.id for each in list(catalogue.REQUIREMENTS.values())[:: self.workload.every]}
+        requirements = {each.id for each in list(catalogue.REQUIREMENTS.values())[:: self.workload.every]}
         cells: dict[str, Any] = {item.nodeid: vars(item)["callspec"].params["cell"] for item in items}
         columns = dict.fromkeys(cell.column.key for cell in cells.values())
-        wanted = set(list(columns)[: self.workload.columns])
+        selected = set(list(columns)[: self.workload.columns])
         items[:] = [
             item
             for item in items
-            if cells[item.nodeid].requirement.id in kept and cells[item.nodeid].column.key in wanted
+            if cells[item.nodeid].requirement.id in requirements and cells[item.nodeid].column.key in selected
         ]
         self.planned = [cells[item.nodeid] for item in items]
 
@@ -122,16 +122,16 @@ def main(folder: Path, workload: Workload) -> None:
     """Evaluate a workload in this process, and write the measurement to ``measured.json``."""
     watch = Stopwatch()
     instrument(watch)
-    selected, file, page = CellFilter(workload), folder / "run.jsonl.gz", folder / "page.note"
-    heartbeat.create(page)
+    selected, file, beat = CellFilter(workload), folder / "run.jsonl.gz", folder / "heartbeat"
+    heartbeat.create(beat)
     arguments: Sequence[str] = [
         *("--pyargs", "kl_conformance.suite", "-c", str(SUITE / "pytest.ini"), "-p", "kl_conformance.plugin"),
-        *("-q", "--kl-seed=1", f"--run-file={file}", f"--kl-note={page}", *workload.options),
+        *("-q", "--kl-seed=1", f"--run-file={file}", f"--kl-heartbeat={beat}", *workload.options),
     ]
     watch.enter(Part.REST)
     pytest.main(list(arguments), plugins=[selected])
     seconds = {part.value: spent for part, spent in watch.spent().items()}
-    found = Measurement(
+    measurement = Measurement(
         requirements=len({each.requirement.id for each in selected.planned}),
         columns=len({each.column.key for each in selected.planned}),
         cells=len(selected.planned),
@@ -139,7 +139,7 @@ def main(folder: Path, workload: Workload) -> None:
         seconds=seconds,
         classes={str(count): _by_classes(watch, selected.planned[0], count) for count in workload.classes},
     )
-    (folder / "measured.json").write_text(json.dumps(asdict(found)), encoding="utf-8")
+    (folder / "measured.json").write_text(json.dumps(asdict(measurement)), encoding="utf-8")
 
 
 def _by_classes(watch: Stopwatch, cell: PlannedCell, count: int) -> dict[str, float]:

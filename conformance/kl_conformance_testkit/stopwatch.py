@@ -30,11 +30,12 @@ class Part(Enum):
 # The part of a function, by the module that defines it, otherwise by that module's top-level package.
 MODULES = {
     "kl_conformance.judging.judge": Part.JUDGE,
+    "kl_conformance.judging.elements": Part.JUDGE,
     "kl_reference.tolerance": Part.JUDGE,
     "kl_conformance.cells.search": Part.STRATEGY,
 }
 PACKAGES = {"kl_reference": Part.REFERENCE, "kl_cases": Part.STRATEGY}
-HANDING = (
+CONVERSIONS = (
     "tensor",
     "from_numpy",
     "prepend_rows",
@@ -104,10 +105,14 @@ def instrument(watch: Stopwatch) -> None:
                     setattr(module, own, watch.timed(part, value))
     for owner, name, part in (
         (Pair, "realise", Part.STRATEGY),
-        (Cell, "_breaks", Part.REST),  # the callbacks of a search
-        (Cell, "_breaking", Part.REST),
+        (Cell, "_fails", Part.REST),  # the callbacks of a search
+        (Cell, "_same_failure", Part.REST),
         *((type(each), "load", Part.IMPORTS) for each in registry.FRAMEWORKS.values()),
-        *((type(each), name, Part.FRAMEWORK) for each in registry.FRAMEWORKS.values() for name in HANDING),
+        *(
+            (type(each), name, Part.FRAMEWORK)
+            for each in registry.FRAMEWORKS.values()
+            for name in CONVERSIONS
+        ),
     ):
         if name in vars(owner):
             setattr(owner, name, watch.timed(part, vars(owner)[name]))

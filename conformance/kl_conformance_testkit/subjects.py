@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,15 @@ import numpy as np
 from kl_cases.pair import Measure, Pair
 from kl_cases.recipes import TestProfile
 from kl_conformance.cells.cell import Cell
+from kl_conformance.cells.effort import effort_of
+from kl_conformance.cells.fixed_problems import FixedProblem, fixed_problems
 from kl_conformance.harness.subject import Subject
 from kl_conformance.implementations import registry
 from kl_conformance.implementations.implementation import Implementation
 from kl_conformance.judging.judgement import Judgement
 from kl_conformance.requirements import catalogue
 from kl_conformance.requirements.miniature import Miniature
+from kl_conformance.requirements.requirement import Requirement
 from kl_reference.convention import Space
 from kl_reports.runfile.records import Column, Result
 
@@ -40,9 +43,15 @@ def subject(tested: Miniature | Implementation | None = None, dtype: str = "floa
     return Subject(implementation, NUMPY, MODULES, column)
 
 
-def evaluate(requirement: str, subject: Subject, *, seed: int = 0) -> Result:
+def evaluate(requirement: str | Requirement, subject: Subject, *, seed: int = 0) -> Result:
     """Return the verdict of one cell in the quick profile."""
-    return Cell(catalogue.requirement(requirement), subject, TestProfile.QUICK, seed).evaluate()
+    found = catalogue.requirement(requirement) if isinstance(requirement, str) else requirement
+    return Cell(found, subject, effort_of(found, subject, TestProfile.QUICK), seed).evaluate()
+
+
+def fixed(requirement: Requirement, subject: Subject, profile: TestProfile) -> Iterator[FixedProblem]:
+    """Yield the fixed problems of a cell in a profile."""
+    return fixed_problems(requirement, subject.dtype, effort_of(requirement, subject, profile))
 
 
 def pair(p: Sequence[object], q: Sequence[object], space: Space = Space.PROBABILITY) -> Pair:

@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 sys.path.extend(
-    str(Path(__file__).resolve().parents[2] / house)
-    for house in ("conformance", "cases", "reports", "reference")
+    str(Path(__file__).resolve().parents[2] / folder)
+    for folder in ("conformance", "cases", "reports", "reference")
 )
 
 from kl_cases.recipes import Recipe, TestProfile, build
 from kl_conformance.cells.cell import Cell
+from kl_conformance.cells.effort import effort_of
 from kl_conformance.harness.opening import open_subject
 from kl_conformance.harness.subject import Subject
 from kl_conformance.implementations import loading
@@ -58,7 +59,7 @@ def main(size: tuple[int, int]) -> None:
     calls = [call, replace(call, reduction="sum")]
 
     def verified() -> None:
-        result = Cell(requirement, subject, TestProfile.QUICK, 0).evaluate()
+        result = Cell(requirement, subject, effort_of(requirement, subject, TestProfile.QUICK), 0).evaluate()
         assert result.verdict.name == "PASS", result.detail
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,4 +1,4 @@
-"""A kernel is verified by what it is like, and what it has no argument for is not asked of it."""
+"""A kernel is verified like the implementation it follows, without the arguments that it does not take."""
 
 from __future__ import annotations
 
@@ -26,33 +26,35 @@ REL_ENTR = "scipy.special.rel_entr"
 
 
 def shifted(p: Any, q: Any) -> Any:
-    """Return the same with 1e-10 inside the logarithm."""
+    """Return the divergence with 1e-10 added inside the logarithm."""
     with np.errstate(all="ignore"):
         return p * (np.log(p + p.dtype.type(1e-10)) - np.log(q))
 
 
-def asked(kernel: Any, **how: Any) -> Verification:
-    """Verify a NumPy kernel like SciPy's in float32, quickly."""
-    return verify(kernel, REL_ENTR, dtype="float32", profile="quick", seed=1, **how)
+def verified(kernel: Any) -> Verification:
+    """Verify a NumPy kernel that follows SciPy's, in float32 and profile quick."""
+    return verify(kernel, REL_ENTR, dtype="float32", profile="quick", seed=1)
 
 
-def test_arithmetic_that_would_accuse_the_innocent_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the caller's thread flushes subnormal numbers, nothing is asked of anybody."""
+def test_no_kernel_is_called_if_the_arithmetic_does_not_follow_ieee_754(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing is evaluated if the caller's thread flushes subnormal numbers."""
 
-    def refuse() -> None:
+    def require() -> None:
         raise FloatingPointError("this thread flushes subnormal numbers")
 
-    def called(*given: Any) -> Any:
-        raise AssertionError(f"was asked {given}")
+    def never_called(*arguments: Any) -> Any:
+        raise AssertionError(f"called with {arguments}")
 
-    monkeypatch.setattr("kl_conformance.verification.require_ieee", refuse)
+    monkeypatch.setattr("kl_conformance.verification.require_ieee", require)
     with pytest.raises(FloatingPointError, match="flushes subnormal numbers"):
-        asked(called)
+        verified(never_called)
 
 
-def test_a_wrong_kernel_is_told_apart_with_a_small_witness() -> None:
-    """An epsilon inside the logarithm is found, on at most four numbers a side."""
-    found = asked(shifted)
+def test_a_defective_kernel_fails_with_a_small_witness() -> None:
+    """An epsilon inside the logarithm is detected, with at most four numbers on each side."""
+    found = verified(shifted)
     assert not found.conforms
     pointwise = next(each for each in found.findings if each.requirement == "values/pointwise")
     assert pointwise.column.dtype == "float32"
@@ -64,23 +66,23 @@ def test_a_wrong_kernel_is_told_apart_with_a_small_witness() -> None:
     assert "✗ shifted" in str(found)
 
 
-def test_a_right_kernel_conforms() -> None:
-    """Nothing is found in the plain formula, and one screen says so."""
-    found = asked(correct_kernel)
+def test_a_correct_kernel_conforms() -> None:
+    """The plain formula has no finding."""
+    found = verified(correct_kernel)
     assert found.conforms, str(found)
     assert not found.findings
-    assert str(found).startswith("✓ right")
+    assert str(found).startswith("✓ correct_kernel")
     assert_conforms(correct_kernel, REL_ENTR, dtype="float32", profile="quick", seed=1)
 
 
-def test_an_assertion_carries_the_whole_verdict() -> None:
-    """In somebody's own tests the failure message is the screen."""
+def test_an_assertion_error_has_the_whole_verdict() -> None:
+    """Its message is the text of the verification."""
     with pytest.raises(AssertionError, match="values/pointwise"):
         assert_conforms(shifted, REL_ENTR, dtype="float32", profile="quick", seed=1)
 
 
-def test_a_signature_says_what_is_asked() -> None:
-    """Without a reduction argument only the default is asked, without log_target no log-targets."""
+def test_a_signature_determines_what_is_tested() -> None:
+    """Without a reduction argument only the default is tested, without log_target no log-targets."""
 
     def plain(model: Any, target: Any) -> Any:
         return model, target
@@ -99,7 +101,7 @@ def test_a_signature_says_what_is_asked() -> None:
 
 
 class _Module:
-    """What a module looks like from outside: any argument, handed on to ``forward``."""
+    """A module as its callers see it: it takes any arguments and passes them to ``forward``."""
 
     def __init__(self, reduction: str = "mean") -> None:
         self.reduction = reduction
@@ -108,44 +110,44 @@ class _Module:
         return self.forward(*tensors, **keywords)
 
     def forward(self, model: Any, target: Any) -> Any:
-        """Return what was handed over."""
+        """Return the arguments."""
         return self.reduction, model, target
 
 
-def test_a_module_keeps_the_reduction_it_was_made_with() -> None:
-    """An object is asked for its own reduction, a class for every one it can be made with."""
-    made = adapted(_Module("sum"), KL_DIV)
-    assert made.convention.reductions == {"sum": Reduction.SUM}
+def test_a_module_is_tested_with_its_own_reduction() -> None:
+    """An object is tested with its own reduction, a class with every one that it can be created with."""
+    module = adapted(_Module("sum"), KL_DIV)
+    assert module.convention.reductions == {"sum": Reduction.SUM}
     assert adapted(_Module, KL_DIV).convention.reductions == KL_DIV.convention.reductions
 
 
-def one(only: Any) -> Any:
+def one_tensor(tensor: Any) -> Any:
     """Take one tensor."""
-    return only
+    return tensor
 
 
-def warm(model: Any, target: Any, temperature: float) -> Any:
-    """Demand more than two tensors."""
+def three_arguments(model: Any, target: Any, temperature: float) -> Any:
+    """Require a third argument."""
     return model, target, temperature
 
 
 @pytest.mark.parametrize(
-    ("kernel", "words"),
+    ("kernel", "message"),
     [
         (3, "is of type int, which is not callable"),
-        (one, "does not take two positional tensors (model, target)"),
-        (warm, "requires temperature, which"),
+        (one_tensor, "does not take two positional tensors (model, target)"),
+        (three_arguments, "requires temperature, which"),
     ],
 )
-def test_what_cannot_be_called_alike_is_refused_in_a_sentence(kernel: Any, words: str) -> None:
-    """The message says what the kernel takes, and what would be handed over."""
-    with pytest.raises(UncallableError) as refused:
-        adapted(kernel, KL_DIV, "mine")
-    assert words in str(refused.value)
+def test_a_kernel_that_cannot_be_called_in_the_same_way_is_an_error(kernel: Any, message: str) -> None:
+    """The message contains what the kernel takes, and what it would be called with."""
+    with pytest.raises(UncallableError) as error:
+        adapted(kernel, KL_DIV, "my_kl")
+    assert message in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("how", "words"),
+    ("options", "name"),
     [
         ({"like": "scipy.rel_entr"}, "'scipy.rel_entr'"),
         ({"profile": "fast"}, "'fast'"),
@@ -154,84 +156,86 @@ def test_what_cannot_be_called_alike_is_refused_in_a_sentence(kernel: Any, words
         ({"framework": "cupy"}, "'cupy'"),
     ],
 )
-def test_an_unknown_name_is_given_back_with_the_known_ones(how: dict[str, Any], words: str) -> None:
-    """Every argument that is a name is checked before anything is asked."""
-    given: dict[str, Any] = {"like": REL_ENTR, "profile": "quick"}
-    with pytest.raises(ValueError, match="known") as refused:
-        verify(correct_kernel, **(given | how))
-    assert words in str(refused.value)
+def test_an_unknown_name_is_an_error_with_the_known_names(options: dict[str, Any], name: str) -> None:
+    """Every argument that is a name is checked before anything is evaluated."""
+    valid: dict[str, Any] = {"like": REL_ENTR, "profile": "quick"}
+    with pytest.raises(ValueError, match="known") as error:
+        verify(correct_kernel, **(valid | options))
+    assert name in str(error.value)
 
 
 KERNELS = """
 import numpy as np
-def right(p, q):
+def correct(p, q):
     with np.errstate(all="ignore"):
         term = p * (np.log(p) - np.log(q))
     zero = term.dtype.type(0)
     return np.where((p == 0) & (q >= 0), zero, np.where(p < 0, term.dtype.type(np.inf), term))
 def halved(p, q):
-    return right(p, q) / 2
+    return correct(p, q) / 2
 def three(p, q, r):
     return p
 """
 
 
 @pytest.mark.parametrize(
-    ("name", "code", "words"),
+    ("name", "code", "text"),
     [
-        ("right", 0, "✓ right"),
+        ("correct", 0, "✓ correct"),
         ("halved", 1, "✗ values/pointwise"),
         ("three", 2, "requires r, which"),
         ("four", 2, "no implementation named"),
     ],
 )
-def test_the_command_ends_with_its_verdict(tmp_path: Path, name: str, code: int, words: str) -> None:
-    """0 it conforms, 1 something is broken, 2 it could not be asked; never a traceback of ours."""
+def test_the_exit_code_of_the_command_is_its_verdict(tmp_path: Path, name: str, code: int, text: str) -> None:
+    """0 conforms, 1 a requirement failed, 2 could not be tested; there is no traceback."""
     (tmp_path / "mine.py").write_text(KERNELS)
     line = f"verify mine.py:{name} --like {REL_ENTR} --dtype float32 --profile quick --seed 1"
     done = command.run_cli(*line.split(), at=tmp_path)
     assert done.code == code, done.all
-    assert words in done.all
+    assert text in done.all
     assert "Traceback" not in done.all
 
 
-def test_every_form_is_all_of_standard_output(tmp_path: Path) -> None:
-    """JSON and JUnit XML can be piped on as they are, and a script in them shows the failure by itself."""
+def test_standard_output_contains_the_selected_format_only(tmp_path: Path) -> None:
+    """JSON and JUnit XML can be piped to other programs, and a script in them shows the failure."""
     (tmp_path / "mine.py").write_text(KERNELS)
     line = f"verify mine.py:halved --like {REL_ENTR} --dtype float32 --profile quick --seed 1 --format"
     done = command.run_cli(*line.split(), "json", at=tmp_path)
     assert done.code == 1, done.all
-    told = json.loads(done.out)
-    assert (told["kernel"], told["conforms"], told["asked"]["seed"]) == ("halved", False, 1)
-    scripts = [each["reproducer"] for each in told["findings"] if each["reproducer"]]
+    result = json.loads(done.out)
+    assert (result["kernel"], result["conforms"], result["asked"]["seed"]) == ("halved", False, 1)
+    scripts = [each["reproducer"] for each in result["findings"] if each["reproducer"]]
     assert scripts
     assert all(execute(each) is ScriptResult.FAILURE for each in scripts[:2])
-    assert "cells judged" in done.err
+    assert "cells evaluated" in done.err
     done = command.run_cli(*line.split(), "junit", at=tmp_path)
     assert done.code == 1, done.all
     assert ElementTree.fromstring(done.out.encode()).attrib["failures"] != "0"
 
 
-@pytest.mark.parametrize(("name", "code", "words"), [("right", 0, "::notice "), ("halved", 1, "::error ")])
-def test_github_gets_workflow_commands(tmp_path: Path, name: str, code: int, words: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "code", "command_name"), [("correct", 0, "::notice "), ("halved", 1, "::error ")]
+)
+def test_format_github_is_workflow_commands(tmp_path: Path, name: str, code: int, command_name: str) -> None:
     """Each line of standard output is a workflow command that names the kernel's file."""
     (tmp_path / "mine.py").write_text(KERNELS)
     line = f"verify mine.py:{name} --like {REL_ENTR} --dtype float32 --profile quick --seed 1 --format github"
     done = command.run_cli(*line.split(), at=tmp_path)
     assert done.code == code, done.all
     assert done.out
-    assert all(each.startswith(f"{words}file=mine.py,title=") for each in done.out.splitlines())
+    assert all(each.startswith(f"{command_name}file=mine.py,title=") for each in done.out.splitlines())
 
 
-def test_an_unknown_form_is_refused(tmp_path: Path) -> None:
-    """Who asks for a form there is not gets the known ones, and exit code 2."""
-    done = command.run_cli("verify", "mine.py:right", "--like", REL_ENTR, "--format", "yaml", at=tmp_path)
+def test_an_unknown_format_is_an_error(tmp_path: Path) -> None:
+    """The message contains the known formats, and the exit code is 2."""
+    done = command.run_cli("verify", "mine.py:correct", "--like", REL_ENTR, "--format", "yaml", at=tmp_path)
     assert done.code == 2
     assert "'text', 'json', 'github', 'junit'" in done.err
 
 
-def test_the_package_s_face_is_its_api() -> None:
-    """What users import comes from the package itself, and only when it is asked for."""
+def test_the_package_exports_its_public_names() -> None:
+    """Each is imported from the package itself, on first use."""
     for name in kl_conformance.__all__:
         assert getattr(kl_conformance, name).__name__ == name
     with pytest.raises(AttributeError, match="nonsense"):
@@ -240,12 +244,12 @@ def test_the_package_s_face_is_its_api() -> None:
 
 @pytest.mark.parametrize(
     ("attribute", "known"),
-    [("plain", True), ("Made", True), ("assigned", False), ("redefined", False), ("nobody", False)],
+    [("plain", True), ("Made", True), ("assigned", False), ("redefined", False), ("undefined", False)],
 )
-def test_what_a_file_plainly_defines_is_known_without_importing_it(
+def test_a_plain_definition_is_found_without_importing_its_file(
     tmp_path: Path, attribute: str, *, known: bool
 ) -> None:
-    """A function or a class is; what is assigned may be anything, and the file may do anything when imported."""
+    """Functions and classes are; an assigned value may be anything, and importing the file may do anything."""
     text = """
         raise SystemExit("imported")
         def plain(p, q): ...
@@ -260,8 +264,8 @@ def test_what_a_file_plainly_defines_is_known_without_importing_it(
     assert not defined(f"no_such_file.py:{attribute}", tmp_path)
 
 
-def test_a_kernel_is_imported_by_its_worker_alone(tmp_path: Path) -> None:
-    """Importing a framework takes seconds: it is done once for each process that asks."""
+def test_a_kernel_is_imported_only_by_its_worker(tmp_path: Path) -> None:
+    """Importing a framework takes seconds: it is done once per process that evaluates cells."""
     text = """
         from pathlib import Path
         from scipy.special import rel_entr
@@ -273,7 +277,7 @@ def test_a_kernel_is_imported_by_its_worker_alone(tmp_path: Path) -> None:
             return rel_entr(p, q)
     """
     (tmp_path / "mine.py").write_text(dedent(text), encoding="utf-8")
-    asked = ("--like", REL_ENTR, "--dtype", "float64", "--profile", "quick", "--seed", "1")
-    done = command.run_cli("verify", "mine.py:kl", *asked, at=tmp_path)
+    options = ("--like", REL_ENTR, "--dtype", "float64", "--profile", "quick", "--seed", "1")
+    done = command.run_cli("verify", "mine.py:kl", *options, at=tmp_path)
     assert done.code == 0, done.all
     assert (tmp_path / "imported").read_text(encoding="utf-8") == "once\n"

@@ -12,14 +12,13 @@ import pytest
 from numpy.typing import NDArray
 
 from kl_audit import hard_inputs, oracle
-from kl_audit.audit import SPACES
+from kl_audit.audit import MODERATE, SPACES
 from kl_reference import Enclosure, Formula, Operand, Problem, Reduction, Side, Space, answer, gradient
 from kl_reference.curvature import curvature, tangent
 
 INF, NAN = math.inf, math.nan
 P, LOG, LOGITS = Space.PROBABILITY, Space.LOG, Space.LOGITS
 TARGET, MODEL = Side.TARGET, Side.MODEL
-FAMILIES = ["uniform", "neighbours", "near", "float32"]
 STEP = mpmath.mpf(10) ** -30
 ROWS, CLASSES = 2, 3
 
@@ -38,7 +37,7 @@ def drawn(rng: np.random.Generator) -> Problem:
     reduction = list(Reduction)[int(rng.integers(len(Reduction)))]
     formula = list(Formula)[int(rng.integers(len(Formula)))]
     while True:
-        p, q = hard_inputs.operands(rng, str(rng.choice(FAMILIES)), (ROWS, CLASSES), *spaces)
+        p, q = hard_inputs.operands(rng, str(rng.choice(MODERATE)), (ROWS, CLASSES), *spaces)
         if np.all(np.isfinite(p.values)) and (p.space is not P or np.all(p.values > 0.0)):
             return Problem(p, q, formula, reduction)
 

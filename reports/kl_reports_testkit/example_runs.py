@@ -202,7 +202,9 @@ def example_run(devices: Iterable[str] = ("cpu", "cuda"), *, calm: bool = False)
     else:
         for position, verdict in enumerate(SPECIAL):
             place = 5 + 12 * position
-            results[place] = replace(results[place], verdict=verdict, headroom=None, detail=verdict.value)
+            results[place] = replace(
+                results[place], verdict=verdict, headroom=None, detail=verdict.value, absence=None
+            )
     return Run(head, tuple(results), "2026-01-02T03:09:05+00:00")
 
 

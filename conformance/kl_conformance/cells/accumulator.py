@@ -1,4 +1,4 @@
-"""What one cell has seen so far."""
+"""Accumulates a cell's judgements: counts, closest call, error histogram, fingerprint."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from kl_reports.runfile.records import Fixed
 
 @dataclass(slots=True)
 class ErrorHistogram:
-    """What becomes a :class:`~kl_reports.runfile.distribution.Spread`."""
+    """Accumulates a :class:`~kl_reports.runfile.distribution.ErrorDistribution`."""
 
     signed: dict[int, int] = field(default_factory=dict[int, int])
     classes: dict[int, int] = field(default_factory=dict[int, int])
     condition: dict[int, int] = field(default_factory=dict[int, int])
 
-    def take(self, judgement: Judgement) -> None:
-        """Take in the worst element of a judgement that holds and was measured."""
-        share = judgement.headroom
-        if share is None or not 0 <= share <= 1 or not judgement.got.size:
+    def add(self, judgement: Judgement) -> None:
+        """Add the worst element of a judgement that passed and was measured."""
+        headroom = judgement.headroom
+        if headroom is None or not 0 <= headroom <= 1 or not judgement.answer.size:
             return
-        got, right = float(judgement.got[judgement.at]), float(judgement.right[judgement.at])
-        place = round(math.copysign(share * BINS, got - right)) if got != right else 0
-        self.signed[place] = self.signed.get(place, 0) + 1
-        used = math.ceil(share * THOUSANDTHS)
-        _raise(self.classes, judgement.classes, used)
+        answer, expected = float(judgement.answer[judgement.at]), float(judgement.expected[judgement.at])
+        signed = round(math.copysign(headroom * BINS, answer - expected)) if answer != expected else 0
+        self.signed[signed] = self.signed.get(signed, 0) + 1
+        thousandths = math.ceil(headroom * THOUSANDTHS)
+        _keep_largest(self.classes, judgement.classes, thousandths)
         if judgement.condition is not None:
-            _raise(self.condition, _power(judgement.condition), used)
+            _keep_largest(self.condition, _binary_exponent(judgement.condition), thousandths)
 
-    def spread(self) -> ErrorDistribution | None:
-        """Return what was gathered, in order; None where nothing was measured."""
+    def distribution(self) -> ErrorDistribution | None:
+        """Return the distribution, each part in order; None where nothing was measured."""
         if not self.signed:
             return None
         return ErrorDistribution(
@@ -46,20 +46,20 @@ class ErrorHistogram:
         )
 
 
-def _power(condition: float) -> int:
-    """Return the whole part of a binary logarithm, from 0 to the largest that is told apart."""
+def _binary_exponent(condition: float) -> int:
+    """Return the whole part of a binary logarithm, from 0 to the largest that is distinguished."""
     if not condition < 2.0**MOST_CONDITION:
         return MOST_CONDITION
     return math.frexp(max(condition, 1.0))[1] - 1
 
 
-def _raise(largest: dict[int, int], place: int, used: int) -> None:
-    largest[place] = max(used, largest.get(place, 0))
+def _keep_largest(largest: dict[int, int], key: int, value: int) -> None:
+    largest[key] = max(value, largest.get(key, 0))
 
 
 @dataclass(slots=True)
 class CellAccumulator:
-    """What is counted and kept of a cell's judgements."""
+    """The counts and the notable judgements of a cell."""
 
     problems: int = 0
     decisive: int = 0
@@ -68,23 +68,24 @@ class CellAccumulator:
     deviations: dict[str, Expectation] = field(default_factory=dict[str, Expectation])
     grade: Grade | None = None
     excused: tuple[Pair, Judgement] | None = None
-    spreading: ErrorHistogram = field(default_factory=ErrorHistogram)
+    histogram: ErrorHistogram = field(default_factory=ErrorHistogram)
     fixed: Fixed | None = None
-    _print: Any = field(default_factory=lambda: blake2b(digest_size=8))
+    _digest: Any = field(default_factory=lambda: blake2b(digest_size=8))
 
-    def mark(self, judgement: Judgement) -> None:
-        """Take in the bits of an answer to a fixed problem."""
+    def record_answer(self, judgement: Judgement) -> None:
+        """Add the bits of an answer to the fingerprint of the fixed problems."""
         if self.fixed is None:
-            got = np.where(np.isnan(judgement.got), np.nan, judgement.got)  # a NaN's payload is no answer
-            self._print.update(f"{got.shape}|{judgement.raised}|".encode() + got.tobytes())
+            # The payload of a NaN is not part of an answer.
+            answer = np.where(np.isnan(judgement.answer), np.nan, judgement.answer)
+            self._digest.update(f"{answer.shape}|{judgement.raised}|".encode() + answer.tobytes())
 
     def close(self) -> None:
-        """Keep what was given on the fixed problems, now that all of them were asked."""
+        """Store the fingerprint: all fixed problems have been evaluated."""
         headroom = None if self.closest is None else self.closest.headroom
-        self.fixed = Fixed(self.problems, headroom, self._print.hexdigest())
+        self.fixed = Fixed(self.problems, headroom, self._digest.hexdigest())
 
     def count(self, judgement: Judgement) -> None:
-        """Take in one judgement that is not broken."""
+        """Add a judgement that passed."""
         self.problems += 1
         if judgement.grade is not None:
             worst = judgement.grade if self.grade is None else max(self.grade, judgement.grade, key=_rank)
@@ -93,7 +94,7 @@ class CellAccumulator:
             self.vacuous = judgement.vacuous
             return
         self.decisive += 1
-        self.spreading.take(judgement)
+        self.histogram.add(judgement)
         best = -1.0 if self.closest is None else (self.closest.headroom or 0.0)
         if judgement.headroom is not None and judgement.headroom > best:
             self.closest = judgement

@@ -1,8 +1,14 @@
-"""How much is asked of whom: all of a kernel brought, less of what is known, least where shapes are compiled."""
+"""Test effort: how many problems, shapes, call forms, draws and seconds a cell gets (the only place).
+
+User kernels get all of a profile, because no upstream project tests them. Built-in implementations get as much as
+shows that they changed, and the fewest shapes where every new shape is compiled.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from kl_cases.distributions import FAMILIES
 from kl_cases.family import Shape
@@ -12,170 +18,297 @@ from kl_conformance.harness.modes import EAGER
 from kl_conformance.harness.subject import Subject
 from kl_conformance.implementations import registry
 from kl_conformance.implementations.implementation import Implementation
-from kl_conformance.requirements.requirement import CALL_DRAWS, Requirement
+from kl_conformance.requirements.requirement import FaultSource, Requirement
 from kl_reference.dtype import Dtype
 from kl_reports.runfile.records import Column
 
-LONG = (2, 1025)  # the one long shape where few are asked
-# What a known implementation is asked where each shape is compiled: no axis and one, one row, one class, an odd number
-# of them, three axes, and more than 1024 classes. A kernel that is brought may work in blocks of its own, and is asked
-# every size.
-SIZES: frozenset[Shape] = frozenset({(), (4,), (1, 4), (3, 1), (3, 5), (2, 3, 5), LONG})
-# There, of gradients, which are compiled in three times as many pieces; and in the quick profile and the second of two
-# formats alike.
-STEEP: frozenset[Shape] = frozenset({(3, 5), LONG})
-ONE: frozenset[Shape] = frozenset({(3, 5)})
-# Beside them, in the standard profile, the shapes that most cases were met in; not of gradients.
-MET: frozenset[Shape] = frozenset({(1,), (2,), (3,), (1, 2), (1, 3), (2, 2), (2, 3)})
-# What is asked in the quick profile where a shape takes seconds.
-FEW: frozenset[Shape] = frozenset({(1, 3), (2, 3), (3, 5), (8, 31)})
-# Pairs the standard profile draws for a known implementation, where the numbers are the question and where they are
-# not: a few more than the largest figures of studies/discovery/discovery.md, 13 and 1; user kernels: more draws.
-WHAT_NEEDS, HOW_NEEDS = 15, 2
-# Chapters asked by few forms of call: there a case may have a shape of its own.
-FEW_FORMS = ("values", "support", "signs")
-CHOSEN = [sorted(each) for each in (SIZES, STEEP, ONE, MET, FEW)]
+# Pairs that the search draws for a cell.
+DRAWS: Mapping[FaultSource, Mapping[TestProfile, int]] = {
+    FaultSource.VALUES: {TestProfile.QUICK: 2, TestProfile.STANDARD: 20, TestProfile.THOROUGH: 200},
+    FaultSource.CALL: {TestProfile.QUICK: 0, TestProfile.STANDARD: 5, TestProfile.THOROUGH: 50},
+}
+# The same for built-in implementations in the standard profile: a few more than the largest figures of
+# studies/discovery/discovery.md, 13 and 1.
+BUILTIN_DRAWS: Mapping[FaultSource, int] = {FaultSource.VALUES: 15, FaultSource.CALL: 2}
+
+SHRINK_SECONDS = (
+    6.0  # a shrink ends then with the smallest pair so far: some frameworks compile every new shape
+)
+LARGE = 2**16  # elements of an expensive problem
+
+LONG_SHAPE = (2, 1025)  # the only long shape where there are few
+# Shapes of built-in implementations where each shape is compiled: no axis and one, one row, one class, odd numbers,
+# three axes, and more than 1024 classes. User kernels may work in blocks of their own, and get every size.
+COMPILED_SHAPES: frozenset[Shape] = frozenset({(), (4,), (1, 4), (3, 1), (3, 5), (2, 3, 5), LONG_SHAPE})
+# The same for gradients, which are compiled in three times as many pieces.
+COMPILED_GRADIENT_SHAPES: frozenset[Shape] = frozenset({(3, 5), LONG_SHAPE})
+# The same in the quick profile, and in the second of two similar dtypes.
+COMPILED_QUICK_SHAPES: frozenset[Shape] = frozenset({(3, 5)})
+# Shapes of most reported cases: added to COMPILED_SHAPES in the standard profile, except for gradients.
+REPORTED_SHAPES: frozenset[Shape] = frozenset({(1,), (2,), (3,), (1, 2), (1, 3), (2, 2), (2, 3)})
+# Shapes in the quick profile where each takes seconds.
+SLOW_SHAPES: frozenset[Shape] = frozenset({(1, 3), (2, 3), (3, 5), (8, 31)})
+_SHAPE_TABLES = (
+    COMPILED_SHAPES,
+    COMPILED_GRADIENT_SHAPES,
+    COMPILED_QUICK_SHAPES,
+    REPORTED_SHAPES,
+    SLOW_SHAPES,
+)
+RULES = f"{LONG_SHAPE}|{[sorted(each) for each in _SHAPE_TABLES]}"  # part of the hash of a problem set
+CHAPTERS_OF_FEW_FORMS = ("values", "support", "signs")  # few call forms: a case may have a shape of its own
+
+# The second of two similar dtypes, and the first: most kernels run the same code in both.
+SIMILAR_DTYPES = {"float64": "float32", "bfloat16": "float16"}
+NUMERIC_CHAPTERS = ("values", "support", "signs", "reductions", "identities")
+# A compiler or a setting may change answers and gradients; the other chapters run in eager columns only.
+MODE_CHAPTERS = ("values", "support", "reductions", "gradients")
+REDUCED_COST = 0.4  # time of a cell in a dtype with reduced effort ÷ that of a cell with full effort
 
 
-def known(subject: Subject) -> bool:
-    """Whether somebody else's tests ask this implementation, too, and it is spared what is dear."""
-    return registry.is_builtin(subject.implementation.name)
+@dataclass(frozen=True, slots=True)
+class GridPoint:
+    """One place of the grid.
 
-
-def effective_profile(subject: Subject, profile: TestProfile) -> TestProfile:
-    """Return the profile whose problems are asked.
-
-    One code serves both of two formats alike (``plan.ALIKE``): in the standard profile a known implementation is
-    asked in the second what the quick profile asks, whether or not the first is asked beside it, so that what is
-    fixed hangs on the profile alone and runs can be compared.
+    Parameters
+    ----------
+    family, shape
+        The family that is drawn, and at which shape.
+    rotation
+        The half of the call forms that it is evaluated in; None for all.
     """
-    again = known(subject) and subject.column.dtype in ALIKE
-    return TestProfile.QUICK if again and profile is TestProfile.STANDARD else profile
+
+    family: str
+    shape: Shape
+    rotation: int | None = None
 
 
-def draws(requirement: Requirement, subject: Subject, profile: TestProfile) -> int:
-    """Return how many pairs the search draws."""
-    own = effective_profile(subject, profile)
-    if own is not TestProfile.STANDARD or not known(subject):
-        return requirement.draws[own]
-    return HOW_NEEDS if requirement.draws is CALL_DRAWS else WHAT_NEEDS
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much of one cell is tested.
+
+    Parameters
+    ----------
+    skipped
+        Why the profile skips the cell, or None.
+    shapes
+        Shapes of the grid and of the search.
+    grid
+        The fixed problems beside the cases, in order.
+    draws
+        Number of pairs that each search draws.
+    rotates
+        Whether drawn pairs and large cases are evaluated in half of the call forms each, in rotation.
+    small_cases_rotate
+        Whether all cases do, not only the large ones.
+    case_dtype
+        The only dtype of cases beside those of none; None for all dtypes.
+    case_shapes
+        The only shapes of both sides of a case; None for all shapes.
+    shrink_seconds
+        Time limit for shrinking a failing pair.
+    """
+
+    skipped: str | None
+    shapes: tuple[Shape, ...]
+    grid: tuple[GridPoint, ...]
+    draws: int
+    rotates: bool
+    small_cases_rotate: bool
+    case_dtype: Dtype | None
+    case_shapes: frozenset[Shape] | None
+    shrink_seconds: float = SHRINK_SECONDS
+
+    def includes_case(self, dtype: Dtype | None, pair: Pair) -> bool:
+        """Whether a case is evaluated even if other problems decide the cell."""
+        if self.case_dtype is not None and dtype not in {None, self.case_dtype}:
+            return False
+        return self.case_shapes is None or {pair.p.values.shape, pair.q.values.shape} <= self.case_shapes
+
+    def case_rotation(self, place: int, pair: Pair, cases: int) -> int | None:
+        """Return the half of the call forms in which the case at a place is evaluated; None for all."""
+        rotates = self.rotates and cases > 1 and (self.small_cases_rotate or math.prod(pair.shape) >= LARGE)
+        return place if rotates else None
 
 
-def shapes(requirement: Requirement, subject: Subject, profile: TestProfile) -> tuple[Shape, ...]:
-    """Return the shapes asked of a subject; fewer where each new one is compiled, and few where that takes long."""
-    palette, kept = (
-        requirement.palette[effective_profile(subject, profile)],
-        _sizes(requirement, subject, profile),
+def effort_of(
+    requirement: Requirement, subject: Subject, profile: TestProfile, *, reduced: bool = False
+) -> Effort:
+    """Return the effort of one cell.
+
+    In the standard profile a built-in implementation gets the problems of the quick profile in the second of two
+    similar dtypes, whether or not the first is tested as well: the fixed problems depend on the profile alone, and
+    runs can be compared. ``reduced`` limits the draws to those of the quick profile.
+    """
+    builtin = registry.is_builtin(subject.implementation.name)
+    similar = builtin and subject.column.dtype in SIMILAR_DTYPES
+    own = TestProfile.QUICK if similar and profile is TestProfile.STANDARD else profile
+    quick = own is TestProfile.QUICK
+    slow = requirement.skip_in_quick(subject)  # takes seconds per shape
+    compiled = _compiled_shapes(requirement, subject, profile, builtin=builtin, quick=quick)
+    shapes = _shapes(requirement, subject, profile, own, compiled)
+    draws = DRAWS[requirement.fault_source]
+    count = draws[TestProfile.QUICK if reduced else own]
+    if own is TestProfile.STANDARD and builtin and not reduced:
+        count = BUILTIN_DRAWS[requirement.fault_source]
+    thorough = profile is TestProfile.THOROUGH
+    one_dtype = not thorough and (subject.compiles or slow is not None or (quick and builtin))
+    case_shapes: frozenset[Shape] | None = None
+    if slow is not None:
+        case_shapes = frozenset(shapes) if builtin and not thorough else None
+    elif quick or requirement.chapter not in CHAPTERS_OF_FEW_FORMS:
+        case_shapes = compiled
+        if compiled is not None and profile is TestProfile.STANDARD and requirement.chapter != "gradients":
+            case_shapes = compiled | REPORTED_SHAPES
+    places = _places(requirement.families, shapes, one_each=quick and builtin)
+    large_rotate = builtin and profile is TestProfile.STANDARD
+    return Effort(
+        skipped=slow if profile is TestProfile.QUICK else None,
+        shapes=shapes,
+        grid=tuple(_grid(requirement.families, shapes, places, quick=quick, large_rotate=large_rotate)),
+        draws=count,
+        rotates=quick,
+        small_cases_rotate=requirement.fault_source is FaultSource.CALL,
+        case_dtype=subject.dtype if one_dtype else None,
+        case_shapes=case_shapes,
     )
-    if profile is TestProfile.STANDARD and (
-        subject.compiles or effective_profile(subject, profile) is not profile
-    ):
-        palette = (*requirement.palette[TestProfile.QUICK], LONG)
-    palette = requirement.shapes or palette
-    if kept is None:
-        return palette
-    return tuple(shape for shape in palette if shape in kept) or palette[:1]
 
 
-def within_effort(
-    requirement: Requirement, subject: Subject, dtype: Dtype | None, pair: Pair, profile: TestProfile
-) -> bool:
-    """Whether a case is asked in any event.
-
-    Of a known implementation in the quick profile's depth, and where each new shape is compiled, only in the dtype it
-    was met in, if any; where a shape takes seconds only in one that is asked anyway, and where shapes are compiled in
-    those and, in the standard profile, in the ones most cases were met in, but for chapters of few forms of call.
-    """
-    if profile is TestProfile.THOROUGH:
-        return True
-    quickly, seconds = (
-        effective_profile(subject, profile) is TestProfile.QUICK,
-        _seconds(requirement, subject),
-    )
-    spares = subject.compiles or seconds or (quickly and known(subject))
-    if spares and dtype not in {None, subject.dtype}:
-        return False
-    if seconds:
-        kept = frozenset(shapes(requirement, subject, profile)) if known(subject) else None
-    elif not subject.compiles or (requirement.chapter in FEW_FORMS and not quickly):
-        kept = None
-    else:
-        kept = _sizes(requirement, subject, profile)
-        if kept is not None and profile is TestProfile.STANDARD and requirement.chapter != "gradients":
-            kept |= MET
-    return kept is None or {pair.p.values.shape, pair.q.values.shape} <= kept
-
-
-def drawn_at(
-    families: Sequence[str], asked: Sequence[Shape], subject: Subject, profile: TestProfile
-) -> set[tuple[str, Shape]]:
-    """Return which families are drawn at which shapes: each at all that have as many classes as it needs.
-
-    In the quick profile's depth a known implementation is asked each family at one shape, and at each shape one
-    family or more.
-    """
-    fitting = {
-        name: [shape for shape in asked if (shape or (1,))[-1] >= FAMILIES[name].classes] for name in families
-    }
-    every = {(name, shape) for name, there in fitting.items() for shape in there}
-    if effective_profile(subject, profile) is not TestProfile.QUICK or not known(subject):
-        return every
-    taken = {
-        (name, there[place % len(there)]) for place, (name, there) in enumerate(fitting.items()) if there
-    }
-    for place, shape in enumerate(asked):
-        names = [name for name in families if (name, shape) in every]
-        if names and not any(own == shape for _, own in taken):
-            taken.add((names[place % len(names)], shape))
-    return taken
-
-
-def _seconds(requirement: Requirement, subject: Subject) -> bool:
-    """Whether what is asked takes seconds a shape."""
-    return requirement.skip_in_quick(subject) is not None
-
-
-def _sizes(requirement: Requirement, subject: Subject, profile: TestProfile) -> frozenset[Shape] | None:
-    """Return the shapes a known implementation is asked where each is compiled; None for all others."""
+def _compiled_shapes(
+    requirement: Requirement, subject: Subject, profile: TestProfile, *, builtin: bool, quick: bool
+) -> frozenset[Shape] | None:
+    """Return the only shapes where each new shape is compiled; None for no limit."""
     if profile is TestProfile.THOROUGH or not subject.compiles:
         return None
-    steep, quickly = (
-        requirement.chapter == "gradients",
-        effective_profile(subject, profile) is TestProfile.QUICK,
-    )
-    if subject.slow and profile is TestProfile.QUICK and not (steep and known(subject)):
-        return FEW
-    if not known(subject):
+    gradients = requirement.chapter == "gradients"
+    if subject.slow and profile is TestProfile.QUICK and not (gradients and builtin):
+        return SLOW_SHAPES
+    if not builtin:
         return None
-    return ONE if quickly else STEEP if steep else SIZES
+    return COMPILED_QUICK_SHAPES if quick else COMPILED_GRADIENT_SHAPES if gradients else COMPILED_SHAPES
 
 
-ALIKE = {"float64": "float32", "bfloat16": "float16"}  # each beside the format it is most like
+def _shapes(
+    requirement: Requirement,
+    subject: Subject,
+    profile: TestProfile,
+    own: TestProfile,
+    compiled: frozenset[Shape] | None,
+) -> tuple[Shape, ...]:
+    """Return the shapes of the grid: those of the requirement or of the profile, fewer where each is compiled."""
+    palette = requirement.palette[own]
+    if profile is TestProfile.STANDARD and (subject.compiles or own is not profile):
+        palette = (*requirement.palette[TestProfile.QUICK], LONG_SHAPE)
+    palette = requirement.shapes or palette
+    if compiled is None:
+        return palette
+    return tuple(shape for shape in palette if shape in compiled) or palette[:1]
 
-NUMBERS = ("values", "support", "signs", "reductions", "identities")
+
+def _places(
+    families: Sequence[str], shapes: Sequence[Shape], *, one_each: bool
+) -> frozenset[tuple[str, Shape]]:
+    """Return which families are drawn at which shapes: each at all shapes of as many classes as it needs.
+
+    With ``one_each``, each family has one shape, and each shape one family or more.
+    """
+    fitting = {
+        name: [shape for shape in shapes if (shape or (1,))[-1] >= FAMILIES[name].classes]
+        for name in families
+    }
+    every = {(name, shape) for name, own in fitting.items() for shape in own}
+    if not one_each:
+        return frozenset(every)
+    chosen = {(name, own[place % len(own)]) for place, (name, own) in enumerate(fitting.items()) if own}
+    for place, shape in enumerate(shapes):
+        names = [name for name in families if (name, shape) in every]
+        if names and not any(other == shape for _, other in chosen):
+            chosen.add((names[place % len(names)], shape))
+    return frozenset(chosen)
 
 
-def reduced_effort(dtypes: Sequence[str], profile: TestProfile) -> tuple[str, ...]:
-    """Return the dtypes with reduced effort: the second of two similar ones, but in the thorough profile.
+def _grid(
+    families: Sequence[str],
+    shapes: Sequence[Shape],
+    places: frozenset[tuple[str, Shape]],
+    *,
+    quick: bool,
+    large_rotate: bool,
+) -> Iterator[GridPoint]:
+    """Yield the grid, family by family.
 
-    One code serves both formats of a kind. Profile standard tests the second in all requirements, and searches no
+    In the quick profile the families of one shape rotate through the call forms: every shape gets each form, and
+    every family each space and each reduction. With ``large_rotate``, shapes of 65,535 elements and more rotate too.
+    """
+    for name in families:
+        for place, shape in enumerate(shapes):
+            if (name, shape) not in places:
+                continue
+            others = [each for each in families if (each, shape) in places]
+            rotation = others.index(name) if quick and len(others) > 1 else None
+            if rotation is None and large_rotate and math.prod(shape) >= LARGE - 1:
+                rotation = place
+            yield GridPoint(name, shape, rotation)
+
+
+def skipped_mode(chapter: str, mode: str) -> str | None:
+    """Return why a chapter is not evaluated in a mode, or None where it is."""
+    if mode == EAGER or chapter in MODE_CHAPTERS:
+        return None
+    return (
+        f"mode {mode} has the chapters {', '.join(MODE_CHAPTERS)}; the others are evaluated in mode {EAGER}"
+    )
+
+
+def reduced_dtypes(dtypes: Sequence[str], profile: TestProfile) -> tuple[str, ...]:
+    """Return the dtypes with reduced effort: the second of two similar ones, except in the thorough profile.
+
+    One code serves both dtypes of a kind. Profile standard tests the second in all requirements, and searches no
     longer than quick does; profile quick tests user kernels in it in the numeric chapters alone, and in the first in
     the others as well (layouts, state, gradients). As many mutants of the mutation study are detected.
     """
     if profile is TestProfile.THOROUGH:
         return ()
     wanted = dtypes or [dtype.label for dtype in Dtype]
-    return tuple(second for second, first in ALIKE.items() if {first, second} <= set(wanted))
+    return tuple(second for second, first in SIMILAR_DTYPES.items() if {first, second} <= set(wanted))
 
 
-def for_numbers(
-    implementation: Implementation, column: Column, chapter: str, numbers: tuple[str, ...]
+def is_reduced(implementation: Implementation, column: Column, reduced: Sequence[str]) -> bool:
+    """Whether a column's dtype is one of ``reduced``, and its implementation supports the similar one as well."""
+    supported = {dtype.label for dtype in implementation.dtypes}
+    return column.dtype in reduced and SIMILAR_DTYPES[column.dtype] in supported
+
+
+def has_chapter(
+    implementation: Implementation,
+    column: Column,
+    chapter: str,
+    profile: TestProfile,
+    reduced: Sequence[str],
 ) -> bool:
-    """Whether a chapter is skipped in a column of the numeric chapters alone; never in a mode other than eager."""
-    return column.mode == EAGER and chapter not in NUMBERS and is_reduced(implementation, column, numbers)
+    """Whether a chapter is planned for a column.
+
+    The quick profile has only the numeric chapters in eager columns of user kernels with reduced effort.
+    """
+    if registry.is_builtin(implementation.name) or profile is not TestProfile.QUICK:
+        return True
+    return (
+        column.mode != EAGER or chapter in NUMERIC_CHAPTERS or not is_reduced(implementation, column, reduced)
+    )
 
 
-def is_reduced(implementation: Implementation, column: Column, reduced_effort: tuple[str, ...]) -> bool:
-    """Whether a column's dtype is one of ``brief``, and its implementation supports the similar one as well."""
-    taken = {dtype.label for dtype in implementation.dtypes}
-    return column.dtype in reduced_effort and ALIKE[column.dtype] in taken
+def builtin_dtypes(
+    dtypes: Sequence[str],
+    modes: Sequence[str],
+    profile: TestProfile,
+    implementations: Iterable[Implementation],
+) -> tuple[str, ...]:
+    """Return the dtypes in which built-in implementations are tested; empty for all.
+
+    Without an explicit dtype or mode, the quick profile tests float32, or the first supported dtype if float32 is
+    not supported.
+    """
+    if dtypes or modes or profile is not TestProfile.QUICK:
+        return tuple(dtypes)
+    first = (Dtype.FLOAT32 if Dtype.FLOAT32 in each.dtypes else each.dtypes[0] for each in implementations)
+    return tuple(dict.fromkeys(dtype.label for dtype in first))

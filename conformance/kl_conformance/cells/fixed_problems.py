@@ -1,8 +1,7 @@
-"""The fixed problems: the corpus and the grid, which every run of a profile asks, today and next year."""
+"""The fixed problems of a cell: corpus cases and the grid, equal in every run of a profile."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from functools import cache
 from hashlib import blake2b
@@ -12,22 +11,12 @@ from kl_cases.corpus import case_pair, cases_for
 from kl_cases.distributions import FAMILIES
 from kl_cases.pair import Pair
 from kl_cases.recipes import Recipe, TestProfile, build
-from kl_conformance.cells.effort import (
-    CHOSEN,
-    LONG,
-    drawn_at,
-    effective_profile,
-    known,
-    shapes,
-    within_effort,
-)
-from kl_conformance.harness.subject import Subject
+from kl_conformance.cells.effort import LARGE, RULES, Effort
 from kl_conformance.judging.cache import cached_pair
-from kl_conformance.requirements.requirement import CALL_DRAWS, Requirement
+from kl_conformance.requirements.requirement import FaultSource, Requirement
 from kl_reference.dtype import Dtype
 
-MANY = 2**16  # elements of what is dear to ask
-GRID_SEED = 0  # the grid is the same on every run, so that two runs answer the same questions
+GRID_SEED = 0  # the same in every run: two runs have the same grid
 
 
 class FixedProblem(NamedTuple):
@@ -36,85 +25,62 @@ class FixedProblem(NamedTuple):
     Parameters
     ----------
     pair
-        What is asked about.
+        The pair to evaluate.
     case
-        Its name, ``chapter/id``, in the corpus; None where it is of the grid.
-    turn
-        Whose half of the forms (see ``Poser.problems``) it is asked in; None for all.
+        Its id in the corpus, ``chapter/id``; None for a pair of the grid.
+    rotation
+        The half of the call forms (see ``ProblemBuilder.problems``) to evaluate; None for all.
     """
 
     pair: Pair
     case: str | None = None
-    turn: int | None = None
+    rotation: int | None = None
 
 
-def fixed_problems(
-    requirement: Requirement, subject: Subject, profile: TestProfile
-) -> Iterator[FixedProblem]:
-    """Yield the fixed problems of a requirement, the corpus with the ids of its cases first, then the grid.
-
-    Where as little is asked as in the quick profile, families asked at the same shape take turns with the forms they
-    are asked in: at every shape each form is asked, and of every family each space and each reduction. So do cases
-    where the numbers are not the question, and those of ``MANY`` elements; and in the standard profile shapes of as
-    many, of a known implementation.
-    """
-    quick = effective_profile(subject, profile) is TestProfile.QUICK
-    cases = [
-        each
-        for each in cases_for(requirement.id)
-        if within_effort(requirement, subject, each.dtype, case_pair(each), profile)
-    ]
+def fixed_problems(requirement: Requirement, dtype: Dtype, effort: Effort) -> Iterator[FixedProblem]:
+    """Yield the fixed problems of a requirement in a dtype: cases of the corpus first, then the grid."""
+    cases = [each for each in cases_for(requirement.id) if effort.includes_case(each.dtype, case_pair(each))]
     for place, case in enumerate(cases):
         pair = case_pair(case)
-        shared = (
-            quick and len(cases) > 1 and (requirement.draws is CALL_DRAWS or math.prod(pair.shape) >= MANY)
-        )
-        yield FixedProblem(pair, f"{case.chapter}/{case.id}", place if shared else None)
-    asked, spared = shapes(requirement, subject, profile), known(subject) and profile is TestProfile.STANDARD
-    drawn = drawn_at(requirement.families, asked, subject, profile)
-    for name in requirement.families:
-        for shape in asked:
-            alike = [each for each in requirement.families if (each, shape) in drawn]
-            if name in alike:
-                turn = alike.index(name) if quick and len(alike) > 1 else None
-                if turn is None and spared and math.prod(shape) >= MANY - 1:  # 65,535 is of their size
-                    turn = asked.index(shape)
-                for corner in _corners(requirement):
-                    yield FixedProblem(
-                        cached_pair(Recipe(name, shape, subject.dtype, GRID_SEED, corner)), None, turn
-                    )
+        rotation = effort.case_rotation(place, pair, len(cases))
+        yield FixedProblem(pair, f"{case.chapter}/{case.id}", rotation)
+    for point in effort.grid:
+        for corner in _corners(requirement):
+            recipe = Recipe(point.family, point.shape, dtype, GRID_SEED, corner)
+            yield FixedProblem(cached_pair(recipe), None, point.rotation)
 
 
-def omitted_problems(
-    requirement: Requirement, subject: Subject, profile: TestProfile
-) -> Iterator[FixedProblem]:
-    """Yield cases of other dtypes and shapes, and shapes of its own, asked only until one decides where nothing did."""
+def omitted_problems(requirement: Requirement, dtype: Dtype, effort: Effort) -> Iterator[FixedProblem]:
+    """Yield the problems that the effort leaves out: the requirement's other shapes, then the other cases.
+
+    A cell that its fixed problems do not decide evaluates these until one does.
+    """
     for shape in requirement.shapes:
-        if shape not in shapes(requirement, subject, profile):
+        if shape not in effort.shapes:
             for name in requirement.families[:1]:
-                yield FixedProblem(cached_pair(Recipe(name, shape, subject.dtype, GRID_SEED)))
+                yield FixedProblem(cached_pair(Recipe(name, shape, dtype, GRID_SEED)))
     for case in cases_for(requirement.id):
         pair = case_pair(case)
-        if not within_effort(requirement, subject, case.dtype, pair, profile):
+        if not effort.includes_case(case.dtype, pair):
             yield FixedProblem(pair, f"{case.chapter}/{case.id}")
 
 
 def problem_set(requirement: Requirement, profile: TestProfile) -> str:
-    """Return a hash of what every run of a profile asks: cells with another one cannot be compared.
+    """Return a hash of the fixed problems of a profile: cells with different hashes cannot be compared.
 
-    It is made of the cases, the shapes, and one pair of each family, so that it changes whenever what is drawn
-    does; 16 hexadecimal digits.
+    It covers the cases, the shapes, and one pair of each family, so that it changes whenever the generated pairs
+    do; 16 hexadecimal digits.
     """
     digest = blake2b(digest_size=8)
     for case in cases_for(requirement.id):
         digest.update(f"{case.chapter}/{case.id}|{case.dtype}|{case_pair(case).id}\n".encode())
     for name in requirement.families:
         for corner in _corners(requirement):
-            digest.update(f"{name}|{corner}|{_drawn(name, corner)}\n".encode())
-    asked = requirement.shapes or requirement.palette[profile]
-    digest.update(f"{asked}|{requirement.once}|{LONG}|{CHOSEN}".encode())
+            digest.update(f"{name}|{corner}|{_small_pair_id(name, corner)}\n".encode())
+    shapes = requirement.shapes or requirement.palette[profile]
+    digest.update(f"{shapes}|{requirement.once}|{RULES}".encode())
     if profile is TestProfile.QUICK:
-        digest.update(f"|in turns|{MANY}|{requirement.draws is CALL_DRAWS}".encode())
+        digest.update(f"|in turns|{LARGE}|{requirement.fault_source is FaultSource.CALL}".encode())
     return digest.hexdigest()
 
 
@@ -123,6 +89,6 @@ def _corners(requirement: Requirement) -> tuple[tuple[str, ...], ...]:
 
 
 @cache
-def _drawn(name: str, corner: tuple[str, ...]) -> str:
+def _small_pair_id(name: str, corner: tuple[str, ...]) -> str:
     """Return the id of one small pair of a family."""
     return build(Recipe(name, (2, max(4, FAMILIES[name].classes)), Dtype.FLOAT32, GRID_SEED, corner)).id

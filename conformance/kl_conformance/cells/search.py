@@ -1,4 +1,4 @@
-"""Problems that break a requirement: drawn by Hypothesis, then made as small and plain as they can be."""
+"""Searches for failing problems with Hypothesis."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from functools import cache
 from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 from hypothesis import seed as seeded
 
+from kl_cases.family import Shape
 from kl_cases.pair import Pair
 from kl_cases.recipes import Recipe, recipes
 from kl_conformance.judging.cache import cached_pair
 from kl_conformance.requirements.requirement import Requirement
 from kl_reference.dtype import Dtype
 
-Shape = tuple[int, ...]
-Broken = Callable[[Pair], bool]
+Fails = Callable[[Pair], bool]
 
 
 def search(
-    requirement: Requirement, dtype: Dtype, shapes: Sequence[Shape], examples: int, seed: int, broken: Broken
+    requirement: Requirement, dtype: Dtype, shapes: Sequence[Shape], examples: int, seed: int, fails: Fails
 ) -> Pair | None:
-    """Draw recipes until a pair is broken, and return it unshrunk; None when none was found."""
+    """Draw pairs until one fails, and return it unshrunk; None when none of ``examples`` pairs fails."""
     recipes = drawn(tuple(requirement.families), dtype, tuple(shapes), requirement.corners, examples, seed)
-    return next(filter(broken, map(cached_pair, recipes)), None)
+    return next(filter(fails, map(cached_pair, recipes)), None)
 
 
 @cache
@@ -35,7 +35,7 @@ def drawn(
     examples: int,
     seed: int,
 ) -> tuple[Recipe, ...]:
-    """Draw recipes by Hypothesis, the same for everybody who is asked the same.
+    """Draw recipes with Hypothesis; equal arguments give equal recipes.
 
     Only small things are drawn (family, shape, 32-bit seed, corners); NumPy builds the arrays.
     """
@@ -46,11 +46,10 @@ def drawn(
     @seeded(seed)
     @settings(
         max_examples=examples,
-        database=None,  # what was found lives on as a witness in the run file, not in a cache
+        database=None,  # a failing pair is kept as a witness in the run file
         deadline=None,
-        phases=(Phase.generate,),  # shrinking is ours: it makes the arrays smaller, not the seeds
-        # On a busy machine a draw may pause, which is no fault of what is drawn.
-        suppress_health_check=[HealthCheck.too_slow],
+        phases=(Phase.generate,),  # kl_conformance.cells.shrink makes the arrays smaller, not the seeds
+        suppress_health_check=[HealthCheck.too_slow],  # on a busy machine a draw may pause
         verbosity=Verbosity.quiet,
     )
     @given(recipes(list(families), dtype, shapes=shapes, corners=corners))

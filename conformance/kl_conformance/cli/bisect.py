@@ -1,11 +1,11 @@
-"""`bisect`: in which release a witness turned from good to bad, each version asked in an environment of its own."""
+"""`bisect`: finds the release in which a witness changed; each release has an environment of its own."""
 
 from __future__ import annotations
 
 import json
 import platform
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 from rich.console import Console
 
-from kl_conformance.cli.options import several
+from kl_conformance.cli.options import names
 from kl_conformance.cli.output import FINE, cannot
 from kl_conformance.diagnosis.reproducer import reproducer
 from kl_conformance.implementations import loading
@@ -24,8 +24,15 @@ from kl_conformance.requirements import catalogue
 from kl_conformance.versions import witness_file
 from kl_conformance.versions.bisection import Bisection, EndpointError, Outcome, Probe
 from kl_conformance.versions.bisection import bisect as find_transitions
-from kl_conformance.versions.environments import InstallError, distribution, environment, released, suite_copy
-from kl_conformance.versions.replay import ReplayRequest, replay_all
+from kl_conformance.versions.environments import (
+    Environment,
+    InstallError,
+    distribution,
+    environment,
+    released,
+    suite_copy,
+)
+from kl_conformance.versions.replay import ReplayRequest, ReplayResult, replay_all
 from kl_conformance.versions.witness_file import WitnessFile
 from kl_reports.analysis.witness import described, show
 from kl_reports.analysis.wording import count, one_line
@@ -41,144 +48,172 @@ OUTCOMES = {
 
 
 @dataclass(frozen=True, slots=True)
-class BisectOptions:
-    """What was asked on the command line."""
+class Releases:
+    """The functions that list and install the releases of a package, and replay witnesses in them."""
 
-    witness: str
-    package: str
-    good: str
-    bad: str
-    beside: tuple[str, ...] = ()
-    every: bool = False
-    early: bool = False
-    state: Path = Path("kl-bisect.json")
-    output: Path | None = None
+    released: Callable[..., list[str]] = released
+    environment: Callable[..., AbstractContextManager[Environment]] = environment
+    replay_all: Callable[..., list[ReplayResult]] = replay_all
 
 
-def execute(asked: BisectOptions) -> int:
-    """Bisect, tell every probe as it ends and the result as Markdown; 0 found, 2 could not."""
+RELEASES = Releases()
+
+
+@click.command()
+@click.argument("witness")
+@click.option("--package", required=True, help="The package whose releases are tested, such as jax.")
+@click.option("--good", required=True, metavar="VERSION", help="A release in which the witness passes.")
+@click.option("--bad", required=True, metavar="VERSION", help="A release in which it fails; older or newer.")
+@names("--with", "beside", "Also install this, as in 'numpy<2'.")
+@click.option(
+    "--every", is_flag=True, help="Test every release in the range; finds all transitions (slower)."
+)
+@click.option("--pre", "early", is_flag=True, help="Include alpha and beta releases and release candidates.")
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path),
+    default=Path("kl-bisect.json"),
+    show_default=True,
+    help="Where results are kept, so that the same command continues after an interruption.",
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Also write the result to a file.")
+def bisect(**options: Any) -> int:
+    """Find the release in which a witness changed from passed to failed, or back.
+
+    Each release is installed in a new environment (by uv if it is installed, otherwise by venv and pip) and
+    tested three times: good, bad, or skipped if it has no wheel or cannot be tested. WITNESS is as for `replay`.
+    Exit codes: 0 found, 2 not found.
+    """
+    return find_release(**options)
+
+
+def find_release(
+    witness: str,
+    package: str,
+    good: str,
+    bad: str,
+    *,
+    beside: Sequence[str] = (),
+    every: bool = False,
+    early: bool = False,
+    state: Path,
+    output: Path | None = None,
+    releases: Releases = RELEASES,
+) -> int:
+    """Bisect, print each probe to stderr and the result as Markdown to stdout; return the exit code."""
     console = Console(stderr=True)
     try:
-        witness = witness_file.load(asked.witness)
-        catalogue.requirement(witness.requirement)
-        versions = between(released(asked.package, prereleases=asked.early), asked.good, asked.bad)
-        for path in (asked.state, asked.output):
+        found = witness_file.load(witness)
+        catalogue.requirement(found.requirement)
+        versions = release_range(releases.released(package, early=early), good, bad)
+        for path in (state, output):
             if path is not None:
                 check_writable(path)
-        known = _State(asked, witness)
-        _say(
+        others = installed_beside(package, beside, found)
+        saved = _State(state, package, beside, found)
+        _print(
             console,
-            f"{count(len(versions), 'release')} of {asked.package} from {versions[0]} to {versions[-1]}; "
-            f"what is asked is kept in {asked.state}.",
+            f"{count(len(versions), 'release')} of {package} from {versions[0]} to {versions[-1]}; "
+            f"results are kept in {state}.",
         )
         with suite_copy() as suite:
 
-            def ask(version: str) -> Probe:
-                probe = known.get(version)
-                again = "" if probe is None else " (asked before)"
-                if probe is None:
-                    _say(console, f"  {asked.package} {version} …")
-                    probe = _probe(asked, witness, version, suite)
-                    known.keep(probe)
-                _say(console, f"  {asked.package} {version}: {probe.outcome.value}{again}. {probe.message}")
-                return probe
+            def probe(version: str) -> Probe:
+                result = saved.get(version)
+                source = "" if result is None else " (from an earlier call)"
+                if result is None:
+                    _print(console, f"  {package} {version} …")
+                    result = _probe(version, (f"{package}=={version}", *others), found, suite, releases)
+                    saved.add(result)
+                _print(console, f"  {package} {version}: {result.outcome.value}{source}. {result.message}")
+                return result
 
-            found = find_transitions(versions, ask, every=asked.every)
-        told = report(asked.package, witness, found)
-        if asked.output is not None:
-            write_text(asked.output, told)
+            text = "\n".join(_report(package, found, find_transitions(versions, probe, every=every)))
+        if output is not None:
+            write_text(output, text)
     except EndpointError as error:
-        return cannot("bisect", f"{error} Both ends are asked first; name versions that differ")
+        return cannot("bisect", f"{error}; the --good and --bad versions must differ in the result")
     except (ValueError, InstallError, RunFileError) as error:
-        return cannot("bisect", str(error))
+        return cannot("bisect", error)
     except KeyboardInterrupt:
-        return cannot(
-            "bisect",
-            f"interrupted; what was asked is kept in {asked.state}: the same command goes on from there",
-        )
-    print(told, end="")
+        return cannot("bisect", f"interrupted; the same command continues from the results in {state}")
+    print(text, end="")
     return FINE
 
 
-def between(versions: Sequence[str], good: str, bad: str) -> list[str]:
-    """Return the releases from a good version to a bad one, whichever is older.
+def release_range(versions: Sequence[str], good: str, bad: str) -> list[str]:
+    """Return the releases from the good version to the bad one, whichever is older.
 
     Raises
     ------
     ValueError
-        One of them is no release known here; the message names those near it.
+        One of them is no known release; the message names the nearest known ones.
     """
-    places = [_place(versions, name) for name in (good, bad)]
-    if places[0] == places[1]:
-        raise ValueError(f"the good and the bad version are both {good}: nothing lies between them")
-    low, high = sorted(places)
-    range_ = list(versions[low : high + 1])
-    return range_ if places[0] == low else range_[::-1]
+    ends = [_index(versions, name) for name in (good, bad)]
+    if ends[0] == ends[1]:
+        raise ValueError(f"the good and the bad version are both {good}, so the range is empty")
+    low, high = sorted(ends)
+    found = list(versions[low : high + 1])
+    return found if ends[0] == low else found[::-1]
 
 
-def _place(versions: Sequence[str], name: str) -> int:
+def _index(versions: Sequence[str], name: str) -> int:
     try:
         wanted = Version(name)
     except InvalidVersion:
-        raise ValueError(f"{name!r} is no version; known: {_some(versions)}") from None
-    own = [Version(each) for each in versions]
-    if wanted in own:
-        return own.index(wanted)
-    near = sorted(versions, key=lambda each: abs(own.index(Version(each)) - sum(v < wanted for v in own)))[:4]
+        known = [*versions[:3], "…", *versions[-3:]] if len(versions) > 12 else versions
+        raise ValueError(f"{name!r} is not a version; known: {', '.join(known)}") from None
+    parsed = [Version(each) for each in versions]
+    if wanted in parsed:
+        return parsed.index(wanted)
+    position = sum(version < wanted for version in parsed)
+    near = sorted(range(len(parsed)), key=lambda index: abs(index - position))[:4]
     raise ValueError(
         f"version {name} is not among the releases that this Python ({platform.python_version()}) can install; "
-        f"near it: {', '.join(sorted(near, key=Version))}"
+        f"nearest: {', '.join(versions[index] for index in sorted(near))}"
     )
 
 
-def _some(versions: Sequence[str]) -> str:
-    return (
-        ", ".join(versions)
-        if len(versions) <= 12
-        else f"{', '.join(versions[:3])} … {', '.join(versions[-3:])}"
-    )
+def installed_beside(package: str, beside: Sequence[str], witness: WitnessFile) -> list[str]:
+    """Return the requirements installed beside the package: the framework and the implementation's package."""
+    implementation = loading.implementation(witness.column.implementation)
+    needed = {distribution(each) for each in (implementation.framework, implementation.package)}
+    named = {canonicalize_name(Requirement(each).name) for each in (*beside, package)}
+    return [*beside, *sorted(needed - named)]
 
 
-def _probe(asked: BisectOptions, witness: WitnessFile, version: str, suite: Path) -> Probe:
-    """Ask one version in a fresh environment; what cannot be installed or asked is skipped, never bad."""
+def _probe(
+    version: str, packages: Sequence[str], witness: WitnessFile, suite: Path, releases: Releases
+) -> Probe:
+    """Test one release in a new environment; a release that cannot be installed or tested is skipped."""
     try:
-        with environment((f"{asked.package}=={version}", *beside(asked, witness)), suite) as fresh:
-            (answer,) = replay_all([ReplayRequest(witness)], str(fresh.python), fresh.variables)
+        with releases.environment(packages, suite) as fresh:
+            (result,) = releases.replay_all([ReplayRequest(witness)], str(fresh.python), fresh.variables)
     except InstallError as error:
         return Probe(version, Outcome.SKIP, f"Not installed: {one_line(str(error))}")
-    return Probe(version, OUTCOMES[answer.observation], one_line(answer.message, 600))
-
-
-def beside(asked: BisectOptions, witness: WitnessFile) -> list[str]:
-    """Return what must be installed beside the package: its framework and the implementation's package."""
-    implementation = loading.implementation(witness.column.implementation)
-    own = {distribution(each) for each in (implementation.framework, implementation.package)}
-    named = {canonicalize_name(Requirement(each).name) for each in (*asked.beside, asked.package)}
-    return [*asked.beside, *sorted(own - named)]
+    return Probe(version, OUTCOMES[result.observation], one_line(result.message, 600))
 
 
 class _State:
-    """What was asked, kept after each probe, so that the same command goes on where it was ended."""
+    """The probes of a bisection, written after each one, so that the same command can continue."""
 
-    def __init__(self, asked: BisectOptions, witness: WitnessFile) -> None:
-        self._path = asked.state
+    def __init__(self, path: Path, package: str, beside: Sequence[str], witness: WitnessFile) -> None:
+        self._path = path
         self._about = {
             "witness": witness.pair.id,
             "cell": f"{witness.requirement}@{witness.column.implementation}-{witness.column.dtype}",
-            "package": asked.package,
-            "beside": list(asked.beside),
+            "package": package,
+            "beside": list(beside),
             "python": platform.python_version(),
         }
-        self._probes = dict[str, Probe]()
-        if self._path.exists():
-            self._probes = self._read()
+        self._probes = self._read() if path.exists() else {}
 
     def get(self, version: str) -> Probe | None:
-        """Return what is known of a version."""
+        """Return the earlier probe of a version, if any."""
         return self._probes.get(version)
 
-    def keep(self, probe: Probe) -> None:
-        """Keep what was seen of a version; what could not be installed is tried again another time."""
+    def add(self, probe: Probe) -> None:
+        """Store a probe; skipped releases are not written, so that they are tried again."""
         self._probes[probe.version] = probe
         probes = {
             each.version: {"outcome": each.outcome.value, "words": each.message}
@@ -192,7 +227,7 @@ class _State:
             data: Mapping[str, Any] = json.loads(self._path.read_text(encoding="utf-8"))
             if data["about"] != self._about:
                 raise ValueError(
-                    f"{self._path}: is the state of another bisection ({data['about']}); name another file by --state"
+                    f"{self._path}: the state of another bisection ({data['about']}); name another file by --state"
                 )
             return {
                 version: Probe(version, Outcome(each["outcome"]), str(each["words"]))
@@ -200,100 +235,50 @@ class _State:
             }
         except (OSError, KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
             raise ValueError(
-                f"{self._path}: is no state of a bisection ({type(error).__name__}: {error}); remove it, or name "
+                f"{self._path}: not the state of a bisection ({type(error).__name__}: {error}); remove it, or name "
                 "another file by --state"
             ) from None
 
 
-def report(package: str, witness: WitnessFile, found: Bisection) -> str:
-    """Return what was found as Markdown, ready for an issue tracker."""
-    requirement = catalogue.requirement(witness.requirement)
+def _report(package: str, witness: WitnessFile, found: Bisection) -> Iterator[str]:
+    """Yield the lines of the result as Markdown, ready for an issue tracker."""
     column = witness.column
-    lines = [
-        f"# {_title(package, witness, found)}",
-        "",
-        f"`{witness.requirement}`: {requirement.sentence}",
-        "",
-    ]
-    for turn in found.transitions:
-        words = f"- {package} **{turn.before.version}** is {turn.before.outcome.value}: {turn.before.message}"
-        lines += [
-            words,
-            f"- {package} **{turn.after.version}** is {turn.after.outcome.value}: {turn.after.message}",
-        ]
-        if turn.skipped:
-            lines.append(f"- between them, not asked: {_skipped(turn.skipped)}")
-        lines.append("")
+    yield f"# {_title(package, witness, found)}"
+    yield ""
+    yield f"`{witness.requirement}`: {catalogue.requirement(witness.requirement).sentence}"
+    yield ""
+    for transition in found.transitions:
+        for probe in (transition.before, transition.after):
+            yield f"- {package} **{probe.version}** is {probe.outcome.value}: {probe.message}"
+        if transition.skipped:
+            skipped = "; ".join(f"{probe.version} ({probe.message})" for probe in transition.skipped)
+            yield f"- between them, skipped: {skipped}"
+        yield ""
     if not found.monotone:
-        lines += [
-            f"The range is not monotone: it turns {len(found.transitions)} times among what was asked.",
-            "",
-        ]
-    seen = show(witness.witness)
-    lines += ["The smallest input that shows it:", ""]
-    lines += [*(f"- `{line}`" for line in described(seen, numbers=False, bits=True)), ""]
-    script = reproducer(witness.requirement, witness.column, witness.witness)
-    lines += ["```python", script.rstrip(), "```", ""] if script else []
-    asked = ", ".join(f"{probe.version} {probe.outcome.value}" for probe in found.probes)
-    rest = f"; {count(found.untested, 'release')} between were not asked" if found.untested else ""
-    lines += [
-        f"Asked {column.implementation} ({column.device}, {column.dtype}, {column.mode}) in fresh environments on "
-        f"Python {platform.python_version()}, {platform.system()} {platform.machine()}: {asked}{rest}.",
-        "",
-    ]
-    return "\n".join(lines)
+        yield f"The range is not monotone: it has {len(found.transitions)} transitions between the tested releases."
+        yield ""
+    yield "The smallest input that shows it:"
+    yield ""
+    yield from (f"- `{line}`" for line in described(show(witness.witness), numbers=False, bits=True))
+    yield ""
+    if script := reproducer(witness.requirement, witness.column, witness.witness):
+        yield from ("```python", script.rstrip(), "```", "")
+    tested = ", ".join(f"{probe.version} {probe.outcome.value}" for probe in found.probes)
+    rest = f"; {count(found.untested, 'release')} between were not tested" if found.untested else ""
+    yield (
+        f"Tested {column.implementation} ({column.device}, {column.dtype}, {column.mode}) in new environments on "
+        f"Python {platform.python_version()}, {platform.system()} {platform.machine()}: {tested}{rest}."
+    )
+    yield ""
 
 
 def _title(package: str, witness: WitnessFile, found: Bisection) -> str:
-    turn = found.transitions[-1]
-    name = witness.column.implementation
-    change = "is broken since" if turn.after.outcome is Outcome.BAD else "is right since"
-    if Version(turn.after.version) < Version(turn.before.version):  # asked from new to old
-        return f"{name} was {turn.after.outcome.value} up to {package} {turn.after.version}"
-    return f"{name} {change} {package} {turn.after.version}"
+    transition = found.transitions[-1]
+    name, after = witness.column.implementation, transition.after
+    if Version(after.version) < Version(transition.before.version):  # tested from new to old
+        return f"{name} was {after.outcome.value} up to {package} {after.version}"
+    return f"{name} {'fails' if after.outcome is Outcome.BAD else 'passes'} since {package} {after.version}"
 
 
-def _skipped(probes: Sequence[Probe]) -> str:
-    return "; ".join(f"{probe.version} ({probe.message})" for probe in probes)
-
-
-def _say(console: Console, words: str) -> None:
-    console.print(words, highlight=False, markup=False, soft_wrap=True)
-
-
-@click.command()
-@click.argument("witness")
-@click.option("--package", required=True, help="Whose releases to ask, such as jax.")
-@click.option("--good", required=True, metavar="VERSION", help="A release where the witness holds.")
-@click.option("--bad", required=True, metavar="VERSION", help="A release where it is broken; older or newer.")
-@click.option(
-    "--with", "beside", multiple=True, callback=several, help="Install this as well, as in 'numpy<2'."
-)
-@click.option("--every", is_flag=True, help="Ask every release between: no turn can be missed.")
-@click.option("--pre", "early", is_flag=True, help="Ask alphas, betas and release candidates, too.")
-@click.option(
-    "--state",
-    type=click.Path(path_type=Path),
-    default=Path("kl-bisect.json"),
-    show_default=True,
-    help="Where each probe is kept, so that the same command goes on after an interruption.",
-)
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the result to a file as well.")
-def bisect(
-    witness: str,
-    package: str,
-    good: str,
-    bad: str,
-    beside: tuple[str, ...],
-    every: bool,
-    early: bool,
-    state: Path,
-    output: Path | None,
-) -> None:
-    """Find the release in which a witness turned from good to bad.
-
-    Each release is installed in a fresh environment (by uv where it is installed, else venv and pip) and asked
-    three times: good, bad, or skipped where it has no wheel or cannot be asked. WITNESS is what `replay` takes.
-    Exit codes: 0 found, 2 it could not be.
-    """
-    sys.exit(execute(BisectOptions(witness, package, good, bad, beside, every, early, state, output)))
+def _print(console: Console, message: str) -> None:
+    console.print(message, highlight=False, markup=False, soft_wrap=True)

@@ -1,17 +1,16 @@
-"""`db`: run files put into a store, and what the store tells of them."""
+"""`db`: stores run files, lists them, shows histories, deletes unused data."""
 
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
-from kl_conformance.cli.options import Commands, form, store
+from kl_conformance.cli.options import output_format, runs, store
 from kl_conformance.cli.output import FINE, cannot, table
 from kl_reports.analysis.wording import LOOKS, count, listed, moment, one_line, used
 from kl_reports.files import RunFileError
@@ -23,64 +22,82 @@ from kl_reports.store.history import History, StoredRun, StoredVerdict
 from kl_reports.store.store import Store
 
 
-def ingest_files(place: str, places: Sequence[Path]) -> int:
-    """Put run files into a store, each of them whole; 0, or 2 when the store or one of the files cannot be used."""
+@click.command()
+@runs
+@store
+def ingest(runs: tuple[Path, ...], store: str) -> int:
+    """Store run files, or all run files of a folder; a file that is stored already changes nothing.
+
+    Exit codes: 0 stored, 2 a file or the store could not be used.
+    """
     code = FINE
     try:
-        files = run_files(places)
-        with Store(place, make=True) as store:
+        files = run_files(runs)
+        with Store(store, make=True) as opened:
             for file in files:
                 try:
-                    record, fresh = store.add(file)
-                except RunFileError as error:  # the others may be fine
+                    record, new = opened.add(file)
+                except RunFileError as error:  # the other files may be valid
                     code = cannot("db ingest", error)
                     continue
-                print(f"{file}: run {record[:12]}{'' if fresh else ', which the store has already'}")
+                print(f"{file}: run {record[:12]}{'' if new else ', stored already'}")
     except (RunFileError, StoreError) as error:
         return cannot("db ingest", error)
     return code
 
 
-def list_runs(place: str, name: str, form: str) -> int:
-    """Print the runs of a store, or the cells of one run or version; 0, or 2 when there is no such thing."""
-    return _asked("list", place, lambda store: _listed(store, name, form))
+@click.command("list")
+@click.argument("name", default="")
+@store
+@output_format("text", "json")
+def list_(name: str, store: str, output_format: str) -> int:
+    """List the runs of the store; with NAME, a run id or a version such as torch==2.12, the cells of that run."""
+    return _print("list", store, lambda opened: _listed(opened, name, as_json=output_format == "json"))
 
 
-def print_history(place: str, cell: str, form: str) -> int:
-    """Print what became of a cell or a requirement over versions; 0, or 2 when it is not known."""
-    return _asked("history", place, lambda store: _told(store, cell, form))
+@click.command()
+@click.argument("cell", metavar="REQUIREMENT[@COLUMN]")
+@store
+@output_format("text", "json")
+def history(cell: str, store: str, output_format: str) -> int:
+    """Show the verdicts of a cell, or of a requirement in every column, over versions."""
+    return _print("history", store, lambda opened: _history(opened, cell, as_json=output_format == "json"))
 
 
-def collect_garbage(place: str, keep: int | None) -> int:
-    """Give back the room of what no run needs, and forget older runs before where ``keep`` says so; 0, or 2."""
+@click.command()
+@click.option("--keep", type=click.IntRange(1), help="Keep only this many of the newest runs of each kind.")
+@store
+def gc(keep: int | None, store: str) -> int:
+    """Delete the data that no stored run needs; with --keep, older runs first. Run files are not deleted."""
 
-    def tidy(store: Store) -> Iterator[str]:
+    def collect(opened: Store) -> Iterator[str]:
         if keep is not None:
-            gone = store.delete_older(keep)
-            yield from (f"run {each.id} is forgotten; its file: {one_line(each.path)}" for each in gone)
-        yield f"given back: {count(store.delete_unused(), 'row')} that no run needed any more"
+            removed = opened.delete_older(keep)
+            yield from (f"removed: run {each.id} of {one_line(each.path)}" for each in removed)
+        yield f"deleted: {count(opened.delete_unused(), 'row')} that no stored run needs"
 
-    return _asked("gc", place, tidy)
+    return _print("gc", store, collect)
 
 
-def _asked(verb: str, place: str, tell: Callable[[Store], Iterable[str]]) -> int:
+def _print(command: str, store: str, query: Callable[[Store], Iterable[str]]) -> int:
+    """Print the lines of a query of the store; return the exit code."""
     try:
-        with Store(place) as store:
-            lines = list(tell(store))
+        with Store(store) as opened:
+            lines = list(query(opened))
     except StoreError as error:
-        return cannot(f"db {verb}", error)
+        return cannot(f"db {command}", error)
     print("\n".join(lines))
     return FINE
 
 
-def _listed(store: Store, name: str, form: str) -> Iterator[str]:
+def _listed(store: Store, name: str, *, as_json: bool) -> Iterator[str]:
     if name:
         cells = store.cells(name)
         rows = [(*_verdict(each), one_line(each.cell)) for each in cells]
-        yield _json(map(_judgement, cells)) if form == "json" else table(rows)
+        yield _json(map(_verdict_data, cells)) if as_json else table(rows)
         return
     entries = store.runs()
-    if form == "json":
+    if as_json:
         yield _json(map(asdict, entries))
     elif entries:
         yield table([_row(each) for each in entries])
@@ -89,15 +106,15 @@ def _listed(store: Store, name: str, form: str) -> Iterator[str]:
         yield "the store is empty: kl-conformance db ingest RUN…"
 
 
-def _told(store: Store, cell: str, form: str) -> Iterator[str]:
-    own = CellId.parse(cell)
+def _history(store: Store, cell: str, *, as_json: bool) -> Iterator[str]:
+    cell_id = CellId.parse(cell)
     only: dict[str, str] = {}
-    if own.column:
-        column = store.column(own.column)
+    if cell_id.column:
+        column = store.column(cell_id.column)
         only = {name: getattr(column, name) for name in ("implementation", "device", "dtype", "mode")}
-    found = store.history(own.requirement, **only)
-    if form == "json":
-        yield _json(map(_history, found))
+    found = store.history(cell_id.requirement, **only)
+    if as_json:
+        yield _json(map(_history_data, found))
         return
     for each in found:
         yield f"{_heading(each)}: {each.sentence}"
@@ -128,65 +145,24 @@ def _verdict(judgement: StoredVerdict) -> tuple[str, str]:
 
 
 def _row(entry: StoredRun) -> tuple[str, ...]:
-    versions = listed([f"{name} {' '.join(borne)}" for name, borne in entry.versions.items()])
+    versions = listed([f"{name} {' '.join(tested)}" for name, tested in entry.versions.items()])
     cells = count(entry.cells, "cell") + ("" if entry.finished else ", cut off")
-    told = (entry.id, moment(entry.started), entry.profile, cells, versions, entry.path)
-    return tuple(map(one_line, told))
+    row = (entry.id, moment(entry.started), entry.profile, cells, versions, entry.path)
+    return tuple(map(one_line, row))
 
 
-def _judgement(judgement: StoredVerdict) -> dict[str, Any]:
+def _verdict_data(judgement: StoredVerdict) -> dict[str, Any]:
     return {"cell": judgement.cell, **asdict(judgement), "verdict": judgement.verdict.name}
 
 
-def _history(history: History) -> dict[str, Any]:
+def _history_data(history: History) -> dict[str, Any]:
     return {
         "sentence": history.sentence,
-        "first_bad": history.first_failed.column.version if history.first_failed else None,
-        "turns": [[old.column.version, new.column.version] for old, new in history.transitions],
-        "judgements": list(map(_judgement, history.verdicts)),
+        "first_failed": history.first_failed.column.version if history.first_failed else None,
+        "transitions": [[old.column.version, new.column.version] for old, new in history.transitions],
+        "verdicts": list(map(_verdict_data, history.verdicts)),
     }
 
 
 def _json(found: Iterable[dict[str, Any]]) -> str:
     return json.dumps(plain(list(found)), indent=1)
-
-
-@click.group(cls=Commands)
-def db() -> None:
-    """The store, an index of run files: ingest some, list them, ask for a cell's history, tidy up."""
-
-
-@db.command()
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
-@store
-def ingest(runs: tuple[Path, ...], place: str) -> None:
-    """Ingest run files, or all of a folder; one that is in the store already changes nothing."""
-    sys.exit(ingest_files(place, runs))
-
-
-@db.command("list")
-@click.argument("name", default="")
-@store
-@form
-def list_(name: str, place: str, form: str) -> None:
-    """List the runs of the store; with NAME, the id of a run or a version such as torch==2.12, its cells."""
-    sys.exit(list_runs(place, name, form))
-
-
-@db.command()
-@click.argument("cell", metavar="REQUIREMENT[@COLUMN]")
-@store
-@form
-def history(cell: str, place: str, form: str) -> None:
-    """Say what became of a cell, or of a requirement in every column, over versions and since when it is broken."""
-    sys.exit(print_history(place, cell, form))
-
-
-@db.command()
-@click.option(
-    "--keep", type=click.IntRange(1), default=None, help="Forget all but so many of the newest runs alike."
-)
-@store
-def gc(keep: int | None, place: str) -> None:
-    """Give back the room of what no run needs; with --keep, forget older runs first. Run files stay."""
-    sys.exit(collect_garbage(place, keep))

@@ -1,11 +1,10 @@
-"""`list` and `explain`: what is known here, in words."""
+"""`list` and `explain`: describe requirements, implementations and cases."""
 
 from __future__ import annotations
 
-import sys
 import textwrap
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import click
 
@@ -13,7 +12,7 @@ from kl_cases.case import Case
 from kl_cases.corpus import cases, cases_for
 from kl_cases.distributions import FAMILIES
 from kl_cases.flags import FLAGS
-from kl_conformance.cli.output import CANNOT, table
+from kl_conformance.cli.output import FINE, cannot, table
 from kl_conformance.errors import UnknownNameError
 from kl_conformance.expectations.expectation import Expectation, recorded
 from kl_conformance.implementations import registry
@@ -25,30 +24,42 @@ WIDTH = 100
 BINDING = {
     Level.MUST: "must hold",
     Level.SHOULD: "should hold",
-    Level.CONVENTION: "a matter of convention: recorded, and never counted",
+    Level.CONVENTION: "a convention: reported, never counted as a failure",
 }
 
 
-def tell_list(what: str) -> int:
-    """Print everything of a kind; 0, or 2 where there is no such kind."""
-    return _tell(lambda: listed(what))
+@click.command("list")
+@click.argument("kind", default="requirements", metavar="|".join(KINDS))
+def list_(kind: str) -> int:
+    """List requirements, implementations, families, cases or flags, one a line."""
+    try:
+        print(listed(kind))
+    except UnknownNameError as error:
+        return cannot("list", error)
+    return FINE
 
 
-def tell_requirement(name: str) -> int:
-    """Print a requirement as a page; 0, or 2 where there is none of that name."""
-    return _tell(lambda: explained(name))
+@click.command()
+@click.argument("requirement")
+def explain(requirement: str) -> int:
+    """Explain a requirement: formula, reason, source, known deviations and cases."""
+    try:
+        print(explained(requirement))
+    except UnknownNameError as error:
+        return cannot("explain", error)
+    return FINE
 
 
-def listed(what: str) -> str:
-    """Return everything of a kind, a line each.
+def listed(kind: str) -> str:
+    """Return all names of a kind with a description, one a line.
 
     Raises
     ------
     UnknownNameError
-        There is no such kind.
+        The kind is unknown.
     """
     rows: list[tuple[str, ...]]
-    match what:
+    match kind:
         case "requirements":
             rows = [(each.id, each.level.value, each.sentence) for each in catalogue.REQUIREMENTS.values()]
         case "implementations":
@@ -59,28 +70,28 @@ def listed(what: str) -> str:
         case "families":
             rows = [(each.name, each.sentence) for each in FAMILIES.values()]
         case "corpus":
-            rows = [(f"{each.chapter}/{each.id}", ", ".join(each.flags), _told(each)) for each in cases()]
+            rows = [(f"{each.chapter}/{each.id}", ", ".join(each.flags), _sentence(each)) for each in cases()]
         case "flags":
             counts = Counter(flag for each in cases() for flag in each.flags)
             rows = [(flag, f"{counts[flag]:2} cases", sentence) for flag, sentence in FLAGS.items()]
         case _:
-            raise UnknownNameError("kind of thing to list", what, KINDS)
+            raise UnknownNameError("kind", kind, KINDS)
     return table(rows)
 
 
 def explained(name: str) -> str:
-    """Return a requirement as a page of text, no line wider than ``WIDTH`` but for addresses.
+    """Return a requirement as a page of text; lines longer than ``WIDTH`` contain an address.
 
     Raises
     ------
     UnknownNameError
-        No requirement has that id.
+        The requirement is unknown.
     """
     return "\n".join(_page(name))
 
 
-def _told(case: Case) -> str:
-    """Return a case's sentence, and the address where it was met."""
+def _sentence(case: Case) -> str:
+    """Return a case's sentence and the address of its source."""
     return case.sentence if case.link == "derived" else f"{case.sentence} {case.link}"
 
 
@@ -91,41 +102,41 @@ def _page(name: str) -> Iterator[str]:
     yield from _wrapped(requirement.sentence, "  ")
     yield ""
     yield from _wrapped(requirement.formula, "  Formula   ", "            ")
-    yield from _wrapped(requirement.reason, "  Why       ", "            ")
+    yield from _wrapped(requirement.reason, "  Reason    ", "            ")
     source = "follows from the definition" if requirement.link == "derived" else requirement.link
     yield from _wrapped(source, "  Source    ", "            ")
     deviations = list(_deviations(requirement.id))
     yield ""
-    yield "Known to break it" if deviations else "Nobody asked here is known to break it."
+    yield "Known deviations" if deviations else "No known deviations."
     for entry in deviations:
         yield from _wrapped(f"{', '.join(entry.implementations)} ({entry.versions})", "  ")
-        yield from _wrapped(f"where {entry.region.text}, the answer: {entry.instead.text}", "    ")
+        yield from _wrapped(f"where {entry.region.text}, the result: {entry.instead.text}", "    ")
         yield from _wrapped(entry.reason, "    ")
         yield from _wrapped(f"{entry.id}, upstream: {entry.link}", "    ")
     found = cases_for(requirement.id)
     if found:
         yield ""
-        yield "Cases someone met"
+        yield "Reported cases"
     for case in found:
         yield from _wrapped(f"{case.chapter}/{case.id}: {case.sentence}", "  ", "    ")
         if case.link != "derived":
             yield f"    {case.link}"
     yield ""
-    yield "Asked on"
+    yield "Evaluated on"
     for family in requirement.families:
         yield from _wrapped(f"{family}: {FAMILIES[family].sentence}", "  ", "    ")
     yield ""
-    yield f"Ask it: kl-conformance run -k {requirement.id}"
+    yield f"Next: kl-conformance run -k {requirement.id}"
 
 
 def _deviations(requirement: str) -> Iterator[Expectation]:
-    """Yield the recorded deviations from a requirement, whoever's they are."""
+    """Yield the known deviations of all implementations from a requirement."""
     for framework in registry.FRAMEWORKS:
         yield from (entry for entry in recorded(framework) if requirement in entry.requirements)
 
 
 def _wrapped(text: str, first: str, rest: str | None = None) -> Iterator[str]:
-    """Yield a text as indented lines; an address is never broken."""
+    """Yield a text as indented lines; an address stays on one line."""
     yield from textwrap.wrap(
         text,
         WIDTH,
@@ -139,26 +150,3 @@ def _wrapped(text: str, first: str, rest: str | None = None) -> Iterator[str]:
 def _version(package: str) -> str:
     version = registry.installed_version(package)
     return "not installed" if version == "absent" else version
-
-
-def _tell(words: Callable[[], str]) -> int:
-    try:
-        print(words())
-    except UnknownNameError as error:
-        print(f"kl-conformance: {error}", file=sys.stderr)
-        return CANNOT
-    return 0
-
-
-@click.command("list")
-@click.argument("what", default="requirements", metavar="requirements|implementations|families|corpus|flags")
-def list_(what: str) -> None:
-    """List what is known by name."""
-    sys.exit(tell_list(what))
-
-
-@click.command()
-@click.argument("requirement")
-def explain(requirement: str) -> None:
-    """Explain a requirement: what must hold, why, who promises it, who is known to break it."""
-    sys.exit(tell_requirement(requirement))

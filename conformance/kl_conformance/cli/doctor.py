@@ -1,21 +1,20 @@
-"""`doctor`: what can be asked on this machine, and the arithmetic it does."""
+"""`doctor`: checks which frameworks can be tested here and measures their arithmetic."""
 
 from __future__ import annotations
 
 import os
 import platform
-import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
 
 import click
 
 from kl_conformance import processes
 from kl_conformance._version import __version__
-from kl_conformance.cli.output import CANNOT, FINDINGS, table
-from kl_conformance.harness.arithmetic import LONG, Arithmetic, measure
+from kl_conformance.cli.output import FINDINGS, FINE, cannot, table
+from kl_conformance.errors import UnknownNameError
+from kl_conformance.harness.arithmetic import TERMS, Arithmetic, measure
 from kl_conformance.harness.modes import EAGER
 from kl_conformance.harness.opening import Absent, load_framework, open_subject
 from kl_conformance.implementations import loading, registry
@@ -26,134 +25,123 @@ from kl_reports.runfile.records import Column
 SECONDS = 120
 TITLES = ("implementation", "column", "terms in", "sums in", "deep", "subnormals", "class", "used", "")
 LEGEND = f"""\
-Arithmetic, measured through the answers; in brackets what is only declared, where answers cannot tell.
-  deep: additions one of {LONG:,} terms goes through. class: accuracy where P and Q are close, A (few roundings
-  of the term), B (of p·|log p| + p·|log q|) or C. used: largest error of a term ÷ what is allowed."""
+Arithmetic, measured from the results; in brackets: declared, as the results do not show it.
+  deep: additions that one of {TERMS:,} terms passes through. class: accuracy where P and Q are close, A (few roundings
+  of the term), B (of p·|log p| + p·|log q|) or C. used: largest error of a term ÷ its tolerance."""
 
 Rows = list[tuple[str, ...]]
 
 
-def examine(names: Sequence[str] = ()) -> tuple[str, bool]:
-    """Return the findings as text, and whether all is well.
+@click.command()
+@click.argument("implementations", nargs=-1, metavar="[IMPLEMENTATION]...")
+def doctor(implementations: tuple[str, ...]) -> int:
+    """Check which frameworks can be tested here, and measure the arithmetic of implementations (default: all).
 
-    Parameters
-    ----------
-    names
-        Implementations whose arithmetic is measured; all that are known when empty.
+    Exit codes: 0 no finding, 1 the reference cannot be trusted here or an arithmetic is worse than declared, 2 an
+    implementation is unknown.
+    """
+    try:
+        text, sound = _examination(implementations)
+    except UnknownNameError as error:
+        return cannot("doctor", error)
+    print(text)
+    return FINE if sound else FINDINGS
 
-    Returns
-    -------
-    tuple of str and bool
-        The second is False where the reference cannot be trusted here, or an arithmetic is worse than declared.
+
+def _examination(names: Sequence[str]) -> tuple[str, bool]:
+    """Return the findings as text, and whether the reference and every measured arithmetic are as declared.
 
     Raises
     ------
     UnknownNameError
-        Nobody bears one of the names.
+        An implementation is unknown.
     """
     Selection(implementations=tuple(names)).check()
     system = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
     lines = [f"kl-conformance {__version__}, {system}"]
     try:
         require_ieee()
-        well = True
+        sound = True
         lines.append("floating point: rounds to nearest, keeps subnormals; the reference can be trusted")
     except FloatingPointError as error:
-        well = False
+        sound = False
         lines.append(f"floating point: {error}")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = list(pool.map(_asked, list(_shares(names))))
+        found = list(pool.map(_in_child_process, list(_groups(names))))
     rows = [row for devices, _ in found for row in devices]
     measured = [row for _, arithmetic in found for row in arithmetic]
     lines += ["", table(rows)]
     if measured:
         lines += ["", LEGEND, "", table([TITLES, *measured])]
-        well = well and not any(row[-1] for row in measured)
-    return "\n".join([*lines, "", "Next: kl-conformance run"]), well
+        sound = sound and not any(row[-1] for row in measured)
+    return "\n".join([*lines, "", "Next: kl-conformance run"]), sound
 
 
-def _shares(names: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """Yield what each child process looks at: a framework and its implementations, or what a user brings."""
-    known = [loading.implementation(name) for name in names if not loading.is_user_kernel(name)]
+def _groups(names: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Yield the framework and the implementations that each child process examines; a user kernel has its own."""
+    builtin = [loading.implementation(name) for name in names if not loading.is_user_kernel(name)]
     for framework in registry.frameworks_with_builtins():
-        own = [each.name for each in known if each.framework == framework]
-        if own or not names:
-            yield framework, *own
+        selected = [each.name for each in builtin if each.framework == framework]
+        if selected or not names:
+            yield framework, *selected
     yield from (("", name) for name in names if loading.is_user_kernel(name))
 
 
-def look(framework: str, names: Sequence[str]) -> tuple[Rows, Rows]:
-    """Return a framework's devices and the arithmetic of implementations (of all its own when none is named)."""
+def examine(framework: str, names: Sequence[str]) -> tuple[Rows, Rows]:
+    """Return a framework's devices and the arithmetic of implementations (by default all of the framework)."""
     every = [each for each in registry.IMPLEMENTATIONS.values() if each.framework == framework]
     try:
-        asked = [loading.implementation(name) for name in names] or every
-    except ValueError as error:  # what a user brings cannot be asked
+        selected = [loading.implementation(name) for name in names] or every
+    except ValueError as error:  # a user kernel that cannot be loaded
         return [(names[0], "-", str(error))], []
-    framework = framework or asked[0].framework
+    framework = framework or selected[0].framework
     modules = load_framework(framework)
     if isinstance(modules, Absent):
         return [(framework, "-", modules.reason)], []
-    packages = dict.fromkeys(each.package for each in asked)
+    packages = dict.fromkeys(each.package for each in selected)
     versions = ", ".join(f"{each} {registry.installed_version(each)}" for each in packages)
-    reason = partial(registry.framework(framework).unavailable, modules)
-    devices = registry.framework(framework).devices
-    rows: Rows = [(framework, each, reason(each) or f"can be asked ({versions})") for each in devices]
-    lacking, measured = dict[str, str](), Rows()
-    for implementation in asked:
+    adapter = registry.framework(framework)
+    unavailable = partial(adapter.unavailable, modules)
+    rows: Rows = [
+        (framework, each, unavailable(each) or f"can be tested ({versions})") for each in adapter.devices
+    ]
+    missing, measured = dict[str, str](), Rows()
+    for implementation in selected:
         for column in (each for each in columns_of(implementation) if each.mode == EAGER):
             subject = open_subject(implementation, column, modules)
             if not isinstance(subject, Absent):
                 measured.append(_row(column, measure(subject)))
             elif column.device == "cpu":
-                lacking[implementation.name] = subject.reason
-    return [*rows, *((name, "cpu", why) for name, why in lacking.items())], measured
+                missing[implementation.name] = subject.reason
+    return [*rows, *((name, "cpu", reason) for name, reason in missing.items())], measured
 
 
-def _row(column: Column, seen: Arithmetic) -> tuple[str, ...]:
-    declared = seen.declared
-    flushes = declared.flush_to_zero if seen.flush_to_zero is None else seen.flush_to_zero
-    kept = "flushed" if flushes else "kept"
+def _row(column: Column, measured: Arithmetic) -> tuple[str, ...]:
+    declared = measured.declared
+    flushes = declared.flush_to_zero if measured.flush_to_zero is None else measured.flush_to_zero
+    subnormals = "flushed" if flushes else "kept"
     return (
         column.implementation,
         f"{column.device} {column.dtype} {column.mode}",
-        seen.compute.label if seen.compute else f"[{declared.compute.label}]",
-        seen.accumulate.label if seen.accumulate else f"[{declared.accumulate.label}]",
-        str(seen.depth) if seen.depth else f"[{declared.summation.value}]",
-        kept if seen.flush_to_zero is not None else f"[{kept}]",
-        seen.grade.name if seen.grade else "-",
-        "-" if seen.headroom is None else f"{seen.headroom:.2f}",
-        "worse than declared: " + "; ".join(seen.worse) if seen.worse else "",
+        measured.compute.label if measured.compute else f"[{declared.compute.label}]",
+        measured.accumulate.label if measured.accumulate else f"[{declared.accumulate.label}]",
+        str(measured.depth) if measured.depth else f"[{declared.summation.value}]",
+        subnormals if measured.flush_to_zero is not None else f"[{subnormals}]",
+        measured.grade.name if measured.grade else "-",
+        "-" if measured.headroom is None else f"{measured.headroom:.2f}",
+        "worse than declared: " + "; ".join(measured.worse) if measured.worse else "",
     )
 
 
-def _asked(share: tuple[str, ...]) -> tuple[Rows, Rows]:
-    """Look at a framework in a child process: frameworks never share one."""
+def _in_child_process(group: tuple[str, ...]) -> tuple[Rows, Rows]:
+    """Examine a framework in a child process: frameworks never share one."""
     try:
-        found = processes.request("kl_conformance.cli.doctor", share, seconds=SECONDS)
+        found = processes.request("kl_conformance.cli.doctor", group, seconds=SECONDS)
     except processes.NoAnswerError as error:
-        return [(share[0] or share[1], "-", f"cannot be asked: {error}")], []
+        return [(group[0] or group[1], "-", f"cannot be tested: {error}")], []
     devices, arithmetic = ([tuple(row) for row in rows] for rows in found)
     return devices, arithmetic
 
 
-def _answer(share: list[str]) -> Any:
-    return look(share[0], share[1:])
-
-
 if __name__ == "__main__":
-    processes.respond(_answer)
-
-
-@click.command()
-@click.argument("implementation", nargs=-1)
-def doctor(implementation: tuple[str, ...]) -> None:
-    """Say what can be asked here, and measure the arithmetic of IMPLEMENTATION (default: all known ones)."""
-    from kl_conformance.errors import UnknownNameError
-
-    try:
-        text, well = examine(implementation)
-    except UnknownNameError as error:
-        click.echo(str(error), err=True)
-        sys.exit(CANNOT)
-    click.echo(text)
-    sys.exit(0 if well else FINDINGS)
+    processes.respond(lambda group: examine(group[0], group[1:]))

@@ -1,4 +1,4 @@
-"""How a verb ends: its exit code, and the one message of a verb that cannot do its job."""
+"""Exit codes, error message and table output shared by commands."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Iterable
 
 from rich.cells import cell_len
 
-FINE, FINDINGS, CANNOT = 0, 1, 2  # exit codes of every verb but `run`, which passes pytest's through
+FINE, FINDINGS, CANNOT = 0, 1, 2  # exit codes of every command but `run`, which has pytest's
 
 
-def cannot(verb: str, why: object) -> int:
-    """Say on standard error why a verb cannot do its job, and return the exit code for that."""
-    print(f"kl-conformance {verb}: {why}", file=sys.stderr)
+def cannot(command: str, reason: object) -> int:
+    """Print on stderr why a command could not do its work; return the exit code for it."""
+    print(f"kl-conformance {command}: {reason}", file=sys.stderr)
     return CANNOT
 
 
 def table(rows: Iterable[tuple[str, ...]]) -> str:
-    """Return rows as aligned columns, the last one as long as it likes."""
+    """Return rows as aligned columns; the last column is not padded."""
     rows = list(rows)
     widths = [max(cell_len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
     return "\n".join(

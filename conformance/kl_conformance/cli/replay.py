@@ -1,14 +1,15 @@
-"""`replay`: one witness put to what is installed here, and the answer as an exit code."""
+"""`replay`: reruns one witness; the result is an exit code."""
 
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import assert_never
 
 import click
 
+from kl_conformance.cli.options import path_option
 from kl_conformance.cli.output import cannot
 from kl_conformance.diagnosis.reproducer import reproducer
 from kl_conformance.errors import check_known
@@ -22,77 +23,76 @@ from kl_reports.analysis.wording import column_text, one_line
 from kl_reports.comparison.change import Observation
 from kl_reports.files import RunFileError, check_writable, write_text
 
-HELD, BROKEN, UNASKED = 0, 1, 125  # what `git bisect run` understands
+PASSED, FAILED, NOT_TESTABLE = 0, 1, 125  # as `git bisect run` expects
 LIBRARIES = ("torch", "tensorflow", "jax", "numpy")
 
 
-@dataclass(frozen=True, slots=True)
-class ReplayOptions:
-    """What was asked on the command line."""
+@click.command()
+@click.argument("witness")
+@click.option("--on", default="", metavar="IMPLEMENTATION", help="Evaluate it on another implementation.")
+@click.option("--like", default="", help="The built-in implementation that a user kernel follows.")
+@click.option("--emit", default="", help="Print it as a script for torch, tensorflow, jax or numpy instead.")
+@path_option("--keep", "Write the witness to a witness file.")
+def replay(witness: str, on: str, like: str, emit: str, keep: Path | None) -> int:
+    """Rerun one witness against the installed library.
 
-    witness: str
-    on: str = ""
-    like: str = ""
-    emit: str = ""
-    keep: Path | None = None
-
-
-def execute(asked: ReplayOptions) -> int:
-    """Ask, say what came of it, and return 0 held, 1 broken, 125 could not be asked, 2 for bad usage."""
+    WITNESS is a witness file, or RUN#REQUIREMENT@COLUMN of a run file. Exit codes: 0 passed, 1 failed, 125 not
+    testable (as `git bisect run` expects), 2 bad usage.
+    """
     try:
-        witness = witness_file.load(asked.witness)
-        requirement = catalogue.requirement(witness.requirement)
-        on = asked.on or _speaking(asked.emit, witness)
-        if not loading.is_user_kernel(on or witness.column.implementation):
-            loading.implementation(on or witness.column.implementation)
-        if asked.keep is not None:
-            check_writable(asked.keep)
-            write_text(asked.keep, witness_file.dumps(witness))
+        recorded = witness_file.load(witness)
+        requirement = catalogue.requirement(recorded.requirement)
+        name = on or _implementation_in(emit, recorded) or recorded.column.implementation
+        if not loading.is_user_kernel(name):
+            loading.implementation(name)
+        if keep is not None:
+            check_writable(keep)
+            write_text(keep, witness_file.dumps(recorded))
     except (ValueError, WitnessError, RunFileError) as error:
         return cannot("replay", error)
-    (answer,) = replay_all([ReplayRequest(witness, on, asked.like)])
-    if asked.emit:
-        return _emit(witness, answer)
-    print(f"{witness.requirement}: {one_line(requirement.sentence)}")
-    if witness.revision != requirement.revision:
+    (result,) = replay_all([ReplayRequest(recorded, name, like)])
+    if emit:
+        return _emit(recorded, result)
+    print(f"{recorded.requirement}: {one_line(requirement.sentence)}")
+    if recorded.revision != requirement.revision:
         print(
-            f"  the witness is of revision {witness.revision}; this suite asks revision {requirement.revision}"
+            f"  the witness is of revision {recorded.revision} of the requirement; revision "
+            f"{requirement.revision} is evaluated"
         )
-    print(f"  found on {one_line(column_text(witness.column))} by kl-conformance {one_line(witness.suite)}")
-    who = column_text(answer.column) if answer.column else on or witness.column.implementation
-    print(f"  asked of {one_line(who)}")
-    for line in _seen(answer):
-        print(f"  {line}")
-    if asked.keep is not None:
+    print(f"  found on {one_line(column_text(recorded.column))} by kl-conformance {one_line(recorded.suite)}")
+    print(f"  evaluated on {one_line(column_text(result.column) if result.column else name)}")
+    print(f"  {result.observation.value.upper()}: {one_line(result.message, 600)}")
+    if result.witness and result.observation is not Observation.PASSED:
+        for line in described(show(result.witness)):
+            print(f"  {line}")
+    if keep is not None:
         print(
-            f"Witness: {asked.keep}. Next: kl-conformance bisect {asked.keep} --package {witness.package} "
+            f"Witness: {keep}. Next: kl-conformance bisect {keep} --package {recorded.package} "
             "--good VERSION --bad VERSION"
         )
-    return _code(answer)
+    return _exit_code(result)
 
 
-def _seen(answer: ReplayResult) -> list[str]:
-    """Return what came of it, with the numbers where there are any."""
-    lines = [f"{answer.observation.value.upper()}: {one_line(answer.message, 600)}"]
-    if answer.witness and answer.observation is not Observation.PASSED:
-        lines += described(show(answer.witness))
-    return lines
-
-
-def _code(answer: ReplayResult) -> int:
-    match answer.observation:
+def _exit_code(result: ReplayResult) -> int:
+    match result.observation:
         case Observation.PASSED:
-            return HELD
+            return PASSED
         case Observation.FAILED | Observation.UNSTABLE:
-            return BROKEN
+            return FAILED
         case Observation.NOT_TESTED:
-            return UNASKED
+            return NOT_TESTABLE
         case _:
-            assert_never(answer.observation)
+            assert_never(result.observation)
 
 
-def _speaking(library: str, witness: WitnessFile) -> str:
-    """Return an implementation in whose library a script is asked for; empty where it is the witness's own."""
+def _implementation_in(library: str, witness: WitnessFile) -> str:
+    """Return a built-in implementation of a script's library; empty if the witness's own is of it.
+
+    Raises
+    ------
+    UnknownNameError
+        The library is unknown.
+    """
     if not library or witness.column.framework == library:
         return ""
     check_known("library", [library], LIBRARIES)
@@ -100,39 +100,20 @@ def _speaking(library: str, witness: WitnessFile) -> str:
     if witness.column.framework in frameworks:
         return ""
     formula = witness.witness.get("formula")
-    own = [each for each in registry.IMPLEMENTATIONS.values() if each.framework in frameworks]
-    found = [each for each in own if each.convention.formula.value == formula] or own
-    return found[0].name
+    candidates = [each for each in registry.IMPLEMENTATIONS.values() if each.framework in frameworks]
+    same_formula = [each for each in candidates if each.convention.formula.value == formula]
+    return (same_formula or candidates)[0].name
 
 
-def _emit(witness: WitnessFile, answer: ReplayResult) -> int:
-    """Print the script alone; what is to be said beside it goes to standard error."""
-    column, data = witness.column, witness.witness
-    if answer.witness and answer.column is not None:
-        column, data = answer.column, answer.witness
-    script = reproducer(witness.requirement, column, data)
+def _emit(witness: WitnessFile, result: ReplayResult) -> int:
+    """Print the script alone on stdout, or why there is none on stderr."""
+    if result.witness and result.column is not None:
+        witness = replace(witness, column=result.column, witness=result.witness)
+    script = reproducer(witness.requirement, witness.column, witness.witness)
     if not script:
-        why = (
-            answer.message
-            if answer.observation is not Observation.FAILED
-            else "no short one shows this kind of finding"
-        )
-        print(f"kl-conformance replay: no script: {one_line(why, 600)}", file=sys.stderr)
-        return UNASKED
+        failed = result.observation is Observation.FAILED
+        reason = "this kind of failure has no short script" if failed else result.message
+        print(f"kl-conformance replay: no script: {one_line(reason, 600)}", file=sys.stderr)
+        return NOT_TESTABLE
     print(script, end="" if script.endswith("\n") else "\n")
-    return _code(answer)
-
-
-@click.command()
-@click.argument("witness")
-@click.option("--on", default="", metavar="IMPLEMENTATION", help="Whom to ask; who broke it when not given.")
-@click.option("--like", default="", help="The known implementation that a kernel of yours follows.")
-@click.option("--emit", default="", help="Print a script in torch, tensorflow, jax or numpy instead.")
-@click.option("--keep", type=click.Path(path_type=Path), help="Write the witness to a file of its own.")
-def replay(witness: str, on: str, like: str, emit: str, keep: Path | None) -> None:
-    """Ask one witness again of what is installed here.
-
-    WITNESS is a witness file, or RUN#REQUIREMENT@COLUMN of a run file. Exit codes: 0 held, 1 broken, 125 it could
-    not be asked (as `git bisect run` understands them), 2 bad usage.
-    """
-    sys.exit(execute(ReplayOptions(witness, on, like, emit, keep)))
+    return _exit_code(result)

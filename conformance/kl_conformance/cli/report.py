@@ -1,160 +1,110 @@
-"""`report` and `merge`: run files read, joined and shown."""
+"""`report` and `merge`: renders run files, merges them."""
 
 from __future__ import annotations
 
 import shlex
-import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from kl_conformance.cli.output import cannot
+from kl_conformance.cli.options import output, output_format, path_option, runs
+from kl_conformance.cli.output import FINE, cannot
 from kl_conformance.diagnosis.confirmation import with_reproducers
 from kl_conformance.requirements.guide import guide
 from kl_reports.files import RunFileError, check_writable, write_text
-from kl_reports.formats.badge import badges
-from kl_reports.formats.github import github
-from kl_reports.formats.junit import junit
-from kl_reports.formats.markdown import markdown
-from kl_reports.formats.summary import exit_code, summary
+from kl_reports.formats import badge, github, junit, markdown, summary
 from kl_reports.page.page import write_page
+from kl_reports.runfile import merge as merging
 from kl_reports.runfile.file import read_all, write
 from kl_reports.runfile.lines import encode_line, encode_run
-from kl_reports.runfile.merge import merge as join
-from kl_reports.runfile.merge import separate_machines
 from kl_reports.runfile.records import Run
 
 
-@dataclass(frozen=True, slots=True)
-class ReportOptions:
-    """What is written beside the page, where a path is given: ``badges`` is a folder, the others are files."""
+@click.command()
+@runs
+@output("kl-conformance.html", "The page.")
+@path_option("--markdown", "Also write a summary for a CI job.")
+@path_option("--junit", "Also write JUnit XML.")
+@path_option("--jsonl", "Also write the merged run as JSON Lines.")
+@path_option("--badges", "Also write a badge for each implementation, to this folder.")
+@output_format("text", "github", help_text="What is printed: a summary, or GitHub workflow commands.")
+def report(runs: tuple[Path, ...], output: Path, output_format: str, **further: Path | None) -> int:
+    """Render run files, or folders of them, as one HTML page and print a summary.
 
-    markdown: Path | None = None
-    junit: Path | None = None
-    jsonl: Path | None = None
-    badges: Path | None = None
-
-    def check(self) -> None:
-        """Refuse what could not be written.
-
-        Raises
-        ------
-        RunFileError
-            One of the files cannot be written, or ``badges`` is no folder and cannot become one.
-        """
-        for path in (self.markdown, self.junit, self.jsonl):
-            if path is not None:
-                check_writable(path)
-        if self.badges is not None:
-            try:
-                self.badges.mkdir(exist_ok=True)
-            except OSError as error:
-                raise RunFileError(self.badges, f"no folder can be made: {error.strerror}") from None
-
-    def texts(self, run: Run) -> Iterator[tuple[Path, str]]:
-        """Give every file and what goes into it."""
-        if self.markdown is not None:
-            yield self.markdown, markdown(run)
-        if self.junit is not None:
-            yield self.junit, junit(run)
-        if self.jsonl is not None:
-            yield self.jsonl, "".join(encode_line(data).decode() for data in encode_run(run))
-        if self.badges is not None:
-            yield from ((self.badges / name, text) for name, text in badges(run))
-
-
-def render(
-    files: Sequence[Path], output: Path, beside: ReportOptions | None = None, form: str = "text"
-) -> int:
-    """Write one page of one or more run files and what is asked for beside it, print the summary and the page's path.
-
-    ``form`` is ``"text"`` or ``"github"``. Returns 0 when everything is as recorded, 1 when something new is broken,
-    2 when a file cannot be used.
+    Exit codes: 0 as recorded, 1 new failures, 2 a file could not be read or written.
     """
-    beside = beside or ReportOptions()
+    outputs = {name: path for name, path in further.items() if path is not None}
     try:
         check_writable(output)
-        beside.check()
-        run = guided(with_reproducers(join(separate_machines(read_all(files)))))
-        for path, text in beside.texts(run):
-            write_text(path, text)
+        _check(outputs)
+        run = guided(with_reproducers(merging.merge(merging.separate_machines(read_all(runs)))))
+        for name, path in outputs.items():
+            for file, text in _texts(run, name, path):
+                write_text(file, text)
     except RunFileError as error:
         return cannot("report", error)
-    print(github(run) if form == "github" else summary(run), end="" if form == "github" else "\n")
-    return write_report(run, output) or exit_code(run)
+    github_form = output_format == "github"
+    print(github.github(run) if github_form else summary.summary(run), end="" if github_form else "\n")
+    return write_report(run, output) or summary.exit_code(run)
+
+
+def _check(outputs: dict[str, Path]) -> None:
+    """Raise a RunFileError for a file that cannot be written or a folder that cannot be created."""
+    for name, path in outputs.items():
+        if name != "badges":
+            check_writable(path)
+            continue
+        try:
+            path.mkdir(exist_ok=True)
+        except OSError as error:
+            raise RunFileError(path, f"the folder cannot be created: {error.strerror}") from None
+
+
+def _texts(run: Run, name: str, path: Path) -> Iterator[tuple[Path, str]]:
+    """Yield the files of one output and their contents."""
+    match name:
+        case "markdown":
+            yield path, markdown.markdown(run)
+        case "junit":
+            yield path, junit.junit(run)
+        case "jsonl":
+            yield path, "".join(encode_line(data).decode() for data in encode_run(run))
+        case _:
+            yield from ((path / file, text) for file, text in badge.badges(run))
 
 
 def guided(run: Run) -> Run:
-    """Return a run whose header has the guide of today, where it was written before there was one."""
+    """Return a run whose header has a FAQ: the current one if the run was written without."""
     return run if run.header.guide else replace(run, header=replace(run.header, guide=guide()))
 
 
-def write_report(run: Run, output: Path) -> int:
-    """Write the page of a run and print its path; 0, or 2 when it cannot be written."""
+def write_report(run: Run, page: Path) -> int:
+    """Write the page of a run and print its path; return the exit code."""
     try:
-        check_writable(output)
-        write_page(run, output)
+        check_writable(page)
+        write_page(run, page)
     except RunFileError as error:
         return cannot("report", error)
-    print(f"Page: {output.resolve()}")
-    return 0
+    print(f"Page: {page.resolve()}")
+    return FINE
 
 
-def merge_files(files: Sequence[Path], output: Path) -> int:
-    """Join run files cell by cell into one; 0, or 2 when a file cannot be used."""
+@click.command()
+@runs
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The merged run file.")
+def merge(runs: tuple[Path, ...], output: Path) -> int:
+    """Merge run files cell by cell.
+
+    Exit codes: 0 merged, 2 a file could not be read or written.
+    """
     try:
         check_writable(output)
-        run = join(read_all(files))
+        run = merging.merge(read_all(runs))
         write(output, run)
     except RunFileError as error:
         return cannot("merge", error)
     print(f"{len(run.results)} cells in {output}")
     print(f"Next: kl-conformance report {shlex.quote(str(output))} -o kl-conformance.html")
-    return 0
-
-
-@click.command()
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    default=Path("kl-conformance.html"),
-    show_default=True,
-    help="The page.",
-)
-@click.option("--markdown", type=click.Path(path_type=Path), help="A summary for a CI job, as well.")
-@click.option("--junit", type=click.Path(path_type=Path), help="JUnit XML, as well.")
-@click.option("--jsonl", type=click.Path(path_type=Path), help="The runs merged, as JSON Lines, as well.")
-@click.option(
-    "--badges", type=click.Path(path_type=Path), help="A folder for a badge of each implementation."
-)
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(("text", "github")),
-    default="text",
-    show_default=True,
-    help="What is printed: a summary, or workflow commands of GitHub.",
-)
-def report(
-    runs: tuple[Path, ...],
-    output: Path,
-    markdown: Path | None,
-    junit: Path | None,
-    jsonl: Path | None,
-    badges: Path | None,
-    form: str,
-) -> None:
-    """Show one or more run files as one HTML page, with a summary here; exit 1 when something new is broken."""
-    sys.exit(render(runs, output, ReportOptions(markdown, junit, jsonl, badges), form))
-
-
-@click.command()
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The merged run file.")
-def merge(runs: tuple[Path, ...], output: Path) -> None:
-    """Merge run files cell by cell."""
-    sys.exit(merge_files(runs, output))
+    return FINE

@@ -1,4 +1,4 @@
-"""`verify`: a kernel asked in a process of its own, and its verdict in the form somebody reads."""
+"""`verify`: verifies a user kernel in worker processes and prints its verdict."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from pathlib import Path
 
 import click
 
-from kl_conformance.cli.options import FORMS, PROFILES, SEED
+from kl_conformance.cli.options import names, output, output_format, path_option, profile, seed
 from kl_conformance.cli.output import CANNOT, FINDINGS, FINE, cannot
 from kl_conformance.cli.report import write_report
-from kl_conformance.cli.run import RunOptions
-from kl_conformance.cli.run import execute as execute_run
 from kl_conformance.diagnosis.causes import likely_cause
 from kl_conformance.diagnosis.confirmation import confirmed
-from kl_conformance.runs.worker import BROKEN, OK
+from kl_conformance.runs.execution import RunOptions, execute
+from kl_conformance.runs.worker import FAILED, OK
 from kl_reports.analysis.kernel import failures, judged
 from kl_reports.files import RunFileError
 from kl_reports.formats.github import github
@@ -25,69 +24,7 @@ from kl_reports.formats.verdict_text import verdict_text
 from kl_reports.runfile.file import read, write
 from kl_reports.runfile.records import Run
 
-
-def execute(request: RunOptions, page: Path | None, form: str = "text") -> int:
-    """Ask the kernel, print its verdict and write its page.
-
-    Parameters
-    ----------
-    request
-        Whom to ask what.
-    page
-        Where the page goes; None for no page.
-    form
-        ``"text"``, ``"json"``, ``"github"`` or ``"junit"``; standard output gets nothing else.
-
-    Returns
-    -------
-    int
-        0 where it conforms, 1 where something is broken, 2 where it cannot be asked.
-    """
-    with redirect_stdout(sys.stderr):
-        code = execute_run(request, lambda found: "")
-        if code not in {OK, BROKEN}:
-            return CANNOT
-        try:
-            found = _proven(request)
-        except RunFileError as error:
-            return cannot("verify", error)
-        wrong = 0 if page is None else write_report(found, page)
-    print(told(found, form, _file(request)), end="")
-    return wrong or (FINDINGS if failures(found) else FINE if judged(found) else CANNOT)
-
-
-def told(found: Run, form: str, file: str) -> str:
-    """Return a verdict in one of the forms; ``file`` is where the kernel lies, empty where that is unknown."""
-    cause = likely_cause(found)
-    match form:
-        case "json":
-            return verdict(found, cause) + "\n"
-        case "github":
-            return github(found, cause, file)
-        case "junit":
-            return junit(found, cause)
-        case _:
-            return verdict_text(found, cause)
-
-
-def _proven(request: RunOptions) -> Run:
-    """Return the run, its findings with scripts that show them, and keep those in the run file."""
-    found = read(request.output)
-    (name,) = request.implementations
-    if failures(found):
-        print("Asking again what was found, each in a process of its own …")
-    found = confirmed(found, name)
-    write(request.output, found)
-    return found
-
-
-def _file(request: RunOptions) -> str:
-    (name,) = request.implementations
-    place = name.rpartition(":")[0]
-    return place if place.endswith(".py") else ""
-
-
-VERIFY = """\b
+EXAMPLES = """\b
 Examples:
   kl-conformance verify my_pkg.kernels:my_kl --like torch.nn.functional.kl_div
   kl-conformance verify kernels.py:MyLoss --like torch.nn.KLDivLoss --dtype float16,bfloat16 --profile quick
@@ -95,64 +32,89 @@ Examples:
   kl-conformance verify kernels.py:my_kl --like torch.nn.functional.kl_div --format junit > kl.xml"""
 
 
-@click.command(epilog=VERIFY)
+@click.command(epilog=EXAMPLES)
 @click.argument("kernel")
-@click.option("--like", required=True, help="The known implementation it promises to follow.")
-@click.option("--framework", default="", help="Whose tensors it takes, where not those of --like (numpy).")
+@click.option("--like", required=True, help="The built-in implementation that the kernel follows.")
+@click.option("--framework", default="", help="The library of the kernel's arrays, if not that of --like.")
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
-@click.option("--dtype", default="", help="Formats, as in float16,bfloat16; all when not given.")
-@click.option("--shape", default="", help="Ask at this size as well, as in 2048x131072 (rows x classes).")
-@click.option("--profile", default="standard", show_default=True, help=f"One of {', '.join(PROFILES)}.")
-@click.option(
-    "--seed",
-    type=int,
-    default=None,
-    envvar=SEED,
-    show_envvar=True,
-    help="Seed of the search; without it a fresh one, which is printed.",
-)
-@click.option("--strict", is_flag=True, help="It must be right also where --like is recorded to be wrong.")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    default=Path("kl-verify.jsonl.gz"),
-    show_default=True,
-    help="The run file.",
-)
-@click.option("--report", "page", type=click.Path(path_type=Path), default=None, help="Write a page as well.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(FORMS),
-    default=FORMS[0],
-    show_default=True,
-    help="How the verdict is printed: a screen, one JSON object, workflow commands of GitHub, or JUnit XML.",
+@names("--dtype", "dtypes", "Dtypes, as in float16,bfloat16; by default all.")
+@click.option("--shape", default="", help="A further size to test, as in 2048x131072 (rows x classes).")
+@profile
+@seed
+@click.option("--strict", is_flag=True, help="Do not excuse the known deviations of --like.")
+@output("kl-verify.jsonl.gz", "The run file.")
+@path_option("--report", "Also write an HTML page.")
+@output_format(
+    "text",
+    "json",
+    "github",
+    "junit",
+    help_text="Format of the verdict: text, one JSON object, GitHub workflow commands or JUnit XML.",
 )
 def verify(
     kernel: str,
     like: str,
     framework: str,
     device: str,
-    dtype: str,
+    dtypes: tuple[str, ...],
     shape: str,
     profile: str,
     seed: int | None,
     strict: bool,
     output: Path,
-    page: Path | None,
-    form: str,
-) -> None:
-    """Verify a kernel: a function, module or loss class at module:name or file.py:name.
+    report: Path | None,
+    output_format: str,
+) -> int:
+    """Verify a kernel: a function, module or loss class, as MODULE:NAME or FILE.py:NAME.
 
-    It is asked in a process of its own all that the suite asks of --like. Exit codes: 0 it conforms, 1 something
-    is broken, 2 it could not be asked. The verdict is all that standard output gets.
+    All requirements that apply to --like are evaluated on it, in worker processes. Only the verdict is written to
+    standard output. Exit codes: 0 it conforms, 1 a requirement failed, 2 it could not be tested.
     """
-    from kl_conformance.cli.run import RunOptions
-
-    dtypes = tuple(filter(None, dtype.split(",")))
-    frameworks = (framework,) if framework else ()
-    request = RunOptions(
-        (kernel,), frameworks, (device,), dtypes, (), profile, seed, "", output, like, strict, "verify", shape
+    options = RunOptions(
+        implementations=(kernel,),
+        frameworks=(framework,) if framework else (),
+        devices=(device,),
+        dtypes=dtypes,
+        profile=profile,
+        seed=seed,
+        output=output,
+        like=like,
+        strict=strict,
+        command="verify",
+        shape=shape,
     )
-    sys.exit(execute(request, page, form))
+    with redirect_stdout(sys.stderr):
+        if execute(options, lambda run: "") not in {OK, FAILED}:
+            return CANNOT
+        try:
+            run = _confirmed(output, kernel)
+        except RunFileError as error:
+            return cannot("verify", error)
+        page_failed = 0 if report is None else write_report(run, report)
+    file = kernel.rpartition(":")[0]
+    print(_verdict(run, output_format, file if file.endswith(".py") else ""), end="")
+    return page_failed or (FINDINGS if failures(run) else FINE if judged(run) else CANNOT)
+
+
+def _confirmed(file: Path, kernel: str) -> Run:
+    """Return the run with a confirmed reproducer for each failure, and write it to its file."""
+    run = read(file)
+    if failures(run):
+        print("Confirming the failures, each in a process of its own …")
+    run = confirmed(run, kernel)
+    write(file, run)
+    return run
+
+
+def _verdict(run: Run, output_format: str, file: str) -> str:
+    """Return the verdict in a format; ``file`` is the kernel's source file, empty if unknown."""
+    cause = likely_cause(run)
+    match output_format:
+        case "json":
+            return verdict(run, cause) + "\n"
+        case "github":
+            return github(run, cause, file)
+        case "junit":
+            return junit(run, cause)
+        case _:
+            return verdict_text(run, cause)

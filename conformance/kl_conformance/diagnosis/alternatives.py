@@ -28,9 +28,9 @@ _REDUCTIONS = {
 
 def diagnose(judgement: Judgement, pair: Pair, subject: Subject) -> str:
     """Return the other problem to which the wrong value is the correct answer; an empty string if none is found."""
-    if judgement.got.ndim == 0 and np.isnan(judgement.got):
+    if judgement.answer.ndim == 0 and np.isnan(judgement.answer):
         return ""
-    if not np.array_equal(judgement.right, reference(judgement.problem).value, equal_nan=True):
+    if not np.array_equal(judgement.expected, reference(judgement.problem).value, equal_nan=True):
         return ""  # the judgement compares something other than the answer to this one problem
     for problem, description in _alternatives(judgement.problem, pair, subject):
         try:

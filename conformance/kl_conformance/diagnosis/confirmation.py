@@ -118,7 +118,7 @@ def execute(script: str, interpreter: str = sys.executable) -> ScriptResult:
         file = Path(folder) / "reproducer.py"
         file.write_text(script, encoding="utf-8")
         try:
-            done = processes.start_python(
+            done = processes.run_python(
                 str(file), seconds=SECONDS, interpreter=interpreter, folder=Path(folder)
             )
         except subprocess.TimeoutExpired:

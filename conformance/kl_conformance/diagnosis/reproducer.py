@@ -16,7 +16,7 @@ from kl_conformance.diagnosis.dialect import COMPILED, SETTINGS, Dialect, NotExp
 from kl_conformance.diagnosis.libraries import LIBRARIES
 from kl_conformance.implementations.registry import is_builtin
 from kl_conformance.implementations.source import KernelSource
-from kl_conformance.judging.cache import reference, slope
+from kl_conformance.judging.cache import reference, reference_gradient
 from kl_conformance.judging.call_description import CallDescription, decode_call
 from kl_conformance.judging.judgement import Criterion
 from kl_conformance.judging.upstream import UpstreamKind, upstream_of
@@ -167,7 +167,9 @@ def _exact(reproduced: ReproducedCall, witness: Mapping[str, Any]) -> tuple[Encl
             pass
     for upstream in candidates:
         rounded = None if upstream is None else Operand(dtype.round(upstream), Space.LOG, dtype)
-        exact = slope(problem, side, None if rounded is None else rounded.values.astype(np.float64))
+        exact = reference_gradient(
+            problem, side, None if rounded is None else rounded.values.astype(np.float64)
+        )
         if encode(exact.value, Dtype.FLOAT64) == witness["right"]:
             return exact, rounded
     raise ValueError("the witness has another upstream gradient")

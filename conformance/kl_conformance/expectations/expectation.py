@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -93,9 +94,13 @@ class Expectation:
         )
 
     def explains(self, judgement: Judgement, subject: Subject) -> Mask:
-        """Return where a failed judgement is in the region and shows the recorded result."""
-        if judgement.raised:  # an exception is no result
-            return np.zeros(judgement.bad.shape, dtype=bool)
+        """Return where a failed judgement is in the region and shows the recorded result.
+
+        An exception is no result, and the elements of a wrong shape cannot be compared, unless there are none.
+        """
+        shapes = judgement.shape_mismatch
+        if judgement.raised or (shapes is not None and math.prod(shapes.returned)):
+            return np.zeros(judgement.failed.shape, dtype=bool)
         region = _reduced(self.region(region_values(judgement.problem, self.region)), judgement)
         if not region.any():
             return region
@@ -111,7 +116,7 @@ class Expectation:
 
 def _reduced(region: Mask, judgement: Judgement) -> Mask:
     """Return, for each element of the answer, whether any of its inputs is in the region."""
-    shape = judgement.bad.shape
+    shape = judgement.failed.shape
     if region.shape == shape:
         return region
     if region.ndim == len(shape) + 1 and region.any(judgement.problem.axis).shape == shape:

@@ -101,8 +101,8 @@ def instead_values(judgement: Judgement, subject: Subject, instead: Predicate) -
     """Return the variables of the recorded result; only the alternative definitions that it names are computed."""
     problem, profile = judgement.problem, subject.profile
     named: dict[str, Any] = {
-        "got": judgement.got,
-        "right": judgement.right,
+        "got": judgement.answer,
+        "right": judgement.expected,
         "no_error": judgement.raised is False,
         "unhelpful_error": judgement.unhelpful,
     }
@@ -129,10 +129,10 @@ def instead_values(judgement: Judgement, subject: Subject, instead: Predicate) -
             single = replace(clipped, target=target, model=model)
             named["clipped_in_single"] = judge.matches_problem(judgement, single, profile)
     if "divided_by_batch" in instead.text:
-        rescaled = replace(judgement, got=judgement.got * (problem.shape[0] if problem.shape else 1))
+        rescaled = replace(judgement, answer=judgement.answer * (problem.shape[0] if problem.shape else 1))
         named["divided_by_batch"] = judge.matches_problem(rescaled, problem, profile)
     if "divided_by_model" in instead.text:
         scale = _first(problem.model.values) / max(problem.shape[0], 1)
-        rescaled = replace(judgement, got=judgement.got * scale)
+        rescaled = replace(judgement, answer=judgement.answer * scale)
         named["divided_by_model"] = judge.matches_problem(rescaled, problem, profile)
     return named

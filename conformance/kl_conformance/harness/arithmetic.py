@@ -1,4 +1,4 @@
-"""The arithmetic a column is seen to do, measured through nothing but its answers."""
+"""Measures a column's arithmetic (accumulator width, FMA, fast-math) from its answers."""
 
 from __future__ import annotations
 
@@ -20,36 +20,36 @@ from kl_reference.evaluation.condition import ELEMENTARY
 from kl_reference.tolerance import Profile, Summation, tolerance
 
 FINEST_FIRST = (Dtype.FLOAT64, Dtype.FLOAT32, Dtype.FLOAT16, Dtype.BFLOAT16)
-APART = 2.0  # two formats are told apart where one allows so many times what the other does
-SEEN = 5.0  # and fast logarithms, which seldom err as far as they may, where they are allowed so many times as much
+FORMAT_RATIO = 2.0  # smallest ratio of allowed errors that distinguishes two formats
+FAST_MATH_RATIO = 5.0  # the same for fast logarithms, whose errors are seldom the largest allowed ones
 PAIRS = 512  # two-class rows that show the precision of one term
-SPREAD, PLACES = 64, 32  # three terms that cancel, scattered over so many places, so many times
-LONG = 1024  # terms whose order of summation is read
+PLACES, PLACEMENTS = 64, 32  # terms of a row with three that cancel; rows, each with another placement
+TERMS = 1024  # of a sum whose order is measured
 SEED = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Arithmetic:
-    """What was measured of a column; None where its answers cannot tell, and what is declared stands.
+    """The measured arithmetic of a column; None where its answers do not show it, and the declaration is used.
 
     Parameters
     ----------
     declared
         The profile the column declares.
     compute
-        The coarsest format a term's rounding needs: what its operations are carried out in, or as good as.
+        Format whose roundings explain the terms: that of the operations, or an equivalent one.
     headroom
-        Largest error of a term ÷ what the declared profile allows.
+        Largest error of a term ÷ error that the declared profile allows.
     accumulate
-        Format sums are carried out in; for 16-bit columns FLOAT32 stands for that or wider.
+        Format of sums; for 16-bit columns FLOAT32 means float32 or wider.
     depth
-        The longest chain of additions one of 1,024 terms goes through.
+        Longest chain of additions of one of 1,024 terms.
     flush_to_zero
         Whether subnormal numbers are read or written as 0.
     grade
         Accuracy class of terms where P and Q are close.
     fast_math
-        Whether terms near p = 1 fit the logarithms of fast-math and no better ones.
+        Whether terms near p = 1 fit the logarithms of fast-math, and no more accurate ones.
     """
 
     declared: Profile
@@ -63,16 +63,16 @@ class Arithmetic:
 
     @property
     def summation(self) -> Summation | None:
-        """The tamest order of summation whose growth covers the depth seen."""
+        """The order of summation of least growth that covers the measured depth."""
         if self.depth is None:
             return None
         orders = (Summation.PAIRWISE, Summation.BLOCKED, Summation.ANY)
-        return next(each for each in orders if self.depth <= each.growth(LONG))
+        return next(each for each in orders if self.depth <= each.growth(TERMS))
 
     @property
-    def words(self) -> str:
-        """What was measured, in words; empty where answers cannot tell anything."""
-        depth = "" if self.depth is None else f", one of {LONG:,} terms {self.depth} additions deep"
+    def description(self) -> str:
+        """The measured arithmetic as text; empty where the answers show nothing."""
+        depth = "" if self.depth is None else f", one of {TERMS:,} terms {self.depth} additions deep"
         found = (
             self.compute and f"computes in {self.compute.label}",
             self.accumulate and f"sums in {self.accumulate.label}{depth}",
@@ -84,25 +84,25 @@ class Arithmetic:
 
     @property
     def worse(self) -> tuple[str, ...]:
-        """What is worse than declared, in words."""
+        """Descriptions of everything that is worse than declared."""
         declared, found = self.declared, list[str]()
         if self.compute is not None and self.compute.roundoff > declared.compute.roundoff:
             found.append(f"computes as {self.compute.label} does, declared {declared.compute.label}")
         if self.accumulate is not None and self.accumulate.roundoff > declared.accumulate.roundoff:
             found.append(f"sums in {self.accumulate.label}, declared {declared.accumulate.label}")
-        if self.depth is not None and self.depth > declared.summation.growth(LONG):
+        if self.depth is not None and self.depth > declared.summation.growth(TERMS):
             found.append(f"sums {self.depth} deep, declared h = {declared.summation.value}")
         if self.flush_to_zero and not declared.flush_to_zero:
             found.append("flushes subnormals, declared to keep them")
         if self.fast_math and not declared.near_one:
-            found.append("takes fast logarithms, declared accurate ones")
+            found.append("uses fast logarithms, declared accurate ones")
         elif self.headroom is not None and self.headroom > 1.0:
-            found.append(f"errs in terms by {self.headroom:.2g} times what is declared")
+            found.append(f"errs in terms by {self.headroom:.2g} times the declared error")
         return tuple(found)
 
 
 def measure(subject: Subject) -> Arithmetic:
-    """Ask a column what shows its arithmetic."""
+    """Measure the arithmetic of a column."""
     terms = list(_answers(subject, [_neighbours()]))
     try:
         accumulate = _accumulate(subject)
@@ -122,7 +122,7 @@ def measure(subject: Subject) -> Arithmetic:
 
 
 def _answers(subject: Subject, pairs: Iterable[Pair]) -> Iterator[Evaluation]:
-    """Ask pairs by the finest reduction, in every target space taken; what is refused is left out."""
+    """Yield the answers to pairs with the finest reduction, in every target space; calls that fail are left out."""
     for pair in pairs:
         for problem in subject.problems(pair, subnormals=True):
             try:
@@ -139,49 +139,50 @@ def _neighbours() -> Pair:
     return _pair(np.stack([p, 1.0 - p], -1), np.stack([q, 1.0 - q], -1))
 
 
-def _compute(asked: list[Evaluation], declared: Profile) -> Dtype | None:
-    """Return the finest format of operations under which every term lies in tolerance."""
+def _compute(evaluations: list[Evaluation], declared: Profile) -> Dtype | None:
+    """Return the finest format of operations under which every term is within tolerance."""
     formats = [each for each in FINEST_FIRST[:2] if each.roundoff < declared.storage.roundoff]
     profiles = [
         replace(declared, compute=each, accumulate=min(each, declared.accumulate, key=FINEST_FIRST.index))
         for each in (*formats, declared.storage)
     ]
-    while profiles and not _all_lie(asked, profiles[0]):
+    while profiles and not _all_within(evaluations, profiles[0]):
         profiles.pop(0)
-    while len(profiles) > 1 and not _told_apart(asked, *profiles[:2]):
+    while len(profiles) > 1 and not _distinguishes(evaluations, *profiles[:2]):
         profiles.pop(0)
     return profiles[0].compute if profiles else None
 
 
-def _fast_math(asked: list[Evaluation], declared: Profile) -> bool | None:
-    """Return whether terms need the logarithms of fast-math; None where they cannot tell."""
+def _fast_math(evaluations: list[Evaluation], declared: Profile) -> bool | None:
+    """Return whether terms need the logarithms of fast-math; None where they do not show it."""
     fast = replace(Profile.fast(declared.storage), summation=declared.summation)
     elementary = min(declared.elementary, ELEMENTARY)
     careful = replace(declared, elementary=elementary, near_one=0.0, steepness=0.0, division=1.0)
-    if not _all_lie(asked, careful):
-        return True if _all_lie(asked, fast) else None
+    if not _all_within(evaluations, careful):
+        return True if _all_within(evaluations, fast) else None
     near_one = fast.near_one * fast.compute.roundoff / careful.compute.roundoff
-    return False if _told_apart(asked, careful, replace(careful, near_one=near_one), times=SEEN) else None
+    coarse = replace(careful, near_one=near_one)
+    return False if _distinguishes(evaluations, careful, coarse, times=FAST_MATH_RATIO) else None
 
 
-def _told_apart(
-    asked: Iterable[Evaluation], finer: Profile, coarser: Profile, *, times: float = APART
+def _distinguishes(
+    evaluations: Iterable[Evaluation], finer: Profile, coarser: Profile, *, times: float = FORMAT_RATIO
 ) -> bool:
-    """Whether the answers asked for could tell one profile from the other."""
-    return any(bool(np.any(_allowed(each, coarser) > times * _allowed(each, finer))) for each in asked)
+    """Whether the problems distinguish one profile from the other."""
+    return any(bool(np.any(_allowed(each, coarser) > times * _allowed(each, finer))) for each in evaluations)
 
 
-def _allowed(asked: Evaluation, profile: Profile) -> Array:
-    return tolerance(asked.problem, asked.enclosure, profile).total
+def _allowed(evaluations: Evaluation, profile: Profile) -> Array:
+    return tolerance(evaluations.problem, evaluations.enclosure, profile).total
 
 
-def _all_lie(asked: Iterable[Evaluation], profile: Profile) -> bool:
-    """Whether every answer would be right under that profile."""
+def _all_within(evaluations: Iterable[Evaluation], profile: Profile) -> bool:
+    """Whether every answer is within tolerance under that profile."""
     return all(
         not judge.within_tolerance(
             replace(each, profile=profile, tolerance=tolerance(each.problem, each.enclosure, profile))
-        ).broken
-        for each in asked
+        ).is_failure
+        for each in evaluations
     )
 
 
@@ -195,26 +196,25 @@ def _accumulate(subject: Subject) -> Dtype | None:
         if not np.array_equal(_sums(subject, rows), np.ones(len(rows))):
             break
         bits = power + 1
-    if bits < Dtype.BFLOAT16.value[1]:  # no format is that coarse: it does something else than add
+    if bits < Dtype.BFLOAT16.value[1]:  # no format is that coarse: the function does not add
         return None
     return next((each for each in reversed(FINEST_FIRST) if each.value[1] >= bits), Dtype.FLOAT64)
 
 
 def _scattered(large: float) -> Array:
-    """Return rows whose terms are ``large``, 1, −``large`` and zeros, in all sorts of places."""
+    """Return rows whose terms are ``large``, 1, −``large`` and zeros, in random places."""
     rng = np.random.default_rng(SEED)
-    rows = np.zeros((PLACES, SPREAD))
+    rows = np.zeros((PLACEMENTS, PLACES))
     for row in rows:
-        row[rng.choice(SPREAD, 3, replace=False)] = large, 1.0, -large
+        row[rng.choice(PLACES, 3, replace=False)] = large, 1.0, -large
     return rows
 
 
 def _depth(subject: Subject, accumulate: Dtype | None) -> int | None:
     """Return the longest chain of additions of the first and the last of many terms.
 
-    With M at i, −M at j and 1 elsewhere, M swallows every 1 that is added to it before −M comes: the sum tells
-    how many terms lie below the addition where i and j meet. As many different sums over all j as there are
-    additions above i.
+    With M at i, −M at j and 1 elsewhere, M absorbs every 1 that is added to it before −M: the sum is the number of
+    terms outside the subtree in which i and j meet. Over all j there are as many different sums as additions above i.
 
     Source: Xie, Gao, Li, Xu, "FPRev: Revealing floating-point summation order" (2024).
     """
@@ -223,12 +223,12 @@ def _depth(subject: Subject, accumulate: Dtype | None) -> int | None:
         or accumulate is not subject.dtype
         or subject.dtype.roundoff > Dtype.FLOAT32.roundoff
     ):
-        return None  # 16 bits hold neither so many ones nor what swallows them
+        return None  # 16 bits can hold neither so many ones nor a number that absorbs them
     large = 2.0 ** (accumulate.value[1] + 12)
     deepest = 0
-    for end in (0, LONG - 1):
-        others = np.delete(np.arange(LONG), end)
-        rows = np.ones((len(others), LONG))
+    for end in (0, TERMS - 1):
+        others = np.delete(np.arange(TERMS), end)
+        rows = np.ones((len(others), TERMS))
         rows[:, end] = large
         rows[np.arange(len(others)), others] = -large
         deepest = max(deepest, len(np.unique(_sums(subject, rows))))
@@ -236,7 +236,7 @@ def _depth(subject: Subject, accumulate: Dtype | None) -> int | None:
 
 
 def _adder(subject: Subject) -> Reduction | None:
-    """Return a reduction that adds up terms −log q of p = 1 as they are, or None."""
+    """Return a reduction that adds the terms −log q of p = 1 unchanged, or None."""
     convention = subject.convention
     plain = convention.clip is None and not convention.normalise and Space.LOG in convention.model
     if not plain or subject.implementation.needs_distributions:
@@ -245,15 +245,15 @@ def _adder(subject: Subject) -> Reduction | None:
 
 
 def _sums(subject: Subject, terms: Array) -> Array:
-    """Return the sum of every row of terms as the column adds them up."""
+    """Return the sum of every row of terms as the column computes it."""
     reduction = _adder(subject)
     pair = Pair(Measure(np.ones_like(terms), Space.PROBABILITY), Measure(-terms, Space.LOG))
-    asked = [pair] if reduction is Reduction.ROWS else [_row(pair, at) for at in range(len(terms))]
-    given = [
+    pairs = [pair] if reduction is Reduction.ROWS else [_row(pair, at) for at in range(len(terms))]
+    sums = [
         subject.invoke(subject.build_call(subject.problem(each, reduction, model=Space.LOG))).values
-        for each in asked
+        for each in pairs
     ]
-    return np.concatenate([np.ravel(each) for each in given])
+    return np.concatenate([np.ravel(each) for each in sums])
 
 
 def _row(pair: Pair, at: int) -> Pair:
@@ -263,30 +263,34 @@ def _row(pair: Pair, at: int) -> Pair:
 def _flushes(subject: Subject) -> bool | None:
     """Return whether answers fit numbers below the least normal one, or fit 0 in their place."""
     least = subject.dtype.least_normal
-    # The class beside it adds an exact 0.
+    # The other class adds an exact 0.
     read = _pair(np.array([[least / 16.0, 1.0]]), np.array([[2.0 * least, 1.0]]))
     written = _pair(np.array([[least, 1.0]]), np.array([[1.5 * least, 1.0]]))
     verdicts: set[bool] = set()
     for each in _answers(subject, (read, written)):
         strict = _allowed(each, replace(each.profile, flush_to_zero=False))
         exact = each.enclosure.value
-        # What is left of the answer where subnormal numbers are not read, and where they are not written.
+        # The answer where subnormal numbers are not read, and where they are not written.
         flushed = (each.solve(each.problem.flushed()).value, np.where(np.abs(exact) < least, 0.0, exact))
         others = [other for other in flushed if np.any(np.abs(other - exact) > strict)]
-        if not others:  # clipping or normalising hides what is so small
+        if not others:  # clipping or normalising hides such small numbers
             continue
-        if np.all(np.abs(each.enclosure.error(each.got)) <= strict):
+        if np.all(np.abs(each.enclosure.error(each.answer)) <= strict):
             verdicts.add(False)
-        elif any(np.all(np.abs(each.got - other) <= strict) for other in others):
+        elif any(np.all(np.abs(each.answer - other) <= strict) for other in others):
             verdicts.add(True)
     return True in verdicts if verdicts else None
 
 
-def _grade(subject: Subject, asked: list[Evaluation]) -> Grade | None:
-    """Return the accuracy class of terms; None where none are given, or 16 bits cannot show it."""
-    if not asked or subject.finest is not Reduction.TERMS or subject.dtype in {Dtype.FLOAT16, Dtype.BFLOAT16}:
+def _grade(subject: Subject, evaluations: list[Evaluation]) -> Grade | None:
+    """Return the accuracy class of terms; None without terms, or where 16 bits cannot show it."""
+    if (
+        not evaluations
+        or subject.finest is not Reduction.TERMS
+        or subject.dtype in {Dtype.FLOAT16, Dtype.BFLOAT16}
+    ):
         return None
-    grades = [judge.graded(each).grade for each in asked]
+    grades = [judge.graded(each).grade for each in evaluations]
     return max((each for each in grades if each), key=list(Grade).index)
 
 

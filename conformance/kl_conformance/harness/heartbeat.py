@@ -1,4 +1,4 @@
-"""The call being made, kept on a page that outlives the process that makes it."""
+"""Heartbeat file: the call in progress, memory-mapped so that the parent can read it after a crash."""
 
 from __future__ import annotations
 
@@ -12,20 +12,30 @@ from enum import IntEnum
 from pathlib import Path
 
 SIZE = 4096  # bytes
-_HEAD = struct.Struct("<QBH")  # how many calls began or ended, the state, bytes of text
+_HEADER = struct.Struct("<QBH")  # beat, state, length of the text in bytes
 
 
 class State(IntEnum):
-    """What the process is doing."""
+    """What a process is doing."""
 
-    IDLE = 0  # in code of the suite's own
-    CALLING = 1  # in the code of whoever is asked
-    COMPILING = 2  # there, where a call may first have to be compiled
+    IDLE = 0  # in the suite's own code
+    CALLING = 1  # in the implementation under test
+    COMPILING = 2  # the same, where a call may be compiled first
 
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """What a page says: how many calls began or ended, what is being done, and the last call in words."""
+    """The content of a heartbeat file.
+
+    Parameters
+    ----------
+    beat
+        Number of calls begun and ended.
+    state
+        What the process is doing.
+    call
+        Description of the last call.
+    """
 
     beat: int = 0
     state: State = State.IDLE
@@ -33,7 +43,7 @@ class Heartbeat:
 
 
 class _HeartbeatFile:
-    """A file of one page, mapped into memory: writing to it costs no call to the system."""
+    """A file of one memory page, mapped: writing makes no system call."""
 
     def __init__(self, path: Path) -> None:
         with path.open("r+b") as file:
@@ -41,70 +51,70 @@ class _HeartbeatFile:
         self._lock = threading.Lock()
         self._text = b""
         self._beat = 0
-        self._inside = 0
+        self._depth = 0
 
-    def say(self, call: str) -> None:
+    def record(self, call: str) -> None:
         with self._lock:
-            self._text = call.encode(errors="replace")[: SIZE - _HEAD.size]
-            end = _HEAD.size + len(self._text)
-            self._memory[_HEAD.size : end] = self._text
-            self._write(State.CALLING if self._inside else State.IDLE)
+            self._text = call.encode(errors="replace")[: SIZE - _HEADER.size]
+            end = _HEADER.size + len(self._text)
+            self._memory[_HEADER.size : end] = self._text
+            self._write(State.CALLING if self._depth else State.IDLE)
 
     def step(self, by: int, state: State) -> None:
         with self._lock:
             self._beat += 1
-            self._inside += by
-            self._write(state if self._inside else State.IDLE)
+            self._depth += by
+            self._write(state if self._depth else State.IDLE)
 
     def _write(self, state: State) -> None:
-        self._memory[: _HEAD.size] = _HEAD.pack(self._beat, state, len(self._text))
+        self._memory[: _HEADER.size] = _HEADER.pack(self._beat, state, len(self._text))
 
 
-_pages: list[_HeartbeatFile] = []  # at most one: a process has one page, or none
+_files: list[_HeartbeatFile] = []  # at most one
 
 
 def create(path: Path) -> None:
-    """Make an empty page."""
+    """Create an empty heartbeat file."""
     path.write_bytes(bytes(SIZE))
 
 
 def open_for_writing(path: Path) -> None:
-    """Write on that page from now on.
+    """Use a heartbeat file in this process.
 
     Raises
     ------
     OSError
-        Nobody has laid it there.
+        The file does not exist.
     """
-    _pages[:] = [_HeartbeatFile(path)]
+    _files[:] = [_HeartbeatFile(path)]
 
 
 def read(path: Path) -> Heartbeat:
-    """Return what a page says; nothing where there is none."""
+    """Return the content of a heartbeat file; an idle heartbeat if it does not exist."""
     try:
         data = path.read_bytes()
     except OSError:
         return Heartbeat()
-    if len(data) < _HEAD.size:
+    if len(data) < _HEADER.size:
         return Heartbeat()
-    beat, state, length = _HEAD.unpack_from(data)
-    text = data[_HEAD.size : _HEAD.size + length].decode(errors="replace")
+    beat, state, length = _HEADER.unpack_from(data)
+    text = data[_HEADER.size : _HEADER.size + length].decode(errors="replace")
     return Heartbeat(beat, State(state) if state in set(State) else State.CALLING, text)
 
 
 def record_call(call: Callable[[], str]) -> None:
-    """Write which call comes next, in words; where no page is kept the words are not even made."""
-    for page in _pages:
-        page.say(call())
+    """Record the next call; without a heartbeat file, its description is not computed."""
+    for file in _files:
+        file.record(call())
 
 
 @contextmanager
 def calling(state: State = State.CALLING) -> Generator[None]:
-    """Note that the code of whoever is asked runs until the block ends."""
-    for page in _pages:
-        page.step(1, state)
+    """Record that the implementation under test runs until the block ends."""
+    for file in _files:
+        file.step(1, state)
     try:
         yield
     finally:
-        for page in _pages:
-            page.step(-1, state)
+        for file in _files:
+            file.step(-1, state)

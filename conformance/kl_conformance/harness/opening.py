@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from kl_conformance.errors import AbsentError
 from kl_conformance.frameworks.framework import Modules, import_failure
-from kl_conformance.harness.modes import ran
+from kl_conformance.harness.modes import in_mode
 from kl_conformance.harness.subject import Subject
 from kl_conformance.implementations import registry
 from kl_conformance.implementations.implementation import Implementation
@@ -55,4 +55,4 @@ def open_subject(
             modules.require(name, implementation.package)
     except AbsentError as missing:
         return Absent(str(missing))
-    return Subject(ran(implementation, framework, modules, column.mode), framework, modules, column)
+    return Subject(in_mode(implementation, framework, modules, column.mode), framework, modules, column)

@@ -1,4 +1,4 @@
-"""A pair put as problems, in one implementation's Convention and in one dtype."""
+"""Builds problems from a pair in one implementation's convention and dtype."""
 
 from __future__ import annotations
 
@@ -8,43 +8,43 @@ import numpy as np
 
 from kl_cases.pair import Pair
 from kl_conformance.implementations.implementation import Implementation
-from kl_conformance.judging.cache import posed, realised
+from kl_conformance.judging.cache import cached_operands, cached_problem
 from kl_reference.convention import Convention, Reduction, Side, Space
 from kl_reference.dtype import Dtype
 from kl_reference.problem import Operand, Problem
 
 
 class ProblemBuilder:
-    """What can be asked of an implementation in a dtype; nothing is called.
+    """Builds the problems of an implementation in a dtype; it calls nothing.
 
     Parameters
     ----------
     implementation, dtype
-        Who is to be asked, in which format.
+        The implementation, and the dtype of its operands.
     """
 
     def __init__(self, implementation: Implementation, dtype: Dtype) -> None:
         self.implementation = implementation
         self.dtype = dtype
-        self.turn: int | None = None  # whose half of the forms is asked; None for all of them
+        self.rotation: int | None = None  # the half of the call forms that `problems` yields; None for all
 
     @property
     def convention(self) -> Convention:
-        """What the implementation says it computes."""
+        """The definition that the implementation declares."""
         return self.implementation.convention
 
     @property
     def forms(self) -> tuple[tuple[Space, Space], ...]:
-        """Every combination of target space and model space the implementation takes."""
+        """Every combination of target space and model space that the implementation accepts."""
         return tuple((t, m) for t in self.convention.target for m in self.convention.model)
 
     @property
     def sides(self) -> tuple[Side, ...]:
-        """The sides it can be differentiated by."""
+        """The sides with respect to which it can be differentiated."""
         return tuple(side for side in Side if side in self.implementation.gradients)
 
     def offers(self, *reductions: Reduction) -> tuple[Reduction, ...]:
-        """Return those of the given reductions (of all when none is given) that the implementation offers."""
+        """Return the given reductions that the implementation offers; all that it offers when none is given."""
         offered = tuple(self.convention.reductions.values())
         return tuple(each for each in offered if each in reductions) if reductions else offered
 
@@ -67,16 +67,16 @@ class ProblemBuilder:
     ) -> Problem:
         """Realise a pair in this column's Convention and dtype.
 
-        ``mathematical`` leaves the Convention's clip out of the answer: the definition is what must hold.
+        With ``mathematical``, the expected answer is that of the definition, without the Convention's clip.
         """
         convention = self.convention
         spaces = target or convention.target[0], model or convention.model[0]
         clip = None if mathematical else convention.clip
         reduction = reduction or self.finest
-        asked = (convention.formula, reduction, clip, convention.normalise, convention.smoothing, layout)
+        options = (convention.formula, reduction, clip, convention.normalise, convention.smoothing, layout)
 
-        def pose() -> Problem:
-            p, q = realised(pair, *spaces, self.dtype, subnormals=subnormals)
+        def make() -> Problem:
+            p, q = cached_operands(pair, *spaces, self.dtype, subnormals=subnormals)
             return Problem(
                 p,
                 q,
@@ -89,7 +89,7 @@ class ProblemBuilder:
                 layout=layout,
             )
 
-        return posed(pair, (spaces, self.dtype, subnormals, *asked), pose)
+        return cached_problem(pair, (spaces, self.dtype, subnormals, *options), make)
 
     def problems(
         self,
@@ -100,19 +100,18 @@ class ProblemBuilder:
         subnormals: bool = False,
         layout: str = "contiguous",
     ) -> Iterator[Problem]:
-        """Yield the ordinary problems a pair makes: every target space taken × every reduction offered.
+        """Yield the ordinary problems of a pair: every accepted target space × every offered reduction.
 
-        ``reductions`` narrows the reductions (to the finest when none is given), ``target`` the spaces of P;
-        ``model`` asks for a space of Q other than the Convention's own. Problems with a masked class, a NaN
-        or an infinity are left to the chapters that are about them, so that one fault is one row of the
-        matrix. Where several reductions are named and a ``turn`` is set, every other combination is yielded, like
-        the fields of one colour on a chessboard: each space and each reduction in every turn, each of both in one
-        of two turns.
+        ``reductions`` limits the reductions (to the finest when none is given), ``target`` the spaces of P;
+        ``model`` selects another space of Q than the Convention's first. Problems with a masked class, a NaN or an
+        infinity belong to the chapters about them, so that one fault is one row of the matrix. With several
+        reductions and a ``rotation``, every other combination is yielded, like the squares of one colour on a
+        chessboard: each space and each reduction in every rotation, and each combination in one of two rotations.
         """
-        asked = self.offers(*reductions) if reductions else (self.finest,)
+        selected = self.offers(*reductions) if reductions else (self.finest,)
         for row, space in enumerate(self.convention.target):
-            for column, reduction in enumerate(asked):
-                if self.turn is not None and len(asked) > 1 and (row + column + self.turn) % 2:
+            for column, reduction in enumerate(selected):
+                if self.rotation is not None and len(selected) > 1 and (row + column + self.rotation) % 2:
                     continue
                 problem = self.problem(
                     pair, reduction, target=space, model=model, subnormals=subnormals, layout=layout
@@ -120,13 +119,13 @@ class ProblemBuilder:
                 if space in target and ordinary(problem) and self.in_domain(problem):
                     yield problem
 
-    def alike(self, problem: Problem, pair: Pair) -> Problem:
-        """Return the problem that another pair makes in the same spaces, with the same reduction and layout."""
+    def with_pair(self, problem: Problem, pair: Pair) -> Problem:
+        """Return the problem of another pair in the same spaces, with the same reduction and layout."""
         target, model = problem.target.space, problem.model.space
         return self.problem(pair, problem.reduction, target=target, model=model, layout=problem.layout)
 
     def in_domain(self, problem: Problem) -> bool:
-        """Whether the implementation promises anything for a target of this mass."""
+        """Whether the implementation is defined for a target of this mass."""
         if not self.implementation.needs_distributions or problem.target.space is not Space.PROBABILITY:
             return True
         mass = problem.target.values.astype(np.float64).sum(problem.axis)

@@ -1,8 +1,9 @@
-"""One column, ready to be asked: problems go in, evaluations come out."""
+"""Subject: one column (implementation × dtype × mode × device), loaded and callable."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from copy import copy
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -18,9 +19,9 @@ from kl_conformance.frameworks.transform import Transform
 from kl_conformance.harness import heartbeat
 from kl_conformance.harness.problems import ProblemBuilder
 from kl_conformance.implementations.implementation import Implementation
-from kl_conformance.judging.cache import Memory, reference, slope
+from kl_conformance.judging.cache import Cache, cached, lru_cache, reference, reference_gradient
 from kl_conformance.judging.call_description import CallDescription
-from kl_conformance.judging.evaluation import Evaluation, Misshapen
+from kl_conformance.judging.evaluation import Evaluation, ShapeMismatch, WrongShapeError
 from kl_conformance.judging.upstream import Upstream, UpstreamKind
 from kl_reference.convention import Side, Space
 from kl_reference.dtype import Dtype
@@ -36,9 +37,9 @@ class Subject(ProblemBuilder):
     Parameters
     ----------
     implementation, framework, modules
-        Who is asked, and through what.
+        The implementation, its framework, and the framework's modules.
     column
-        The name of this column in results.
+        The name of the column in results.
     """
 
     def __init__(
@@ -49,18 +50,24 @@ class Subject(ProblemBuilder):
         self.modules = modules
         self.column = column
         self.profile = self.arithmetic(self.dtype)
-        self.surroundings: Mapping[str, Any] = {}  # as they were before anything was asked
-        self.functions: Memory[Any] = Memory(64)  # compiled, which takes longer than to ask
-        self._evaluations = _memory()
+        self.initial_state: dict[str, Any] = {}  # of the process, before the first call
+        self.functions: Cache[Any] = lru_cache(64)  # compiled functions
+        self._evaluations: Cache[Evaluation] = lru_cache(2**23, _evaluation_bytes)
         self.compiled = column.mode in framework.compiled_modes  # every call, once for each shape
         self.compiles = framework.compiles_per_shape or self.compiled
-        self.slow = (
-            self.compiled and Transform.COMPILED in framework.slow_transforms
-        )  # seconds for every new shape
-        patient = self.compiles or Transform.COMPILED in implementation.transforms
-        self._state = heartbeat.State.COMPILING if patient else heartbeat.State.CALLING
-        self._layout = ""  # of the problem last prepared
-        self.misshapen: list[tuple[CallDescription, Misshapen]] = []  # answers of wrong shapes
+        # Whether every new shape takes seconds.
+        self.slow = self.compiled and Transform.COMPILED in framework.slow_transforms
+        may_compile = self.compiles or Transform.COMPILED in implementation.transforms
+        self._state = heartbeat.State.COMPILING if may_compile else heartbeat.State.CALLING
+        self._layout = ""  # of the problem whose call was built last
+
+    def rotated(self, rotation: int | None) -> Subject:
+        """Return this subject with a rotation of the call forms (see ``problems``); all caches are shared."""
+        if rotation == self.rotation:
+            return self
+        other = copy(self)
+        other.rotation = rotation
+        return other
 
     def arithmetic(self, dtype: Dtype) -> Profile:
         """Return the arithmetic declared for answers in a dtype."""
@@ -68,178 +75,176 @@ class Subject(ProblemBuilder):
         return declared(dtype) if declared else self.framework.profile(dtype, self.column.device)
 
     def process_state(self) -> Mapping[str, Any]:
-        """Return what the process and the library keep for everybody, by name."""
+        """Return the settings of the process and of the library, by name."""
         return {**process_state.settings(), **self.framework.settings(self.modules)}
 
     def evaluate(self, problem: Problem, *, default: bool = False) -> Evaluation:
-        """Ask one problem; ``default`` leaves the reduction unsaid.
+        """Evaluate one problem; ``default`` omits the reduction argument. The result is cached.
 
         Raises
         ------
         RefusedError
-            The implementation raised.
+            The implementation raised, or returned no tensor.
         """
-        asked = self._evaluations.get(
-            ("value", problem.id, default), lambda: self._evaluate(problem, default)
-        )
-        self._look(asked)
-        return asked
+        key = ("value", problem.id, default)
+        return cached(self._evaluations, key, lambda: self._evaluate(problem, default))
 
     def clear_cache(self) -> None:
-        """Forget every answer, so that the next question is asked anew."""
-        self._evaluations = _memory()
+        """Remove every cached evaluation: the next one calls the implementation."""
+        self._evaluations.clear()
 
     def _evaluate(self, problem: Problem, default: bool) -> Evaluation:
         call = self.build_call(problem, default=default)
-        got = self.invoke(call)
-        return self.judged(problem, got, self.describe(call))
+        return self.judged(problem, self.invoke(call), self.describe(call))
 
     def gradient(
         self, problem: Problem, side: Side, kind: UpstreamKind = UpstreamKind.ONES, layout: str = "contiguous"
     ) -> Evaluation:
-        """Evaluate the gradient by one side, in the space that side is realised in.
+        """Evaluate the gradient with respect to one side, in the space in which that side is realised.
 
-        The upstream gradient of that kind is rounded to the column's dtype and lies in memory in that layout. The
-        result is kept until :meth:`forget`.
+        The upstream gradient of that kind is rounded to the column's dtype and has that memory layout. The result is
+        cached.
         """
         upstream = Upstream(kind, layout)
         key = ("gradient", problem.id, side, upstream)
-        asked = self._evaluations.get(key, lambda: self._gradient(problem, side, upstream))
-        self._look(asked)
-        return asked
+        return cached(self._evaluations, key, lambda: self._gradient(problem, side, upstream))
 
     def _gradient(self, problem: Problem, side: Side, upstream: Upstream) -> Evaluation:
         call, values = self.build_call(problem), upstream.values(problem)
-        exact, above = (None, None) if values is None else self.as_tensor(values, upstream.layout)
-        heartbeat.record_call(lambda: f"gradient by the {side.value} of {self._words(call)}")
-        got = self.collect_output(lambda: self._differentiate(call, problem, side, above))
-        text = self.describe(call).differentiated(side, upstream)
-        return self.judged(problem, got, text, lambda other: slope(other, side, exact))
+        exact, tensor = (None, None) if values is None else self.as_tensor(values, upstream.layout)
+        heartbeat.record_call(lambda: f"gradient by the {side.value} of {self._call_text(call)}")
+        output = self.collect_output(lambda: self._differentiate(call, problem, side, tensor))
+        description = self.describe(call).differentiated(side, upstream)
+        return self.judged(problem, output, description, lambda other: reference_gradient(other, side, exact))
 
     def upstream_after_backward(self, problem: Problem, side: Side, upstream: Array) -> tuple[Array, Array]:
-        """Return an upstream gradient as it was handed over, and as it is after it has been carried through."""
+        """Return an upstream gradient as it was passed, and as it is after the backward pass."""
         call = self.build_call(problem)
-        exact, above = self.as_tensor(upstream)
-        self.collect_output(lambda: self._differentiate(call, problem, side, above))
-        return exact, self.framework.output(self.modules, above).values
+        exact, tensor = self.as_tensor(upstream)
+        self.collect_output(lambda: self._differentiate(call, problem, side, tensor))
+        return exact, self.framework.output(self.modules, tensor).values
 
     def _differentiate(self, call: Call, problem: Problem, side: Side, upstream: Any) -> Any:
-        own = self.implementation.gradient
-        if own is not None:
-            return own(self.modules, call, side, upstream)
+        custom = self.implementation.gradient
+        if custom is not None:
+            return custom(self.modules, call, side, upstream)
         value, (operand,) = self.function(call, problem, side)
         return self.framework.differentiate(self.modules, value, operand, upstream)
 
     def as_tensor(self, values: Array, layout: str = "contiguous") -> tuple[Array, Any]:
-        """Return numbers rounded to the column's dtype, and the same as a tensor lying in memory so."""
+        """Return numbers rounded to the column's dtype, as an array and as a tensor in a memory layout."""
         operand = Operand(self.dtype.round(values), Space.LOG, self.dtype)
         tensor = self.framework.tensor(self.modules, operand, self.column.device, layout)
         return operand.values.astype(np.float64), tensor
 
     def function(self, call: Call, problem: Problem, *sides: Side) -> tuple[Callable[..., Any], list[Any]]:
-        """Return a problem's call as a function of some sides' tensors, logits led in as ever, and those tensors."""
+        """Return a call as a function of the tensors of some sides (logits converted if needed), and these tensors."""
 
         def value(*tensors: Any) -> Any:
-            asked = call
+            changed = call
             for side, tensor in zip(sides, tensors, strict=True):
-                asked = _with(asked, side, self._enter(tensor, problem.side(side).space, side))
-            return self.implementation.call(self.modules, asked)
+                changed = _with(changed, side, self._converted(tensor, problem.side(side).space, side))
+            return self.implementation.call(self.modules, changed)
 
         return value, [self._tensor(problem, side) for side in sides]
 
     def build_call(self, problem: Problem, *, default: bool = False, reduction: str | None = None) -> Call:
-        """Prepare the call that asks this problem, with logits led through log_softmax where need be."""
+        """Build the call that evaluates a problem, with logits converted by log_softmax if needed."""
         name = reduction or self.convention.named(problem.reduction)
         sides = {
-            side: self._enter(self._tensor(problem, side), problem.side(side).space, side) for side in Side
+            side: self._converted(self._tensor(problem, side), problem.side(side).space, side)
+            for side in Side
         }
-        unsaid = default or (reduction is None and len(self.convention.reductions) == 1)
+        omitted = default or (reduction is None and len(self.convention.reductions) == 1)
         documented = self.convention.axis
         rank = max(problem.target.values.ndim, problem.model.values.ndim, 1)
-        usual = documented is not None and (documented - problem.axis) % rank == 0
+        is_default = documented is not None and (documented - problem.axis) % rank == 0
         call = Call(
             target=sides[Side.TARGET],
             model=sides[Side.MODEL],
             target_space=self._accepted(problem.target.space, Side.TARGET),
             model_space=self._accepted(problem.model.space, Side.MODEL),
-            reduction=None if unsaid else name,
-            axis=None if documented is None or usual else problem.axis,
+            reduction=None if omitted else name,
+            axis=None if documented is None or is_default else problem.axis,
             dtype=self.dtype,
             order=self.convention.order,
         )
         self._layout = problem.layout
-        heartbeat.record_call(lambda: self._words(call))
+        heartbeat.record_call(lambda: self._call_text(call))
         return call
 
     def invoke(self, call: Call, last: int = 0) -> Output:
-        """Make a call and take the answer back; of an answer with axes only the ``last`` entries, where said.
+        """Make a call and return its output; with ``last``, only so many last entries of an answer that has axes.
 
         Raises
         ------
         RefusedError
-            The implementation raised.
+            The implementation raised, or returned no tensor.
         """
 
-        def given() -> Any:
+        def make() -> Any:
             answer = self.implementation.call(self.modules, call)
             return answer[-last:] if last and len(answer.shape) else answer
 
-        heartbeat.record_call(lambda: self._words(call))
-        return self.collect_output(given)
+        heartbeat.record_call(lambda: self._call_text(call))
+        return self.collect_output(make)
 
-    def pieces(self, call: Call, rows: int) -> Iterator[tuple[int, Array]]:
-        """Make a call, and take the answer back so many rows at a time, each piece with the number of its first.
+    def pieces(self, call: Call, rows: int, expected: tuple[int, ...]) -> Iterator[tuple[int, Array]]:
+        """Make a call and yield its output in pieces of so many rows, each with the number of its first row.
 
         Raises
         ------
         RefusedError
-            The implementation raised.
+            The implementation raised, or returned no tensor.
+        WrongShapeError
+            The output has another shape than ``expected``.
         """
-        kept: list[Any] = []
+        answers: list[Any] = []
 
-        def first() -> Any:
-            kept.append(self.implementation.call(self.modules, call))
-            return kept[0][:rows]
+        def make() -> Any:
+            answer = self.implementation.call(self.modules, call)
+            answers.append(answer)
+            return answer[:rows] if _shape(answer) == expected else answer
 
-        heartbeat.record_call(lambda: self._words(call))
-        yield 0, self.collect_output(first).values
-        for start in range(rows, len(kept[0]), rows):
-            yield start, self.collect_output(partial(kept[0].__getitem__, slice(start, start + rows))).values
+        heartbeat.record_call(lambda: self._call_text(call))
+        first = self.collect_output(make).values
+        answer = answers[0]
+        if _shape(answer) != expected:
+            raise WrongShapeError(self.describe(call), ShapeMismatch(first.shape, expected))
+        yield 0, first
+        for start in range(rows, expected[0], rows):
+            yield start, self.collect_output(partial(answer.__getitem__, slice(start, start + rows))).values
 
     def collect_output(self, make: Callable[[], Any]) -> Output:
-        """Take back the tensor that is made.
+        """Return the output of a function that calls the implementation.
 
         Raises
         ------
         RefusedError
-            The implementation raised.
+            The implementation raised, or returned no tensor.
         """
-        self.surroundings = self.surroundings or self.process_state()
+        if not self.initial_state:
+            self.initial_state.update(self.process_state())
         try:
             with self.framework.mode_context(self.modules, self.column.mode), heartbeat.calling(self._state):
                 return self.framework.output(self.modules, make())
-        except AbsentError:  # the machine's lack is not the implementation's
+        except AbsentError:  # missing on this machine: not a failure of the implementation
             raise
         except MisgivenError as error:
             raise RefusedError(str(error)) from error
-        except (
-            Exception,
-            SystemExit,
-        ) as error:  # an implementation may raise anything; the verdict says what
+        except (Exception, SystemExit) as error:  # an implementation may raise anything
             raised = Raised(type(error).__name__, _message(error))
             raise RefusedError(f"raised {raised.type}: {raised.message}", raised) from error
 
     @property
     def named(self) -> CallDescription:
-        """The description of calls of which no single one is known to be at fault."""
+        """The description of a failure that belongs to no single call."""
         return CallDescription(self.implementation.name)
 
     def describe(self, call: Call) -> CallDescription:
-        """Return the description of a call: of one with two target spaces, ``log_target`` is an argument as well."""
-        name, spaces = (
-            self.implementation.name,
-            {Side.TARGET: call.target_space, Side.MODEL: call.model_space},
-        )
+        """Return the description of a call; with two target spaces, ``log_target`` is an argument as well."""
+        name = self.implementation.name
+        spaces = {Side.TARGET: call.target_space, Side.MODEL: call.model_space}
         keywords = {name: repr(value) for name, value in call.keywords.items()}
         arguments = {side.value: space.value for side, space in spaces.items()} | keywords
         text = f"{name}({', '.join(f'{each}={value}' for each, value in arguments.items())})"
@@ -247,8 +252,8 @@ class Subject(ProblemBuilder):
             keywords["log_target"] = repr(call.log_target)
         return CallDescription(text, name, keywords, spaces, call.order)
 
-    def _words(self, call: Call) -> str:
-        """Return a call and the shapes handed over as one line of text, for whoever finds this process dead."""
+    def _call_text(self, call: Call) -> str:
+        """Return a call and the shapes of its tensors on one line, for the heartbeat file."""
         shapes = (str([*getattr(each, "shape", ())]) for each in (call.target, call.model))
         layout = "" if self._layout == "contiguous" else f", {self._layout}"
         return f"{self.describe(call).text} of shapes {' and '.join(shapes)} in {call.dtype.label}{layout}"
@@ -256,25 +261,19 @@ class Subject(ProblemBuilder):
     def judged(
         self,
         problem: Problem,
-        got: Output,
+        output: Output,
         call: CallDescription,
         solve: Callable[[Problem], Enclosure] | None = None,
         profile: Profile | None = None,
     ) -> Evaluation:
-        """Put an answer beside what is right, by the reference's answer unless ``solve`` is given.
+        """Return an output with the correct answer and the tolerance.
 
-        ``profile`` is the arithmetic due, where it is not the column's own.
+        ``solve`` replaces the reference's answer, ``profile`` the arithmetic declared for the column.
         """
         solve, profile = solve or reference, profile or self.profile
         enclosure = solve(problem)
         allowed = tolerance(problem, enclosure, profile)
-        asked = Evaluation(problem, got.values, got.dtype, enclosure, allowed, profile, call, solve)
-        self._look(asked)
-        return asked
-
-    def _look(self, asked: Evaluation) -> None:
-        if asked.misshapen is not None:
-            self.misshapen.append((asked.call, asked.misshapen))
+        return Evaluation(problem, output.values, output.dtype, enclosure, allowed, profile, call, solve)
 
     def _tensor(self, problem: Problem, side: Side) -> Any:
         """Return one side as a tensor in its layout."""
@@ -289,25 +288,28 @@ class Subject(ProblemBuilder):
         spaces = self.convention.target if side is Side.TARGET else self.convention.model
         return Space.LOG if space is Space.LOGITS and space not in spaces else space
 
-    def _enter(self, tensor: Any, space: Space, side: Side) -> Any:
-        """Lead logits through the framework's log_softmax where the implementation takes none."""
+    def _converted(self, tensor: Any, space: Space, side: Side) -> Any:
+        """Return a tensor, logits converted by the framework's log_softmax if the implementation accepts none."""
         if self._accepted(space, side) is space:
             return tensor
         with self.framework.mode_context(self.modules, self.column.mode):
             return self.framework.log_softmax(self.modules, tensor)
 
 
-def _memory() -> Memory[Evaluation]:
-    """Return room for the answers to the many small problems that several requirements ask alike."""
-    return Memory(2**23, lambda asked: 8 * asked.got.nbytes + 4000)
+def _evaluation_bytes(evaluation: Evaluation) -> int:
+    return 8 * evaluation.returned.nbytes + 4000
+
+
+def _shape(answer: Any) -> tuple[int, ...]:
+    return tuple(getattr(answer, "shape", ()))
 
 
 def _message(error: BaseException) -> str:
-    """Return what an error says, on one line."""
+    """Return the message of an exception, on one line."""
     try:
         return " ".join(str(error).split())[:200]
-    except Exception:  # even the words of an error are code of whoever is asked
-        return "(it cannot be put into words)"
+    except Exception:  # the message is computed by the implementation's code
+        return "(its message cannot be computed)"
 
 
 def _with(call: Call, side: Side, tensor: Any) -> Call:

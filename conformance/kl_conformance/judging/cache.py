@@ -1,12 +1,13 @@
-"""Answers remembered, so that a problem is answered once however many columns and requirements ask."""
+"""Caches reference answers and generated pairs across columns and requirements."""
 
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import replace
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
+
+from cachetools import LRUCache
 
 from kl_cases.pair import Pair
 from kl_cases.recipes import Recipe, build
@@ -20,41 +21,34 @@ from kl_reference.gradient import gradient
 from kl_reference.problem import Operand, Problem
 
 Value = TypeVar("Value")
+Cache = LRUCache[Hashable, Value]
 
 
-class Memory(Generic[Value]):
-    """The last few answers, so that a problem is answered once however many requirements judge it.
+def lru_cache(size: int, size_of: Callable[[Value], int] | None = None) -> Cache[Value]:
+    """Return a cache of the values used last.
 
     Parameters
     ----------
     size
-        What all that is kept may weigh together.
-    weigh
-        What one value weighs; 1 each when None.
+        Largest sum of the sizes of all values.
+    size_of
+        Size of one value; 1 each when None. A value larger than ``size`` is kept alone.
     """
+    return LRUCache(size, None if size_of is None else lambda value: min(size_of(value), size))
 
-    def __init__(self, size: int, weigh: Callable[[Value], int] | None = None) -> None:
-        self.size = size
-        self._weigh = weigh
-        self._weight = 0
-        self._kept: OrderedDict[tuple[Any, ...], tuple[Value, int]] = OrderedDict()
 
-    def get(self, key: tuple[Any, ...], make: Callable[[], Value]) -> Value:
-        """Return the value kept under the key, making it first where there is none."""
-        if key in self._kept:
-            self._kept.move_to_end(key)
-            return self._kept[key][0]
+def cached(cache: Cache[Value], key: Hashable, make: Callable[[], Value]) -> Value:
+    """Return the value of a key, computed once as long as the cache keeps it."""
+    try:
+        return cache[key]
+    except KeyError:
         value = make()
-        weight = 1 if self._weigh is None else self._weigh(value)
-        self._kept[key] = value, weight
-        self._weight += weight
-        while self._weight > self.size and len(self._kept) > 1:
-            self._weight -= self._kept.popitem(last=False)[1][1]
-        return value
+    cache[key] = value
+    return value
 
 
-def _bytes(enclosure: Enclosure) -> int:
-    return 8 * enclosure.value.nbytes + 1000  # so many arrays, and what they are held in
+def _enclosure_bytes(enclosure: Enclosure) -> int:
+    return 8 * enclosure.value.nbytes + 1000  # eight arrays, and the objects that hold them
 
 
 def _operand_bytes(p: Operand, q: Operand) -> int:
@@ -65,77 +59,81 @@ def _pair_bytes(pair: Pair) -> int:
     return pair.p.values.nbytes + pair.q.values.nbytes + 1000
 
 
-# The reference's answers serve every column of a process: two implementations are asked the same problems.
-MEMORY = 2**27  # bytes of answers
-_ANSWERS: Memory[Enclosure] = Memory(MEMORY, _bytes)
-_TOTALS: Memory[Terms | Enclosure] = Memory(512)  # numbers that were summed and not yet divided
-_WORKINGS: Memory[Intermediates] = Memory(2**27, lambda kept: 1000 * math.prod(kept.problem.shape) + 5000)
-_PAIRS: Memory[Pair] = Memory(2**26, _pair_bytes)
-# The pair is kept beside what is made of it: as long as it lives, no other has its identity.
-_OPERANDS: Memory[tuple[Pair, tuple[Operand, Operand]]] = Memory(2**26, lambda kept: _operand_bytes(*kept[1]))
-_PROBLEMS: Memory[tuple[Pair, Problem]] = Memory(
-    2**26, lambda kept: _operand_bytes(kept[1].target, kept[1].model)
+# One process evaluates the same problems in many columns.
+ANSWER_BYTES = 2**27
+_answers: list[Cache[Enclosure]] = [lru_cache(ANSWER_BYTES, _enclosure_bytes)]  # one, replaced when resized
+_totals: Cache[Terms | Enclosure] = lru_cache(512)  # sums before their division
+_intermediates: Cache[Intermediates] = lru_cache(
+    2**27, lambda value: 1000 * math.prod(value.problem.shape) + 5000
 )
-_SINGLE = {Reduction.SUM, Reduction.MEAN, Reduction.BATCHMEAN, Reduction.ROWMEAN}
+_pairs: Cache[Pair] = lru_cache(2**26, _pair_bytes)
+# A key contains the identity of a pair; the value holds the pair, so that no other pair gets its identity.
+_operands: Cache[tuple[Pair, tuple[Operand, Operand]]] = lru_cache(
+    2**26, lambda value: _operand_bytes(*value[1])
+)
+_problems: Cache[tuple[Pair, Problem]] = lru_cache(
+    2**26, lambda value: _operand_bytes(value[1].target, value[1].model)
+)
+_SINGLE_NUMBER = {Reduction.SUM, Reduction.MEAN, Reduction.BATCHMEAN, Reduction.ROWMEAN}
 
 
 def cached_pair(recipe: Recipe) -> Pair:
-    """Return the pair of a recipe, remembered across columns."""
-    return _PAIRS.get((recipe,), lambda: build(recipe))
+    """Return the pair of a recipe."""
+    return cached(_pairs, recipe, lambda: build(recipe))
 
 
-def realised(
+def cached_operands(
     pair: Pair, target: Space, model: Space, dtype: Dtype, *, subnormals: bool
 ) -> tuple[Operand, Operand]:
-    """Return P and Q as an implementation receives them, remembered across columns."""
+    """Return P and Q as an implementation receives them."""
     key = id(pair), target, model, dtype, subnormals
-    return _OPERANDS.get(key, lambda: (pair, pair.realise(target, model, dtype, subnormals=subnormals)))[1]
+    return cached(_operands, key, lambda: (pair, pair.realise(target, model, dtype, subnormals=subnormals)))[
+        1
+    ]
 
 
-def posed(pair: Pair, terms: tuple[Hashable, ...], pose: Callable[[], Problem]) -> Problem:
-    """Return the problem that a pair poses on some terms, the same object to everybody: its id is made once."""
-    return _PROBLEMS.get((id(pair), *terms), lambda: (pair, pose()))[1]
+def cached_problem(pair: Pair, options: tuple[Hashable, ...], make: Callable[[], Problem]) -> Problem:
+    """Return the problem of a pair under some options; one object, whose id is computed once."""
+    return cached(_problems, (id(pair), *options), lambda: (pair, make()))[1]
 
 
 def reference(problem: Problem) -> Enclosure:
-    """Return the reference's answer, remembered across columns and layouts."""
-    return _ANSWERS.get((_question(problem),), lambda: _answer(problem))
+    """Return the reference's answer; the same in every layout."""
+    return cached(_answers[0], _layout_free_id(problem), lambda: _answer(problem))
+
+
+def reference_gradient(problem: Problem, side: Side, upstream: Array | None) -> Enclosure:
+    """Return the reference's gradient with respect to one side; the same in every layout."""
+    key = _layout_free_id(problem), side, None if upstream is None else upstream.tobytes()
+    return cached(_answers[0], key, lambda: gradient(problem, side, upstream, _intermediates_of(problem)))
 
 
 def _answer(problem: Problem) -> Enclosure:
-    """Return the reference's answer; what is summed for one reduction to a number serves the others."""
-    if problem.reduction not in _SINGLE:
-        return answer(problem, _working(problem))
+    """Return the reference's answer; reductions to a single number share the sum of the terms."""
+    if problem.reduction not in _SINGLE_NUMBER:
+        return answer(problem, _intermediates_of(problem))
     summed = replace(problem, reduction=Reduction.SUM)
-    total = _TOTALS.get((_question(summed),), lambda: sum_terms(summed, _working(problem)))
+    total = cached(_totals, _layout_free_id(summed), lambda: sum_terms(summed, _intermediates_of(problem)))
     assert not isinstance(total, Enclosure)
     return divide_sum(total, problem)
 
 
-def slope(problem: Problem, side: Side, upstream: Array | None) -> Enclosure:
-    """Return the reference's gradient by one side, remembered across columns and layouts."""
-    above = None if upstream is None else upstream.tobytes()
-    return _ANSWERS.get(
-        (_question(problem), side, above), lambda: gradient(problem, side, upstream, _working(problem))
-    )
+def _intermediates_of(problem: Problem) -> Intermediates:
+    """Return the numbers that all reductions and gradients of a problem share.
 
-
-def _working(problem: Problem) -> Intermediates:
-    """Return what is worked out once for all reductions and gradients of a problem.
-
-    It is known by its operands themselves, which it keeps: as long as it lives, no others have their identity.
+    The key contains the identities of the operands; the value holds them.
     """
-    operands, terms = (id(problem.target), id(problem.model)), (problem.formula, problem.axis, problem.clip)
-    key = (*operands, *terms, problem.normalise, problem.smoothing)
-    return _WORKINGS.get(key, lambda: Intermediates(problem))
+    key: tuple[Any, ...] = id(problem.target), id(problem.model), problem.formula, problem.axis, problem.clip
+    key = (*key, problem.normalise, problem.smoothing)
+    return cached(_intermediates, key, lambda: Intermediates(problem))
 
 
-def _question(problem: Problem) -> str:
-    """Return the id of what is asked, wherever it lies in memory."""
-    usual = "contiguous"
-    return problem.id if problem.layout == usual else replace(problem, layout=usual).id
+def _layout_free_id(problem: Problem) -> str:
+    """Return the id of a problem without its layout in memory."""
+    plain = "contiguous"
+    return problem.id if problem.layout == plain else replace(problem, layout=plain).id
 
 
-def remember(size: int) -> None:
-    """Keep so many bytes of the reference's answers, where many columns are asked the same."""
-    _ANSWERS.size = size
+def resize_answer_cache(size: int) -> None:
+    """Keep that many bytes of reference answers, where many columns evaluate the same problems; now empty."""
+    _answers[0] = lru_cache(size, _enclosure_bytes)

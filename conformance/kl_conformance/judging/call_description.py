@@ -1,4 +1,4 @@
-"""A description of the call behind an answer: as text, and as fields from which it can be written again."""
+"""Description of the call behind an answer: text for people, and fields from which code can be generated."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ class CallDescription:
     Parameters
     ----------
     text
-        The call as people read it.
+        The call as text for people.
     function
-        Name of the implementation called; empty where the answer took more than one plain call.
+        Name of the implementation; empty where the answer needs more than one plain call.
     keywords
-        Its arguments beside the two tensors, by name, as source text.
+        Arguments other than the two tensors, by name, as source text.
     spaces
-        The spaces in which it received its operands.
+        The spaces in which it receives its operands.
     order
         The order of the two tensors.
     side
-        The side it was differentiated by; None for a value.
+        The side with respect to which it is differentiated; None for a value.
     upstream
-        The upstream gradient of that; None for a value.
+        The upstream gradient of the derivative; None for a value.
     """
 
     text: str
@@ -41,12 +41,12 @@ class CallDescription:
     upstream: Upstream | None = None
 
     def differentiated(self, side: Side, upstream: Upstream | None = None) -> CallDescription:
-        """Return the description of this call's gradient by a side."""
+        """Return the description of this call's gradient with respect to a side."""
         text = f"gradient by the {side.value} of {self.text}"
         return replace(self, text=text, side=side, upstream=upstream or Upstream())
 
     def varied(self, after: str = "", *, before: str = "", side: Side | None = None) -> CallDescription:
-        """Return the description of something that takes more than this plain call: its text with additions."""
+        """Return the description of a variation that needs more than this plain call: its text with additions."""
         return CallDescription(f"{before}{self.text}{after}", side=side or self.side)
 
 
@@ -68,12 +68,12 @@ def encode_upstream(upstream: Upstream | None) -> Mapping[str, str] | None:
 
 
 def decode_call(witness: Mapping[str, Any]) -> CallDescription:
-    """Return the description of the call that a witness keeps.
+    """Return the description of the call that a witness stores.
 
     Raises
     ------
     KeyError, TypeError, ValueError
-        The witness keeps none.
+        The witness stores none.
     """
     call, upstream = witness["call"], witness["upstream"]
     return CallDescription(

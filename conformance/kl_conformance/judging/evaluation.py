@@ -1,4 +1,4 @@
-"""What came of a call: an answer beside what is right and what is allowed, or none."""
+"""Evaluation: an answer with its reference and tolerance."""
 
 from __future__ import annotations
 
@@ -14,27 +14,61 @@ from kl_reports.runfile.budget import BudgetItem
 
 
 @dataclass(frozen=True, slots=True)
-class Misshapen:
-    """An answer's shape that is not the expected one."""
+class ShapeMismatch:
+    """The shape of an answer, and the expected one."""
 
-    got: tuple[int, ...]
+    returned: tuple[int, ...]
     expected: tuple[int, ...]
 
     @property
-    def note(self) -> str:
-        """The same as a clause."""
-        return f"gave shape {self.got} where {self.expected} is right"
+    def clause(self) -> str:
+        """Both shapes, as a clause."""
+        return f"returned shape {self.returned}, expected {self.expected}"
+
+
+class WrongShapeError(Exception):
+    """An answer has another shape than expected, so that its elements cannot be compared.
+
+    Parameters
+    ----------
+    call
+        The call.
+    shapes
+        Both shapes.
+    evaluation
+        The evaluation of the whole answer; None where only pieces of the answer are evaluated.
+    """
+
+    def __init__(
+        self, call: CallDescription, shapes: ShapeMismatch, evaluation: Evaluation | None = None
+    ) -> None:
+        super().__init__(f"{call.text} {shapes.clause}")
+        self.shapes = shapes
+        self.evaluation = evaluation
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """A problem, an implementation's answer, and the correct one.
+    """A problem, what an implementation returned, and the correct answer.
 
-    ``solve`` returns the correct answer to another problem in place of this one.
+    Parameters
+    ----------
+    problem
+        The problem.
+    returned, dtype
+        The returned array, of any shape, and the name of its dtype.
+    enclosure, tolerance
+        The correct answer, and the allowed error.
+    profile
+        The declared arithmetic.
+    call
+        The call.
+    solve
+        Returns the correct answer to another problem.
     """
 
     problem: Problem
-    got: Array
+    returned: Array
     dtype: str
     enclosure: Enclosure
     tolerance: Tolerance
@@ -50,11 +84,24 @@ class Evaluation:
 
     @property
     def side(self) -> Side | None:
-        """The side by which the answer is a derivative; None where it is a value."""
+        """The side with respect to which the answer is a derivative; None for a value."""
         return self.call.side
 
     @property
-    def misshapen(self) -> Misshapen | None:
-        """The two shapes, where the answer's is not the expected one."""
-        got, expected = self.got.shape, self.enclosure.value.shape
-        return None if got == expected else Misshapen(got, expected)
+    def shape_mismatch(self) -> ShapeMismatch | None:
+        """Both shapes, if the returned one is not the expected one."""
+        returned, expected = self.returned.shape, self.enclosure.value.shape
+        return None if returned == expected else ShapeMismatch(returned, expected)
+
+    @property
+    def answer(self) -> Array:
+        """The returned array, which has the expected shape.
+
+        Raises
+        ------
+        WrongShapeError
+            It has another shape.
+        """
+        if self.shape_mismatch is not None:
+            raise WrongShapeError(self.call, self.shape_mismatch, self)
+        return self.returned

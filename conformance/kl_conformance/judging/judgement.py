@@ -1,4 +1,4 @@
-"""What is said of one answer: element by element whether it holds, by how much, and why not."""
+"""Judgement: per-element outcome, headroom, grade and message."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from kl_conformance.errors import Raised
 from kl_conformance.judging.call_description import CallDescription
-from kl_conformance.judging.evaluation import Misshapen
+from kl_conformance.judging.evaluation import ShapeMismatch
 from kl_reference.convention import Side
 from kl_reference.enclosure import Array
 from kl_reference.problem import Problem
@@ -21,7 +21,7 @@ Mask = NDArray[np.bool_]
 
 
 class Grade(Enum):
-    """How accurate terms are, the best first: it shows where P and Q are close, and terms cancel."""
+    """Accuracy class of terms, the best first; the classes differ where P and Q are close and terms cancel."""
 
     A = "a few roundings of the exact term"
     B = "a few roundings of p·|log p| + p·|log q|"
@@ -29,7 +29,7 @@ class Grade(Enum):
 
     @property
     def sentence(self) -> str:
-        """The grade in words."""
+        """The grade as a sentence."""
         if self is Grade.C:
             return f"Accuracy class C: not within {Grade.B.value}."
         return f"Accuracy class {self.name}: within {self.value}."
@@ -41,7 +41,7 @@ class Criterion(Enum):
     TOLERANCE = "tolerance"
     """The error is at most the allowed one."""
     YES_OR_NO = "yes_or_no"
-    """A condition that each element fulfils or not; the note describes it."""
+    """A condition on each element, which the note describes."""
     NOT_FINITE = "not_finite"
     """NaN or an infinity is expected."""
 
@@ -54,46 +54,46 @@ class Judgement:
     ----------
     problem, call
         The problem, and the call that was made.
-    got, right, allowed
-        The answer, the value it is held against, and the largest error allowed (the answer's shape).
-    bad
-        Where the requirement is broken.
+    answer, expected, allowed
+        The answer, the expected value, and the largest allowed error (the answer's shape).
+    failed
+        Where the requirement fails.
     headroom
         Largest error ÷ allowed error; None where nothing was measured (a yes-or-no requirement).
     at
-        Index of the element that headroom or ``bad`` speaks of.
+        Index of the worst element, to which headroom and budget belong.
     budget
-        The itemised tolerance there.
+        The itemised tolerance of that element.
     note
-        What is broken or was seen, in words.
+        What failed or was observed.
     vacuous
         Why the problem proves nothing, or None.
     kind
-        What the failure consists of, where ``bad``.
+        The kind of failure, where ``failed``.
     criterion
         The rule that was applied.
-    misshapen
-        The two shapes, where the answer has another than expected.
+    shape_mismatch
+        Both shapes, where the answer has another than expected.
     error
-        The exception, where one was raised and is what is judged.
+        The exception that is judged, where one was raised.
     raised
-        Where an error was due: whether one was raised; None elsewhere.
+        Where an error was expected: whether one was raised; None elsewhere.
     unhelpful
-        Whether an error that was due was raised, and did not say what it owes.
+        Whether an expected error was raised whose message lacks a required name.
     side
-        By which side this is a gradient; None where it is a value.
+        The side with respect to which this is a gradient; None for a value.
     grade
-        The accuracy class of the worst term; None where nobody asked.
+        The accuracy class of the worst term; None where it is not graded.
     condition
-        The condition number S ÷ |answer| of NUMERICS at that element; None where there is none.
+        The condition number S ÷ |answer| of the worst element; None where it has none.
     """
 
     problem: Problem
     call: CallDescription
-    got: Array
-    right: Array
+    answer: Array
+    expected: Array
     allowed: Array
-    bad: Mask
+    failed: Mask
     headroom: float | None = None
     at: tuple[int, ...] = ()
     budget: tuple[BudgetItem, ...] = ()
@@ -101,7 +101,7 @@ class Judgement:
     vacuous: str | None = None
     kind: Kind = Kind.NUMBER
     criterion: Criterion = Criterion.TOLERANCE
-    misshapen: Misshapen | None = None
+    shape_mismatch: ShapeMismatch | None = None
     error: Raised | None = None
     raised: bool | None = None
     unhelpful: bool = False
@@ -116,35 +116,36 @@ class Judgement:
         return shape[self.problem.class_axis] if shape else 1
 
     @property
-    def broken(self) -> bool:
-        """Whether any element breaks the requirement."""
-        return bool(self.bad.any())
+    def is_failure(self) -> bool:
+        """Whether any element fails."""
+        return bool(self.failed.any())
 
     @property
     def fault(self) -> tuple[str, str]:
-        """The fault that a smaller pair must show too: raised, accepted, NaN, infinite or a number; and the note."""
+        """What a smaller pair must show as well: raised, accepted, NaN, infinite or a number; and the note."""
         if self.raised is not None:
             return "raised" if self.raised else "accepted", ""
-        got = float(self.got[self.at]) if self.got.size else 0.0
-        return "NaN" if np.isnan(got) else "infinite" if np.isinf(got) else "number", self.note
+        answer = float(self.answer[self.at]) if self.answer.size else 0.0
+        return "NaN" if np.isnan(answer) else "infinite" if np.isinf(answer) else "number", self.note
 
     @property
     def happened(self) -> str:
-        """What happened where no number is wrong, as a clause; empty where a number is, or an error is missing."""
-        if self.misshapen is not None:
-            return f"it gave shape {self.misshapen.got} where {self.misshapen.expected} is due"
+        """A clause where no number is wrong: a wrong shape or an exception; empty otherwise."""
+        if self.shape_mismatch is not None:
+            return f"it {self.shape_mismatch.clause}"
         return f"it {self.note}" if self.raised else ""
 
     @property
     def sentence(self) -> str:
-        """What was seen where a requirement is broken, in numbers."""
-        if self.raised is not None or self.got.size == 0:
+        """The failure as a sentence, with its numbers."""
+        if self.raised is not None or self.answer.size == 0:
             note = self.note.rstrip(".")
             return f"{note[:1].upper()}{note[1:]}."
         at = self.at
-        got, right = self.got[at], self.right[at] if self.right.shape == self.got.shape else np.nan
-        if np.isnan(got) and np.isnan(right) and self.note:  # not the number is what was judged
+        answer = self.answer[at]
+        expected = self.expected[at] if self.expected.shape == self.answer.shape else np.nan
+        if np.isnan(answer) and np.isnan(expected) and self.note:  # the number is not what was judged
             return f"{self.call.text}: {self.note}."
         place = f" at {list(at)}" if at else ""
-        seen = f"{self.call.text} gave {got:.9g}{place} where {right:.9g} is right"
-        return f"{seen}: {self.note}." if self.note else f"{seen}."
+        numbers = f"{self.call.text} returned {answer:.9g}{place}, expected {expected:.9g}"
+        return f"{numbers}: {self.note}." if self.note else f"{numbers}."

@@ -1,4 +1,4 @@
-"""Upstream gradients: what the backward pass of a call receives in place of ones."""
+"""Upstream gradients: the inputs of a backward pass, in place of ones."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class UpstreamKind(Enum):
     """The numbers of an upstream gradient."""
 
     ONES = "ones"
-    """1 everywhere, the library's default: none is passed."""
+    """1 everywhere, the library's default: no gradient is passed."""
     PATTERN = "pattern"
     """The numbers of :func:`pattern`."""
     HUGE = "huge"
-    """The pattern times a power of two half-way up the range: casting it to a narrower dtype loses it."""
+    """The pattern times a power of two near the square root of the largest number: a narrower dtype loses it."""
     ZERO = "zero"
     """0 everywhere."""
     EXPANDED = "expanded"
@@ -31,13 +31,13 @@ class UpstreamKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """An upstream gradient: its numbers, and the layout in which they lie in memory."""
+    """An upstream gradient: its numbers, and its memory layout."""
 
     kind: UpstreamKind = UpstreamKind.ONES
     layout: str = "contiguous"
 
     def values(self, problem: Problem) -> Array | None:
-        """Return its numbers in the shape of the problem's answer; None where none is passed."""
+        """Return the numbers in the shape of the problem's answer; None where no gradient is passed."""
         above = upstream_of(problem)
         match self.kind:
             case UpstreamKind.ONES:

@@ -1,4 +1,4 @@
-"""A failed judgement as plain data, bit for bit, for run files and pages."""
+"""Builds a witness (bit-exact failing input and output) from a failed Judgement."""
 
 from __future__ import annotations
 
@@ -17,31 +17,33 @@ from kl_reference.convention import Space
 from kl_reference.dtype import Dtype
 from kl_reference.problem import Operand
 
-MOST = 8192  # numbers of a pair worth keeping: what was not made smaller is asked again by the run itself
+MOST_NUMBERS = 8192  # of a stored pair; a larger one can be generated again
 
 
 def witness(
     judgement: Judgement, pair: Pair, *, case: str | None = None, link: str = ""
 ) -> Mapping[str, Any]:
-    """Return everything a person needs to see the failure, IEEE values as bit patterns.
+    """Return the failure as plain data, IEEE values as bit patterns.
 
     Parameters
     ----------
     judgement
-        What was broken.
+        The failed judgement.
     pair
-        The question it was realised from.
+        The pair that its problem realises.
     case
-        Id of the corpus case, where it is one.
+        Id of the corpus case, if the pair is one.
     link
-        Upstream link of a recorded deviation.
+        Upstream link of a known deviation.
     """
-    problem, shapes, error = judgement.problem, judgement.misshapen, judgement.error
+    problem, shapes, error = judgement.problem, judgement.shape_mismatch, judgement.error
     return {
         "problem": problem.id,
         "pair": pair.id,
         "origin": pair.origin,
-        **({"question": encode_pair(pair)} if pair.p.values.size + pair.q.values.size <= MOST else {}),
+        **(
+            {"question": encode_pair(pair)} if pair.p.values.size + pair.q.values.size <= MOST_NUMBERS else {}
+        ),
         "case": case,
         "formula": problem.formula.value,
         "reduction": problem.reduction.value,
@@ -57,35 +59,35 @@ def witness(
         "upstream": encode_upstream(judgement.call.upstream),
         "kind": judgement.kind.value,
         "criterion": judgement.criterion.value,
-        "got": _float64(judgement.got),
-        "right": _float64(judgement.right),
+        "got": _float64(judgement.answer),
+        "right": _float64(judgement.expected),
         "allowed": _float64(judgement.allowed),
         "at": list(judgement.at),
         "note": judgement.note,
-        **({"got_shape": list(shapes.got), "expected_shape": list(shapes.expected)} if shapes else {}),
+        **({"got_shape": list(shapes.returned), "expected_shape": list(shapes.expected)} if shapes else {}),
         **({"raised": asdict(error)} if error else {}),
         **({"link": link} if link else {}),
     }
 
 
 def encode_pair(pair: Pair) -> Mapping[str, Any]:
-    """Return a pair as plain data: both sides in the space they were given in, and the class axis."""
+    """Return a pair as plain data: both sides in their own space, and the class axis."""
     return {"p": _measure(pair.p), "q": _measure(pair.q), "axis": pair.axis}
 
 
 def decode_pair(data: Mapping[str, Any], origin: str = "") -> Pair:
-    """Return the pair that :func:`encode_pair` made data of.
+    """Return the pair that :func:`encode_pair` encoded.
 
     Raises
     ------
     ValueError
-        It is no such data; the message says what is wrong with it.
+        The data are no encoded pair; the message gives the reason.
     """
     try:
         sides = [_decoded(data[side]) for side in ("p", "q")]
         return Pair(sides[0], sides[1], axis=int(data["axis"]), origin=origin)
     except (KeyError, TypeError) as error:
-        raise ValueError(f"no pair of distributions: {type(error).__name__}: {error}") from None
+        raise ValueError(f"not an encoded pair: {type(error).__name__}: {error}") from None
 
 
 def _measure(measure: Measure) -> Mapping[str, Any]:

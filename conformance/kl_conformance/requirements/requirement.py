@@ -17,12 +17,13 @@ from kl_reports.runfile.cell_id import chapter_of
 
 Check = Callable[[Subject, Pair], Iterator[Judgement]]
 Applies = Callable[[Subject], str | None]
-Draws = Mapping[TestProfile, int]
 
-# Pairs that the search draws for a cell: where a fault depends on the values, and where it depends on how the call
-# is made (memory layout, mode, other calls).
-VALUE_DRAWS: Draws = {TestProfile.QUICK: 2, TestProfile.STANDARD: 20, TestProfile.THOROUGH: 200}
-CALL_DRAWS: Draws = {TestProfile.QUICK: 0, TestProfile.STANDARD: 5, TestProfile.THOROUGH: 50}
+
+class FaultSource(Enum):
+    """What the faults that a requirement reveals depend on; it decides how many pairs are drawn."""
+
+    VALUES = "the values"
+    CALL = "how the call is made: memory layout, mode, other calls"
 
 
 class Level(Enum):
@@ -68,9 +69,8 @@ class Requirement:
         Shapes tested in every profile; the palette's where empty.
     palette
         Shapes tested in each profile.
-    draws
-        Number of pairs that the search draws in each profile: ``VALUE_DRAWS``, or ``CALL_DRAWS`` where faults depend
-        on how the call is made.
+    fault_source
+        What the faults depend on: the values, or how the call is made.
     once
         Whether only the first problem is evaluated, without shrinking: each takes seconds or much memory.
     revision
@@ -91,7 +91,7 @@ class Requirement:
     corners: tuple[str, ...] = ()
     shapes: tuple[Shape, ...] = ()
     palette: Mapping[TestProfile, tuple[Shape, ...]] = field(default_factory=lambda: PALETTE)
-    draws: Draws = field(default_factory=lambda: VALUE_DRAWS)
+    fault_source: FaultSource = FaultSource.VALUES
     once: bool = False
     revision: int = 1
 

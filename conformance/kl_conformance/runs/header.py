@@ -1,4 +1,4 @@
-"""What the header of a run says: when, what of whom, in which words, and on which machine."""
+"""Builds the header of a run: version, environment, columns and requirements."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from kl_reports.runfile.records import Header
 
 
 def header(selection: Selection, planned: Sequence[PlannedCell]) -> Header:
-    """Return the header of a run that sets out to judge these cells."""
+    """Return the header of a run of these cells, with the current time."""
     implementations = {each.implementation.name: each.implementation for each in planned}
     packages = dict.fromkeys(
         name for each in implementations.values() for name in (each.framework, each.package)
@@ -43,16 +43,15 @@ def header(selection: Selection, planned: Sequence[PlannedCell]) -> Header:
 
 
 def environment(packages: Iterable[str]) -> Mapping[str, str]:
-    """Return what the answers may depend on beside the inputs, for people."""
+    """Return the machine and the versions on which answers may depend, for people."""
     versions = {
         name: version
         for name in ("numpy", "scipy", "hypothesis", *packages)
         if (version := registry.installed_version(name)) != "absent"
     }
-    machine = f"{platform.system()} {platform.release()}, {platform.machine()}"
     return {
         "python": platform.python_version(),
-        "platform": machine,
+        "platform": f"{platform.system()} {platform.release()}, {platform.machine()}",
         "processor": _processor(),
         "threads": os.environ.get("OMP_NUM_THREADS", "the libraries' default"),
         **versions,
@@ -60,10 +59,10 @@ def environment(packages: Iterable[str]) -> Mapping[str, str]:
 
 
 def _processor() -> str:
-    """Return the processor's name where the system tells it."""
+    """Return the model name of the processor if the system gives it, otherwise its architecture."""
     try:
         with Path("/proc/cpuinfo").open(encoding="utf-8") as lines:
-            found = next((line for line in lines if line.startswith("model name")), "")
+            model = next((line for line in lines if line.startswith("model name")), "")
     except OSError:
-        found = ""
-    return found.partition(":")[2].strip() or platform.processor() or platform.machine()
+        model = ""
+    return model.partition(":")[2].strip() or platform.processor() or platform.machine()

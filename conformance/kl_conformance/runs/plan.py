@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from kl_conformance.cells.effort import for_numbers
-from kl_conformance.implementations import registry
+from kl_conformance.cells.effort import has_chapter
 from kl_conformance.implementations.implementation import Implementation
 from kl_conformance.requirements import catalogue
 from kl_conformance.requirements.requirement import Requirement
@@ -39,9 +38,9 @@ class Plan:
     implementations
         The selected implementations.
     columns
-        Their selected columns, in the order shown.
+        Their selected columns, in the order of the run file.
     cells
-        One for every requirement in every column, column by column: the order of the run file.
+        One for each requirement in each column, column by column: the order of the run file.
     """
 
     selection: Selection
@@ -53,16 +52,18 @@ class Plan:
     def of(cls, selection: Selection, implementations: Iterable[Implementation]) -> Plan:
         """Return the plan of a selection for these implementations.
 
-        User kernels have the chapters ``NUMBERS`` alone in the columns whose dtype has reduced effort, where the
-        similar format is tested as well.
+        In columns whose dtype has reduced effort, user kernels have only the numeric chapters if they are tested
+        in the similar dtype as well.
         """
-        own = tuple(
+        tested = tuple(
             replace(each, typical_shape=selection.shape) if selection.shape else each
             for each in implementations
         )
-        wanted = [(each, column) for each in own for column in columns_of(each) if selection.wants(column)]
-        columns = tuple(column for _, column in wanted)
-        return cls(selection, own, columns, tuple(_cells(wanted, selection.numbers)))
+        selected = [
+            (each, column) for each in tested for column in columns_of(each) if selection.includes(column)
+        ]
+        columns = tuple(column for _, column in selected)
+        return cls(selection, tested, columns, tuple(_cells(selected, selection)))
 
     def chapter(self, name: str) -> list[PlannedCell]:
         """Return the cells of one chapter of the requirements."""
@@ -77,32 +78,28 @@ def resolve(selection: Selection) -> Plan:
     ValueError
         A name is unknown, a user implementation cannot be tested, or two implementations have the same name.
     """
-    return Plan.of(selection, selection.chosen())
+    return Plan.of(selection, selection.load_implementations())
 
 
-def _cells(
-    wanted: Iterable[tuple[Implementation, Column]], numbers: tuple[str, ...]
-) -> Iterator[PlannedCell]:
-    for implementation, column in wanted:
-        known = registry.is_builtin(implementation.name)
+def _cells(selected: Iterable[tuple[Implementation, Column]], selection: Selection) -> Iterator[PlannedCell]:
+    for implementation, column in selected:
         for chapter, requirements in catalogue.CHAPTERS.items():
-            if known or not for_numbers(implementation, column, chapter, numbers):
+            if has_chapter(implementation, column, chapter, selection.profile, selection.reduced):
                 yield from (PlannedCell(requirement, implementation, column) for requirement in requirements)
 
 
-def in_turn(planned: Iterable[PlannedCell]) -> list[PlannedCell]:
-    """Return cells in the order of evaluation: one requirement of every implementation before the next requirement.
+def evaluation_order(planned: Iterable[PlannedCell]) -> list[PlannedCell]:
+    """Return cells in the order of evaluation: one requirement of each implementation before the next requirement.
 
     Problems and reference answers are shared by all columns of one framework, device, mode and dtype, and answers by
     the requirements of a column: this order computes each once.
     """
-    places = {name: place for place, name in enumerate(catalogue.REQUIREMENTS)}
-    kinds: dict[tuple[str, ...], int] = {}
-    for each in (found := list(planned)):
-        kinds.setdefault(kind(each.column), len(kinds))
-    return sorted(found, key=lambda each: (kinds[kind(each.column)], places[each.requirement.id]))
+    cells = list(planned)
+    requirements = {name: place for place, name in enumerate(catalogue.REQUIREMENTS)}
+    keys = {key: place for place, key in enumerate(dict.fromkeys(cache_key(each.column) for each in cells))}
+    return sorted(cells, key=lambda each: (keys[cache_key(each.column)], requirements[each.requirement.id]))
 
 
-def kind(column: Column) -> tuple[str, ...]:
+def cache_key(column: Column) -> tuple[str, ...]:
     """Return what is equal in columns that share problems, cached answers and compiled functions."""
     return column.framework, column.device, column.mode, column.dtype

@@ -1,4 +1,4 @@
-"""Workers at work: as many at once as there are cores, shown as they go, and stopped together."""
+"""Runs workers in parallel, one per core, and stops them together."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from types import FrameType
 
 from rich.console import Console
 
-from kl_conformance.runs.progress import Grouped, _shown, by_worker
+from kl_conformance.runs.progress import Grouping, by_worker, display
 from kl_conformance.runs.worker import USAGE, Worker
 
 Handler = Callable[[int, FrameType | None], None] | signal.Handlers
 
-PAUSE = 0.1  # seconds between two looks
-_STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+POLL_INTERVAL = 0.1  # seconds
+_STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
-def watch(workers: Sequence[Worker], console: Console, grouped: Grouped = by_worker) -> bool:
-    """Run the workers to their end, showing how far the groups are; whether they were interrupted.
+def run_workers(workers: Sequence[Worker], console: Console, grouping: Grouping = by_worker) -> bool:
+    """Run the workers until they end and show their progress; return whether they were interrupted.
 
-    When one of them finds that it cannot be asked at all, the others are stopped as well.
+    An error of usage in one worker stops the others.
     """
     waiting, running = list(workers), list[Worker]()
-    with _stoppable() as signals, _shown(workers, console, grouped) as show:
+    with _caught_signals() as signals, display(workers, console, grouping) as show:
         while waiting or running:
             while waiting and len(running) < (os.cpu_count() or 1):
                 running.append(waiting.pop(0))
                 running[-1].start()
             show()
-            time.sleep(PAUSE)
+            time.sleep(POLL_INTERVAL)
             if signals:
                 _stop([*running, *waiting])
                 return True
             for worker in list(running):
                 if not worker.poll():
                     running.remove(worker)
-                    worker.over = True
-                    if worker.code == USAGE:
+                    worker.finished = True
+                    if worker.exit_code == USAGE:
                         _stop([*running, *waiting])
                         return False
         show()
@@ -52,40 +52,38 @@ def _stop(workers: Sequence[Worker]) -> None:
     for worker in workers:
         worker.interrupt()
     for worker in workers:
-        worker.end()
+        worker.wait()
         worker.poll()
 
 
 @contextmanager
-def _stoppable() -> Generator[Sequence[int]]:
-    """Gather the signals of whoever ends this process politely: Ctrl-C, a CI system, a closed terminal.
+def _caught_signals() -> Generator[Sequence[int]]:
+    """Collect the signals that ask this process to end, as Ctrl-C, a CI system or a closed terminal sends them.
 
-    They are looked at between two steps: an exception raised anywhere would now and then be lost, in a
-    callback of the garbage collector for one.
+    They are checked between two steps: an exception raised in a signal handler would be lost wherever Python
+    ignores exceptions, for example in a callback of the garbage collector.
     """
     signals: list[int] = []
 
-    def stop(number: int, frame: FrameType | None) -> None:
+    def catch(number: int, frame: FrameType | None) -> None:
         del frame
         signals.append(number)
 
-    # What the surroundings ignore (nohup) stays ignored.
-    usual = (signal.SIG_DFL, signal.default_int_handler)
-    polite = [number for number in _STOPPING if signal.getsignal(number) in usual]
-    with _handling(dict.fromkeys(polite, stop)):
+    defaults = (signal.SIG_DFL, signal.default_int_handler)  # an ignored signal (nohup) stays ignored
+    with _handling({number: catch for number in _STOP_SIGNALS if signal.getsignal(number) in defaults}):
         yield signals
 
 
 @contextmanager
-def undisturbed() -> Generator[None]:
-    """Let an impatient second Ctrl-C cost nothing where only seconds are left as it is."""
-    with _handling(dict.fromkeys(_STOPPING, signal.SIG_IGN)):
+def ignore_signals() -> Generator[None]:
+    """Ignore a second Ctrl-C during the last seconds of a run."""
+    with _handling(dict.fromkeys(_STOP_SIGNALS, signal.SIG_IGN)):
         yield
 
 
 @contextmanager
 def _handling(handlers: Mapping[signal.Signals, Handler]) -> Generator[None]:
-    """Handle signals otherwise for a while; only the main thread may."""
+    """Install signal handlers for a while; in threads other than the main one, do nothing."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

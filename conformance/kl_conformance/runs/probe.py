@@ -16,7 +16,7 @@ SECONDS = 300
 
 
 def probe(selection: Selection) -> Header:
-    """Return the header of a run of user implementations; they are not imported in this process.
+    """Return the header of a run of user implementations without importing them in this process.
 
     Raises
     ------
@@ -34,7 +34,7 @@ def probe(selection: Selection) -> Header:
 
 
 def _answer(data: Any) -> dict[str, Any]:
-    """Return the header of a selection as JSON, or why it has none."""
+    """Return the header of a selection as JSON, or an error message."""
     try:
         plan = resolve(Selection.from_json(data))
         return dict(encode(header.header(plan.selection, plan.cells)))

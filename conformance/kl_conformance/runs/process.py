@@ -1,10 +1,9 @@
-"""One process of a worker, from its start to its end: what it judged, whether it is well, and what it died of."""
+"""WorkerProcess: one pytest child process of a worker, its heartbeat, its results and how it ended."""
 
 from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -13,61 +12,71 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kl_conformance import processes as child_processes
+from kl_conformance import processes
 from kl_conformance.harness import heartbeat
 from kl_conformance.harness.heartbeat import Heartbeat, State
 from kl_reports.runfile.follow import Follower
 from kl_reports.runfile.records import Kind, Verdict
 
-# Seconds one call may take. What compiles nothing answers the largest problem within a few; where the suite
-# compiles, a compiler's first start on a busy machine takes tens.
+# Seconds one call may take. Without compilation the largest problem takes a few; with it, the first start of a
+# compiler on a busy machine takes tens.
 SECONDS = {State.CALLING: 60.0, State.COMPILING: 300.0}
-OTHERWISE = (
-    "KL_CONFORMANCE_SECONDS"  # environment variable: another limit, for kernels tuned at their first call
+SECONDS_VARIABLE = (
+    "KL_CONFORMANCE_SECONDS"  # sets another limit, for kernels that tune themselves at the first call
 )
-LEAST = 2 << 30  # bytes of memory every process may take: frameworks need as much for themselves
+MIN_MEMORY = 2 << 30  # bytes every process may use, because frameworks need as much for themselves
 _GIB = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the processes of a worker may take.
+    """Limits of a worker's processes.
 
     Parameters
     ----------
     memory
-        Bytes each may grow to; None for any number.
-    patience
-        Seconds a process has to end when its file is closed, or when it is killed.
-    deaths
-        Deaths in one column after which the rest of it is MISSING, so that what always dies costs little; one by a
-        call that never ends has cost more, and counts twice.
+        Bytes of memory of each; None for no limit.
+    exit_seconds
+        Time in which a process must end after it has closed its run file, or after it is killed.
+    max_exits
+        Processes that may end early in one column before the rest of it is MISSING, so that a kernel that always
+        crashes costs little time; a timeout, which has cost more, counts twice.
     """
 
     memory: int | None = None
-    patience: float = 5.0
-    deaths: int = 6
+    exit_seconds: float = 5.0
+    max_exits: int = 6
 
     @classmethod
-    def here(cls, processes: int) -> Limits:
-        """Return the limits of one of so many processes on this machine: an equal part of its memory, one left free."""
-        memory = child_processes.memory()
-        return cls(None if memory is None else max(memory // (processes + 1), LEAST))
+    def for_this_machine(cls, count: int) -> Limits:
+        """Return the limits of one of ``count`` processes: an equal part of the memory, with one part left free."""
+        memory = processes.available_memory()
+        return cls(None if memory is None else max(memory // (count + 1), MIN_MEMORY))
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessExit:
-    """A process that ended in the middle of a cell: which one, with what verdict, how, and during which call."""
+    """The exit of a process during a cell.
+
+    Parameters
+    ----------
+    cell, verdict
+        The cell and its verdict.
+    reason
+        How the process ended, as the end of a sentence.
+    call
+        The call in progress, as a sentence.
+    """
 
     cell: str
     verdict: Verdict
-    how: str
+    reason: str
     call: str
 
     @property
     def sentence(self) -> str:
-        """How it ended, and the last call."""
-        return f"Its process {self.how}; {self.call}"
+        """How the process ended, and the call."""
+        return f"Its process {self.reason}; {self.call}"
 
     @property
     def kind(self) -> Kind:
@@ -76,134 +85,119 @@ class ProcessExit:
 
 
 class WorkerProcess:
-    """A process of a worker, followed through the run file and the note it writes.
+    """A child process of a worker, observed through its run file and its heartbeat file.
 
     Parameters
     ----------
     command
-        What to start; the options that name its files are added.
+        The command; options with the paths of its files are added.
     stem
-        What its files are called, and where they lie, but for the ending.
-    settled
-        Cells it is not to ask.
+        Path of its files without their suffixes.
+    done
+        Cells that are not to be evaluated again.
     limits
-        What it may take.
+        Limits on time and memory.
     """
 
     def __init__(
-        self, command: Sequence[str], stem: Path, settled: Sequence[str] = (), limits: Limits | None = None
+        self, command: Sequence[str], stem: Path, done: Sequence[str] = (), limits: Limits | None = None
     ) -> None:
-        self.file, self.log, self._note, self._settled = (
-            stem.with_name(f"{stem.name}{ending}") for ending in (".jsonl.gz", ".log", ".note", ".settled")
+        self.run_file, self.log, self._heartbeat_file, done_file = (
+            stem.with_name(f"{stem.name}{suffix}") for suffix in (".jsonl.gz", ".log", ".heartbeat", ".done")
         )
-        self._command = [*command, f"--run-file={self.file}", f"--kl-note={self._note}"]
-        if settled:
-            self._settled.write_text("\n".join(settled), encoding="utf-8")
-            self._command.append(f"--kl-settled={self._settled}")
+        self._command = [*command, f"--run-file={self.run_file}", f"--kl-heartbeat={self._heartbeat_file}"]
+        if done:
+            done_file.write_text("\n".join(done), encoding="utf-8")
+            self._command.append(f"--kl-done={done_file}")
         self._limits = limits or Limits()
-        self._follower = Follower(self.file)
+        self._follower = Follower(self.run_file)
         self.process: subprocess.Popen[bytes] | None = None
         self.planned: tuple[str, ...] = ()
         self.verdicts: dict[str, Verdict] = {}
-        self._at_hand = ""
-        self._closed = False
+        self._current_cell = ""
+        self._closed = False  # whether the run file has its footer
         self._killed = False
-        self._beat = (0, 0.0)  # the last sign of life, and when it was seen
-        self._first: int | None = None  # bytes before the first call
-        self._ended: tuple[Verdict, str] | None = None
+        self._last_beat = (0, 0.0)  # the last change of the heartbeat, and its time
+        self._initial_memory: int | None = None  # bytes before the first call
+        self._exceeded: tuple[Verdict, str] | None = None  # the exceeded limit, with its verdict
 
     def start(self) -> None:
-        """Start the process, in the caller's folder.
-
-        It leads a process group of its own: a terminal's Ctrl-C is for the run to pass on, once.
-        """
-        heartbeat.create(self._note)
-        home = {"HYPOTHESIS_STORAGE_DIRECTORY": str(self.file.parent / "hypothesis")}
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                self._command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=child_processes.environment() | child_processes.threads() | home,
-                start_new_session=True,
-            )
-        self._beat = (0, time.monotonic())
+        """Start the process in the current folder."""
+        heartbeat.create(self._heartbeat_file)
+        home = {"HYPOTHESIS_STORAGE_DIRECTORY": str(self.run_file.parent / "hypothesis")}
+        self.process = processes.start(self._command, log=self.log, variables=home)
+        self._last_beat = (0, time.monotonic())
 
     def poll(self) -> bool:
-        """Take in what the process wrote, and end it where it is past hope; whether it is still at work."""
+        """Read new results, and kill a process that exceeds a limit; return whether it is running."""
         running = self.process is not None and self.process.poll() is None
         for kind, data in self._follower.poll():
-            self._take(kind, data)
-        if running and self._past_hope():
-            self._kill()
+            self._read(kind, data)
+        if running and self._exceeds_limit():
+            self.interrupt()
         return running
 
-    def _take(self, kind: str, data: Mapping[str, Any]) -> None:
+    def _read(self, kind: str, data: Mapping[str, Any]) -> None:
         match kind:
             case "header":
                 self.planned = tuple(data["planned"])
             case "started":
-                self._at_hand = str(data["cell"])
+                self._current_cell = str(data["cell"])
             case "result":
-                self._at_hand = ""
+                self._current_cell = ""
                 verdict = Verdict.__members__.get(str(data.get("verdict")))
                 if verdict is not None:
                     self.verdicts[f"{data['requirement']}@{data['column']}"] = verdict
             case "footer":
                 self._closed = True
-                self._beat = (self._beat[0], time.monotonic())
+                self._last_beat = (self._last_beat[0], time.monotonic())
             case _:
                 pass
 
-    def _past_hope(self) -> bool:
-        """Whether the process hangs, or takes too much memory; what will be said of it is kept."""
-        said, now = heartbeat.read(self._note), time.monotonic()
-        if self._closed:  # a thread nobody joins, or a stop nobody heeds
-            return now - self._beat[1] > self._limits.patience
-        if said.beat != self._beat[0]:
-            self._beat = (said.beat, now)
-        allowed = _seconds(said.state)
-        if allowed is not None and now - self._beat[1] > allowed:
-            words = f"gave no answer within {allowed:g} s ({OTHERWISE} sets another limit)"
-            self._ended = (Verdict.TIMED_OUT, words)
-        most = self._limits.memory
-        taken = child_processes.resident(self.process.pid) if self.process is not None and most else None
-        if taken is not None and most is not None:
-            if self._first is None or not said.beat:
-                self._first = taken
-            if taken > most:
-                grown = f"grew from {self._first / _GIB:.1f} to {taken / _GIB:.1f} GiB of memory"
-                limit = f"{most / _GIB:.1f} GiB are allowed here"
-                self._ended = (Verdict.CRASHED, f"{grown}, and was ended: {limit}")
-        return self._ended is not None and bool(self._at_hand)  # between two cells it is at nobody's door
-
-    def _kill(self) -> None:
-        """End the process and whatever it has started."""
-        if self.process is not None and self.process.poll() is None:
-            self._killed = True
-            with suppress(OSError):  # it has just ended by itself
-                os.killpg(self.process.pid, signal.SIGKILL) if os.name == "posix" else self.process.kill()
+    def _exceeds_limit(self) -> bool:
+        """Whether the process exceeds a limit on time or memory during a cell."""
+        latest, now = heartbeat.read(self._heartbeat_file), time.monotonic()
+        if self._closed:  # a thread keeps it from ending
+            return now - self._last_beat[1] > self._limits.exit_seconds
+        if latest.beat != self._last_beat[0]:
+            self._last_beat = (latest.beat, now)
+        allowed = _seconds(latest.state)
+        if allowed is not None and now - self._last_beat[1] > allowed:
+            reason = f"returned no answer within {allowed:g} s ({SECONDS_VARIABLE} sets another limit)"
+            self._exceeded = (Verdict.TIMED_OUT, reason)
+        limit = self._limits.memory
+        used = processes.resident_memory(self.process.pid) if self.process is not None and limit else None
+        if used is not None and limit is not None:
+            if self._initial_memory is None or not latest.beat:
+                self._initial_memory = used
+            if used > limit:
+                growth = f"grew from {self._initial_memory / _GIB:.1f} to {used / _GIB:.1f} GiB of memory"
+                self._exceeded = (
+                    Verdict.CRASHED,
+                    f"{growth} and was ended; its limit is {limit / _GIB:.1f} GiB",
+                )
+        return self._exceeded is not None and bool(self._current_cell)  # between two cells none is to blame
 
     def interrupt(self) -> None:
-        """End the process where it is; what it judged is in its file.
+        """Kill the process and every process that it has started; its results so far are in its run file.
 
-        It is not asked to: an exception raised in the middle of anything is now and then lost, or breaks what
-        was to report it.
+        No exception is raised in it instead: Python would lose it in some places, and it could break the recorder.
         """
-        self._kill()
+        if self.process is not None and self.process.poll() is None:
+            self._killed = True
+            processes.kill(self.process)
 
-    def end(self) -> None:
-        """Wait for an interrupted process; one that even so does not end is left behind."""
+    def wait(self) -> None:
+        """Wait for an interrupted process to end, for a limited time."""
         if self.process is not None:
             with suppress(subprocess.TimeoutExpired):
-                self.process.wait(timeout=self._limits.patience)
+                self.process.wait(timeout=self._limits.exit_seconds)
 
     @property
-    def code(self) -> int | None:
-        """Pytest's exit code, minus the signal that ended the process, or None where it never started.
+    def exit_code(self) -> int | None:
+        """Pytest's exit code, minus the signal number after a signal, or None if the process was not started.
 
-        A process that was ended only because it did not go when its file was closed did what it was to do.
+        A process that was killed only because it did not end after closing its run file has done its work.
         """
         if self.process is None:
             return None
@@ -212,45 +206,45 @@ class WorkerProcess:
         return self.process.returncode
 
     @property
-    def death(self) -> ProcessExit | None:
-        """What a process that has ended died of, or None where it ended as it should or between two cells."""
-        said = heartbeat.read(self._note)
+    def early_exit(self) -> ProcessExit | None:
+        """How the process ended during a cell, or None if it ended regularly or between two cells."""
         code = self.process.returncode if self.process is not None else None
-        if self._closed or not self._at_hand or code is None:
+        if self._closed or not self._current_cell or code is None:
             return None
-        if self._ended is not None:
-            verdict, how = self._ended
-        elif code < 0 or said.state is not State.IDLE:  # else pytest itself gave up: a full disk
-            verdict, how = Verdict.CRASHED, child_processes.describe_exit(code)
+        latest = heartbeat.read(self._heartbeat_file)
+        if self._exceeded is not None:
+            verdict, reason = self._exceeded
+        elif code < 0 or latest.state is not State.IDLE:  # otherwise pytest itself ended: a full disk
+            verdict, reason = Verdict.CRASHED, processes.describe_exit(code)
         else:
             return None
-        return ProcessExit(self._at_hand, verdict, how, f"{_when(said)}.")
+        return ProcessExit(self._current_cell, verdict, reason, f"{_call(latest)}.")
 
-    def last_words(self) -> str:
-        """Return the last error the process printed, or else its last line."""
+    def exit_message(self) -> str:
+        """Return the last error in the log, otherwise its last line."""
         try:
             lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
         except OSError:
-            return "it printed nothing"
+            lines = []
         errors = [line for line in lines if line.startswith(("ERROR: ", "Exit: ", "INTERNALERROR> ", "E  "))]
-        said = [line.strip() for line in errors or lines if line.strip()]
-        return (
-            re.sub(r"^(ERROR: |Exit: |INTERNALERROR> |E +)+", "", said[-1]) if said else "it printed nothing"
-        )
+        texts = [line.strip() for line in errors or lines if line.strip()] or ["no output"]
+        return re.sub(r"^(ERROR: |Exit: |INTERNALERROR> |E +)+", "", texts[-1])
 
 
 def _seconds(state: State) -> float | None:
-    """Return how long a process may be in a state; None where it may for ever."""
+    """Return how long a process may be in a state; None for no limit."""
     if state is State.IDLE:
         return None
     try:
-        return float(os.environ[OTHERWISE])
+        return float(os.environ[SECONDS_VARIABLE])
     except (KeyError, ValueError):
         return SECONDS[state]
 
 
-def _when(said: Heartbeat) -> str:
-    """Return what the process was doing, in words."""
-    if not said.call:
-        return "it had been asked nothing yet"
-    return f"{'the last call was' if said.state is State.IDLE else 'it was asked'} {said.call}"
+def _call(latest: Heartbeat) -> str:
+    """Return the call of a heartbeat, as the end of a sentence."""
+    if not latest.call:
+        return "no call had been made"
+    return (
+        f"{'the last call was' if latest.state is State.IDLE else 'the call in progress was'} {latest.call}"
+    )

@@ -15,130 +15,128 @@ from kl_conformance.runs.worker import Worker
 from kl_reports.runfile.cell_id import chapter_of
 from kl_reports.runfile.records import Verdict
 
-Grouped = Callable[[Sequence[Worker]], Sequence["ProgressRow"]]
+Grouping = Callable[[Sequence[Worker]], Sequence["ProgressRow"]]
 
-SILENCE = 30.0  # seconds between two lines where there is no terminal
+LINE_INTERVAL = 30.0  # seconds between two lines without a terminal
 
 
 @dataclass(frozen=True, slots=True)
 class ProgressRow:
-    """How far a number of cells are.
+    """Progress of a group of cells.
 
     Parameters
     ----------
     name
-        What people see.
+        Name of the group, for people.
     planned
-        How many cells there are; 0 while nobody knows.
+        Number of cells; 0 until it is known.
     verdicts
-        Of those that have one.
-    over
+        Verdicts so far.
+    finished
         Whether there will be no more.
     """
 
     name: str
     planned: int
     verdicts: Sequence[Verdict]
-    over: bool
+    finished: bool
 
     @property
-    def news(self) -> int:
-        """How many verdicts are news."""
+    def unexpected(self) -> int:
+        """Number of verdicts that make the run end with exit code 1."""
         return sum(verdict.is_news for verdict in self.verdicts)
 
     def __str__(self) -> str:
         missing = sum(verdict is Verdict.MISSING for verdict in self.verdicts)
-        said = f"{self.name}: {len(self.verdicts) - missing} of {self.planned} cells judged"
-        said += f", {missing} missing" if missing else ""
-        return said + (f", {self.news} with news" if self.news else "")
+        counts = [f"{len(self.verdicts) - missing} of {self.planned} cells evaluated"]
+        counts += [f"{missing} not run"] if missing else []
+        counts += [f"{self.unexpected} unexpected"] if self.unexpected else []
+        return f"{self.name}: {', '.join(counts)}"
 
 
 def by_worker(workers: Sequence[Worker]) -> list[ProgressRow]:
-    """Return a group for each worker."""
+    """Return one row per worker."""
     return [
-        ProgressRow(each.name, len(each.planned), list(each.verdicts().values()), each.over)
+        ProgressRow(each.name, len(each.planned), list(each.verdicts().values()), each.finished)
         for each in workers
     ]
 
 
 def by_chapter(workers: Sequence[Worker]) -> list[ProgressRow]:
-    """Return a group for each chapter of the requirements, once every worker has said what it is to ask."""
-    if not all(worker.planned or worker.over for worker in workers):
+    """Return one row per chapter of the requirements; none until the plan of every worker is known."""
+    if not all(worker.planned or worker.finished for worker in workers):
         return []
-    planned = Counter(_chapter(cell) for worker in workers for cell in worker.planned)
-    found: dict[str, list[Verdict]] = {chapter: [] for chapter in planned}
+    planned = Counter(chapter_of(cell) for worker in workers for cell in worker.planned)
+    verdicts: dict[str, list[Verdict]] = {chapter: [] for chapter in planned}
     for worker in workers:
         for cell, verdict in worker.verdicts().items():
-            found[_chapter(cell)].append(verdict)
-    over = all(worker.over for worker in workers)
+            verdicts[chapter_of(cell)].append(verdict)
+    finished = all(worker.finished for worker in workers)
     return [
-        ProgressRow(name, planned[name], some, over or len(some) == planned[name])
-        for name, some in found.items()
+        ProgressRow(name, planned[name], each, finished or len(each) == planned[name])
+        for name, each in verdicts.items()
     ]
 
 
-def _chapter(cell: str) -> str:
-    return chapter_of(cell)
-
-
 @contextmanager
-def _shown(workers: Sequence[Worker], console: Console, grouped: Grouped) -> Generator[Callable[[], None]]:
-    """Show a bar for each group on a terminal; elsewhere a line when one is over, and now and then of all others."""
+def display(workers: Sequence[Worker], console: Console, grouping: Grouping) -> Generator[Callable[[], None]]:
+    """Yield a function that updates the display: bars on a terminal, lines elsewhere."""
     columns = (
         TextColumn("  {task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[news]}"),
+        TextColumn("{task.fields[unexpected]}"),
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         show = BarDisplay(progress) if console.is_terminal else LineDisplay(console)
-        yield lambda: show(grouped(workers))
+        yield lambda: show(grouping(workers))
 
 
 class BarDisplay:
-    """Brings the bars of a terminal up to date."""
+    """One progress bar per row, on a terminal."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._tasks: dict[str, TaskID] = {}
 
-    def __call__(self, groups: Sequence[ProgressRow]) -> None:
-        """Update the bar of each group."""
-        for group in groups:
-            if group.name not in self._tasks:
-                self._tasks[group.name] = self._progress.add_task(
-                    group.name, total=None, start=False, news=""
+    def __call__(self, rows: Sequence[ProgressRow]) -> None:
+        """Update the bar of each row."""
+        for row in rows:
+            if row.name not in self._tasks:
+                self._tasks[row.name] = self._progress.add_task(
+                    row.name, total=None, start=False, unexpected=""
                 )
-            task, news = self._tasks[group.name], f"[red]{group.news} with news" if group.news else ""
-            if group.planned and not self._progress.tasks[task].started:
+            task = self._tasks[row.name]
+            if row.planned and not self._progress.tasks[task].started:
                 self._progress.start_task(task)
-            done = len(group.verdicts)
-            self._progress.update(task, total=group.planned or None, completed=done, news=news)
-            if group.over:
+            unexpected = f"[red]{row.unexpected} unexpected" if row.unexpected else ""
+            done = len(row.verdicts)
+            self._progress.update(task, total=row.planned or None, completed=done, unexpected=unexpected)
+            if row.finished:
                 self._progress.stop_task(task)
 
 
 class LineDisplay:
-    """Says of each group how far it is."""
+    """One line for each finished row, and at intervals one for each of the others."""
 
-    def __init__(self, console: Console, silence: float = SILENCE) -> None:
+    def __init__(self, console: Console, interval: float = LINE_INTERVAL) -> None:
         self._console = console
-        self._silence = silence
-        self._spoke = time.monotonic()
-        self._told = set[str]()
+        self._interval = interval
+        self._last_line = time.monotonic()
+        self._printed = set[str]()
 
-    def __call__(self, groups: Sequence[ProgressRow]) -> None:
-        """Print a line for each group that is over, and after a silence one for each of the others."""
-        for group in groups:
-            if group.over and group.planned and group.name not in self._told:
-                self._told.add(group.name)
-                self._say(f"  {group}")
-        if time.monotonic() - self._spoke > self._silence:
-            for group in groups:
-                if group.planned and not group.over:
-                    self._say(f"  {group} so far")
+    def __call__(self, rows: Sequence[ProgressRow]) -> None:
+        """Print the rows that have finished, and the others if nothing was printed for the interval."""
+        for row in rows:
+            if row.finished and row.planned and row.name not in self._printed:
+                self._printed.add(row.name)
+                self._print(f"  {row}")
+        if time.monotonic() - self._last_line > self._interval:
+            for row in rows:
+                if row.planned and not row.finished:
+                    self._print(f"  {row} so far")
 
-    def _say(self, line: str) -> None:
-        self._spoke = time.monotonic()
+    def _print(self, line: str) -> None:
+        self._last_line = time.monotonic()
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)

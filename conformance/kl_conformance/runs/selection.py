@@ -34,10 +34,11 @@ class Selection:
         Whether the known deviations of ``like`` are failures of a user callable.
     shape
         Rows and classes to test as well.
-    brief
-        Dtypes with reduced effort; see :func:`kl_conformance.cells.effort.brief`.
-    only
-        Keys of the columns to test, where other workers test the others; empty for all.
+    reduced
+    reduced
+        Dtypes with reduced effort; see :func:`kl_conformance.cells.effort.reduced_dtypes`.
+    column_keys
+        Keys of the columns to test, if other workers test the others; empty for all.
     """
 
     implementations: tuple[str, ...] = ()
@@ -50,43 +51,38 @@ class Selection:
     like: str = ""
     strict: bool = False
     shape: tuple[int, int] | None = None
-    brief: tuple[str, ...] = ()
-    only: tuple[str, ...] = ()
+    reduced: tuple[str, ...] = ()
+    column_keys: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Return the selection as a JSON object, from which :meth:`from_json` makes an equal one."""
-        plain = asdict(self) | {"profile": self.profile.value}
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
+        """Return the selection as a JSON object for :meth:`from_json`."""
+        values = asdict(self) | {"profile": self.profile.value}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
     @classmethod
     def from_json(cls, data: object) -> Selection:
-        """Return the selection that :meth:`to_json` gave.
+        """Return the selection of a JSON object of :meth:`to_json`.
 
         Raises
         ------
         ValueError
-            Not such an object; the message names the field, its value and the expected type.
+            The object is not valid; the message names the field, its value and the expected type.
         """
         if not isinstance(data, dict):
             raise ValueError(f"{data!r} is not a selection: expected an object")
         given = cast("dict[str, Any]", data)
         names = [field.name for field in fields(cls)]
         check_known("field of a selection", given, names)
-        found: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         for name in names:
             if name not in given:
                 raise ValueError(f"the selection has no field {name!r}")
-            value, (valid, expected) = given[name], _EXPECTED.get(name, _NAMES)
-            if not valid(value):
+            value, (is_valid, expected) = given[name], _EXPECTED.get(name, _NAMES)
+            if not is_valid(value):
                 raise ValueError(f"the field {name!r} of the selection is {value!r}, expected {expected}")
-            found[name] = tuple(value) if isinstance(value, list) else value
-        found["profile"] = TestProfile(found["profile"])
-        return cls(**found)
-
-    @property
-    def numbers(self) -> tuple[str, ...]:
-        """Dtypes in which user kernels are tested in the numeric chapters alone."""
-        return self.brief if self.profile is TestProfile.QUICK else ()
+            values[name] = tuple(value) if isinstance(value, list) else value
+        values["profile"] = TestProfile(values["profile"])
+        return cls(**values)
 
     def check(self) -> None:
         """Raise for unknown names; user modules are not imported.
@@ -100,15 +96,15 @@ class Selection:
         check_known("framework", self.frameworks, registry.FRAMEWORKS)
         check_known("device", self.devices, dict.fromkeys(d for each in frameworks for d in each.devices))
         check_known("dtype", self.dtypes, [dtype.label for dtype in Dtype])
-        every = (name for each in frameworks for name in (*each.setting_modes, *each.compiled_modes))
-        check_known("mode", self.modes, dict.fromkeys((EAGER, *every)))
+        every_mode = (name for each in frameworks for name in (*each.setting_modes, *each.compiled_modes))
+        check_known("mode", self.modes, dict.fromkeys((EAGER, *every_mode)))
         if self.like:
             check_known("implementation", [self.like], registry.IMPLEMENTATIONS)
         for name in self.implementations:
             if not loading.is_user_kernel(name):
                 loading.implementation(name)
 
-    def chosen(self) -> list[Implementation]:
+    def load_implementations(self) -> list[Implementation]:
         """Return the selected implementations; user modules are imported.
 
         Raises
@@ -118,41 +114,50 @@ class Selection:
         """
         self.check()
         tensors = self.frameworks[0] if self.like and self.frameworks else ""
-        own = [
+        named = [
             loading.implementation(name, self.like, framework=tensors, strict=self.strict)
             for name in dict.fromkeys(self.implementations)
         ]
-        found: dict[str, Implementation] = {}
-        for each in own or registry.IMPLEMENTATIONS.values():
-            if found.setdefault(each.name, each) is not each:
+        by_name: dict[str, Implementation] = {}
+        for each in named or registry.IMPLEMENTATIONS.values():
+            if by_name.setdefault(each.name, each) is not each:
                 raise ValueError(f"two implementations are named {each.name!r}; give one another name")
-        return [each for each in found.values() if not self.frameworks or each.framework in self.frameworks]
+        return self._in_frameworks(by_name.values())
 
-    def known(self) -> list[Implementation]:
+    def builtin_implementations(self) -> list[Implementation]:
         """Return the selected built-in implementations; user modules are not imported."""
         names = dict.fromkeys(self.implementations or registry.IMPLEMENTATIONS)
-        known = [loading.implementation(name) for name in names if not loading.is_user_kernel(name)]
-        return [each for each in known if not self.frameworks or each.framework in self.frameworks]
+        return self._in_frameworks(
+            loading.implementation(name) for name in names if not loading.is_user_kernel(name)
+        )
 
-    def vain(self) -> str:
+    def _in_frameworks(self, implementations: Iterable[Implementation]) -> list[Implementation]:
+        return [each for each in implementations if not self.frameworks or each.framework in self.frameworks]
+
+    def explain_empty(self) -> str:
         """Return why nothing is selected: the names given, and the known ones."""
         named = (("of", self.frameworks), ("on", self.devices), ("in", (*self.dtypes, *self.modes)))
         given = " ".join(f"{word} {' or '.join(names)}" for word, names in named if names)
-        there = [column for each in self.chosen() for column in columns_of(each)]
-        if not there:
+        columns = [column for each in self.load_implementations() for column in columns_of(each)]
+        if not columns:
             known = ", ".join(registry.frameworks_with_builtins())
-            who = f"{'none of those named is' if self.implementations else 'no implementation'} {given}"
-            return f"nothing to ask: {who}; frameworks with implementations of their own: {known}"
-        names = ", ".join(dict.fromkeys(each.implementation for each in there))
-        devices = ", ".join(dict.fromkeys(each.device for each in there))
-        dtypes = ", ".join(dict.fromkeys(each.dtype for each in there))
-        return f"nothing to ask {given}: {names} can be asked on {devices} in {dtypes}"
+            which = "none of the named implementations is" if self.implementations else "no implementation"
+            return f"nothing to test: {which} {given}; frameworks with built-in implementations: {known}"
+        names, devices, dtypes = (
+            ", ".join(dict.fromkeys(values))
+            for values in zip(*((one.implementation, one.device, one.dtype) for one in columns), strict=True)
+        )
+        return f"nothing to test {given}: {names} can be tested on {devices} in {dtypes}"
 
-    def wants(self, column: Column) -> bool:
-        """Whether a column is selected; modes other than eager are expensive, and selected by name alone."""
-        modes = self.modes or (EAGER,)
-        asked = ((self.devices, column.device), (self.dtypes, column.dtype), (modes, column.mode))
-        return all(not names or own in names for names, own in (*asked, (self.only, column.key)))
+    def includes(self, column: Column) -> bool:
+        """Whether a column is selected; modes other than eager are expensive, and selected only by name."""
+        criteria = (
+            (self.devices, column.device),
+            (self.dtypes, column.dtype),
+            (self.modes or (EAGER,), column.mode),
+            (self.column_keys, column.key),
+        )
+        return all(not names or name in names for names, name in criteria)
 
 
 def _is_names(value: object) -> bool:
@@ -194,7 +199,7 @@ _EXPECTED: Mapping[str, tuple[Callable[[object], bool], str]] = {
 
 
 def parse_shape(text: str) -> tuple[int, int] | None:
-    """Return the rows and classes of a text such as ``2048x131072``; None for an empty text.
+    """Return the rows and classes in a text such as ``2048x131072``; None for an empty text.
 
     Raises
     ------
@@ -222,15 +227,3 @@ def columns_of(implementation: Implementation) -> list[Column]:
         for mode in modes(implementation, framework)
         for dtype in dtypes(implementation, framework, mode)
     ]
-
-
-def formats(selection: Selection, known: Iterable[Implementation]) -> tuple[str, ...]:
-    """Return the dtypes in which built-in implementations are tested; empty for all.
-
-    Without an explicit dtype or mode, the quick profile tests float32, or the first supported dtype if float32 is
-    not supported.
-    """
-    if selection.dtypes or selection.modes or selection.profile is not TestProfile.QUICK:
-        return selection.dtypes
-    first = (Dtype.FLOAT32 if Dtype.FLOAT32 in each.dtypes else each.dtypes[0] for each in known)
-    return tuple(dict.fromkeys(dtype.label for dtype in first))

@@ -8,14 +8,14 @@ import numpy as np
 
 from kl_cases.recipes import TestProfile
 from kl_conformance.cells.cell import Cell
-from kl_conformance.cells.effort import is_reduced
+from kl_conformance.cells.effort import effort_of, is_reduced, skipped_mode
 from kl_conformance.frameworks.framework import Modules
 from kl_conformance.harness.arithmetic import measure
-from kl_conformance.harness.modes import EAGER, skipped
+from kl_conformance.harness.modes import EAGER
 from kl_conformance.harness.opening import Absent, load_framework, open_subject
 from kl_conformance.harness.subject import Subject
 from kl_conformance.implementations import registry
-from kl_conformance.runs.plan import PlannedCell, kind
+from kl_conformance.runs.plan import PlannedCell, cache_key
 from kl_conformance.runs.selection import Selection
 from kl_reports.runfile.records import Result, Verdict
 
@@ -27,27 +27,26 @@ class Session:
         self._selection = selection
         self._modules: dict[str, Modules | Absent] = {}
         self._subjects: dict[str, Subject | Absent] = {}
-        self._kind: tuple[str, ...] = ()  # of the column opened last
+        self._cache_key: tuple[str, ...] = ()  # of the column opened last
 
     def evaluate(self, planned: PlannedCell) -> Result:
-        """Return the verdict of one cell; MISSING, with the reason, where its column cannot be tested."""
-        key = planned.column.key
+        """Return the result of one cell; MISSING, with the reason, if its column cannot be tested."""
+        key, selection = planned.column.key, self._selection
         first = key not in self._subjects
         if first:
             self._subjects[key] = self._open(planned)
         subject = self._subjects[key]
         if isinstance(subject, Absent):
-            return replace(_without(planned, Verdict.MISSING, subject.reason), absence=subject.absence)
-        why = skipped(planned.requirement.chapter, planned.column.mode)
-        if why is not None:
-            return _without(planned, Verdict.UNSUPPORTED, why)
-        own = self._selection
-        shorter = is_reduced(planned.implementation, planned.column, own.brief)
-        examples = planned.requirement.draws[TestProfile.QUICK] if shorter else None
-        cell = Cell(planned.requirement, subject, own.profile, own.seed, examples=examples)
+            return replace(_not_evaluated(planned, Verdict.MISSING, subject.reason), absence=subject.absence)
+        reason = skipped_mode(planned.requirement.chapter, planned.column.mode)
+        if reason is not None:
+            return _not_evaluated(planned, Verdict.UNSUPPORTED, reason)
+        reduced = is_reduced(planned.implementation, planned.column, selection.reduced)
+        effort = effort_of(planned.requirement, subject, selection.profile, reduced=reduced)
+        cell = Cell(planned.requirement, subject, effort, selection.seed)
         with np.errstate():  # restored, whatever a call changes
             result = cell.evaluate()
-            measured = first and own.profile is not TestProfile.QUICK
+            measured = first and selection.profile is not TestProfile.QUICK
             return replace(result, arithmetic=_arithmetic(subject)) if measured else result
 
     def _open(self, planned: PlannedCell) -> Subject | Absent:
@@ -55,26 +54,23 @@ class Session:
         if name not in self._modules:
             self._modules[name] = load_framework(name)  # a failed import is not repeated
         subject = open_subject(planned.implementation, planned.column, self._modules[name])
-        if isinstance(subject, Subject) and kind(planned.column) != self._kind:
-            self._kind = kind(planned.column)
-            subject.framework.clear_cache(
-                subject.modules
-            )  # functions compiled for earlier columns are of no more use
+        if isinstance(subject, Subject) and cache_key(planned.column) != self._cache_key:
+            self._cache_key = cache_key(planned.column)
+            subject.framework.clear_cache(subject.modules)  # functions compiled for earlier columns
         return subject
 
 
 def _arithmetic(subject: Subject) -> str:
-    """Return the measured arithmetic of an eager column in words; user kernels are not measured."""
+    """Return the measured arithmetic of an eager column as text; user kernels are not measured."""
     if subject.column.mode != EAGER or not registry.is_builtin(subject.implementation.name):
         return ""
-    own = Subject(subject.implementation, subject.framework, subject.modules, subject.column)
+    fresh = Subject(subject.implementation, subject.framework, subject.modules, subject.column)
     try:
-        return measure(own).words
+        return measure(fresh).description
     except Exception:  # an optional measurement changes no verdict, whatever a call raises
         return ""
 
 
-def _without(planned: PlannedCell, verdict: Verdict, why: str) -> Result:
-    """Return the verdict of a cell that is not evaluated."""
+def _not_evaluated(planned: PlannedCell, verdict: Verdict, reason: str) -> Result:
     requirement = planned.requirement
-    return Result(requirement.id, requirement.revision, planned.column.key, verdict, why)
+    return Result(requirement.id, requirement.revision, planned.column.key, verdict, reason)

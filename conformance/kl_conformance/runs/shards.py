@@ -1,4 +1,4 @@
-"""What each worker of a run is to ask: frameworks never share a process, and a user's kernel has its own."""
+"""Divides a selection into shards, one or more per framework and one or more per user kernel."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kl_cases.recipes import TestProfile
+from kl_conformance.cells.effort import REDUCED_COST, builtin_dtypes
 from kl_conformance.implementations import loading, registry
 from kl_conformance.implementations.source import defined
 from kl_conformance.runs import header as headers
 from kl_conformance.runs.plan import Plan, resolve
 from kl_conformance.runs.probe import probe
-from kl_conformance.runs.selection import Selection, formats
+from kl_conformance.runs.selection import Selection
 from kl_reference.dtype import Dtype
 from kl_reports.runfile.cell_id import CellId
 from kl_reports.runfile.records import Column, Header
 
-BRIEF = 0.4  # what a cell of a dtype that is asked less takes, of one that is not
-MOST = len(Dtype)  # workers of one framework: each imports it
-WORTH_DIVIDING = 200  # cells: with fewer, a second process spends its time on importing
+MAX_WORKERS = len(Dtype)  # per framework, because each imports it
+MIN_CELLS = 200  # with fewer, a second process spends its time on importing
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """What one worker is to ask.
+    """The columns assigned to one worker.
 
     Parameters
     ----------
     name
-        What people see: a framework, or where a user's implementation lies.
+        Name for people: a framework, or the place of a user kernel.
     selection
-        Whom to ask.
+        Selects the columns.
     header
-        What that sets out to judge.
+        The header of a run of these columns.
     """
 
     name: str
@@ -43,133 +43,131 @@ class Shard:
     header: Header
 
 
-def shards(
-    selection: Selection, *, cores: int | None = None, worth_dividing: int = WORTH_DIVIDING
-) -> list[Shard]:
-    """Divide a selection: a share for each framework, and for each implementation a user brings.
+def shards(selection: Selection, *, cores: int | None = None, min_cells: int = MIN_CELLS) -> list[Shard]:
+    """Divide a selection into one shard per framework and one per user kernel.
 
-    One of these asked alone is divided, a share for each core.
+    A single shard is divided again, into one per core.
 
     Parameters
     ----------
     cores
-        How many there are; those of this machine when None.
-    worth_dividing
-        The fewest cells that are divided.
+        Number of cores; those of this machine when None.
+    min_cells
+        A single shard with fewer cells is not divided.
 
     Raises
     ------
     ValueError
-        What a user brings cannot be asked, or bears the name of another.
+        A user kernel cannot be tested, or two implementations have the same name.
     """
-    found: list[Shard] = []
+    undivided: list[Shard] = []
     for name, part in _parts(selection):
         header = _header(part)
         if header.planned:
-            found.append(Shard(name, part, header))
-    if len(found) == 1 and len(found[0].header.planned) >= worth_dividing:
-        return _split(found[0], cores or os.cpu_count() or 1)
-    names = [name for share in found for name in share.header.implementations]
-    for name in names:
-        if names.count(name) > 1:
+            undivided.append(Shard(name, part, header))
+    if len(undivided) == 1 and len(undivided[0].header.planned) >= min_cells:
+        return _split(undivided[0], cores or os.cpu_count() or 1)
+    for name, count in Counter(name for shard in undivided for name in shard.header.implementations).items():
+        if count > 1:
             raise ValueError(f"two implementations are named {name!r}; give one another name")
-    return found
+    return undivided
 
 
 def _header(part: Selection) -> Header:
-    """Return what a share sets out to judge.
+    """Return the header of a shard before it runs.
 
-    Of a user's kernel that is what it is like promises, where it is plainly a function or class, and nothing is
-    imported to know it: its worker, which imports it, has the last word.
+    A user kernel that its file plainly defines as a function or class gets the columns of the implementation that
+    it follows, and is not imported; its worker imports it and determines the final columns.
     """
-    brought = next(filter(loading.is_user_kernel, part.implementations), "")
-    if not brought:
+    kernel = next(filter(loading.is_user_kernel, part.implementations), "")
+    if not kernel:
         return headers.header(part, resolve(part).cells)
-    if not part.like or not defined(brought, Path.cwd()):
+    if not part.like or not defined(kernel, Path.cwd()):
         return probe(part)
-    like = loading.implementation(part.like)
-    framework = part.frameworks[0] if part.frameworks else like.framework
-    promised = replace(like, name=brought.rpartition(":")[2], framework=framework)
-    return headers.header(part, Plan.of(part, [promised]).cells)
+    followed = loading.implementation(part.like)
+    framework = part.frameworks[0] if part.frameworks else followed.framework
+    assumed = replace(followed, name=kernel.rpartition(":")[2], framework=framework)
+    return headers.header(part, Plan.of(part, [assumed]).cells)
 
 
-def _split(share: Shard, cores: int) -> list[Shard]:
-    """Divide the one share there is over all cores.
-
-    With several frameworks each already has a core; one alone, as in a tox environment, would leave others idle.
-    """
-    columns, asked = share.header.columns, share.selection
-    cells = Counter(CellId.parse(cell).column for cell in share.header.planned)
-    work = {
-        key: cells[key] * (BRIEF if column.dtype in asked.brief else 1.0) for key, column in columns.items()
+def _split(shard: Shard, cores: int) -> list[Shard]:
+    """Divide a single shard over the cores, which would be idle otherwise (as in a tox environment)."""
+    columns, selection = shard.header.columns, shard.selection
+    cells = Counter(CellId.parse(cell).column for cell in shard.header.planned)
+    costs = {
+        key: cells[key] * (REDUCED_COST if column.dtype in selection.reduced else 1.0)
+        for key, column in columns.items()
     }
-    brought = any(map(loading.is_user_kernel, asked.implementations))
-    compiling = any(registry.framework(column.framework).compiles_per_shape for column in columns.values())
-    # One dtype has to be taken apart in any event, or all but one would be idle.
-    alone = len({column.dtype for column in columns.values()}) == 1
-    piles = _assigned(columns, work, cores, apart=not brought and (alone or not compiling))
-    if len(piles) == 1:
-        return [share]
+    is_user_kernel = any(map(loading.is_user_kernel, selection.implementations))
+    compiles = any(registry.framework(column.framework).compiles_per_shape for column in columns.values())
+    # A single dtype must be split across workers, otherwise only one worker has work.
+    single_dtype = len({column.dtype for column in columns.values()}) == 1
+    split_dtypes = not is_user_kernel and (single_dtype or not compiles)
+    assigned = _assigned(columns, costs, cores, split_dtypes=split_dtypes)
+    if len(assigned) == 1:
+        return [shard]
     parts = [
-        # A kernel that is brought has its columns' keys from its worker, which imports it.
-        replace(asked, dtypes=tuple(dict.fromkeys(columns[key].dtype for key in pile)))
-        if brought
-        else replace(asked, only=tuple(pile))
-        for pile in piles
+        # The final column keys of a user kernel are determined by its worker, which imports it.
+        replace(selection, dtypes=tuple(dict.fromkeys(columns[key].dtype for key in keys)))
+        if is_user_kernel
+        else replace(selection, column_keys=tuple(keys))
+        for keys in assigned
     ]
     return [
-        Shard(f"{share.name} {place}/{len(piles)}", part, _part(share.header, pile))
-        for place, (part, pile) in enumerate(zip(parts, piles, strict=True), start=1)
+        Shard(f"{shard.name} {number}/{len(assigned)}", part, _restricted(shard.header, keys))
+        for number, (part, keys) in enumerate(zip(parts, assigned, strict=True), start=1)
     ]
 
 
 def _assigned(
-    columns: Mapping[str, Column], work: Mapping[str, float], most: int, *, apart: bool
+    columns: Mapping[str, Column], costs: Mapping[str, float], cores: int, *, split_dtypes: bool
 ) -> list[list[str]]:
-    """Deal columns into piles of about as much work, by dtype: what is compiled and remembered differs by dtype.
+    """Assign columns to shards of about equal cost, dtype by dtype: compiled code and caches differ by dtype.
 
-    The longest dtype is dealt first, to the pile that has least. Where a dtype may be taken ``apart``, which is dear
-    where every operation compiles anew, the last columns of the highest pile go to the lowest, until all are level.
+    The most expensive dtype is assigned first, to the shard with the lowest cost. With ``split_dtypes``, which is
+    expensive where every operation compiles per shape, the last columns of the most expensive shard then move to the
+    cheapest one until the costs are balanced.
     """
 
-    def load(pile: Iterable[str]) -> float:
-        return sum(work[key] for key in pile)
+    def cost(keys: Iterable[str]) -> float:
+        return sum(costs[key] for key in keys)
 
     dtypes: dict[str, list[str]] = {}
     for key, column in columns.items():
         dtypes.setdefault(column.dtype, []).append(key)
-    longest_first = sorted(dtypes.values(), key=load, reverse=True)
-    piles, rest = longest_first[:most], longest_first[most:]
-    for own in rest:
-        min(reversed(piles), key=load).extend(own)
-    while apart:
-        if len(piles) < min(most, MOST):
-            piles.append([])
-        high, low = max(piles, key=load), min(piles, key=load)
-        if load(low) + work[high[-1]] >= load(high):
+    by_cost = sorted(dtypes.values(), key=cost, reverse=True)
+    assigned, rest = by_cost[:cores], by_cost[cores:]
+    for keys in rest:
+        min(reversed(assigned), key=cost).extend(keys)
+    while split_dtypes:
+        if len(assigned) < min(cores, MAX_WORKERS):
+            assigned.append([])
+        high, low = max(assigned, key=cost), min(assigned, key=cost)
+        if cost(low) + costs[high[-1]] >= cost(high):
             break
         low.append(high.pop())
-    return [pile for pile in piles if pile]
+    return [keys for keys in assigned if keys]
 
 
-def _part(header: Header, keys: Sequence[str]) -> Header:
-    """Return what a header says of some columns."""
+def _restricted(header: Header, keys: Sequence[str]) -> Header:
+    """Return a header with some of its columns."""
     columns = {key: column for key, column in header.columns.items() if key in keys}
     planned = tuple(cell for cell in header.planned if CellId.parse(cell).column in columns)
     return replace(header, columns=columns, planned=planned)
 
 
 def _parts(selection: Selection) -> Iterator[tuple[str, Selection]]:
-    """Yield the name and the selection of each share."""
-    known = selection.known()
-    for framework in dict.fromkeys(each.framework for each in known):
-        own = [each for each in known if each.framework == framework]
+    """Yield the name and the selection of each framework, then of each user kernel."""
+    builtin = selection.builtin_implementations()
+    for framework in dict.fromkeys(each.framework for each in builtin):
+        own = [each for each in builtin if each.framework == framework]
         part = replace(selection, implementations=tuple(each.name for each in own), frameworks=(framework,))
-        # The quick profile asks a known implementation a dtype in full, or not at all.
-        brief = () if selection.profile is TestProfile.QUICK else selection.brief
-        yield framework, replace(part, dtypes=formats(part, own), brief=brief)
-    brought = list(filter(loading.is_user_kernel, dict.fromkeys(selection.implementations)))
-    short = [Path(name).name for name in brought]
-    for name in brought:
-        shown = Path(name).name
-        yield shown if short.count(shown) == 1 else name, replace(selection, implementations=(name,))
+        # The quick profile tests a built-in implementation in a dtype with full effort, or not at all.
+        reduced = () if selection.profile is TestProfile.QUICK else selection.reduced
+        dtypes = builtin_dtypes(part.dtypes, part.modes, part.profile, own)
+        yield framework, replace(part, dtypes=dtypes, reduced=reduced)
+    kernels = list(filter(loading.is_user_kernel, dict.fromkeys(selection.implementations)))
+    short = Counter(Path(kernel).name for kernel in kernels)
+    for kernel in kernels:
+        name = Path(kernel).name
+        yield name if short[name] == 1 else kernel, replace(selection, implementations=(kernel,))

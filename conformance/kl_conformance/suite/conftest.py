@@ -1,4 +1,4 @@
-"""One pytest item is one cell: how cells become items, and verdicts outcomes."""
+"""Turns cells into pytest items, and verdicts into outcomes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from kl_conformance import processes
 from kl_conformance.harness import heartbeat
-from kl_conformance.runs.plan import PlannedCell, in_turn
+from kl_conformance.runs.plan import PlannedCell, evaluation_order
 from kl_conformance.runs.session import Session
 from kl_conformance.suite.options import plan_of
 from kl_conformance.suite.recorder import PROPERTY
@@ -20,28 +20,28 @@ from kl_reports.runfile.lines import encode
 from kl_reports.runfile.records import Result, Verdict
 
 SESSION = pytest.StashKey[Session]()
-SELDOM = 100_000  # objects made between two looks; Python's 700 take a twentieth of a worker's time
+GC_THRESHOLD = 100_000  # objects; with Python's default of 700, collecting takes 5 % of a worker's time
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make room for the subjects asked in this process; a worker keeps a note for the process it works for."""
-    page = str(config.getoption("--kl-note", default=""))
-    if page:
-        processes.die_with_parent()
-        heartbeat.open_for_writing(Path(page))
+    """Create the session; a worker's process opens its heartbeat file and ends with its parent."""
+    file = str(config.getoption("--kl-heartbeat", default=""))
+    if file:
+        processes.end_with_parent()
+        heartbeat.open_for_writing(Path(file))
     config.stash[SESSION] = Session(plan_of(config).selection)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> None:
-    """Let a worker look for garbage seldom, and not among all that was imported, which lives as long as it does."""
-    if session.config.getoption("--kl-note", default=""):
+    """Let a worker's process collect garbage rarely, and not among the imported modules, which stay until its end."""
+    if session.config.getoption("--kl-heartbeat", default=""):
         gc.freeze()
-        gc.set_threshold(SELDOM)
+        gc.set_threshold(GC_THRESHOLD)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Make an item of every cell of the function's chapter."""
+    """Create an item for every cell of the function's chapter."""
     if "cell" in metafunc.fixturenames:
         chapter = metafunc.function.__name__.removeprefix("test_")
         cells = plan_of(metafunc.config).chapter(chapter)
@@ -49,45 +49,42 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Ask all implementations one requirement, then the next, so that what is asked of all is still remembered.
-
-    What an earlier process of the same worker has settled is not asked again.
-    """
-    settled = str(config.getoption("--kl-settled"))
-    known = set(Path(settled).read_text(encoding="utf-8").splitlines()) if settled else set[str]()
-    items[:] = [item for item in items if (cell := _cell(item)) is None or cell.key not in known]
-    order = {cell.key: place for place, cell in enumerate(in_turn(plan_of(config).cells))}
+    """Sort the items into the order of evaluation, which keeps caches useful, and remove those already evaluated."""
+    file = str(config.getoption("--kl-done"))
+    done = set(Path(file).read_text(encoding="utf-8").splitlines()) if file else set[str]()
+    items[:] = [item for item in items if (cell := _cell(item)) is None or cell.key not in done]
+    order = {cell.key: place for place, cell in enumerate(evaluation_order(plan_of(config).cells))}
     items.sort(key=lambda item: -1 if (cell := _cell(item)) is None else order[cell.key])
     for item in items:
         if _cell(item) is not None:
-            # Its warnings are the implementation's, whatever is configured around here.
+            # The caller's warning filters do not apply to the implementation's warnings.
             item.add_marker(pytest.mark.filterwarnings("default"))
 
 
 def _cell(item: pytest.Item) -> PlannedCell | None:
-    """Return the cell an item settles; None for an item of somebody else's."""
+    """Return the cell of an item; None for items of other test suites."""
     callspec = getattr(item, "callspec", None)
     cell = None if callspec is None else callspec.params.get("cell")
     return cell if isinstance(cell, PlannedCell) else None
 
 
 @pytest.fixture
-def settle(request: pytest.FixtureRequest) -> Callable[[PlannedCell], None]:
-    """Settle a cell, record its result and end the item accordingly."""
+def evaluate(request: pytest.FixtureRequest) -> Callable[[PlannedCell], None]:
+    """Return a function that evaluates a cell, records its result and ends the item with the matching outcome."""
     session = request.config.stash[SESSION]
 
-    def ask(cell: PlannedCell) -> None:
-        # Pytest's own, and another in every item: no part of the surroundings that a call is to leave as they are.
+    def evaluate_cell(cell: PlannedCell) -> None:
+        # Pytest sets it, to another value for each item; it is no part of the state that a call must not change.
         os.environ.pop("PYTEST_CURRENT_TEST", None)
         result = session.evaluate(cell)
         request.node.user_properties.append((PROPERTY, encode(result)))
         _end(cell, result)
 
-    return ask
+    return evaluate_cell
 
 
 def _end(cell: PlannedCell, result: Result) -> None:
-    """Turn a verdict into pytest's outcome."""
+    """Turn a verdict into an outcome of pytest."""
     match result.verdict:
         case Verdict.PASS:
             return

@@ -31,17 +31,16 @@ def plan_of(config: pytest.Config) -> Plan:
 
 
 def selection_of(config: pytest.Config) -> Selection:
-    """Return the selection of a worker's file, or else of the options.
+    """Return the selection of a worker's file if there is one, otherwise of the options.
 
     Raises
     ------
     pytest.UsageError
-        A profile or shape is not valid, the file holds no selection, or the session was started without the suite's
-        name.
+        A profile, a shape or the file is not valid, or the session was started without the suite's name.
     """
     file: Any = config.getoption("--kl-selection", default=None)
     if file is None:
-        raise pytest.UsageError("ask for the suite by its name: pytest --pyargs kl_conformance.suite")
+        raise pytest.UsageError("start the suite by its name: pytest --pyargs kl_conformance.suite")
     try:
         return _from_file(Path(file)) if file else _from_options(config)
     except ValueError as error:
@@ -57,8 +56,8 @@ def _from_file(path: Path) -> Selection:
 
 def _from_options(config: pytest.Config) -> Selection:
     def names(option: str) -> tuple[str, ...]:
-        given: Any = config.getoption(option)
-        return tuple(given)
+        values: Any = config.getoption(option)
+        return tuple(values)
 
     profile = str(config.getoption("--profile"))
     check_known("profile", [profile], [each.value for each in TestProfile])
@@ -87,16 +86,16 @@ def check(selection: Selection) -> Plan:
     """
     try:
         plan = resolve(selection)
-        vain = "" if plan.columns else selection.vain()
+        empty = "" if plan.columns else selection.explain_empty()
     except ValueError as error:
         raise pytest.UsageError(str(error)) from None
-    if vain:
-        raise pytest.UsageError(vain)
-    chosen = (each.framework for each in plan.implementations)
-    frameworks = list(dict.fromkeys(each for each in chosen if each not in SHARES_PROCESS))
+    if empty:
+        raise pytest.UsageError(empty)
+    names = dict.fromkeys(each.framework for each in plan.implementations)
+    frameworks = [name for name in names if name not in SHARES_PROCESS]
     if len(frameworks) > 1:
         raise pytest.UsageError(
-            f"{', '.join(frameworks)} would share one process, which some of them do not survive; "
-            f"name one, as in --framework {frameworks[0]}, or ask all of them by `kl-conformance run`"
+            f"{', '.join(frameworks)} would share one process, which can crash it; "
+            f"select one, as in --framework {frameworks[0]}, or test all of them with `kl-conformance run`"
         )
     return plan

@@ -1,4 +1,4 @@
-"""Listens to a pytest session and writes what is found into a run file, so that nothing recorded is ever lost."""
+"""Pytest plugin that writes every verdict to the run file as soon as it is known."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from kl_reports.runfile.file import Writer
 from kl_reports.runfile.records import Kind, Result, Verdict
 
 PROPERTY = "kl_conformance"
-_DIED = "???"  # what pytest-xdist calls the phase of an item whose process died
+_CRASHED = "???"  # the phase of an item whose process crashed, in the reports of pytest-xdist
 
 
 class Recorder:
-    """Keeps the run file of a session, where one is asked for, and its exit code honest.
+    """Writes the run file of a session, if there is one, and sets exit code 3 after an error of the suite itself.
 
-    With pytest-xdist it runs in the controller, which collects nothing itself: items are known by their ids,
-    and results reach it inside the reports.
+    With pytest-xdist it runs in the controller, which collects nothing itself: items are identified by their ids,
+    and results arrive in the reports.
     """
 
     def __init__(self, config: pytest.Config) -> None:
         self._plan = plan_of(config)
-        by_name = self._plan.selection.frameworks or self._plan.selection.implementations
-        self._demanded = bool(by_name) and not config.getoption("--if-installed")
-        asked = config.getoption("--run-file")
-        self._path = None if asked is None else Path(asked)
+        named = self._plan.selection.frameworks or self._plan.selection.implementations
+        self._required = bool(named) and not config.getoption("--if-installed")
+        file = config.getoption("--run-file")
+        self._path = None if file is None else Path(file)
         self._writer: Writer | None = None
         self._cells: dict[str, PlannedCell] = {}
         self._recorded: set[str] = set()
@@ -46,8 +46,8 @@ class Recorder:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
-        """Refuse a framework that was asked by name and is not there, before anything else is started."""
-        if not self._demanded or session.config.option.collectonly:
+        """Report a selected framework that cannot be imported as an error of usage, before anything else starts."""
+        if not self._required or session.config.option.collectonly:
             return
         for name in dict.fromkeys(each.framework for each in self._plan.implementations):
             modules = load_framework(name)
@@ -55,24 +55,24 @@ class Recorder:
                 raise pytest.UsageError(modules.reason)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Begin the file, once it is known which cells are asked."""
+        """Begin the run file when the cells are known."""
         if not session.config.option.collectonly:
             self._begin(item.nodeid for item in session.items)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
-        """Do so where other processes collect, each of which collects all."""
+        """Begin the run file when the first process of pytest-xdist has collected; each collects all items."""
         del node
         if not self._cells:
             self._begin(ids)
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
-        """Say which cell is about to be asked: should the process die, it is known at whose door."""
+        """Write which cell is evaluated next, so that a crash can be attributed to it."""
         if nodeid in self._cells:
             self._write(lambda writer: writer.started(self._cells[nodeid].key))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Write a verdict, or that the process died, or that the harness itself failed."""
+        """Write a verdict, a crash of the process, or a failure of the harness itself."""
         if report.nodeid not in self._cells or report.nodeid in self._recorded:
             return
         data: Any = dict(report.user_properties).get(PROPERTY)
@@ -80,67 +80,67 @@ class Recorder:
             self._record(report.nodeid, decode(Result, data))
         elif report.failed:
             last = (report.longreprtext.strip().splitlines() or [""])[-1]
-            died = str(report.when) == _DIED
-            self._harness_failed |= not died
-            if died:
-                result = self._without_answer(report.nodeid, Verdict.CRASHED, last, Kind.CRASHED)
+            if str(report.when) == _CRASHED:
+                result = self._not_evaluated(report.nodeid, Verdict.CRASHED, last, Kind.CRASHED)
             else:
-                why = f"The harness failed, not the implementation: {last}"
-                result = self._without_answer(report.nodeid, Verdict.UNDECIDED, why, Kind.HARNESS)
+                self._harness_failed = True
+                detail = f"The harness failed, not the implementation: {last}"
+                result = self._not_evaluated(report.nodeid, Verdict.UNDECIDED, detail, Kind.HARNESS)
             self._record(report.nodeid, result)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        """Close the file; only a session that judged everything it set out to judge gets a footer."""
+        """Close the run file, with a footer only if every planned cell was evaluated."""
         if self._harness_failed and exitstatus == pytest.ExitCode.TESTS_FAILED:
             session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
         interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
-        why = "interrupted before it was judged" if interrupted else "the session ended before it was judged"
+        event = "interrupted" if interrupted else "the session ended"
 
         def close(writer: Writer) -> None:
             left = [nodeid for nodeid in self._cells if nodeid not in self._recorded]
             for nodeid in left:
-                writer.result(self._without_answer(nodeid, Verdict.MISSING, why))
+                detail = f"{event} before it was evaluated"
+                writer.result(self._not_evaluated(nodeid, Verdict.MISSING, detail))
             writer.end(None) if left else writer.footer()
             writer.close()
 
         self._write(close)
 
     def _begin(self, nodeids: Iterable[str]) -> None:
-        """Write what is asked of whom: not before it is known, lest a mistake cost an earlier run its file."""
-        by_key = {_as_pytest_writes(each.key): each for each in self._plan.cells}
+        """Write the header; an error of usage has ended the session before, and an earlier run file is intact."""
+        cells = {_escaped(each.key): each for each in self._plan.cells}
         for nodeid in nodeids:
-            cell = by_key.get(nodeid.partition("::")[2].partition("[")[2].removesuffix("]"))
+            cell = cells.get(nodeid.partition("::")[2].partition("[")[2].removesuffix("]"))
             if cell is not None:
                 self._cells[nodeid] = cell
         keys = {each.key for each in self._cells.values()}
         if self._cells and self._path is not None:
-            cells = [each for each in self._plan.cells if each.key in keys]  # as shown, not as asked
+            selected = [each for each in self._plan.cells if each.key in keys]  # in the plan's order
             try:
                 self._writer = Writer(self._path)
             except RunFileError as error:
                 raise pytest.UsageError(str(error)) from None
-            self._write(lambda writer: writer.header(header.header(self._plan.selection, cells)))
+            self._write(lambda writer: writer.header(header.header(self._plan.selection, selected)))
 
-    def _without_answer(self, nodeid: str, verdict: Verdict, why: str, kind: Kind | None = None) -> Result:
-        cell, required = self._cells[nodeid], self._cells[nodeid].requirement
-        return Result(required.id, required.revision, cell.column.key, verdict, why, kind=kind)
+    def _not_evaluated(self, nodeid: str, verdict: Verdict, detail: str, kind: Kind | None = None) -> Result:
+        cell, requirement = self._cells[nodeid], self._cells[nodeid].requirement
+        return Result(requirement.id, requirement.revision, cell.column.key, verdict, detail, kind=kind)
 
     def _record(self, nodeid: str, result: Result) -> None:
         self._recorded.add(nodeid)
         self._write(lambda writer: writer.result(result))
 
     def _write(self, step: Callable[[Writer], None]) -> None:
-        """Write where there is a file; one that can no longer be written ends the session."""
+        """Write to the run file, if there is one; end the session if it can no longer be written."""
         if self._writer is None:
             return
         try:
             step(self._writer)
         except RunFileError as error:
             self._writer = None
-            pytest.exit(f"ERROR: {error}; what was written before is kept", pytest.ExitCode.INTERNAL_ERROR)
+            pytest.exit(f"ERROR: {error}; earlier results are kept", pytest.ExitCode.INTERNAL_ERROR)
 
 
-def _as_pytest_writes(key: str) -> str:
-    """Return a key as pytest writes it into the id of an item: in ASCII."""
+def _escaped(key: str) -> str:
+    """Return a cell's key as in an item's id: escaped to ASCII."""
     return key.encode("unicode_escape").decode("ascii")

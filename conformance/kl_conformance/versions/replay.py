@@ -10,8 +10,8 @@ from typing import Any
 from kl_cases.recipes import TestProfile
 from kl_conformance import processes
 from kl_conformance.cells.cell import Cell
+from kl_conformance.cells.effort import effort_of, skipped_mode
 from kl_conformance.errors import AbsentError
-from kl_conformance.harness.modes import skipped
 from kl_conformance.harness.opening import Absent, open_subject
 from kl_conformance.implementations import loading
 from kl_conformance.judging.judgement import Judgement
@@ -94,12 +94,13 @@ def replay(request: ReplayRequest) -> ReplayResult:
     subject = open_subject(implementation, column)
     if isinstance(subject, Absent):
         return _not_tested(subject.reason)
-    if reason := skipped(requirement.chapter, column.mode):
+    if reason := skipped_mode(requirement.chapter, column.mode):
         return _not_tested(reason)
     if reason := requirement.applies(subject):
         return _not_tested(reason, column)
+    cell = Cell(requirement, subject, effort_of(requirement, subject, TestProfile.QUICK))
     try:
-        return _repeated(Cell(requirement, subject, TestProfile.QUICK), recorded, column)
+        return _repeated(cell, recorded, column)
     except AbsentError as missing:
         return _not_tested(str(missing), column)
 
@@ -118,7 +119,7 @@ def _repeated(cell: Cell, recorded: WitnessFile, column: Column) -> ReplayResult
             return _not_tested(f"the witness does not exercise {recorded.requirement} here", column)
         # Of another implementation no call has the same text.
         same = [each for each in judgements if each.call.text == recorded.call] or judgements
-        failed = next((each for each in same if each.broken), None)
+        failed = next((each for each in same if each.is_failure), None)
         outcomes.add(failed is not None)
         last = failed or last or same[0]
     assert last is not None

@@ -79,9 +79,9 @@ def divided(target: Array, model: Array) -> tuple[Array, Array]:
 
 def scribbled(target: Array, model: Array) -> tuple[Array, Array]:
     """Overwrite the memory of the model."""
-    kept = model.copy()
+    copy = model.copy()
     model *= 2
-    return target, kept
+    return target, copy
 
 
 def as_stored(target: Array, model: Array) -> tuple[Array, Array]:

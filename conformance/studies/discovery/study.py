@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.extend(
-    str(Path(__file__).resolve().parents[3] / house)
-    for house in ("conformance", "cases", "reports", "reference")
+    str(Path(__file__).resolve().parents[3] / folder)
+    for folder in ("conformance", "cases", "reports", "reference")
 )
 
 from rich.console import Console
@@ -25,12 +25,13 @@ from rich.progress import track
 from kl_cases.flags import FLAGS
 from kl_cases.pair import Pair
 from kl_cases.recipes import TestProfile
+from kl_conformance.cells.effort import DRAWS
 from kl_conformance.cells.search import search
 from kl_conformance.errors import RefusedError
 from kl_conformance.harness.subject import Subject
 from kl_conformance.implementations.registry import installed_version
 from kl_conformance.requirements import catalogue
-from kl_conformance.requirements.requirement import VALUE_DRAWS
+from kl_conformance.requirements.requirement import FaultSource
 from kl_conformance_testkit.subjects import subject
 from kl_reference import Dtype
 from studies.discovery.faults import FAULTS, Fault
@@ -39,7 +40,7 @@ TABLE = Path(__file__).with_name("discovery.md")
 SEEDS = 100
 SHARE = 0.95
 PROFILE = TestProfile.STANDARD
-MOST = VALUE_DRAWS[TestProfile.THOROUGH]
+MOST = DRAWS[FaultSource.VALUES][TestProfile.THOROUGH]
 HEADER = ("flag", "class of bug", "faulty implementation", "detected by", "drawn", "examples")
 
 
@@ -71,7 +72,7 @@ def _first(fault: Fault, tested: Subject, seed: int, most: int) -> int | None:
 
     def fails(pair: Pair) -> bool:
         try:
-            detections.append(any(judgement.broken for judgement in requirement.check(tested, pair)))
+            detections.append(any(judgement.is_failure for judgement in requirement.check(tested, pair)))
         except RefusedError:
             detections.append(True)
         return detections[-1]
@@ -101,7 +102,7 @@ def _row(found: Discovery) -> tuple[str, ...]:
     fault = found.fault
     within = f"more than {MOST}" if found.within is None else str(found.within)
     description = fault.description.replace("|", "\\|")
-    drawn = catalogue.requirement(fault.requirement).draws[PROFILE]
+    drawn = DRAWS[catalogue.requirement(fault.requirement).fault_source][PROFILE]
     return (fault.flag, FLAGS[fault.flag], description, fault.requirement, str(drawn), within)
 
 

@@ -1,1 +1,1 @@
-"""Mutation study: wrong kernels as people or language models write them, correct kernels, and what detects which."""
+"""Mutation study: defective kernels, correct kernels, and the requirements that detect the defective ones."""

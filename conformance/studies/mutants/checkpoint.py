@@ -29,7 +29,9 @@ class Checkpoint:
     def __init__(self, path: Path | None, plan: Plan) -> None:
         self.path = path
         self.results: dict[str, KernelResult] = {}
-        header = json.dumps([plan.profile.value, plan.seeds, plan.dtypes, plan.right and plan.right.value])
+        header = json.dumps(
+            [plan.profile.value, plan.seeds, plan.dtypes, plan.correct_profile and plan.correct_profile.value]
+        )
         if path is None:
             return
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []

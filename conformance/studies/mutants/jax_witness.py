@@ -31,10 +31,10 @@ def divergence(p: Sequence[float], q: Sequence[float]) -> float:
 
 def row(p: Sequence[float], log_q: Sequence[float]) -> Callable[[KlDiv], Proof]:
     """Return a proof by one row."""
-    right = math.fsum(a * (math.log(a) - b) for a, b in zip(p, log_q, strict=True) if a)
+    expected = math.fsum(a * (math.log(a) - b) for a, b in zip(p, log_q, strict=True) if a)
 
     def prove(kernel: KlDiv) -> Proof:
-        return Proof(float(kernel(array(*log_q), array(*p))), right)
+        return Proof(float(kernel(array(*log_q), array(*p))), expected)
 
     return prove
 
@@ -48,23 +48,23 @@ def log_row(p: Sequence[float], q: Sequence[float]) -> Callable[[KlDiv], Proof]:
     return prove
 
 
-def element(p: float, q: float, right: float) -> Callable[[KlDiv], Proof]:
+def element(p: float, q: float, expected: float) -> Callable[[KlDiv], Proof]:
     """Return a proof by one element."""
-    return lambda kernel: Proof(float(kernel(array(p), array(q))[0]), right)
+    return lambda kernel: Proof(float(kernel(array(p), array(q))[0]), expected)
 
 
-def shape(right: tuple[int, ...], *given: int) -> Callable[[KlDiv], Proof]:
+def shape(expected: tuple[int, ...], *given: int) -> Callable[[KlDiv], Proof]:
     """Return a proof by the shape of the answer to a problem of a given one."""
 
     def prove(kernel: KlDiv) -> Proof:
         jnp = importlib.import_module("jax.numpy")
         operand = jnp.full(given, 0.25, jnp.float32)
-        return Proof(str(kernel(jnp.log(operand), operand).shape), str(right))
+        return Proof(str(kernel(jnp.log(operand), operand).shape), str(expected))
 
     return prove
 
 
-def slope(argument: int, right: float, upstream: float = 1.0) -> Callable[[KlDiv], Proof]:
+def slope(argument: int, expected: float, upstream: float = 1.0) -> Callable[[KlDiv], Proof]:
     """Return a proof by the derivative at the first class, P and Q given as model and target."""
 
     def prove(kernel: KlDiv) -> Proof:
@@ -74,12 +74,12 @@ def slope(argument: int, right: float, upstream: float = 1.0) -> Callable[[KlDiv
             return (kernel(log_q, p) * upstream).sum()
 
         by = jax.grad(loss, argument)(array(*logs(Q)), array(*P))
-        return Proof(float(by[0]), right)
+        return Proof(float(by[0]), expected)
 
     return prove
 
 
-def element_slope(argument: int, p: float, q: float, right: float) -> Callable[[KlDiv], Proof]:
+def element_slope(argument: int, p: float, q: float, expected: float) -> Callable[[KlDiv], Proof]:
     """Return a proof by the derivative of one element."""
 
     def prove(kernel: KlDiv) -> Proof:
@@ -89,6 +89,6 @@ def element_slope(argument: int, p: float, q: float, right: float) -> Callable[[
             return kernel(p, q).sum()
 
         by = jax.grad(loss, argument)(array(p), array(q))
-        return Proof(float(by[0]), right)
+        return Proof(float(by[0]), expected)
 
     return prove

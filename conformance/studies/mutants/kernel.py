@@ -36,11 +36,11 @@ class FaultKind(Enum):
 class Proof:
     """What a mutant returned for its witness, and what is correct by the definition.
 
-    ``got`` and ``right`` are numbers, or ``"raised"`` and ``"accepted"`` where an error is expected.
+    ``got`` and ``expected`` are numbers, or ``"raised"`` and ``"accepted"`` where an error is expected.
     """
 
     got: float | str
-    right: float | str
+    expected: float | str
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,6 @@ class Mutant:
 
     Parameters
     ----------
-    name
-        A unique slug.
     kind
         The kind of fault.
     sentence
@@ -61,14 +59,16 @@ class Mutant:
         ``prove(kernel)`` proves that the kernel is wrong, without any part of the suite.
     like
         Name of the implementation that it follows.
+    name
+        A unique slug: its key in the table of its module, set by the catalogue.
     """
 
-    name: str
     kind: FaultKind
     sentence: str
     make: Callable[[], KlDiv]
     prove: Callable[[KlDiv], Proof]
     like: str = "torch.nn.functional.kl_div"
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,10 +29,11 @@ from pathlib import Path
 from typing import Any
 
 sys.path.extend(
-    str(Path(__file__).resolve().parents[3] / house)
-    for house in ("conformance", "cases", "reports", "reference")
+    str(Path(__file__).resolve().parents[3] / folder)
+    for folder in ("conformance", "cases", "reports", "reference")
 )
 
+from kl_conformance.processes import NoAnswerError
 from studies.mutants.catalogue import correct_kernels, kernel_named, mutants
 from studies.mutants.kernel import CorrectKernel, KlDiv, Mutant
 from studies.mutants.runner import call_in_child
@@ -171,11 +172,11 @@ def _kernelbench(kernel: KlDiv) -> bool:
             scale = torch().rand(())
             predictions = (torch().rand(*shape) * scale).softmax(-1)
             targets = torch().rand(*shape).softmax(-1)
-            right = torch().nn.functional.kl_div(predictions.log(), targets, reduction="batchmean")
+            expected = torch().nn.functional.kl_div(predictions.log(), targets, reduction="batchmean")
             got = kernel(predictions.log(), targets, reduction="batchmean")
-            if right.shape != got.shape:
+            if expected.shape != got.shape:
                 return False
-            if not torch().allclose(right, got, atol=tolerance, rtol=tolerance):
+            if not torch().allclose(expected, got, atol=tolerance, rtol=tolerance):
                 return False
     return True
 
@@ -189,7 +190,7 @@ def tested(kernel: Mutant | CorrectKernel) -> Mapping[str, bool]:
     """Return which peers detect a kernel, in a child process; all of them if the process crashes or times out."""
     try:
         found: Mapping[str, bool] = call_in_child(_peers, kernel.name, timeout=TIMEOUT)
-    except (EOFError, TimeoutError):
+    except NoAnswerError:
         return dict.fromkeys(PEERS, True)
     return found
 

@@ -24,19 +24,7 @@ SHOWN = 2  # up to this number, the requirements of a chapter are named; above i
 
 @dataclass(frozen=True, slots=True)
 class KillMatrix:
-    """The results of all kernels of one study.
-
-    Parameters
-    ----------
-    command
-        The command that made it.
-    plan
-        How the kernels were tested.
-    results
-        The result of each kernel.
-    seconds
-        Elapsed time.
-    """
+    """The results of all kernels of one study, the command and the plan that made them, and the elapsed time."""
 
     command: str
     plan: Plan
@@ -132,7 +120,7 @@ def _head(matrix: KillMatrix) -> str:
         "",
         f"{len(mutants)} mutants (wrong kernels, each with a proof that it is wrong) and {len(correct)} correct "
         f"kernels, tested with {len(catalogue.REQUIREMENTS)} requirements in {', '.join(plan.dtypes)}, "
-        f"profile {plan.profile.value}; correct kernels in profile {(plan.right or plan.profile).value} with "
+        f"profile {plan.profile.value}; correct kernels in profile {(plan.correct_profile or plan.profile).value} with "
         f"{len(plan.seeds)} seeds. Dtypes are tested in this order until {ENOUGH} requirements have detected a mutant.",
         "",
         f"- Detected: **{detected} of {len(mutants)}**{_share(detected, len(mutants))}, "

@@ -14,8 +14,8 @@ from typing import Any
 
 from kl_cases.recipes import TestProfile
 from kl_conformance.implementations import loading
-from kl_conformance.judging.cache import remember
-from kl_conformance.processes import describe_exit
+from kl_conformance.judging.cache import resize_answer_cache
+from kl_conformance.processes import Exit, NoAnswerError, describe_exit
 from kl_conformance.requirements import catalogue
 from kl_conformance.requirements.miniature import Miniature
 from kl_reference.dtype import Dtype
@@ -41,7 +41,7 @@ class Plan:
     profile, seeds
         Profile and search seeds. A mutant is tested with the first seed, a correct kernel with each. A mutant is
         tested in profile ``quick`` first, and in ``profile`` only if that does not detect it.
-    right
+    correct_profile
         Profile for correct kernels; ``profile`` if None.
     dtypes
         Names, in order. Skipped: dtypes that a kernel does not support, and for a mutant those after the first in
@@ -54,25 +54,14 @@ class Plan:
     seeds: tuple[int, ...]
     dtypes: tuple[str, ...]
     jobs: int = 2
-    right: TestProfile | None = None
+    correct_profile: TestProfile | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class KernelResult:
-    """Results of one kernel.
+    """Results of every evaluated cell of one kernel, and the profile tested last.
 
-    Parameters
-    ----------
-    kernel
-        The kernel.
-    results
-        The result of every evaluated cell.
-    profile
-        The profile tested last.
-    small
-        The first detection, evaluated again with its witness shrunk; None without a detection.
-    seconds
-        Elapsed time.
+    ``small`` is the first detection, evaluated again with its witness shrunk; None without a detection.
     """
 
     kernel: Mutant | CorrectKernel
@@ -107,7 +96,8 @@ class KernelResult:
 class ForkedChild:
     """A forked child process and the pipe on which it sends results.
 
-    Modules loaded in this process are shared with the child; none of them may have started a thread.
+    Unlike ``kl_conformance.processes.request``, it shares the loaded modules and cached reference answers of this
+    process, so that they are not loaded and computed again for each kernel. No module may have started a thread.
     """
 
     def __init__(self, target: Callable[..., None], *arguments: Any) -> None:
@@ -128,16 +118,17 @@ def call_in_child(function: Callable[..., Any], *arguments: Any, timeout: float 
 
     Raises
     ------
-    EOFError
-        The child ended without a result.
-    TimeoutError
-        There was no result after ``timeout`` seconds.
+    NoAnswerError
+        The child ended without a result, or sent none within ``timeout`` seconds.
     """
     child = ForkedChild(_send_result, function, arguments)
     try:
         if not child.receiver.poll(timeout):
-            raise TimeoutError
+            raise NoAnswerError(Exit(None), timeout)
         return child.receiver.recv()
+    except EOFError:
+        child.process.join()
+        raise NoAnswerError(Exit(child.process.exitcode), timeout) from None
     finally:
         child.kill()
 
@@ -223,7 +214,7 @@ def fill_cache(kernels: Sequence[Mutant | CorrectKernel], plan: Plan) -> None:
     """Compute the reference answers that many kernels share, before any child is forked."""
     if not kernels:
         return
-    remember(CACHE_BYTES)
+    resize_answer_cache(CACHE_BYTES)
     if sum(kernel.like == TORCH for kernel in kernels) >= MANY:
         # A miniature has the Convention of torch's kl_div, and so the same problems.
         tasks = assignment(CorrectKernel("miniature", "", Miniature, TORCH), plan, TestProfile.QUICK)
@@ -239,7 +230,7 @@ def steps(kernel: Mutant | CorrectKernel, plan: Plan) -> Steps:
     if _in_torch(kernel):
         for name in PRELOADED:  # imported once for all kernels; this process calls nothing of torch
             importlib.import_module(name)
-    last = plan.profile if isinstance(kernel, Mutant) else plan.right or plan.profile
+    last = plan.profile if isinstance(kernel, Mutant) else plan.correct_profile or plan.profile
     first = TestProfile.QUICK if isinstance(kernel, Mutant) else last
     found = yield from _run_profile(kernel, plan, first)
     if not found.detections and first is not last:
@@ -251,7 +242,7 @@ def steps(kernel: Mutant | CorrectKernel, plan: Plan) -> Steps:
     small = None
     if candidates:
         whole = assignment(kernel, plan, found.profile)
-        worker = Worker(replace(whole, tasks=(candidates[0].task,), brief=False), kernel)
+        worker = Worker(replace(whole, tasks=(candidates[0].task,), verdict_only=False), kernel)
         yield worker
         small = worker.results[0]
     return replace(found, small=small, seconds=time.monotonic() - began)

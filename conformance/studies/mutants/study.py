@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.extend(
-    str(Path(__file__).resolve().parents[3] / house)
-    for house in ("conformance", "cases", "reports", "reference")
+    str(Path(__file__).resolve().parents[3] / folder)
+    for folder in ("conformance", "cases", "reports", "reference")
 )
 
 from rich.console import Console
@@ -38,10 +38,7 @@ DTYPES = ("float32", "float16", "float64", "bfloat16")
 
 def selected(names: Sequence[str], like: Sequence[str]) -> list[Mutant | CorrectKernel]:
     """Return the kernels of these names that follow these implementations; an empty list selects all."""
-    kernels = [kernel_named(name) for name in names] or [
-        *mutants().values(),
-        *correct_kernels().values(),
-    ]
+    kernels = [kernel_named(name) for name in names] or [*mutants().values(), *correct_kernels().values()]
     return [kernel for kernel in kernels if not like or kernel.like in like]
 
 
@@ -83,7 +80,7 @@ def main() -> int:
     profiles = [each.value for each in TestProfile]
     parser.add_argument("--profile", choices=profiles, default="standard", help="test profile (%(default)s)")
     parser.add_argument("--seeds", type=int, default=5, help="search seeds for correct kernels (%(default)s)")
-    parser.add_argument("--right", choices=profiles, help="test profile for correct kernels, if another")
+    parser.add_argument("--correct", choices=profiles, help="test profile for correct kernels, if another")
     parser.add_argument("--dtype", nargs="+", choices=[each.label for each in Dtype], default=DTYPES)
     parser.add_argument(
         "--only", nargs="+", default=[], metavar="KERNEL", help="test these kernels; writes no table"
@@ -110,7 +107,7 @@ def main() -> int:
         kernels = selected(given.only, given.like)
     except ValueError as error:
         parser.error(str(error))
-    os.environ.update(processes.threads())
+    os.environ.update(processes.thread_limits())
     with tempfile.TemporaryDirectory() as cache:
         # JAX compiles each operation for each shape once, not again for every kernel.
         os.environ.update(
@@ -122,8 +119,10 @@ def main() -> int:
 
 
 def _main(given: argparse.Namespace, kernels: Sequence[Mutant | CorrectKernel]) -> int:
-    right = TestProfile(given.right) if given.right else None
-    plan = Plan(TestProfile(given.profile), tuple(range(given.seeds)), tuple(given.dtype), given.jobs, right)
+    correct = TestProfile(given.correct) if given.correct else None
+    plan = Plan(
+        TestProfile(given.profile), tuple(range(given.seeds)), tuple(given.dtype), given.jobs, correct
+    )
     # Paths of output files are left out of the recorded command.
     own = {str(given.resume), str(given.output), "--resume", "-o", "--output"}
     options = [each for each in sys.argv[1:] if each not in own]

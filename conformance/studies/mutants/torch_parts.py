@@ -32,7 +32,7 @@ Compute = Callable[[Call], Any]
 
 
 def guarded(plain: Pair, zero: float = 0.0) -> Pair:
-    """Return terms that are 0 where the target is ``zero`` and log q is no NaN, without evaluating ``plain`` there."""
+    """Return terms that are 0 where the target is ``zero`` and log q is not NaN, without evaluating ``plain`` there."""
 
     def terms(target: Any, log_q: Any) -> Any:
         counted = (target != zero) | log_q.isnan()

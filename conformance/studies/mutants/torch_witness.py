@@ -65,9 +65,9 @@ def shows(
 ) -> Proof:
     """Prove by element ``at`` of an answer; ``lay`` changes the memory layout of the tensors."""
     given, model = lay(tensor(target, dtype)), (lay_model or lay)(tensor(log_q, dtype))
-    right = definition(given, model, reduction, log_target)
+    expected = definition(given, model, reduction, log_target)
     answer = kernel(model, given, reduction=reduction, log_target=log_target)
-    return Proof(flat(answer)[at], right[at])
+    return Proof(flat(answer)[at], expected[at])
 
 
 def definition(target: Any, log_q: Any, reduction: str, log_target: bool = False) -> list[float]:
@@ -128,9 +128,9 @@ def raises(function: Callable[[], Any]) -> Proof:
     return Proof("accepted", "raised")
 
 
-def answers(function: Callable[[], Any], right: float) -> Proof:
+def answers(function: Callable[[], Any], expected: float) -> Proof:
     """Prove by a call that must return the given number."""
     try:
-        return Proof(flat(quietly(function))[0], right)
+        return Proof(flat(quietly(function))[0], expected)
     except Exception:
-        return Proof("raised", right)
+        return Proof("raised", expected)

@@ -11,6 +11,7 @@ import math
 import sys
 
 from kl_conformance.implementations import loading
+from kl_conformance.processes import NoAnswerError
 from studies.mutants.catalogue import mutants
 from studies.mutants.kernel import Proof
 from studies.mutants.runner import call_in_child
@@ -34,8 +35,8 @@ def validate(framework: str) -> dict[str, Proof]:
             continue
         try:
             proofs[name] = call_in_child(_prove, name)
-        except EOFError:
-            raise RuntimeError(f"{name} was not proven: the process ended") from None
+        except NoAnswerError as error:
+            raise RuntimeError(f"{name} was not proven: {error}") from None
     return proofs
 
 
@@ -46,14 +47,14 @@ def _prove(name: str) -> Proof:
 
 def differs(proof: Proof) -> bool:
     """Whether the returned value clearly differs from the correct one."""
-    got, right = proof.got, proof.right
-    if isinstance(got, str) or isinstance(right, str):
-        return got != right
-    if math.isfinite(got) and math.isfinite(right):
-        return abs(got - right) > CLEAR * abs(right)
-    return got != right and not (math.isnan(got) and math.isnan(right))
+    got, expected = proof.got, proof.expected
+    if isinstance(got, str) or isinstance(expected, str):
+        return got != expected
+    if math.isfinite(got) and math.isfinite(expected):
+        return abs(got - expected) > CLEAR * abs(expected)
+    return got != expected and not (math.isnan(got) and math.isnan(expected))
 
 
 if __name__ == "__main__":
-    found = {name: [proof.got, proof.right] for name, proof in validate(sys.argv[1]).items()}
+    found = {name: [proof.got, proof.expected] for name, proof in validate(sys.argv[1]).items()}
     print(json.dumps(found))

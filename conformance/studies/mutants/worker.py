@@ -11,6 +11,7 @@ from typing import Any
 
 from kl_cases.recipes import TestProfile
 from kl_conformance.cells.cell import Cell
+from kl_conformance.cells.effort import effort_of
 from kl_conformance.harness.subject import Subject
 from kl_conformance.implementations import loading, registry
 from kl_conformance.implementations.implementation import Implementation
@@ -52,7 +53,7 @@ class Assignment:
         The tasks, in order.
     profile, seeds
         The profile, and the seed of each search.
-    brief
+    verdict_only
         Whether failing pairs are left unshrunk.
     enough
         Number of detections after which no further dtype is tested; after two dtypes, one is enough. A requirement
@@ -63,7 +64,7 @@ class Assignment:
     tasks: Sequence[Task]
     profile: TestProfile
     seeds: tuple[int, ...]
-    brief: bool = True
+    verdict_only: bool = True
     enough: int = 0
 
 
@@ -92,7 +93,8 @@ def evaluate(own: Implementation, assignment: Assignment) -> Iterator[Task | Tas
             subjects[task.dtype] = Subject(own, framework, modules, column(own.name, own.like, task.dtype))
         requirement = catalogue.requirement(task.requirement)
         subject = subjects[task.dtype]
-        cell = Cell(requirement, subject, assignment.profile, *assignment.seeds, brief=assignment.brief)
+        effort = effort_of(requirement, subject, assignment.profile)
+        cell = Cell(requirement, subject, effort, *assignment.seeds, verdict_only=assignment.verdict_only)
         suite_error = ""
         try:
             result = cell.evaluate()

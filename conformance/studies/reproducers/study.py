@@ -21,8 +21,8 @@ from itertools import groupby
 from pathlib import Path
 
 sys.path.extend(
-    str(Path(__file__).resolve().parents[3] / house)
-    for house in ("conformance", "cases", "reports", "reference")
+    str(Path(__file__).resolve().parents[3] / folder)
+    for folder in ("conformance", "cases", "reports", "reference")
 )
 
 from kl_conformance import processes
@@ -95,7 +95,7 @@ def _batch(batch: list[ExecutedScript]) -> list[ExecutedScript]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "request.json"
         file.write_text(json.dumps(request), encoding="utf-8")
-        done = processes.start_python(
+        done = processes.run_python(
             str(FORK_SERVER), str(file), seconds=SECONDS * (len(batch) + 1), folder=Path(folder)
         )
     codes = dict(enumerate(done.stdout.split()))
@@ -127,8 +127,7 @@ def main(paths: list[str]) -> int:
     """Execute the scripts of run files; return 1 if one shows no failure, 2 if a file cannot be read."""
     if not paths:
         print(
-            "no run file given; usage: python conformance/studies/reproducers/study.py RUN…",
-            file=sys.stderr,
+            "no run file given; usage: python conformance/studies/reproducers/study.py RUN…", file=sys.stderr
         )
         return 2
     try:

@@ -71,12 +71,12 @@ class RatioAccumulator:
     def add(self, evaluation: Evaluation) -> None:
         """Judge an answer and add its errors ÷ tolerance."""
         verdict = judge.within_tolerance(evaluation, decisive=False)
-        error = np.abs(evaluation.enclosure.error(evaluation.got))
+        error = np.abs(evaluation.enclosure.error(evaluation.answer))
         with np.errstate(all="ignore"):
             ratio = np.where(error == 0, 0.0, error / verdict.allowed)
-        excused = ~verdict.bad & ~(ratio <= 1)
+        excused = ~verdict.failed & ~(ratio <= 1)
         ratio = np.where(excused, 0.0, ratio)
-        self.violations += int(np.sum(verdict.bad))
+        self.violations += int(np.sum(verdict.failed))
         self.excused += int(np.sum(excused))
         self.ratios.append(ratio.ravel().astype(np.float32))
         if ratio.max() > self.largest:

@@ -13,17 +13,7 @@ from kl_cases.recipes import Recipe, build
 from kl_conformance.judging import judge
 from kl_conformance.judging.call_description import CallDescription
 from kl_conformance.judging.evaluation import Evaluation
-from kl_reference import (
-    Dtype,
-    Enclosure,
-    Problem,
-    Profile,
-    Reduction,
-    Space,
-    Tolerance,
-    answer,
-    tolerance,
-)
+from kl_reference import Dtype, Enclosure, Problem, Profile, Reduction, Space, Tolerance, answer, tolerance
 from studies.separation.kernels import Kernel
 
 Mask = NDArray[np.bool_]
@@ -33,7 +23,7 @@ PROFILE = Profile.of(FLOAT32)
 
 @dataclass(frozen=True, slots=True)
 class Criterion:
-    """A relative and an absolute tolerance for float32: |got − right| ≤ atol + rtol·|right|.
+    """A relative and an absolute tolerance for float32: |got − expected| ≤ atol + rtol·|expected|.
 
     ``source`` is the page that documents them as defaults.
     """
@@ -43,10 +33,10 @@ class Criterion:
     atol: float
     source: str
 
-    def rejects(self, got: NDArray[np.float64], right: NDArray[np.float64]) -> Mask:
+    def rejects(self, got: NDArray[np.float64], expected: NDArray[np.float64]) -> Mask:
         """Return a mask of the rejected answers."""
         with np.errstate(invalid="ignore"):
-            return ~(np.abs(got - right) <= self.atol + self.rtol * np.abs(right))
+            return ~(np.abs(got - expected) <= self.atol + self.rtol * np.abs(expected))
 
 
 PEERS = (
@@ -101,7 +91,7 @@ class ProblemSet:
         verdict = (
             judge.exact(evaluation) if self.exact else judge.within_tolerance(evaluation, decisive=False)
         )
-        return _any(verdict.bad)
+        return _any(verdict.failed)
 
     def detected_by(self, peer: Criterion, kernel: Kernel) -> Mask:
         """Return a mask of the problems (rows) in which a peer's defaults reject the kernel's answer."""

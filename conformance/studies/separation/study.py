@@ -20,8 +20,8 @@ from functools import partial
 from pathlib import Path
 
 sys.path.extend(
-    str(Path(__file__).resolve().parents[3] / house)
-    for house in ("conformance", "cases", "reports", "reference")
+    str(Path(__file__).resolve().parents[3] / folder)
+    for folder in ("conformance", "cases", "reports", "reference")
 )
 
 from kl_conformance import processes
@@ -48,27 +48,15 @@ EVERYDAY = ("dirichlet-flat", "power-law", "peaked-logits")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Size of the study.
+    """Size of the study."""
 
-    Parameters
-    ----------
-    frameworks, sizes
-        Frameworks tested for false alarms, and the sizes (rows and classes) drawn from each family.
-    tests, ladders, exact_sums
-        Number of tests of each fault, and numbers of classes of their ladders and exact sums.
-    contrast
-        Number of classes of the exact sum on which the peers' defaults are tested, too.
-    rows
-        Rows drawn from each everyday family, by number of classes.
-    """
-
-    frameworks: tuple[str, ...]
-    sizes: tuple[Size, ...]
-    tests: int
-    ladders: tuple[int, ...]
+    frameworks: tuple[str, ...]  # tested for false alarms
+    sizes: tuple[Size, ...]  # rows and classes drawn from each family
+    tests: int  # of each fault
+    ladders: tuple[int, ...]  # numbers of classes, as for the exact sums
     exact_sums: tuple[int, ...]
-    contrast: int
-    rows: dict[int, int]
+    contrast: int  # number of classes of the exact sum on which the peers' defaults are tested, too
+    rows: dict[int, int]  # drawn from each everyday family, by number of classes
 
 
 FULL = Plan(

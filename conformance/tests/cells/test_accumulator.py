@@ -1,4 +1,4 @@
-"""What a page draws of a cell is what its judgements measured."""
+"""The error distribution of a cell is that of its judgements."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ ROW = pair([0.5, 0.25, 0.25], [0.25, 0.25, 0.5])
 
 
 def moved(step: float) -> Judgement:
-    """Return the judgement of a sum that lies ``step`` tolerances above the right one."""
-    asked = subject()
-    evaluation = asked.evaluate(asked.problem(ROW, Reduction.SUM))
-    got = evaluation.enclosure.value + step * evaluation.tolerance.total
-    return judge.within_tolerance(replace(evaluation, got=got))
+    """Return the judgement of a sum that is ``step`` tolerances above the correct one."""
+    tested = subject()
+    evaluation = tested.evaluate(tested.problem(ROW, Reduction.SUM))
+    answer = evaluation.enclosure.value + step * evaluation.tolerance.total
+    return judge.within_tolerance(replace(evaluation, returned=answer))
 
 
 @pytest.mark.parametrize(("step", "place"), [(0.5, 5), (-0.5, -5), (0.0, 0), (0.9, 9)])
 def test_an_error_is_counted_on_its_side(step: float, place: int) -> None:
-    """An answer too large is right of 0, one too small left of it, as far as it used what is allowed."""
-    spreading = ErrorHistogram()
-    spreading.take(moved(step))
-    spread = spreading.spread()
-    assert spread is not None
-    (counted,) = spread.signed
-    # The answer made up here is rounded itself: in float64 to some tenths of what is allowed.
+    """Errors of answers that are too large are positive, in tenths of the allowed error; the others negative."""
+    histogram = ErrorHistogram()
+    histogram.add(moved(step))
+    distribution = histogram.distribution()
+    assert distribution is not None
+    (counted,) = distribution.signed
+    # The constructed answer is rounded: in float64 by some tenths of the allowed error.
     assert abs(counted - place) <= 3
     assert np.sign(counted) == np.sign(place)
 
 
 def test_the_condition_is_the_scale_over_the_answer() -> None:
-    """For the sum it is Σ p·(|log p| + |log q|) ÷ |answer|, and it is not known where the answer is infinite."""
+    """For the sum it is Σ p·(|log p| + |log q|) ÷ |answer|; an infinite answer has none."""
     judgement = moved(0.0)
     scale = sum(
         p * (abs(math.log(p)) + abs(math.log(q))) for p, q in ((0.5, 0.25), (0.25, 0.25), (0.25, 0.5))
@@ -48,21 +48,21 @@ def test_the_condition_is_the_scale_over_the_answer() -> None:
     answer = 0.5 * math.log(2) + 0.25 * math.log(0.5)
     assert judgement.condition == pytest.approx(scale / answer)
     assert judgement.classes == 3
-    asked = subject()
+    tested = subject()
     endless = pair([0.5, 0.5], [1.0, 0.0], Space.PROBABILITY)
-    assert judge.within_tolerance(asked.evaluate(asked.problem(endless, Reduction.SUM))).condition is None
+    assert judge.within_tolerance(tested.evaluate(tested.problem(endless, Reduction.SUM))).condition is None
 
 
-def test_what_breaks_or_was_not_measured_is_not_counted() -> None:
-    """Charts show what holds: a broken answer, and a yes or no, leave no mark."""
-    spreading = ErrorHistogram()
-    spreading.take(moved(1.5))
-    spreading.take(judge.passed(subject().problem(ROW), CallDescription("call")))
-    assert spreading.spread() is None
+def test_failed_and_unmeasured_judgements_are_not_counted() -> None:
+    """The distribution is that of answers that passed and were measured."""
+    histogram = ErrorHistogram()
+    histogram.add(moved(1.5))
+    histogram.add(judge.passed(subject().problem(ROW), CallDescription("call")))
+    assert histogram.distribution() is None
 
 
-def test_a_cell_tells_every_problem_it_measured() -> None:
-    """The largest error of the spread is the headroom of the cell, and no problem is counted twice."""
+def test_a_cell_counts_every_measured_problem() -> None:
+    """The largest error of the distribution is the headroom of the cell, and no problem is counted twice."""
     result = evaluate("values/sum", subject())
     spread = result.spread
     assert spread is not None

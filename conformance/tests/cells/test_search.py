@@ -1,4 +1,4 @@
-"""The search finds what is broken, and makes it small without changing the question."""
+"""The search finds failing pairs, and shrinking keeps the kind of failure."""
 
 from __future__ import annotations
 
@@ -31,69 +31,68 @@ def probabilities(pair: Pair) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.f
     return pair.p.expressed(Space.PROBABILITY), pair.q.expressed(Space.PROBABILITY)
 
 
-def test_a_fault_that_is_there_is_found() -> None:
+def test_a_fault_is_found() -> None:
     """A pair in which some q exceeds its p by a factor of ten is found among a few dozen."""
 
-    def broken(pair: Pair) -> bool:
+    def fails(pair: Pair) -> bool:
         p, q = probabilities(pair)
         return bool((q > 10 * p).any())
 
-    found = search.search(REQUIREMENT, Dtype.FLOAT64, SHAPES, 30, 0, broken)
+    found = search.search(REQUIREMENT, Dtype.FLOAT64, SHAPES, 30, 0, fails)
     assert found is not None
-    assert broken(found)
+    assert fails(found)
 
 
-def test_a_fault_that_is_not_there_is_not_found() -> None:
-    """Where nothing is broken the search ends after as many examples as it was given, empty-handed."""
-    asked: list[Pair] = []
+def test_a_correct_kernel_passes_the_search() -> None:
+    """Without a failure the search ends after the given number of examples, and returns None."""
+    drawn: list[Pair] = []
 
-    def broken(pair: Pair) -> bool:
-        asked.append(pair)
+    def fails(pair: Pair) -> bool:
+        drawn.append(pair)
         return False
 
-    assert search.search(REQUIREMENT, Dtype.FLOAT64, SHAPES, 7, 0, broken) is None
-    assert len(asked) == 7
+    assert search.search(REQUIREMENT, Dtype.FLOAT64, SHAPES, 7, 0, fails) is None
+    assert len(drawn) == 7
 
 
 def test_a_seed_repeats_a_search() -> None:
     """The same seed draws the same pairs, another seed others."""
 
-    def ids(seed: int) -> list[str]:
-        asked: list[str] = []
+    def drawn_ids(seed: int) -> list[str]:
+        ids: list[str] = []
 
-        def broken(pair: Pair) -> bool:
-            asked.append(pair.id)
+        def fails(pair: Pair) -> bool:
+            ids.append(pair.id)
             return False
 
-        search.search(REQUIREMENT, Dtype.FLOAT32, SHAPES, 10, seed, broken)
-        return asked
+        search.search(REQUIREMENT, Dtype.FLOAT32, SHAPES, 10, seed, fails)
+        return ids
 
-    assert ids(3) == ids(3)
-    assert ids(3) != ids(4)
+    assert drawn_ids(3) == drawn_ids(3)
+    assert drawn_ids(3) != drawn_ids(4)
 
 
-def test_everybody_is_asked_the_same_draws() -> None:
-    """Who is asked after another is asked the very pairs that one was, drawn and built once."""
+def test_all_columns_get_the_same_draws() -> None:
+    """Equal searches return the same objects: a pair is drawn and built once."""
 
-    def asked() -> list[Pair]:
+    def search_once() -> list[Pair]:
         seen: list[Pair] = []
 
-        def broken(pair: Pair) -> bool:
+        def fails(pair: Pair) -> bool:
             seen.append(pair)
             return False
 
-        search.search(REQUIREMENT, Dtype.FLOAT32, SHAPES, 6, 3, broken)
+        search.search(REQUIREMENT, Dtype.FLOAT32, SHAPES, 6, 3, fails)
         return seen
 
-    first, second = asked(), asked()
+    first, second = search_once(), search_once()
     assert len(first) == 6
     assert all(one is other for one, other in zip(first, second, strict=True))
 
 
 def test_a_seed_repeats_a_verdict() -> None:
-    """Two settlements of a cell with one seed agree to the last bit of the witness."""
-    broken = REQUIREMENT.miniature
-    first, second = (evaluate(REQUIREMENT.id, subject(broken), seed=5) for _ in range(2))
+    """Two evaluations of a cell with one seed agree to the last bit of the witness."""
+    first, second = (evaluate(REQUIREMENT, subject(REQUIREMENT.miniature), seed=5) for _ in range(2))
     assert (first.verdict, first.headroom, first.witness) == (second.verdict, second.headroom, second.witness)
 
 
@@ -115,19 +114,19 @@ def _between(pair: Pair) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("broken", "numbers"), [(_has_large, 1), (_sums_wrong, 3), (_needs_two_rows, 2), (_between, 1)]
+    ("fails", "numbers"), [(_has_large, 1), (_sums_wrong, 3), (_needs_two_rows, 2), (_between, 1)]
 )
 @pytest.mark.parametrize("shape", [(31,), (8, 31), (3, 4, 5), (2, 1025)])
 def test_a_fault_shrinks_to_the_numbers_it_needs(
-    broken: Callable[[Pair], bool], numbers: int, shape: tuple[int, ...]
+    fails: Callable[[Pair], bool], numbers: int, shape: tuple[int, ...]
 ) -> None:
-    """A witness has no class and no row more than the fault needs: four numbers at most."""
-    if broken is _needs_two_rows and len(shape) == 1:
+    """A witness has only the classes and rows that the fault needs: four numbers at most."""
+    if fails is _needs_two_rows and len(shape) == 1:
         return
     pair = drawn("dirichlet-sparse", shape)
-    assert broken(pair)
-    small = shrink.shrink(pair, broken)
-    assert broken(small)
+    assert fails(pair)
+    small = shrink.shrink(pair, fails)
+    assert fails(small)
     assert small.p.values.size <= numbers <= 4
     assert len(small.shape) == len(shape)
 
@@ -143,8 +142,8 @@ def test_numbers_become_plain() -> None:
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["dirichlet-flat", "power-law", "dirichlet-sparse"]))
 @settings(max_examples=15, deadline=None)
-def test_no_zero_is_put_in_where_none_was(seed: int, family: str) -> None:
-    """A zero probability is another question, and no witness of this one."""
+def test_shrinking_introduces_no_zero(seed: int, family: str) -> None:
+    """A pair without zero probabilities stays one: zeros are another kind of problem."""
     pair = drawn(family, (3, 5), seed)
     if not (pair.p.values.all() and pair.q.values.all()):
         return
@@ -153,15 +152,15 @@ def test_no_zero_is_put_in_where_none_was(seed: int, family: str) -> None:
     assert small.q.values.all()
 
 
-def test_zeros_that_were_there_may_stay() -> None:
-    """A question about zeros keeps one."""
+def test_shrinking_keeps_a_zero() -> None:
+    """A pair that fails for its zeros keeps one."""
     pair = drawn("sparse", (3, 5))
     small = shrink.shrink(pair, lambda candidate: bool((candidate.p.values == 0).any()))
     assert small.p.values.ravel().tolist() == [0.0]
 
 
 def test_a_shrink_keeps_axis_and_origin() -> None:
-    """A witness is a smaller pair of the same making."""
+    """A witness has the axis and the origin of the pair that it is shrunk from."""
     pair = drawn().moved(0)
     small = shrink.shrink(pair, lambda candidate: candidate.classes >= 2)
     assert small.axis == pair.axis
@@ -170,7 +169,7 @@ def test_a_shrink_keeps_axis_and_origin() -> None:
 
 
 def test_a_broadcast_side_stays_broadcast() -> None:
-    """Shrinking never makes a broadcast side full: broadcasting may be what is broken."""
+    """Shrinking never expands a broadcast side: the fault may be in broadcasting."""
     model = Measure(np.full((1, 6), 1 / 6), Space.PROBABILITY)
     pair = Pair(Measure(np.full((4, 6), 1 / 6), Space.PROBABILITY), model)
     small = shrink.shrink(pair, lambda candidate: candidate.rows >= 2)
@@ -178,22 +177,21 @@ def test_a_broadcast_side_stays_broadcast() -> None:
     assert small.q.values.shape == (1, 1)
 
 
-def test_a_shrink_ends_when_its_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Some frameworks compile for every shape: what is smallest when time is up is the witness."""
-    monkeypatch.setattr(search, "SECONDS", 0.0)
+def test_a_shrink_ends_after_its_time_limit() -> None:
+    """The witness is the smallest pair found so far: some frameworks compile every shape."""
     pair = drawn()
-    assert shrink.shrink(pair, lambda candidate: True).shape == pair.shape
+    assert shrink.shrink(pair, lambda candidate: True, seconds=0.0).shape == pair.shape
 
 
 @given(st.integers(0, 1000), st.floats(0.01, 0.5))
 @settings(max_examples=20, deadline=None)
-def test_what_is_shrunk_is_still_broken(seed: int, threshold: float) -> None:
-    """Whatever the fault, the witness shows it."""
+def test_a_shrunk_pair_still_fails(seed: int, threshold: float) -> None:
+    """The witness of any fault shows it."""
 
-    def broken(pair: Pair) -> bool:
+    def fails(pair: Pair) -> bool:
         p, q = probabilities(pair)
         return bool((np.abs(p - q) > threshold).any())
 
     pair = drawn(seed=seed, shape=(3, 5))
-    if broken(pair):
-        assert broken(shrink.shrink(pair, broken))
+    if fails(pair):
+        assert fails(shrink.shrink(pair, fails))

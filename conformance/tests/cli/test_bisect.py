@@ -1,17 +1,16 @@
-"""`bisect` asks each release in an environment of its own, keeps every answer, and goes on where it was ended."""
+"""`bisect` tests each release in its own environment, keeps every result, and continues after an interruption."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from kl_conformance.cli import bisect
-from kl_conformance.cli.bisect import BisectOptions, between, execute
+from kl_conformance.cli.bisect import Releases, find_release, installed_beside, release_range
 from kl_conformance.versions import environments, witness_file
 from kl_conformance.versions.environments import Environment, InstallError, environment, suite_copy
 from kl_conformance.versions.replay import ReplayRequest, ReplayResult, replay_all
@@ -20,137 +19,130 @@ from kl_conformance_testkit.command import run_cli
 from kl_reports.comparison.change import Observation
 
 RELEASES = ["1.0", "1.1", "1.2", "1.10", "2.0", "2.1"]
-TURNS_AT = "1.10"
+CHANGED_IN = "1.10"
 
 
 @pytest.fixture(scope="module")
 def witness(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the file of a witness against SciPy's kl_div."""
     made = tmp_path_factory.mktemp("bisect")
-    asked = ("run", "scipy.special.kl_div", "--dtype", "float64", "--profile", "quick", "--seed", "1")
-    assert run_cli(*asked, "-k", "values and extreme", "-o", "run.jsonl.gz", at=made).code == 0
+    command = ("run", "scipy.special.kl_div", "--dtype", "float64", "--profile", "quick", "--seed", "1")
+    assert run_cli(*command, "-k", "values and extreme", "-o", "run.jsonl.gz", at=made).code == 0
     file = made / "witness.json"
     file.write_text(witness_file.dumps(witness_file.load(str(made / "run.jsonl.gz"))), encoding="utf-8")
     return file
 
 
-@pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Let releases be made up: broken from 1.10 on, and 1.1 has no wheel. Returns what was installed."""
-    installed = list[str]()
+@dataclass
+class FakeReleases:
+    """Six releases of a package, bad from 1.10 on; 1.1 has no wheel."""
 
-    def released(package: str, *, prereleases: bool = False) -> list[str]:
-        del package, prereleases
+    installed: list[str] = field(default_factory=list[str])
+    repaired: bool = False  # good from 1.10 on instead
+    interrupted_at: int = 0  # the replay that is interrupted; 0 for none
+    replays: int = 0
+
+    @property
+    def releases(self) -> Releases:
+        """The functions that `bisect` calls."""
+        return Releases(self.released, self.environment, self.replay_all)
+
+    def released(self, package: str, *, early: bool) -> list[str]:
+        """Return all six."""
+        del package, early
         return RELEASES
 
     @contextmanager
-    def made(packages: Sequence[str], suite: Path) -> Generator[Environment]:
+    def environment(self, packages: Sequence[str], suite: Path) -> Generator[Environment]:
+        """Note the installed release."""
         version = packages[0].partition("==")[2]
-        installed.append(version)
+        self.installed.append(version)
         if version == "1.1":
             raise InstallError("ERROR: No matching distribution found for toy==1.1")
         yield Environment(suite, {"VERSION": version})
 
-    def answered(
-        tasks: Sequence[ReplayRequest], interpreter: str, variables: dict[str, str]
+    def replay_all(
+        self, requests: Sequence[ReplayRequest], interpreter: str, variables: dict[str, str]
     ) -> list[ReplayResult]:
-        del tasks, interpreter
-        bad = RELEASES.index(variables["VERSION"]) >= RELEASES.index(TURNS_AT)
-        return [ReplayResult(Observation.FAILED if bad else Observation.PASSED, "It is so.")]
+        """Return the result of the release."""
+        del requests, interpreter
+        self.replays += 1
+        if self.replays == self.interrupted_at:
+            raise KeyboardInterrupt
+        changed = RELEASES.index(variables["VERSION"]) >= RELEASES.index(CHANGED_IN)
+        return [
+            ReplayResult(Observation.PASSED if changed is self.repaired else Observation.FAILED, "It is so.")
+        ]
 
-    monkeypatch.setattr(bisect, "released", released)
-    monkeypatch.setattr(bisect, "environment", made)
-    monkeypatch.setattr(bisect, "replay_all", answered)
-    return installed
+
+@pytest.fixture
+def fake() -> FakeReleases:
+    """Return releases that need no package index."""
+    return FakeReleases()
 
 
-def request(
-    witness: Path, folder: Path, good: str = "1.0", bad: str = "2.1", *, every: bool = False
-) -> BisectOptions:
-    """Return what is asked on the command line."""
-    state = folder / "state.json"
-    return BisectOptions(
-        str(witness), "scipy", good, bad, every=every, state=state, output=folder / "told.md"
+def find(
+    witness: Path,
+    folder: Path,
+    fake: FakeReleases,
+    good: str = "1.0",
+    bad: str = "2.1",
+    *,
+    every: bool = False,
+) -> int:
+    """Bisect the fake releases and return the exit code."""
+    state, output = folder / "state.json", folder / "result.md"
+    return find_release(
+        str(witness), "scipy", good, bad, every=every, state=state, output=output, releases=fake.releases
     )
 
 
-def test_the_turn_is_found_and_told(
-    witness: Path, asked: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_the_transition_is_found_and_described(
+    witness: Path, fake: FakeReleases, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Which release is good, which is bad, the input in bits, a script, and what was asked."""
-    assert execute(request(witness, tmp_path)) == 0
-    told = capsys.readouterr().out
-    assert "# scipy.special.kl_div is broken since scipy 1.10" in told
-    assert "- scipy **1.2** is good" in told
-    assert "- scipy **1.10** is bad" in told
-    assert " f64:" in told
-    assert "import scipy.special" in told
-    assert (tmp_path / "told.md").read_text(encoding="utf-8") == told
-    assert asked[:2] == ["1.0", "2.1"]
+    """The result has the good and the bad release, the input in bits and a script."""
+    assert find(witness, tmp_path, fake) == 0
+    text = capsys.readouterr().out
+    assert "# scipy.special.kl_div fails since scipy 1.10" in text
+    assert "- scipy **1.2** is good" in text
+    assert "- scipy **1.10** is bad" in text
+    assert "(probability, 1) f64:" in text
+    assert "import scipy.special" in text
+    assert (tmp_path / "result.md").read_text(encoding="utf-8") == text
+    assert fake.installed[:2] == ["1.0", "2.1"]
 
 
-def test_a_fix_is_found_by_asking_from_new_to_old(
-    witness: Path,
-    asked: list[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+def test_a_fix_is_found_from_new_to_old(
+    witness: Path, fake: FakeReleases, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The good end may be the newer one; then the title says up to which release it was bad."""
-    plain = vars(bisect)["replay_all"]
-
-    def mended(*arguments: object) -> list[ReplayResult]:
-        (answer,) = plain(*arguments)
-        return [
-            replace(
-                answer,
-                observation=Observation.PASSED
-                if answer.observation is Observation.FAILED
-                else Observation.FAILED,
-            )
-        ]
-
-    monkeypatch.setattr(bisect, "replay_all", mended)
-    assert execute(request(witness, tmp_path, good="2.1", bad="1.0")) == 0
+    """The good end may be the newer one; then the title has the last bad release."""
+    fake.repaired = True
+    assert find(witness, tmp_path, fake, good="2.1", bad="1.0") == 0
     assert "# scipy.special.kl_div was bad up to scipy 1.2" in capsys.readouterr().out
-    assert asked[:2] == ["2.1", "1.0"]
+    assert fake.installed[:2] == ["2.1", "1.0"]
 
 
-def test_what_was_asked_is_not_asked_again(witness: Path, asked: list[str], tmp_path: Path) -> None:
-    """The same command goes on from what is kept; what could not be installed is tried again."""
-    assert execute(request(witness, tmp_path, every=True)) == 0
-    assert sorted(asked) == sorted(RELEASES)
-    asked.clear()
-    assert execute(request(witness, tmp_path, every=True)) == 0
-    assert asked == ["1.1"]
+def test_a_release_is_tested_once(witness: Path, fake: FakeReleases, tmp_path: Path) -> None:
+    """The same command continues from the kept results; a release that could not be installed is tried again."""
+    assert find(witness, tmp_path, fake, every=True) == 0
+    assert sorted(fake.installed) == sorted(RELEASES)
+    fake.installed.clear()
+    assert find(witness, tmp_path, fake, every=True) == 0
+    assert fake.installed == ["1.1"]
 
 
-def test_an_interruption_loses_nothing(
-    witness: Path,
-    asked: list[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+def test_an_interruption_loses_no_result(
+    witness: Path, fake: FakeReleases, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Ended in the middle, it says how to go on, and what was known is known."""
-    plain = vars(bisect)["replay_all"]
-    calls = list[int]()
-
-    def ends(*arguments: object) -> list[ReplayResult]:
-        calls.append(1)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        given: list[ReplayResult] = plain(*arguments)
-        return given
-
-    monkeypatch.setattr(bisect, "replay_all", ends)
-    assert execute(request(witness, tmp_path)) == 2
-    assert "the same command goes on from there" in capsys.readouterr().err
-    kept_ = json.loads((tmp_path / "state.json").read_text(encoding="utf-8"))["probes"]
-    assert {version: each["outcome"] for version, each in kept_.items()} == {"1.0": "good", "2.1": "bad"}
-    before = len(asked)
-    assert execute(request(witness, tmp_path)) == 0
-    assert not {"1.0", "2.1"} & set(asked[before:])
+    """After an interruption the message names the next command, which continues from the kept results."""
+    fake.interrupted_at = 3
+    assert find(witness, tmp_path, fake) == 2
+    assert "the same command continues from the results" in capsys.readouterr().err
+    probes = json.loads((tmp_path / "state.json").read_text(encoding="utf-8"))["probes"]
+    assert {version: each["outcome"] for version, each in probes.items()} == {"1.0": "good", "2.1": "bad"}
+    before = len(fake.installed)
+    assert find(witness, tmp_path, fake) == 0
+    assert not {"1.0", "2.1"} & set(fake.installed[before:])
 
 
 @pytest.mark.parametrize(
@@ -158,72 +150,69 @@ def test_an_interruption_loses_nothing(
     [
         ("2.0", "1.0", "version 2.0 is bad, expected good"),
         ("1.0", "1.3", "version 1.3 is not among the releases"),
-        ("1.0", "one", "'one' is no version; known: 1.0"),
-        ("1.0", "1.0", "nothing lies between them"),
+        ("1.0", "one", "'one' is not a version; known: 1.0"),
+        ("1.0", "1.0", "the range is empty"),
     ],
 )
-def test_ends_that_are_none_are_said_so(
+def test_invalid_ends_are_refused(
     witness: Path,
-    asked: list[str],
+    fake: FakeReleases,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     good: str,
     bad: str,
     words: str,
 ) -> None:
-    """Both ends are asked first, and a version nobody released names those near it."""
-    del asked
-    assert execute(request(witness, tmp_path, good, bad)) == 2
+    """Both ends are tested first; the message about an unknown version names the nearest ones."""
+    assert find(witness, tmp_path, fake, good, bad) == 2
     assert words in capsys.readouterr().err
 
 
-def test_the_state_of_another_bisection_is_left_alone(
-    witness: Path, asked: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_the_state_of_another_bisection_is_refused(
+    witness: Path, fake: FakeReleases, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Answers to one question are never taken for answers to another."""
-    del asked
+    """Results of one bisection are never used in another."""
     state = tmp_path / "state.json"
     state.write_text('{"about": {"witness": "another"}, "probes": {}}', encoding="utf-8")
-    assert execute(request(witness, tmp_path)) == 2
-    assert "is the state of another bisection" in capsys.readouterr().err
+    assert find(witness, tmp_path, fake) == 2
+    assert "the state of another bisection" in capsys.readouterr().err
     state.write_text("[", encoding="utf-8")
-    assert execute(request(witness, tmp_path)) == 2
-    assert "is no state of a bisection" in capsys.readouterr().err
+    assert find(witness, tmp_path, fake) == 2
+    assert "not the state of a bisection" in capsys.readouterr().err
 
 
-def test_what_is_installed_beside_is_named_once(witness: Path) -> None:
-    """A package pinned by `--with` is not asked for a second time without its pin, however the pin is written."""
+def test_a_pinned_package_is_installed_once(witness: Path) -> None:
+    """A package pinned by `--with` is not also installed without the pin, however the pin is written."""
     found = witness_file.load(str(witness))
     for pin in ("SciPy<1.12", "scipy == 1.11.4", "scipy~=1.11"):
-        asked = BisectOptions(str(witness), "numpy", "1.26.0", "1.26.4", beside=(pin,))
-        assert bisect.beside(asked, found) == [pin]
-    assert bisect.beside(BisectOptions(str(witness), "numpy", "1.26.0", "1.26.4"), found) == ["scipy"]
+        assert installed_beside("numpy", [pin], found) == [pin]
+    assert installed_beside("numpy", [], found) == ["scipy"]
 
 
 def test_releases_are_ordered_as_versions() -> None:
     """1.10 comes after 1.2, and the range runs from good to bad, whichever is older."""
-    assert between(RELEASES, "1.2", "2.0") == ["1.2", "1.10", "2.0"]
-    assert between(RELEASES, "2.0", "1.2") == ["2.0", "1.10", "1.2"]
+    assert release_range(RELEASES, "1.2", "2.0") == ["1.2", "1.10", "2.0"]
+    assert release_range(RELEASES, "2.0", "1.2") == ["2.0", "1.10", "1.2"]
 
 
-def test_a_fresh_environment_has_what_it_was_asked_for(witness: Path) -> None:
-    """An older release is installed, and asked by this very suite; where no index is in reach this is skipped."""
+def test_a_new_environment_has_the_requested_release(witness: Path) -> None:
+    """An older release is installed and tested by this suite; skipped if no package index can be reached."""
     try:
         versions = environments.released("packaging")
     except InstallError as error:
-        pytest.skip(f"no package index is in reach: {error}")
+        pytest.skip(f"no package index can be reached: {error}")
     assert "23.1" in versions
-    asked: WitnessFile = witness_file.load(str(witness))
+    recorded: WitnessFile = witness_file.load(str(witness))
     with suite_copy() as suite, environment(["packaging==23.1"], suite) as fresh:
-        (answer,) = replay_all([ReplayRequest(asked)], str(fresh.python), fresh.variables)
+        (result,) = replay_all([ReplayRequest(recorded)], str(fresh.python), fresh.variables)
         listed = [path.name for path in fresh.python.parents[1].glob("lib*/python*/site-packages/packaging*")]
-    assert answer.observation is Observation.FAILED, answer.message
+    assert result.observation is Observation.FAILED, result.message
     assert "packaging-23.1.dist-info" in listed
     assert not fresh.python.exists()
 
 
-def test_a_release_that_is_none_is_an_error_in_words() -> None:
-    """The installer's own last word, and no traceback."""
+def test_an_unknown_package_is_reported_by_the_installer() -> None:
+    """The message is the last line of the installer."""
     with (
         suite_copy() as suite,
         pytest.raises(InstallError, match=r"(?i)error|no solution"),

@@ -1,4 +1,4 @@
-"""Two runs are named by file, by folder, by id or by version, and what changed is an exit code."""
+"""Two runs are named by file, folder, id or version, and the exit code depends on the changes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kl_reports_testkit.example_runs import example_run
 
 
 def of(whole: Run, package: str, version: str, verdict: Verdict | None = None) -> Run:
-    """Return what a made-up run holds of one framework, in another version, with one verdict throughout."""
+    """Return the cells of one framework in an example run, with another version and one verdict."""
     header = whole.header
     columns = {
         key: replace(column, version=version)
@@ -57,7 +57,7 @@ def test_a_run_has_many_names(folder: Path, old: str, new: str) -> None:
 
 
 def test_an_id_names_a_run(folder: Path) -> None:
-    """The store says the ids, and the start of one is enough."""
+    """`db list` prints the ids, and the start of one is enough."""
     listed = json.loads(run_cli("db", "list", "--format", "json", at=folder).out)
     old, new = (each["record"][:12] for each in listed)
     done = run_cli("compare", old, new, at=folder)
@@ -65,8 +65,8 @@ def test_an_id_names_a_run(folder: Path) -> None:
     assert "REGRESSED" in done.out
 
 
-def test_what_fails_is_said_on_the_command_line(folder: Path) -> None:
-    """A job that only wants to know of missing cells is content with a regression."""
+def test_fail_on_selects_the_buckets_for_exit_code_1(folder: Path) -> None:
+    """A job that tests for missing cells only passes in spite of a regression."""
     pair = ("old.jsonl.gz", "new.jsonl.gz")
     assert run_cli("compare", *pair, "--fail-on", "missing,unstable", at=folder).code == 0
     assert run_cli("compare", *pair, "--fail-on", "none", at=folder).code == 0
@@ -87,8 +87,8 @@ def test_what_fails_is_said_on_the_command_line(folder: Path) -> None:
         (("torch==2.12", "torch==2.13", "--store", "none.db"), "none.db"),
     ],
 )
-def test_bad_use_is_one_sentence(folder: Path, arguments: tuple[str, ...], words: str) -> None:
-    """The value given and the values known, and 2."""
+def test_bad_usage_is_one_message(folder: Path, arguments: tuple[str, ...], words: str) -> None:
+    """The message has the given value and the known ones; the exit code is 2."""
     done = run_cli("compare", *arguments, at=folder)
     assert done.code == 2, done.all
     assert words in done.err

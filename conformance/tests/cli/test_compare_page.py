@@ -22,19 +22,19 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_the_page_is_written_and_standard_output_stays_clean(folder: Path) -> None:
-    """The page has the news, and what is printed is the comparison alone."""
-    said = command.run_cli(
+    """The page has the changes, and stdout has the comparison only."""
+    done = command.run_cli(
         "compare", "old.jsonl.gz", "new.jsonl.gz", "-o", "page.html", "--format", "json", at=folder
     )
-    assert said.code == 1
-    assert json.loads(said.out)["counts"]["fixed"] == 4
-    assert "Page: page.html" in said.err
+    assert done.code == 1
+    assert json.loads(done.out)["counts"]["fixed"] == 4
+    assert "Page: page.html" in done.err
     assert "5 cells regressed and 4 fixed" in (folder / "page.html").read_text(encoding="utf-8")
 
 
 def test_a_page_that_cannot_be_written_is_named_before_anything_is_compared(folder: Path) -> None:
     """One line, exit code 2, and no traceback."""
-    said = command.run_cli("compare", "old.jsonl.gz", "new.jsonl.gz", "-o", "none/page.html", at=folder)
-    assert said.code == 2
-    assert "none/page.html" in said.err
-    assert "Traceback" not in said.err
+    done = command.run_cli("compare", "old.jsonl.gz", "new.jsonl.gz", "-o", "none/page.html", at=folder)
+    assert done.code == 2
+    assert "none/page.html" in done.err
+    assert "Traceback" not in done.err

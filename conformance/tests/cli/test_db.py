@@ -1,4 +1,4 @@
-"""`db`: run files put into a store, and what the store tells of them."""
+"""`db`: run files are stored, listed and queried."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kl_reports.runfile.records import Column, Header, Result, Run, Verdict
 CELL = "values/sum"
 
 
-def asked(version: str, verdict: Verdict) -> Run:
+def one_cell(version: str, verdict: Verdict) -> Run:
     """Return a run of one cell, in one version."""
     column = Column("some.kl", "torch", version, "cpu", "float32", "eager")
     header = Header(
@@ -40,14 +40,14 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Work in a folder with two run files."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("KL_CONFORMANCE_STORE", raising=False)
-    write(tmp_path / "old.jsonl.gz", asked("2.11.0", Verdict.PASS))
-    write(tmp_path / "new.jsonl.gz", asked("2.12.0", Verdict.FAIL))
+    write(tmp_path / "old.jsonl.gz", one_cell("2.11.0", Verdict.PASS))
+    write(tmp_path / "new.jsonl.gz", one_cell("2.12.0", Verdict.FAIL))
     return tmp_path
 
 
 @pytest.fixture
 def db(here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
-    """Call `db` in that folder; what it gives is the exit code and what was printed."""
+    """Call `db` in that folder; returns the exit code, stdout and stderr."""
 
     def call(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["kl-conformance", "db", *arguments])
@@ -59,13 +59,13 @@ def db(here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtur
     return call
 
 
-def test_what_is_ingested_is_listed(here: Path, db: Any) -> None:
-    """A folder is ingested run by run; the store is a file beside them, and says what came from where."""
+def test_stored_runs_are_listed(here: Path, db: Any) -> None:
+    """A folder is stored run by run; the store is a file beside them and lists the path of each run."""
     code, out, err = db("ingest", ".")
     assert (code, err) == (0, "")
     assert [line.partition(":")[0] for line in out.splitlines()] == ["new.jsonl.gz", "old.jsonl.gz"]
     assert (here / "kl-conformance.db").is_file()
-    assert "which the store has already" in db("ingest", "old.jsonl.gz")[1]
+    assert "stored already" in db("ingest", "old.jsonl.gz")[1]
     rows = db("list")[1].splitlines()
     assert "torch 2.12.0" in rows[0]
     assert str(here / "new.jsonl.gz") in rows[0]
@@ -74,8 +74,8 @@ def test_what_is_ingested_is_listed(here: Path, db: Any) -> None:
     assert [each["versions"] for each in entries] == [{"torch": ["2.12.0"]}, {"torch": ["2.11.0"]}]
 
 
-def test_a_history_says_between_which_versions_it_broke(here: Path, db: Any) -> None:
-    """A cell is asked for by its name in any version; its history is that of all."""
+def test_a_history_has_the_versions_between_which_a_cell_failed(here: Path, db: Any) -> None:
+    """A cell is named in any version; its history is that of all versions."""
     db("ingest", "new.jsonl.gz", "old.jsonl.gz")
     code, out, _ = db("history", f"{CELL}@some.kl-2.11.0-cpu-float32-eager")
     assert code == 0
@@ -86,9 +86,9 @@ def test_a_history_says_between_which_versions_it_broke(here: Path, db: Any) -> 
     )
     assert [row.split()[:2] for row in rows] == [["2.11.0", "✓"], ["2.12.0", "✗"]]
     assert db("history", CELL)[1] == out
-    (told,) = json.loads(db("history", CELL, "--format", "json")[1])
-    assert (told["first_bad"], told["turns"]) == ("2.12.0", [["2.11.0", "2.12.0"]])
-    assert told["judgements"][0]["headroom"] == "f64:7ff0000000000000"
+    (data,) = json.loads(db("history", CELL, "--format", "json")[1])
+    assert (data["first_failed"], data["transitions"]) == ("2.12.0", [["2.11.0", "2.12.0"]])
+    assert data["verdicts"][0]["headroom"] == "f64:7ff0000000000000"
 
 
 def test_the_cells_of_a_run_and_of_a_version_are_listed(here: Path, db: Any) -> None:
@@ -103,16 +103,18 @@ def test_the_cells_of_a_run_and_of_a_version_are_listed(here: Path, db: Any) -> 
     assert (cell["verdict"], cell["column"]["version"]) == ("FAIL", "2.12.0")
 
 
-def test_older_runs_are_forgotten_where_that_is_asked(here: Path, db: Any) -> None:
-    """`gc` alone forgets nothing; with --keep the newest runs of the same columns stay."""
+def test_gc_removes_older_runs_only_with_keep(here: Path, db: Any) -> None:
+    """`gc` alone removes no run; with --keep the newest runs of the same columns stay."""
     write(
-        here / "again.jsonl.gz", replace(asked("2.12.0", Verdict.PASS), finished="2026-01-03T00:00:00+00:00")
+        here / "again.jsonl.gz",
+        replace(one_cell("2.12.0", Verdict.PASS), finished="2026-01-03T00:00:00+00:00"),
     )
     db("ingest", "old.jsonl.gz", "new.jsonl.gz", "again.jsonl.gz")
-    assert db("gc") == (0, "given back: 0 rows that no run needed any more\n", "")
+    assert db("gc") == (0, "deleted: 0 rows that no stored run needs\n", "")
     code, out, _ = db("gc", "--keep", "1")
     assert code == 0
-    assert out.splitlines()[0].endswith(f"is forgotten; its file: {here / 'new.jsonl.gz'}")
+    assert out.splitlines()[0].startswith("removed: run ")
+    assert out.splitlines()[0].endswith(f" of {here / 'new.jsonl.gz'}")
     assert [Path(each["path"]).name for each in json.loads(db("list", "--format", "json")[1])] == [
         "old.jsonl.gz",
         "again.jsonl.gz",
@@ -120,16 +122,18 @@ def test_older_runs_are_forgotten_where_that_is_asked(here: Path, db: Any) -> No
     assert db("gc", "--keep", "0")[0] == 2
 
 
-def test_the_store_may_lie_elsewhere(here: Path, db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """--store says where, or else the environment does."""
+def test_the_store_is_named_by_option_or_variable(
+    here: Path, db: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """--store names the store, otherwise the environment variable."""
     db("ingest", "old.jsonl.gz", "--store", "one.db")
     monkeypatch.setenv("KL_CONFORMANCE_STORE", f"sqlite:///{here / 'one.db'}")
     assert "2.11.0" in db("list")[1]
     assert not (here / "kl-conformance.db").exists()
 
 
-def test_a_bad_run_file_keeps_no_other_from_the_store(here: Path, db: Any) -> None:
-    """What cannot be read is said, and the rest is ingested."""
+def test_the_other_files_are_stored_beside_an_unreadable_one(here: Path, db: Any) -> None:
+    """An unreadable file is named, and the others are stored."""
     (here / "bad.jsonl.gz").write_text("no run file", encoding="utf-8")
     code, out, err = db("ingest", "bad.jsonl.gz", "old.jsonl.gz")
     assert (code, out.partition(":")[0]) == (2, "old.jsonl.gz")
@@ -154,8 +158,8 @@ def test_a_bad_run_file_keeps_no_other_from_the_store(here: Path, db: Any) -> No
         (["ingest", "nothing-here"], "nothing-here: no such file"),
     ],
 )
-def test_what_cannot_be_done_is_one_message(here: Path, db: Any, arguments: list[str], words: str) -> None:
-    """Bad input ends with 2 and one line, which names what is known."""
+def test_bad_usage_is_one_message(here: Path, db: Any, arguments: list[str], words: str) -> None:
+    """Bad usage ends with 2 and one line that names the known values."""
     db("ingest", ".")
     db("ingest", ".", "--store", "newer.db")
     connection = sqlite3.connect(here / "newer.db")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kl_conformance.cli.expect.findings import evidence, findings
+from kl_conformance.cli.expect.findings import document, evidence
 from kl_conformance.diagnosis.confirmation import ScriptResult, execute
 from kl_conformance.expectations.expectation import Expectation, recorded
 from kl_conformance.implementations import registry
@@ -18,13 +18,13 @@ ENTRIES = [entry for framework in registry.FRAMEWORKS for entry in recorded(fram
 
 def test_the_document_is_what_the_command_writes() -> None:
     """``kl-conformance expect findings -o conformance/FINDINGS.md`` changes nothing."""
-    assert DOCUMENT.read_text(encoding="utf-8") == findings()
+    assert DOCUMENT.read_text(encoding="utf-8") == document()
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.id)
 def test_every_deviation_is_described_with_an_example(entry: Expectation) -> None:
     """Each has its reason, region, link and an example; its script is complete and short."""
-    text = findings()
+    text = document()
     for part in (f"### {entry.id}\n", entry.reason, entry.region.text, entry.link):
         assert part in text
     seen = evidence()[entry.id]
@@ -54,6 +54,6 @@ def test_only_recorded_deviations_have_examples() -> None:
 
 def test_reported_findings_come_first() -> None:
     """The reported findings of an implementation precede the unreported ones."""
-    text = findings()
+    text = document()
     reported, unreported = "torch-log-target-zero-nan", "torch-masked-class-nan"
     assert text.index(f"### {reported}\n") < text.index(f"### {unreported}\n")

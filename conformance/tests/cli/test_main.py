@@ -1,4 +1,4 @@
-"""The command line: quick to answer, exact about what it does not know, and at home in every way of being installed."""
+"""The command line: fast help, exact messages about unknown names, complete lists."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 from kl_cases.flags import FLAGS
@@ -18,6 +19,7 @@ from kl_conformance.implementations.registry import IMPLEMENTATIONS
 from kl_conformance.requirements.catalogue import REQUIREMENTS
 from kl_conformance_testkit import command
 
+FRAMEWORKS = {"torch", "tensorflow", "jax"}
 HEAVY = (
     "numpy",
     "scipy",
@@ -26,16 +28,14 @@ HEAVY = (
     "rich",
     "jinja2",
     "sqlalchemy",
-    "torch",
-    "tensorflow",
-    "jax",
+    *sorted(FRAMEWORKS),
 )
 
 
-def said(
+def run_main(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str
 ) -> tuple[int, str, str]:
-    """Run a verb in this process; return its exit code and what it printed."""
+    """Run a command in this process; return its exit code, stdout and stderr."""
     monkeypatch.setattr(sys, "argv", ["kl-conformance", *arguments])
     with pytest.raises(SystemExit) as ended:
         main.main()
@@ -45,17 +45,29 @@ def said(
 
 
 def test_help_is_light() -> None:
-    """Whoever asks for help loads neither NumPy nor anything else that takes its time."""
+    """The help of a group loads neither NumPy nor any other package that takes long to import."""
     code = (
         "import sys; from kl_conformance.cli.main import cli\n"
-        "for verb in ('', 'run', 'report', 'merge', 'list', 'explain', 'doctor', 'expect', 'db'):\n"
-        "    cli(([verb] if verb else []) + ['--help'], standalone_mode=False)\n"
+        "for group in ([], ['expect'], ['db']):\n"
+        "    cli([*group, '--help'], standalone_mode=False)\n"
         f"print('LOADED', sorted(set({HEAVY!r}) & set(sys.modules)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], env=processes.environment(), capture_output=True, text=True, check=True
     )
     assert "LOADED []" in done.stdout
+
+
+@pytest.mark.parametrize("group", [main.cli, main.expect, main.db], ids=lambda group: group.name)
+def test_the_tables_agree_with_the_commands(group: main.LazyGroup) -> None:
+    """Each command can be imported, has the name of its table entry, and loads no framework."""
+    context = click.Context(group)
+    for name, (_, line) in group.table.items():
+        command = group.get_command(context, name)
+        assert command.name == name
+        assert line.endswith(".")
+        assert command.help
+    assert not FRAMEWORKS & set(sys.modules)
 
 
 def test_help_is_quick(tmp_path: Path) -> None:
@@ -71,8 +83,8 @@ def test_help_is_quick(tmp_path: Path) -> None:
 def test_the_version_is_the_package_s(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The version is known without any installation."""
-    code, out, _ = said(capsys, monkeypatch, "--version")
+    """The version is printed without an installation of the package."""
+    code, out, _ = run_main(capsys, monkeypatch, "--version")
     assert code == 0
     assert out == f"kl-conformance, version {__version__}\n"
     assert re.fullmatch(r"\d+\.\d+\.\d+\S*", __version__)
@@ -82,6 +94,8 @@ def test_the_version_is_the_package_s(
     ("arguments", "code", "words"),
     [
         ("bogus", 2, ("'bogus'", "doctor", "explain", "list", "merge", "report", "run")),
+        ("expect bogus", 2, ("'bogus'", "add", "check", "findings", "prune", "versions")),
+        ("db bogus", 2, ("'bogus'", "gc", "history", "ingest", "list")),
         ("report", 2, ("RUN",)),
         ("merge a", 2, ("--output",)),
         ("run --seed x", 4, ("'x'", "integer")),
@@ -91,15 +105,15 @@ def test_the_version_is_the_package_s(
         ("explain support/zero", 2, ("'support/zero'", "support/zero-target", "support/zero-over-zero")),
     ],
 )
-def test_what_is_not_understood_is_said_with_what_is_known(
+def test_bad_usage_names_the_known_values(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     arguments: str,
     code: int,
     words: tuple[str, ...],
 ) -> None:
-    """An error of use names the value given and the values known, and ends with the verb's own code."""
-    ended, out, err = said(capsys, monkeypatch, *arguments.split())
+    """The message names the given value and the known ones; the exit code is that of the command."""
+    ended, out, err = run_main(capsys, monkeypatch, *arguments.split())
     assert ended == code
     assert not out
     assert "Traceback" not in err
@@ -108,7 +122,7 @@ def test_what_is_not_understood_is_said_with_what_is_known(
 
 
 def test_lists_are_aligned_and_complete() -> None:
-    """Every name known stands at the beginning of a line, and the second column begins at one place."""
+    """Every known name is the first word of a line, and the second column is aligned."""
     lines = listed("implementations").splitlines()
     assert [line.split()[0] for line in lines] == list(IMPLEMENTATIONS)
     assert len({re.match(r"\S+ +", line).end() for line in lines}) == 1  # type: ignore[union-attr]
@@ -118,7 +132,7 @@ def test_lists_are_aligned_and_complete() -> None:
 
 
 def test_a_case_is_listed_with_its_flags_and_its_link() -> None:
-    """A line of the corpus names the case, the classes of bug it finds, and where it was met."""
+    """A line of the corpus has the case, its bug classes and its source."""
     line = next(each for each in listed("corpus").splitlines() if each.startswith("support/masked-logit "))
     assert "masked-nan, inner-mask" in line
     assert line.endswith("https://github.com/google-deepmind/optax/pull/1786")
@@ -127,7 +141,7 @@ def test_a_case_is_listed_with_its_flags_and_its_link() -> None:
 
 @pytest.mark.parametrize("name", REQUIREMENTS)
 def test_a_requirement_is_explained_on_a_page(name: str) -> None:
-    """A page tells the sentence, the reason, who breaks it and how to ask, in lines a terminal can show."""
+    """The page has the sentence, the reason and the next command, in lines that fit a terminal."""
     page = explained(name)
     requirement = REQUIREMENTS[name]
     flowing = " ".join(page.split())
@@ -139,16 +153,16 @@ def test_a_requirement_is_explained_on_a_page(name: str) -> None:
         assert len(line) <= WIDTH or "https://" in line
 
 
-def test_a_page_names_those_who_break_the_requirement() -> None:
-    """A practitioner who meets a NaN finds who gives it, where, why, and what upstream says."""
+def test_a_page_has_the_known_deviations() -> None:
+    """A user who meets a NaN finds the implementations that return it, the region and the upstream issue."""
     page = explained("support/zero-over-zero")
     assert "torch.nn.functional.kl_div" in page
     assert "p == 0 and log_q == -inf" in page
     assert "https://github.com/google-deepmind/optax/pull/1786" in page
 
 
-def test_the_doctor_says_for_each_framework_why_it_cannot_be_asked(tmp_path: Path) -> None:
-    """A framework whose import fails is not passed over: its reason stands beside the others that work."""
+def test_doctor_reports_why_a_framework_cannot_be_tested(tmp_path: Path) -> None:
+    """A framework whose import fails is listed with the reason, beside the others that work."""
     fake = command.broken_frameworks(tmp_path / "fake", "torch", "jax")
     command.broken_frameworks(fake, "tensorflow", missing=True)
     done = command.run_cli("doctor", at=tmp_path, path=fake)
@@ -160,4 +174,4 @@ def test_the_doctor_says_for_each_framework_why_it_cannot_be_asked(tmp_path: Pat
     assert re.search(
         r"^tensorflow +- +tensorflow is not installed .*kl-conformance\[tensorflow\]", done.out, re.MULTILINE
     )
-    assert re.search(r"^scipy +cpu +can be asked", done.out, re.MULTILINE)
+    assert re.search(r"^scipy +cpu +can be tested", done.out, re.MULTILINE)

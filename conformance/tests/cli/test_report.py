@@ -1,4 +1,4 @@
-"""`report` and `merge`: what cannot be read or written is said in one line; what can be is shown."""
+"""`report` and `merge`: pages and merged files, and one message for a file that cannot be read or written."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from kl_conformance.cli import report
+from kl_conformance.cli import report as commands
 from kl_conformance.runs.header import header
 from kl_conformance.runs.plan import resolve
 from kl_conformance.runs.selection import Selection
@@ -24,12 +24,25 @@ SELECTION = Selection(frameworks=("scipy",), dtypes=("float32",))
 
 
 def made_up(verdict: Verdict = Verdict.PASS) -> Run:
-    """Return a run that asked SciPy, every cell of one verdict."""
-    asked = resolve(SELECTION).cells
+    """Return a run of SciPy in which every cell has one verdict."""
+    planned = resolve(SELECTION).cells
     results = [
-        Result(each.requirement.id, each.requirement.revision, each.column.key, verdict) for each in asked
+        Result(each.requirement.id, each.requirement.revision, each.column.key, verdict) for each in planned
     ]
-    return Run(header(SELECTION, asked), tuple(results), "2026-01-01T00:00:00+00:00")
+    return Run(header(SELECTION, planned), tuple(results), "2026-01-01T00:00:00+00:00")
+
+
+def report(*arguments: str) -> int:
+    """Run ``report`` in this process and return its exit code."""
+    return int(commands.report.main(list(arguments), standalone_mode=False))
+
+
+def merge(*arguments: str) -> int:
+    """Run ``merge`` in this process and return its exit code."""
+    return int(commands.merge.main(list(arguments), standalone_mode=False))
+
+
+COMMANDS = {"report": report, "merge": merge}
 
 
 @pytest.fixture
@@ -44,28 +57,28 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("verdict", "code"),
     [(Verdict.PASS, 0), (Verdict.EXPECTED, 0), (Verdict.MISSING, 0), (Verdict.FAIL, 1), (Verdict.CRASHED, 1)],
 )
-def test_a_report_ends_with_1_where_something_new_is_broken(
+def test_a_report_ends_with_1_on_new_failures(
     here: Path, capsys: pytest.CaptureFixture[str], verdict: Verdict, code: int
 ) -> None:
-    """A page is written whatever a run found; only news ends with 1."""
+    """A page is written for every run; the exit code is 1 on new failures only."""
     write(here / "run.jsonl.gz", made_up(verdict))
-    assert report.report([Path("run.jsonl.gz")], Path("page.html")) == code
+    assert report("run.jsonl.gz", "-o", "page.html") == code
     assert f"Page: {here / 'page.html'}" in capsys.readouterr().out
     assert (here / "page.html").read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
 def test_folders_and_files_are_merged(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Every run file of a folder is merged with the files named; the next command is said."""
+    """Every run file of a folder is merged with the named files; the next command is printed."""
     (here / "runs").mkdir()
     write(here / "runs" / "later.jsonl.gz", made_up(Verdict.FAIL))
     (here / "runs" / "worker.log").write_text("no run file", encoding="utf-8")
-    assert report.merge([Path("good.jsonl.gz"), Path("runs")], Path("all of it.jsonl.gz")) == 0
+    assert merge("good.jsonl.gz", "runs", "-o", "all of it.jsonl.gz") == 0
     assert "Next: kl-conformance report 'all of it.jsonl.gz'" in capsys.readouterr().out
     assert {each.verdict for each in read(here / "all of it.jsonl.gz").results} == {Verdict.FAIL}
 
 
 def spoil(folder: Path) -> None:
-    """Make every kind of thing that is no run file that can be used."""
+    """Create one of each kind of file that is not a readable run file."""
     good = (folder / "good.jsonl.gz").read_bytes()
     text = gzip.decompress(good)
     (folder / "cut.jsonl.gz").write_bytes(good[:200])
@@ -83,69 +96,69 @@ def spoil(folder: Path) -> None:
         ("cut.jsonl.gz", "no complete header line"),
         ("empty.jsonl.gz", "is empty"),
         ("text.jsonl.gz", "is not a run file"),
-        ("other.jsonl.gz", "not the header of one"),
+        ("other.jsonl.gz", "not a run-file header"),
         (
             "newer.jsonl.gz",
-            "'kl-conformance-run/7'; known here: 'kl-conformance-run/1', 'kl-conformance-run/2'",
+            "'kl-conformance-run/7'; known: 'kl-conformance-run/1', 'kl-conformance-run/2'",
         ),
         ("absent.jsonl.gz", "no such file"),
         ("no-runs", "a folder without run files (*.jsonl.gz)"),
     ],
 )
-@pytest.mark.parametrize("verb", ["report", "merge"])
-def test_a_file_that_is_no_run_is_refused(
-    here: Path, capsys: pytest.CaptureFixture[str], verb: str, name: str, words: str
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_unreadable_file_is_refused(
+    here: Path, capsys: pytest.CaptureFixture[str], command: str, name: str, words: str
 ) -> None:
-    """One file that cannot be used ends with 2 and its path, and leaves an earlier page as it was."""
+    """One unreadable file ends with 2 and its path, and an earlier page is unchanged."""
     spoil(here)
     (here / "out").write_text("an earlier page", encoding="utf-8")
-    job = report.report if verb == "report" else report.merge
-    assert job([Path("good.jsonl.gz"), Path(name)], Path("out")) == 2
+    assert COMMANDS[command]("good.jsonl.gz", name, "-o", "out") == 2
     out, err = capsys.readouterr()
     assert not out
-    assert err.startswith(f"kl-conformance {verb}: {name}: ")
+    assert err.startswith(f"kl-conformance {command}: {name}: ")
     assert words in err
     assert err.count("\n") == 1
     assert (here / "out").read_text(encoding="utf-8") == "an earlier page"
 
 
-def test_a_run_that_was_cut_off_is_shown_as_such(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What a dead process had judged is shown, and the rest is not passed over."""
+def test_a_run_that_was_cut_off_is_reported_as_incomplete(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The results of a killed process are shown, and so are the cells that did not run."""
     run = made_up()
-    with Writer(here / "dead.jsonl.gz") as writer:
+    with Writer(here / "killed.jsonl.gz") as writer:
         writer.header(run.header)
         writer.result(run.results[0])
         writer.started(run.results[1].cell)
-    assert report.report([Path("dead.jsonl.gz")], Path("page.html")) == 1
+    assert report("killed.jsonl.gz", "-o", "page.html") == 1
     out = capsys.readouterr().out
-    assert "Incomplete, the run was cut off" in out
+    assert "Cut off: " in out
     assert f"CRASHED {run.results[1].requirement}" in out
 
 
 @pytest.mark.parametrize("output", ["no-runs", "absent/page.html", "good.jsonl.gz/page.html", "pipe"])
-@pytest.mark.parametrize("verb", ["report", "merge"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_an_output_that_cannot_be_written_is_refused_first(
-    here: Path, capsys: pytest.CaptureFixture[str], verb: str, output: str
+    here: Path, capsys: pytest.CaptureFixture[str], command: str, output: str
 ) -> None:
-    """The output is looked at before the input: nobody waits for nothing."""
+    """The output is checked before the input is read."""
     spoil(here)
-    job = report.report if verb == "report" else report.merge
-    assert job([Path("text.jsonl.gz")], Path(output)) == 2
+    assert COMMANDS[command]("text.jsonl.gz", "-o", output) == 2
     err = capsys.readouterr().err
-    assert err.startswith(f"kl-conformance {verb}: {output}: cannot be written: ")
+    assert err.startswith(f"kl-conformance {command}: {output}: cannot be written: ")
     assert err.count("\n") == 1
 
 
-def test_what_is_asked_for_beside_the_page_is_written(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Markdown, JUnit XML, JSON Lines and badges are of the same run; GitHub's annotations are all that is printed."""
+def test_further_outputs_are_written(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Markdown, JUnit XML, JSON Lines and badges are of the same run; GitHub commands are all that is printed."""
     write(here / "run.jsonl.gz", made_up(Verdict.FAIL))
-    beside = report.ReportOptions(here / "a.md", here / "a.xml", here / "a.jsonl", here / "badges")
-    assert report.report([Path("run.jsonl.gz")], Path("page.html"), beside, "github") == 1
+    further = ("--markdown", "a.md", "--junit", "a.xml", "--jsonl", "a.jsonl", "--badges", "badges")
+    assert report("run.jsonl.gz", "-o", "page.html", *further, "--format", "github") == 1
     printed = capsys.readouterr().out.splitlines()
     assert printed[0].startswith("::error title=kl-conformance")
     assert printed[-1].startswith("Page: ")
     run = read(here / "run.jsonl.gz")
-    assert (here / "a.md").read_text(encoding="utf-8").startswith("# New or broken")
+    assert (here / "a.md").read_text(encoding="utf-8").startswith("# New failures")
     assert ElementTree.parse(here / "a.xml").getroot().get("tests") == str(len(run.results))
     lines = [json.loads(line) for line in (here / "a.jsonl").read_text(encoding="utf-8").splitlines()]
     assert len(lines) == len(run.results) + 2
@@ -155,21 +168,21 @@ def test_what_is_asked_for_beside_the_page_is_written(here: Path, capsys: pytest
 
 
 @pytest.mark.parametrize("name", ["markdown", "junit", "jsonl", "badges"])
-def test_what_cannot_be_written_beside_the_page_is_named(
+def test_a_further_output_that_cannot_be_written_is_named(
     here: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
-    """Before anything is written, one line says which file it is."""
-    beside = report.ReportOptions(**{name: here / "none" / "file"})
-    assert report.report([Path("good.jsonl.gz")], Path("page.html"), beside) == 2
-    assert str(here / "none" / "file") in capsys.readouterr().err
+    """Before anything is written, one line names the file."""
+    path = str(here / "none" / "file")
+    assert report("good.jsonl.gz", "-o", "page.html", f"--{name}", path) == 2
+    assert path in capsys.readouterr().err
     assert not (here / "page.html").exists()
 
 
-def test_a_real_run_is_as_the_published_schema_says(here: Path) -> None:
-    """Every line that a run writes is valid, and the schema knows every kind of line that a run writes."""
+def test_a_run_agrees_with_the_published_schema(here: Path) -> None:
+    """Every line that a run writes is valid, and the schema has every kind of line that a run writes."""
     jsonschema: Any = pytest.importorskip("jsonschema")
-    asked = ("scipy.special.kl_div", "--dtype", "float64", "--profile", "quick", "--seed", "1")
-    command.run_cli("run", *asked, "-k", "values or boundary", "-o", "real.jsonl.gz", at=here)
+    selection = ("scipy.special.kl_div", "--dtype", "float64", "--profile", "quick", "--seed", "1")
+    command.run_cli("run", *selection, "-k", "values or boundary", "-o", "real.jsonl.gz", at=here)
     schema = json.loads(
         resources.files("kl_reports.runfile").joinpath("run-file.schema.json").read_text("utf-8")
     )

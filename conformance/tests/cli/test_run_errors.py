@@ -1,4 +1,4 @@
-"""What `run` cannot do is said in one message, before any work is done, and costs nothing already recorded."""
+"""Bad usage of `run` ends in one message before any work is done, and leaves earlier run files unchanged."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from typing import Any, Protocol
 
 import pytest
 
-from kl_conformance.cli import run as run_command
-from kl_conformance.cli.run import RunOptions
 from kl_conformance.implementations.registry import FRAMEWORKS, IMPLEMENTATIONS
+from kl_conformance.runs.execution import RunOptions, execute
 from kl_conformance.runs.worker import NOTHING, USAGE
-from kl_conformance_testkit.command import BROKEN, RIGHT
+from kl_conformance_testkit.command import CORRECT, DEFECTIVE
 
 DECLARED = """\
-from kl_conformance.implementation import Implementation
+from kl_conformance import Implementation
 from kl_reference import Convention, Reduction
 OWN = Implementation(
     name={name}, framework={framework}, package="numpy", convention={convention}, call={call}, dtypes={dtypes}
@@ -31,28 +30,28 @@ SOUND = {
 
 
 class Refused(Protocol):
-    """Runs a request that must be refused with a code; returns the message."""
+    """Runs options that must be refused with an exit code; returns the message."""
 
-    def __call__(self, code: int = USAGE, output: str = "run.jsonl.gz", **asked: Any) -> str:
+    def __call__(self, code: int = USAGE, output: str = "run.jsonl.gz", **options: Any) -> str:
         """Run it."""
         ...
 
 
 def _files(folder: Path) -> dict[Path, int]:
-    """Return every file of a folder with its time; what Python compiles for itself is nobody's."""
+    """Return every file of a folder with its time, without the bytecode that Python writes."""
     files = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
     return {path: path.stat().st_mtime_ns for path in files}
 
 
 @pytest.fixture
 def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Refused:
-    """Demand that a request is refused in one line and leaves every file as it was."""
+    """Require that options are refused in one line, and that every file is unchanged."""
     monkeypatch.chdir(tmp_path)
 
-    def run(code: int = USAGE, output: str = "run.jsonl.gz", **asked: Any) -> str:
+    def run(code: int = USAGE, output: str = "run.jsonl.gz", **options: Any) -> str:
         before = _files(tmp_path)
-        fields: dict[str, Any] = {"profile": "quick", **asked}
-        assert run_command.run(RunOptions(output=Path(output), **fields)) == code
+        fields: dict[str, Any] = {"profile": "quick", **options}
+        assert execute(RunOptions(output=Path(output), **fields)) == code
         out, err = capsys.readouterr()
         assert not out
         assert err.startswith("kl-conformance run: ")
@@ -73,26 +72,26 @@ def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pyt
         ("implementations", "torch.kl_div", IMPLEMENTATIONS),
     ],
 )
-def test_an_unknown_name_is_answered_with_the_known_ones(
+def test_the_message_about_an_unknown_name_lists_the_known_ones(
     refused: Refused, field: str, name: str, known: tuple[str, ...]
 ) -> None:
-    """A mistyped name is repeated, and every name that would have done is listed."""
-    asked: dict[str, Any] = {field: (name,)}
-    said = refused(**asked)
-    assert repr(name) in said
+    """The message repeats the unknown name and lists every known name."""
+    options: dict[str, Any] = {field: (name,)}
+    message = refused(**options)
+    assert repr(name) in message
     for each in known:
-        assert each in said
+        assert each in message
 
 
-def test_an_unknown_profile_is_answered_with_the_known_ones(refused: Refused) -> None:
-    """A mistyped profile is repeated beside the three there are, and the nearest is guessed."""
+def test_the_message_about_an_unknown_profile_lists_the_known_ones(refused: Refused) -> None:
+    """The message repeats the unknown profile, suggests the nearest, and lists all three."""
     assert "unknown profile 'thorogh'; did you mean 'thorough'? known: quick, standard" in refused(
         profile="thorogh"
     )
 
 
 @pytest.mark.parametrize(
-    ("asked", "words"),
+    ("options", "words"),
     [
         ({"frameworks": ("scipy",), "devices": ("cuda",)}, "of scipy on cuda: scipy.special.rel_entr"),
         ({"frameworks": ("scipy",), "dtypes": ("bfloat16",)}, "can be asked on cpu in float64, float32"),
@@ -103,11 +102,9 @@ def test_an_unknown_profile_is_answered_with_the_known_ones(refused: Refused) ->
         ),
     ],
 )
-def test_a_question_to_nobody_is_answered_with_whom_to_ask(
-    refused: Refused, asked: dict[str, Any], words: str
-) -> None:
-    """Names that are known one by one may name nobody together: exit code 5, and who could be asked."""
-    assert words in refused(NOTHING, **asked)
+def test_an_empty_selection_ends_with_5(refused: Refused, options: dict[str, Any], words: str) -> None:
+    """Known names may select nothing together: exit code 5, and a message with what can be tested."""
+    assert words in refused(NOTHING, **options)
 
 
 @pytest.mark.parametrize(
@@ -139,18 +136,18 @@ def test_a_question_to_nobody_is_answered_with_whom_to_ask(
     ],
     ids=range(14),
 )
-def test_a_user_s_file_that_cannot_be_asked_is_told_why(
+def test_a_user_file_that_cannot_be_tested_is_refused_with_the_reason(
     refused: Refused, tmp_path: Path, text: str, words: str
 ) -> None:
-    """Whatever a user's file does when it is imported, the message names the file and what it did."""
+    """Whatever a user file does when it is imported, the message names the file and what happened."""
     (tmp_path / "own.py").write_text(text, encoding="utf-8")
-    said = refused(implementations=("own.py:OWN",))
-    assert "own.py" in said
-    assert words in said
+    message = refused(implementations=("own.py:OWN",))
+    assert "own.py" in message
+    assert words in message
 
 
-def test_a_file_or_module_that_is_not_there_is_named(refused: Refused, tmp_path: Path) -> None:
-    """A path that leads nowhere is repeated, with the folder it was looked for in."""
+def test_a_missing_file_or_module_is_named(refused: Refused, tmp_path: Path) -> None:
+    """The message names the missing file and the folder that was searched."""
     assert f"'own.py' cannot be imported: no such file in {tmp_path}" in refused(
         implementations=("own.py:OWN",)
     )
@@ -159,50 +156,51 @@ def test_a_file_or_module_that_is_not_there_is_named(refused: Refused, tmp_path:
     )
 
 
-def test_two_implementations_cannot_bear_one_name(refused: Refused, tmp_path: Path) -> None:
+def test_two_implementations_cannot_have_one_name(refused: Refused, tmp_path: Path) -> None:
     """Two kernels of one name would overwrite each other's cells."""
     text = DECLARED.format(**SOUND | {"dtypes": "(Dtype.FLOAT32,)"})
     for file in ("first.py", "second.py"):
         (tmp_path / file).write_text(f"from kl_reference.dtype import Dtype\n{text}", encoding="utf-8")
-    said = refused(implementations=("first.py:OWN", "second.py:OWN"))
-    assert "two implementations are named 'own'" in said
+    message = refused(implementations=("first.py:OWN", "second.py:OWN"))
+    assert "two implementations are named 'own'" in message
 
 
-def test_a_user_s_file_is_imported_in_a_process_of_its_own(refused: Refused, tmp_path: Path) -> None:
-    """Importing a kernel may load a framework, or end the process: never this one."""
-    note = tmp_path.parent / f"{tmp_path.name}.pid"
+def test_a_user_file_is_imported_in_a_child_process(refused: Refused, tmp_path: Path) -> None:
+    """Importing a kernel may load a framework or end the process, so it happens in a child process."""
+    pid_file = tmp_path.parent / f"{tmp_path.name}.pid"
     (tmp_path / "own.py").write_text(
-        f"import os, pathlib\npathlib.Path({str(note)!r}).write_text(str(os.getpid()))\n", encoding="utf-8"
+        f"import os, pathlib\npathlib.Path({str(pid_file)!r}).write_text(str(os.getpid()))\n",
+        encoding="utf-8",
     )
     refused(implementations=("own.py:OWN",))
-    assert int(note.read_text(encoding="utf-8")) != os.getpid()
+    assert int(pid_file.read_text(encoding="utf-8")) != os.getpid()
 
 
 @pytest.mark.parametrize(
     ("output", "words"),
     [
-        ("there", "it is a folder"),
+        ("folder", "it is a folder"),
         ("run.jsonl.gz/deeper/run.jsonl.gz", "Not a directory"),
         ("pipe", "it is no ordinary file"),
         ("/proc/kl/run.jsonl.gz", "cannot be written"),
     ],
 )
-def test_an_output_that_cannot_be_written_is_refused_before_anything_is_asked(
+def test_an_output_that_cannot_be_written_is_refused_before_any_work(
     refused: Refused, tmp_path: Path, output: str, words: str
 ) -> None:
-    """Nobody waits for a run only to hear that its file cannot be written."""
-    (tmp_path / "there").mkdir()
+    """A run does not start if its file cannot be written."""
+    (tmp_path / "folder").mkdir()
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "run.jsonl.gz").write_bytes(b"an earlier run")
-    said = refused(output=output, frameworks=("scipy",))
-    assert output in said
-    assert words in said
+    message = refused(output=output, frameworks=("scipy",))
+    assert output in message
+    assert words in message
 
 
-def test_a_mistake_does_not_cost_an_earlier_run(refused: Refused, tmp_path: Path) -> None:
-    """A run file that is already there is not touched before something new is known."""
+def test_bad_usage_does_not_change_an_earlier_run_file(refused: Refused, tmp_path: Path) -> None:
+    """An existing run file is unchanged until the new run has results."""
     earlier = tmp_path / "run.jsonl.gz"
     earlier.write_bytes(b"an earlier run")
-    refused(implementations=(RIGHT, BROKEN, "nobody"))
+    refused(implementations=(CORRECT, DEFECTIVE, "nobody"))
     refused(frameworks=("scipy",), profile="slow")
     assert earlier.read_bytes() == b"an earlier run"

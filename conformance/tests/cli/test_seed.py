@@ -34,13 +34,15 @@ def test_the_variable_is_the_default_of_the_option(
     assert read(tmp_path / "run.jsonl.gz").header.seed == seed, done.all
 
 
-@pytest.mark.parametrize("verb", [("run",), ("verify", "kernel.py:kl", "--like", "scipy.special.rel_entr")])
-def test_a_seed_that_is_no_number_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: tuple[str, ...]
+@pytest.mark.parametrize(
+    "command", [("run",), ("verify", "kernel.py:kl", "--like", "scipy.special.rel_entr")]
+)
+def test_an_invalid_seed_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
 ) -> None:
     """A wrong value is named with its option, before anything is called."""
     monkeypatch.setenv(VARIABLE, "eleven")
-    done = run_cli(*verb, at=tmp_path)
+    done = run_cli(*command, at=tmp_path)
     assert done.code in {2, 4}
     assert "'--seed'" in done.err
     assert "'eleven'" in done.err

@@ -1,4 +1,4 @@
-"""Kernels that do, once, what no kernel should, and are right ever after; FATAL never stops."""
+"""Kernels that crash, hang or leak once, in the first process, and are correct afterwards; `fatal` always crashes."""
 
 from __future__ import annotations
 
@@ -13,64 +13,64 @@ from typing import Any
 import numpy as np
 from scipy.special import rel_entr
 
-_KEPT: list[Any] = []
+_LEAKED: list[Any] = []
 
 
-def right(p: Any, q: Any) -> Any:
-    """Answer rightly."""
+def correct(p: Any, q: Any) -> Any:
+    """Return the correct terms."""
     return rel_entr(p, q)
 
 
-def _once(deed: Callable[[], object]) -> None:
-    """Do something in the first of all processes that come here alone."""
-    mark = Path(os.environ["KL_TRIALS_ONCE"])
+def _once(action: Callable[[], object]) -> None:
+    """Call the action if no process of this test has done so before."""
+    mark = Path(os.environ["KL_TESTKIT_ONCE"])
     if not mark.exists():
         mark.touch()
-        deed()
+        action()
 
 
-def faulty(p: Any, q: Any) -> Any:
-    """Read where nothing is."""
+def segfaulting(p: Any, q: Any) -> Any:
+    """Read address 0."""
     _once(lambda: ctypes.string_at(0))
-    return right(p, q)
+    return correct(p, q)
 
 
 def aborting(p: Any, q: Any) -> Any:
-    """Give up as a failed assertion in C does."""
+    """Abort, as a failed assertion in C does."""
     _once(os.abort)
-    return right(p, q)
+    return correct(p, q)
 
 
-def leaving(p: Any, q: Any) -> Any:
-    """End the process as if all were well."""
+def exiting(p: Any, q: Any) -> Any:
+    """End the process with exit code 0."""
     _once(lambda: os._exit(0))
-    return right(p, q)
+    return correct(p, q)
 
 
 def endless(p: Any, q: Any) -> Any:
-    """Never come back."""
+    """Never return."""
     _once(lambda: time.sleep(3600))
-    return right(p, q)
+    return correct(p, q)
 
 
-def _hoard() -> None:
-    _KEPT.append(np.ones(1 << 27))  # 1 GiB, written to
+def _leak() -> None:
+    _LEAKED.append(np.ones(1 << 27))  # 1 GiB, written to
     time.sleep(60)
 
 
 def leaking(p: Any, q: Any) -> Any:
-    """Take a GiB, and keep it."""
-    _once(_hoard)
-    return right(p, q)
+    """Allocate 1 GiB and keep it."""
+    _once(_leak)
+    return correct(p, q)
 
 
 def fatal(p: Any, q: Any) -> Any:
-    """Read where nothing is, every time."""
+    """Read address 0 at every call."""
     ctypes.string_at(0)
-    return right(p, q)
+    return correct(p, q)
 
 
 def threading_kl(p: Any, q: Any) -> Any:
-    """Leave a thread running that nothing ends."""
+    """Leave a thread running that does not end."""
     _once(threading.Thread(target=time.sleep, args=(3600,)).start)
-    return right(p, q)
+    return correct(p, q)

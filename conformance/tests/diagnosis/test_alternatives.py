@@ -20,7 +20,7 @@ def diagnosed(miniature: Miniature, reduction: Reduction = Reduction.TERMS, inpu
     """Return the diagnosis of a miniature's result, which must be wrong."""
     column = subject(miniature)
     judgement = judge.within_tolerance(column.evaluate(column.problem(inputs, reduction)))
-    assert judgement.broken
+    assert judgement.is_failure
     return diagnose(judgement, inputs, column)
 
 
@@ -103,7 +103,7 @@ def test_an_identity_is_not_explained() -> None:
     judgement = judge.identity(
         (judge.WeightedAnswer(3.0, mean), judge.WeightedAnswer(-1.0, batch)), "mean × 3 is batchmean"
     )
-    assert judgement.broken
+    assert judgement.is_failure
     assert diagnose(judgement, ROWS, column) == ""
 
 

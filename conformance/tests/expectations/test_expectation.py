@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from kl_cases.recipes import TestProfile
+from kl_conformance.cells.cell import Cell
+from kl_conformance.cells.effort import effort_of
 from kl_conformance.errors import RefusedError
 from kl_conformance.expectations.expectation import Expectation, ExpectationError, load
 from kl_conformance.frameworks.call import Call
@@ -18,8 +21,9 @@ from kl_conformance.harness.subject import Subject
 from kl_conformance.implementations.implementation import Implementation
 from kl_conformance.judging import judge
 from kl_conformance.judging.call_description import CallDescription
+from kl_conformance.requirements import catalogue
 from kl_conformance.requirements.miniature import Array, Miniature, term
-from kl_conformance_testkit.subjects import evaluate, pair, subject
+from kl_conformance_testkit.subjects import pair, subject
 from kl_reference.convention import Convention, Reduction, Space
 from kl_reports.runfile.records import Column, Kind, Result, Verdict
 
@@ -192,15 +196,14 @@ def test_a_limit_is_rounded_to_its_dtype(limit: type[np.floating[Any]], reading:
 
 
 @pytest.fixture
-def verdict(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+def verdict() -> Callable[..., Result]:
     """Return a function that evaluates a cell of a miniature with recorded deviations."""
 
     def evaluated(miniature: Miniature, *entries: Expectation) -> Result:
-        def expected(requirement: str, tested: Subject) -> tuple[Expectation, ...]:
-            return tuple(each for each in entries if each.applies_to(requirement, tested.column))
-
-        monkeypatch.setattr("kl_conformance.cells.cell.expected_deviations", expected)
-        return evaluate(MASKED, subject(miniature))
+        tested, requirement = subject(miniature), catalogue.requirement(MASKED)
+        cell = Cell(requirement, tested, effort_of(requirement, tested, TestProfile.QUICK), 0)
+        cell.expected = tuple(each for each in entries if each.applies_to(MASKED, tested.column))
+        return cell.evaluate()
 
     return evaluated
 
@@ -283,7 +286,7 @@ def test_a_deviation_may_be_an_alternative_definition() -> None:
     for divisor, explains in ((4.0, True), (2.0, False)):
         tested = subject(Miniature(after=partial(_divided, by=divisor)))
         judgement = judge.within_tolerance(tested.evaluate(tested.problem(question, Reduction.BATCHMEAN)))
-        assert judgement.broken
+        assert judgement.is_failure
         assert bool(recorded.explains(judgement, tested).any()) is explains
 
 
@@ -296,7 +299,7 @@ def test_a_sum_may_be_divided_by_the_batch() -> None:
     for divisor, explains in ((2.0, True), (3.0, False)):
         tested = subject(Miniature(after=partial(_divided, by=divisor)))
         judgement = judge.within_tolerance(tested.evaluate(tested.problem(question, Reduction.SUM)))
-        assert judgement.broken
+        assert judgement.is_failure
         assert bool(recorded.explains(judgement, tested).any()) is explains
 
 

@@ -1,4 +1,4 @@
-"""The arithmetic of miniatures, known because it was put there, is what is measured."""
+"""The measured arithmetic of a miniature is the one built into it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from kl_audit.intrinsics import worst
 from kl_conformance import processes
-from kl_conformance.harness.arithmetic import LONG, Arithmetic, measure
+from kl_conformance.harness.arithmetic import TERMS, Arithmetic, measure
 from kl_conformance.judging.judgement import Grade
 from kl_conformance.requirements.miniature import Miniature, log_term, term
 from kl_conformance_testkit.subjects import subject
@@ -29,13 +29,13 @@ Adding = Callable[[Array], Any]
 FLOAT64, FLOAT32, FLOAT16, BFLOAT16 = Dtype
 
 
-def measured(sketch: Miniature | None = None, dtype: Dtype = FLOAT32) -> Arithmetic:
-    """Return the arithmetic of a sketch (a right one when none is given)."""
-    return measure(subject(sketch, dtype.label))
+def measured(miniature: Miniature | None = None, dtype: Dtype = FLOAT32) -> Arithmetic:
+    """Return the measured arithmetic of a miniature (a correct one when None)."""
+    return measure(subject(miniature, dtype.label))
 
 
 def adding(total: Adding, *reductions: Reduction) -> Miniature:
-    """Return a sketch that adds up rows of terms in some way, and offers nothing but some reductions."""
+    """Return a miniature that adds rows of terms by a function, and offers only some reductions."""
 
     def reduce(terms: Array, reduction: Reduction) -> Array:
         if reduction is Reduction.TERMS:
@@ -70,28 +70,30 @@ def in_lanes(row: Array) -> Any:
     [
         (pairwise, 10, Summation.PAIRWISE),
         (in_lanes, 31 + 31, Summation.BLOCKED),
-        (sequential, LONG - 1, Summation.ANY),
+        (sequential, TERMS - 1, Summation.ANY),
     ],
     ids=lambda each: getattr(each, "__name__", ""),
 )
 @pytest.mark.parametrize("dtype", [FLOAT64, FLOAT32])
-def test_the_order_of_a_sum_is_read(total: Adding, depth: int, summation: Summation, dtype: Dtype) -> None:
-    """As many additions as one of 1,024 terms goes through are counted, and name the order of summation."""
+def test_the_order_of_a_sum_is_measured(
+    total: Adding, depth: int, summation: Summation, dtype: Dtype
+) -> None:
+    """The longest chain of additions of 1,024 terms shows the order of summation."""
     seen = measured(adding(total, Reduction.ROWS), dtype)
     assert (seen.accumulate, seen.depth, seen.summation) == (dtype, depth, summation)
     worse = (f"sums {depth} deep, declared h = {Summation.BLOCKED.value}",)
     assert seen.worse == (worse if summation is Summation.ANY else ())
 
 
-def test_a_number_of_rows_tells_as_much_as_rows() -> None:
-    """Who gives but one number is asked row by row."""
-    assert measured(adding(sequential)).depth == LONG - 1
+def test_a_sum_of_one_row_shows_as_much_as_rows() -> None:
+    """An implementation that returns a single number is measured row by row."""
+    assert measured(adding(sequential)).depth == TERMS - 1
 
 
 @pytest.mark.parametrize("inside", [FLOAT64, FLOAT32, FLOAT16])
 @pytest.mark.parametrize("dtype", [FLOAT64, FLOAT32, FLOAT16])
-def test_the_format_of_sums_is_read(dtype: Dtype, inside: Dtype) -> None:
-    """Whatever format sums are carried out in, it is seen, where it is no wider than float32 or the column's own."""
+def test_the_format_of_sums_is_measured(dtype: Dtype, inside: Dtype) -> None:
+    """The format of sums shows, up to float32 or the column's own format."""
 
     def total(row: Array) -> Any:
         return sequential(row.astype(inside.carrier))
@@ -106,8 +108,8 @@ def test_the_format_of_sums_is_read(dtype: Dtype, inside: Dtype) -> None:
     assert (complaint in seen.worse) == (inside.roundoff > declared.roundoff)
 
 
-def test_what_is_no_sum_has_no_format() -> None:
-    """A reduction that forgets what it is given is not said to be carried out in any format."""
+def test_a_reduction_that_does_not_add_has_no_format() -> None:
+    """A reduction that returns its first term has neither a format of sums nor a depth."""
     seen = measured(adding(lambda row: row[0], Reduction.ROWS))
     assert (seen.accumulate, seen.depth) == (None, None)
 
@@ -123,14 +125,14 @@ def unread(p: Array, log_q: Array) -> tuple[Array, Array]:
 
 
 @pytest.mark.parametrize("dtype", [FLOAT64, FLOAT32, FLOAT16])
-def test_flushing_is_seen_on_either_side(dtype: Dtype) -> None:
-    """Subnormal numbers that are read as 0 are missed, and so are those that are written as 0."""
+def test_flushing_is_measured_on_either_side(dtype: Dtype) -> None:
+    """Subnormal numbers may be read or written as 0: both show."""
     probabilities = Miniature(target=(Space.PROBABILITY,))
     reading = replace(probabilities, before=unread)
     writing = replace(probabilities, after=flushed)
     assert measured(dtype=dtype).flush_to_zero is False
-    for sketch in (reading, writing):
-        seen = measured(sketch, dtype)
+    for miniature in (reading, writing):
+        seen = measured(miniature, dtype)
         assert seen.flush_to_zero is True
         assert "flushes subnormals, declared to keep them" in seen.worse
 
@@ -145,13 +147,13 @@ def rounded(p: Array, log_q: Array) -> Array:
     return term(BFLOAT16.round(p), BFLOAT16.round(log_q))
 
 
-def of_terms(made: Callable[[Array, Array], Array]) -> Miniature:
-    """Return a sketch that takes probabilities and makes its terms in some way."""
-    return Miniature(term=made, target=(Space.PROBABILITY,))
+def of_terms(function: Callable[[Array, Array], Array]) -> Miniature:
+    """Return a miniature that accepts probabilities and computes its terms by a function."""
+    return Miniature(term=function, target=(Space.PROBABILITY,))
 
 
-def test_the_format_of_terms_is_read() -> None:
-    """Terms computed in a wider format and rounded once are told from those rounded at every step."""
+def test_the_format_of_terms_is_measured() -> None:
+    """Terms computed in a wider format and rounded once differ from those rounded at every step."""
     wide = measured(of_terms(widened))
     assert (wide.compute, wide.grade, wide.worse) == (FLOAT64, Grade.A, ())
     assert measured(of_terms(term)).compute is FLOAT32
@@ -160,29 +162,29 @@ def test_the_format_of_terms_is_read() -> None:
     assert half.compute.roundoff <= FLOAT32.roundoff
 
 
-def test_rounded_operands_are_seen() -> None:
-    """Operands rounded on the way in are as bad as terms outside every format's tolerance."""
+def test_rounded_operands_are_measured() -> None:
+    """Terms of rounded operands are within the tolerance of no format."""
     seen = measured(of_terms(rounded))
     assert seen.headroom is not None
     assert seen.headroom > 100.0
     assert (seen.compute, seen.grade, seen.fast_math) == (None, Grade.C, None)
-    assert seen.worse == (f"errs in terms by {seen.headroom:.2g} times what is declared",)
+    assert seen.worse == (f"errs in terms by {seen.headroom:.2g} times the declared error",)
 
 
-def test_accuracy_classes_are_told() -> None:
-    """A term of a few roundings of itself is of class A, the textbook's of B, and one with a shifted logarithm of C."""
+def test_accuracy_classes_are_measured() -> None:
+    """A term within a few roundings of itself has class A, the textbook formula B, and a shifted logarithm C."""
 
     def shifted(p: Array, log_q: Array) -> Array:
         return np.asarray(p * (np.log(p + p.dtype.type(1e-5)) - log_q))
 
-    grades = [measured(of_terms(made)).grade for made in (widened, term, shifted)]
+    grades = [measured(of_terms(function)).grade for function in (widened, term, shifted)]
     assert grades == [Grade.A, Grade.B, Grade.C]
     assert measured(of_terms(term), FLOAT16).grade is None
     assert measured(adding(sequential, Reduction.ROWS)).grade is None
 
 
 def spread(p: Array, log_q: Array) -> Array:
-    """Return terms with a fast logarithm whose errors are spread evenly over what is documented."""
+    """Return terms with a fast logarithm whose errors are uniform up to the documented ones."""
     fast = next(worst())
     share = np.random.default_rng(0).uniform(-1.0, 1.0, p.shape)
     exact = np.log(p.astype(np.float64))
@@ -191,21 +193,21 @@ def spread(p: Array, log_q: Array) -> Array:
 
 
 @pytest.mark.parametrize("reduction", [Reduction.TERMS, Reduction.ROWS])
-def test_a_fast_logarithm_is_seen(reduction: Reduction) -> None:
-    """Terms near p = 1 show a logarithm of fast-math, whoever gives terms or sums of rows; declared, it is no fault."""
+def test_a_fast_logarithm_is_measured(reduction: Reduction) -> None:
+    """Terms and sums of rows near p = 1 show a logarithm of fast-math; if it is declared, it is not worse."""
     name = reduction.name.lower()
-    made = replace(adding(pairwise, reduction), term=spread, target=(Space.PROBABILITY,))
-    seen = measured(made)
-    assert (seen.fast_math, seen.worse) == (True, ("takes fast logarithms, declared accurate ones",)), name
-    fast = replace(made.implementation(), profile=Profile.fast)
+    function = replace(adding(pairwise, reduction), term=spread, target=(Space.PROBABILITY,))
+    seen = measured(function)
+    assert (seen.fast_math, seen.worse) == (True, ("uses fast logarithms, declared accurate ones",)), name
+    fast = replace(function.implementation(), profile=Profile.fast)
     declared = measure(subject(fast, FLOAT32.label))
     assert declared.declared == Profile.fast(FLOAT32)
     assert (declared.fast_math, declared.worse) == (True, ())
-    assert measured(replace(made, term=term)).fast_math is False
+    assert measured(replace(function, term=term)).fast_math is False
 
 
-def test_where_nothing_tells_a_fast_logarithm() -> None:
-    """float64 has no fast logarithm, 16 bits hide it, and so does a mean, or a target that is a logarithm already."""
+def test_where_a_fast_logarithm_does_not_show() -> None:
+    """float64 has none, and 16 bits, a mean, or a target that is a logarithm hide it."""
     assert measured(dtype=FLOAT64).fast_math is None
     assert measured(dtype=FLOAT16).fast_math is None
     assert measured(adding(np.mean, Reduction.MEAN)).fast_math is None
@@ -214,8 +216,8 @@ def test_where_nothing_tells_a_fast_logarithm() -> None:
 
 CHILD = """
 import json, sys
-from kl_conformance import registry
-from kl_conformance.arithmetic import measure
+from kl_conformance.harness.arithmetic import measure
+from kl_conformance.implementations import registry
 from kl_conformance.harness.opening import Absent, open_subject
 from kl_conformance.runs.selection import columns_of
 opened = {
@@ -240,9 +242,11 @@ def test_torch_is_as_good_as_declared() -> None:
     assert {column: worse for column, worse in found.items() if worse} == {}
 
 
-def test_what_was_measured_is_said_in_words() -> None:
-    """Only what answers showed is said, and that something is worse than declared."""
-    said = measured(adding(sequential), FLOAT32).words
-    assert said.startswith("computes in float32, sums in float32, one of 1,024 terms 1023 additions deep")
-    assert said.endswith("worse than declared: sums 1023 deep, declared h = 2·√n")
-    assert Arithmetic(Profile.of(FLOAT32)).words == ""
+def test_the_measured_arithmetic_has_a_description() -> None:
+    """It contains only what was measured, and what is worse than declared."""
+    description = measured(adding(sequential), FLOAT32).description
+    assert description.startswith(
+        "computes in float32, sums in float32, one of 1,024 terms 1023 additions deep"
+    )
+    assert description.endswith("worse than declared: sums 1023 deep, declared h = 2·√n")
+    assert Arithmetic(Profile.of(FLOAT32)).description == ""

@@ -15,7 +15,7 @@ from kl_conformance.requirements import catalogue
 from kl_conformance.runs import header as headers
 from kl_conformance.runs.plan import resolve
 from kl_conformance.runs.selection import Selection, columns_of
-from kl_conformance_testkit.command import BROKEN, RIGHT
+from kl_conformance_testkit.command import CORRECT, DEFECTIVE
 from kl_reference import Dtype, Profile
 
 BUILTINS = [
@@ -82,8 +82,8 @@ def test_planning_imports_no_framework() -> None:
 
 def test_a_user_s_file_contains_implementations() -> None:
     """``file.py:attribute`` names an Implementation; two attributes of one file are loaded from one module."""
-    one, other = (loading.implementation(name) for name in (RIGHT, BROKEN))
-    assert (one.name, other.name) == ("right_kl", "broken_kl")
+    one, other = (loading.implementation(name) for name in (CORRECT, DEFECTIVE))
+    assert (one.name, other.name) == ("correct_kl", "defective_kl")
     assert sys.modules[one.call.__module__] is sys.modules[other.call.__module__]
 
 
@@ -155,7 +155,7 @@ def test_all_requirements_meet_all_columns() -> None:
         (Selection(implementations=("scipy.stats.entropy", "scipy.stats.entropy")), 2),
         (Selection(implementations=("scipy.stats.entropy", "torch.nn.KLDivLoss"), frameworks=("torch",)), 8),
         (Selection(frameworks=("torch",), devices=("cuda",), modes=("eager",)), 45),
-        (Selection(implementations=(RIGHT, BROKEN), dtypes=("float64",)), 2),
+        (Selection(implementations=(CORRECT, DEFECTIVE), dtypes=("float64",)), 2),
         (Selection(frameworks=("jax",), devices=("cpu",), modes=("jit",)), 30),
         (Selection(implementations=("keras.losses.kl_divergence",), modes=("eager", "graph", "xla")), 24),
         (Selection(implementations=("keras.metrics.KLDivergence",), modes=("graph",)), 0),

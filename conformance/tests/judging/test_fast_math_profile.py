@@ -1,4 +1,4 @@
-"""What the profile of fast-math forgives on every family, and what it still stops."""
+"""The fast-math profile accepts the documented errors on every family, and no fault."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ CAREFUL = replace(Profile.of(FLOAT32), flush_to_zero=True)
 
 
 def judged(problem: Problem, got: Float32, profile: Profile) -> Mask:
-    """Return where an answer is refused."""
+    """Return where an answer fails."""
     enclosure = reference(problem)
     allowed = tolerance(problem, enclosure, profile)
-    asked = Evaluation(
+    evaluation = Evaluation(
         problem,
         got.astype(np.float64),
         FLOAT32.label,
@@ -39,39 +39,39 @@ def judged(problem: Problem, got: Float32, profile: Profile) -> Mask:
         CallDescription("a kernel"),
         answer,
     )
-    return judge.within_tolerance(asked, decisive=False).bad
+    return judge.within_tolerance(evaluation, decisive=False).failed
 
 
 def problems(family: str, space: Space) -> list[Problem]:
-    """Return a family's numbers in float32, term by term and row by row, where nothing overflows on the way."""
+    """Return a family's problems in float32, by terms and by rows, where no intermediate result overflows."""
     found: list[Problem] = []
     for classes in (max(2, FAMILIES[family].classes), 127):
         pair = build(Recipe(family, (32, classes), FLOAT32, seed=7))
-        asked = Problem(*pair.realise(space, Space.LOG, FLOAT32))
-        if ordinary(asked) and np.all(reference(asked).scale.condition < FLOAT32.largest):
-            found += [asked, replace(asked, reduction=Reduction.ROWS)]
+        problem = Problem(*pair.realise(space, Space.LOG, FLOAT32))
+        if ordinary(problem) and np.all(reference(problem).scale.condition < FLOAT32.largest):
+            found += [problem, replace(problem, reduction=Reduction.ROWS)]
     return found
 
 
 @pytest.mark.parametrize("space", [Space.PROBABILITY, Space.LOG])
 def test_the_worst_fast_kernels_pass_on_every_family(space: Space) -> None:
-    """Kernels whose functions err as far as documented pass as fast, and only as fast, on all families of numbers."""
-    asked, careless = set[str](), set[str]()
+    """Kernels with the largest documented errors pass with the fast-math profile, and only with it, on all families."""
+    tested, failed = set[str](), set[str]()
     for family in FAMILIES:
         for problem in problems(family, space):
             for fast in worst():
                 for way, terms in fast_kernels(problem, fast):
                     got = terms if problem.reduction is Reduction.TERMS else np.sum(terms, axis=-1)
                     assert not judged(problem, got, FAST).any(), (family, way, fast)
-                    asked.add(family)
+                    tested.add(family)
                     if judged(problem, got, CAREFUL).any():
-                        careless.add(family)
-    assert len(asked) > 10
-    assert len(careless) > len(asked) // 3
+                        failed.add(family)
+    assert len(tested) > 10
+    assert len(failed) > len(tested) // 3
 
 
 def test_fast_math_excuses_no_fault() -> None:
-    """Every fault in a term that an accurate kernel is stopped for, a fast one is stopped for, in every ladder."""
+    """Every fault in a term that fails with an accurate profile fails with the fast one, on the whole ladder."""
     problem = Problem(
         *build(Recipe("ladder", (100, 31), FLOAT32, seed=31)).realise(Space.PROBABILITY, Space.LOG, FLOAT32)
     )

@@ -1,4 +1,4 @@
-"""A witness is the failure itself, bit for bit."""
+"""A witness stores a failure bit for bit."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from kl_reference.dtype import Dtype
 from kl_reference.problem import Operand, Problem
 
 
-def broken(operand: Operand) -> Judgement:
-    """Return a judgement of a call with an operand on both sides."""
+def failing(operand: Operand) -> Judgement:
+    """Return a failed judgement of a call with an operand on both sides."""
     return judge.failed(Problem(operand, operand), CallDescription("kl(p, q)"), "seen")
 
 
@@ -38,7 +38,7 @@ def test_operands_come_back_bit_for_bit(dtype: Dtype, data: st.DataObject) -> No
     numbers = np.array(patterns, dtype=f"u{width // 8}").view(dtype.carrier).reshape(2, 3)
     values: NDArray[Any] = dtype.round(numbers) if dtype is Dtype.BFLOAT16 else numbers
     operand = Operand(values, Space.LOG, dtype)
-    seen = witness(broken(operand), pair([1.0], [1.0]))["target"]
+    seen = witness(failing(operand), pair([1.0], [1.0]))["target"]
     back, kind = decode(seen["bits"])
     assert kind is dtype
     assert seen["space"] == "log-probability"
@@ -51,10 +51,10 @@ def test_operands_come_back_bit_for_bit(dtype: Dtype, data: st.DataObject) -> No
 
 
 def test_answers_come_back_bit_for_bit() -> None:
-    """What came back, what is right and what is allowed are carried as float64, NaN and −0 included."""
+    """The answer, the expected value and the allowed error are stored as float64, NaN and −0 included."""
     numbers = np.array([np.nan, -0.0, np.inf, 5e-324])
     operand = Operand.of(np.ones(4), Space.PROBABILITY)
-    judgement = replace(broken(operand), got=numbers, right=-numbers, allowed=numbers, at=(2,))
+    judgement = replace(failing(operand), answer=numbers, expected=-numbers, allowed=numbers, at=(2,))
     seen = witness(judgement, pair([1.0], [1.0]))
     for name, expected in (("got", numbers), ("right", -numbers), ("allowed", numbers)):
         back, kind = decode(seen[name])
@@ -63,46 +63,46 @@ def test_answers_come_back_bit_for_bit() -> None:
     assert seen["at"] == [2]
 
 
-def test_a_witness_says_where_it_comes_from() -> None:
-    """A witness names problem, pair, case, call, note and link; what is not there is not made up."""
+def test_a_witness_names_its_origin() -> None:
+    """A witness names problem, pair, case, call, note and link; what it lacks is left out."""
     operand = Operand.of(np.ones((1, 2), np.float32), Space.PROBABILITY)
-    question = Pair(Measure(np.ones((1, 2)), Space.PROBABILITY), Measure(np.ones((1, 2)), Space.PROBABILITY))
-    judgement = broken(operand)
-    seen = witness(judgement, replace(question, origin="a thread"))
+    plain = Pair(Measure(np.ones((1, 2)), Space.PROBABILITY), Measure(np.ones((1, 2)), Space.PROBABILITY))
+    judgement = failing(operand)
+    seen = witness(judgement, replace(plain, origin="a thread"))
     assert seen["problem"] == judgement.problem.id
-    assert seen["pair"] == question.id
+    assert seen["pair"] == plain.id
     assert (seen["origin"], seen["call"]["text"], seen["note"]) == ("a thread", "kl(p, q)", "seen")
     assert (seen["kind"], seen["layout"]) == ("number", {"target": "contiguous", "model": "contiguous"})
     assert seen["dtype"] == "float32"
     assert seen["case"] is None
     assert "link" not in seen
-    known = witness(judgement, question, case="support/x", link="https://example.org")
+    known = witness(judgement, plain, case="support/x", link="https://example.org")
     assert (known["case"], known["link"]) == ("support/x", "https://example.org")
 
 
 @given(st.lists(st.integers(0, 2**64 - 1), min_size=6, max_size=6), st.sampled_from(Space))
-def test_a_question_comes_back_bit_for_bit(patterns: list[int], space: Space) -> None:
-    """A pair kept in a run file is the same question again: numbers, spaces, shapes and axis."""
+def test_a_pair_comes_back_bit_for_bit(patterns: list[int], space: Space) -> None:
+    """A pair in a run file is decoded to the same pair: numbers, spaces, shapes and axis."""
     numbers = np.array(patterns, dtype=np.uint64).view(np.float64)
-    asked = Pair(
+    plain = Pair(
         Measure(numbers[:3].reshape(3, 1), space), Measure(numbers[3:].reshape(3, 1), Space.LOG), axis=0
     )
-    back = decode_pair(json.loads(json.dumps(encode_pair(asked))))
-    assert back.id == asked.id
-    assert back.axis == asked.axis
+    back = decode_pair(json.loads(json.dumps(encode_pair(plain))))
+    assert back.id == plain.id
+    assert back.axis == plain.axis
     for side in ("p", "q"):
-        assert getattr(back, side).space is getattr(asked, side).space
-        assert np.array_equal(getattr(back, side).values, getattr(asked, side).values, equal_nan=True)
+        assert getattr(back, side).space is getattr(plain, side).space
+        assert np.array_equal(getattr(back, side).values, getattr(plain, side).values, equal_nan=True)
 
 
-def test_a_question_without_elements_comes_back() -> None:
-    """No rows are a question too."""
+def test_a_pair_without_elements_comes_back() -> None:
+    """A pair without rows is encoded as well."""
     empty = Pair(Measure(np.zeros((0, 3)), Space.PROBABILITY), Measure(np.zeros((0, 3)), Space.LOG))
     assert decode_pair(encode_pair(empty)).shape == (0, 3)
 
 
 @pytest.mark.parametrize("damage", [{}, {"p": 1, "q": 1, "axis": 0}, {"p": {}, "q": {}, "axis": -1}])
-def test_what_is_no_question_is_said_so(damage: dict[str, Any]) -> None:
-    """A damaged witness is an error in words, not a question nobody asked."""
-    with pytest.raises(ValueError, match="no pair of distributions"):
+def test_a_damaged_pair_is_an_error(damage: dict[str, Any]) -> None:
+    """Data that are no encoded pair raise a ValueError that describes them."""
+    with pytest.raises(ValueError, match="not an encoded pair"):
         decode_pair(damage)

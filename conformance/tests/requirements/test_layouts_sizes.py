@@ -7,14 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kl_cases.recipes import TestProfile
-from kl_conformance.cells.cell import Cell
 from kl_conformance.frameworks.framework import LARGE, Modules, ones
 from kl_conformance.frameworks.numpy import NumPy
 from kl_conformance.harness.subject import Subject
 from kl_conformance.requirements import catalogue
 from kl_conformance.requirements.miniature import Array, Miniature
-from kl_conformance_testkit.subjects import MODULES, pair, subject
+from kl_conformance_testkit.subjects import MODULES, evaluate, pair, subject
 from kl_reference.convention import Side, Space
 from kl_reference.problem import Operand
 from kl_reports.runfile.records import Result, Verdict
@@ -41,12 +39,12 @@ def evaluated(miniature: Miniature) -> Result:
     """Return the result of a miniature with memory for large tensors."""
     tested = subject(miniature)
     roomy = Subject(tested.implementation, LargeAt1000Rows(), MODULES, tested.column)
-    return Cell(LARGE_INDEX, roomy, TestProfile.QUICK, 0).evaluate()
+    return evaluate(LARGE_INDEX, roomy)
 
 
 def test_large_tensors_are_not_tested_on_the_cpu() -> None:
     """On the CPU 2^31 elements are not tested, and the cell is not applicable, with the reason."""
-    result = Cell(LARGE_INDEX, subject(), TestProfile.QUICK, 0).evaluate()
+    result = evaluate(LARGE_INDEX, subject())
     assert result.verdict is Verdict.UNSUPPORTED
     assert "CUDA only" in result.detail
     assert f"{LARGE:,}" in result.detail

@@ -8,8 +8,6 @@ from typing import Any
 import pytest
 
 from kl_cases.distributions import FAMILIES
-from kl_cases.recipes import TestProfile
-from kl_conformance.cells.cell import Cell
 from kl_conformance.frameworks.framework import Modules, ones
 from kl_conformance.frameworks.numpy import NumPy
 from kl_conformance.harness.subject import Subject
@@ -17,6 +15,7 @@ from kl_conformance.implementations.implementation import Implementation
 from kl_conformance.requirements.catalogue import REQUIREMENTS
 from kl_conformance.requirements.miniature import Miniature, by_logits, generalised, logits_term
 from kl_conformance.requirements.requirement import Requirement
+from kl_conformance_testkit.subjects import evaluate
 from kl_reference.convention import Formula, Space
 from kl_reference.problem import Operand
 from kl_reports.runfile.records import Column, Result, Verdict
@@ -48,7 +47,7 @@ def evaluated(requirement: Requirement, implementation: Implementation, dtype: s
     """Return the result of one cell of a miniature, in the quick profile."""
     column = Column(implementation.name, "numpy", "1", "cpu", dtype, "eager")
     subject = Subject(implementation, NUMPY, MODULES, column)
-    return Cell(requirement, subject, TestProfile.QUICK, seed).evaluate()
+    return evaluate(requirement, subject, seed=seed)
 
 
 def correct(miniature: Miniature) -> Implementation:

@@ -1,4 +1,4 @@
-"""How far a run is, is said worker by worker, or chapter by chapter once all of it is known."""
+"""Progress is shown by worker, or by chapter once the plan of every worker is known."""
 
 from __future__ import annotations
 
@@ -18,47 +18,47 @@ from kl_conformance.runs.worker import Worker
 from kl_reports.runfile.records import Verdict
 
 SELECTION = Selection(implementations=("scipy.special.rel_entr",))
-SHARE = Shard("scipy", SELECTION, header(SELECTION, resolve(SELECTION).cells))
+SHARD = Shard("scipy", SELECTION, header(SELECTION, resolve(SELECTION).cells))
 
 
 def worker(verdicts: dict[str, Verdict], *planned: str) -> Worker:
-    """Return a worker that has found so much of what it planned."""
-    life: Any = SimpleNamespace(planned=planned, verdicts=verdicts)
-    return Worker(SHARE, "", False, Path(), 1, lives=[life])
+    """Return a worker with these verdicts and planned cells."""
+    process: Any = SimpleNamespace(planned=planned, verdicts=verdicts)
+    return Worker(SHARD, "", False, Path(), 1, processes=[process])
 
 
-def test_a_chapter_is_all_its_cells_of_every_worker() -> None:
-    """It is over when each of them has a verdict, and not before every worker has said what it plans."""
+def test_a_chapter_has_the_cells_of_every_worker() -> None:
+    """It is finished when each cell has a verdict, and shown when every worker has its plan."""
     first = worker({"values/sum@a": Verdict.PASS}, "values/sum@a", "signs/self@a")
     second = worker({"values/sum@b": Verdict.FAIL})
     assert by_chapter([first, second]) == []
-    second.lives[0].planned = ("values/sum@b",)
+    second.processes[0].planned = ("values/sum@b",)
     assert by_chapter([first, second]) == [
-        ProgressRow("values", 2, [Verdict.PASS, Verdict.FAIL], over=True),
-        ProgressRow("signs", 1, [], over=False),
+        ProgressRow("values", 2, [Verdict.PASS, Verdict.FAIL], finished=True),
+        ProgressRow("signs", 1, [], finished=False),
     ]
-    first.over = second.over = True
-    assert [each.over for each in by_chapter([first, second])] == [True, True]
-    assert by_worker([first])[0] == ProgressRow("scipy", 2, [Verdict.PASS], over=True)
+    first.finished = second.finished = True
+    assert [each.finished for each in by_chapter([first, second])] == [True, True]
+    assert by_worker([first])[0] == ProgressRow("scipy", 2, [Verdict.PASS], finished=True)
 
 
-def test_a_group_says_what_is_missing_and_what_is_news() -> None:
-    """What never ran is not judged."""
-    assert str(ProgressRow("values", 3, [Verdict.PASS], over=False)) == "values: 1 of 3 cells judged"
-    said = str(ProgressRow("values", 3, [Verdict.MISSING, Verdict.FAIL], over=False))
-    assert said == "values: 1 of 3 cells judged, 1 missing, 1 with news"
+def test_a_row_counts_cells_not_run_and_unexpected_verdicts() -> None:
+    """A cell that did not run is not counted as evaluated."""
+    assert str(ProgressRow("values", 3, [Verdict.PASS], finished=False)) == "values: 1 of 3 cells evaluated"
+    text = str(ProgressRow("values", 3, [Verdict.MISSING, Verdict.FAIL], finished=False))
+    assert text == "values: 1 of 3 cells evaluated, 1 not run, 1 unexpected"
 
 
-def test_without_a_terminal_each_group_is_said_once_and_the_slow_ones_now_and_then() -> None:
-    """A line when a group is over; of the others one after a silence."""
-    written = io.StringIO()
-    say = LineDisplay(Console(file=written))
+def test_without_a_terminal_a_finished_row_is_printed_once_and_the_others_at_intervals() -> None:
+    """An unfinished row is printed if nothing was printed for the interval."""
+    output = io.StringIO()
+    show = LineDisplay(Console(file=output))
     done, slow = (
-        ProgressRow("values", 1, [Verdict.PASS], over=True),
-        ProgressRow("signs", 2, [Verdict.PASS], over=False),
+        ProgressRow("values", 1, [Verdict.PASS], finished=True),
+        ProgressRow("signs", 2, [Verdict.PASS], finished=False),
     )
-    say([done, slow])
-    say([done, slow])
-    assert written.getvalue() == "  values: 1 of 1 cells judged\n"
-    LineDisplay(Console(file=written), silence=-1.0)([slow])
-    assert written.getvalue().endswith("\n  signs: 1 of 2 cells judged so far\n")
+    show([done, slow])
+    show([done, slow])
+    assert output.getvalue() == "  values: 1 of 1 cells evaluated\n"
+    LineDisplay(Console(file=output), interval=-1.0)([slow])
+    assert output.getvalue().endswith("\n  signs: 1 of 2 cells evaluated so far\n")

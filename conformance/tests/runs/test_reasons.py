@@ -1,7 +1,8 @@
-"""Where no number is wrong, what a kernel did instead is said once, in words a person can act on."""
+"""A failure without a wrong number is described once, in a sentence that says what to do."""
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -43,7 +44,7 @@ def single_only(p: Any, q: Any) -> Any:
 
 
 def flat_only(p: Any, q: Any) -> Any:
-    """Raise where there are three axes or more, and say how many."""
+    """Raise for three axes or more, with their number in the message."""
     if np.ndim(p) > 2:
         raise ValueError(f"expected 2 axes at most, got {np.ndim(p)}")
     return correct_kernel(p, q)
@@ -54,18 +55,18 @@ def nothing(p: Any, q: Any) -> Any:
     correct_kernel(p, q)
 
 
-def pair(p: Any, q: Any) -> Any:
+def terms_and_sum(p: Any, q: Any) -> Any:
     """Return the terms and their sum."""
     return correct_kernel(p, q), correct_kernel(p, q).sum()
 
 
-def framed(p: Any, q: Any) -> Any:
-    """Return the terms with an axis more."""
+def extra_axis(p: Any, q: Any) -> Any:
+    """Return the terms with an additional axis."""
     return correct_kernel(p, q)[None]
 
 
-def asked(kernel: Any, dtype: str = "float32") -> Verification:
-    """Verify a NumPy kernel like SciPy's, quickly."""
+def verified(kernel: Any, dtype: str = "float32") -> Verification:
+    """Verify a NumPy kernel that follows SciPy's, in profile quick."""
     return verify(kernel, REL_ENTR, dtype=dtype.split(","), profile="quick", seed=1)
 
 
@@ -73,7 +74,7 @@ SAME = "Every failure is the same, and no number is wrong: "
 
 
 @pytest.mark.parametrize(
-    ("kernel", "dtype", "said"),
+    ("kernel", "dtype", "cause"),
     [
         (always, "float32", f"{SAME}it raised RuntimeError: no kernel image is available."),
         (
@@ -85,17 +86,17 @@ SAME = "Every failure is the same, and no number is wrong: "
         (
             single_only,
             "float64",
-            f"{SAME}it raised TypeError: expected float32, got float64. If it is not made for float64, "
+            f"{SAME}it raised TypeError: expected float32, got float64. If it does not support float64, "
             "`--dtype float32` tests only float32.",
         ),
         (nothing, "float32", f"{SAME}it returned None, expected a numpy.ndarray."),
-        (pair, "float32", f"{SAME}it returned a tuple of 2, expected a numpy.ndarray."),
+        (terms_and_sum, "float32", f"{SAME}it returned a tuple of 2, expected a numpy.ndarray."),
     ],
 )
-def test_one_reason_is_one_sentence(kernel: Kernel, dtype: str, said: str) -> None:
-    """Who breaks everything for one reason is told it, in which formats and what to do, and no fault is guessed."""
-    found = asked(kernel, dtype)
-    assert found.cause == said
+def test_one_reason_is_one_sentence(kernel: Kernel, dtype: str, cause: str) -> None:
+    """A kernel that always fails for one reason gets this reason, the dtypes and a hint, and no likely cause."""
+    found = verified(kernel, dtype)
+    assert found.cause == cause
     assert len(failures(found.run)) >= 20
     screen = str(found)
     assert "Likely cause" not in screen
@@ -105,16 +106,16 @@ def test_one_reason_is_one_sentence(kernel: Kernel, dtype: str, said: str) -> No
     assert github(found.run, found.cause, "kernel.py").count("::error") == 1
 
 
-def test_what_is_refused_of_some_shapes_is_told_once() -> None:
-    """Three axes refused are one finding, however many requirements ask about three axes."""
-    found = asked(flat_only)
+def test_an_error_for_some_shapes_is_one_reason() -> None:
+    """An error for three axes is one finding, however many requirements use three axes."""
+    found = verified(flat_only)
     assert found.cause == f"{SAME}it raised ValueError: expected 2 axes at most, got 3."
     (reason,) = reasons(failures(found.run))
     assert len(reason.results) > 1
 
 
 def test_one_message_with_other_numbers_is_one_reason() -> None:
-    """What differs in a size alone is told in the words of the first, and said to be like the others."""
+    """Messages that differ only in a number are one reason, with the text of the first."""
     three, four = (raised(f"got {number} axes") for number in (3, 4))
     (reason,) = reasons({"a": [three], "b": [four]})
     assert (reason.event, reason.varied) == ("it raised ValueError: got 3 axes", True)
@@ -123,21 +124,20 @@ def test_one_message_with_other_numbers_is_one_reason() -> None:
 
 
 def test_a_wrong_shape_everywhere_is_no_fingerprint() -> None:
-    """An axis too many is said as such, whichever known fault breaks the same requirements."""
-    found = asked(framed)
+    """An additional axis is described as such, whichever known fault fails the same requirements."""
+    found = verified(extra_axis)
     assert "Likely cause" not in str(found)
-    assert "it gave shape (1, " in found.cause
-    assert "is due" in found.cause
+    assert re.search(r"\bshape \(1, .* \(", found.cause)
 
 
-def test_a_backward_pass_that_is_not_there_is_said() -> None:
-    """Gradients that raise are one finding; the numbers held."""
+def test_a_missing_backward_pass_is_one_reason() -> None:
+    """Gradients that raise are one finding; the values pass."""
 
     def call(modules: Any, call: Call) -> Any:
         del modules
         return correct_kernel(*call.arguments)
 
-    def gradient(*asked: Any) -> Any:
+    def gradient(*arguments: Any) -> Any:
         raise NotImplementedError("backward is not written yet")
 
     kernel = Implementation(
@@ -157,17 +157,17 @@ def test_a_backward_pass_that_is_not_there_is_said() -> None:
     assert all(name.startswith(("gradients/", "layouts/", "state/")) for name in failures(found.run))
 
 
-def test_what_prints_and_warns_is_not_accused() -> None:
-    """A kernel that talks while it is asked conforms as a silent one does."""
+def test_a_kernel_that_prints_and_warns_conforms() -> None:
+    """Output and suppressed warnings are no failures."""
 
-    def talking(p: Any, q: Any) -> Any:
+    def printing(p: Any, q: Any) -> Any:
         print("computed")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.warn("the fast path was not taken", stacklevel=1)
         return correct_kernel(p, q)
 
-    assert asked(talking).conforms
+    assert verified(printing).conforms
 
 
 class Leaf:
@@ -179,7 +179,7 @@ class Leaf:
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("returned", "message"),
     [
         (np.zeros(3), "returned a numpy.ndarray, expected a test_reasons.Leaf"),
         (0.5, "returned a float, expected a test_reasons.Leaf"),
@@ -187,59 +187,59 @@ class Leaf:
         ([Leaf()], "returned a list of 1, expected a test_reasons.Leaf"),
     ],
 )
-def test_no_tensor_is_named_beside_what_is_due(
-    given: Any, words: str, monkeypatch: pytest.MonkeyPatch
+def test_an_answer_that_is_no_tensor_is_named_with_the_expected_type(
+    returned: Any, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is none of the framework's tensors is said by its type, not by what it lacks."""
+    """The message contains both types."""
     monkeypatch.setattr(Leaf, "__module__", "test_reasons")
 
-    def answering(answer: Any) -> Implementation:
-        def give(modules: Any, call: Call) -> Any:
+    def returning(answer: Any) -> Implementation:
+        def function(modules: Any, call: Call) -> Any:
             return answer
 
-        return checked(Implementation("own", "numpy", "numpy", Convention(), give))
+        return checked(Implementation("my_kl", "numpy", "numpy", Convention(), function))
 
-    asked = subject()
+    tested = subject()
     call = replace(
-        asked.build_call(asked.problem(build(Recipe("dirichlet-flat", (2, 3), Dtype.FLOAT32, 0)))),
+        tested.build_call(tested.problem(build(Recipe("dirichlet-flat", (2, 3), Dtype.FLOAT32, 0)))),
         target=Leaf(),
     )
-    with pytest.raises(MisgivenError, match=words):
-        answering(given).call(None, call)
+    with pytest.raises(MisgivenError, match=message):
+        returning(returned).call(None, call)
     leaf = Leaf()
-    assert answering(leaf).call(None, call) is leaf
+    assert returning(leaf).call(None, call) is leaf
 
 
-def died(verdict: Verdict, how: str) -> Result:
-    """Return the result of a cell whose process did not survive it."""
-    call = "it was asked kl() of shapes [1, 4]."
+def exited(verdict: Verdict, reason: str) -> Result:
+    """Return the result of a cell whose process ended during a call."""
+    call = "the call in progress was kl() of shapes [1, 4]."
     kind = Kind.TIMED_OUT if verdict is Verdict.TIMED_OUT else Kind.CRASHED
-    detail, happened = f"Its process {how}; {call}", f"its process {how}"
+    detail, happened = f"Its process {reason}; {call}", f"its process {reason}"
     return Result("values/sum", 1, "column", verdict, detail, kind=kind, happened=happened, last_call=call)
 
 
 def raised(message: str) -> Result:
-    """Return the result of a cell whose call raised."""
-    words = f"it raised ValueError: {message}"
-    return Result("values/sum", 1, "column", Verdict.FAIL, kind=Kind.RAISED, happened=words)
+    """Return the result of a cell whose call raised an error."""
+    happened = f"it raised ValueError: {message}"
+    return Result("values/sum", 1, "column", Verdict.FAIL, kind=Kind.RAISED, happened=happened)
 
 
-def test_a_death_is_a_reason_and_a_number_is_none() -> None:
-    """A crash and a timeout are said as what ended the process; a wrong number is left to its own finding."""
-    crash = died(Verdict.CRASHED, "was ended by signal 11 (SIGSEGV)")
-    hang = died(Verdict.TIMED_OUT, "gave no answer within 60 s")
+def test_an_exit_is_a_reason_and_a_wrong_number_is_not() -> None:
+    """A crash and a timeout are reasons; a wrong number is a finding of its own."""
+    crash = exited(Verdict.CRASHED, "was ended by signal 11 (SIGSEGV)")
+    hang = exited(Verdict.TIMED_OUT, "returned no answer within 60 s")
     number = Result("values/sum", 1, "column", Verdict.FAIL, kind=Kind.NUMBER)
-    shape = replace(number, kind=Kind.SHAPE, happened="it gave shape (1,) where () is due")
+    shape = replace(number, kind=Kind.SHAPE, happened="it returned shape (1,), expected ()")
     found = {"a": [crash], "b": [number, crash], "c": [shape], "d": [hang]}
     assert numeric(found) == ["b", "c"]
     assert [len(each.results) for each in reasons(found)] == [2, 1, 1]
 
 
-def test_what_raised_is_no_evidence_of_a_fault() -> None:
-    """Beside a wrong number, the requirements at which a call raised are left out of the pattern."""
-    found = asked(flat_only).run
+def test_an_error_is_no_evidence_of_a_fault() -> None:
+    """Requirements in which a call raised an error do not count for the likely cause of a wrong number."""
+    found = verified(flat_only).run
     results = tuple(
-        replace(each, verdict=Verdict.FAIL, detail="gave 1 where 2 is right.", kind=Kind.NUMBER, happened="")
+        replace(each, verdict=Verdict.FAIL, detail="returned 1, expected 2.", kind=Kind.NUMBER, happened="")
         if each.requirement == "support/nan"
         else each
         for each in found.results

@@ -1,4 +1,4 @@
-"""A selection survives its file exactly, and a plan is what it resolves to."""
+"""A selection is equal after a round trip through its file, and resolves to a plan."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ FULL = Selection(
     like="torch.nn.functional.kl_div",
     strict=True,
     shape=(8, 131072),
-    brief=("float64",),
-    only=("one-column",),
+    reduced=("float64",),
+    column_keys=("one-column",),
 )
 
 
 @pytest.mark.parametrize("selection", [Selection(), FULL], ids=["default", "full"])
-def test_a_selection_comes_back_from_json_as_it_was(selection: Selection) -> None:
-    """Every field, with its type."""
+def test_a_selection_from_its_json_is_equal(selection: Selection) -> None:
+    """Every field has its value and its type."""
     assert Selection.from_json(json.loads(json.dumps(selection.to_json()))) == selection
 
 
 def test_every_field_is_in_the_full_selection() -> None:
-    """So that the round trip covers a field that is added."""
+    """The round trip covers a new field, too."""
     default = Selection()
     assert all(getattr(FULL, each.name) != getattr(default, each.name) for each in fields(Selection))
 
 
 @pytest.mark.parametrize(
-    ("changed", "words"),
+    ("changed", "message"),
     [
         ({"dtypes": "float32"}, "the field 'dtypes' of the selection is 'float32', expected a list of names"),
-        ({"only": [1]}, "'only' of the selection is [1], expected a list of names"),
+        ({"column_keys": [1]}, "'column_keys' of the selection is [1], expected a list of names"),
         ({"profile": "fast"}, "'fast', expected one of quick, standard, thorough"),
         ({"seed": True}, "'seed' of the selection is True, expected an integer"),
         ({"like": None}, "'like' of the selection is None, expected a name"),
@@ -59,15 +59,15 @@ def test_every_field_is_in_the_full_selection() -> None:
     ],
     ids=range(9),
 )
-def test_a_bad_value_is_named(changed: dict[str, Any], words: str) -> None:
-    """The message gives the field, its value and what is expected."""
+def test_a_bad_value_is_named(changed: dict[str, Any], message: str) -> None:
+    """The message contains the field, its value and the expected type."""
     with pytest.raises(ValueError, match="selection") as error:
         Selection.from_json(FULL.to_json() | changed)
-    assert words in str(error.value)
+    assert message in str(error.value)
 
 
-def test_what_is_no_selection_is_refused() -> None:
-    """Another type, or a field that is missing."""
+def test_an_invalid_selection_is_an_error() -> None:
+    """Another type is an error, and so is a missing field."""
     with pytest.raises(ValueError, match="expected an object"):
         Selection.from_json([])
     with pytest.raises(ValueError, match="no field 'seed'"):
@@ -75,23 +75,23 @@ def test_what_is_no_selection_is_refused() -> None:
 
 
 def test_a_session_reads_its_selection_from_a_file(tmp_path: Path) -> None:
-    """The file replaces the options; one that holds no selection is an error of use."""
-    own = Selection(("scipy.special.rel_entr",), dtypes=("float64",), profile=TestProfile.QUICK)
-    (tmp_path / "own.json").write_text(json.dumps(own.to_json()), encoding="utf-8")
-    listed = ("--collect-only", "-q", "-k", "signs")
-    done = run_suite("--kl-selection", "own.json", *listed, at=tmp_path)
+    """The file replaces the options; an invalid file is an error of usage."""
+    selection = Selection(("scipy.special.rel_entr",), dtypes=("float64",), profile=TestProfile.QUICK)
+    (tmp_path / "selection.json").write_text(json.dumps(selection.to_json()), encoding="utf-8")
+    options = ("--collect-only", "-q", "-k", "signs")
+    done = run_suite("--kl-selection", "selection.json", *options, at=tmp_path)
     assert done.code == 0, done.all
-    keys = [cell.key for cell in resolve(own).chapter("signs")]
+    keys = [cell.key for cell in resolve(selection).chapter("signs")]
     assert keys
     assert all(f"::test_signs[{key}]" in done.out for key in keys)
-    (tmp_path / "bad.json").write_text(json.dumps(own.to_json() | {"seed": "x"}), encoding="utf-8")
-    done = run_suite("--kl-selection", "bad.json", *listed, at=tmp_path)
+    (tmp_path / "bad.json").write_text(json.dumps(selection.to_json() | {"seed": "x"}), encoding="utf-8")
+    done = run_suite("--kl-selection", "bad.json", *options, at=tmp_path)
     assert done.code == 4, done.all
     assert "bad.json: the field 'seed' of the selection is 'x', expected an integer" in done.err
 
 
-def test_a_plan_holds_the_shape_and_the_columns_selected() -> None:
-    """The same for a name as for the implementation itself."""
+def test_a_plan_has_the_selected_shape_and_columns() -> None:
+    """The plan of a name and of its implementation are equal."""
     selection = Selection(("scipy.stats.entropy",), dtypes=("float32",), shape=(8, 16))
     plan = resolve(selection)
     assert plan == Plan.of(selection, [loading.implementation("scipy.stats.entropy")])

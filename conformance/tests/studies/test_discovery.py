@@ -9,10 +9,9 @@ import pytest
 from kl_cases.corpus import cases
 from kl_cases.flags import FLAGS
 from kl_cases.recipes import TestProfile
-from kl_conformance.cells.effort import HOW_NEEDS, WHAT_NEEDS
+from kl_conformance.cells.effort import BUILTIN_DRAWS, DRAWS
 from kl_conformance.requirements import catalogue
 from kl_conformance.requirements.miniature import Miniature
-from kl_conformance.requirements.requirement import CALL_DRAWS
 from kl_conformance_testkit.subjects import subject
 from studies.discovery import study as discovery
 from studies.discovery.faults import FAULTS, Fault
@@ -43,8 +42,8 @@ def test_a_fault_is_found_within_the_examples_stated(fault: Fault) -> None:
 def test_the_standard_profile_draws_enough(fault: Fault) -> None:
     """Every class of bug is detected within the fewest draws of its requirement, without corpus or grid."""
     requirement = catalogue.requirement(fault.requirement)
-    fewest = HOW_NEEDS if requirement.draws is CALL_DRAWS else WHAT_NEEDS
-    assert STATED[fault.flag] <= fewest <= requirement.draws[TestProfile.STANDARD]
+    source = requirement.fault_source
+    assert STATED[fault.flag] <= BUILTIN_DRAWS[source] <= DRAWS[source][TestProfile.STANDARD]
 
 
 @each_fault
@@ -71,7 +70,7 @@ def test_the_figure_is_what_95_of_100_seeds_need(first: list[int | None], within
 
 def test_a_correct_miniature_is_never_rejected() -> None:
     """A miniature without a fault passes, however many examples are drawn."""
-    right = Fault("textbook", "nothing wrong", "values/sum", Miniature())
+    right = Fault("nothing wrong", "values/sum", Miniature(), flag="textbook")
     assert discover(right, range(3), 10).first == (None, None, None)
 
 

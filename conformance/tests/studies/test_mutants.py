@@ -29,7 +29,7 @@ from studies.mutants.runner import KernelResult, Plan
 from studies.mutants.validation import differs
 from studies.mutants.worker import Task, TaskResult, column
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 STUDY = ROOT / "conformance" / "studies" / "mutants" / "study.py"
 ORDINARY = Recipe("dirichlet-flat", (3, 5), Dtype.FLOAT32, seed=1)
 
@@ -65,7 +65,7 @@ def proofs(name: str) -> dict[str, Proof]:
 
 def environment() -> dict[str, str]:
     """Return the environment of a child process, with the studies on its path and a single thread."""
-    child = processes.environment() | processes.threads()
+    child = processes.environment() | processes.thread_limits()
     packages = [str(ROOT / package) for package in ("conformance", "cases", "reports", "reference")]
     return child | {"PYTHONPATH": ":".join([*packages, child.get("PYTHONPATH", "")])}
 
@@ -85,8 +85,8 @@ def test_a_correct_kernel_is_correct(kernel: CorrectKernel) -> None:
     subject = Subject(own, adapter, adapter.load(), column(kernel.name, kernel.like, "float32"))
     pair = build(ORDINARY)
     evaluation = subject.evaluate(subject.problem(pair))
-    assert not judge.within_tolerance(evaluation).broken
-    assert math.isfinite(float(evaluation.got.sum()))
+    assert not judge.within_tolerance(evaluation).is_failure
+    assert math.isfinite(float(evaluation.answer.sum()))
 
 
 def test_there_are_kernels_enough() -> None:

@@ -129,10 +129,7 @@ def evaluate_terms(
 
 
 def evaluate_sums(
-    shape: tuple[int, ...],
-    make: Callable[[slice, slice], Terms],
-    reduction: Reduction,
-    size: int = BLOCK,
+    shape: tuple[int, ...], make: Callable[[slice, slice], Terms], reduction: Reduction, size: int = BLOCK
 ) -> Terms:
     """Evaluate a matrix of terms block by block, summed as the reduction requires but not yet divided.
 

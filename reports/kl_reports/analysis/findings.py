@@ -172,7 +172,7 @@ def deviations(run: Run, places: Places, links: Mapping[str, str]) -> tuple[Devi
     reasons: dict[str, str] = {}
     for result in run.results:
         if result.verdict.is_recorded:
-            names = (result.deviation or "").split(", ")
+            names = result.deviations or ("",)
             reasons.setdefault(names[0], result.detail)
             for name in names:
                 gathered.setdefault((name, result.verdict), []).append(result)
@@ -180,8 +180,7 @@ def deviations(run: Run, places: Places, links: Mapping[str, str]) -> tuple[Devi
     return tuple(
         Deviation(
             name=name or "unnamed",
-            reason=reasons.get(name)
-            or f"Occurs together with {(results[0].deviation or '').partition(', ')[0]}.",
+            reason=reasons.get(name) or f"Occurs together with {', '.join(results[0].deviations[:1])}.",
             link=next(
                 filter(None, (web_address((result.witness or {}).get("link")) for result in results)), ""
             ),

@@ -290,7 +290,7 @@ def state_counts(results: Iterable[Result]) -> Mapping[Verdict, int]:
 
 
 def _no_device(result: Result) -> bool:
-    return result.absence is Absence.NO_DEVICE
+    return result.verdict is Verdict.MISSING and result.absence is Absence.NO_DEVICE
 
 
 _WORST_FIRST = (

@@ -164,7 +164,7 @@ class Result:
         or null) and ``text``; ``layout`` has the memory layouts of ``target`` and ``model``; ``upstream`` has
         ``kind`` and ``layout`` of the upstream gradient, or is null.
     deviation
-        Id of the known deviation behind EXPECTED or FIXED.
+        Ids of the recorded deviations behind EXPECTED or FIXED, separated by ", "; see :attr:`deviations`.
     seconds
         Duration of the cell.
     spread
@@ -210,6 +210,11 @@ class Result:
     def cell(self) -> str:
         """``requirement@column``, the cell's permalink."""
         return f"{self.requirement}@{self.column}"
+
+    @property
+    def deviations(self) -> tuple[str, ...]:
+        """Ids of the recorded deviations behind EXPECTED or FIXED."""
+        return tuple(self.deviation.split(", ")) if self.deviation else ()
 
 
 @dataclass(frozen=True, slots=True)

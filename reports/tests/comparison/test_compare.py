@@ -1,4 +1,4 @@
-"""Two runs are held against each other like with like, and every cell lands in one bucket."""
+"""Two runs are compared on the same problems, and every cell is in one bucket."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ B = Bucket
     ],
 )
 def test_a_change_of_verdict_has_its_bucket(before: Verdict, after: Verdict, bucket: Bucket) -> None:
-    """What held and does not is regressed, what did not run is never a change of mind."""
+    """A cell that passed and fails is regressed; one that was not run is never a change of the implementation."""
     assert only(run(COLUMN, before), run(NEWER, after)).bucket is bucket
 
 
@@ -99,26 +99,26 @@ def test_a_change_of_verdict_has_its_bucket(before: Verdict, after: Verdict, buc
         (None, 0.4, B.CHANGED_BITS),
     ],
 )
-def test_a_headroom_that_moved_by_more_than_two_is_told(
+def test_a_headroom_that_moved_by_more_than_two_is_reported(
     was: float | None, now: float, bucket: Bucket
 ) -> None:
-    """Less than that, or next to nothing of what is allowed, is other bits; the same bits are the same."""
+    """A smaller move, or one of small headrooms, is changed bits; the same bits are unchanged."""
     old = run(COLUMN, V.PASS, fixed=Fixed(40, was, "1" * 16))
     assert only(old, run(NEWER, V.PASS, fixed=Fixed(40, now, "2" * 16))).bucket is bucket
     assert only(old, run(NEWER, V.PASS, fixed=Fixed(40, now, "1" * 16))).bucket is Bucket.UNCHANGED
 
 
-def test_another_machine_gives_other_bits() -> None:
-    """Bits of two machines say nothing about the versions; verdicts do."""
-    there = {"": {"platform": "another", "torch": "2.13.0"}}
-    moved = run(NEWER, V.PASS, fixed=Fixed(40, 0.5, "2" * 16), environment=there)
+def test_bits_of_two_machines_are_not_compared() -> None:
+    """Bits of two machines are no evidence about the versions; verdicts are."""
+    machine = {"": {"platform": "another", "torch": "2.13.0"}}
+    moved = run(NEWER, V.PASS, fixed=Fixed(40, 0.5, "2" * 16), environment=machine)
     assert only(run(COLUMN, V.PASS), moved).bucket is Bucket.NOT_COMPARABLE
-    broken = run(NEWER, V.FAIL, environment=there)
-    assert only(run(COLUMN, V.PASS), broken).bucket is Bucket.REGRESSED
+    failed = run(NEWER, V.FAIL, environment=machine)
+    assert only(run(COLUMN, V.PASS), failed).bucket is Bucket.REGRESSED
 
 
-def test_what_another_seed_found_is_newly_observed() -> None:
-    """A problem drawn with a seed that the old run had not proves no regression, and none is fixed by luck."""
+def test_a_failure_found_with_another_seed_is_newly_observed() -> None:
+    """A problem drawn with another seed is no evidence of a regression, nor of a fix."""
     found = run(NEWER, V.FAIL, fixed=GIVEN, seed=2)
     assert only(run(COLUMN, V.PASS), found).bucket is Bucket.NEWLY_OBSERVED
     assert only(found, run(NEWER, V.PASS)).bucket is Bucket.NOT_COMPARABLE
@@ -129,7 +129,7 @@ def test_what_another_seed_found_is_newly_observed() -> None:
 
 
 def test_another_suite_is_no_regression() -> None:
-    """A requirement that was revised, or asks other problems, is a change of ours."""
+    """A requirement that was revised, or has other problems, is a change of the suite."""
     old = run(COLUMN, V.PASS)
     assert compare(*_two(old, run(NEWER, V.FAIL, revision=2))).of(Bucket.SUITE_CHANGED)
     other = {CELL: {"revision": 1, "problems": "def"}}
@@ -137,7 +137,7 @@ def test_another_suite_is_no_regression() -> None:
 
 
 def _two(old: Run, new: Run) -> tuple[Run, Run]:
-    """Return the runs with a second cell that is as it was, so that there is something to compare."""
+    """Return the runs with a second, unchanged cell, so that they can be compared."""
 
     def more(each: Run) -> Run:
         (column,) = each.header.columns.values()
@@ -148,36 +148,36 @@ def _two(old: Run, new: Run) -> tuple[Run, Run]:
 
 
 def test_runs_of_another_suite_or_profile_are_refused() -> None:
-    """Where no cell asked the same problems, that is said once, with what to do."""
+    """If no cell has the same problems in both, one message says so and what to do."""
     other = {CELL: {"revision": 1, "problems": "def"}}
     with pytest.raises(IncomparableError, match=r"profile quick.*profile thorough; run both"):
         compare(run(COLUMN, V.PASS), run(NEWER, V.PASS, requirements=other, profile="thorough"))
 
 
-def test_runs_of_others_are_refused() -> None:
-    """Two runs without a column in common cannot be compared, and the message names both."""
+def test_runs_of_different_implementations_are_refused() -> None:
+    """Two runs without a common column cannot be compared, and the message names both."""
     scipy = Column("scipy.rel_entr", "scipy", "1.17", "cpu", "float64", "eager")
-    with pytest.raises(IncomparableError, match=r"asked torch\.kl_div 2\.12\.0.*scipy\.rel_entr 1\.17"):
+    with pytest.raises(IncomparableError, match=r"tested torch\.kl_div 2\.12\.0.*scipy\.rel_entr 1\.17"):
         compare(run(COLUMN, V.PASS), run(scipy, V.PASS))
 
 
 def test_a_run_of_two_versions_is_refused() -> None:
-    """One side with two versions of a column does not say which is meant."""
+    """A run with two versions of a column is ambiguous."""
     both = head(COLUMN, columns={each.key: each for each in (COLUMN, NEWER)})
     with pytest.raises(IncomparableError, match=r"2\.12\.0 and 2\.13\.0"):
         compare(Run(both, ()), run(NEWER, V.PASS))
 
 
-def test_a_cut_off_run_accuses_nobody() -> None:
-    """The cell a run died with is not comparable, and the cut is said."""
+def test_the_last_cell_of_a_cut_off_run_is_not_comparable() -> None:
+    """The cell during which a run was cut off is no evidence, and a remark says that it was cut off."""
     cut = run(NEWER, V.CRASHED, finished=None)
     comparison = compare(run(COLUMN, V.PASS), cut)
     assert comparison.changes[0].bucket is Bucket.NOT_COMPARABLE
     assert "new run was cut off" in comparison.remarks[0]
 
 
-def test_other_bits_of_a_broken_answer_are_seen() -> None:
-    """Broken on both sides by the same problem, with another number."""
+def test_other_bits_of_a_failure_are_reported() -> None:
+    """A cell that fails on both sides on the same problem with another number has changed bits."""
     other = dict(WITNESS) | {"got": ["f64:3ff0000000000000"]}
     assert only(run(COLUMN, V.FAIL), run(NEWER, V.FAIL, witness=other)).bucket is Bucket.CHANGED_BITS
 
@@ -194,27 +194,27 @@ def test_other_bits_of_a_broken_answer_are_seen() -> None:
         (V.FAIL, V.PASS, Observation.PASSED, Observation.PASSED, B.UNSTABLE),
     ],
 )
-def test_asking_again_has_the_last_word(
+def test_a_replay_decides_the_bucket(
     before: Verdict, after: Verdict, old: Observation, new: Observation, bucket: Bucket
 ) -> None:
-    """The same witness put to both versions decides what is said."""
+    """The replay of one witness on both versions is stronger evidence than the record."""
     change = only(run(COLUMN, before), run(NEWER, after))
     assert change.replayable
     assert reclassified(change, Replayed(old, new)).bucket is bucket
 
 
-def test_what_cannot_be_asked_again_stays_as_recorded() -> None:
-    """No version to ask is no evidence either way, and is said."""
+def test_a_change_that_cannot_be_replayed_stays_as_recorded() -> None:
+    """A version that cannot be tested is no evidence, and the reason says so."""
     change = only(run(COLUMN, V.PASS), run(NEWER, V.FAIL))
-    kept = reclassified(
+    change = reclassified(
         change, Replayed(Observation.NOT_TESTED, Observation.FAILED, "torch 2.12.0 has no wheel here")
     )
-    assert kept.bucket is Bucket.REGRESSED
-    assert "torch 2.12.0 has no wheel here" in kept.reason
+    assert change.bucket is Bucket.REGRESSED
+    assert "torch 2.12.0 has no wheel here" in change.reason
 
 
 def test_the_environment_comes_first() -> None:
-    """What differs between the two environments is said before any cell, and nothing else is."""
+    """The differences between the environments come before any cell."""
     old, new = run(COLUMN, V.PASS), run(NEWER, V.FAIL, seed=2)
     assert [(each.name, each.old, each.new) for each in differences(old, new)] == [
         ("torch", "2.12.0", "2.13.0"),
@@ -225,15 +225,15 @@ def test_the_environment_comes_first() -> None:
     assert "The two environments are the same." in text(compare(old, old))
 
 
-def test_a_regression_is_told_with_its_witness() -> None:
-    """The sentence, where, why, and the numbers: in every form."""
+def test_a_regression_is_described_with_its_witness() -> None:
+    """Every format has the requirement, the column, the reason and the numbers."""
     comparison = compare(run(COLUMN, V.PASS), run(NEWER, V.FAIL, detail="gave NaN"))
     for words in (text(comparison), markdown(comparison)):
-        for part in ("values/sum", "2.13.0 cpu float32 eager", "gave NaN", "1 regressed", "called as"):
+        for part in ("values/sum", "2.13.0 cpu float32 eager", "gave NaN", "1 regressed", "call: "):
             assert part in words.replace("\\", "")
-    told = json.loads(as_json(comparison))
-    assert told["counts"] == {"regressed": 1}
-    (change,) = told["changes"]
+    data = json.loads(as_json(comparison))
+    assert data["counts"] == {"regressed": 1}
+    (change,) = data["changes"]
     assert (change["bucket"], change["old"]["verdict"], change["new"]["verdict"]) == (
         "regressed",
         "PASS",
@@ -244,15 +244,15 @@ def test_a_regression_is_told_with_its_witness() -> None:
     assert commands(comparison, []).startswith("::notice ")
 
 
-def test_the_exit_code_is_what_was_asked_for() -> None:
-    """1 where a cell is in a bucket that fails, else 0."""
+def test_the_exit_code_depends_on_the_buckets_that_fail() -> None:
+    """It is 1 if a cell is in one of them, else 0."""
     comparison = compare(run(COLUMN, V.PASS), run(NEWER, V.FAIL))
     assert exit_code(comparison, [Bucket.REGRESSED]) == 1
     assert exit_code(comparison, [Bucket.MISSING, Bucket.FIXED]) == 0
 
 
 def test_a_whole_run_compared_with_itself_is_unchanged() -> None:
-    """Every verdict there is, against itself; only what never gives one answer is unstable."""
+    """Every verdict compared with itself is unchanged, except those that are not deterministic."""
     head_ = header()
     cells = [
         result(name, column, position)
@@ -265,7 +265,7 @@ def test_a_whole_run_compared_with_itself_is_unchanged() -> None:
 
 
 def test_hostile_text_is_only_text(hostile_run: Run) -> None:
-    """Whatever a run file says, nothing acts on a terminal, in Markdown or in a workflow."""
+    """No text of a run file has an effect on a terminal, in Markdown or in a workflow."""
     before = tuple(replace(each, verdict=V.PASS) for each in hostile_run.results)
     comparison = compare(replace(hostile_run, results=before), hostile_run)
     assert comparison.of(Bucket.REGRESSED)

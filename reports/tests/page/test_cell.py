@@ -115,8 +115,8 @@ def test_an_issue_is_complete(run: Run) -> None:
     found = replace(failed, witness=witness([0.5], [-1.5], reproducer="import x\nassert '```' in x"))
     text = issue(run, found)
     title, *rest = text.splitlines()
-    assert title == "# torch.nn.functional.kl_div: gives 0.25 where 0.5 is right (f16)"
-    assert "What should hold: p = 0, q = 0 (a masked class) contributes exactly 0." in rest
+    assert title == "# torch.nn.functional.kl_div: returns 0.25, expected 0.5 (f16)"
+    assert "Expected: p = 0, q = 0 (a masked class) contributes exactly 0." in rest
     assert "- `got 0.25, expected 0.5, allowed error 1e-09`" in rest
     fence = next(line for line in rest if line.endswith("python"))
     assert fence == "````python"

@@ -74,8 +74,8 @@ def test_the_first_screen_shows_what_changed(comparison: Comparison) -> None:
     (_, row) = root.one("table", _class="environment").all("tr")
     assert entries(row) == ["torch", "2.12.0", "2.13.0"]
     panels = [node.line for node in root.all("div", _class="panel")]
-    assert "Complete: all 880 planned cells ran." in panels[0]
-    assert "877 of 880 planned cells ran; 3 missing." in panels[1]
+    assert "Complete: 873 of 877 cells passed, 4 failed; 3 not applicable." in panels[0]
+    assert "Incomplete: 870 of 877 cells passed, 5 failed, 2 not deterministic; 3 not run." in panels[1]
     assert "780 unchanged" in root.one("ul", _class="legend").line
 
 

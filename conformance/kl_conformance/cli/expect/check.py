@@ -1,16 +1,19 @@
-"""`expect`: recorded deviations asked again, added from a finding, and removed when they are gone."""
+"""`expect check`: replays the witnesses of recorded deviations."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
+
+import click
 
 from kl_cases.recipes import TestProfile
 from kl_conformance import processes
 from kl_conformance.cells.cell import Cell
-from kl_conformance.cli.expect.findings import SEEN, better, evidence, findings, told
+from kl_conformance.cells.effort import effort_of
+from kl_conformance.cli.expect.findings import EVIDENCE, better, describe, evidence
+from kl_conformance.cli.options import names
 from kl_conformance.cli.output import FINDINGS, FINE, cannot, table
 from kl_conformance.errors import AbsentError, UnknownNameError, check_known
 from kl_conformance.expectations.expectation import Expectation, recorded
@@ -21,72 +24,84 @@ from kl_conformance.implementations import registry
 from kl_conformance.implementations.implementation import Implementation
 from kl_conformance.requirements import catalogue
 from kl_conformance.runs.selection import columns_of
-from kl_reports.files import RunFileError, check_writable, write_text
 from kl_reports.runfile.records import Column
 
-Look = Callable[[str, Sequence[str]], list[dict[str, Any]]]  # as :func:`look`, of a framework and ids
-SECONDS = 900  # a framework that compiles for every shape takes minutes for all of its deviations
+Replay = Callable[[str, Sequence[str]], list[dict[str, Any]]]  # arguments and result of :func:`replay`
+SECONDS = 900  # a framework that compiles per shape takes minutes for all of its deviations
+SEEN, GONE, NOT_TESTED = "seen", "gone", "not tested"
 
 
-def look_apart(framework: str, ids: Sequence[str]) -> list[dict[str, Any]]:
-    """Return what :func:`look` finds in a child process, since frameworks never share one.
+@click.command()
+@names("--framework", "frameworks", "Only the deviations of this framework.")
+@names("--id", "ids", "Only this deviation.")
+@click.option("--keep", is_flag=True, help="Store the observed examples for `expect findings`.")
+def check(frameworks: tuple[str, ...], ids: tuple[str, ...], keep: bool) -> int:
+    """Replay the witnesses of known deviations on the installed versions, one process for each framework.
+
+    Exit codes: 0 all tested deviations are still seen, 1 at least one is not, 2 a name is unknown or a process
+    ended without a result.
+    """
+    return check_deviations(frameworks, ids, keep=keep)
+
+
+def replay_in_child_process(framework: str, ids: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the results of :func:`replay` in a child process, since frameworks never share one.
 
     Raises
     ------
     NoAnswerError
-        The process ended without an answer.
+        The process ended without a result.
     """
-    found: list[dict[str, Any]] = processes.request(
+    results: list[dict[str, Any]] = processes.request(
         "kl_conformance.cli.expect.check", [framework, list(ids)], seconds=SECONDS
     )
-    return found
+    return results
 
 
-def check(
-    frameworks: Sequence[str], ids: Sequence[str], *, keep: bool = False, look: Look = look_apart
+def check_deviations(
+    frameworks: Sequence[str],
+    ids: Sequence[str],
+    *,
+    keep: bool = False,
+    replay: Replay = replay_in_child_process,
 ) -> int:
-    """Replay the witnesses of recorded deviations on the installed versions, a process for each framework.
-
-    ``keep`` writes what was seen to the file that the findings are made of. Returns 0 when all that could be
-    asked are still seen, 1 when one is not, 2 when a name is unknown or a process could not tell.
-    """
+    """Print for each deviation in how many cells it is seen; return the exit code."""
     known = [name for name in registry.frameworks_with_builtins() if recorded(name)]
+    entries = {entry.id: name for name in known for entry in recorded(name)}
     try:
         check_known("framework", frameworks, known)
-        every = [entry.id for name in known for entry in recorded(name)]
-        check_known("deviation", ids, every)
+        check_known("deviation", ids, entries)
     except UnknownNameError as error:
-        return cannot("expect check", str(error))
-    code, seen = FINE, dict[str, dict[str, str]]()
+        return cannot("expect check", error)
+    code, examples = FINE, dict[str, dict[str, str]]()
     for name in frameworks or known:
-        if ids and not any(entry.id in ids for entry in recorded(name)):
+        if ids and name not in map(entries.get, ids):
             continue
         try:
-            said = look(name, ids)
+            results = replay(name, ids)
         except processes.NoAnswerError as error:
             code = max(code, cannot("expect check", f"{name}: {error}"))
             continue
-        print(table(list(_rows(said))) if said else f"{name}: nothing is recorded for it")
-        code = max(code, FINDINGS if any(each["state"] == "gone" for each in said) else FINE)
-        for each in said:
-            if each["evidence"] and better(each["evidence"], seen.get(each["entry"])):
-                seen[each["entry"]] = each["evidence"]
+        print(table(list(_rows(results))) if results else f"{name}: no deviation applies")
+        code = max(code, FINDINGS if any(each["state"] == GONE for each in results) else FINE)
+        for each in results:
+            if each["evidence"] and better(each["evidence"], examples.get(each["entry"])):
+                examples[each["entry"]] = each["evidence"]
     if keep:
-        names = {entry.id for name in known for entry in recorded(name)}
-        kept = {name: each for name, each in {**evidence(), **seen}.items() if name in names}
-        text = json.dumps(kept, indent=1, sort_keys=True, ensure_ascii=False)
-        SEEN.write_text(f"{text}\n", encoding="utf-8")
+        current = {name: each for name, each in {**evidence(), **examples}.items() if name in entries}
+        text = json.dumps(current, indent=1, sort_keys=True, ensure_ascii=False)
+        EVIDENCE.write_text(f"{text}\n", encoding="utf-8")
         evidence.cache_clear()
-        print(f"{len(seen)} deviations seen and kept. Next: kl-conformance expect findings")
+        print(f"{len(examples)} observed examples stored. Next: kl-conformance expect findings")
     return code
 
 
-def look(framework: str, ids: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Yield, for each cell that a recorded deviation speaks of here, whether a witness still shows it."""
+def replay(framework: str, ids: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Yield, for each cell that a deviation of a framework applies to, whether a witness still shows it."""
     modules = load_framework(framework)
-    own = [each for each in registry.IMPLEMENTATIONS.values() if each.framework == framework]
     entries = [entry for entry in recorded(framework) if not ids or entry.id in ids]
-    for implementation in own:
+    implementations = [each for each in registry.IMPLEMENTATIONS.values() if each.framework == framework]
+    for implementation in implementations:
         for column in columns_of(implementation):
             subject = open_subject(implementation, column, modules)
             for entry in entries:
@@ -94,61 +109,53 @@ def look(framework: str, ids: Sequence[str]) -> Iterator[dict[str, Any]]:
                     if column.mode not in (entry.modes or (EAGER,)):
                         continue
                     if entry.applies_to(requirement, column) or (
-                        isinstance(subject, Absent) and _names(entry, implementation, requirement, column)
+                        isinstance(subject, Absent) and _may_apply(entry, implementation, requirement, column)
                     ):
-                        yield _seen(entry, requirement, column, subject)
+                        yield _result(entry, requirement, column, subject)
 
 
-def _names(entry: Expectation, implementation: Implementation, requirement: str, column: Column) -> bool:
-    """Whether an entry would speak of a column if its version were known."""
-    mine = implementation.name in entry.implementations and requirement in entry.requirements
-    return mine and (not entry.dtypes or column.dtype in entry.dtypes) and column.version == "absent"
+def _may_apply(entry: Expectation, implementation: Implementation, requirement: str, column: Column) -> bool:
+    """Whether an entry would apply in some version of a package that is not installed."""
+    named = implementation.name in entry.implementations and requirement in entry.requirements
+    return named and (not entry.dtypes or column.dtype in entry.dtypes) and column.version == "absent"
 
 
-def _seen(entry: Expectation, requirement: str, column: Column, subject: Subject | Absent) -> dict[str, Any]:
-    state, shown, why = "not asked", None, None
+def _result(
+    entry: Expectation, requirement: str, column: Column, subject: Subject | Absent
+) -> dict[str, Any]:
+    state, witness, reason = NOT_TESTED, None, None
     if isinstance(subject, Absent):
-        why = subject.reason
+        reason = subject.reason
     else:
-        cell = Cell(catalogue.requirement(requirement), subject, TestProfile.QUICK)
+        found = catalogue.requirement(requirement)
+        cell = Cell(found, subject, effort_of(found, subject, TestProfile.QUICK))
         try:
-            why = cell.requirement.applies(subject)
-            replayed = None if why else cell.rerun(entry)
-            state = "not asked" if why else "gone" if replayed is None else "seen"
-            shown = None if replayed is None else cell.known_deviation(replayed).witness
+            reason = cell.requirement.applies(subject)
+            rerun = None if reason else cell.rerun(entry)
+            state = NOT_TESTED if reason else GONE if rerun is None else SEEN
+            witness = None if rerun is None else cell.known_deviation(rerun).witness
         except AbsentError as missing:
-            why = str(missing)
+            reason = str(missing)
     return {
         "entry": entry.id,
         "cell": f"{requirement}@{column.key}",
         "state": state,
-        "why": why or "",
-        "evidence": None if shown is None else told(requirement, column, shown),
+        "reason": reason or "",
+        "evidence": None if witness is None else describe(requirement, column, witness),
     }
 
 
-def _rows(said: Sequence[dict[str, Any]]) -> Iterator[tuple[str, ...]]:
-    """Yield a line for each deviation: in how many cells it was seen, and which say otherwise."""
-    for name in dict.fromkeys(each["entry"] for each in said):
-        mine = [each for each in said if each["entry"] == name]
-        asked = [each for each in mine if each["state"] != "not asked"]
-        gone = [each["cell"] for each in asked if each["state"] == "gone"]
-        told = f"no witness shows it any more in {', '.join(gone)}" if gone else ""
-        if not asked:
-            told = f"not asked: {mine[0]['why']}"
-        yield name, f"seen in {len(asked) - len(gone)} of {len(asked)} cells", told
-
-
-def write_findings(output: Path) -> int:
-    """Write the document of all recorded deviations; 0, or 2 when it cannot be written."""
-    try:
-        check_writable(output)
-        write_text(output, findings())
-    except RunFileError as error:
-        return cannot("expect findings", str(error))
-    print(f"Findings: {output.resolve()}")
-    return FINE
+def _rows(results: Sequence[dict[str, Any]]) -> Iterator[tuple[str, ...]]:
+    """Yield a line for each deviation: in how many cells it is seen, and in which it is not."""
+    for name in dict.fromkeys(each["entry"] for each in results):
+        cells = [each for each in results if each["entry"] == name]
+        tested = [each for each in cells if each["state"] != NOT_TESTED]
+        gone = [each["cell"] for each in tested if each["state"] == GONE]
+        remark = f"no witness shows it any more in {', '.join(gone)}" if gone else ""
+        if not tested:
+            remark = f"not tested: {cells[0]['reason']}"
+        yield name, f"seen in {len(tested) - len(gone)} of {len(tested)} cells", remark
 
 
 if __name__ == "__main__":
-    processes.respond(lambda asked: list(look(*asked)))
+    processes.respond(lambda request: list(replay(*request)))

@@ -8,15 +8,20 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import click
+
 from kl_conformance import expectations
+from kl_conformance.cli.options import output
+from kl_conformance.cli.output import FINE, cannot
 from kl_conformance.diagnosis.reproducer import reproducer
 from kl_conformance.expectations.expectation import Expectation, recorded
 from kl_conformance.implementations import registry
 from kl_reference.dtype import Dtype
 from kl_reports.analysis.witness import show
+from kl_reports.files import RunFileError, check_writable, write_text
 from kl_reports.runfile.records import Column
 
-SEEN = Path(expectations.__file__).parent / "findings.json"
+EVIDENCE = Path(expectations.__file__).parent / "findings.json"
 HEAD = """\
 # Findings: known deviations of the built-in implementations
 
@@ -34,25 +39,38 @@ WIDE = {Dtype.FLOAT64.label, Dtype.FLOAT32.label}
 PREFERRED = (Dtype.FLOAT32.label, Dtype.FLOAT64.label, Dtype.FLOAT16.label, Dtype.BFLOAT16.label)
 
 
-def told(requirement: str, column: Column, witness: Mapping[str, Any]) -> dict[str, str]:
+@click.command()
+@output("FINDINGS.md", "The document.")
+def findings(output: Path) -> int:
+    """Write all known deviations as a document, each with an observed example and a reproducer."""
+    try:
+        check_writable(output)
+        write_text(output, document())
+    except RunFileError as error:
+        return cannot("expect findings", error)
+    print(f"Findings: {output.resolve()}")
+    return FINE
+
+
+def describe(requirement: str, column: Column, witness: Mapping[str, Any]) -> dict[str, str]:
     """Return an observed deviation as text: the input, the result, the correct value and the reproducer."""
-    words = show(witness)
-    got, right, allowed = words.measured()
-    sides = {"P": words.target, "Q": words.model}
+    readable = show(witness)
+    got, right, allowed = readable.measured()
+    sides = {"P": readable.target, "Q": readable.model}
     return {
         "requirement": requirement,
         "implementation": column.implementation,
         "version": column.version,
         "device": column.device,
         "dtype": column.dtype,
-        "case": words.case,
-        "call": words.call,
-        "note": words.note,
+        "case": readable.case,
+        "call": readable.call,
+        "note": readable.note,
         "got": got,
         "right": right,
         "allowed": allowed,
         "script": reproducer(requirement, column, witness),
-        **{name: own.described for name, own in sides.items() if own},
+        **{name: side.described for name, side in sides.items() if side},
     }
 
 
@@ -68,15 +86,15 @@ def _rank(seen: Mapping[str, str]) -> tuple[bool, bool, int]:
 @cache
 def evidence() -> Mapping[str, Mapping[str, str]]:
     """Return the last observed example of each deviation, by its id."""
-    return json.loads(SEEN.read_text(encoding="utf-8")) if SEEN.is_file() else {}
+    return json.loads(EVIDENCE.read_text(encoding="utf-8")) if EVIDENCE.is_file() else {}
 
 
-def findings() -> str:
-    """Return the document."""
-    return "\n".join(_document())
+def document() -> str:
+    """Return the text of FINDINGS.md."""
+    return "\n".join(_lines())
 
 
-def _document() -> Iterator[str]:
+def _lines() -> Iterator[str]:
     yield HEAD
     for implementations, entries in _groups().items():
         yield f"## {', '.join(implementations)}\n"

@@ -1,4 +1,4 @@
-"""`expect versions`: what run files of many releases say of the versions that deviations are recorded for."""
+"""`expect versions`: compares recorded version ranges with run files of many releases."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import click
+
+from kl_conformance.cli.options import runs
 from kl_conformance.cli.output import FINDINGS, FINE, cannot, table
-from kl_conformance.expectations.expectation import Expectation, recorded
+from kl_conformance.expectations.expectation import FOLDER, Expectation, recorded
 from kl_conformance.implementations import registry
 from kl_reports.analysis.wording import listed
 from kl_reports.files import RunFileError
@@ -17,52 +20,62 @@ from kl_reports.runfile.records import Column, Result, Run, Verdict
 from kl_reports.versions import meets, sorted_versions
 
 
+@click.command()
+@runs
+def versions(runs: tuple[Path, ...]) -> int:
+    """Compare the version ranges of known deviations with run files of many releases.
+
+    Exit codes: 0 every range is confirmed, 1 a range must be changed or a review is overdue, 2 a file cannot be
+    read.
+    """
+    try:
+        read_runs = [read(file) for file in runs]
+    except RunFileError as error:
+        return cannot("expect versions", error)
+    entries = [entry for name in registry.frameworks_with_builtins() for entry in recorded(name)]
+    found = [each for each in observed_ranges(entries, read_runs) if each.tested]
+    if not found:
+        print("no known deviation applies to the cells of these runs")
+        return FINE
+    rows = (
+        (each.entry.id, str(each.entry.versions) or "every version", _observed(each), each.action)
+        for each in found
+    )
+    print(table([("deviation", "recorded for", "observed in", "to do"), *rows]))
+    if not any(each.action for each in found):
+        return FINE
+    print(f"Next: edit the versions in {FOLDER}, then kl-conformance expect check")
+    return FINDINGS
+
+
 @dataclass(frozen=True, slots=True)
 class ObservedRange:
-    """What was seen of one deviation: in which versions it showed, was gone, held, or broke beyond the record."""
+    """The versions in which a deviation was seen and gone, and its cells passed or failed outside the range."""
 
     entry: Expectation
     seen: tuple[str, ...]
     gone: tuple[str, ...]
-    held: tuple[str, ...]
-    broken: tuple[str, ...]
+    passed: tuple[str, ...]
+    failed: tuple[str, ...]
 
     @property
-    def asks(self) -> str:
-        """What is to be done, in words; empty where the range is borne out."""
-        words = [
+    def tested(self) -> bool:
+        """Whether the runs contain a cell of the deviation."""
+        return bool(self.seen or self.gone or self.passed or self.failed)
+
+    @property
+    def action(self) -> str:
+        """What must be done, as text; empty if the range is confirmed."""
+        overdue = bool(self.entry.review_by) and self.entry.review_by < datetime.now(UTC).date().isoformat()
+        actions = [
             f"narrow it: gone in {', '.join(self.gone)}" if self.gone else "",
-            f"widen it, or record another: broken in {', '.join(self.broken)}" if self.broken else "",
-            f"review was due on {self.entry.review_by}" if _overdue(self.entry) else "",
+            f"widen it, or record another: failed in {', '.join(self.failed)}" if self.failed else "",
+            f"review was due on {self.entry.review_by}" if overdue else "",
         ]
-        return "; ".join(filter(None, words))
+        return "; ".join(filter(None, actions))
 
 
-def versions(files: Sequence[Path]) -> int:
-    """Hold the recorded versions against run files; 0 all borne out, 1 something is to be done, 2 no such file."""
-    try:
-        runs = [read(file) for file in files]
-    except RunFileError as error:
-        return cannot("expect versions", error)
-    entries = [entry for name in registry.frameworks_with_builtins() for entry in recorded(name)]
-    found = [each for each in borne(entries, runs) if each.seen or each.gone or each.held or each.broken]
-    if not found:
-        print("these runs asked nothing that a deviation is recorded for")
-        return FINE
-    rows = (
-        (each.entry.id, str(each.entry.versions) or "every version", _seen_in(each), each.asks)
-        for each in found
-    )
-    print(table([("deviation", "recorded for", "seen in", "to do"), *rows]))
-    due = [each for each in found if each.asks]
-    if due:
-        print(
-            "Next: edit the versions in conformance/kl_conformance/expectations, then kl-conformance expect check"
-        )
-    return FINDINGS if due else FINE
-
-
-def borne(entries: Iterable[Expectation], runs: Sequence[Run]) -> Iterator[ObservedRange]:
+def observed_ranges(entries: Iterable[Expectation], runs: Sequence[Run]) -> Iterator[ObservedRange]:
     """Yield for each deviation what runs of several versions show of it."""
     cells = [
         (run.header.columns[result.column], result)
@@ -71,20 +84,20 @@ def borne(entries: Iterable[Expectation], runs: Sequence[Run]) -> Iterator[Obser
         if result.column in run.header.columns
     ]
     for entry in entries:
-        mine = [
+        applicable = [
             (column, result)
             for column, result in cells
             if entry.applies_to_some_version(result.requirement, column)
         ]
-        inside = [each for each in mine if meets(each[0].version, entry.versions, as_release=True)]
-        named = [each for each in inside if entry.id in (each[1].deviation or "").split(", ")]
-        outside = [each for each in mine if each not in inside]
+        inside = [each for each in applicable if meets(each[0].version, entry.versions, as_release=True)]
+        named = [each for each in inside if entry.id in each[1].deviations]
+        outside = [each for each in applicable if each not in inside]
         yield ObservedRange(
             entry,
             seen=_versions(named, Verdict.EXPECTED),
             gone=_versions(named, Verdict.FIXED),
-            held=_versions(outside, Verdict.PASS),
-            broken=_versions(outside, Verdict.FAIL),
+            passed=_versions(outside, Verdict.PASS),
+            failed=_versions(outside, Verdict.FAIL),
         )
 
 
@@ -92,13 +105,9 @@ def _versions(cells: Iterable[tuple[Column, Result]], verdict: Verdict) -> tuple
     return tuple(sorted_versions(column.version for column, result in cells if result.verdict is verdict))
 
 
-def _seen_in(each: ObservedRange) -> str:
+def _observed(each: ObservedRange) -> str:
     parts = [
         f"seen {listed(each.seen, 3)}" if each.seen else "",
-        f"held {listed(each.held, 3)}" if each.held else "",
+        f"passed {listed(each.passed, 3)}" if each.passed else "",
     ]
     return "; ".join(filter(None, parts)) or "–"
-
-
-def _overdue(entry: Expectation) -> bool:
-    return bool(entry.review_by) and entry.review_by < datetime.now(UTC).date().isoformat()

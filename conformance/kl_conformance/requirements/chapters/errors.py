@@ -19,7 +19,7 @@ from kl_conformance.judging.judgement import Judgement
 from kl_conformance.requirements import applicability
 from kl_conformance.requirements.checks import KL_DIV_LOSS
 from kl_conformance.requirements.miniature import NAMES, Miniature, term
-from kl_conformance.requirements.requirement import CALL_DRAWS, Level, Requirement
+from kl_conformance.requirements.requirement import FaultSource, Level, Requirement
 from kl_reference.convention import Formula, Reduction, Side, Space
 from kl_reference.problem import Problem
 from kl_reports.runfile.records import Kind
@@ -170,7 +170,7 @@ def _ones_for_non_arrays(target: Any, model: Any) -> tuple[Any, Any]:
     return (target if isinstance(target, np.ndarray) else np.ones_like(model)), model
 
 
-_requirement = partial(Requirement, draws=CALL_DRAWS, families=FAMILIES, shapes=SHAPES)
+_requirement = partial(Requirement, fault_source=FaultSource.CALL, families=FAMILIES, shapes=SHAPES)
 REQUIREMENTS = (
     _requirement(
         id="errors/shape-mismatch",

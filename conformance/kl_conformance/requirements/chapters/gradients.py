@@ -16,7 +16,7 @@ from kl_conformance.judging.upstream import UpstreamKind, upstream_of
 from kl_conformance.requirements import applicability
 from kl_conformance.requirements.checks import KL_DIV_LOSS, probabilities, sides, spread
 from kl_conformance.requirements.miniature import Miniature, divisor
-from kl_conformance.requirements.requirement import CALL_DRAWS, Applies, Check, Requirement
+from kl_conformance.requirements.requirement import Applies, Check, FaultSource, Requirement
 from kl_reference.convention import Formula, Reduction, Side, Space
 from kl_reference.enclosure import Array
 from kl_reference.problem import Problem
@@ -100,7 +100,7 @@ def target_at_zero(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         if not ((p == 0) & (q > 0)).any():
             continue
         evaluation = subject.gradient(problem, Side.TARGET)
-        yield judge.elementwise(evaluation, ~np.isnan(evaluation.got), "a finite loss has a NaN gradient")
+        yield judge.elementwise(evaluation, ~np.isnan(evaluation.answer), "a finite loss has a NaN gradient")
         yield judge.within_tolerance_where(evaluation, p > 0)
 
 
@@ -171,7 +171,7 @@ REQUIREMENTS = (
         formula="∂L/∂log q = −p · factor · upstream; ∂L/∂p = (log p − log q + 1) · factor · upstream",
         reason="A kernel that computes its gradient in the forward pass often ignores the upstream gradient.",
         check=upstream,
-        draws=CALL_DRAWS,
+        fault_source=FaultSource.CALL,
         applies=applicability.differentiable(*Side),
         families=FAMILIES[:1],  # the upstream gradient does not depend on P and Q
         shapes=((4,), (3, 5)),
@@ -184,7 +184,7 @@ REQUIREMENTS = (
         formula="∂/∂x_i for every i, however many there are",
         reason="A backward pass has its own blocks; a forward test does not reveal an element that it skips.",
         check=odd,
-        draws=CALL_DRAWS,
+        fault_source=FaultSource.CALL,
         applies=applicability.differentiable(*Side),
         families=("dirichlet-dense",),
         shapes=((3, 33), (129, 3), (2, 1025)),
@@ -198,7 +198,7 @@ REQUIREMENTS = (
         formula="∂L/∂x = Σ over copies of x; shape(∂L/∂x) = shape(x)",
         reason="One teacher row for a whole batch: an elementwise backward pass returns the gradient of one copy.",
         check=broadcast,
-        draws=CALL_DRAWS,
+        fault_source=FaultSource.CALL,
         applies=applicability.all_of(applicability.broadcasts, applicability.differentiable(*Side)),
         families=FAMILIES[:1],
         shapes=((3, 5),),

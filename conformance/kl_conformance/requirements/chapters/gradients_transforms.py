@@ -21,7 +21,7 @@ from kl_conformance.judging.upstream import pattern, upstream_of
 from kl_conformance.requirements import applicability
 from kl_conformance.requirements.checks import mean_of_the_batch, probabilities
 from kl_conformance.requirements.miniature import Array, Miniature
-from kl_conformance.requirements.requirement import CALL_DRAWS, VALUE_DRAWS, Level, Requirement
+from kl_conformance.requirements.requirement import FaultSource, Level, Requirement
 from kl_reference.convention import Reduction, Side, Space
 from kl_reference.problem import Problem
 from kl_reference.tolerance import Profile
@@ -79,9 +79,12 @@ def _one_sided(evaluation: Evaluation, where: Mask) -> Judgement:
     assert evaluation.side is not None
     judgement = judge.within_tolerance_where(evaluation, where & ~np.isnan(evaluation.enclosure.value))
     probability = probabilities(evaluation.problem)[evaluation.side is Side.MODEL]
-    outside = _at_limits(evaluation.problem, probability) & (evaluation.got == 0)
+    outside = _at_limits(evaluation.problem, probability) & (evaluation.answer == 0)
     return replace(
-        judgement, bad=judgement.bad & ~outside, note="not the one-sided limit", criterion=Criterion.YES_OR_NO
+        judgement,
+        failed=judgement.failed & ~outside,
+        note="not the one-sided limit",
+        criterion=Criterion.YES_OR_NO,
     )
 
 
@@ -89,7 +92,7 @@ def independent(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Compute both gradients at once, and compare each with the same gradient computed alone."""
     for problem in subject.problems(pair, *Reduction):
         if probabilities(problem)[0].all():
-            for evaluation in transformed_calls.together(subject, problem):
+            for evaluation in transformed_calls.joint_gradients(subject, problem):
                 assert evaluation.side is not None
                 alone = subject.gradient(problem, evaluation.side)
                 yield judge.same_answer(
@@ -105,9 +108,11 @@ def after_other_calls(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         if not probabilities(problem)[0].all():
             continue
         next_reduction = offered[(offered.index(problem.reduction) + 1) % len(offered)]
-        other = replace(subject.alike(problem, rotated), reduction=next_reduction)
+        other = replace(subject.with_pair(problem, rotated), reduction=next_reduction)
         for side in subject.sides:
-            first, second = (transformed_calls.later(subject, each, side) for each in (problem, other))
+            first, second = (
+                transformed_calls.deferred_gradient(subject, each, side) for each in (problem, other)
+            )
             yield judge.within_tolerance(second(upstream_of(other)))
             yield judge.within_tolerance(
                 first(upstream_of(problem)), "another call was made before the backward pass"
@@ -117,7 +122,7 @@ def after_other_calls(subject: Subject, pair: Pair) -> Iterator[Judgement]:
 
 
 def _repeated_backward(subject: Subject, problem: Problem, side: Side) -> Judgement:
-    backward = transformed_calls.later(subject, problem, side, again=True)
+    backward = transformed_calls.deferred_gradient(subject, problem, side, again=True)
     backward(upstream_of(problem))
     return judge.within_tolerance(backward(upstream_of(problem)), "the backward pass is repeated")
 
@@ -131,7 +136,9 @@ def second_order(subject: Subject, pair: Pair) -> Iterator[Judgement]:
 
 
 def _second_derivative(subject: Subject, problem: Problem, side: Side) -> Judgement:
-    evaluation = transformed_calls.bent(subject, problem, side, pattern(problem.shape), upstream_of(problem))
+    evaluation = transformed_calls.gradient_derivative(
+        subject, problem, side, pattern(problem.shape), upstream_of(problem)
+    )
     # The second derivative with respect to log q is 0, which an implementation must return.
     return judge.within_tolerance(evaluation, decisive=bool(np.any(evaluation.enclosure.value)))
 
@@ -139,18 +146,20 @@ def _second_derivative(subject: Subject, problem: Problem, side: Side) -> Judgem
 def forward_mode(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Judge the derivative along a direction of each side, then along a direction of 0, also at p = 0."""
     for problem, side in _differentiable(subject, pair, Transform.TANGENT, *Reduction):
-        yield judge.within_tolerance(transformed_calls.along(subject, problem, side, pattern(problem.shape)))
+        yield judge.within_tolerance(
+            transformed_calls.forward_derivative(subject, problem, side, pattern(problem.shape))
+        )
     for target, model in subject.forms:
         problem = subject.problem(pair, target=target, model=model)
         p, q = probabilities(problem)
         # q = 0 is tested by the chapter support.
         if (p >= 0).all() and (q > 0).all() and problem.target.values.shape == problem.model.values.shape:
             for side in subject.sides:
-                evaluation = transformed_calls.along(
+                evaluation = transformed_calls.forward_derivative(
                     subject, problem, side, np.zeros(problem.side(side).values.shape)
                 )
                 yield judge.elementwise(
-                    evaluation, evaluation.got == 0, "the direction is 0, and the derivative is not"
+                    evaluation, evaluation.answer == 0, "the direction is 0, and the derivative is not"
                 )
 
 
@@ -161,7 +170,7 @@ def per_row(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     for problem in subject.problems(pair, *ROW_SEPARABLE):
         if probabilities(problem)[0].all():
             for side in subject.sides:
-                yield judge.within_tolerance(transformed_calls.per_row(subject, problem, side))
+                yield judge.within_tolerance(transformed_calls.row_gradients(subject, problem, side))
 
 
 def _differentiable(
@@ -231,7 +240,7 @@ def _zero_at_one(p: Array, log_q: Array) -> Array:
     return np.where(log_q == 0, 0.0, -p + np.zeros_like(log_q))
 
 
-_requirement = partial(Requirement, draws=CALL_DRAWS, shapes=SHAPES)
+_requirement = partial(Requirement, fault_source=FaultSource.CALL, shapes=SHAPES)
 REQUIREMENTS = (
     _requirement(
         id="gradients/boundary",
@@ -243,7 +252,7 @@ REQUIREMENTS = (
         applies=applicability.differentiable(*Side),
         families=("dirichlet-dense",),
         corners=BOUNDARIES,
-        draws=VALUE_DRAWS,
+        fault_source=FaultSource.VALUES,
         miniature=Miniature(by_model=_zero_at_one),
     ),
     _requirement(

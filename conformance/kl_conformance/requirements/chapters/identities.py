@@ -63,7 +63,7 @@ def logits_shift(subject: Subject, pair: Pair) -> Iterator[Judgement]:
             # x − logsumexp(x) is a correct normalisation, and rounds once more than log_softmax.
             yield judge.identity((WeightedAnswer(1.0, second), WeightedAnswer(-1.0, first)), note)
         else:
-            yield judge.elementwise(second, second.got == first.got, note)
+            yield judge.elementwise(second, second.answer == first.answer, note)
 
 
 def affine(subject: Subject, pair: Pair) -> Iterator[Judgement]:

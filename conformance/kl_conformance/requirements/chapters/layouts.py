@@ -21,7 +21,7 @@ from kl_conformance.judging.judgement import Judgement
 from kl_conformance.requirements import applicability
 from kl_conformance.requirements.checks import KL_DIV_LOSS
 from kl_conformance.requirements.miniature import Array, Miniature, term
-from kl_conformance.requirements.requirement import CALL_DRAWS, Check, Requirement
+from kl_conformance.requirements.requirement import Check, FaultSource, Requirement
 from kl_reference.convention import Reduction, Side, Space
 
 FAMILIES = ("dirichlet-flat", "power-law")
@@ -84,8 +84,8 @@ def permutation(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     reverse = pair.take(np.arange(pair.classes)[::-1])
     for problem, other in zip(subject.problems(pair), subject.problems(reverse), strict=True):
         first, second = subject.evaluate(problem), subject.evaluate(other)
-        reversed_got = first.got[..., ::-1] if first.problem.reduction is Reduction.TERMS else first.got
-        flipped = replace(first, got=reversed_got, enclosure=second.enclosure)
+        reversed_got = first.answer[..., ::-1] if first.problem.reduction is Reduction.TERMS else first.answer
+        flipped = replace(first, returned=reversed_got, enclosure=second.enclosure)
         sides = (WeightedAnswer(1.0, second), WeightedAnswer(-1.0, flipped))
         yield judge.identity(sides, "permuting the classes changed the answer")
 
@@ -124,7 +124,7 @@ def row_independence(subject: Subject, pair: Pair) -> Iterator[Judgement]:
                 )
             except RefusedError:  # an implementation may refuse NaN
                 continue
-            unchanged = (first.got == second.got) | (np.isnan(first.got) & np.isnan(second.got))
+            unchanged = (first.answer == second.answer) | (np.isnan(first.answer) & np.isnan(second.answer))
             unchanged[-1] = True
             yield judge.elementwise(
                 second, unchanged, f"{value} in one row of the {side.value} changed another row"
@@ -176,7 +176,7 @@ def _target_strides_for_model(target: Array, model: Array) -> tuple[Array, Array
     return target, memory.reshape(model.shape[::-1]).T if columns else memory.reshape(model.shape)
 
 
-_requirement = partial(Requirement, draws=CALL_DRAWS, families=FAMILIES)
+_requirement = partial(Requirement, fault_source=FaultSource.CALL, families=FAMILIES)
 
 
 def _layout(layout: str, sentence: str, reason: str, shapes: tuple[Shape, ...] = SHAPES) -> Requirement:

@@ -20,7 +20,7 @@ from kl_conformance.judging.judgement import Judgement
 from kl_conformance.requirements import applicability
 from kl_conformance.requirements.checks import KL_DIV_LOSS
 from kl_conformance.requirements.miniature import Array, Miniature, reduce
-from kl_conformance.requirements.requirement import CALL_DRAWS, Requirement
+from kl_conformance.requirements.requirement import FaultSource, Requirement
 from kl_reference.answer import answer
 from kl_reference.convention import Reduction, Space
 from kl_reference.problem import Problem
@@ -84,7 +84,7 @@ def at_production_size(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     if subject.finest is Reduction.TERMS:
         stand_in = Output(reference(vector).value, subject.dtype.label)
         evaluation = subject.judged(vector, stand_in, subject.describe(call).varied(suffix))
-        yield judge.windowed(evaluation, subject.pieces(call, ROWS_AT_A_TIME), text)
+        yield judge.windowed(evaluation, subject.pieces(call, ROWS_AT_A_TIME, size), text)
     for reduction in subject.offers(*applicability.SUMS)[:1]:
         summed = replace(matrix, reduction=reduction)
         if reduction is not subject.finest:  # reuse the same tensors
@@ -147,7 +147,7 @@ REQUIREMENTS = (
         formula="f(P, Q) for 1, 2, 31, 33, 127, 129, 1023, 1025, 4097, 65535, 65537 classes or rows",
         reason="Kernels work in blocks, and may skip the elements after the last full block.",
         check=odd,
-        draws=CALL_DRAWS,
+        fault_source=FaultSource.CALL,
         families=FAMILIES,
         palette=ODD,
         miniature=Miniature(
@@ -161,7 +161,7 @@ REQUIREMENTS = (
         reason="Sequences have three axes and attention four; flattening them wrongly gives wrong divisors.",
         link=KL_DIV_LOSS,
         check=rank,
-        draws=CALL_DRAWS,
+        fault_source=FaultSource.CALL,
         families=(*FAMILIES, "power-law"),
         shapes=((), (5,), (3, 5), (2, 3, 5), (2, 3, 4, 5)),
         miniature=Miniature(
@@ -191,7 +191,7 @@ REQUIREMENTS = (
         formula="f(P, Q)[i] for i > 2^31 − 1; Σ over more than 2^31 elements",
         reason="A batch of 16 × 4,096 tokens over a vocabulary of 32,768 has 2^31 elements: 32-bit indices overflow.",
         check=large_index,
-        draws=CALL_DRAWS,
+        fault_source=FaultSource.CALL,
         applies=_has_memory,
         families=FAMILIES,
         shapes=((3, 5),),

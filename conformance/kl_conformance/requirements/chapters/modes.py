@@ -17,13 +17,14 @@ from kl_conformance.implementations import registry
 from kl_conformance.implementations.delegation import profiler_active, record_delegation
 from kl_conformance.implementations.implementation import Mixing
 from kl_conformance.judging import judge
+from kl_conformance.judging.cache import cached
 from kl_conformance.judging.call_description import CallDescription
 from kl_conformance.judging.evaluation import Evaluation
 from kl_conformance.judging.judgement import Judgement
 from kl_conformance.requirements import applicability
 from kl_conformance.requirements.checks import mean_of_the_batch
 from kl_conformance.requirements.miniature import Array, Miniature
-from kl_conformance.requirements.requirement import CALL_DRAWS, Level, Requirement
+from kl_conformance.requirements.requirement import FaultSource, Level, Requirement
 from kl_reference.convention import Reduction, Space
 from kl_reference.dtype import Dtype
 from kl_reference.problem import Operand, Problem
@@ -60,8 +61,11 @@ def batched(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     for problem in subject.problems(pair, *UNREDUCED, Reduction.SUM):
         evaluation = transformed_calls.batched(subject, problem)
         yield judge.within_tolerance(evaluation)
-        rows = [subject.evaluate(subject.alike(problem, _row(pair, index))).got for index in range(pair.rows)]
-        serial = replace(evaluation, got=np.stack(rows), call=CallDescription("row by row"))
+        rows = [
+            subject.evaluate(subject.with_pair(problem, _row(pair, index))).answer
+            for index in range(pair.rows)
+        ]
+        serial = replace(evaluation, returned=np.stack(rows), call=CallDescription("row by row"))
         yield judge.same_answer(evaluation, serial, "the batched rows differ from rows evaluated one by one")
 
 
@@ -109,16 +113,17 @@ def _converted(operand: Operand, dtype: Dtype) -> Operand:
 def inference(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Judge every reduction with gradients disabled."""
     for problem in subject.problems(pair, *Reduction):
-        yield judge.within_tolerance(transformed_calls.inferred(subject, problem))
+        yield judge.within_tolerance(transformed_calls.without_gradients(subject, problem))
 
 
 def delegation(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Compare the library functions that the call uses with those of a call of a round size, same values."""
     for problem in subject.problems(pair):
         used = _library_functions(subject, problem)
-        other = subject.functions.get(  # profiled once: it is large, and its values do not matter
+        other = cached(  # profiled once: it is large, and its values do not matter
+            subject.functions,
             ("round", problem.target.space, problem.model.space),
-            partial(_library_functions, subject, subject.alike(problem, _round_size(pair))),
+            partial(_library_functions, subject, subject.with_pair(problem, _round_size(pair))),
         )
         text = subject.describe(subject.build_call(problem))
         if used == other:
@@ -193,7 +198,7 @@ def _not_promoted(target: Array, model: Array) -> tuple[Array, Array]:
     return target, model
 
 
-_requirement = partial(Requirement, draws=CALL_DRAWS, families=FAMILIES, shapes=SHAPES)
+_requirement = partial(Requirement, fault_source=FaultSource.CALL, families=FAMILIES, shapes=SHAPES)
 REQUIREMENTS = (
     _requirement(
         id="modes/compiled",

@@ -23,7 +23,6 @@ from kl_conformance.requirements.checks import (
 from kl_conformance.requirements.miniature import Miniature, divisor, reduce
 from kl_conformance.requirements.requirement import Check, Level, Requirement
 from kl_reference.convention import Reduction
-from kl_reports.runfile.records import Kind
 
 FAMILIES = ("dirichlet-flat", "power-law")
 # One row, several rows, several axes: the divisors of all reductions differ.
@@ -60,15 +59,8 @@ def unreduced(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     for each in pairs:
         for problem in subject.problems(each):
             evaluation = subject.evaluate(problem)
-            shapes, returned = evaluation.misshapen, evaluation.got.shape
-            if shapes is not None:
-                judgement = judge.elementwise(evaluation, np.full(returned, False), shapes.note)
-                yield replace(judgement, kind=Kind.SHAPE, misshapen=shapes)
-            else:
-                note = f"returned {evaluation.dtype}, expected {subject.dtype.label}"
-                yield judge.elementwise(
-                    evaluation, np.full(returned, evaluation.dtype == subject.dtype.label), note
-                )
+            note = f"returned {evaluation.dtype}, expected {subject.dtype.label}"
+            yield judge.elementwise(evaluation, np.array(evaluation.dtype == subject.dtype.label), note)
     yield from _by_alternative_name(subject, pair, Reduction.TERMS, Reduction.ROWS)
 
 
@@ -101,9 +93,10 @@ def empty(subject: Subject, pair: Pair) -> Iterator[Judgement]:
                 continue
             judgement = judge.within_tolerance(evaluation, "an empty sum is 0", decisive=False)
             if np.isnan(evaluation.enclosure.value).any():
-                judgement = judge.elementwise(
-                    evaluation, ~(np.abs(evaluation.got) > 0), "an empty mean is NaN or 0"
-                )
+                fine = ~(np.abs(evaluation.returned) > 0)
+                judgement = judge.elementwise(evaluation, fine, "an empty mean is NaN or 0")
+                if not evaluation.returned.size:  # as undefined as NaN; its sum is judged by its shape
+                    judgement = replace(judge.passed(problem, evaluation.call), answer=evaluation.returned)
             yield judgement
 
 

@@ -78,19 +78,19 @@ def _weighted(subject: Subject, pair: Pair, weighting: Weighting) -> Iterator[Ju
             expected, subject.invoke(call), subject.describe(call).varied(", weighed")
         )
         if kind in UNREDUCED:
-            yield from _weighted_rows(evaluation, count.reshape(-1, *(1,) * (evaluation.got.ndim - 1)))
+            yield from _weighted_rows(evaluation, count.reshape(-1, *(1,) * (evaluation.answer.ndim - 1)))
         elif kind is Reduction.SUM or weighting.by_weights:
             yield judge.within_tolerance(evaluation, WRONG_WEIGHT)
         else:  # divided by the number of rows, half the sum of the weights
-            yield judge.within_tolerance(replace(evaluation, got=evaluation.got / 2), WRONG_WEIGHT)
+            yield judge.within_tolerance(replace(evaluation, returned=evaluation.answer / 2), WRONG_WEIGHT)
 
 
 def _weighted_rows(evaluation: Evaluation, count: NDArray[Any]) -> Iterator[Judgement]:
     """Judge each row divided by its weight; division by a power of two is exact."""
-    nonzero: Mask = np.broadcast_to(count > 0, evaluation.got.shape)
-    yield judge.elementwise(evaluation, nonzero | (evaluation.got == 0), "a row of weight 0 is not 0")
+    nonzero: Mask = np.broadcast_to(count > 0, evaluation.answer.shape)
+    yield judge.elementwise(evaluation, nonzero | (evaluation.answer == 0), "a row of weight 0 is not 0")
     yield judge.within_tolerance_where(
-        replace(evaluation, got=evaluation.got / np.maximum(count, 1)), nonzero
+        replace(evaluation, returned=evaluation.answer / np.maximum(count, 1)), nonzero
     )
 
 

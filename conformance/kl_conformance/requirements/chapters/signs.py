@@ -27,7 +27,7 @@ def pointwise(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     for problem in subject.problems(pair, Reduction.TERMS):
         evaluation = subject.evaluate(problem)
         clear = np.abs(evaluation.enclosure.value) > evaluation.tolerance.total
-        correct = ~clear | (np.sign(evaluation.got) == np.sign(evaluation.enclosure.value))
+        correct = ~clear | (np.sign(evaluation.answer) == np.sign(evaluation.enclosure.value))
         yield judge.elementwise(evaluation, correct, "a term has the wrong sign")
 
 
@@ -59,7 +59,7 @@ def gibbs(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         )
         bound = log_sum_bound(problem) - evaluation.tolerance.total - slack
         yield judge.elementwise(
-            evaluation, ~(evaluation.got < bound), "is below P·log(P/Q) by more than rounding explains"
+            evaluation, ~(evaluation.answer < bound), "is below P·log(P/Q) by more than rounding explains"
         )
 
 
@@ -78,10 +78,12 @@ def generalised_terms(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     for problem in subject.problems(pair):
         evaluation = subject.evaluate(problem)
         allowed = evaluation.tolerance.total
-        yield judge.elementwise(evaluation, ~(evaluation.got < -allowed), "a generalised term is negative")
+        yield judge.elementwise(evaluation, ~(evaluation.answer < -allowed), "a generalised term is negative")
         positive = evaluation.enclosure.value > allowed
         yield judge.elementwise(
-            evaluation, ~(positive & (evaluation.got <= 0)), "a generalised term is 0 though p and q differ"
+            evaluation,
+            ~(positive & (evaluation.answer <= 0)),
+            "a generalised term is 0 though p and q differ",
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -16,7 +17,7 @@ from kl_conformance.judging.upstream import upstream_of
 from kl_conformance.requirements import applicability
 from kl_conformance.requirements.checks import KL_DIV_LOSS, sides
 from kl_conformance.requirements.miniature import Array, Miniature
-from kl_conformance.requirements.requirement import CALL_DRAWS, Requirement
+from kl_conformance.requirements.requirement import FaultSource, Requirement
 from kl_reference.convention import Side
 
 FAMILIES = ("dirichlet-flat", "power-law")
@@ -44,9 +45,10 @@ def repeatable(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Make the same call twelve times, each with its own tensors, and keep every answer."""
     for problem in subject.problems(pair):
         first = subject.evaluate(problem)
-        kept = [subject.invoke(subject.build_call(problem)).values for _ in range(12)]
-        for got in kept:
-            same = (got == first.got) | (np.isnan(got) & np.isnan(first.got))
+        others = [subject.invoke(subject.build_call(problem)).values for _ in range(12)]
+        for each in others:
+            answer, expected = replace(first, returned=each).answer, first.answer
+            same = (answer == expected) | (np.isnan(answer) & np.isnan(expected))
             yield judge.elementwise(first, same, "the same call returned different bits")
 
 
@@ -75,7 +77,7 @@ def process_state(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         for side in sides(subject, problem):
             subject.gradient(problem, side)
         after = {name: each.state() for name, each in shared.items()}
-        changes = [*changed(before, after), *changed(subject.surroundings, subject.process_state())]
+        changes = [*changed(before, after), *changed(subject.initial_state, subject.process_state())]
         if changes:
             note = f"the call changed process state: {', '.join(changes)}"
             yield judge.failed(problem, subject.describe(call), note)
@@ -120,7 +122,7 @@ def _scales_in_place(upstream: Array) -> Array:
     return seed
 
 
-_requirement = partial(Requirement, draws=CALL_DRAWS, families=FAMILIES, shapes=SHAPES)
+_requirement = partial(Requirement, fault_source=FaultSource.CALL, families=FAMILIES, shapes=SHAPES)
 REQUIREMENTS = (
     _requirement(
         id="state/inputs-untouched",

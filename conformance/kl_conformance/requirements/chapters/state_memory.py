@@ -18,7 +18,7 @@ from kl_conformance.harness.subject import Subject
 from kl_conformance.judging import judge
 from kl_conformance.judging.judgement import Judgement
 from kl_conformance.requirements.miniature import Array, Miniature
-from kl_conformance.requirements.requirement import CALL_DRAWS, Level, Requirement
+from kl_conformance.requirements.requirement import FaultSource, Level, Requirement
 from kl_reference.convention import Space
 from kl_reference.problem import Operand, Problem
 
@@ -31,8 +31,10 @@ SURROUNDED_LAYOUTS = ("among-nan", "among-largest")
 def fresh(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Make a dozen calls of two shapes, and read every answer again at the end."""
     for problem in subject.problems(pair):
-        others = [subject.alike(problem, each) for each in _rotations(pair, CALLS)]
-        others.insert(CALLS // 2, subject.alike(problem, pair.take_rows(np.arange(max(pair.rows // 2, 1)))))
+        others = [subject.with_pair(problem, each) for each in _rotations(pair, CALLS)]
+        others.insert(
+            CALLS // 2, subject.with_pair(problem, pair.take_rows(np.arange(max(pair.rows // 2, 1))))
+        )
         yield from _sequential_calls(subject, others)
         yield from _overwritten_inputs(subject, others[0], others[1])
 
@@ -48,8 +50,9 @@ def _sequential_calls(subject: Subject, problems: Sequence[Problem]) -> Iterator
     for problem, (tensor, first) in zip(problems, kept, strict=True):
         evaluation = subject.judged(problem, first, subject.describe(subject.build_call(problem)))
         yield judge.within_tolerance(evaluation, note, decisive=False)
-        again = subject.framework.output(subject.modules, tensor).values
-        unchanged = (again == first.values) | (np.isnan(again) & np.isnan(first.values))
+        answer = evaluation.answer
+        again = replace(evaluation, returned=subject.framework.output(subject.modules, tensor).values).answer
+        unchanged = (again == answer) | (np.isnan(again) & np.isnan(answer))
         yield judge.elementwise(evaluation, unchanged, "a later call changed an earlier answer")
 
 
@@ -110,12 +113,12 @@ def _fill_freed_memory(subject: Subject, problem: Problem, value: float) -> None
 def threads(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Make a different call in each thread, all at the same time, three times."""
     for problem in subject.problems(pair):
-        problems = [subject.alike(problem, each) for each in _rotations(pair, THREADS)]
+        problems = [subject.with_pair(problem, each) for each in _rotations(pair, THREADS)]
         alone = [subject.evaluate(problem) for problem in problems]
         for answers in _concurrent(subject, problems):
             for serial, got in zip(alone, answers, strict=True):
                 concurrent = replace(
-                    serial, got=got.values, call=serial.call.varied(f", among {THREADS} threads")
+                    serial, returned=got.values, call=serial.call.varied(f", among {THREADS} threads")
                 )
                 yield judge.same_answer(
                     concurrent, serial, "the answer differs from that of the same call alone"
@@ -176,7 +179,7 @@ REQUIREMENTS = (
         formula="f(P₂, Q₂) after f(P₁, Q₁) = f(P₂, Q₂); f(P₁, Q₁) kept = f(P₁, Q₁)",
         reason="A cache keyed by address or shape, or one buffer for all results, passes every test of a single call.",
         check=fresh,
-        draws=CALL_DRAWS,
+        fault_source=FaultSource.CALL,
         families=FAMILIES,
         shapes=((3, 5),),
         miniature=Miniature(after=_SharedBuffer()),
@@ -187,7 +190,7 @@ REQUIREMENTS = (
         formula="f(view amid NaN) = f(copy)",
         reason="A load past the end of a row is harmless only as long as the allocator returns zeros.",
         check=memory,
-        draws=CALL_DRAWS,
+        fault_source=FaultSource.CALL,
         families=FAMILIES,
         shapes=((1, 4), (3, 5), (8, 31)),
         miniature=Miniature(before=_reads_past_end),
@@ -199,7 +202,7 @@ REQUIREMENTS = (
         formula="f(P, Q) in thread i = f(P, Q)",
         reason="Data loaders and servers call from several threads; they share a module's scratch buffer.",
         check=threads,
-        draws=CALL_DRAWS,
+        fault_source=FaultSource.CALL,
         families=FAMILIES,
         shapes=((3, 5),),
         miniature=Miniature(before=_SharedScratch()),

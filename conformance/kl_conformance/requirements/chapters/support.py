@@ -103,7 +103,7 @@ def infinite_probability(subject: Subject, pair: Pair) -> Iterator[Judgement]:
             yield evaluation
             continue
         infinite, not_finite = (_reduced_any(each, problem) for each in (infinite, not_finite))
-        correct = ~not_finite | ~np.isfinite(evaluation.got)
+        correct = ~not_finite | ~np.isfinite(evaluation.answer)
         yield replace(
             judge.elementwise(evaluation, correct, "a plausible number for an infinite probability"),
             criterion=Criterion.NOT_FINITE,
@@ -136,7 +136,7 @@ def negative_target(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     if isinstance(evaluation, Judgement):
         yield evaluation
         return
-    correct = ~_reduced_any(negative, problem) | ~np.isfinite(evaluation.got)
+    correct = ~_reduced_any(negative, problem) | ~np.isfinite(evaluation.answer)
     judgement = judge.elementwise(evaluation, correct, "a plausible number for a negative probability")
     yield replace(judgement, criterion=Criterion.NOT_FINITE)
 

@@ -71,7 +71,7 @@ def dtype_range(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         largest, masses = subject.dtype.largest, np.zeros(())
         if problem.formula is Formula.GENERALISED:  # each of p·log(p/q), p and q may overflow first
             scale, masses = reference(replace(problem, formula=Formula.PLAIN)).scale, _largest_mass(problem)
-        within = np.broadcast_to((scale.magnitude < largest) & (masses < largest), evaluation.got.shape)
+        within = np.broadcast_to((scale.magnitude < largest) & (masses < largest), evaluation.answer.shape)
         if problem.reduction is Reduction.TERMS and problem.formula is not Formula.GENERALISED:
             yield judge.within_tolerance(evaluation)
         elif within.any():

@@ -75,7 +75,7 @@ def log_rows(jax: Any) -> Operands:
 
 
 def rel_entr(jax: Any) -> Operands:
-    """Return p·(log p − log q) with both logarithms guarded, 0 and ∞ where the definition says so."""
+    """Return p·(log p − log q) with both logarithms guarded, 0 and ∞ where these are the values by definition."""
     jnp = jax.numpy
 
     def kernel(p: Any, q: Any) -> Any:
@@ -91,18 +91,14 @@ def rel_entr(jax: Any) -> Operands:
 def generalised(jax: Any) -> Operands:
     """Return the guarded relative entropy − p + q."""
     plain = rel_entr(jax)
-
-    def kernel(p: Any, q: Any) -> Any:
-        return plain(p, q) - p + q
-
-    return kernel
+    return lambda p, q: plain(p, q) - p + q
 
 
 KERNELS = (
     CorrectKernel("jax-rows", "Like optax, operation by operation.", with_jax(rows), OPTAX),
     CorrectKernel("jax-rows-jitted", "Like optax, compiled as one.", with_jax(rows_jitted), OPTAX),
     CorrectKernel("jax-rows-mapped", "One row, mapped over the batch by vmap.", with_jax(rows_mapped), OPTAX),
-    CorrectKernel("jax-log-rows", "Log-targets, masked classes kept out.", with_jax(log_rows), OPTAX_LOG),
+    CorrectKernel("jax-log-rows", "Log-targets, masked classes excluded.", with_jax(log_rows), OPTAX_LOG),
     CorrectKernel("jax-rel-entr", "Both logarithms guarded by where.", with_jax(rel_entr), REL_ENTR),
     CorrectKernel("jax-generalised", "The guarded relative entropy − p + q.", with_jax(generalised), KL_DIV),
 )

@@ -68,11 +68,7 @@ def one_by_one() -> KlDiv:
 
 def generalised() -> KlDiv:
     """Return a kernel of the relative entropy, less p, plus q."""
-
-    def kernel(p: Any, q: Any) -> Any:
-        return guarded(p, q) - p + q
-
-    return kernel
+    return lambda p, q: guarded(p, q) - p + q
 
 
 def entropy() -> KlDiv:
@@ -85,10 +81,10 @@ def entropy() -> KlDiv:
         with np.errstate(all="ignore"):
             p = p / p.sum(axis, keepdims=True)
             whole = q.sum(axis, keepdims=True)
-            share = q / whole
-            # A share may underflow where its logarithm does not.
-            ordinary = share >= np.finfo(share.dtype).tiny
-            log_q = np.where(ordinary, np.log(share), np.log(q) - np.log(whole))
+            quotient = q / whole
+            # The quotient may underflow where its logarithm does not.
+            ordinary = quotient >= np.finfo(quotient.dtype).tiny
+            log_q = np.where(ordinary, np.log(quotient), np.log(q) - np.log(whole))
             terms = p * (np.log(p) - log_q)
         terms = np.where((p == 0) & (q >= 0), np.zeros_like(terms), terms)
         return np.sum(np.where((p < 0) | (q < 0), np.full_like(terms, np.inf), terms), axis)
@@ -98,10 +94,13 @@ def entropy() -> KlDiv:
 
 KERNELS = (
     CorrectKernel("numpy-guarded", "p·(log p − log q) between guards.", lambda: guarded, REL_ENTR),
-    CorrectKernel("numpy-in-place", "One buffer of its own, written in place.", in_place, REL_ENTR),
+    CorrectKernel("numpy-in-place", "A separate buffer, written in place.", in_place, REL_ENTR),
     CorrectKernel("numpy-one-by-one", "Number by number in plain Python.", one_by_one, REL_ENTR),
     CorrectKernel("numpy-generalised", "The relative entropy − p + q.", generalised, KL_DIV),
     CorrectKernel(
-        "numpy-normalised-rows", "Rows normalised, by logarithms where a share underflows.", entropy, ENTROPY
+        "numpy-normalised-rows",
+        "Rows normalised, by logarithms where a quotient underflows.",
+        entropy,
+        ENTROPY,
     ),
 )

@@ -187,9 +187,9 @@ def compensated(torch: Any, terms: Any) -> Any:
 
 
 KERNELS = (
-    CorrectKernel("torch-difference", "p·(log p − log q), zeros kept out by where.", kernel(difference)),
+    CorrectKernel("torch-difference", "p·(log p − log q), zeros excluded by where.", kernel(difference)),
     CorrectKernel("torch-two-products", "p·log p − p·log q, two products.", kernel(two_products)),
-    CorrectKernel("torch-xlogy", "xlogy(p, p) − p·log q, as torch has it, but for 0·∞.", kernel(by_xlogy)),
+    CorrectKernel("torch-xlogy", "xlogy(p, p) − p·log q, as in torch, except for 0·∞.", kernel(by_xlogy)),
     CorrectKernel("torch-entropy", "−p·log q − entr(p), by torch.special.", kernel(by_entropy)),
     CorrectKernel(
         "torch-single-inside", "Half types computed in float32, rounded once.", kernel(wider("float32"))

@@ -101,13 +101,13 @@ KERNELS = (
     ),
     CorrectKernel(
         "torch-function-model-only",
-        "An autograd.Function that says it has no gradient by the target.",
+        "An autograd.Function that marks the target as not differentiable.",
         kernel(function(difference, by_target=False)),
         gradients=frozenset({Side.MODEL}),
     ),
     CorrectKernel(
         "torch-in-place",
-        "One buffer of its own, written in place; own gradients.",
+        "A separate buffer, written in place; with its own gradients.",
         kernel(function(written_once)),
     ),
     CorrectKernel(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from studies.mutants.correct.jax import OPTAX, REL_ENTR, Operands, rel_entr, row_terms, with_jax
@@ -21,8 +22,8 @@ def with_gradient(jax: Any, backward: Callable[[Any, Any, Any, Any], tuple[Any, 
     def forward(log_q: Any, p: Any) -> tuple[Any, tuple[Any, Any]]:
         return kernel(log_q, p), (log_q, p)
 
-    def back(kept: tuple[Any, Any], upstream: Any) -> tuple[Any, Any]:
-        return backward(jax.numpy, kept[0], kept[1], upstream)
+    def back(saved: tuple[Any, Any], upstream: Any) -> tuple[Any, Any]:
+        return backward(jax.numpy, saved[0], saved[1], upstream)
 
     own = jax.custom_vjp(kernel)
     own.defvjp(forward, back)
@@ -75,39 +76,37 @@ def first_answer(jax: Any) -> Operands:
 
 def plain_where(jax: Any) -> Operands:
     """Compute p·log(p/q) everywhere and select afterwards."""
-    jnp, right = jax.numpy, rel_entr(jax)
+    jnp, correct = jax.numpy, rel_entr(jax)
 
     def kernel(p: Any, q: Any) -> Any:
-        return jnp.where(p > 0, p * (jnp.log(p) - jnp.log(q)), right(jnp.where(p > 0, 0, p), q))
+        return jnp.where(p > 0, p * (jnp.log(p) - jnp.log(q)), correct(jnp.where(p > 0, 0, p), q))
 
     return kernel
 
 
-MUTANTS: tuple[Mutant, ...] = (
-    Mutant(
-        "jax-target-stopped",
+_optax = partial(Mutant, like=OPTAX)
+_rel_entr = partial(Mutant, like=REL_ENTR)
+
+MUTANTS: dict[str, Mutant] = {
+    "jax-target-stopped": _optax(
         FaultKind.GRADIENT,
-        "Stops the gradient by the target, unasked.",
+        "Stops the gradient by the target, although the target is an argument like the other.",
         with_jax(lambda jax: lambda log_q, p: row_terms(jax)(log_q, jax.lax.stop_gradient(p)).sum(-1)),
         slope(1, math.log(P[0] / Q[0]) + 1),
-        OPTAX,
     ),
-    Mutant(
-        "jax-upstream-forgotten",
+    "jax-upstream-forgotten": _optax(
         FaultKind.GRADIENT,
-        "Gives −p backwards, whatever comes from above.",
+        "Returns −p as the gradient, whatever the upstream gradient is.",
         with_jax(
             lambda jax: with_gradient(
                 jax, lambda jnp, log_q, p, upstream: (-p, (jnp.log(p) - log_q + 1) * upstream[..., None])
             )
         ),
         slope(0, -2 * P[0], upstream=2.0),
-        OPTAX,
     ),
-    Mutant(
-        "jax-target-gradient-without-one",
+    "jax-target-gradient-without-one": _optax(
         FaultKind.GRADIENT,
-        "Forgets the derivative of the logarithm: log p − log q where + 1 belongs.",
+        "Omits the derivative of the logarithm: log p − log q without + 1.",
         with_jax(
             lambda jax: with_gradient(
                 jax,
@@ -118,30 +117,23 @@ MUTANTS: tuple[Mutant, ...] = (
             )
         ),
         slope(1, math.log(P[0] / Q[0]) + 1),
-        OPTAX,
     ),
-    Mutant(
-        "jax-target-remembered",
+    "jax-target-remembered": _optax(
         FaultKind.STATE,
         "Traces one function a shape, with the first target of that shape inside it.",
         with_jax(remembers_target),
         prove_remembers_target,
-        OPTAX,
     ),
-    Mutant(
-        "jax-first-answer",
+    "jax-first-answer": _optax(
         FaultKind.EXPLOIT,
-        "Answers each shape once and hands that answer out for ever, which a benchmark's fixed inputs reward.",
+        "Computes one answer per shape and returns it forever, which passes with a benchmark's fixed inputs.",
         with_jax(first_answer),
         prove_remembers_target,
-        OPTAX,
     ),
-    Mutant(
-        "jax-where-after",
+    "jax-where-after": _rel_entr(
         FaultKind.GRADIENT,
-        "Chooses by where after the logarithm, whose derivative at 0 is NaN for all that.",
+        "Chooses by where after the logarithm, whose derivative at 0 is NaN nevertheless.",
         with_jax(plain_where),
         lambda kernel: element_slope(0, 0.0, 0.5, -math.inf)(kernel),
-        REL_ENTR,
     ),
-)
+}

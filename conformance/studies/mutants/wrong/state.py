@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from studies.mutants.kernel import FaultKind, KlDiv, Mutant, Proof
@@ -22,15 +23,15 @@ def _keyed(key: Callable[[Call], object]) -> Callable[[], KlDiv]:
     """Make a kernel that caches answers by an incomplete key."""
 
     def make() -> Callable[[Call, Compute], Any]:
-        kept: dict[object, Any] = {}
+        cache: dict[object, Any] = {}
 
         def around(call: Call, answer: Compute) -> Any:
             if torch().is_grad_enabled() and (call.input.requires_grad or call.target.requires_grad):
                 return answer(call)
             found = (key(call), call.reduction, call.log_target)
-            if found not in kept:
-                kept[found] = answer(call)
-            return kept[found].clone()
+            if found not in cache:
+                cache[found] = answer(call)
+            return cache[found].clone()
 
         return around
 
@@ -54,60 +55,56 @@ def _counted(wrong: Callable[[int], bool]) -> Callable[[], KlDiv]:
 
 
 def _buffered() -> Callable[[Call, Compute], Any]:
-    """Write unreduced answers of one shape into one buffer."""
     buffers: dict[object, Any] = {}
 
     def around(call: Call, answer: Compute) -> Any:
-        given = answer(call)
-        if call.reduction != "none" or given.requires_grad:
-            return given
-        buffer = buffers.setdefault((given.shape, given.dtype), torch().empty_like(given))
-        return buffer.copy_(given)
+        result = answer(call)
+        if call.reduction != "none" or result.requires_grad:
+            return result
+        buffer = buffers.setdefault((result.shape, result.dtype), torch().empty_like(result))
+        return buffer.copy_(result)
 
     return around
 
 
 def _tuning() -> Callable[[Call, Compute], Any]:
-    """Add the total once more for each newly tuned shape."""
     tuned: set[object] = set()
 
     def around(call: Call, answer: Compute) -> Any:
-        given, key = answer(call), (call.input.shape, call.reduction)
+        result, key = answer(call), (call.input.shape, call.reduction)
         if call.reduction == "none" or key in tuned:
-            return given
+            return result
         tuned.add(key)
-        return given * 2
+        return result * 2
 
     return around
 
 
 def _planned() -> Callable[[Call, Compute], Any]:
-    """Keep the number of rows of the first call for every later call."""
     planned: list[int] = []
 
     def around(call: Call, answer: Compute) -> Any:
-        given = answer(call)
-        if call.reduction != "none" or given.ndim < 2:
-            return given
-        planned.append(len(given))
-        there = torch().arange(len(given)) < planned[0]
-        return given.where(there.view(-1, *[1] * (given.ndim - 1)), 0.0)
+        result = answer(call)
+        if call.reduction != "none" or result.ndim < 2:
+            return result
+        planned.append(len(result))
+        inside = torch().arange(len(result)) < planned[0]
+        return result.where(inside.view(-1, *[1] * (result.ndim - 1)), 0.0)
 
     return around
 
 
 def _unwritten() -> Callable[[Call, Compute], Any]:
-    """Leave rows with an empty target as the last call wrote them."""
     last: dict[object, Any] = {}
 
     def around(call: Call, answer: Compute) -> Any:
-        given = answer(call)
-        if call.reduction != "none" or given.ndim < 2 or given.requires_grad:
-            return given
-        before: Any = last.get(given.shape, given)
-        empty = (given == 0).flatten(1).all(1).view(-1, *[1] * (given.ndim - 1))
-        last[given.shape] = before.to(given.dtype).where(empty, given)
-        return last[given.shape].clone()
+        result = answer(call)
+        if call.reduction != "none" or result.ndim < 2 or result.requires_grad:
+            return result
+        before: Any = last.get(result.shape, result)
+        empty = (result == 0).flatten(1).all(1).view(-1, *[1] * (result.ndim - 1))
+        last[result.shape] = before.to(result.dtype).where(empty, result)
+        return last[result.shape].clone()
 
     return around
 
@@ -117,8 +114,8 @@ def _after(kernel: KlDiv, calls: int) -> Proof:
     model, target = tensor(LOG_Q), tensor(P)
     for _ in range(calls):
         kernel(model.clone(), target.clone(), reduction="sum")
-    given = kernel(model, target, reduction="sum")
-    return Proof(flat(given)[0], definition(target, model, "sum")[0])
+    result = kernel(model, target, reduction="sum")
+    return Proof(flat(result)[0], definition(target, model, "sum")[0])
 
 
 def _refilled(kernel: KlDiv) -> Proof:
@@ -126,8 +123,8 @@ def _refilled(kernel: KlDiv) -> Proof:
     model, target = tensor(LOG_Q), tensor(P)
     kernel(model, target, reduction="sum")
     model.copy_(tensor(OTHER))
-    given = kernel(model, target, reduction="sum")
-    return Proof(flat(given)[0], definition(target, model, "sum")[0])
+    result = kernel(model, target, reduction="sum")
+    return Proof(flat(result)[0], definition(target, model, "sum")[0])
 
 
 def _renewed(kernel: KlDiv) -> Proof:
@@ -135,8 +132,8 @@ def _renewed(kernel: KlDiv) -> Proof:
     target = tensor(P)
     kernel(tensor(LOG_Q), target, reduction="sum")
     model = tensor(OTHER)
-    given = kernel(model, target, reduction="sum")
-    return Proof(flat(given)[0], definition(target, model, "sum")[0])
+    result = kernel(model, target, reduction="sum")
+    return Proof(flat(result)[0], definition(target, model, "sum")[0])
 
 
 def _kept(kernel: KlDiv) -> Proof:
@@ -151,79 +148,59 @@ def _larger(kernel: KlDiv) -> Proof:
     """Prove by a call with one row, then with two."""
     kernel(tensor([LOG_Q]), tensor([P]), reduction="none")
     model, target = tensor([LOG_Q, OTHER]), tensor([P, P])
-    given = kernel(model, target, reduction="none")
-    return Proof(flat(given)[3], definition(target, model, "none")[3])
+    result = kernel(model, target, reduction="none")
+    return Proof(flat(result)[3], definition(target, model, "none")[3])
 
 
 def _emptied(kernel: KlDiv) -> Proof:
     """Prove by two rows, then by two of which one is empty."""
     kernel(tensor([LOG_Q, OTHER]), tensor([P, P]), reduction="none")
-    given = kernel(tensor([LOG_Q, OTHER]), tensor([P, [0.0] * 3]), reduction="none")
-    return Proof(flat(given)[3], 0.0)
+    result = kernel(tensor([LOG_Q, OTHER]), tensor([P, [0.0] * 3]), reduction="none")
+    return Proof(flat(result)[3], 0.0)
 
 
-MUTANTS: tuple[Mutant, ...] = (
-    Mutant(
-        "cached-by-address",
-        FaultKind.STATE,
-        "Keeps answers by the address and shape of both tensors.",
+_state = partial(Mutant, FaultKind.STATE)
+
+MUTANTS: dict[str, Mutant] = {
+    "cached-by-address": _state(
+        "Caches answers by the address and shape of both tensors.",
         _keyed(lambda call: (call.input.data_ptr(), call.target.data_ptr(), call.input.shape)),
         _refilled,
     ),
-    Mutant(
-        "cached-by-identity",
-        FaultKind.STATE,
-        "Keeps answers by id(), which a new tensor inherits from one that is gone.",
+    "cached-by-identity": _state(
+        "Caches answers by id(), which a new tensor may have after the old one is freed.",
         _keyed(lambda call: (id(call.input), id(call.target), call.input.shape)),
         _refilled,
     ),
-    Mutant(
-        "cached-by-shape",
-        FaultKind.STATE,
-        "Keeps answers by shape and dtype.",
+    "cached-by-shape": _state(
+        "Caches answers by shape and dtype.",
         _keyed(lambda call: (call.input.shape, call.target.shape, call.input.dtype)),
         _renewed,
     ),
-    Mutant(
-        "answers-share-a-buffer",
-        FaultKind.STATE,
-        "Writes all unreduced answers of one shape into one buffer.",
-        _around(_buffered),
-        _kept,
+    "answers-share-a-buffer": _state(
+        "Writes all unreduced answers of one shape into one buffer.", _around(_buffered), _kept
     ),
-    Mutant(
-        "wrong-in-second-call",
-        FaultKind.STATE,
-        "Adds the second call's total to what the first has left in the accumulator.",
+    "wrong-in-second-call": _state(
+        "Adds the second call's total to the first's in the accumulator.",
         _counted(lambda call: call == 2),
         lambda kernel: _after(kernel, 1),
     ),
-    Mutant(
-        "wrong-after-ten-calls",
-        FaultKind.STATE,
+    "wrong-after-ten-calls": _state(
         "Switches to a faulty fast path once it has been called ten times.",
         _counted(lambda call: call > 10),
         lambda kernel: _after(kernel, 10),
     ),
-    Mutant(
-        "tuning-adds-up",
-        FaultKind.STATE,
+    "tuning-adds-up": _state(
         "Tunes each new shape by running twice into one accumulator: its first total is double.",
         _around(_tuning),
         lambda kernel: _after(kernel, 0),
     ),
-    Mutant(
-        "grid-of-first-call",
-        FaultKind.STATE,
-        "Plans the grid in the first call: later rows past it are never written.",
-        _around(_planned),
-        _larger,
+    "grid-of-first-call": _state(
+        "Plans the grid in the first call: later rows past it are never written.", _around(_planned), _larger
     ),
-    Mutant(
-        "empty-rows-unwritten",
-        FaultKind.STATE,
-        "Skips rows whose target is empty, and the buffer still holds the last answer there.",
+    "empty-rows-unwritten": _state(
+        "Skips rows whose target is empty, where the buffer still has the last answer.",
         _around(_unwritten),
         _emptied,
     ),
-)
+}

@@ -1,4 +1,4 @@
-"""User kernels for `kl-conformance run broken_kernels.py:BROKEN`: defective ones, and RIGHT, the correct one."""
+"""User kernels for `kl-conformance run defective_kernels.py:DEFECTIVE`: defective ones, and CORRECT."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def terms(target: Array, log_model: Array) -> Array:
 
 
 def reduced(found: Array, reduction: str | None, rows: Callable[[Array], int]) -> Array:
-    """Return the terms reduced; ``rows`` says what "batchmean" divides by."""
+    """Return the terms, reduced; "batchmean" divides by ``rows(found)``."""
     match reduction:
         case "none":
             return found
@@ -44,47 +44,47 @@ def reduced(found: Array, reduction: str | None, rows: Callable[[Array], int]) -
             raise ValueError(f"unknown reduction {reduction!r}; known: none, sum, batchmean")
 
 
-def broken(modules: Any, call: Call) -> Array:
-    """Answer a call, dividing "batchmean" by the number of classes."""
+def defective(modules: Any, call: Call) -> Array:
+    """Return the divergence; "batchmean" divides by the number of classes."""
     del modules
     return reduced(
         terms(call.target, call.model), call.reduction, lambda found: found.shape[-1] if found.shape else 1
     )
 
 
-def right(modules: Any, call: Call) -> Array:
-    """Answer a call, dividing "batchmean" by the number of rows."""
+def correct(modules: Any, call: Call) -> Array:
+    """Return the divergence; "batchmean" divides by the number of rows."""
     del modules
     return reduced(
         terms(call.target, call.model), call.reduction, lambda found: found.shape[0] if found.shape else 1
     )
 
 
-def dying(modules: Any, call: Call) -> Array:
-    """Answer as many calls as a process usually gets in a few cells, then end it without a word."""
+def crashing(modules: Any, call: Call) -> Array:
+    """Kill the process after 100 calls, which are as many as a few cells make."""
     if next(_CALLS) > 100:
         os.kill(os.getpid(), signal.SIGKILL)
-    return right(modules, call)
+    return correct(modules, call)
 
 
 def slow(modules: Any, call: Call) -> Array:
-    """Answer a first few calls, and from then on none within anybody's patience."""
+    """Take an hour for each call after the first 100."""
     if next(_CALLS) > 100:
         time.sleep(3600)
-    return right(modules, call)
+    return correct(modules, call)
 
 
-class RudeError(BaseException):
-    """Nothing that is meant to be caught."""
+class UncatchableError(BaseException):
+    """An error that ``except Exception`` does not catch."""
 
 
-def rude(modules: Any, call: Call) -> Array:
-    """Raise what passes through everybody who catches errors."""
-    raise RudeError("get out")
+def uncatchable(modules: Any, call: Call) -> Array:
+    """Raise it."""
+    raise UncatchableError("not caught")
 
 
 def declared(name: str, call: Callable[[Any, Call], Array]) -> Implementation:
-    """Declare what such a kernel computes."""
+    """Return the declaration of such a kernel."""
     return Implementation(
         name=name,
         framework="numpy",
@@ -101,8 +101,8 @@ def declared(name: str, call: Callable[[Any, Call], Array]) -> Implementation:
     )
 
 
-BROKEN = declared("broken_kl", broken)
-RIGHT = declared("right_kl", right)
-DYING = declared("dying_kl", dying)
+DEFECTIVE = declared("defective_kl", defective)
+CORRECT = declared("correct_kl", correct)
+CRASHING = declared("crashing_kl", crashing)
 SLOW = declared("slow_kl", slow)
-RUDE = declared("rude_kl", rude)
+UNCATCHABLE = declared("uncatchable_kl", uncatchable)
