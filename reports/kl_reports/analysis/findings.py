@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from kl_reports.analysis.scores import column_of, level_of, severity, short_names
-from kl_reports.analysis.wording import LOOKS, Look, ratio, short_dtype, web_address
+from kl_reports.analysis.wording import LOOKS, Look, ratio, short_dtype, web_address, width_order
 from kl_reports.runfile.records import Absence, Result, Run, Verdict
 
 _NOT_JUDGED = (Verdict.UNDECIDED, Verdict.MISSING, Verdict.UNSUPPORTED)
@@ -179,7 +179,7 @@ def deviations(run: Run, places: Places, links: Mapping[str, str]) -> tuple[Devi
     ordered = sorted(gathered.items(), key=lambda entry: entry[0][1] is not Verdict.FIXED)
     return tuple(
         Deviation(
-            name=name or "unnamed",
+            name=name or "not named",
             reason=reasons.get(name) or f"Occurs together with {', '.join(results[0].deviations[:1])}.",
             link=next(
                 filter(None, (web_address((result.witness or {}).get("link")) for result in results)), ""
@@ -222,5 +222,4 @@ def elsewhere(
 
 def ordered(dtypes: Iterable[str]) -> tuple[str, ...]:
     """Return the short names of dtypes, the widest first."""
-    known = ("f64", "f32", "f16", "bf16")
-    return tuple(sorted(dtypes, key=lambda dtype: known.index(dtype) if dtype in known else len(known)))
+    return tuple(sorted(dtypes, key=width_order))

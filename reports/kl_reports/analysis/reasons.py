@@ -23,16 +23,9 @@ _NUMBER = re.compile(r"\d+(\.\d+)?(e[-+]?\d+)?")
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One reason for which requirements fail.
+    """One reason for which requirements fail, with the failed cells by requirement.
 
-    Parameters
-    ----------
-    event
-        What happened, as a clause: ``it raised ValueError: …``.
-    varied
-        Whether it also happened with other numbers in it.
-    results
-        The failed cells by requirement.
+    ``event`` is what happened, as a clause: ``it raised ValueError: …``; ``varied``: also with other numbers in it.
     """
 
     event: str

@@ -112,6 +112,12 @@ def short_dtype(dtype: str) -> str:
     return _DTYPES.get(dtype, dtype)
 
 
+def width_order(dtype: str) -> int:
+    """Return a sort key for short names of dtypes, the widest first and unknown ones last."""
+    known = [*_DTYPES.values()]
+    return known.index(dtype) if dtype in known else len(known)
+
+
 def column_text(column: Column) -> str:
     """Return a column as text, such as ``torch.kl_div 2.13.0 cpu float32 eager``."""
     parts = (column.implementation, column.version, column.device, column.dtype, column.mode)
@@ -130,8 +136,7 @@ def ratio(headroom: float) -> str:
         return f"{headroom:.1f}×" if headroom >= 1.05 else f"{headroom:.3g}×"
     if headroom < 9999.5:
         return f"{headroom:.0f}×"
-    power = math.floor(math.log10(headroom))
-    return f"1e{power}×"
+    return f"1e{math.floor(math.log10(headroom))}×"
 
 
 def used(headroom: float | None) -> str:

@@ -80,7 +80,6 @@ class Classifier:
 
 
 def _both_failed(old: Result, new: Result) -> tuple[Bucket, str]:
-    """Return the bucket of a cell that fails on both sides."""
     before, after = old.witness or {}, new.witness or {}
     same_call = before.get("problem") == after.get("problem") and before.get("call") == after.get("call")
     if same_call and before.get("got") != after.get("got"):
@@ -89,7 +88,6 @@ def _both_failed(old: Result, new: Result) -> tuple[Bucket, str]:
 
 
 def _absent(old: Result | None, new: Result | None) -> tuple[Bucket, str]:
-    """Return the bucket of a cell that was not run on one side."""
     if old is not None and not _missing(old):
         return Bucket.MISSING, "The new run has no such cell." if new is None else f"Now: {new.detail}"
     if new is not None and not _missing(new):

@@ -14,10 +14,7 @@ def commands(comparison: Comparison, fail_on: Sequence[Bucket]) -> str:
     """Return an ``::error`` for each cell in a bucket that fails, and one ``::notice`` with the counts."""
     lines = [
         command(
-            "error",
-            f"kl-conformance: {bucket_text(bucket)}",
-            "",
-            "\n".join(cell_lines(comparison, change)),
+            "error", f"kl-conformance: {bucket_text(bucket)}", "", "\n".join(cell_lines(comparison, change))
         )
         for bucket in fail_on
         for change in comparison.of(bucket)[:NAMED]

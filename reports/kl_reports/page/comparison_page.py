@@ -215,7 +215,6 @@ def _headrooms(change: Change) -> tuple[float, float]:
 
 
 def _factor(change: Change) -> float:
-    """Return the factor by which the headroom changed, up or down."""
     small, large = sorted(_headrooms(change))
     return large / small if small else float("inf")
 

@@ -257,7 +257,6 @@ class _Parser:
         return not (self._expects_operand() and operand)
 
     def _expects_operand(self) -> bool:
-        """Whether the next token must be an operand."""
         return self._before in {"", "mark", "open", "large", "script", *_JOINS} or self._at - 1 in self._bars
 
     @property

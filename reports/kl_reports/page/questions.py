@@ -57,12 +57,7 @@ class DescribedImplementation:
 class Evidence:
     """The cells of a run that were run, by implementation and requirement.
 
-    Parameters
-    ----------
-    run
-        The run.
-    links
-        The link of each cell that has details elsewhere on the page.
+    ``links`` has the link of each cell that has details elsewhere on the page.
     """
 
     def __init__(self, run: Run, links: Mapping[str, str]) -> None:

@@ -166,7 +166,6 @@ def _docstring(kind: type) -> tuple[str, dict[str, str]]:
 
 
 def _codec(hint: Any) -> _Codec:
-    """Return the codec of an annotated type."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
         return _text_of_form(_codec(arguments[0]), arguments[1])

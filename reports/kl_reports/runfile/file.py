@@ -35,12 +35,7 @@ _PREFIX = FORMAT.partition("/")[0] + "/"
 
 
 class Writer:
-    """Writes a run file; every line written can be read, however the process ends.
-
-    Parameters
-    ----------
-    path
-        The file to write; an existing file is replaced.
+    """Writes a run file, replacing an existing one; every line written can be read, however the process ends.
 
     Raises
     ------
@@ -219,7 +214,6 @@ class _RunReader:
                 assert_never(line)
 
     def _placeholder(self, text: str) -> Result:
-        """Return the result of a planned cell that has none."""
         cell = CellId.parse(text)
         revision = self._header.requirements.get(cell.requirement, {}).get("revision")
         missing = Result(

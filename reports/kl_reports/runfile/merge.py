@@ -62,7 +62,6 @@ def separate_machines(runs: Sequence[Run]) -> list[Run]:
 
 
 def _with_machine(run: Run, label: str) -> Run:
-    """Return a run whose columns name the machine in their device."""
     header = run.header
     columns = {
         key: replace(column, device=f"{column.device}, {label}") for key, column in header.columns.items()

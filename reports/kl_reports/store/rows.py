@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import astuple, fields
 from functools import partial
 from typing import Any, TypeVar
 
@@ -119,12 +120,7 @@ def get(connection: Connection, number: int) -> Run:
         environment=environment,
         requirements=requirements,
         implementations=implementations,
-        columns={
-            each.key: Column(
-                each.implementation, each.framework, each.version, each.device, each.dtype, each.mode
-            )
-            for each in columns
-        },
+        columns={row.key: Column(*(getattr(row, each.name) for each in fields(Column))) for row in columns},
         planned=tuple(result.cell for result in results[: row.planned]),
         guide=guide,
         format=row.format,
@@ -145,7 +141,6 @@ def delete_unused(connection: Connection) -> Iterator[int]:
 
 
 def _result_texts(texts: Texts, result: Result) -> tuple[str | None, ...]:
-    """Return the content of each of ``_RESULT_TEXTS``."""
     return (
         texts.add_repeated(result.detail) if result.detail else None,
         _budget_text(texts, result.budget) if result.budget else None,
@@ -261,16 +256,9 @@ def _column_ids(connection: Connection, run: Run) -> dict[str, int]:
     rows = {result.column: (result.column, *[""] * 7) for result in run.results}
     for key, column in run.header.columns.items():
         implementation = run.header.implementations.get(column.implementation, {})
-        rows[key] = (
-            key,
-            column.implementation,
-            column.framework,
-            implementation.get("package", column.framework),
-            column.version,
-            column.device,
-            column.dtype,
-            column.mode,
-        )
+        package = implementation.get("package", column.framework)
+        name, framework, *others = astuple(column)
+        rows[key] = (key, name, framework, package, *others)
     ids = row_ids(connection, COLUMNS, set(rows.values()))
     return {key: ids[row] for key, row in rows.items()}
 

@@ -32,14 +32,9 @@ def is_id(name: str) -> bool:
 
 
 class Store:
-    """An index of run files.
+    """An index of run files, in an SQLite file or at a URL such as ``postgresql+psycopg://user@host/database``.
 
-    Parameters
-    ----------
-    place
-        An SQLite file, or a URL such as ``postgresql+psycopg://user@host/database``.
-    make
-        Whether to create the store if it does not exist.
+    ``make`` creates the store if it does not exist.
 
     Raises
     ------
@@ -158,12 +153,8 @@ class Store:
                 similar.setdefault((frozenset(columns), run.profile, run.planned), []).append(run)
             deleted = [run for group in similar.values() for run in group[:-keep]]
             for run in deleted:
-                for table, number in (
-                    (RESULTS, RESULTS.c.run),
-                    (RUN_COLUMNS, RUN_COLUMNS.c.run),
-                    (RUNS, RUNS.c.id),
-                ):
-                    connection.execute(delete(table).where(number == run.number))
+                for number in (RESULTS.c.run, RUN_COLUMNS.c.run, RUNS.c.id):
+                    connection.execute(delete(number.table).where(number == run.number))
         return deleted
 
     def delete_unused(self) -> int:

@@ -129,12 +129,8 @@ def test_json_has_every_finding_with_its_numbers(kernel: Run) -> None:
 def test_json_of_a_correct_kernel_has_no_findings(make_run: Callable[..., Run]) -> None:
     """Nothing failed, and no cause is guessed."""
     data = json.loads(verdict(one_kernel(make_run(("cpu",), calm=True))))
-    assert (data["conforms"], data["complete"], data["findings"], data["likely_cause"]) == (
-        True,
-        True,
-        [],
-        None,
-    )
+    found = data["conforms"], data["complete"], data["findings"], data["likely_cause"]
+    assert found == (True, True, [], None)
 
 
 def test_a_kernel_without_a_judged_cell_does_not_conform(kernel: Run) -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 from dataclasses import replace
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +12,8 @@ import pytest
 
 from kl_reports.page.page import write_page
 from kl_reports.runfile.records import Run, Verdict
-from kl_reports_testkit.browser import Browser
+from kl_reports_testkit.browser import AXE, Browser
 
-AXE = "axe_core_python"  # the package that contains axe-core
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
-RUN_AXE = "axe.run(document, {options}).then((found) => JSON.stringify(found.violations))"
-OPEN = "for (const each of document.querySelectorAll('details')) each.open = true"
 IMPLEMENTATIONS = {"torch.nn.functional.kl_div", "keras.losses.KLDivergence", "scipy.stats.entropy"}
 REQUIREMENTS = {"values/pointwise", "values/near-equal", "support/zero-over-zero", "gradients/model"}
 RARE = set(Verdict) - {Verdict.PASS, Verdict.MISSING, Verdict.UNSUPPORTED, Verdict.FAIL, Verdict.EXPECTED}
@@ -59,14 +53,7 @@ def page(run: Run, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(("scheme", "width"), [("light", 390), ("dark", 1440)])
 def test_axe_finds_nothing(browser: Browser, page: Path, scheme: str, width: int) -> None:
     """The page has no violation, closed or with every detail open, and writes nothing to the console."""
-    browser.color_scheme(scheme)
-    browser.open(page, width=width)
-    browser.evaluate(resources.files(AXE).joinpath("axe.min.js").read_text(encoding="utf-8"))
-    options = json.dumps({"runOnly": {"type": "tag", "values": RULES}})
-    for step in ("1", OPEN):
-        browser.evaluate(step)
-        found = json.loads(browser.evaluate(RUN_AXE.format(options=options)))
-        assert {each["id"]: [node["html"][:200] for node in each["nodes"][:3]] for each in found} == {}
+    assert browser.violations(page, scheme, width) == [{}, {}]
     assert browser.unexpected_events() == []
 
 
