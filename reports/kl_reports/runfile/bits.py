@@ -95,7 +95,7 @@ def ulp(value: float, tag: str) -> float:
 
 def encode(value: float) -> str:
     """Return the bit pattern of a Python float, such as ``f64:3ff0000000000000``."""
-    return f"f64:{struct.pack('>d', value).hex()}"
+    return f"f64:{_BIG_ENDIAN.pack(value).hex()}"
 
 
 def decode(bits: str) -> Number:

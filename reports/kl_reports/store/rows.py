@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import astuple, fields
 from functools import partial
 from typing import Any, TypeVar
@@ -43,7 +43,7 @@ def put(connection: Connection, record: str, path: str, run: Run) -> int:
         "implementations": texts.add(plain(header.implementations)),
         "guide": texts.add(plain(header.guide)),
         "remarks": texts.add(run.remarks),
-        "cut_off": texts.add([encode(each) for each in run.cut_off]) if run.cut_off else None,
+        "cut_off": texts.add(_encoded_items(run.cut_off)) if run.cut_off else None,
     }
     result_texts = [_result_texts(texts, result) for result in run.results]
     text_ids = texts.store(connection)
@@ -143,7 +143,7 @@ def delete_unused(connection: Connection) -> Iterator[int]:
 def _result_texts(texts: Texts, result: Result) -> tuple[str | None, ...]:
     return (
         texts.add_repeated(result.detail) if result.detail else None,
-        texts.add([encode(item) for item in result.budget]) if result.budget else None,
+        _budget_text(texts, result.budget) if result.budget else None,
         None if result.deviation is None else texts.add_repeated(result.deviation),
         None if result.witness is None else texts.add(result.witness),
         None if result.spread is None else texts.add(encode(result.spread)),
@@ -152,6 +152,16 @@ def _result_texts(texts: Texts, result: Result) -> tuple[str | None, ...]:
             for each in (result.explanation, result.happened, result.last_call)
         ),
     )
+
+
+def _budget_text(texts: Texts, budget: tuple[BudgetItem, ...]) -> str:
+    if all(item.amount for item in budget):
+        return texts.add_repeated(budget, _encoded_items)
+    return texts.add(_encoded_items(budget))  # 0.0 and -0.0 are equal as keys
+
+
+def _encoded_items(items: Iterable[BudgetItem | CutOff]) -> list[dict[str, Any]]:
+    return [encode(each) for each in items]
 
 
 def _results(connection: Connection, number: int) -> Iterator[Result]:
