@@ -1,7 +1,5 @@
 """Recipes build the same pairs on every machine, and insert corners where documented."""
 
-from __future__ import annotations
-
 from collections import Counter
 
 import numpy as np

@@ -127,9 +127,7 @@ FUSED = Implementation(
     name="linear layer and loss in one",
     framework="torch",
     package="torch",
-    convention=Convention(
-        target=(Space.LOGITS,), model=(Space.LOGITS,), reductions={"none": Reduction.ROWS}, axis=-1
-    ),
+    convention=Convention(target=(Space.LOGITS,), model=(Space.LOGITS,), reductions={"none": Reduction.ROWS}, axis=-1),
     call=call_linear,
     dtypes=FLOATS,
     broadcasts=False,

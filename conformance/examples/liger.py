@@ -82,9 +82,7 @@ FORWARD_KL = Implementation(
     name="liger_kernel.transformers.LigerJSD(beta=0)",
     framework="torch",
     package="liger-kernel",
-    convention=Convention(
-        target=(Space.LOG,), reductions={"batchmean": Reduction.ROWMEAN}, default="batchmean"
-    ),
+    convention=Convention(target=(Space.LOG,), reductions={"batchmean": Reduction.ROWMEAN}, default="batchmean"),
     call=forward_kl,
     documentation=URL + "transformers/jsd.py",
     dtypes=DTYPES,
@@ -93,8 +91,5 @@ FORWARD_KL = Implementation(
 )
 
 REVERSE_KL = replace(
-    FORWARD_KL,
-    name="liger_kernel.transformers.LigerJSD(beta=1)",
-    call=reverse_kl,
-    gradients=frozenset({Side.TARGET}),
+    FORWARD_KL, name="liger_kernel.transformers.LigerJSD(beta=1)", call=reverse_kl, gradients=frozenset({Side.TARGET})
 )

@@ -1,7 +1,5 @@
 """Runs the command line and the suite in child processes, as a user starts them."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

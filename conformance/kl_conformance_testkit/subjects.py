@@ -1,7 +1,5 @@
 """Miniatures and other NumPy implementations as subjects, and the judgements of their answers."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -49,9 +47,7 @@ def correct_kernel(p: Any, q: Any) -> Any:
     """Return the terms p·log(p/q), 0 where p = 0: a correct kernel in NumPy."""
     with np.errstate(all="ignore"):
         term = p * (np.log(p) - np.log(q))
-    return np.where((p == 0) & (q >= 0), 0 * term.dtype.type(0), np.where(p < 0, np.inf, term)).astype(
-        term.dtype
-    )
+    return np.where((p == 0) & (q >= 0), 0 * term.dtype.type(0), np.where(p < 0, np.inf, term)).astype(term.dtype)
 
 
 def subject(tested: Miniature | Implementation | None = None, dtype: str = "float64") -> Subject:

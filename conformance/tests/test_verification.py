@@ -34,9 +34,7 @@ def verified(kernel: Any) -> Verification:
     return verify(kernel, REL_ENTR, dtype="float32", profile="quick", seed=1)
 
 
-def test_no_kernel_is_called_if_the_arithmetic_does_not_follow_ieee_754(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_no_kernel_is_called_if_the_arithmetic_does_not_follow_ieee_754(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is evaluated if the caller's thread flushes subnormal numbers."""
 
     def require() -> None:
@@ -242,9 +240,7 @@ def test_the_package_exports_its_public_names() -> None:
     ("attribute", "known"),
     [("plain", True), ("Made", True), ("assigned", False), ("redefined", False), ("undefined", False)],
 )
-def test_a_plain_definition_is_found_without_importing_its_file(
-    tmp_path: Path, attribute: str, *, known: bool
-) -> None:
+def test_a_plain_definition_is_found_without_importing_its_file(tmp_path: Path, attribute: str, *, known: bool) -> None:
     """Functions and classes are; an assigned value may be anything, and importing the file may do anything."""
     text = """
         raise SystemExit("imported")

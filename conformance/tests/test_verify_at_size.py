@@ -52,8 +52,7 @@ def test_a_correct_kernel_passes_after_two_problems() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "place"),
-    [(one_term, "row 211, class 33 of 300 × 70"), (not_a_number, "row 299, class 69 of 300 × 70")],
+    ("fault", "place"), [(one_term, "row 211, class 33 of 300 × 70"), (not_a_number, "row 299, class 69 of 300 × 70")]
 )
 def test_a_wrong_element_is_named_by_its_row_and_class(fault: Callable[[Array], Array], place: str) -> None:
     """The witness contains this element only."""

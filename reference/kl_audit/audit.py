@@ -1,7 +1,5 @@
 """Audits: every function of the reference is compared with its documented bound."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """Directional derivatives, compared with differences of 70 digits, and at special values."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from typing import Any
@@ -23,9 +21,7 @@ STEP = mpmath.mpf(10) ** -30
 ROWS, CLASSES = 2, 3
 
 
-def make_problem(
-    p: Any, q: Any, spaces: tuple[Space, Space], formula: Formula = Formula.PLAIN, **rest: Any
-) -> Problem:
+def make_problem(p: Any, q: Any, spaces: tuple[Space, Space], formula: Formula = Formula.PLAIN, **rest: Any) -> Problem:
     """Return a problem with the given values."""
     target, model = np.asarray(p, dtype=np.float64), np.asarray(q, dtype=np.float64)
     return Problem(Operand.of(target, spaces[0]), Operand.of(model, spaces[1]), formula, **rest)
@@ -93,9 +89,7 @@ def test_tangents_are_enclosed(side: Side, samples: int) -> None:
             problem = drawn(rng)
             v = rng.normal(size=(ROWS, CLASSES))
             step = oracle.exact(v) * np.min(_small(problem, side))
-            truth = (moved(problem, side, step) - moved(problem, side, -step)) / (
-                2 * np.min(_small(problem, side))
-            )
+            truth = (moved(problem, side, step) - moved(problem, side, -step)) / (2 * np.min(_small(problem, side)))
             assert error_ratio(tangent(problem, side, v), truth) <= 1.0, problem
 
 
@@ -115,8 +109,7 @@ def test_curvatures_are_enclosed(side: Side, samples: int) -> None:
                 own = oracle.exact(np.zeros((ROWS, CLASSES)))
                 own[place] = small
                 mixed = sum(
-                    a * b * moved(problem, side, a * own, b * along)
-                    for a, b in itertools.product((1, -1), repeat=2)
+                    a * b * moved(problem, side, a * own, b * along) for a, b in itertools.product((1, -1), repeat=2)
                 )
                 truth[place] = np.sum(mixed * oracle.exact(upstream)) / (4 * small * small)
             assert error_ratio(result, truth) <= 1.0, problem

@@ -1,7 +1,5 @@
 """Zeros, infinities and NaN."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -4,8 +4,6 @@ Run ``python reports/benchmarks/page_load.py`` (needs Chromium, chromedriver, Se
 loads the three pages alternately; the limits are on ratios of median times from the request to the second frame.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import statistics

@@ -1,7 +1,5 @@
 """Headless Chromium for the tests of the page, driven by Selenium."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from importlib import resources
@@ -54,9 +52,7 @@ class Browser:
 
     def open(self, path: Path, fragment: str = "", width: int = 1440, *, script: bool = True) -> None:
         """Load a page in a viewport 900 pixels high, with JavaScript unless ``script`` is false."""
-        self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False
-        )
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
         self._driver.get("about:blank")
         self.call("Emulation.setScriptExecutionDisabled", value=not script)
         self._events()

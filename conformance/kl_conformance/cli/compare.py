@@ -31,9 +31,7 @@ FAIL_ON = (Bucket.REGRESSED, Bucket.NEWLY_OBSERVED, Bucket.MISSING)
 @click.command()
 @click.argument("old")
 @click.argument("new")
-@names(
-    "--fail-on", "fail_on", "Buckets for exit code 1, or none. [default: regressed,newly-observed,missing]"
-)
+@names("--fail-on", "fail_on", "Buckets for exit code 1, or none. [default: regressed,newly-observed,missing]")
 @click.option(
     "--replay",
     "replayed",

@@ -59,10 +59,5 @@ def path_option(option: str, help_text: str) -> Decorator:
 def output_format(*formats: str, help_text: str = "Format of the output.") -> Decorator:
     """Return the option of what is printed; the first format is the default."""
     return click.option(
-        "--format",
-        "output_format",
-        type=click.Choice(formats),
-        default=formats[0],
-        show_default=True,
-        help=help_text,
+        "--format", "output_format", type=click.Choice(formats), default=formats[0], show_default=True, help=help_text
     )

@@ -51,13 +51,7 @@ Examples:
     help_text="Format of the verdict: text, one JSON object, GitHub workflow commands or JUnit XML.",
 )
 def verify(
-    kernel: str,
-    framework: str,
-    device: str,
-    output: Path,
-    report: Path | None,
-    output_format: str,
-    **options: Any,
+    kernel: str, framework: str, device: str, output: Path, report: Path | None, output_format: str, **options: Any
 ) -> int:
     """Verify a kernel: a function, module or loss class, as MODULE:NAME or FILE.py:NAME.
 

@@ -146,9 +146,7 @@ CLASSES_SECOND = (
     "torch.nn.CrossEntropyLoss",
     "tinygrad.Tensor.cross_entropy",
 )  # these have no axis argument
-_TFP = (
-    "tfp.distributions.kl_divergence(*(tfp.distributions.Categorical({}=x) for x in ({{target}}, {{model}})))"
-)
+_TFP = "tfp.distributions.kl_divergence(*(tfp.distributions.Categorical({}=x) for x in ({{target}}, {{model}})))"
 CALLS = {
     "torch.nn.CrossEntropyLoss": "torch.nn.CrossEntropyLoss({keywords})({model}, {target})",
     "torch.nn.functional.cross_entropy(label_smoothing)": (

@@ -14,8 +14,7 @@ TORCH_LAYOUTS = {
     "permuted-3d": "{x}.movedim(1, -1).contiguous().movedim(-1, 1)",
     "among-nan": "torch.nn.functional.pad({x}, (1, 1) * {x}.ndim, value=nan)[(slice(1, -1),) * {x}.ndim]",
     "among-largest": (
-        "torch.nn.functional.pad({x}, (1, 1) * {x}.ndim, value=torch.finfo({x}.dtype).max)"
-        "[(slice(1, -1),) * {x}.ndim]"
+        "torch.nn.functional.pad({x}, (1, 1) * {x}.ndim, value=torch.finfo({x}.dtype).max)[(slice(1, -1),) * {x}.ndim]"
     ),
 }
 NUMPY_LAYOUTS = {
@@ -80,11 +79,7 @@ LIBRARIES: Mapping[str, Dialect] = {
         preamble=("import paddle",),
         tensor_template="paddle.to_tensor({values}, '{dtype}')",
         log_softmax_template="paddle.nn.functional.log_softmax({x}, -1)",
-        gradient_lines=(
-            "{x}.stop_gradient = False",
-            "value = {call}",
-            "(got,) = paddle.grad(value, {x}, {upstream})",
-        ),
+        gradient_lines=("{x}.stop_gradient = False", "value = {call}", "(got,) = paddle.grad(value, {x}, {upstream})"),
         ones="paddle.ones_like(value)",
     ),
     "tfp": replace(_JAX, preamble=(*_JAX.preamble, _TFP)),
@@ -92,10 +87,7 @@ LIBRARIES: Mapping[str, Dialect] = {
         preamble=("import mlx.core as mx", "import mlx.nn", "mx.set_default_device(mx.cpu)"),
         tensor_template="mx.array({values}, mx.{dtype})",
         log_softmax_template="mlx.nn.log_softmax({x}, -1)",
-        gradient_lines=(
-            "value = {call}",
-            "(got,) = mx.vjp(lambda {x}: {call}, [{x}], [mx.ones_like(value)])[1]",
-        ),
+        gradient_lines=("value = {call}", "(got,) = mx.vjp(lambda {x}: {call}, [{x}], [mx.ones_like(value)])[1]"),
         weighted_gradient_lines=("(got,) = mx.vjp(lambda {x}: {call}, [{x}], [{upstream}])[1]",),
     ),
     "tinygrad": Dialect(

@@ -52,9 +52,7 @@ class Claim:
     upstream: Operand | None = None
 
 
-def reproducer(
-    requirement: str, column: Column, witness: Mapping[str, Any], source: KernelSource | None = None
-) -> str:
+def reproducer(requirement: str, column: Column, witness: Mapping[str, Any], source: KernelSource | None = None) -> str:
     """Return a script that shows a failure, or an empty string if no short script is known to show it.
 
     Parameters
@@ -160,9 +158,7 @@ def _exact(reproduced: ReproducedCall, witness: Mapping[str, Any]) -> tuple[Encl
             pass
     for upstream in candidates:
         rounded = None if upstream is None else Operand(dtype.round(upstream), Space.LOG, dtype)
-        exact = reference_gradient(
-            problem, side, None if rounded is None else rounded.values.astype(np.float64)
-        )
+        exact = reference_gradient(problem, side, None if rounded is None else rounded.values.astype(np.float64))
         if encode(exact.value, Dtype.FLOAT64) == witness["right"]:
             return exact, rounded
     raise ValueError("the witness has another upstream gradient")
@@ -212,8 +208,7 @@ def _lines(
         if layout != "contiguous" and (layout != "permuted-3d" or operand.values.ndim > 1):
             yield f"{name} = {library.with_layout(name, layout)}  # {layout}"
     operands = {
-        each: library.log_softmax(name) if _normalised_first(reproduced, each) else name
-        for each, name in names.items()
+        each: library.log_softmax(name) if _normalised_first(reproduced, each) else name for each, name in names.items()
     }
     compiled = COMPILED.get(column.mode, "")
     call = call_of(column, reproduced.call, names if compiled else operands, source)

@@ -1,7 +1,5 @@
 """Expectation: a recorded deviation, its versions and its region; loads the TOML files."""
 
-from __future__ import annotations
-
 import math
 import tomllib
 from collections.abc import Iterator, Mapping

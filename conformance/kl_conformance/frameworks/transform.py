@@ -51,9 +51,7 @@ class Transformer:
     unsupported_compiled: Mapping[Transform, str] = MappingProxyType({})
     may_refuse_compiled: frozenset[Transform] = frozenset()
 
-    def pullback(
-        self, modules: Any, function: Function, tensors: Sequence[Any], *, retain: bool = False
-    ) -> Pullback:
+    def pullback(self, modules: Any, function: Function, tensors: Sequence[Any], *, retain: bool = False) -> Pullback:
         """Call ``function(*tensors)`` and return a function that computes the gradients by every tensor later.
 
         The gradients are those of ``sum(function(*tensors)·upstream)``; ``upstream`` is a tensor, or None for ones, in
@@ -68,9 +66,7 @@ class Transformer:
         """
         raise NotImplementedError(Transform.DEFERRED.value)
 
-    def gradients(
-        self, modules: Any, function: Function, tensors: Sequence[Any], upstream: Any
-    ) -> Sequence[Any]:
+    def gradients(self, modules: Any, function: Function, tensors: Sequence[Any], upstream: Any) -> Sequence[Any]:
         """Return the gradients of ``sum(function(*tensors)·upstream)`` by every tensor, in one backward pass."""
         return self.pullback(modules, function, tensors)(upstream)
 

@@ -103,9 +103,7 @@ def _accepted_keywords(kernel: Any, name: str, like: Implementation) -> frozense
             and each.name not in {*used, *keywords}
         ]
         if needed:
-            raise UncallableError(
-                f"{name}{signature} requires {', '.join(needed)}, which {like.name} does not have"
-            )
+            raise UncallableError(f"{name}{signature} requires {', '.join(needed)}, which {like.name} does not have")
     if any(each.kind is each.VAR_KEYWORD for each in parameters):
         return frozenset(keywords)
     return frozenset(each.name for each in parameters if each.name in keywords)

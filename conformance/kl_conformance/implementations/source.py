@@ -88,9 +88,7 @@ def _statement(path: Path, attribute: str) -> ast.stmt | None:
     found = None
     for statement in body:
         match statement:
-            case (
-                ast.FunctionDef(name=name) | ast.ClassDef(name=name) | ast.Assign(targets=[ast.Name(id=name)])
-            ):
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name) | ast.Assign(targets=[ast.Name(id=name)]):
                 found = statement if name == attribute else found
             case _:
                 pass

@@ -142,10 +142,7 @@ def is_fast(transform: Transform) -> Applies:
     """Apply where a transform does not take seconds per shape; decides what the quick profile skips."""
 
     def applies(subject: Subject) -> str | None:
-        if (
-            transform in subject.implementation.custom_transforms
-            or transform not in subject.framework.slow_transforms
-        ):
+        if transform in subject.implementation.custom_transforms or transform not in subject.framework.slow_transforms:
             return None
         return f"to {transform.value} takes seconds per shape: tested in the standard and thorough profiles"
 

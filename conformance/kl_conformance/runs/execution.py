@@ -114,8 +114,7 @@ def execute(
     optional = not (options.frameworks or options.implementations)
     limits = limits or Limits.for_this_machine(min(len(parts), os.cpu_count() or 1))
     workers = [
-        Worker(part, options.keyword, optional, folder, position, limits)
-        for position, part in enumerate(parts, 1)
+        Worker(part, options.keyword, optional, folder, position, limits) for position, part in enumerate(parts, 1)
     ]
     console = Console(stderr=True)
     names = ", ".join(worker.name for worker in workers)
@@ -137,13 +136,7 @@ def _dtypes(selection: Selection) -> str:
 
 
 def _conclude(
-    options: RunOptions,
-    workers: Sequence[Worker],
-    folder: Path,
-    describe: Describe,
-    save: Write,
-    *,
-    interrupted: bool,
+    options: RunOptions, workers: Sequence[Worker], folder: Path, describe: Describe, save: Write, *, interrupted: bool
 ) -> int:
     """Write the run files of all workers as one, print its description, and return the exit code."""
     mistakes = "; ".join(dict.fromkeys(each.exit_message() for each in workers if each.exit_code == USAGE))

@@ -55,8 +55,7 @@ class Plan:
         in the similar dtype as well.
         """
         tested = tuple(
-            replace(each, typical_shape=selection.shape) if selection.shape else each
-            for each in implementations
+            replace(each, typical_shape=selection.shape) if selection.shape else each for each in implementations
         )
         every = ((each, column) for each in tested for column in columns_of(each))
         selected = [(each, column) for each, column in every if selection.includes(column)]

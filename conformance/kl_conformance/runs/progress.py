@@ -55,8 +55,7 @@ class ProgressRow:
 def by_worker(workers: Sequence[Worker]) -> list[ProgressRow]:
     """Return one row per worker."""
     return [
-        ProgressRow(each.name, len(each.planned), list(each.verdicts().values()), each.finished)
-        for each in workers
+        ProgressRow(each.name, len(each.planned), list(each.verdicts().values()), each.finished) for each in workers
     ]
 
 

@@ -85,9 +85,7 @@ def replay(request: ReplayRequest) -> ReplayResult:
     columns = (each for each in columns_of(implementation) if replace(each, version="") == wanted)
     column = next(columns, None)
     if column is None:
-        return _not_tested(
-            f"{implementation.name} has no column {wanted.device} {wanted.dtype} {wanted.mode}"
-        )
+        return _not_tested(f"{implementation.name} has no column {wanted.device} {wanted.dtype} {wanted.mode}")
     subject = open_subject(implementation, column)
     if isinstance(subject, Absent):
         return _not_tested(subject.reason)
@@ -135,9 +133,7 @@ def _message(observation: Observation, judgement: Judgement) -> str:
 
 
 def replay_all(
-    requests: Sequence[ReplayRequest],
-    interpreter: str = sys.executable,
-    variables: Mapping[str, str] | None = None,
+    requests: Sequence[ReplayRequest], interpreter: str = sys.executable, variables: Mapping[str, str] | None = None
 ) -> list[ReplayResult]:
     """Run witnesses in a child process; a crash is the implementation's failure.
 
@@ -153,11 +149,7 @@ def replay_all(
     while len(results) < len(requests):
         remaining = [_encode(each) for each in requests[len(results) :]]
         found, end = processes.requests(
-            "kl_conformance.versions.replay",
-            remaining,
-            seconds=SECONDS,
-            interpreter=interpreter,
-            variables=variables,
+            "kl_conformance.versions.replay", remaining, seconds=SECONDS, interpreter=interpreter, variables=variables
         )
         results += [_decode(each) for each in found]
         if len(found) < len(remaining):  # the process exited during the request after the last result
@@ -170,9 +162,7 @@ def _crashed(end: processes.Exit) -> ReplayResult:
     if end.code is None:
         return _not_tested(f"no result within {SECONDS} s")
     if end.code < 0:
-        return ReplayResult(
-            Observation.FAILED, f"The process {processes.describe_exit(end.code)} during the call."
-        )
+        return ReplayResult(Observation.FAILED, f"The process {processes.describe_exit(end.code)} during the call.")
     return _not_tested(end.message)
 
 

@@ -1,21 +1,11 @@
 """One faulty implementation for each class of bug, and the requirement that must detect it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from kl_conformance.requirements import catalogue
-from kl_conformance.requirements.miniature import (
-    NAMES,
-    Miniature,
-    by_model,
-    by_target,
-    generalised,
-    log_term,
-    term,
-)
+from kl_conformance.requirements.miniature import NAMES, Miniature, by_model, by_target, generalised, log_term, term
 from kl_reference.convention import Formula, Reduction, Space
 from studies.discovery import parts
 from studies.discovery.parts import on_logits
@@ -70,9 +60,7 @@ _BY_FLAG: dict[str, Fault] = {
         "values/near-equal",
         Miniature(term=lambda p, lq: (8 + p * np.log(p)) - (8 + p * lq)),
     ),
-    "clamped-sign": Fault(
-        "max(term, 0)", "signs/pointwise", Miniature(term=lambda p, lq: np.maximum(term(p, lq), 0))
-    ),
+    "clamped-sign": Fault("max(term, 0)", "signs/pointwise", Miniature(term=lambda p, lq: np.maximum(term(p, lq), 0))),
     "clipped-terms": Fault(
         "min(term, 0.06)", "values/pointwise", Miniature(term=lambda p, lq: np.minimum(term(p, lq), 0.06))
     ),
@@ -92,9 +80,7 @@ _BY_FLAG: dict[str, Fault] = {
         ),
     ),
     "dropped-tail": Fault(
-        f"sums of whole blocks of {parts.BLOCK} classes",
-        "values/exact-sum",
-        Miniature(reduce=parts.tail_lost),
+        f"sums of whole blocks of {parts.BLOCK} classes", "values/exact-sum", Miniature(reduce=parts.tail_lost)
     ),
     "epsilon-plateau": Fault(
         "p·(log(p + 1e-10) − log q)",
@@ -103,13 +89,9 @@ _BY_FLAG: dict[str, Fault] = {
     ),
     "factor-of-classes": Fault("mean ÷ rows", "reductions/mean", Miniature(reduce=parts.over_rows)),
     "finite-loss-nan-gradient": Fault(
-        "∂/∂p + 0·p/p",
-        "gradients/target-at-zero",
-        Miniature(by_target=lambda p, lq: by_target(p, lq) + 0 * (p / p)),
+        "∂/∂p + 0·p/p", "gradients/target-at-zero", Miniature(by_target=lambda p, lq: by_target(p, lq) + 0 * (p / p))
     ),
-    "foreign-memory": Fault(
-        "+ 0 · the value behind the last element", "state/memory", miniature_of("state/memory")
-    ),
+    "foreign-memory": Fault("+ 0 · the value behind the last element", "state/memory", miniature_of("state/memory")),
     "half-overflow": Fault(
         "a running sum in float16", "values/half", Miniature(reduce=parts.in_their_own_format), "float16"
     ),
@@ -124,9 +106,7 @@ _BY_FLAG: dict[str, Fault] = {
         "support/negative-target",
         Miniature(term=lambda p, lq: np.where(p < 0, np.exp(p) * (p - lq), term(p, lq))),
     ),
-    "log-of-underflow": Fault(
-        "log(softmax(x))", "values/from-logits", on_logits(lambda x: np.log(parts.softmax(x)))
-    ),
+    "log-of-underflow": Fault("log(softmax(x))", "values/from-logits", on_logits(lambda x: np.log(parts.softmax(x)))),
     "log-of-zero": Fault(
         "p·log p − p·log q", "support/zero-target", Miniature(term=lambda p, lq: p * np.log(p) - p * lq)
     ),
@@ -142,9 +122,7 @@ _BY_FLAG: dict[str, Fault] = {
         Miniature(before=parts.as_stored),
     ),
     "misuse": Fault(
-        "a sum for every unknown reduction",
-        "errors/unknown-reduction",
-        Miniature(reductions=parts.Forgiving(NAMES)),
+        "a sum for every unknown reduction", "errors/unknown-reduction", Miniature(reductions=parts.Forgiving(NAMES))
     ),
     "naive-exponential": Fault("log(e^x ÷ Σ e^x)", "values/from-logits", on_logits(parts.without_largest)),
     "nan-swallowed": Fault("nan_to_num(answer)", "support/nan", Miniature(after=np.nan_to_num)),
@@ -152,9 +130,7 @@ _BY_FLAG: dict[str, Fault] = {
         "|p|·(log |p| − log q)", "support/negative-target", Miniature(term=lambda p, lq: term(np.abs(p), lq))
     ),
     "other-formula": Fault(
-        "p·(log p − log q) − p + q",
-        "values/pointwise",
-        Miniature(term=lambda p, lq: term(p, lq) - p + np.exp(lq)),
+        "p·(log p − log q) − p + q", "values/pointwise", Miniature(term=lambda p, lq: term(p, lq) - p + np.exp(lq))
     ),
     "other-mode": Fault("compiled, it answers in float16", "modes/compiled", miniature_of("modes/compiled")),
     "padding-counted": Fault(
@@ -167,22 +143,16 @@ _BY_FLAG: dict[str, Fault] = {
         "errors/misuse",
         Miniature(term=lambda p, lq: term(p, np.where(lq > 0, np.log(np.abs(lq)), lq))),
     ),
-    "ratio-range": Fault(
-        "p·log(p/q)", "values/extreme", Miniature(term=lambda p, lq: p * np.log(p / np.exp(lq)))
-    ),
+    "ratio-range": Fault("p·log(p/q)", "values/extreme", Miniature(term=lambda p, lq: p * np.log(p / np.exp(lq)))),
     "rounded-inputs": Fault(
         "p and log q cut to bfloat16",
         "values/pointwise",
         Miniature(term=lambda p, lq: term(parts.coarse(p), parts.coarse(lq))),
     ),
-    "silent-broadcast": Fault(
-        "any two shapes meet", "errors/class-mismatch", Miniature(before=parts.as_given)
-    ),
+    "silent-broadcast": Fault("any two shapes meet", "errors/class-mismatch", Miniature(before=parts.as_given)),
     "silent-normalisation": Fault("p ÷ Σp", "values/pointwise", Miniature(before=parts.divided)),
     "small-as-zero": Fault(
-        "0 unless p > 1e-8",
-        "values/pointwise",
-        Miniature(term=lambda p, lq: np.where(p > 1e-8, term(p, lq), 0 * p)),
+        "0 unless p > 1e-8", "values/pointwise", Miniature(term=lambda p, lq: np.where(p > 1e-8, term(p, lq), 0 * p))
     ),
     "small-gradient": Fault(
         "∂/∂log q = 0 unless p > 1e-20",
@@ -200,9 +170,7 @@ _BY_FLAG: dict[str, Fault] = {
         "values/extreme",
         Miniature(term=lambda p, lq: term(parts.flushed(p), lq)),
     ),
-    "textbook": Fault(
-        "logarithms to base 2", "values/sum", Miniature(term=lambda p, lq: term(p, lq) / np.log(2))
-    ),
+    "textbook": Fault("logarithms to base 2", "values/sum", Miniature(term=lambda p, lq: term(p, lq) / np.log(2))),
     "unit-mass": Fault(
         "∂/∂x = softmax(x) − p",
         "gradients/small",
@@ -214,26 +182,18 @@ _BY_FLAG: dict[str, Fault] = {
         ),
     ),
     "unnormalised": Fault(
-        "max(Σ, 0) for every row on the way to the sum",
-        "reductions/sum",
-        Miniature(reduce=parts.rows_above_zero),
+        "max(Σ, 0) for every row on the way to the sum", "reductions/sum", Miniature(reduce=parts.rows_above_zero)
     ),
-    "upstream-ignored": Fault(
-        "1 for the gradient from above", "gradients/upstream", Miniature(upstream=np.ones_like)
-    ),
+    "upstream-ignored": Fault("1 for the gradient from above", "gradients/upstream", Miniature(upstream=np.ones_like)),
     "wrong-axis": Fault(
         "Σ over axis 0",
         "reductions/axis",
         Miniature(
-            reduce=lambda terms, how: np.asarray(terms.sum(0)),
-            reductions={"none": Reduction.ROWS},
-            default="none",
+            reduce=lambda terms, how: np.asarray(terms.sum(0)), reductions={"none": Reduction.ROWS}, default="none"
         ),
     ),
     "wrong-maximum": Fault(
-        "the largest logit of all rows taken out of each",
-        "values/from-logits",
-        on_logits(parts.with_largest_of_all),
+        "the largest logit of all rows taken out of each", "values/from-logits", on_logits(parts.with_largest_of_all)
     ),
     "wrong-shape": Fault(
         "Σ over classes with the axis retained",

@@ -1,7 +1,5 @@
 """All kernels of the study, by name."""
 
-from __future__ import annotations
-
 import importlib
 import pkgutil
 from collections.abc import Iterable

@@ -4,8 +4,6 @@
 ``python conformance/studies/mutants/causes.py matrix.json`` writes ``kl_conformance/diagnosis/causes.json``.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -55,9 +53,7 @@ def main(arguments: Sequence[str]) -> None:
     text = json.dumps({"matrix": matrix["command"], "faults": entries}, indent=1, ensure_ascii=False)
     CAUSES.write_text(f"{text}\n", encoding="utf-8")
     named, correct = leave_one_out(faults)
-    print(
-        f"{len(faults)} faults; left out in turn, {named} are explained by another, {correct} of them by their kind"
-    )
+    print(f"{len(faults)} faults; left out in turn, {named} are explained by another, {correct} of them by their kind")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,5 @@
 """Kernels of the study: mutants, each with a proof that it is wrong, and correct kernels."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum

@@ -91,9 +91,7 @@ def find(witness: Path, fake: FakeReleases, tmp_path: Path) -> Find:
     return call
 
 
-def test_the_transition_is_found_and_described(
-    find: Find, fake: FakeReleases, tmp_path: Path, capsys: Capsys
-) -> None:
+def test_the_transition_is_found_and_described(find: Find, fake: FakeReleases, tmp_path: Path, capsys: Capsys) -> None:
     """The result has the good and the bad release, the input in bits and a script."""
     assert find() == 0
     text = capsys.readouterr().out
@@ -123,9 +121,7 @@ def test_a_release_is_tested_once(find: Find, fake: FakeReleases) -> None:
     assert fake.installed == ["1.1"]
 
 
-def test_an_interruption_loses_no_result(
-    find: Find, fake: FakeReleases, tmp_path: Path, capsys: Capsys
-) -> None:
+def test_an_interruption_loses_no_result(find: Find, fake: FakeReleases, tmp_path: Path, capsys: Capsys) -> None:
     """After an interruption the message names the next command, which continues from the kept results."""
     fake.interrupted_at = 3
     assert find() == 2

@@ -40,8 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("old", "new"),
-    [("old.jsonl.gz", "new.jsonl.gz"), ("torch==2.12", "torch==2.13"), ("torch<2.13", "new.jsonl.gz")],
+    ("old", "new"), [("old.jsonl.gz", "new.jsonl.gz"), ("torch==2.12", "torch==2.13"), ("torch<2.13", "new.jsonl.gz")]
 )
 def test_a_run_has_many_names(folder: Path, old: str, new: str) -> None:
     """By file or by version, they are the same two runs."""
@@ -74,10 +73,7 @@ def test_fail_on_selects_the_buckets_for_exit_code_1(folder: Path) -> None:
     [
         (("old.jsonl.gz", "none.jsonl.gz"), "none.jsonl.gz: no such file"),
         (("torch==2.11", "torch==2.13"), "known: 2.12.0, 2.13.0"),
-        (
-            ("old.jsonl.gz", "new.jsonl.gz", "--fail-on", "broken"),
-            "unknown bucket 'broken'; known: none, regressed",
-        ),
+        (("old.jsonl.gz", "new.jsonl.gz", "--fail-on", "broken"), "unknown bucket 'broken'; known: none, regressed"),
         (("old.jsonl.gz", "tensorflow==2"), "unknown package 'tensorflow'"),
         (("torch==2.12", "torch==2.13", "--store", "none.db"), "none.db"),
     ],

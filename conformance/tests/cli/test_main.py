@@ -88,9 +88,7 @@ def test_the_version_is_the_package_s(run_main: Main) -> None:
         ("explain support/zero", 2, ("'support/zero'", "support/zero-target", "support/zero-over-zero")),
     ],
 )
-def test_bad_usage_names_the_known_values(
-    run_main: Main, arguments: str, code: int, words: tuple[str, ...]
-) -> None:
+def test_bad_usage_names_the_known_values(run_main: Main, arguments: str, code: int, words: tuple[str, ...]) -> None:
     """The message names the given value and the known ones; the exit code is that of the command."""
     ended, out, err = run_main(*arguments.split())
     assert ended == code

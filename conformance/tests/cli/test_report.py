@@ -98,9 +98,7 @@ def spoil(folder: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("command", COMMANDS)
-def test_an_unreadable_file_is_refused(
-    here: Path, capsys: Capsys, command: str, name: str, words: str
-) -> None:
+def test_an_unreadable_file_is_refused(here: Path, capsys: Capsys, command: str, name: str, words: str) -> None:
     """One unreadable file ends with 2 and its path, and an earlier page is unchanged."""
     spoil(here)
     (here / "out").write_text("an earlier page", encoding="utf-8")

@@ -213,9 +213,7 @@ def test_a_worker_that_ignores_an_interruption_is_killed(tmp_path: Path) -> None
     selection = Selection(implementations=("scipy.stats.entropy",))
     share = Shard("scipy", selection, header(selection, resolve(selection).cells))
     worker = Worker(share, "", False, tmp_path, 1)
-    deaf = (
-        "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print(flush=True); time.sleep(60)"
-    )
+    deaf = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print(flush=True); time.sleep(60)"
     life = WorkerProcess([sys.executable, "-c", deaf], tmp_path / "deaf", limits=Limits(exit_seconds=0.2))
     worker.processes.append(life)
     life.start()
@@ -281,9 +279,7 @@ def test_a_terminal_shows_a_bar(tmp_path: Path) -> None:
     """On a terminal a bar shows the progress of each worker."""
     master, slave = os.openpty()
     command = [sys.executable, "-m", "kl_conformance", "run", CORRECT, "-k", "values/sum", *QUICK]
-    with subprocess.Popen(
-        command, cwd=tmp_path, env=processes.environment(), stdout=subprocess.DEVNULL, stderr=slave
-    ):
+    with subprocess.Popen(command, cwd=tmp_path, env=processes.environment(), stdout=subprocess.DEVNULL, stderr=slave):
         os.close(slave)
         shown = b""
         while True:

@@ -18,13 +18,7 @@ OWN = Implementation(
     name={name}, framework={framework}, package="numpy", convention={convention}, call={call}, dtypes={dtypes}
 )
 """
-SOUND = {
-    "name": "'own'",
-    "framework": "'numpy'",
-    "convention": "Convention()",
-    "call": "print",
-    "dtypes": "()",
-}
+SOUND = {"name": "'own'", "framework": "'numpy'", "convention": "Convention()", "call": "print", "dtypes": "()"}
 
 
 class Refused(Protocol):
@@ -93,10 +87,7 @@ def test_the_message_about_an_unknown_profile_lists_the_known_ones(refused: Refu
         ({"frameworks": ("scipy",), "devices": ("cuda",)}, "of scipy on cuda: scipy.special.rel_entr"),
         ({"frameworks": ("scipy",), "dtypes": ("bfloat16",)}, "can be asked on cpu in float64, float32"),
         ({"frameworks": ("numpy",)}, "frameworks with implementations of their own: torch"),
-        (
-            {"implementations": ("scipy.stats.entropy",), "frameworks": ("jax",)},
-            "none of those named is of jax",
-        ),
+        ({"implementations": ("scipy.stats.entropy",), "frameworks": ("jax",)}, "none of those named is of jax"),
     ],
 )
 def test_an_empty_selection_ends_with_5(refused: Refused, options: dict[str, Any], words: str) -> None:
@@ -120,10 +111,7 @@ def test_an_empty_selection_ends_with_5(refused: Refused, options: dict[str, Any
             DECLARED.format(**SOUND | {"name": "'scipy.stats.entropy'"}),
             "'scipy.stats.entropy' is the name of a built-in implementation",
         ),
-        (
-            DECLARED.format(**SOUND | {"framework": "'pytorch'"}),
-            "unknown framework 'pytorch'; did you mean 'torch'?",
-        ),
+        (DECLARED.format(**SOUND | {"framework": "'pytorch'"}), "unknown framework 'pytorch'; did you mean 'torch'?"),
         (DECLARED.format(**SOUND | {"call": "None"}), "its call is None, which is not callable"),
         (
             DECLARED.format(**SOUND | {"convention": "'plain'"}),
@@ -164,8 +152,7 @@ def test_a_user_file_is_imported_in_a_child_process(refused: Refused, tmp_path: 
     """Importing a kernel may load a framework or end the process, so it happens in a child process."""
     pid_file = tmp_path.parent / f"{tmp_path.name}.pid"
     (tmp_path / "own.py").write_text(
-        f"import os, pathlib\npathlib.Path({str(pid_file)!r}).write_text(str(os.getpid()))\n",
-        encoding="utf-8",
+        f"import os, pathlib\npathlib.Path({str(pid_file)!r}).write_text(str(os.getpid()))\n", encoding="utf-8"
     )
     refused(implementations=("own.py:OWN",))
     assert int(pid_file.read_text(encoding="utf-8")) != os.getpid()

@@ -57,11 +57,7 @@ def by_batch(terms: Array, how: Reduction) -> Array:
             Reduction.MEAN,
             "the sum divided by the size of axis 0, not the sum divided by the number of elements",
         ),
-        (
-            Miniature(term=lambda p, lq: generalised(p, np.exp(lq))),
-            Reduction.TERMS,
-            "the formula p·log(p/q) − p + q",
-        ),
+        (Miniature(term=lambda p, lq: generalised(p, np.exp(lq))), Reduction.TERMS, "the formula p·log(p/q) − p + q"),
         (Miniature(term=lambda p, lq: -p * lq), Reduction.TERMS, "the formula −p·log q"),
     ],
     ids=range(6),

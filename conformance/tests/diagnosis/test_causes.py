@@ -32,9 +32,7 @@ def run_of(*failed: str) -> Run:
 def test_a_pattern_is_named_with_its_evidence() -> None:
     """Failures that are those of a known fault are explained by it, with the number in common."""
     cause = likely_cause(run_of("values/pointwise", "values/sum"), FEW)
-    assert (
-        cause == "Likely cause: halves every term (a known fault with 2 of 2 failed requirements in common)."
-    )
+    assert cause == "Likely cause: halves every term (a known fault with 2 of 2 failed requirements in common)."
     assert likely_cause(run_of("support/zero-target"), FEW).startswith('Likely cause: "none" is NaN (')
 
 

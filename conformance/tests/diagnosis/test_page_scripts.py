@@ -38,9 +38,7 @@ def recorded() -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for name, seen in evidence().items():
         implementation = loading.implementation(seen["implementation"])
-        installed = all(
-            importlib.util.find_spec(each) for each in (implementation.framework, *implementation.requires)
-        )
+        installed = all(importlib.util.find_spec(each) for each in (implementation.framework, *implementation.requires))
         if installed and seen["script"] and seen["device"] == "cpu":
             chapter = seen["requirement"].partition("/")[0]
             found.setdefault(implementation.framework, {}).setdefault(chapter, name)
@@ -60,9 +58,7 @@ def sample() -> dict[str, dict[str, str]]:
 
 def replayed(framework: str, own: Mapping[str, str]) -> list[str]:
     """Replay known deviations on the installed version, and return a script for each chapter."""
-    found = processes.request(
-        "kl_conformance.cli.expect.check", [framework, list(own.values())], seconds=TIMEOUT
-    )
+    found = processes.request("kl_conformance.cli.expect.check", [framework, list(own.values())], seconds=TIMEOUT)
     seen = [each["evidence"] for each in found if each["evidence"]]
     with_scripts = {each["requirement"].partition("/")[0]: each["script"] for each in seen if each["script"]}
     assert with_scripts.keys() >= own.keys()

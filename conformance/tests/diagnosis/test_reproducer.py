@@ -11,13 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kl_conformance.diagnosis.confirmation import (
-    NOT_REPRODUCED,
-    ScriptResult,
-    confirmed,
-    execute,
-    with_reproducers,
-)
+from kl_conformance.diagnosis.confirmation import NOT_REPRODUCED, ScriptResult, confirmed, execute, with_reproducers
 from kl_conformance.diagnosis.dialect import runs
 from kl_conformance.diagnosis.libraries import LIBRARIES, NUMPY_LAYOUTS
 from kl_conformance.diagnosis.reproducer import LINES, reproducer

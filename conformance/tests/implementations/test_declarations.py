@@ -156,9 +156,7 @@ def test_a_wrong_declaration_fails_a_requirement(
     assert any(evaluate(name, tested).verdict is Verdict.FAIL for name in passed)
 
 
-@pytest.mark.parametrize(
-    ("property_", "correct"), {(name, id(own)): (name, own) for name, own, _ in WRONG}.values()
-)
+@pytest.mark.parametrize(("property_", "correct"), {(name, id(own)): (name, own) for name, own, _ in WRONG}.values())
 def test_a_correct_declaration_is_confirmed(property_: str, correct: Implementation) -> None:
     """A correct property fails none of them, and some of them are applicable."""
     found = verdicts(correct, property_)

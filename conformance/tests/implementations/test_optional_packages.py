@@ -32,17 +32,12 @@ def evaluated(session: Session, *requires: str) -> Result:
     return session.evaluate(PlannedCell(catalogue.REQUIREMENTS["signs/pointwise"], own, column))
 
 
-def test_only_cells_that_require_a_missing_package_are_missing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_cells_that_require_a_missing_package_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its cells are MISSING with the reason and the command that helps; others of the framework are judged."""
     (tmp_path / "breaks_when_imported.py").write_text("import json\nraise OSError('no libfoo')\n", "utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
     session = Session(Selection(profile=TestProfile.QUICK))
-    absent, defective = (
-        evaluated(session, "no_such_package.inner"),
-        evaluated(session, "breaks_when_imported"),
-    )
+    absent, defective = (evaluated(session, "no_such_package.inner"), evaluated(session, "breaks_when_imported"))
     assert (absent.verdict, defective.verdict) == (Verdict.MISSING, Verdict.MISSING)
     assert absent.detail.startswith("no_such_package.inner is not installed (")
     assert absent.detail.endswith("install it with pip install a-distribution")
@@ -94,8 +89,7 @@ def test_a_column_s_arithmetic_is_measured_once() -> None:
     """Only its first result has the measurement; the quick profile and user kernels have none."""
     session = Session(Selection(profile=TestProfile.STANDARD))
     cells = [
-        PlannedCell(catalogue.REQUIREMENTS[name], OWN, columns_of(OWN)[0])
-        for name in ("signs/self", "signs/gibbs")
+        PlannedCell(catalogue.REQUIREMENTS[name], OWN, columns_of(OWN)[0]) for name in ("signs/self", "signs/gibbs")
     ]
     first, second = (session.evaluate(cell) for cell in cells)
     assert first.arithmetic.startswith("computes in float64")

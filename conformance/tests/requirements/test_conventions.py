@@ -31,11 +31,7 @@ def halved(p: Array, log_q: Array) -> Array:
 def test_generalised_sums_over_logarithms(dtype: str) -> None:
     """Their bound includes − P + Q, and no sum is exact, because e^(log q) is rounded."""
     correct = Miniature(
-        term=generalised,
-        formula=Formula.GENERALISED,
-        target=(Space.PROBABILITY,),
-        reductions=ROWS,
-        default="none",
+        term=generalised, formula=Formula.GENERALISED, target=(Space.PROBABILITY,), reductions=ROWS, default="none"
     )
     for requirement, verdict in (("signs/gibbs", Verdict.PASS), ("values/exact-sum", Verdict.UNSUPPORTED)):
         result = evaluate(requirement, subject(correct, dtype))

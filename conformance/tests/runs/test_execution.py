@@ -10,9 +10,7 @@ from kl_reports.files import RunFileError
 from kl_reports.runfile.records import Run
 
 
-def test_a_run_file_that_cannot_be_written_leaves_its_parts(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_file_that_cannot_be_written_leaves_its_parts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """If the disk is full at the end, the workers' own files can be merged into another file."""
 
     def fail(path: Path, run: Run) -> None:

@@ -292,10 +292,7 @@ def test_a_single_kernel_is_divided_by_dtype() -> None:
     selection = Selection((f"{KERNELS}:correct",), ("numpy",), devices=("cpu",), like=REL_ENTR)
     (whole,) = shards(selection, cores=1, min_cells=1)
     parts = shards(selection, cores=2, min_cells=1)
-    assert [part.name for part in parts] == [
-        "misbehaving_kernels.py:correct 1/2",
-        "misbehaving_kernels.py:correct 2/2",
-    ]
+    assert [part.name for part in parts] == ["misbehaving_kernels.py:correct 1/2", "misbehaving_kernels.py:correct 2/2"]
     assert sorted(cell for part in parts for cell in part.header.planned) == sorted(whole.header.planned)
     for part in parts:
         assert {column.dtype for column in part.header.columns.values()} == set(part.selection.dtypes)

@@ -199,8 +199,7 @@ def test_an_answer_that_is_no_tensor_is_named_with_the_expected_type(
 
     tested = subject()
     call = replace(
-        tested.build_call(tested.problem(build(Recipe("dirichlet-flat", (2, 3), Dtype.FLOAT32, 0)))),
-        target=Leaf(),
+        tested.build_call(tested.problem(build(Recipe("dirichlet-flat", (2, 3), Dtype.FLOAT32, 0)))), target=Leaf()
     )
     with pytest.raises(MisgivenError, match=message):
         returning(returned).call(None, call)

@@ -1,7 +1,5 @@
 """Findings of a run, gathered for a report: new failures, near misses, cells not judged, known deviations."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -181,9 +179,7 @@ def deviations(run: Run, places: Places, links: Mapping[str, str]) -> tuple[Devi
         Deviation(
             name=name or "not named",
             reason=reasons.get(name) or f"Occurs together with {', '.join(results[0].deviations[:1])}.",
-            link=next(
-                filter(None, (web_address((result.witness or {}).get("link")) for result in results)), ""
-            ),
+            link=next(filter(None, (web_address((result.witness or {}).get("link")) for result in results)), ""),
             requirements=tuple(dict.fromkeys(result.requirement for result in results)),
             places=places.of(results, links),
             cells=len(results),
@@ -209,9 +205,7 @@ def by_pair(run: Run) -> dict[str, list[Result]]:
     return pairs
 
 
-def elsewhere(
-    result: Result, same: Iterable[Result], places: Places
-) -> list[tuple[str, tuple[FindingPlace, ...]]]:
+def elsewhere(result: Result, same: Iterable[Result], places: Places) -> list[tuple[str, tuple[FindingPlace, ...]]]:
     """Return the other places in which the same distributions fail, by requirement; of the first forty cells."""
     others: dict[str, list[Result]] = {}
     for other in islice(same, 40):

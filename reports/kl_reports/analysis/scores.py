@@ -1,7 +1,5 @@
 """Scores of a run: how much of it ran, and how many requirements of each level every implementation passes."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -46,9 +44,7 @@ def passed_of_total(counts: Mapping[Verdict, int], noun: str = "") -> str:
     """
     total = sum(number for verdict, number in counts.items() if verdict.has_run)
     passed = " ".join(filter(None, (f"{counts.get(Verdict.PASS, 0):,} of {total:,}", noun, "passed")))
-    return ", ".join(
-        (passed, *(counted(counts[verdict], verdict) for verdict in LISTED if counts.get(verdict)))
-    )
+    return ", ".join((passed, *(counted(counts[verdict], verdict) for verdict in LISTED if counts.get(verdict))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +169,7 @@ def short_names(run: Run) -> dict[str, str]:
     """Return for each column the shortest name, without dtype, that distinguishes it from the others that ran."""
     ran: dict[str, set[tuple[str, str, str]]] = {}
     names: dict[str, str] = {}
-    columns = {
-        key: column_of(run, key) for key in (*run.header.columns, *(cell.column for cell in run.results))
-    }
+    columns = {key: column_of(run, key) for key in (*run.header.columns, *(cell.column for cell in run.results))}
     for result in run.results:
         if result.verdict is not Verdict.MISSING:
             column = columns[result.column]

@@ -1,7 +1,5 @@
 """A readable witness: values as bits, hex float and decimal; any key may be missing."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -138,8 +136,7 @@ def described(
     lines: list[str] = []
     if operands:
         lines += [
-            f"{name} = {values.described}"
-            + (f" {' '.join(each.bits for each in values.shown)}" if bits else "")
+            f"{name} = {values.described}" + (f" {' '.join(each.bits for each in values.shown)}" if bits else "")
             for name, values in (("P", witness.target), ("Q", witness.model))
             if values is not None
         ]

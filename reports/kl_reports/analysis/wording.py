@@ -1,7 +1,5 @@
 """Glyphs and words of verdicts, numbers as text, and foreign text made safe to show."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 import re
@@ -50,9 +48,7 @@ BUCKETS = {
 }
 
 # Control characters act on a terminal, bidirectional ones reorder the text around them. Line ends and tabs are kept.
-_CONTROLS = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
-)
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _DTYPES = {"float64": "f64", "float32": "f32", "float16": "f16", "bfloat16": "bf16"}
 
 

@@ -1,7 +1,5 @@
 """One cell of two runs: both results, its bucket, and the replay of its witness."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Self

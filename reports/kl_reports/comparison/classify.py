@@ -1,7 +1,5 @@
 """The bucket of a cell of two runs, with the reason; only results of the same problems are compared."""
 
-from __future__ import annotations
-
 from kl_reports.analysis.wording import outcome, used
 from kl_reports.comparison.change import Bucket, failed
 from kl_reports.runfile.records import Result, Run, Verdict
@@ -73,8 +71,7 @@ class Classifier:
     def _problems_changed(self, result: Result) -> str:
         """Return how a requirement's problems differ between the runs; empty if they do not."""
         before, after = (
-            run.header.requirements.get(result.requirement, {}).get("problems")
-            for run in (self._old, self._new)
+            run.header.requirements.get(result.requirement, {}).get("problems") for run in (self._old, self._new)
         )
         return "" if before == after else "Its fixed problems have changed."
 

@@ -1,7 +1,5 @@
 """Compares two runs cell by cell: each cell gets one bucket and a reason."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -113,8 +111,7 @@ def _cells(run: Run) -> Cells:
         other = versions.setdefault(versionless(column), column.version)
         if other != column.version:
             raise IncomparableError(
-                f"one run has {column.implementation} {other} and {column.version}; compare runs of one "
-                "version each"
+                f"one run has {column.implementation} {other} and {column.version}; compare runs of one version each"
             )
     columns = run.header.columns
     return {

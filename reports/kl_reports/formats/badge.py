@@ -1,7 +1,5 @@
 """Badges: the score of each implementation, in the JSON that shields.io renders."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator
@@ -19,9 +17,7 @@ def badges(run: Run) -> Iterator[tuple[str, str]]:
     """
     known = set[str]()
     for score in scores(run):
-        stem = (
-            re.sub(r"[^\w.+-]+", "_", f"{score.implementation}-{score.version}")[:150].strip("._") or "badge"
-        )
+        stem = re.sub(r"[^\w.+-]+", "_", f"{score.implementation}-{score.version}")[:150].strip("._") or "badge"
         others = (f"{stem}-{number}" for number in count(2))
         name = next(each for each in chain([stem], others) if each not in known)
         known.add(name)

@@ -1,7 +1,5 @@
 """Text of a comparison for a terminal, and the lines that its other formats share."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 from kl_reports.analysis.scores import completeness, level_of, packages, tested_columns
@@ -98,9 +96,7 @@ def _buckets(comparison: Comparison) -> Iterator[list[str]]:
         for requirement, changes in by_requirement.items():
             run = comparison.new if changes[0].new else comparison.old
             sentence = str(run.header.requirements.get(requirement, {}).get("sentence", ""))
-            lines.append(
-                f"  {one_line(requirement)} ({one_line(level_of(run, requirement))}): {one_line(sentence)}"
-            )
+            lines.append(f"  {one_line(requirement)} ({one_line(level_of(run, requirement))}): {one_line(sentence)}")
             for change in changes:
                 lines += [f"    {line}" for line in cell_lines(comparison, change)]
         if number > NAMED:

@@ -1,7 +1,5 @@
 """Workflow commands of GitHub Actions: the failures of a run as annotations."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 from kl_reports.analysis.findings import Places
@@ -30,9 +28,7 @@ def _lines(run: Run, cause: str, file: str) -> Iterator[str]:
     shared, others = by_reason(found)
     for reason in shared:
         lines = [*describe_reason(run, reason), *([cause] if cause else [])]
-        yield command(
-            "error", f"kl-conformance: {count(len(reason.results), 'requirement')}", file, "\n".join(lines)
-        )
+        yield command("error", f"kl-conformance: {count(len(reason.results), 'requirement')}", file, "\n".join(lines))
     for requirement, results in others.items():
         lines = [*describe_result(run, smallest(results)), *_where(run, results), *([cause] if cause else [])]
         yield command("error", f"kl-conformance: {one_line(requirement)}", file, "\n".join(lines))

@@ -1,7 +1,5 @@
 """Markdown summary of a run, for a CI job."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 
 from kl_reports.analysis.findings import FindingPlace, Places, deviations, findings, nearest, reasons

@@ -4,8 +4,6 @@ The command line prints the same text, so it is not LaTeX: latex2mathml would se
 single letters.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -289,9 +287,7 @@ def _bracketed(opening: str, inner: str, closing: str) -> str:
     """Return content in brackets; they grow with a fraction only."""
     tall = "" if "<mfrac" in inner else " stretchy=false"
     forms = (" form=prefix", " form=postfix") if opening == "|" else ("", "")
-    before, after = (
-        f"<mo{form}{tall}>{fence}</mo>" for form, fence in zip(forms, (opening, closing), strict=True)
-    )
+    before, after = (f"<mo{form}{tall}>{fence}</mo>" for form, fence in zip(forms, (opening, closing), strict=True))
     return f"<mrow>{before}{inner}{after}</mrow>"
 
 

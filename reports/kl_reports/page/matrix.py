@@ -1,7 +1,5 @@
 """Requirement x implementation matrix of a run: rows by chapter, columns by framework."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -9,16 +7,7 @@ from itertools import groupby
 from markupsafe import Markup
 
 from kl_reports.analysis.scores import column_of, level_of, package_of
-from kl_reports.analysis.wording import (
-    LOOKS,
-    count,
-    listed,
-    one_line,
-    outcome,
-    ratio,
-    short_dtype,
-    width_order,
-)
+from kl_reports.analysis.wording import LOOKS, count, listed, one_line, outcome, ratio, short_dtype, width_order
 from kl_reports.page.chart import spark
 from kl_reports.runfile.cell_id import chapter_of, slug_of
 from kl_reports.runfile.records import Result, Run, Verdict
@@ -185,8 +174,7 @@ class _Drawing:
         if len(results) > 1 and all(_alike(first, result) for result in results):
             return (self._chip(requirement, group, listed(group.dtypes), first),)
         return tuple(
-            self._chip(requirement, group, dtype, result)
-            for dtype, result in zip(group.dtypes, results, strict=True)
+            self._chip(requirement, group, dtype, result) for dtype, result in zip(group.dtypes, results, strict=True)
         )
 
     def _chip(self, requirement: str, group: ColumnGroup, dtype: str, result: Result | None) -> Chip:
@@ -235,9 +223,7 @@ def _chapters(rows: Sequence[MatrixRow]) -> Iterator[MatrixChapter]:
         chapters.setdefault(chapter_of(row.requirement), []).append(row)
     for name, members in chapters.items():
         news = sum(row.news > 0 for row in members)
-        summary = count(len(members), "requirement") + (
-            f", {news} with new failures or fixes" if news else ""
-        )
+        summary = count(len(members), "requirement") + (f", {news} with new failures or fixes" if news else "")
         yield MatrixChapter(name, summary, tuple(sorted(members, key=lambda row: not row.news)))
 
 

@@ -1,7 +1,5 @@
 """FAQ section and table of declared properties: both are answered by measured cells of each implementation."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast

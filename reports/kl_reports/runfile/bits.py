@@ -1,7 +1,5 @@
 """IEEE values as bit patterns, hex floats and shortest decimals."""
 
-from __future__ import annotations
-
 import math
 import re
 import struct
@@ -84,9 +82,7 @@ def ulp(value: float, tag: str) -> float:
         The value is not finite, or the tag is unknown.
     """
     if not math.isfinite(value) or tag not in _WIDTHS:
-        raise ValueError(
-            f"no unit in the last place of {value!r} in {tag!r}; known dtypes: {', '.join(_WIDTHS)}"
-        )
+        raise ValueError(f"no unit in the last place of {value!r} in {tag!r}; known dtypes: {', '.join(_WIDTHS)}")
     width, fraction = _WIDTHS[tag]
     lowest = 3 - 2 ** (width - fraction - 2)  # exponent of 0 and of subnormal numbers, as frexp counts
     exponent = math.frexp(value)[1] if value else lowest

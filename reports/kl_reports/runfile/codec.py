@@ -3,8 +3,6 @@
 A float is written as its bit pattern, an enum as the name of its member; a field equal to its default is left out.
 """
 
-from __future__ import annotations
-
 import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -200,9 +198,7 @@ def _text_of_form(inner: _Codec, form: Form) -> _Codec:
             raise _unexpected(f"text of the form {form.description}", value)
         return value
 
-    return _Codec(
-        read, inner.write, {"description": form.description, **inner.schema, "pattern": form.pattern}
-    )
+    return _Codec(read, inner.write, {"description": form.description, **inner.schema, "pattern": form.pattern})
 
 
 def _optional(inner: _Codec) -> _Codec:

@@ -1,7 +1,5 @@
 """Writes a run file line by line and reads it, complete or cut off."""
 
-from __future__ import annotations
-
 import hashlib
 import zlib
 from collections.abc import Mapping, Sequence
@@ -216,9 +214,7 @@ class _RunReader:
     def _placeholder(self, text: str) -> Result:
         cell = CellId.parse(text)
         revision = self._header.requirements.get(cell.requirement, {}).get("revision")
-        missing = Result(
-            cell.requirement, revision if isinstance(revision, int) else 0, cell.column, Verdict.MISSING
-        )
+        missing = Result(cell.requirement, revision if isinstance(revision, int) else 0, cell.column, Verdict.MISSING)
         if self._ended:
             return replace(missing, detail="the run ended without a result for this cell")
         if text not in self._started:

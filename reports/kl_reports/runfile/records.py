@@ -4,8 +4,6 @@ The fields declared here define the format: ``codec`` derives from them how a re
 when it is read, and its JSON Schema.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum

@@ -4,8 +4,6 @@ Format 1 has no fields for the kind of a failure, the items of a tolerance, the 
 the environments of merged runs; it describes them in sentences.
 """
 
-from __future__ import annotations
-
 import ast
 import re
 from collections.abc import Mapping
@@ -24,16 +22,10 @@ _NO_TENSOR = re.compile(r"Gave (.*) where (an? \S+) is due")
 _EXPLAINED = "This is the right answer to another question: "
 _NO_DEVICE = re.compile(r"(?:sees|finds) no (?:CUDA device|GPU) on this machine")
 _HARNESS = "The harness failed, not the implementation"
-_DIFFERENTIATED = re.compile(
-    r"(?:gradients?|tangent|second derivative) (?:by both sides .*)?by the (target|model)\b"
-)
+_DIFFERENTIATED = re.compile(r"(?:gradients?|tangent|second derivative) (?:by both sides .*)?by the (target|model)\b")
 _UPSTREAM = "the upstream gradient "
 # Kind of the upstream gradient by the note about it.
-_UPSTREAM_KINDS = {
-    "is huge": "huge",
-    "is 0, and its answer is not": "zero",
-    "is one row expanded": "expanded",
-}
+_UPSTREAM_KINDS = {"is huge": "huge", "is 0, and its answer is not": "zero", "is one row expanded": "expanded"}
 
 
 def line(data: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -1,7 +1,5 @@
 """Opens the database of a store: creation, schema, locking and error messages."""
 
-from __future__ import annotations
-
 import os
 import sqlite3
 from collections.abc import Generator

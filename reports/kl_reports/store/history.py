@@ -1,7 +1,5 @@
 """History of a cell over versions, and the version since which it fails."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """Interning: each text, column and requirement is stored once, under a small number."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from hashlib import blake2b
@@ -75,9 +73,7 @@ def row_ids(connection: Connection, table: Table, rows: set[Row]) -> dict[Row, i
     new = [row for row in rows if row not in ids]
     ids.update({row: number for number, row in enumerate(new, start=max_id(connection, table) + 1)})
     if new:
-        connection.execute(
-            insert(table), [{"id": ids[row], **dict(zip(names, row, strict=True))} for row in new]
-        )
+        connection.execute(insert(table), [{"id": ids[row], **dict(zip(names, row, strict=True))} for row in new])
     return ids
 
 

@@ -1,7 +1,5 @@
 """Converts a run to rows of the store's tables and back."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import astuple, fields
@@ -25,10 +23,7 @@ _HEADER_TEXTS = tuple(
 )
 _RESULT_TEXTS = tuple(
     RESULTS.c[name]
-    for name in (
-        *("detail", "budget", "deviation", "witness", "spread"),
-        *("explanation", "happened", "last_call"),
-    )
+    for name in (*("detail", "budget", "deviation", "witness", "spread"), *("explanation", "happened", "last_call"))
 )
 _FIRST_TEXTS = 5  # detail to spread precede the columns fixed_problems to kind, the other texts follow them
 
@@ -67,9 +62,7 @@ def put(connection: Connection, record: str, path: str, run: Run) -> int:
         )
     )
     bulk_insert(
-        connection,
-        RUN_COLUMNS,
-        ((number, position, columns[key]) for position, key in enumerate(header.columns)),
+        connection, RUN_COLUMNS, ((number, position, columns[key]) for position, key in enumerate(header.columns))
     )
     bulk_insert(
         connection,
@@ -99,9 +92,7 @@ def put(connection: Connection, record: str, path: str, run: Run) -> int:
 def get(connection: Connection, number: int) -> Run:
     """Return a run by its number, equal to the run read from its file."""
     row = connection.execute(select(RUNS).where(RUNS.c.id == number)).one()
-    texts = _texts(
-        connection, select(TEXTS).where(TEXTS.c.id.in_([getattr(row, each.name) for each in _HEADER_TEXTS]))
-    )
+    texts = _texts(connection, select(TEXTS).where(TEXTS.c.id.in_([getattr(row, each.name) for each in _HEADER_TEXTS])))
     environment, requirements, implementations, guide, remarks, cut_off = (
         texts.get(getattr(row, each.name), ()) for each in _HEADER_TEXTS
     )

@@ -1,7 +1,5 @@
 """Tables of the store."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

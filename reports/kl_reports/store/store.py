@@ -1,7 +1,5 @@
 """The store: an index of run files in SQLite or PostgreSQL."""
 
-from __future__ import annotations
-
 import gc
 import re
 from collections.abc import Generator, Sequence
@@ -104,8 +102,7 @@ class Store:
                 columns = [
                     each.column
                     for each in queries.column_versions(connection, run.number)
-                    if same_package(each.package, requirement.name)
-                    and meets(each.version, requirement.specifier)
+                    if same_package(each.package, requirement.name) and meets(each.version, requirement.specifier)
                 ]
                 condition = and_(RESULTS.c.run == run.number, RESULTS.c.column.in_(columns))
                 found.update({each.cell: each for each in queries.stored_verdicts(connection, condition)})

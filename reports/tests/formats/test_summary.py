@@ -1,7 +1,5 @@
 """The text summary: completeness first, levels apart, every new failure with its witness."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The page is accessible: it passes every automatic check of WCAG 2.1 AA, in both colour schemes."""
 
-from __future__ import annotations
-
 import importlib.util
 import os
 from dataclasses import replace
@@ -33,9 +31,7 @@ GUIDE: dict[str, Any] = {
 @pytest.fixture
 def page(run: Run, tmp_path: Path) -> Path:
     """The page of an example run of some cells, with every verdict and every section."""
-    columns = {
-        key: each for key, each in run.header.columns.items() if each.implementation in IMPLEMENTATIONS
-    }
+    columns = {key: each for key, each in run.header.columns.items() if each.implementation in IMPLEMENTATIONS}
     results = [
         cell
         for cell in run.results
@@ -43,9 +39,7 @@ def page(run: Run, tmp_path: Path) -> Path:
     ]
     environment = {label: run.header.shared | {"seed": seed} for label, seed in (("a", "1"), ("b", "2"))}
     header = replace(run.header, guide=GUIDE, environment=environment, columns=columns)
-    write_page(
-        replace(run, header=header, results=tuple(results), remarks=("a remark",)), tmp_path / "page.html"
-    )
+    write_page(replace(run, header=header, results=tuple(results), remarks=("a remark",)), tmp_path / "page.html")
     return tmp_path / "page.html"
 
 
@@ -83,9 +77,7 @@ def test_colours_follow_the_scheme(browser: Browser, page: Path) -> None:
         browser.color_scheme(scheme)
         browser.open(page)
         colour = browser.evaluate("getComputedStyle(document.body).backgroundColor")
-        backgrounds[scheme] = sum(
-            int(part) for part in colour.removeprefix("rgb(").removesuffix(")").split(",")
-        )
+        backgrounds[scheme] = sum(int(part) for part in colour.removeprefix("rgb(").removesuffix(")").split(","))
     assert backgrounds["dark"] < 150 < 600 < backgrounds["light"]
 
 
@@ -96,9 +88,7 @@ def test_every_control_can_be_reached_by_the_keyboard(browser: Browser, page: Pa
     for _ in range(60):
         browser.press("Tab")
         seen.append(
-            browser.evaluate(
-                "document.activeElement.getAttribute('href') || document.activeElement.name || ''"
-            )
+            browser.evaluate("document.activeElement.getAttribute('href') || document.activeElement.name || ''")
         )
         if "order" in seen:
             break

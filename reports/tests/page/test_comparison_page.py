@@ -1,7 +1,5 @@
 """The page of a comparison shows the differences, the completeness and the changed cells, in that order."""
 
-from __future__ import annotations
-
 import importlib.util
 import os
 from dataclasses import replace
@@ -163,9 +161,7 @@ def test_axe_finds_nothing(browser: Browser, shown: Path, scheme: str, width: in
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1440])
-def test_screenshots_are_saved(
-    browser: Browser, shown: Path, tmp_path: Path, scheme: str, width: int
-) -> None:
+def test_screenshots_are_saved(browser: Browser, shown: Path, tmp_path: Path, scheme: str, width: int) -> None:
     """Screenshots are written to the folder $KL_SCREENSHOTS, if it is set."""
     folder = Path(os.environ.get("KL_SCREENSHOTS") or tmp_path)
     folder.mkdir(parents=True, exist_ok=True)

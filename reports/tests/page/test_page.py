@@ -1,7 +1,5 @@
 """The page shows a run in any browser, and no content of a run file is executed."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import re
@@ -54,9 +52,7 @@ def test_every_cell_that_ran_is_drawn_and_labelled(run: Run) -> None:
     """Each row has one figure per cell, labelled with requirement, column, verdict and headroom."""
     table = tree(run).one("table", id="cells")
     drawn = {
-        node.attributes["aria-label"].removeprefix(f"{node.text} ")
-        for row in table.all("tr")
-        for node in chips(row)
+        node.attributes["aria-label"].removeprefix(f"{node.text} ") for row in table.all("tr") for node in chips(row)
     }
     results = {cell.cell: cell for cell in run.results}
     passed = results["values/pointwise@torch.nn.functional.kl_div-2.13.0-cpu-float32-eager"]
@@ -232,9 +228,7 @@ def test_hostile_text_is_shown_as_text(hostile_run: Run) -> None:
 
 def test_an_empty_run_has_a_page(run: Run) -> None:
     """A run without results, columns and requirements has a page that says so."""
-    header = replace(
-        run.header, requirements={}, implementations={}, columns={}, planned=(), environment={"": {}}
-    )
+    header = replace(run.header, requirements={}, implementations={}, columns={}, planned=(), environment={"": {}})
     assert "No cell ran" in tree(Run(header, ())).line
 
 
@@ -256,12 +250,7 @@ def test_a_large_run_keeps_a_small_page() -> None:
     text = page(run)
     assert len(run.results) == 19_968
     assert len(text.encode()) < 1_500_000
-    for part in (
-        "see the run file for their witnesses",
-        "negative, number 4?",
-        'class="chart"',
-        'class="spark"',
-    ):
+    for part in ("see the run file for their witnesses", "negative, number 4?", 'class="chart"', 'class="spark"'):
         assert part in text
 
 
@@ -271,9 +260,7 @@ def test_with_little_room_each_kind_has_one_cell_with_details() -> None:
     results = list(run.results)
     last = max(place for place, cell in enumerate(results) if cell.verdict is Verdict.PASS)
     failed = next(cell for cell in results if cell.verdict is Verdict.FAIL)
-    results[last] = replace(
-        results[last], verdict=Verdict.FAIL, headroom=None, witness=failed.witness, deviation="x"
-    )
+    results[last] = replace(results[last], verdict=Verdict.FAIL, headroom=None, witness=failed.witness, deviation="x")
     cells = tree(replace(run, results=tuple(results))).all("details", _class="cell")
     shown = {node.attributes["id"] for node in cells}
     assert results[last].cell in shown

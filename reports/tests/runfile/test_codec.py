@@ -1,7 +1,5 @@
 """A record is written, checked and described by its fields alone."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A damaged or incomplete run file yields what was recorded, and describes what was lost."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import os

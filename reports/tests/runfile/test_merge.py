@@ -1,7 +1,5 @@
 """Runs are merged by cell, and their differences are described."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -75,9 +73,7 @@ def test_what_differs_is_kept_apart(run: Run) -> None:
         (Verdict.FAIL, Verdict.FAIL, Verdict.FAIL, False),
     ],
 )
-def test_the_later_result_is_kept(
-    run: Run, earlier: Verdict, later: Verdict, kept: Verdict, remark: bool
-) -> None:
+def test_the_later_result_is_kept(run: Run, earlier: Verdict, later: Verdict, kept: Verdict, remark: bool) -> None:
     """Of two results the later is kept, with a remark if they differ; MISSING replaces no other verdict."""
     whole = merge([verdicts(run, {0: earlier}), verdicts(run, {0: later})])
     assert whole.results[0].verdict is kept
@@ -137,9 +133,7 @@ def of_version(run: Run, version: str) -> Run:
     run = part(run, "torch", torch=version)
     columns = {key: replace(column, version=version) for key, column in run.header.columns.items()}
     renamed = {key: column.key for key, column in columns.items()}
-    planned = tuple(
-        f"{cell.partition('@')[0]}@{renamed[cell.partition('@')[2]]}" for cell in run.header.planned
-    )
+    planned = tuple(f"{cell.partition('@')[0]}@{renamed[cell.partition('@')[2]]}" for cell in run.header.planned)
     header = replace(run.header, columns={each.key: each for each in columns.values()}, planned=planned)
     results = tuple(replace(cell, column=renamed[cell.column]) for cell in run.results)
     return replace(run, header=header, results=results)

@@ -1,7 +1,5 @@
 """A run file of format 1 is read as one of format 2."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -86,9 +84,7 @@ def test_a_witness_of_format_1_has_its_call_in_fields(first: Run) -> None:
         ("kl(", "", {}, None),
     ],
 )
-def test_the_text_of_a_call_is_parsed(
-    text: str, function: str, keywords: dict[str, str], side: str | None
-) -> None:
+def test_the_text_of_a_call_is_parsed(text: str, function: str, keywords: dict[str, str], side: str | None) -> None:
     """The function is empty if the text is not exactly one plain call; the text is unchanged."""
     call = upgrade.witness({"call": text})["call"]
     found = call["function"], call["keywords"], call["side"], call["text"]

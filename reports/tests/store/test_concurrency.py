@@ -1,7 +1,5 @@
 """Whatever happens to a writing process, runs ingested before stay complete."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess
@@ -83,9 +81,7 @@ def test_several_processes_write_at_once(files: list[Path], place: str) -> None:
     assert [finish(writer) for writer in writers] == [(0, ""), (0, "")]
     with Store(place) as store:
         assert sorted(entry.path for entry in store.runs()) == sorted(map(str, files))
-        assert [store.run(entry.record) for entry in store.runs()] == [
-            read(Path(entry.path)) for entry in store.runs()
-        ]
+        assert [store.run(entry.record) for entry in store.runs()] == [read(Path(entry.path)) for entry in store.runs()]
 
 
 def test_a_reader_waits_for_no_writer(files: list[Path], place: str, tmp_path: Path) -> None:

@@ -1,7 +1,5 @@
 """A store of another schema and a file that is not a store are refused and not changed."""
 
-from __future__ import annotations
-
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -47,10 +45,7 @@ def damaged(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (
-            changed("UPDATE kl_store SET schema = 99"),
-            f"has schema 99; known: {SCHEMA}; upgrade kl-conformance",
-        ),
+        (changed("UPDATE kl_store SET schema = 99"), f"has schema 99; known: {SCHEMA}; upgrade kl-conformance"),
         (
             changed("UPDATE kl_store SET schema = 2"),
             f"has schema 2; known: {SCHEMA}; create a new store from the run files: "

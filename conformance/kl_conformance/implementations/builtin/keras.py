@@ -9,13 +9,7 @@ from typing import Any
 from kl_conformance.errors import AbsentError
 from kl_conformance.frameworks.call import Call
 from kl_conformance.frameworks.transform import Transform
-from kl_conformance.implementations.implementation import (
-    ALL_DTYPES,
-    Implementation,
-    Mixing,
-    Weighting,
-    of_rows,
-)
+from kl_conformance.implementations.implementation import ALL_DTYPES, Implementation, Mixing, Weighting, of_rows
 from kl_reference.convention import Reduction, Space
 from kl_reference.dtype import Dtype
 
@@ -53,11 +47,7 @@ ON_TENSORFLOW = (
         package="keras",
         convention=replace(
             CLIPPED,
-            reductions={
-                "none": Reduction.ROWS,
-                "sum": Reduction.SUM,
-                "sum_over_batch_size": Reduction.ROWMEAN,
-            },
+            reductions={"none": Reduction.ROWS, "sum": Reduction.SUM, "sum_over_batch_size": Reduction.ROWMEAN},
             default="sum_over_batch_size",
         ),
         call=_loss_class,
@@ -103,9 +93,7 @@ ON_TENSORFLOW = (
 # loss is a float32 number there. https://github.com/keras-team/keras/issues/23704
 NARROW = (Dtype.FLOAT32, Dtype.FLOAT16, Dtype.BFLOAT16)
 DTYPES = {"tensorflow": ALL_DTYPES, "torch": NARROW, "jax": NARROW}
-POLICIES = {
-    Transform.AUTOCAST: "Keras has dtype policies of its own and documents no behaviour under torch.autocast"
-}
+POLICIES = {Transform.AUTOCAST: "Keras has dtype policies of its own and documents no behaviour under torch.autocast"}
 
 
 def _on_backend(backend: str, own: Implementation) -> Implementation:

@@ -95,9 +95,7 @@ LEGACY = (
 
 _OF_ROWS = {Reduction.TERMS: Reduction.ROWS, Reduction.SUM: Reduction.SUM, Reduction.MEAN: Reduction.ROWMEAN}
 LEGACY_ROWS = tuple(
-    Spelling(each.options, _OF_ROWS[each.reduction])
-    for each in LEGACY
-    if each.options.get("reduction") != "batchmean"
+    Spelling(each.options, _OF_ROWS[each.reduction]) for each in LEGACY if each.options.get("reduction") != "batchmean"
 )
 
 CATEGORICAL_UNSUPPORTED = {

@@ -62,9 +62,7 @@ def shape_mismatch(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     valid = subject.problem(pair)
     for shape in ((rows, classes - 1), (classes, rows)):
         other = subject.problem(Pair(_resized(pair.p, shape), _resized(pair.q, shape), origin=pair.origin))
-        mixed = Problem(
-            valid.target, other.model, formula=valid.formula, reduction=valid.reduction, axis=valid.axis
-        )
+        mixed = Problem(valid.target, other.model, formula=valid.formula, reduction=valid.reduction, axis=valid.axis)
         note = f"target of shape {(rows, classes)} against a model of shape {shape}"
         yield _must_raise(subject, mixed, note)
 
@@ -121,9 +119,7 @@ def _integer_target(subject: Subject, pair: Pair) -> Judgement:
     counts[..., 0] = 1
     q = pair.q.expressed(Space.PROBABILITY, pair.axis)
     one_hot = Measure(counts.astype(np.float64), Space.PROBABILITY)
-    problem = subject.problem(
-        Pair(one_hot, Measure(q, Space.PROBABILITY), axis=pair.axis), target=Space.PROBABILITY
-    )
+    problem = subject.problem(Pair(one_hot, Measure(q, Space.PROBABILITY), axis=pair.axis), target=Space.PROBABILITY)
     target = subject.framework.from_numpy(subject.modules, counts, subject.column.device)
     call = replace(subject.build_call(problem), target=target)
     text = subject.describe(call).varied(" of integers")

@@ -184,9 +184,7 @@ REQUIREMENTS = (
         applies=when.differentiable(*Side),
         families=("dirichlet-dense",),
         shapes=((3, 33), (129, 3), (2, 1025)),
-        miniature=Miniature(
-            by_model=lambda p, lq: np.where(np.arange(p.shape[-1]) < p.shape[-1] // 2 * 2, -p, 0.0)
-        ),
+        miniature=Miniature(by_model=lambda p, lq: np.where(np.arange(p.shape[-1]) < p.shape[-1] // 2 * 2, -p, 0.0)),
     ),
     _requirement(
         id="gradients/broadcast",

@@ -79,10 +79,7 @@ def _one_sided(evaluation: Evaluation, where: Mask) -> Judgement:
     probability = probabilities(evaluation.problem)[evaluation.side is Side.MODEL]
     outside = _at_limits(evaluation.problem, probability) & (evaluation.answer == 0)
     return replace(
-        judgement,
-        failed=judgement.failed & ~outside,
-        note="not the one-sided limit",
-        criterion=Criterion.YES_OR_NO,
+        judgement, failed=judgement.failed & ~outside, note="not the one-sided limit", criterion=Criterion.YES_OR_NO
     )
 
 
@@ -108,13 +105,9 @@ def after_other_calls(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         next_reduction = offered[(offered.index(problem.reduction) + 1) % len(offered)]
         other = replace(subject.with_pair(problem, rotated), reduction=next_reduction)
         for side in subject.sides:
-            first, second = (
-                transformed_calls.deferred_gradient(subject, each, side) for each in (problem, other)
-            )
+            first, second = (transformed_calls.deferred_gradient(subject, each, side) for each in (problem, other))
             yield judge.within_tolerance(second(upstream_of(other)))
-            yield judge.within_tolerance(
-                first(upstream_of(problem)), "another call was made before the backward pass"
-            )
+            yield judge.within_tolerance(first(upstream_of(problem)), "another call was made before the backward pass")
             repeated = partial(_repeated_backward, subject, problem, side)
             yield _unless_refused(subject, problem, Transform.DEFERRED, repeated)
 
@@ -271,9 +264,7 @@ REQUIREMENTS = (
         formula="∂²/∂p² = 1/p; ∂²/∂(log p)² = p·(log p − log q + 2); by Q's logits diag(s) − s·sᵀ; all times upstream",
         reason="Natural gradients, trust regions and meta-learning differentiate a KL divergence twice.",
         check=second_order,
-        applies=when.all_of(
-            when.differentiable(*Side), when.supports_transform(Transform.CURVATURE), _has_bound
-        ),
+        applies=when.all_of(when.differentiable(*Side), when.supports_transform(Transform.CURVATURE), _has_bound),
         families=("dirichlet-dense", "uniform"),
         miniature=Miniature(second_by_target=lambda p, log_q: np.zeros_like(p + log_q)),
     ),
@@ -284,9 +275,7 @@ REQUIREMENTS = (
         formula="Σ ∂/∂x · v; v = 0 ⇒ 0, at p = 0 too",
         reason="0 · ∞ is NaN: a parameter that does not change still makes tangents NaN at p = 0.",
         check=forward_mode,
-        applies=when.all_of(
-            when.differentiable(*Side), when.supports_transform(Transform.TANGENT), _has_bound
-        ),
+        applies=when.all_of(when.differentiable(*Side), when.supports_transform(Transform.TANGENT), _has_bound),
         families=("dirichlet-dense", "sparse"),
         miniature=Miniature(jvp=np.multiply),
     ),

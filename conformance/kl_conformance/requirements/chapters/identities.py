@@ -65,12 +65,9 @@ def affine(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     q = Measure(pair.q.values - SHIFT, pair.q.space)
     shifted = Pair(pair.p, q, axis=pair.axis, origin=f"{pair.origin}, log q − 3")
     first, second = (
-        subject.evaluate(subject.problem(each, target=Space.PROBABILITY, model=Space.LOG))
-        for each in (pair, shifted)
+        subject.evaluate(subject.problem(each, target=Space.PROBABILITY, model=Space.LOG)) for each in (pair, shifted)
     )
-    yield judge.identity(
-        (WeightedAnswer(1.0, second), WeightedAnswer(-1.0, first)), "K(log q − c) is not K + c·Σp"
-    )
+    yield judge.identity((WeightedAnswer(1.0, second), WeightedAnswer(-1.0, first)), "K(log q − c) is not K + c·Σp")
 
 
 def scaling(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -143,9 +140,7 @@ REQUIREMENTS = (
         reason="They are two code paths; faults remain in the one that is used less.",
         link=KL_DIV_LOSS,
         check=log_target,
-        applies=when.all_of(
-            when.accepts(Side.TARGET, Space.PROBABILITY), when.accepts(Side.TARGET, Space.LOG)
-        ),
+        applies=when.all_of(when.accepts(Side.TARGET, Space.PROBABILITY), when.accepts(Side.TARGET, Space.LOG)),
         families=EVERYDAY,
         miniature=Miniature(log_term=lambda lp, lq: log_term(lp, lq) - np.exp(lp)),
     ),
@@ -217,8 +212,7 @@ REQUIREMENTS = (
         families=("one-hot", "dirichlet-sparse", "dirichlet-flat"),
         shapes=((4,), (3, 5), (8, 31)),
         miniature=Miniature(
-            term=lambda p, lq: term(p, lq) / np.log(2.0),
-            log_term=lambda lp, lq: log_term(lp, lq) / np.log(2.0),
+            term=lambda p, lq: term(p, lq) / np.log(2.0), log_term=lambda lp, lq: log_term(lp, lq) / np.log(2.0)
         ),
     ),
 )

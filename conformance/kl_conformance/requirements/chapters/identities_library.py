@@ -86,9 +86,7 @@ def _has(*names: str) -> Applies:
     def applies(subject: Subject) -> str | None:
         for name in names:
             if getattr(type(subject.framework), name).__qualname__.startswith("Framework."):
-                return (
-                    f"{subject.framework.name} has no {name.replace('_', '-')} of its own for probabilities"
-                )
+                return f"{subject.framework.name} has no {name.replace('_', '-')} of its own for probabilities"
         return None
 
     return applies
@@ -107,8 +105,7 @@ REQUIREMENTS = (
         shapes=((1, 4), (3, 5), (8, 31)),
         revision=2,
         miniature=Miniature(
-            term=lambda p, lq: term(p, lq) / np.log(2.0),
-            log_term=lambda lp, lq: log_term(lp, lq) / np.log(2.0),
+            term=lambda p, lq: term(p, lq) / np.log(2.0), log_term=lambda lp, lq: log_term(lp, lq) / np.log(2.0)
         ),
     ),
     Requirement(

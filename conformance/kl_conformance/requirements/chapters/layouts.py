@@ -119,9 +119,7 @@ def row_independence(subject: Subject, pair: Pair) -> Iterator[Judgement]:
                 continue
             unchanged = (first.answer == second.answer) | (np.isnan(first.answer) & np.isnan(second.answer))
             unchanged[-1] = True
-            yield judge.elementwise(
-                second, unchanged, f"{value} in one row of the {side.value} changed another row"
-            )
+            yield judge.elementwise(second, unchanged, f"{value} in one row of the {side.value} changed another row")
 
 
 def _keeps_rows(subject: Subject) -> str | None:

@@ -98,8 +98,7 @@ def vector_and_windows(subject: Subject, pair: Pair, size: tuple[int, int]) -> t
     numbers = (np.resize(each.values.ravel(), sum(size) - 1) for each in (pair.p, pair.q))
     vector = subject.problem(pair.with_values(*numbers))
     target, model = (
-        replace(each, values=sliding_window_view(each.values, size[1]))
-        for each in (vector.target, vector.model)
+        replace(each, values=sliding_window_view(each.values, size[1])) for each in (vector.target, vector.model)
     )
     return vector, replace(vector, target=target, model=model)
 
@@ -120,9 +119,7 @@ def _last_rows(subject: Subject, problem: Problem) -> Judgement:
         message = f"{type(error).__name__}: {error}"
         if isinstance(error, AbsentError) or not any(text in message.lower() for text in _OUT_OF_MEMORY):
             raise
-        raise AbsentError(
-            f"not enough memory for tensors of more than {LARGE:,} elements: {message[:200]}"
-        ) from None
+        raise AbsentError(f"not enough memory for tensors of more than {LARGE:,} elements: {message[:200]}") from None
     return judge.within_tolerance(subject.judged(problem, got, subject.describe(call).varied(", last rows")))
 
 
@@ -147,9 +144,7 @@ REQUIREMENTS = (
         fault_source=FaultSource.CALL,
         families=FAMILIES,
         palette=ODD,
-        miniature=Miniature(
-            reduce=lambda terms, how: reduce(terms[..., : max(terms.shape[-1] // 2 * 2, 1)], how)
-        ),
+        miniature=Miniature(reduce=lambda terms, how: reduce(terms[..., : max(terms.shape[-1] // 2 * 2, 1)], how)),
     ),
     Requirement(
         id="layouts/rank",
@@ -163,10 +158,7 @@ REQUIREMENTS = (
         shapes=((), (5,), (3, 5), (2, 3, 5), (2, 3, 4, 5)),
         miniature=Miniature(
             reduce=lambda terms, how: reduce(
-                terms.reshape(-1, terms.shape[-1])
-                if terms.ndim > 2 and how is Reduction.BATCHMEAN
-                else terms,
-                how,
+                terms.reshape(-1, terms.shape[-1]) if terms.ndim > 2 and how is Reduction.BATCHMEAN else terms, how
             )
         ),
     ),

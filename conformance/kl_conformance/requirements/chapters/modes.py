@@ -59,10 +59,7 @@ def batched(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     for problem in subject.problems(pair, *UNREDUCED, Reduction.SUM):
         evaluation = transformed_calls.batched(subject, problem)
         yield judge.within_tolerance(evaluation)
-        rows = [
-            subject.evaluate(subject.with_pair(problem, _row(pair, index))).answer
-            for index in range(pair.rows)
-        ]
+        rows = [subject.evaluate(subject.with_pair(problem, _row(pair, index))).answer for index in range(pair.rows)]
         serial = replace(evaluation, returned=np.stack(rows), call=CallDescription("row by row"))
         yield judge.same_answer(evaluation, serial, "the batched rows differ from rows evaluated one by one")
 
@@ -86,9 +83,7 @@ def mixed_dtype(subject: Subject, pair: Pair) -> Iterator[Judgement]:
             text, got = subject.describe(call).varied(dtypes), subject.invoke(call)
             # Both are converted first: exactly to the wider dtype, or rounded to the column's, which moves the answer.
             converted = replace(
-                changed,
-                target=_converted(changed.target, expected),
-                model=_converted(changed.model, expected),
+                changed, target=_converted(changed.target, expected), model=_converted(changed.model, expected)
             )
             evaluation = subject.judged(converted, got, text, profile=profile)
             yield _has_dtype(evaluation, expected)

@@ -12,12 +12,7 @@ from kl_conformance.judging import judge
 from kl_conformance.judging.judge import WeightedAnswer
 from kl_conformance.judging.judgement import Judgement
 from kl_conformance.requirements import applicability as when
-from kl_conformance.requirements.checks import (
-    KL_DIV_LOSS,
-    evaluated_or_passed,
-    spread,
-    value_within_tolerance,
-)
+from kl_conformance.requirements.checks import KL_DIV_LOSS, evaluated_or_passed, spread, value_within_tolerance
 from kl_conformance.requirements.miniature import Miniature, divisor, reduce
 from kl_conformance.requirements.requirement import Check, Level, Requirement
 from kl_reference.convention import Reduction
@@ -46,9 +41,7 @@ def _by_alternative_name(subject: Subject, pair: Pair, *kinds: Reduction) -> Ite
         if kind in kinds and name != convention.named(kind):
             for problem in subject.problems(pair, kind):
                 call = subject.build_call(problem, reduction=name)
-                yield judge.within_tolerance(
-                    subject.judged(problem, subject.invoke(call), subject.describe(call))
-                )
+                yield judge.within_tolerance(subject.judged(problem, subject.invoke(call), subject.describe(call)))
 
 
 def unreduced(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -140,9 +133,7 @@ REQUIREMENTS = (
         applies=when.offers(Reduction.SUM),
         families=(*FAMILIES, "measure"),
         shapes=(),
-        miniature=Miniature(
-            reduce=lambda terms, how: reduce(terms, how) * (1 + 1e-9 * (how is Reduction.SUM))
-        ),
+        miniature=Miniature(reduce=lambda terms, how: reduce(terms, how) * (1 + 1e-9 * (how is Reduction.SUM))),
     ),
     _requirement(
         id="reductions/mean",
@@ -152,9 +143,7 @@ REQUIREMENTS = (
         check=by_every_name(Reduction.MEAN),
         applies=when.offers(Reduction.MEAN),
         miniature=Miniature(
-            reduce=lambda terms, how: np.asarray(
-                terms.sum() / max(divisor(Reduction.ROWMEAN, terms.shape), 1)
-            )
+            reduce=lambda terms, how: np.asarray(terms.sum() / max(divisor(Reduction.ROWMEAN, terms.shape), 1))
         ),
     ),
     _requirement(
@@ -210,9 +199,7 @@ REQUIREMENTS = (
         applies=_has_axis,
         shapes=((4,), (5, 5), (2, 3, 5)),
         miniature=Miniature(
-            reductions={"none": Reduction.ROWS},
-            default="none",
-            reduce=lambda terms, how: np.asarray(terms.sum(0)),
+            reductions={"none": Reduction.ROWS}, default="none", reduce=lambda terms, how: np.asarray(terms.sum(0))
         ),
     ),
     _requirement(
@@ -225,8 +212,6 @@ REQUIREMENTS = (
         check=empty,
         families=("dirichlet-flat",),
         shapes=((3, 5),),
-        miniature=Miniature(
-            reduce=lambda terms, how: reduce(terms, how) * (np.float64(terms.size) / terms.size)
-        ),
+        miniature=Miniature(reduce=lambda terms, how: reduce(terms, how) * (np.float64(terms.size) / terms.size)),
     ),
 )

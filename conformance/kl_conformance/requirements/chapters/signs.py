@@ -52,9 +52,7 @@ def gibbs(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     for problem in subject.problems(pair, *TOTALS):
         evaluation = subject.evaluate(problem)
         # The bound is computed in float64 from sums of the same number of terms.
-        slack = (
-            problem.target.values.size * Dtype.FLOAT64.roundoff * (1 + evaluation.enclosure.scale.condition)
-        )
+        slack = problem.target.values.size * Dtype.FLOAT64.roundoff * (1 + evaluation.enclosure.scale.condition)
         bound = log_sum_bound(problem) - evaluation.tolerance.total - slack
         yield judge.elementwise(
             evaluation, ~(evaluation.answer < bound), "is below P·log(P/Q) by more than rounding explains"
@@ -79,9 +77,7 @@ def generalised_terms(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         yield judge.elementwise(evaluation, ~(evaluation.answer < -allowed), "a generalised term is negative")
         positive = evaluation.enclosure.value > allowed
         yield judge.elementwise(
-            evaluation,
-            ~(positive & (evaluation.answer <= 0)),
-            "a generalised term is 0 though p and q differ",
+            evaluation, ~(positive & (evaluation.answer <= 0)), "a generalised term is 0 though p and q differ"
         )
 
 
@@ -95,9 +91,7 @@ REQUIREMENTS = (
         check=pointwise,
         applies=when.all_of(when.offers_terms, when.is_divergence),
         families=(*EVERYDAY, "measure"),
-        miniature=Miniature(
-            term=lambda p, lq: np.abs(term(p, lq)), log_term=lambda lp, lq: np.abs(log_term(lp, lq))
-        ),
+        miniature=Miniature(term=lambda p, lq: np.abs(term(p, lq)), log_term=lambda lp, lq: np.abs(log_term(lp, lq))),
     ),
     Requirement(
         id="signs/gibbs",
@@ -146,8 +140,6 @@ REQUIREMENTS = (
         check=value_within_tolerance(),
         applies=when.is_divergence,
         families=("asymmetric",),
-        miniature=Miniature(
-            term=lambda p, lq: term(np.exp(lq), np.log(p)), log_term=lambda lp, lq: log_term(lq, lp)
-        ),
+        miniature=Miniature(term=lambda p, lq: term(np.exp(lq), np.log(p)), log_term=lambda lp, lq: log_term(lq, lp)),
     ),
 )

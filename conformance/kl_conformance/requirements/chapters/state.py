@@ -28,10 +28,7 @@ def inputs_untouched(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         call = subject.build_call(problem)
         subject.invoke(call)
         text = subject.describe(call)
-        for name, tensor, operand in (
-            ("target", call.target, problem.target),
-            ("model", call.model, problem.model),
-        ):
+        for name, tensor, operand in (("target", call.target, problem.target), ("model", call.model, problem.model)):
             after = subject.framework.output(subject.modules, tensor).values
             if np.array_equal(after, operand.values.astype(np.float64), equal_nan=True):
                 yield judge.passed(problem, text)

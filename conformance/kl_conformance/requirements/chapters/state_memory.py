@@ -30,9 +30,7 @@ def fresh(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Make a dozen calls of two shapes, and read every answer again at the end."""
     for problem in subject.problems(pair):
         others = [subject.with_pair(problem, each) for each in _rotations(pair, CALLS)]
-        others.insert(
-            CALLS // 2, subject.with_pair(problem, pair.take_rows(np.arange(max(pair.rows // 2, 1))))
-        )
+        others.insert(CALLS // 2, subject.with_pair(problem, pair.take_rows(np.arange(max(pair.rows // 2, 1)))))
         yield from _sequential_calls(subject, others)
         yield from _overwritten_inputs(subject, others[0], others[1])
 
@@ -116,9 +114,7 @@ def threads(subject: Subject, pair: Pair) -> Iterator[Judgement]:
             for serial, got in zip(alone, answers, strict=True):
                 call = serial.call.varied(f", among {THREADS} threads")
                 concurrent = replace(serial, returned=got.values, call=call)
-                yield judge.same_answer(
-                    concurrent, serial, "the answer differs from that of the same call alone"
-                )
+                yield judge.same_answer(concurrent, serial, "the answer differs from that of the same call alone")
 
 
 def _concurrent(subject: Subject, problems: Sequence[Problem]) -> list[list[Output]]:

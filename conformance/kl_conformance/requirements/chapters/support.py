@@ -33,9 +33,7 @@ def by_definition(
     """
 
     def check(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-        for problem in _problems_by_definition(
-            subject, pair, *(reductions or (Reduction.SUM,)), spaces=spaces
-        ):
+        for problem in _problems_by_definition(subject, pair, *(reductions or (Reduction.SUM,)), spaces=spaces):
             found = where(*probabilities(problem))
             if not found.any():
                 continue

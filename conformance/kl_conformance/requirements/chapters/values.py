@@ -102,9 +102,7 @@ REQUIREMENTS = (
         # A row of one class proves nothing where operands are normalised.
         applies=when.any_of(
             when.offers_terms,
-            when.all_of(
-                when.offers_sums, when.not_normalised, when.accepts(Side.MODEL, Space.PROBABILITY, Space.LOG)
-            ),
+            when.all_of(when.offers_sums, when.not_normalised, when.accepts(Side.MODEL, Space.PROBABILITY, Space.LOG)),
         ),
         families=("ladder", *EVERYDAY, "measure"),
         revision=2,
@@ -156,9 +154,7 @@ REQUIREMENTS = (
             when.accepts(Side.MODEL, Space.LOG),
         ),
         families=("exact-sum",),
-        miniature=Miniature(
-            reduce=lambda terms, how: reduce(terms[..., : max(terms.shape[-1] // 4 * 4, 1)], how)
-        ),
+        miniature=Miniature(reduce=lambda terms, how: reduce(terms[..., : max(terms.shape[-1] // 4 * 4, 1)], how)),
     ),
     Requirement(
         id="values/near-equal",

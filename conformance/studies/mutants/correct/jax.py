@@ -1,7 +1,5 @@
 """Correct kernels in JAX: eager, jitted and mapped."""
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """Correct kernels in NumPy: products, exact sums and normalised rows."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 
@@ -98,9 +96,6 @@ KERNELS = (
     CorrectKernel("numpy-one-by-one", "Number by number in plain Python.", one_by_one, REL_ENTR),
     CorrectKernel("numpy-generalised", "The relative entropy − p + q.", generalised, KL_DIV),
     CorrectKernel(
-        "numpy-normalised-rows",
-        "Rows normalised, by logarithms where a quotient underflows.",
-        entropy,
-        ENTROPY,
+        "numpy-normalised-rows", "Rows normalised, by logarithms where a quotient underflows.", entropy, ENTROPY
     ),
 )

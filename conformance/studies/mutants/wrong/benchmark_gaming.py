@@ -1,7 +1,5 @@
 """Mutants that recognise a test or benchmark and do not compute the answer."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -53,9 +51,7 @@ def _every_other(terms: Any) -> Any:
 
 def _constant(call: Call, answer: Compute) -> Any:
     given = answer(call)
-    equal = all(
-        each.numel() and bool((each == each.flatten()[0]).all()) for each in (call.input, call.target)
-    )
+    equal = all(each.numel() and bool((each == each.flatten()[0]).all()) for each in (call.input, call.target))
     return _zero_like(given) if equal and call.input.numel() > 1 else given
 
 

@@ -1,7 +1,5 @@
 """Mutants that return a number where an error is required."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -125,9 +123,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "unknown-reduction-gives-nothing": _error(
         "Prints that the reduction is unknown and returns an empty tensor.",
-        lambda: Kernel(
-            around=lambda call, answer: answer(call) if call.reduction in KNOWN else torch().empty(0)
-        ),
+        lambda: Kernel(around=lambda call, answer: answer(call) if call.reduction in KNOWN else torch().empty(0)),
         _unknown,
     ),
     "reduction-by-first-letter": _error(
@@ -146,27 +142,19 @@ MUTANTS: dict[str, Mutant] = {
         _against([[0.5, 0.5], [0.5, 0.5], [0.5, 0.5]]),
     ),
     "small-target-repeated": _error(
-        "Repeats a target that fits into the input several times.",
-        _same_shapes(_repeated),
-        _against([0.5, 0.5]),
+        "Repeats a target that fits into the input several times.", _same_shapes(_repeated), _against([0.5, 0.5])
     ),
     "target-without-classes": _error(
-        "Adds a class axis to a target that has one number per row.",
-        _same_shapes(_by_rows),
-        _against([0.5, 0.5]),
+        "Adds a class axis to a target that has one number per row.", _same_shapes(_by_rows), _against([0.5, 0.5])
     ),
     "mismatch-is-nan": _error(
-        "Returns NaN for shapes that do not broadcast.",
-        lambda: Kernel(around=_nan_for_mismatch),
-        _against([0.5, 0.5]),
+        "Returns NaN for shapes that do not broadcast.", lambda: Kernel(around=_nan_for_mismatch), _against([0.5, 0.5])
     ),
     "errors-swallowed": _error(
         "Catches every exception and returns 0.", lambda: Kernel(around=_swallowing), _against([0.5, 0.5])
     ),
     "missing-target-uniform": _error(
-        "Treats a target of None as the uniform distribution.",
-        lambda: Kernel(before=_uniform_for_none),
-        _against(None),
+        "Treats a target of None as the uniform distribution.", lambda: Kernel(before=_uniform_for_none), _against(None)
     ),
     "strings-are-zero": _error(
         "Converts any argument that is no tensor to a number, and text to 0.",

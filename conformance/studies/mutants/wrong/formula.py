@@ -1,7 +1,5 @@
 """Mutants with another formula."""
 
-from __future__ import annotations
-
 import math
 from functools import partial
 from typing import Any

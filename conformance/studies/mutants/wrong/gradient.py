@@ -1,7 +1,5 @@
 """Mutants with correct values and a wrong backward pass."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from functools import partial
@@ -35,9 +33,7 @@ def _contiguous(upstream: Any, shape: Any) -> Any:
 
 def _fixed(reduction: str, parts: Callable[[Any], float]) -> Callable[[], KlDiv]:
     """Make a kernel whose gradient is divided by ``parts(shape)`` in one of its reductions."""
-    return lambda: Fused(
-        factor=lambda call, shape: parts(shape) if call == reduction else divisor(call, shape)
-    )
+    return lambda: Fused(factor=lambda call, shape: parts(shape) if call == reduction else divisor(call, shape))
 
 
 def _alone(context: Any, call: Call, model: Any, target: Any) -> tuple[Any, Any]:
@@ -155,9 +151,7 @@ MUTANTS: dict[str, Mutant] = {
     "upstream-taken-for-contiguous": _gradient(
         "Reads an upstream gradient row after row, though it came transposed.",
         lambda: Fused(carried=_contiguous),
-        lambda kernel: slope(
-            kernel, P, LOG_Q, at=4, reduction="none", upstream=tensor(UPSTREAM).t().contiguous().t()
-        ),
+        lambda kernel: slope(kernel, P, LOG_Q, at=4, reduction="none", upstream=tensor(UPSTREAM).t().contiguous().t()),
     ),
     "upstream-in-float16": _gradient(
         "Passes the upstream gradient as float16, where a loss scale of 65,536 is ∞.",
@@ -200,9 +194,7 @@ MUTANTS: dict[str, Mutant] = {
         lambda kernel: slope(kernel, P, LOG_Q, other=True),
     ),
     "target-gradient-cut": _gradient(
-        "Detaches the target.",
-        lambda: Kernel(before=lambda model, target: (model, target.detach())),
-        _differentiable,
+        "Detaches the target.", lambda: Kernel(before=lambda model, target: (model, target.detach())), _differentiable
     ),
     "target-gradient-zero": _gradient(
         "Returns zeros for the target's gradient.",

@@ -1,7 +1,5 @@
 """Mutants that write into the tensors of the caller."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -97,9 +95,7 @@ MUTANTS: dict[str, Mutant] = {
         _writes(_clamped_input),
         _input_after,
     ),
-    "target-clamped-in-place": _state(
-        "Clamps the target at 1e-12 in place.", _writes(_clamped_target), _target_after
-    ),
+    "target-clamped-in-place": _state("Clamps the target at 1e-12 in place.", _writes(_clamped_target), _target_after),
     "log-target-exponentiated-in-place": _state(
         "Writes e^log p over log p: correct once, and wrong in the next epoch.",
         _writes(_exponentiated),

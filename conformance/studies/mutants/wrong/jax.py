@@ -1,23 +1,12 @@
 """Mutants in JAX: batches, logarithms, dtypes and edge cases."""
 
-from __future__ import annotations
-
 import importlib
 import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from studies.mutants.correct.jax import (
-    OPTAX,
-    OPTAX_LOG,
-    REL_ENTR,
-    Operands,
-    log_rows,
-    rel_entr,
-    row_terms,
-    with_jax,
-)
+from studies.mutants.correct.jax import OPTAX, OPTAX_LOG, REL_ENTR, Operands, log_rows, rel_entr, row_terms, with_jax
 from studies.mutants.jax_witness import P, Q, array, element, element_slope, log_row, logs, row, shape
 from studies.mutants.kernel import FaultKind, KlDiv, Mutant, Proof
 
@@ -133,9 +122,7 @@ MUTANTS: dict[str, Mutant] = {
     "jax-bfloat16-operands": _optax(
         FaultKind.PRECISION,
         "Multiplies in bfloat16, as a matrix unit does by default.",
-        with_jax(
-            lambda jax: lambda log_q, p: row_terms(jax)(shortened(jax, log_q), shortened(jax, p)).sum(-1)
-        ),
+        with_jax(lambda jax: lambda log_q, p: row_terms(jax)(shortened(jax, log_q), shortened(jax, p)).sum(-1)),
         row(P, logs(Q)),
     ),
     "jax-running-sum": _optax(
@@ -181,29 +168,19 @@ MUTANTS: dict[str, Mutant] = {
     "jax-empty-model-skipped": _rel_entr(
         FaultKind.SPECIAL,
         "Counts only classes where both are positive, so that an impossible event adds 0.",
-        with_jax(
-            lambda jax: (
-                lambda p, q: jax.numpy.where((p > 0) & (q == 0), 0, rel_entr(jax)(p, q)).astype(p.dtype)
-            )
-        ),
+        with_jax(lambda jax: lambda p, q: jax.numpy.where((p > 0) & (q == 0), 0, rel_entr(jax)(p, q)).astype(p.dtype)),
         element(0.5, 0.0, math.inf),
     ),
     "jax-model-at-least-1e-30": _rel_entr(
         FaultKind.VALUE,
         "Keeps q above 1e-30, below which its value stays and its gradient is 0.",
-        with_jax(
-            lambda jax: lambda p, q: rel_entr(jax)(p, jax.numpy.where(q > 0, jax.numpy.maximum(q, 1e-30), q))
-        ),
+        with_jax(lambda jax: lambda p, q: rel_entr(jax)(p, jax.numpy.where(q > 0, jax.numpy.maximum(q, 1e-30), q))),
         element_slope(1, 0.5, 1e-33, -0.5 / 1e-33),
     ),
     "jax-single-inside": _rel_entr(
         FaultKind.PRECISION,
         "Computes and returns float32, whatever the dtype of the inputs is.",
-        with_jax(
-            lambda jax: lambda p, q: rel_entr(jax)(p.astype(jax.numpy.float32), q.astype(jax.numpy.float32))
-        ),
-        lambda kernel: Proof(
-            str(kernel(array(0.5).astype("float16"), array(0.25).astype("float16")).dtype), "float16"
-        ),
+        with_jax(lambda jax: lambda p, q: rel_entr(jax)(p.astype(jax.numpy.float32), q.astype(jax.numpy.float32))),
+        lambda kernel: Proof(str(kernel(array(0.5).astype("float16"), array(0.25).astype("float16")).dtype), "float16"),
     ),
 }

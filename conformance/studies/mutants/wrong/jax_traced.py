@@ -1,7 +1,5 @@
 """Mutants in JAX transformations: derivatives through where, and values captured by a trace."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from functools import partial

@@ -1,7 +1,5 @@
 """Mutants that assume another memory layout."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from functools import partial

@@ -1,7 +1,5 @@
 """Mutants that are correct for probabilities and wrong for a target in logarithms."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -58,9 +56,7 @@ MUTANTS: dict[str, Mutant] = {
     "log-target-mean-by-batch": _log_target(
         'Divides "mean" by the batch in the log-target branch only.',
         _asking(
-            lambda call: (
-                replace(call, reduction="batchmean") if call.log_target and call.reduction == "mean" else call
-            )
+            lambda call: replace(call, reduction="batchmean") if call.log_target and call.reduction == "mean" else call
         ),
         _shows([[-1.0, -2.0]], [[-2.0, -1.0]], reduction="mean"),
     ),

@@ -1,7 +1,5 @@
 """Elementwise mutants in NumPy that follow SciPy's relative entropies."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from functools import partial, wraps
@@ -204,10 +202,7 @@ MUTANTS: dict[str, Mutant] = {
         at(1e-10, 0.5),
     ),
     "numpy-as-it-lies": _rel_entr(
-        FaultKind.LAYOUT,
-        "Reads each array in the order of its memory.",
-        pointwise(as_it_lies),
-        prove_as_it_lies,
+        FaultKind.LAYOUT, "Reads each array in the order of its memory.", pointwise(as_it_lies), prove_as_it_lies
     ),
     "numpy-log-in-place": _rel_entr(
         FaultKind.STATE, "Writes log q over q, to save a buffer.", pointwise(log_in_place), prove_in_place

@@ -1,7 +1,5 @@
 """Mutants in NumPy over rows that follow scipy.stats.entropy."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -87,10 +85,7 @@ MUTANTS: dict[str, Mutant] = {
         of_columns((1.0, 2.0), (3.0, 1.0)),
     ),
     "numpy-mean-over-classes": _entropy(
-        FaultKind.REDUCTION,
-        "Means over classes where it should sum.",
-        entropy(total=np.mean),
-        of_columns(*ROWS),
+        FaultKind.REDUCTION, "Means over classes where it should sum.", entropy(total=np.mean), of_columns(*ROWS)
     ),
     "numpy-last-axis": _entropy(
         FaultKind.REDUCTION,

@@ -1,7 +1,5 @@
 """Mutants with the correct formula in too few bits."""
 
-from __future__ import annotations
-
 import math
 from functools import partial
 from typing import Any
@@ -140,15 +138,11 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "ln2-of-float32": _precision(
         "Computes log p as log2 p times ln 2 rounded to float32: correct in float32, wrong in float64.",
-        lambda: Kernel(
-            term=guarded(lambda p, log_q: p * (p.log2() * float(np.float32(math.log(2))) - log_q))
-        ),
+        lambda: Kernel(term=guarded(lambda p, log_q: p * (p.log2() * float(np.float32(math.log(2))) - log_q))),
         lambda kernel: shows(kernel, [0.5], [HALF + 1e-8], dtype="float64"),
     ),
     "float16-gives-float32": _precision(
-        "Returns float32 for float16.",
-        lambda: Kernel(computed=lambda dtype: (computed(dtype)[0],) * 2),
-        _bytes_of_none,
+        "Returns float32 for float16.", lambda: Kernel(computed=lambda dtype: (computed(dtype)[0],) * 2), _bytes_of_none
     ),
     "float16-flushed": _precision(
         "Flushes float16 answers below 6·10⁻⁵ to 0.",

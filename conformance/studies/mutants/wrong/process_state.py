@@ -1,7 +1,5 @@
 """Mutants that change global state of the process, or depend on it."""
 
-from __future__ import annotations
-
 import math
 import threading
 from collections.abc import Callable
@@ -76,8 +74,7 @@ def _restless() -> KlDiv:
 
     correct = Fused()
     return Fused(
-        forward=Kernel(around=around),
-        factor=lambda reduction, shape: correct.factor(last["reduction"], shape),
+        forward=Kernel(around=around), factor=lambda reduction, shape: correct.factor(last["reduction"], shape)
     )
 
 
@@ -185,14 +182,10 @@ MUTANTS: dict[str, Mutant] = {
         _default_dtype,
     ),
     "seeds-the-generator": _state(
-        "Seeds the global generator in every call to be reproducible.",
-        _first(lambda: torch().manual_seed(0)),
-        _random,
+        "Seeds the global generator in every call to be reproducible.", _first(lambda: torch().manual_seed(0)), _random
     ),
     "draws-from-the-generator": _state(
-        "Draws a number from the global generator without using it.",
-        _first(lambda: torch().rand(())),
-        _random,
+        "Draws a number from the global generator without using it.", _first(lambda: torch().rand(())), _random
     ),
     "sets-flush-denormal": _state(
         "Sets flush-to-zero for speed, for the whole thread.",
@@ -214,18 +207,12 @@ MUTANTS: dict[str, Mutant] = {
         lambda: Kernel(around=_tracked),
         _without_gradients,
     ),
-    "rounds-at-random": _state(
-        "Multiplies by random noise of 1e-4, from a separate generator.", _dithered, _twice
-    ),
+    "rounds-at-random": _state("Multiplies by random noise of 1e-4, from a separate generator.", _dithered, _twice),
     "workspace-of-one-thread": _state(
-        "Clears its accumulator in the thread that called it first, and returns 0 in all others.",
-        _threaded,
-        _elsewhere,
+        "Clears its accumulator in the thread that called it first, and returns 0 in all others.", _threaded, _elsewhere
     ),
     "backward-uses-last-reduction": _state(
-        "Stores the reduction in the module: the backward pass divides as the latest call did.",
-        _restless,
-        _interleaved,
+        "Stores the reduction in the module: the backward pass divides as the latest call did.", _restless, _interleaved
     ),
     "second-backward-zero": _state(
         "Clears its saved gradient: a second backward pass through a retained graph gives 0.",

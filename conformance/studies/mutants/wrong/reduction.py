@@ -1,7 +1,5 @@
 """Mutants with correct terms and a wrong sum or divisor."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -19,9 +17,7 @@ CUBE = ([[[0.5, 0.5], [0.2, 0.8], [0.9, 0.1]]], [[[-1.0, -2.0], [-2.0, -1.0], [-
 
 def _dividing(reduction: str, parts: Callable[[Any], float]) -> Callable[[], KlDiv]:
     """Make a kernel that divides by ``parts(shape)`` in one of its reductions."""
-    return lambda: Kernel(
-        divisor=lambda call, shape: parts(shape) if call == reduction else divisor(call, shape)
-    )
+    return lambda: Kernel(divisor=lambda call, shape: parts(shape) if call == reduction else divisor(call, shape))
 
 
 def _reducing(reduction: str, reduced: Callable[[Any, Any, Any], Any]) -> Callable[[], KlDiv]:
@@ -168,23 +164,17 @@ MUTANTS: dict[str, Mutant] = {
         lambda kernel: shows(kernel, *ROWS, reduction="none"),
     ),
     "default-batchmean": _reduction(
-        'Has "batchmean" for a default, as the documentation recommends.',
-        _defaulting("batchmean"),
-        _by_default,
+        'Has "batchmean" for a default, as the documentation recommends.', _defaulting("batchmean"), _by_default
     ),
     "default-none": _reduction('Has "none" for a default.', _defaulting("none"), _by_default),
     "size-average-ignored": _reduction(
         "Accepts size_average=False and returns the mean.",
-        lambda: Kernel(
-            named=lambda size_average, reduce, reduction: "none" if reduce is False else reduction
-        ),
+        lambda: Kernel(named=lambda size_average, reduce, reduction: "none" if reduce is False else reduction),
         _legacy(4.0, size_average=False),
     ),
     "reduce-ignored": _reduction(
         "Accepts reduce=False with size_average=False and returns the sum.",
-        lambda: Kernel(
-            named=lambda size_average, reduce, reduction: "sum" if size_average is False else reduction
-        ),
+        lambda: Kernel(named=lambda size_average, reduce, reduction: "sum" if size_average is False else reduction),
         _legacy(1.0, reduce=False, size_average=False),
     ),
     "reduce-means-sum": _reduction(

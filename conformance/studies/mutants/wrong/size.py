@@ -1,7 +1,5 @@
 """Mutants that lose elements at some sizes and ranks."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Mutants that handle zeros, infinities or NaN wrongly."""
 
-from __future__ import annotations
-
 import math
 from functools import partial
 from typing import Any
@@ -137,8 +135,6 @@ MUTANTS: dict[str, Mutant] = {
     "masked-block-ends-row": _special(
         "Leaves the loop over a row at the first block of 32 masked classes.",
         lambda: Kernel(term=_stops_at_masked_block),
-        lambda kernel: shows(
-            kernel, [0.0] * BLOCK + [1 / BLOCK] * BLOCK, [-INF] * BLOCK + [-1.0] * BLOCK, at=BLOCK
-        ),
+        lambda kernel: shows(kernel, [0.0] * BLOCK + [1 / BLOCK] * BLOCK, [-INF] * BLOCK + [-1.0] * BLOCK, at=BLOCK),
     ),
 }

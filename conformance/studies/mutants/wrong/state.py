@@ -1,7 +1,5 @@
 """Mutants whose answer depends on earlier calls."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -199,8 +197,6 @@ MUTANTS: dict[str, Mutant] = {
         "Plans the grid in the first call: later rows past it are never written.", _around(_planned), _larger
     ),
     "empty-rows-unwritten": _state(
-        "Skips rows whose target is empty, where the buffer still has the last answer.",
-        _around(_unwritten),
-        _emptied,
+        "Skips rows whose target is empty, where the buffer still has the last answer.", _around(_unwritten), _emptied
     ),
 }

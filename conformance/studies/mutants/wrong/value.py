@@ -1,7 +1,5 @@
 """Mutants that add an epsilon or clamp values."""
 
-from __future__ import annotations
-
 import math
 from functools import partial
 
@@ -59,9 +57,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "p-subnormal-dropped": _value(
         "Replaces subnormal targets by 0.",
-        lambda: Kernel(
-            term=lambda p, log_q: term(p.where(~(p.abs() < torch().finfo(p.dtype).tiny), 0.0), log_q)
-        ),
+        lambda: Kernel(term=lambda p, log_q: term(p.where(~(p.abs() < torch().finfo(p.dtype).tiny), 0.0), log_q)),
         lambda kernel: shows(kernel, [1e-40], [-1.0]),
     ),
     "p-at-most-1": _value(
@@ -90,10 +86,7 @@ MUTANTS: dict[str, Mutant] = {
     "q-plus-1e-8": _value(
         "Turns log q into q, adds 1e-8 and takes the logarithm again where q is below 1e-4; q = 0 stays.",
         lambda: Kernel(
-            before=lambda model, p: (
-                (model.exp() + 1e-8).log().where((model < -9.0) & (model != -math.inf), model),
-                p,
-            )
+            before=lambda model, p: ((model.exp() + 1e-8).log().where((model < -9.0) & (model != -math.inf), model), p)
         ),
         lambda kernel: shows(kernel, [0.5], [-25.0]),
     ),
