@@ -204,7 +204,7 @@ def test_standard_output_contains_the_selected_format_only(tmp_path: Path) -> No
     done = command.run_cli(*line.split(), "json", at=tmp_path)
     assert done.code == 1, done.all
     result = json.loads(done.out)
-    assert (result["kernel"], result["conforms"], result["asked"]["seed"]) == ("halved", False, 1)
+    assert (result["kernel"], result["conforms"], result["run"]["seed"]) == ("halved", False, 1)
     scripts = [each["reproducer"] for each in result["findings"] if each["reproducer"]]
     assert scripts
     assert all(execute(each) is ScriptResult.FAILURE for each in scripts[:2])
