@@ -232,7 +232,7 @@ def exiting(p: Any, q: Any) -> Any:
         (tuple_of_two, Kind.NO_TENSOR, "returned a tuple of 2, expected a numpy.ndarray"),
         (first_row, Kind.SHAPE, "shape (1,)"),
         (exiting, Kind.RAISED, "raised SystemExit: 3"),
-        (raising, Kind.RAISED, "raised TextlessError: (it cannot be put into words)"),
+        (raising, Kind.RAISED, "raised TextlessError: (its message cannot be computed)"),
     ],
 )
 def test_an_invalid_answer_is_described(kernel: Any, kind: Kind, message: str) -> None:
