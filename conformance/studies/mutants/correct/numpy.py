@@ -68,7 +68,11 @@ def one_by_one() -> KlDiv:
 
 def generalised() -> KlDiv:
     """Return a kernel of the relative entropy, less p, plus q."""
-    return lambda p, q: guarded(p, q) - p + q
+
+    def kernel(p: Any, q: Any) -> Any:
+        return guarded(p, q) - p + q
+
+    return kernel
 
 
 def entropy() -> KlDiv:
