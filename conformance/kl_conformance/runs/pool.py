@@ -56,7 +56,7 @@ def _stop(workers: Sequence[Worker]) -> None:
 
 @contextmanager
 def _caught_signals() -> Generator[Sequence[int]]:
-    """Collect the signals that ask this process to end, as Ctrl-C, a CI system or a closed terminal sends them.
+    """Collect the signals with which Ctrl-C, a CI system or a closed terminal ends this process.
 
     They are checked between two steps: an exception raised in a signal handler would be lost wherever Python
     ignores exceptions, for example in a callback of the garbage collector.

@@ -26,13 +26,12 @@ class Selection:
     profile, seed
         Test effort, and the seed of the search.
     like
-        Built-in implementation that user callables follow. The first of ``frameworks``, if any, is then the
+        Built-in implementation that user kernels follow. The first of ``frameworks``, if any, is then the
         framework whose tensors they take.
     strict
-        Whether the known deviations of ``like`` are failures of a user callable.
+        Whether the known deviations of ``like`` are failures of a user kernel.
     shape
         Rows and classes to test as well.
-    reduced
     reduced
         Dtypes with reduced effort; see :func:`kl_conformance.cells.effort.reduced_dtypes`.
     column_keys
