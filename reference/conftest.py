@@ -1,16 +1,12 @@
 """Test depth of the reference."""
 
-from __future__ import annotations
-
 import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option --nightly."""
     parser.addoption(
-        "--nightly",
-        action="store_true",
-        help="audit the reference on 100,000 instead of 1,000 problems per function",
+        "--nightly", action="store_true", help="audit the reference on 100,000 instead of 1,000 problems per function"
     )
 
 

@@ -1,7 +1,5 @@
 """Floating-point numbers as bit patterns, because decimal notation does not always restore the same number."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -12,12 +10,7 @@ from numpy.typing import NDArray
 from kl_reference.dtype import Dtype
 
 # Format → (tag, hexadecimal digits). bfloat16 is the upper half of a float32.
-_TAGS = {
-    Dtype.FLOAT64: ("f64", 16),
-    Dtype.FLOAT32: ("f32", 8),
-    Dtype.FLOAT16: ("f16", 4),
-    Dtype.BFLOAT16: ("bf16", 4),
-}
+_TAGS = {Dtype.FLOAT64: ("f64", 16), Dtype.FLOAT32: ("f32", 8), Dtype.FLOAT16: ("f16", 4), Dtype.BFLOAT16: ("bf16", 4)}
 _FORMATS = {tag: (dtype, digits) for dtype, (tag, digits) in _TAGS.items()}
 _PATTERN = re.compile(r"(f64|f32|f16|bf16):([0-9a-f]+)")
 _KNOWN = ", ".join(f"{tag}:{'0' * digits}" for tag, digits in _TAGS.values())

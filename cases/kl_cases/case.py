@@ -1,7 +1,5 @@
 """Case: one corpus entry; PublishedValue: a value as its source printed it."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -83,9 +81,7 @@ class Case:
     dtype: Dtype | None = None
     shapes: tuple[tuple[int, ...], ...] = ()
     arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    printed: Mapping[str, tuple[PublishedValue, ...]] = field(
-        default_factory=dict[str, tuple[PublishedValue, ...]]
-    )
+    printed: Mapping[str, tuple[PublishedValue, ...]] = field(default_factory=dict[str, tuple[PublishedValue, ...]])
     accept: tuple[str, ...] = ()
 
     @property

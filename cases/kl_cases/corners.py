@@ -1,7 +1,5 @@
 """Edge classes of the formula that can be inserted into any pair."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -62,9 +60,7 @@ _LISTED = (
     Corner("infinite-model", "q = ∞ is no probability.", p=_constant(0.25), q=_constant(np.inf)),
     Corner("minus-infinite-target", "p = −∞ is no probability.", p=_constant(-np.inf)),
     Corner("minus-infinite-model", "q = −∞ is no probability.", p=_constant(0.25), q=_constant(-np.inf)),
-    Corner(
-        "masked-row", "A row of p = 0, q = 0 adds nothing.", p=_constant(0.0), q=_constant(0.0), whole=True
-    ),
+    Corner("masked-row", "A row of p = 0, q = 0 adds nothing.", p=_constant(0.0), q=_constant(0.0), whole=True),
 )
 CORNERS: Mapping[str, Corner] = {corner.name: corner for corner in _LISTED}
 

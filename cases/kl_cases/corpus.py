@@ -1,7 +1,5 @@
 """The corpus: loads and validates its cases, which every run evaluates, and returns a case as a pair."""
 
-from __future__ import annotations
-
 import argparse
 import functools
 import json

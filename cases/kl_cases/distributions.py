@@ -1,7 +1,5 @@
 """Families of pairs of probability distributions, and the registry of all families by name."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 
@@ -61,9 +59,7 @@ def dirichlet_dense(rng: Rng, shape: Shape, dtype: Dtype) -> Pair:
 @family(DISTRIBUTIONS, normalised=True)
 def uniform(rng: Rng, shape: Shape, dtype: Dtype) -> Pair:
     """P and Q uniform over the classes up to a jitter of 5 %, so that no number repeats."""
-    return probabilities(
-        normalised(between(rng, 0.95, 1.05, shape)), normalised(between(rng, 0.95, 1.05, shape))
-    )
+    return probabilities(normalised(between(rng, 0.95, 1.05, shape)), normalised(between(rng, 0.95, 1.05, shape)))
 
 
 @family(DISTRIBUTIONS, normalised=True)
@@ -114,9 +110,7 @@ def sparse(rng: Rng, shape: Shape, dtype: Dtype) -> Pair:
     """P is 0 in about half of the classes, and Q is 0 in about half of those; Q > 0 wherever P > 0."""
     kept = (rng.random(shape) < 0.5) | one_class(rng, shape)
     allowed = kept | (rng.random(shape) < 0.5)
-    return probabilities(
-        normalised(exponential(rng, shape) * kept), normalised(exponential(rng, shape) * allowed)
-    )
+    return probabilities(normalised(exponential(rng, shape) * kept), normalised(exponential(rng, shape) * allowed))
 
 
 @family(DISTRIBUTIONS, normalised=True)
@@ -124,8 +118,7 @@ def masked(rng: Rng, shape: Shape, dtype: Dtype) -> Pair:
     """A range of classes of each row is masked: p = 0, q = 0, log q = −∞."""
     open_classes = ~block(rng, shape)
     return probabilities(
-        normalised(exponential(rng, shape) * open_classes),
-        normalised(exponential(rng, shape) * open_classes),
+        normalised(exponential(rng, shape) * open_classes), normalised(exponential(rng, shape) * open_classes)
     )
 
 
@@ -141,9 +134,7 @@ def masked_finite(rng: Rng, shape: Shape, dtype: Dtype) -> Pair:
 def flat_logits(rng: Rng, shape: Shape, dtype: Dtype) -> Pair:
     """Logits that differ by 0.01 … 1, around a different level in each row."""
     rows = per_row(shape)
-    p, q = (
-        between(rng, -8.0, 8.0, rows) + log_between(rng, 0.01, 1.0, rows) * bell(rng, shape) for _ in "pq"
-    )
+    p, q = (between(rng, -8.0, 8.0, rows) + log_between(rng, 0.01, 1.0, rows) * bell(rng, shape) for _ in "pq")
     return logits(p, q)
 
 

@@ -1,7 +1,5 @@
 """Family: a named way to draw pairs, and the random draws that all families share."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -52,12 +50,7 @@ class Family:
 
 
 def family(
-    registry: dict[str, Family],
-    *,
-    normalised: bool,
-    repeats: bool = False,
-    subnormals: bool = False,
-    classes: int = 1,
+    registry: dict[str, Family], *, normalised: bool, repeats: bool = False, subnormals: bool = False, classes: int = 1
 ) -> Callable[[Build], Family]:
     """Return a decorator that turns a function into a family and adds it to a registry.
 

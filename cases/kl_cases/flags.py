@@ -1,7 +1,5 @@
 """Bug classes with which cases are tagged."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 FLAGS: Mapping[str, str] = {

@@ -1,7 +1,5 @@
 """Memory layouts of an array: the same elements at other addresses."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -66,9 +64,7 @@ def expanded(values: Array) -> Array:
     first = np.array(values[:1])
     bits = np.dtype(f"u{values.dtype.itemsize}")
     if (np.ascontiguousarray(values).view(bits) != first.view(bits)).any():
-        raise ValueError(
-            f"an expanded layout needs equal rows; the rows of the array of shape {values.shape} differ"
-        )
+        raise ValueError(f"an expanded layout needs equal rows; the rows of the array of shape {values.shape} differ")
     return np.lib.stride_tricks.as_strided(first, values.shape, (0, *first.strides[1:]))
 
 

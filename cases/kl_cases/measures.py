@@ -1,23 +1,10 @@
 """Families of unnormalised measures: ladders, exact sums, and the ends of the range."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
 
-from kl_cases.family import (
-    Family,
-    Rng,
-    Shape,
-    bell,
-    between,
-    exponential,
-    family,
-    log_between,
-    per_row,
-    probabilities,
-)
+from kl_cases.family import Family, Rng, Shape, bell, between, exponential, family, log_between, per_row, probabilities
 from kl_cases.pair import Measure, Pair
 from kl_cases.portable_math import Array, exp, log
 from kl_reference.convention import Space
@@ -71,9 +58,7 @@ def dyadic(rng: Rng, shape: Shape, dtype: Dtype) -> Pair:
 
     The product of two such pairs, and a shift of log q by a small power of two, is exact in every dtype.
     """
-    return _with_logs(
-        np.floor(between(rng, 1.0, 16.0, shape)) / 16.0, -np.floor(between(rng, 0.0, 97.0, shape)) / 8.0
-    )
+    return _with_logs(np.floor(between(rng, 1.0, 16.0, shape)) / 16.0, -np.floor(between(rng, 0.0, 97.0, shape)) / 8.0)
 
 
 @family(MEASURES, normalised=False, repeats=True)

@@ -1,7 +1,5 @@
 """Logarithm and exponential with identical bits on every machine."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

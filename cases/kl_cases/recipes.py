@@ -1,7 +1,5 @@
 """Recipe: name, shape, dtype and seed from which a pair is rebuilt."""
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -113,9 +111,7 @@ def build(recipe: Recipe) -> Pair:
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
     pair = inject(family.build(rng, shape, recipe.dtype), recipe.corners, rng, recipe.dtype)
     if not recipe.shape:
-        pair = Pair(
-            Measure(pair.p.values.reshape(()), pair.p.space), Measure(pair.q.values.reshape(()), pair.q.space)
-        )
+        pair = Pair(Measure(pair.p.values.reshape(()), pair.p.space), Measure(pair.q.values.reshape(()), pair.q.space))
     return replace(pair, origin=str(recipe))
 
 

@@ -1,7 +1,5 @@
 """Bit patterns restore every number."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given

@@ -1,7 +1,5 @@
 """The corpus can be loaded, and its numbers are those of its sources."""
 
-from __future__ import annotations
-
 import json
 import re
 from typing import Any
@@ -42,8 +40,7 @@ def _quantity(case: Case, quantity: str) -> Array:
     axis = case.pair.axis
     if quantity == "ce-minus-h":
         crossed, own = (
-            answer(Problem(target, side, Formula.CROSS_ENTROPY, Reduction.SUM, axis)).value
-            for side in (model, target)
+            answer(Problem(target, side, Formula.CROSS_ENTROPY, Reduction.SUM, axis)).value for side in (model, target)
         )
         return np.asarray(crossed - own).ravel()
     formula, _, reduction = quantity.rpartition("/")
@@ -62,25 +59,15 @@ def test_the_reference_prints_what_the_source_printed(case_id: str, quantity: st
 
 
 # The numbers in the three threads, by case; they must be in the corpus.
+ROW = {"terms": ["0.2151", "-0.0271", "-0.0686", "-0.0478"], "sum": ["0.0716"], "mean": ["0.0179"]}
 THREADS = {
     "softmax-for-log-softmax-first-epoch": {"mean": ["-0.019"]},
     "softmax-for-log-softmax-last-epoch": {"mean": ["-0.040"]},
     "equal-logits-smallest-residue": {"mean": ["1.4934e-12"]},
     "equal-logits-positive-residue": {"mean": ["1.8763e-11"]},
     "equal-logits-negative-residue": {"mean": ["-2.3461e-11"]},
-    "one-row-of-four": {
-        "terms": ["0.2151", "-0.0271", "-0.0686", "-0.0478"],
-        "sum": ["0.0716"],
-        "mean": ["0.0179"],
-        "batchmean": ["0.0716"],
-        "ce-minus-h": ["0.0716"],
-    },
-    "four-classes-without-a-row": {
-        "terms": ["0.2151", "-0.0271", "-0.0686", "-0.0478"],
-        "sum": ["0.0716"],
-        "mean": ["0.0179"],
-        "batchmean": ["0.0179"],
-    },
+    "one-row-of-four": ROW | {"batchmean": ["0.0716"], "ce-minus-h": ["0.0716"]},
+    "four-classes-without-a-row": ROW | {"batchmean": ["0.0179"]},
 }
 
 
@@ -164,9 +151,7 @@ def test_ids_flags_and_chapters() -> None:
 
 def test_public_trackers_are_sources() -> None:
     """More than a hundred issues are cases, at least one from each supported library."""
-    found = [
-        re.match(r"https://github\.com/([^/]+/[^/]+)/(issues|pull)/\d+$", case.link) for case in ALL.values()
-    ]
+    found = [re.match(r"https://github\.com/([^/]+/[^/]+)/(issues|pull)/\d+$", case.link) for case in ALL.values()]
     threads = [match for match in found if match]
     assert len({match[0] for match in threads}) > 100
     assert {match[1] for match in threads} >= {
@@ -280,11 +265,7 @@ def test_a_model_may_be_the_target() -> None:
         ({"target": {"space": "lag", "bits": []}}, "target", "a 'space' among probability"),
         ({"target": {"space": "log", "bits": ["0.5"]}}, "target", "malformed bit pattern '0.5'"),
         ({"target": {"space": "log", "bits": [["f32:00000000"], []]}}, "target", "inhomogeneous"),
-        (
-            {"target": {"space": "log", "bits": ["f64:0000000000000000"]}},
-            "model",
-            "but the target is float64",
-        ),
+        ({"target": {"space": "log", "bits": ["f64:0000000000000000"]}}, "model", "but the target is float64"),
         ({"model": {"space": "log", "bits": ["f32:00000000"] * 3}}, "model", "broadcast"),
         ({"axis": 3}, "axis", "outside the shape"),
         ({"printed": {"sum": ["seven"]}}, "printed", "'seven' is not a number"),

@@ -1,7 +1,5 @@
 """Every chapter of the corpus follows its schema."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator
@@ -23,9 +21,7 @@ KEYWORDS = {
 
 def _problems(value: Any, schema: dict[str, Any], place: str) -> Iterator[str]:
     """Yield the violations of a schema, for the part of JSON Schema that our schema uses."""
-    assert schema.keys() <= KEYWORDS, (
-        f"the schema uses keywords that this test does not support: {schema.keys()}"
-    )
+    assert schema.keys() <= KEYWORDS, f"the schema uses keywords that this test does not support: {schema.keys()}"
     if "$ref" in schema:
         yield from _problems(value, SCHEMA["$defs"][schema["$ref"].removeprefix("#/$defs/")], place)
     if "anyOf" in schema and all(any(_problems(value, choice, place)) for choice in schema["anyOf"]):

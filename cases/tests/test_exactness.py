@@ -1,7 +1,5 @@
 """Families whose sums are exact, or overflow or stagnate in a 16-bit accumulator."""
 
-from __future__ import annotations
-
 from itertools import product
 
 import numpy as np
@@ -19,9 +17,7 @@ SHAPES = [(1,), (2,), (4,), (3, 5), (8, 31), (2, 1025), (64, 128), (3, 4, 5)]
 
 def _exact_terms(shape: tuple[int, ...], dtype: Dtype, seed: int = 0) -> Array:
     """Return the terms of an exact-sum problem as its format represents them."""
-    target, model = build(Recipe("exact-sum", shape, dtype, seed)).realise(
-        Space.PROBABILITY, Space.LOG, dtype
-    )
+    target, model = build(Recipe("exact-sum", shape, dtype, seed)).realise(Space.PROBABILITY, Space.LOG, dtype)
     p, log_q = target.values.astype(np.float64), model.values.astype(np.float64)
     assert set(np.unique(p)) <= {0.0, 1.0}
     return np.where(p == 1.0, -log_q, 0.0)
@@ -87,9 +83,7 @@ def test_the_reference_finds_the_exact_sum(dtype: Dtype, shape: tuple[int, ...])
 @pytest.mark.parametrize("dtype", [Dtype.FLOAT16, Dtype.BFLOAT16])
 def test_half_range_rows_fit_but_their_partial_sums_do_not(dtype: Dtype) -> None:
     """Each row's sum is representable; accumulated in 16 bits, one kind of row is infinite or far off."""
-    target, model = build(Recipe("half-range", (2, 4097), dtype, 0)).realise(
-        Space.PROBABILITY, Space.LOG, dtype
-    )
+    target, model = build(Recipe("half-range", (2, 4097), dtype, 0)).realise(Space.PROBABILITY, Space.LOG, dtype)
     terms = answer(Problem(target, model)).value
     sums = answer(Problem(target, model, reduction=Reduction.ROWS)).value
     assert (np.abs(sums) < Dtype.FLOAT16.largest).all()

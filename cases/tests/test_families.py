@@ -1,7 +1,5 @@
 """Each family has the properties that its sentence describes."""
 
-from __future__ import annotations
-
 import math
 from itertools import product
 from pathlib import Path
@@ -20,9 +18,7 @@ SHAPES = [(4,), (1, 4), (8, 31), (2, 1025), (64, 128), (3, 4, 5)]
 U = Dtype.FLOAT64.roundoff
 
 
-def _build(
-    name: str, shape: tuple[int, ...] = (64, 128), dtype: Dtype = Dtype.FLOAT32, seed: int = 0
-) -> Pair:
+def _build(name: str, shape: tuple[int, ...] = (64, 128), dtype: Dtype = Dtype.FLOAT32, seed: int = 0) -> Pair:
     return build(Recipe(name, shape, dtype, seed))
 
 
@@ -112,9 +108,7 @@ def test_the_ladder_covers_the_range(dtype: Dtype) -> None:
 @pytest.mark.parametrize("dtype", Dtype)
 def test_the_extreme_reaches_the_ends(dtype: Dtype) -> None:
     """Subnormal p and q occur, p/q overflows and underflows, and nothing rounds to 0."""
-    target, model = _build("extreme", dtype=dtype).realise(
-        Space.PROBABILITY, Space.PROBABILITY, dtype, subnormals=True
-    )
+    target, model = _build("extreme", dtype=dtype).realise(Space.PROBABILITY, Space.PROBABILITY, dtype, subnormals=True)
     p, q = target.values.astype(np.float64), model.values.astype(np.float64)
     for values in (p, q):
         assert (values > 0.0).all()
@@ -211,9 +205,7 @@ def test_masks_are_ranges_common_to_both(name: str) -> None:
     assert edges.sum(-1).max() == 2
 
 
-@pytest.mark.parametrize(
-    ("name", "low", "high"), [("flat-logits", 0.05, 8.0), ("peaked-logits", 100.0, 800.0)]
-)
+@pytest.mark.parametrize(("name", "low", "high"), [("flat-logits", 0.05, 8.0), ("peaked-logits", 100.0, 800.0)])
 def test_logits_spread_as_named(name: str, low: float, high: float) -> None:
     """The widest row of flat logits has a range of a few units, of peaked logits of hundreds."""
     spread = np.ptp(_build(name).p.values, axis=-1)
@@ -229,17 +221,13 @@ def test_grid_logits_shift_exactly(dtype: Dtype) -> None:
             np.testing.assert_array_equal(dtype.round(values + shift).astype(np.float64), values + shift)
 
 
-@pytest.mark.parametrize(
-    ("dtype", "shape"), list(product(Dtype, [(2,), (5,), (8, 31), (64, 128), (2, 1025)]))
-)
+@pytest.mark.parametrize(("dtype", "shape"), list(product(Dtype, [(2,), (5,), (8, 31), (64, 128), (2, 1025)])))
 def test_the_asymmetric_differ_by_a_factor(dtype: Dtype, shape: tuple[int, ...]) -> None:
     """KL(Q‖P) exceeds three times KL(P‖Q) in every row, also after rounding to the format."""
     for seed in range(5):
         p, q = (
             operand.values.astype(np.float64).reshape(-1, shape[-1])
-            for operand in _build("asymmetric", shape, dtype, seed).realise(
-                Space.PROBABILITY, Space.PROBABILITY, dtype
-            )
+            for operand in _build("asymmetric", shape, dtype, seed).realise(Space.PROBABILITY, Space.PROBABILITY, dtype)
         )
         forward, backward = (p * np.log(p / q)).sum(-1), (q * np.log(q / p)).sum(-1)
         assert (backward > 3.0 * forward).all()

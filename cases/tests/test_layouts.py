@@ -1,7 +1,5 @@
 """A layout changes the addresses of the elements, and nothing else."""
 
-from __future__ import annotations
-
 from itertools import product
 from typing import Any
 
@@ -87,9 +85,7 @@ def test_permuted_3d_varies_axis_1_fastest() -> None:
     assert view.strides == (96, 8, 24)
 
 
-@pytest.mark.parametrize(
-    ("name", "poisoned"), [("strided", 15), ("offset", 6), ("padded-rows", 9), ("among-nan", 20)]
-)
+@pytest.mark.parametrize(("name", "poisoned"), [("strided", 15), ("offset", 6), ("padded-rows", 9), ("among-nan", 20)])
 def test_gaps_are_nan(name: str, poisoned: int) -> None:
     """The memory between the elements is NaN, so that an implementation that reads it returns NaN."""
     view = LAYOUTS[name](np.ones((3, 5)))

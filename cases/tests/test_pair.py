@@ -1,7 +1,5 @@
 """A pair is the same problem in every space, format and selection."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from itertools import product as combinations
 
@@ -226,9 +224,7 @@ def test_the_divergence_of_a_product(dtype: Dtype) -> None:
     """The product of dyadic factors is exact in every format, and KL = P₂·KL₁ + P₁·KL₂."""
     first, second = (build(Recipe("dyadic", (n,), dtype, n)) for n in (61, 67))
     whole = product(first, second)
-    for operand, measure in zip(
-        whole.realise(Space.PROBABILITY, Space.LOG, dtype), (whole.p, whole.q), strict=True
-    ):
+    for operand, measure in zip(whole.realise(Space.PROBABILITY, Space.LOG, dtype), (whole.p, whole.q), strict=True):
         np.testing.assert_array_equal(operand.values.astype(np.float64), measure.values)
     (k1, p1), (k2, p2) = (_divergence_and_mass(pair, dtype) for pair in (first, second))
     k, p = _divergence_and_mass(whole, dtype)

@@ -1,7 +1,5 @@
 """Logarithms and exponentials are accurate, and the same on every machine."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable
 from typing import Any
@@ -45,8 +43,7 @@ def test_exp_is_within_two_ulp() -> None:
 
 
 @pytest.mark.parametrize(
-    ("x", "expected"),
-    [(0.0, -np.inf), (-0.0, -np.inf), (1.0, 0.0), (np.inf, np.inf), (-1.0, np.nan), (np.nan, np.nan)],
+    ("x", "expected"), [(0.0, -np.inf), (-0.0, -np.inf), (1.0, 0.0), (np.inf, np.inf), (-1.0, np.nan), (np.nan, np.nan)]
 )
 def test_log_at_the_edges(x: float, expected: float) -> None:
     """The logarithm of 0 is −∞, of 1 is 0, of a negative number NaN."""
@@ -54,8 +51,7 @@ def test_log_at_the_edges(x: float, expected: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("x", "expected"),
-    [(-np.inf, 0.0), (0.0, 1.0), (np.inf, np.inf), (-800.0, 0.0), (800.0, np.inf), (np.nan, np.nan)],
+    ("x", "expected"), [(-np.inf, 0.0), (0.0, 1.0), (np.inf, np.inf), (-800.0, 0.0), (800.0, np.inf), (np.nan, np.nan)]
 )
 def test_exp_at_the_edges(x: float, expected: float) -> None:
     """The exponential of −∞ is 0, of 0 is 1, and of too large a number ∞."""

@@ -5,8 +5,6 @@ By default: every installed framework, the dtypes of the quick profile (half an 
 worker process including its start; other load on the machine changes them little, shares and growth even less.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,8 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 sys.path.extend(
-    str(Path(__file__).resolve().parents[2] / house)
-    for house in ("conformance", "cases", "reports", "reference")
+    str(Path(__file__).resolve().parents[2] / house) for house in ("conformance", "cases", "reports", "reference")
 )
 
 from kl_conformance_testkit.profiling import Measurement, Workload, measure
@@ -28,12 +25,7 @@ Rows = Iterable[Sequence[str]]
 
 def worker_options(name: str, profile: str, dtypes: Sequence[str]) -> tuple[str, ...]:
     """Return the options of a worker of one framework; the device is the CPU, which every machine has."""
-    return (
-        f"--framework={name}",
-        f"--profile={profile}",
-        "--device=cpu",
-        *(f"--dtype={each}" for each in dtypes),
-    )
+    return (f"--framework={name}", f"--profile={profile}", "--device=cpu", *(f"--dtype={each}" for each in dtypes))
 
 
 def shares(measurements: dict[str, Measurement]) -> Iterator[Sequence[str]]:

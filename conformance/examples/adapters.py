@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -100,15 +101,7 @@ def call_write(modules: Any, call: Call) -> torch.Tensor:
     return out
 
 
-IN_PLACE = Implementation(
-    name="written in place",
-    framework="torch",
-    package="torch",
-    convention=Convention(),
-    call=call_write,
-    dtypes=FLOATS,
-    broadcasts=False,
-)
+IN_PLACE = replace(APART, name="written in place", call=call_write, gradient=None)
 
 # --- a linear layer, log_softmax and loss in one ---------------------------------------------------
 
@@ -134,9 +127,7 @@ FUSED = Implementation(
     name="linear layer and loss in one",
     framework="torch",
     package="torch",
-    convention=Convention(
-        target=(Space.LOGITS,), model=(Space.LOGITS,), reductions={"none": Reduction.ROWS}, axis=-1
-    ),
+    convention=Convention(target=(Space.LOGITS,), model=(Space.LOGITS,), reductions={"none": Reduction.ROWS}, axis=-1),
     call=call_linear,
     dtypes=FLOATS,
     broadcasts=False,
@@ -163,14 +154,4 @@ def call_soft(modules: Any, call: Call) -> torch.Tensor:
     return 2 * hard_and_soft(student, teacher, labels).reshape(call.model.shape[:-1])
 
 
-SOFT = Implementation(
-    name="hard and soft labels",
-    framework="torch",
-    package="torch",
-    convention=Convention(
-        target=(Space.LOGITS,), model=(Space.LOGITS,), reductions={"none": Reduction.ROWS}, axis=-1
-    ),
-    call=call_soft,
-    dtypes=FLOATS,
-    broadcasts=False,
-)
+SOFT = replace(FUSED, name="hard and soft labels", call=call_soft)

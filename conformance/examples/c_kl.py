@@ -54,9 +54,7 @@ def forward(kernel: str, modules: Any, call: Call) -> Any:
     if call.target.shape != call.model.shape or {p.dtype, log_q.dtype} != {np.dtype(np.float32)}:
         raise ValueError(f"two float32 arrays of one shape, not {call.target!r:.40} and {call.model!r:.40}")
     out = np.empty(len(p), np.float32)
-    getattr(library(), kernel)(
-        *address_and_strides(p), *address_and_strides(log_q), out.ctypes.data, *p.shape
-    )
+    getattr(library(), kernel)(*address_and_strides(p), *address_and_strides(log_q), out.ctypes.data, *p.shape)
     return out.reshape(call.target.shape[:-1])
 
 

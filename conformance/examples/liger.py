@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from threading import Lock
 from typing import Any
 
@@ -81,9 +82,7 @@ FORWARD_KL = Implementation(
     name="liger_kernel.transformers.LigerJSD(beta=0)",
     framework="torch",
     package="liger-kernel",
-    convention=Convention(
-        target=(Space.LOG,), reductions={"batchmean": Reduction.ROWMEAN}, default="batchmean"
-    ),
+    convention=Convention(target=(Space.LOG,), reductions={"batchmean": Reduction.ROWMEAN}, default="batchmean"),
     call=forward_kl,
     documentation=URL + "transformers/jsd.py",
     dtypes=DTYPES,
@@ -91,16 +90,6 @@ FORWARD_KL = Implementation(
     broadcasts=False,
 )
 
-REVERSE_KL = Implementation(
-    name="liger_kernel.transformers.LigerJSD(beta=1)",
-    framework="torch",
-    package="liger-kernel",
-    convention=Convention(
-        target=(Space.LOG,), reductions={"batchmean": Reduction.ROWMEAN}, default="batchmean"
-    ),
-    call=reverse_kl,
-    documentation=URL + "transformers/jsd.py",
-    dtypes=DTYPES,
-    gradients=frozenset({Side.TARGET}),
-    broadcasts=False,
+REVERSE_KL = replace(
+    FORWARD_KL, name="liger_kernel.transformers.LigerJSD(beta=1)", call=reverse_kl, gradients=frozenset({Side.TARGET})
 )

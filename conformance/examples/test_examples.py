@@ -16,11 +16,7 @@ from kl_reports.analysis.kernel import failures
 from kl_reports.runfile.file import read
 
 HERE = Path(__file__).parent
-TORCH, OPTAX, REL_ENTR = (
-    "torch.nn.functional.kl_div",
-    "optax.losses.kl_divergence",
-    "scipy.special.rel_entr",
-)
+TORCH, OPTAX, REL_ENTR = ("torch.nn.functional.kl_div", "optax.losses.kl_divergence", "scipy.special.rel_entr")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +47,11 @@ CORRECT = (
     Example("adapters.py:SOFT", TORCH, ("torch",)),
 )
 FAULTY = (
-    Example(
-        "numpy_kl.py:rel_entr_epsilon", REL_ENTR, (), frozenset({"values/pointwise", "support/tiny-model"})
-    ),
+    Example("numpy_kl.py:rel_entr_epsilon", REL_ENTR, (), frozenset({"values/pointwise", "support/tiny-model"})),
     Example("c_kl.py:PACKED", TORCH, ("cc", "torch"), frozenset({"layouts/padded-rows", "layouts/expanded"})),
     Example("triton_kl.py:kl_div_unweighted", TORCH, ("torch", "triton"), frozenset({"gradients/upstream"})),
     Example(
-        "triton_kl.py:kl_div_unweighted",
-        TORCH,
-        ("torch", "triton"),
-        frozenset({"gradients/upstream"}),
-        "bfloat16",
+        "triton_kl.py:kl_div_unweighted", TORCH, ("torch", "triton"), frozenset({"gradients/upstream"}), "bfloat16"
     ),
     Example("pallas_kl.py:kl_divergence_whole_blocks", OPTAX, ("jax", "optax"), frozenset({"layouts/odd"})),
 )
@@ -82,9 +72,7 @@ RELEASED = (
             | {"identities/log-target", "identities/scaling"}
         ),
     ),
-    Example(
-        "liger.py:FORWARD_KL", KL_DIV_LOSS, LIGER, frozenset(SHAPES | {"gradients/model", "gradients/logits"})
-    ),
+    Example("liger.py:FORWARD_KL", KL_DIV_LOSS, LIGER, frozenset(SHAPES | {"gradients/model", "gradients/logits"})),
     Example("liger.py:REVERSE_KL", KL_DIV_LOSS, LIGER, frozenset(SHAPES | {"gradients/target"})),
 )
 

@@ -16,9 +16,7 @@ TURN = Lock()
 
 
 @triton.jit
-def forward_kernel(
-    log_q_ptr, target_ptr, out_ptr, size, WIDE: tl.constexpr, LOG: tl.constexpr, BLOCK: tl.constexpr
-):
+def forward_kernel(log_q_ptr, target_ptr, out_ptr, size, WIDE: tl.constexpr, LOG: tl.constexpr, BLOCK: tl.constexpr):
     """Write the terms of one block."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     log_q = tl.load(log_q_ptr + at, mask=at < size, other=0.0).to(WIDE)
@@ -105,9 +103,7 @@ def wide(log_q: torch.Tensor, target: torch.Tensor) -> torch.dtype:
     return torch.promote_types(torch.result_type(log_q, target), torch.float32)
 
 
-def reduced(
-    terms: Any, log_q: torch.Tensor, target: torch.Tensor, reduction: str, log_target: bool
-) -> torch.Tensor:
+def reduced(terms: Any, log_q: torch.Tensor, target: torch.Tensor, reduction: str, log_target: bool) -> torch.Tensor:
     """Broadcast, compute the terms by an autograd function, and reduce them as torch does."""
     known = ("none", "sum", "mean", "batchmean")
     if reduction not in known:

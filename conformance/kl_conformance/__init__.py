@@ -9,15 +9,7 @@ if TYPE_CHECKING:
     from kl_conformance.verification import Verification, assert_conforms, verify
     from kl_reference.convention import Convention, Reduction, Space
 
-__all__ = [
-    "Convention",
-    "Implementation",
-    "Reduction",
-    "Space",
-    "Verification",
-    "assert_conforms",
-    "verify",
-]
+__all__ = ["Convention", "Implementation", "Reduction", "Space", "Verification", "assert_conforms", "verify"]
 
 _HOMES = {
     "Convention": "kl_reference.convention",

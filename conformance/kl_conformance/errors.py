@@ -1,7 +1,5 @@
 """Exceptions raised in more than one package."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches

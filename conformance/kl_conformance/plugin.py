@@ -1,7 +1,5 @@
 """Pytest options of the suite, and registration of its recorder; imports pytest only."""
 
-from __future__ import annotations
-
 import argparse
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Starts child Python processes, sends them JSON requests, limits them and describes how they ended."""
 
-from __future__ import annotations
-
 import ctypes
 import json
 import os
@@ -164,9 +162,7 @@ def requests(
     """
     given = "".join(f"{json.dumps(payload)}\n" for payload in payloads)
     try:
-        done = run_python(
-            "-m", module, seconds=seconds, interpreter=interpreter, variables=variables, given=given
-        )
+        done = run_python("-m", module, seconds=seconds, interpreter=interpreter, variables=variables, given=given)
     except subprocess.TimeoutExpired as late:
         output: Any = late.stdout or b""  # bytes, also in text mode
         return _answers(output.decode() if isinstance(output, bytes) else output), Exit(None)

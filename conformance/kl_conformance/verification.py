@@ -1,7 +1,5 @@
 """verify() and assert_conforms(): verifies one user kernel in this process."""
 
-from __future__ import annotations
-
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -64,11 +62,7 @@ class Verification:
     @property
     def conforms(self) -> bool:
         """Whether problems were evaluated, and no MUST or SHOULD requirement failed unexpectedly."""
-        return (
-            bool(self.run.results)
-            and not failures(self.run)
-            and any(each.problems for each in self.run.results)
-        )
+        return bool(self.run.results) and not failures(self.run) and any(each.problems for each in self.run.results)
 
     @property
     def findings(self) -> tuple[FailedRequirement, ...]:
@@ -163,9 +157,7 @@ def verify(
     implementation = _implementation(kernel, like, name, framework, strict=strict)
     plan = Plan.of(selection, [implementation])
     if not plan.cells:
-        raise ValueError(
-            f"{implementation.name!r} cannot be tested on {device} in {', '.join(dtypes) or 'any dtype'}"
-        )
+        raise ValueError(f"{implementation.name!r} cannot be tested on {device} in {', '.join(dtypes) or 'any dtype'}")
     _check_available(implementation, device)
     header = headers.header(selection, plan.cells)
     session = Session(selection)

@@ -1,7 +1,5 @@
 """Runs the command line and the suite in child processes, as a user starts them."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess
@@ -11,7 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from kl_conformance import processes
+from kl_conformance.cli import main
 
 KERNELS = Path(__file__).parents[1] / "tests" / "data" / "defective_kernels.py"
 CORRECT, DEFECTIVE, CRASHING, SLOW, UNCATCHABLE = (
@@ -19,6 +20,7 @@ CORRECT, DEFECTIVE, CRASHING, SLOW, UNCATCHABLE = (
 )
 FRAMEWORKS = ("torch", "tensorflow", "jax")  # each runs in its own worker process
 SECONDS = 100
+Capsys = pytest.CaptureFixture[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,16 @@ class Completed:
 def run_cli(*arguments: str | Path, at: Path, path: Path | None = None) -> Completed:
     """Run ``kl-conformance`` in the folder ``at``, with ``path`` first on the module search path."""
     return _run(["kl_conformance", *map(str, arguments)], at, path)
+
+
+def run_main(capsys: Capsys, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[int, str, str]:
+    """Run a command in this process; return its exit code, stdout and stderr."""
+    monkeypatch.setattr(sys, "argv", ["kl-conformance", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main.main()
+    out, err = capsys.readouterr()
+    assert isinstance(ended.value.code, int)
+    return ended.value.code, out, err
 
 
 def run_suite(*arguments: str | Path, at: Path, path: Path | None = None) -> Completed:

@@ -1,7 +1,5 @@
 """Profiles one worker of a run: its CPU seconds by part, in a child process."""
 
-from __future__ import annotations
-
 import json
 import sys
 import tempfile
@@ -90,9 +88,7 @@ def measure(workload: Workload) -> Measurement:
         done = processes.run_python(*arguments, seconds=HOURS * 3600, folder=folder, variables=home)
         file = folder / "measured.json"
         if not file.is_file():
-            raise RuntimeError(
-                f"{' '.join(workload.options)}: {processes.last_line(done)} {done.stdout[-500:]}"
-            )
+            raise RuntimeError(f"{' '.join(workload.options)}: {processes.last_line(done)} {done.stdout[-500:]}")
         return Measurement(**json.loads(file.read_text(encoding="utf-8")))
 
 

@@ -1,7 +1,5 @@
 """Attributes the CPU time of a process to the parts of the suite whose functions spent it."""
 
-from __future__ import annotations
-
 import sys
 import time
 from collections.abc import Callable
@@ -108,11 +106,7 @@ def instrument(watch: Stopwatch) -> None:
         (Cell, "_fails", Part.REST),  # the callbacks of a search
         (Cell, "_same_failure", Part.REST),
         *((type(each), "load", Part.IMPORTS) for each in registry.FRAMEWORKS.values()),
-        *(
-            (type(each), name, Part.FRAMEWORK)
-            for each in registry.FRAMEWORKS.values()
-            for name in CONVERSIONS
-        ),
+        *((type(each), name, Part.FRAMEWORK) for each in registry.FRAMEWORKS.values() for name in CONVERSIONS),
     ):
         if name in vars(owner):
             setattr(owner, name, watch.timed(part, vars(owner)[name]))

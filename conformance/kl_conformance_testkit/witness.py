@@ -1,7 +1,5 @@
 """A recorded failure for tests, in the format of a run file."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,9 +17,7 @@ def called(implementation: Implementation, model: Space = Space.PROBABILITY) -> 
     return CallDescription(implementation.name, implementation.name, keywords, spaces, order)
 
 
-def example_witness(
-    target: Mapping[str, Any], model: Mapping[str, Any], call: CallDescription
-) -> dict[str, Any]:
+def example_witness(target: Mapping[str, Any], model: Mapping[str, Any], call: CallDescription) -> dict[str, Any]:
     """Return the witness of terms in float32 that are all 0, of which the first came back as 1."""
     size = len(target["bits"])
     return {

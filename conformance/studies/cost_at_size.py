@@ -4,8 +4,6 @@ Run ``python conformance/studies/cost_at_size.py [ROWSxCLASSES]`` (needs torch).
 thread, alternately; the smallest time of each is reported.
 """
 
-from __future__ import annotations
-
 import importlib
 import resource
 import sys
@@ -16,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.extend(
-    str(Path(__file__).resolve().parents[2] / folder)
-    for folder in ("conformance", "cases", "reports", "reference")
+    str(Path(__file__).resolve().parents[2] / folder) for folder in ("conformance", "cases", "reports", "reference")
 )
 
 from kl_cases.recipes import Recipe, TestProfile, build

@@ -1,7 +1,5 @@
 """The documents: links, paths and module names they mention exist."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from pathlib import Path

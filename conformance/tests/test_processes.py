@@ -1,7 +1,5 @@
 """A child process answers JSON with JSON; if it does not, its exit is described."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

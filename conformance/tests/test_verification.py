@@ -1,7 +1,5 @@
 """A kernel is verified like the implementation it follows, without the arguments that it does not take."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from textwrap import dedent
@@ -36,9 +34,7 @@ def verified(kernel: Any) -> Verification:
     return verify(kernel, REL_ENTR, dtype="float32", profile="quick", seed=1)
 
 
-def test_no_kernel_is_called_if_the_arithmetic_does_not_follow_ieee_754(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_no_kernel_is_called_if_the_arithmetic_does_not_follow_ieee_754(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is evaluated if the caller's thread flushes subnormal numbers."""
 
     def require() -> None:
@@ -214,17 +210,15 @@ def test_standard_output_contains_the_selected_format_only(tmp_path: Path) -> No
     assert ElementTree.fromstring(done.out.encode()).attrib["failures"] != "0"
 
 
-@pytest.mark.parametrize(
-    ("name", "code", "command_name"), [("correct", 0, "::notice "), ("halved", 1, "::error ")]
-)
-def test_format_github_is_workflow_commands(tmp_path: Path, name: str, code: int, command_name: str) -> None:
+@pytest.mark.parametrize(("name", "code", "kind"), [("correct", 0, "notice"), ("halved", 1, "error")])
+def test_format_github_is_workflow_commands(tmp_path: Path, name: str, code: int, kind: str) -> None:
     """Each line of standard output is a workflow command that names the kernel's file."""
     (tmp_path / "mine.py").write_text(KERNELS)
     line = f"verify mine.py:{name} --like {REL_ENTR} --dtype float32 --profile quick --seed 1 --format github"
     done = command.run_cli(*line.split(), at=tmp_path)
     assert done.code == code, done.all
     assert done.out
-    assert all(each.startswith(f"{command_name}file=mine.py,title=") for each in done.out.splitlines())
+    assert all(each.startswith(f"::{kind} file=mine.py,title=") for each in done.out.splitlines())
 
 
 def test_an_unknown_format_is_an_error(tmp_path: Path) -> None:
@@ -246,9 +240,7 @@ def test_the_package_exports_its_public_names() -> None:
     ("attribute", "known"),
     [("plain", True), ("Made", True), ("assigned", False), ("redefined", False), ("undefined", False)],
 )
-def test_a_plain_definition_is_found_without_importing_its_file(
-    tmp_path: Path, attribute: str, *, known: bool
-) -> None:
+def test_a_plain_definition_is_found_without_importing_its_file(tmp_path: Path, attribute: str, *, known: bool) -> None:
     """Functions and classes are; an assigned value may be anything, and importing the file may do anything."""
     text = """
         raise SystemExit("imported")

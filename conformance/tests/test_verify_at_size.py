@@ -1,7 +1,5 @@
 """At the size given with --shape, one wrong element is found and located."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -54,8 +52,7 @@ def test_a_correct_kernel_passes_after_two_problems() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "place"),
-    [(one_term, "row 211, class 33 of 300 × 70"), (not_a_number, "row 299, class 69 of 300 × 70")],
+    ("fault", "place"), [(one_term, "row 211, class 33 of 300 × 70"), (not_a_number, "row 299, class 69 of 300 × 70")]
 )
 def test_a_wrong_element_is_named_by_its_row_and_class(fault: Callable[[Array], Array], place: str) -> None:
     """The witness contains this element only."""
@@ -87,9 +84,7 @@ def test_verify_takes_a_size() -> None:
         with np.errstate(all="ignore"):
             return one_term(np.asarray(p * np.log(p / q)))
 
-    found = verify(
-        function, like="scipy.special.rel_entr", dtype="float32", profile="quick", seed=1, shape=SIZE
-    )
+    found = verify(function, "scipy.special.rel_entr", dtype="float32", profile="quick", seed=1, shape=SIZE)
     assert REQUIREMENT in {each.requirement for each in found.findings}
 
 

@@ -4,8 +4,6 @@ Run ``python reference/benchmarks/accuracy_plot.py`` (needs SciPy and mpmath). T
 given as probabilities and Q as log-probabilities, at decreasing distances from P; mpmath computes the exact values.
 """
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 
@@ -64,9 +62,7 @@ def grid() -> list[str]:
     for decade in range(DECADES_X[0], DECADES_X[1] + 1, 4):
         x = across(np.array(10.0**decade))
         lines.append(f'<path d="M{x:.1f},{TOP}V{TOP + HEIGHT}" stroke="#ddd"/>')
-        lines.append(
-            f'<text x="{x:.1f}" y="{TOP + HEIGHT + 18}" text-anchor="middle">{_power(decade)}</text>'
-        )
+        lines.append(f'<text x="{x:.1f}" y="{TOP + HEIGHT + 18}" text-anchor="middle">{_power(decade)}</text>')
     for decade in range(DECADES_Y[0], DECADES_Y[1] + 1, 4):
         y = down(np.array(10.0**decade))
         lines.append(f'<path d="M{LEFT},{y:.1f}H{LEFT + WIDTH}" stroke="#ddd"/>')

@@ -4,8 +4,6 @@ Run ``python reference/benchmarks/memory.py [ROWS CLASSES]`` (Linux; by default 
 inputs are 4 GiB each). Every reduction is judged in its own process, because the peak memory of a process never falls.
 """
 
-from __future__ import annotations
-
 import resource
 import subprocess
 import sys

@@ -4,8 +4,6 @@ Run ``python reference/benchmarks/speed.py`` (needs torch). All jobs run in turn
 millions of elements per second. On a busy machine only the ratios are meaningful.
 """
 
-from __future__ import annotations
-
 import importlib
 import itertools
 import math

@@ -1,7 +1,5 @@
 """Audits: every function of the reference is compared with its documented bound."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable
 from typing import Any
@@ -40,6 +38,7 @@ CLASSES = 3
 # last length is too large for double-double.
 LONG = (12 * BLOCK - 1, 122 * BLOCK - 1, 257 * BLOCK - 1)
 DIFFERENT = 60
+MODERATE = ["uniform", "neighbours", "near", "float32"]
 
 
 def _pairs(rng: np.random.Generator, count: int) -> tuple[Array, Array]:
@@ -211,7 +210,7 @@ def _gradient(rng: np.random.Generator, count: int) -> float:
         target, model = SPACES[index % len(SPACES)]
         formula = formulas[int(rng.integers(len(formulas)))]
         reduction = reductions[int(rng.integers(len(reductions)))]
-        family = str(rng.choice(["uniform", "neighbours", "near", "float32"]))
+        family = str(rng.choice(MODERATE))
         p, q = hard_inputs.operands(rng, family, (2, CLASSES), target, model)
         if rng.integers(3) == 0:
             q = Operand(q.values[0], q.space, q.dtype)
@@ -236,12 +235,7 @@ def _smoothed(rng: np.random.Generator, count: int) -> float:
         problem = Problem(p, q, formula, reduction, smoothing=smoothing)
         exact = answer(problem)
         worst = max(worst, oracle.error_ratio(exact, oracle.answer(problem)))
-        if family in (
-            "uniform",
-            "neighbours",
-            "near",
-            "float32",
-        ):  # differences of the other families overflow
+        if family in MODERATE:  # differences of the other families overflow
             upstream = rng.normal(size=exact.value.shape)
             worst = max(worst, *(_entry(rng, problem, side, upstream) for side in Side))
     return worst

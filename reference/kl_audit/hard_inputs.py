@@ -1,7 +1,5 @@
 """Inputs that are hard for logarithms, exponentials and sums."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

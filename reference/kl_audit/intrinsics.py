@@ -1,7 +1,5 @@
 """Fast logarithms, exponentials and divisions with their documented maximum error, and float32 kernels made of them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -37,9 +35,7 @@ class Intrinsics:
     def exp(self, x: Float32) -> Float32:
         """Return e^x with an error of 2 + ⌊1.173·|x|⌋ ulp."""
         exact = np.exp(x.astype(np.float64))
-        return _off(
-            exact, self.exp_sign * (2.0 + np.floor(1.173 * np.abs(x.astype(np.float64)))) * _ulp(exact)
-        )
+        return _off(exact, self.exp_sign * (2.0 + np.floor(1.173 * np.abs(x.astype(np.float64)))) * _ulp(exact))
 
     def divide(self, x: Float32, y: Float32) -> Float32:
         """Return x ÷ y with an error of 2 ulp."""

@@ -1,7 +1,5 @@
 """Mutants of the reference: small faults that the audits must detect."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
@@ -128,12 +126,7 @@ MUTANTS: tuple[Mutant, ...] = (
         _with_entry(tables.RECIPROCAL, 50, lambda x: x + 2.0**-15),
     ),
     Mutant("2^(j/64) without its low parts", tables, "POWER_LOW", 0.0 * tables.POWER_LOW),
-    Mutant(
-        "one 2^(j/64) off by 2^-70",
-        tables,
-        "POWER_LOW",
-        _with_entry(tables.POWER_LOW, 33, lambda x: x + 2.0**-70),
-    ),
+    Mutant("one 2^(j/64) off by 2^-70", tables, "POWER_LOW", _with_entry(tables.POWER_LOW, 33, lambda x: x + 2.0**-70)),
     Mutant("the step of exp without its last piece", tables, "STEP_3", 0.0),
     Mutant("the step of exp without its middle piece", tables, "STEP_2", 0.0),
     Mutant("the series of log cut short", dd, "LOG_TAIL", dd.LOG_TAIL[4:]),

@@ -1,7 +1,5 @@
 """Answers to 70 digits from mpmath, with straightforward formulas and no code of the reference."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 
@@ -65,9 +63,7 @@ def error_ratio(enclosure: Enclosure, truth: Exact) -> float:
     """Return the largest |truth − midpoint| ÷ radius; a value above 1 means that the enclosure is wrong."""
     parts = (enclosure.value, enclosure.tail, enclosure.radius)
     with mpmath.workdps(DIGITS):
-        ratios = [
-            _error_ratio(*number) for number in zip(*(part.flat for part in parts), truth.flat, strict=True)
-        ]
+        ratios = [_error_ratio(*number) for number in zip(*(part.flat for part in parts), truth.flat, strict=True)]
     return max(ratios, default=0.0)
 
 

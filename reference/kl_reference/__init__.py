@@ -7,15 +7,7 @@ from kl_reference.enclosure import Enclosure, Scale
 from kl_reference.gradient import gradient
 from kl_reference.problem import Operand, Problem
 from kl_reference.softmax import log_softmax, softmax
-from kl_reference.tolerance import (
-    Allowance,
-    Profile,
-    Summation,
-    Tolerance,
-    accepts_overflow,
-    tolerance,
-    vacuous,
-)
+from kl_reference.tolerance import Allowance, Profile, Summation, Tolerance, accepts_overflow, tolerance, vacuous
 
 __all__ = [
     "Allowance",

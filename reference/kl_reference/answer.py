@@ -1,7 +1,5 @@
 """The exact divergence of a problem, as an Enclosure."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import numpy as np
@@ -29,9 +27,7 @@ from kl_reference.evaluation.term import term
 from kl_reference.problem import Problem
 
 
-def answer(
-    problem: Problem, intermediates: Intermediates | None = None, *, limits: Limits = LIMITS
-) -> Enclosure:
+def answer(problem: Problem, intermediates: Intermediates | None = None, *, limits: Limits = LIMITS) -> Enclosure:
     """Return the exact answer to a problem, and the scales from which its tolerance is built.
 
     The inputs are taken as exact real numbers. All rounding errors of the evaluation are inside the radius, which is

@@ -1,7 +1,5 @@
 """The convention of an implementation: formula, spaces, reductions and class axis."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum

@@ -18,14 +18,7 @@ from kl_reference.enclosure import Array, Enclosure, Scale
 from kl_reference.evaluation.blocks import classes_last
 from kl_reference.evaluation.condition import ELEMENTARY, slope_scale, summation_growth, weight_error
 from kl_reference.evaluation.distribution import Distribution, one_minus
-from kl_reference.evaluation.reduction import (
-    Terms,
-    divisor,
-    matrix_shape,
-    outer_shape,
-    restore_shape,
-    summed_axes,
-)
+from kl_reference.evaluation.reduction import Terms, divisor, matrix_shape, outer_shape, restore_shape, summed_axes
 from kl_reference.evaluation.term import slope
 from kl_reference.problem import Problem
 
@@ -79,9 +72,7 @@ def tangent(problem: Problem, side: Side, direction: NDArray[Any]) -> Enclosure:
         )
 
 
-def curvature(
-    problem: Problem, side: Side, direction: NDArray[Any], upstream: NDArray[Any] | None = None
-) -> Enclosure:
+def curvature(problem: Problem, side: Side, direction: NDArray[Any], upstream: NDArray[Any] | None = None) -> Enclosure:
     """Return the derivative of a problem's gradient along a direction: the Hessian times that direction.
 
     With t the term, v the direction and g the upstream gradient over the reduction's divisor:
@@ -178,9 +169,7 @@ class _Point:
             if formula is not Formula.GENERALISED:
                 return self._zero()
             size = self.q.approximate
-            return Terms(
-                weight, _bounded(size * (3.0 + weight_error(self.q)), size, unit.gradual, unit.flushed)
-            )
+            return Terms(weight, _bounded(size * (3.0 + weight_error(self.q)), size, unit.gradual, unit.flushed))
         if self.side is Side.TARGET and formula is Formula.CROSS_ENTROPY:
             return self._zero()
         upper = Scaled.exact(np.ones_like(self.p.values))
@@ -189,10 +178,7 @@ class _Point:
         value = upper / weight
         if self.side is Side.MODEL:  # p = 0 contributes 0 for every q
             value = value.replaced((self.p.extended == -np.inf) & ~np.isnan(self.q.extended), 0.0)
-        size, inverse = (
-            np.abs(value.approximate),
-            1.0 / np.where(self.own.ordinary, self.own.approximate, 1.0),
-        )
+        size, inverse = (np.abs(value.approximate), 1.0 / np.where(self.own.ordinary, self.own.approximate, 1.0))
         error = size * (RULES + weight_error(self.p) + weight_error(self.q))
         steep = np.maximum(inverse, 1.0)
         return Terms(value, _bounded(error, size, steep * unit.gradual, steep * unit.flushed))

@@ -68,9 +68,7 @@ class FastMathError:
             sizes, factor = log_q, log_q
         elif formula is Formula.GENERALISED:
             sizes = sizes + 1.0
-        error = (
-            factor * self._pipeline(p) + self._pipeline(q) + sizes * self._exponential(p) + self._near_one(q)
-        )
+        error = factor * self._pipeline(p) + self._pipeline(q) + sizes * self._exponential(p) + self._near_one(q)
         if formula is not Formula.CROSS_ENTROPY:
             error = error + self._near_one(p)
         if p.space is not Space.PROBABILITY and q.space is Space.PROBABILITY:
@@ -80,9 +78,7 @@ class FastMathError:
             error = error + q.approximate * (self._pipeline(q) + self._exponential(q))
         return error + np.zeros((4, *weight.shape))
 
-    def slope(
-        self, formula: Formula, side: Side, logarithmic: bool, p: Distribution, q: Distribution
-    ) -> Array:
+    def slope(self, formula: Formula, side: Side, logarithmic: bool, p: Distribution, q: Distribution) -> Array:
         """Return the errors of slopes and, last, a bound of the slopes themselves, (5, rows, classes).
 
         As :func:`~kl_reference.evaluation.condition.slope_scale`, for an upstream gradient of 1.
@@ -193,9 +189,7 @@ def gradient_error(problem: Problem, slope: Slope, extra: FastMathError) -> Arra
         sums = own.normaliser.origin * own.normaliser.total.high
         total = by(True).sum(-1, keepdims=True)
         errors = extra.divided(by(False) + total) / sums.reshape(-1, 1)
-    return np.stack(
-        [restore_shape(part, own.values.shape, axis, operand.values.shape) for part in errors[:-1]]
-    )
+    return np.stack([restore_shape(part, own.values.shape, axis, operand.values.shape) for part in errors[:-1]])
 
 
 def _evaluate_blocks(matrix: tuple[int, ...], depth: int, make: Callable[[slice, slice], Array]) -> Array:
@@ -220,22 +214,13 @@ def _incoming(problem: Problem, slope: Slope) -> Array:
 
 
 def _slopes(
-    problem: Problem,
-    views: dict[Side, BlockView],
-    side: Side,
-    logarithmic: bool,
-    incoming: Array,
-    extra: FastMathError,
+    problem: Problem, views: dict[Side, BlockView], side: Side, logarithmic: bool, incoming: Array, extra: FastMathError
 ) -> Array:
     """Return errors and sizes of slope × upstream, summed to the operand's shape: (5, rows, classes)."""
     p, q = (views[each].broadcast(incoming.shape) for each in (Side.TARGET, Side.MODEL))
 
     def make(rows: slice, columns: slice) -> Array:
-        g, p_block, q_block = (
-            take_block(incoming, rows, columns),
-            p.block(rows, columns),
-            q.block(rows, columns),
-        )
+        g, p_block, q_block = (take_block(incoming, rows, columns), p.block(rows, columns), q.block(rows, columns))
         unit = extra.slope(problem.formula, side, logarithmic, p_block, q_block)
         return np.where(g == 0.0, 0.0, g * unit)
 
@@ -245,7 +230,5 @@ def _slopes(
     slopes = slopes.reshape(5, *incoming.shape)
     own = views[side].values.shape
     padded = (1,) * (incoming.ndim - len(own)) + own
-    wide = tuple(
-        at + 1 for at, (have, keep) in enumerate(zip(incoming.shape, padded, strict=True)) if keep < have
-    )
+    wide = tuple(at + 1 for at, (have, keep) in enumerate(zip(incoming.shape, padded, strict=True)) if keep < have)
     return np.asarray(slopes.sum(wide)).reshape(5, -1, own[-1])

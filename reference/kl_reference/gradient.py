@@ -1,7 +1,5 @@
 """The exact gradient of a problem, from analytic derivatives, as an Enclosure."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -20,23 +18,13 @@ from kl_reference.evaluation.blocks import BlockView, classes_last, take_block
 from kl_reference.evaluation.condition import log_error, slope_scale, summation_growth
 from kl_reference.evaluation.distribution import binary_exponent, one_minus
 from kl_reference.evaluation.intermediates import Intermediates, Slopes
-from kl_reference.evaluation.reduction import (
-    Terms,
-    divisor,
-    evaluate_sums,
-    matrix_shape,
-    outer_shape,
-    restore_shape,
-)
+from kl_reference.evaluation.reduction import Terms, divisor, evaluate_sums, matrix_shape, outer_shape, restore_shape
 from kl_reference.evaluation.term import slope
 from kl_reference.problem import Operand, Problem
 
 
 def gradient(
-    problem: Problem,
-    side: Side,
-    upstream: NDArray[Any] | None = None,
-    intermediates: Intermediates | None = None,
+    problem: Problem, side: Side, upstream: NDArray[Any] | None = None, intermediates: Intermediates | None = None
 ) -> Enclosure:
     """Return the exact gradient of a problem's answer with respect to one operand, in that operand's space.
 
@@ -156,9 +144,7 @@ def _times(unit: Scale, factor: Array) -> Scale:
     zero_terms = (unit.magnitude == 0.0) | (factor == 0.0)
     own = np.where(zero_terms, 0.0, unit.magnitude + 1.0)
     fixed, magnitude = factor * unit.fixed, factor * unit.magnitude
-    return Scale(
-        unit.condition, fixed, magnitude, factor * unit.gradual + own, factor * unit.flushed + own, 1
-    )
+    return Scale(unit.condition, fixed, magnitude, factor * unit.gradual + own, factor * unit.flushed + own, 1)
 
 
 def _unbroadcast(terms: Terms, matrix: tuple[int, ...], own: tuple[int, ...]) -> Terms:
@@ -214,9 +200,7 @@ def _through_smoothing(smoothing: float, by_mixture: Terms) -> Terms:
     """Return (1 − ε)·G, given the gradient G by the smoothed probabilities; 1 − ε and the product are both rounded."""
     scale = by_mixture.scale
     value = by_mixture.value * Scaled(one_minus(smoothing), UNSCALED, ZEROS)
-    return Terms(
-        value, replace(scale, fixed=scale.fixed + 2.0 * scale.magnitude, gradual=scale.gradual + 1.0)
-    )
+    return Terms(value, replace(scale, fixed=scale.fixed + 2.0 * scale.magnitude, gradual=scale.gradual + 1.0))
 
 
 def _inside_clip(problem: Problem, operand: Operand, terms: Terms) -> Terms:
@@ -226,6 +210,4 @@ def _inside_clip(problem: Problem, operand: Operand, terms: Terms) -> Terms:
     low, high = operand.dtype.round(np.array(problem.clip))
     received = classes_last(operand.values, problem.class_axis)
     outside = ((received < low) | (received > high)).reshape(terms.value.special.shape)
-    return Terms(
-        terms.value.replaced(outside, 0.0), terms.scale.map_arrays(lambda part: np.where(outside, 0.0, part))
-    )
+    return Terms(terms.value.replaced(outside, 0.0), terms.scale.map_arrays(lambda part: np.where(outside, 0.0, part)))

@@ -1,7 +1,5 @@
 """softmax and log-softmax of logits, as Enclosures."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -224,9 +224,7 @@ def _fast_math_allowances(problem: Problem, enclosure: Enclosure, profile: Profi
         return ()
     extra, slope = fast_math.FastMathError.separate(*sizes), enclosure.slope
     errors = (
-        fast_math.answer_error(problem, extra)
-        if slope is None
-        else fast_math.gradient_error(problem, slope, extra)
+        fast_math.answer_error(problem, extra) if slope is None else fast_math.gradient_error(problem, slope, extra)
     )
     if errors.shape[1:] != enclosure.value.shape:  # a second derivative: no bounds are derived for it
         return ()

@@ -1,7 +1,5 @@
 """The exact answer is inside every enclosure."""
 
-from __future__ import annotations
-
 import hashlib
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The documentation of the reference is correct."""
 
-from __future__ import annotations
-
 import doctest
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Floating-point formats, and rounding to them."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray

@@ -1,7 +1,5 @@
 """Fast logarithms, exponentials and divisions: only profiles that declare them are allowed their errors."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from typing import Any
@@ -157,9 +155,7 @@ def test_items_of_a_gradient_are_divided(side: Side, reduction: Reduction) -> No
     """In a mean, the items of a gradient are divided by the count, and one more division is allowed."""
     rng = np.random.default_rng(0)
     p, q = rng.uniform(0.1, 1.0, (2, 4, 3, 5))
-    terms, reduced = (
-        make_problem(p, q, (P, P), axis=1, reduction=each) for each in (Reduction.TERMS, reduction)
-    )
+    terms, reduced = (make_problem(p, q, (P, P), axis=1, reduction=each) for each in (Reduction.TERMS, reduction))
     count = {Reduction.MEAN: 60, Reduction.BATCHMEAN: 4, Reduction.ROWMEAN: 20}.get(reduction, 1)
     expected, found = items(terms, gradient(terms, side)), items(reduced, gradient(reduced, side))
     for name in MORE - {"division"}:
@@ -225,10 +221,7 @@ def test_the_worst_fast_gradients_are_within_tolerance(
         problem = drawn(family, spaces, normalise=normalise)
         enclosure = gradient(problem, side)
         for fast in intrinsics.worst():
-            assert not beyond(problem, enclosure, intrinsics.slopes(problem, side, fast), FAST), (
-                family,
-                fast,
-            )
+            assert not beyond(problem, enclosure, intrinsics.slopes(problem, side, fast), FAST), (family, fast)
 
 
 @pytest.mark.parametrize("spaces", [(P, LOG), (LOG, LOG)], ids=str)

@@ -1,7 +1,5 @@
 """Gradients at special values, with broadcasting and with normalisation; the audits cover the rest."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from typing import Any
@@ -16,9 +14,7 @@ P, LOG, LOGITS = Space.PROBABILITY, Space.LOG, Space.LOGITS
 TARGET, MODEL = Side.TARGET, Side.MODEL
 
 
-def make_problem(
-    p: Any, q: Any, spaces: tuple[Space, Space], formula: Formula = Formula.PLAIN, **rest: Any
-) -> Problem:
+def make_problem(p: Any, q: Any, spaces: tuple[Space, Space], formula: Formula = Formula.PLAIN, **rest: Any) -> Problem:
     """Return a problem with the given values."""
     target, model = np.asarray(p, dtype=np.float64), np.asarray(q, dtype=np.float64)
     return Problem(Operand.of(target, spaces[0]), Operand.of(model, spaces[1]), formula, **rest)
@@ -114,9 +110,7 @@ def test_clipped_probabilities_have_no_gradient() -> None:
     """Outside the clip range the gradient is exactly 0; at its boundary it is the gradient of the inside."""
     p = np.array([-1.0, 0.0, 0.25, 0.5, 0.75, 2.0])
     problem = make_problem(p, np.full(6, 0.5), (P, P), clip=(0.25, 0.75))
-    np.testing.assert_array_equal(
-        gradient(problem, TARGET).value != 0.0, [False, False, True, True, True, False]
-    )
+    np.testing.assert_array_equal(gradient(problem, TARGET).value != 0.0, [False, False, True, True, True, False])
 
 
 def test_upstream_of_zero_gives_zero() -> None:

@@ -1,7 +1,5 @@
 """The audits detect faults of the reference."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

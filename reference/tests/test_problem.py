@@ -1,7 +1,5 @@
 """Problems, their ids, and rejected input."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 
@@ -79,9 +77,7 @@ def test_flushed_problem_has_no_subnormals() -> None:
         operand = Operand.of(values, space)
         flushed = Problem(operand, operand).flushed()
         for side in Side:
-            np.testing.assert_array_equal(
-                flushed.side(side).values, [0.0, 0.0, values[2], 0.0, np.nan, np.inf]
-            )
+            np.testing.assert_array_equal(flushed.side(side).values, [0.0, 0.0, values[2], 0.0, np.nan, np.inf])
     assert answer(make_problem()).value.dtype == np.float64
 
 

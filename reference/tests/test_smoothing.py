@@ -1,7 +1,5 @@
 """Targets mixed with the uniform distribution: special values, sizes and tolerances; the audits cover the rest."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -11,19 +9,7 @@ import numpy as np
 import pytest
 
 from kl_audit import oracle
-from kl_reference import (
-    Dtype,
-    Formula,
-    Operand,
-    Problem,
-    Profile,
-    Reduction,
-    Side,
-    Space,
-    answer,
-    gradient,
-    tolerance,
-)
+from kl_reference import Dtype, Formula, Operand, Problem, Profile, Reduction, Side, Space, answer, gradient, tolerance
 from kl_reference.curvature import curvature, tangent
 from kl_reference.enclosure import Array, Enclosure
 from kl_reference.evaluation.float64 import LIMITS
@@ -34,9 +20,7 @@ P, LOG, LOGITS = Space.PROBABILITY, Space.LOG, Space.LOGITS
 def make_problem(p: Any, q: Any, model: Space = LOG, dtype: Dtype = Dtype.FLOAT64, **rest: Any) -> Problem:
     """Return a cross-entropy with labels smoothed by 0.1, with optional changes."""
     target, other = (np.asarray(each, dtype=np.float64) for each in (p, q))
-    plain = Problem(
-        Operand.of(target, P, dtype), Operand.of(other, model, dtype), Formula.CROSS_ENTROPY, smoothing=0.1
-    )
+    plain = Problem(Operand.of(target, P, dtype), Operand.of(other, model, dtype), Formula.CROSS_ENTROPY, smoothing=0.1)
     return replace(plain, **rest)
 
 
@@ -89,9 +73,7 @@ def test_the_classes_of_any_axis_are_counted() -> None:
 def test_large_problems_are_enclosed() -> None:
     """A row with more elements than the limit of double-double is enclosed, too."""
     classes = LIMITS.double_double + 1
-    problem = make_problem(
-        np.zeros(classes), np.full(classes, -1.5), dtype=Dtype.FLOAT32, reduction=Reduction.SUM
-    )
+    problem = make_problem(np.zeros(classes), np.full(classes, -1.5), dtype=Dtype.FLOAT32, reduction=Reduction.SUM)
     exact = answer(problem)
     assert abs(float(exact.error(np.asarray(0.1 * 1.5)))) <= float(exact.radius) + 1e-16
 
@@ -134,9 +116,7 @@ def test_plain_numpy_is_within_tolerance(dtype: Dtype, side: Side | None) -> Non
     def given(epsilon: float, classes: int) -> np.ndarray[Any, Any]:
         if side is Side.TARGET:
             return np.asarray(-logs * dtype.carrier.type(1.0 - epsilon))
-        mixed = problem.target.values * dtype.carrier.type(1.0 - epsilon) + dtype.carrier.type(
-            epsilon / classes
-        )
+        mixed = problem.target.values * dtype.carrier.type(1.0 - epsilon) + dtype.carrier.type(epsilon / classes)
         return np.asarray(-mixed if side else -mixed * logs)
 
     exact = gradient(problem, side) if side else answer(problem)

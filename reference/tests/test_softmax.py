@@ -1,7 +1,5 @@
 """Softmax and log-softmax of logits."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

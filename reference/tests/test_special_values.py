@@ -1,7 +1,5 @@
 """Zeros, infinities and NaN."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 
@@ -32,6 +30,11 @@ def evaluate(
             return Operand.of(np.log(probabilities), space)
 
     return answer(Problem(operand(p, spaces[0]), operand(q, spaces[1]), formula, **rest))
+
+
+def of_logits(x: Any, y: Any, reduction: Reduction = Reduction.TERMS) -> Problem:
+    """Return a problem of logits."""
+    return Problem(Operand.of(x, Space.LOGITS), Operand.of(y, Space.LOGITS), reduction=reduction)
 
 
 CORNERS = [
@@ -126,18 +129,10 @@ def test_masked_classes_contribute_nothing() -> None:
     x[:, 5:] = -INF
     both = y.copy()
     both[:, 5:] = -INF
-    inside = answer(
-        Problem(
-            Operand.of(x[:, :5], Space.LOGITS),
-            Operand.of(y[:, :5], Space.LOGITS),
-            reduction=Reduction.ROWS,
-        )
-    )
-    masked = answer(
-        Problem(Operand.of(x, Space.LOGITS), Operand.of(both, Space.LOGITS), reduction=Reduction.ROWS)
-    )
+    inside = answer(of_logits(x[:, :5], y[:, :5], Reduction.ROWS))
+    masked = answer(of_logits(x, both, Reduction.ROWS))
     assert np.all(np.abs(masked.value - inside.value) <= masked.radius + inside.radius + 1e-17)
-    terms = answer(Problem(Operand.of(x, Space.LOGITS), Operand.of(y, Space.LOGITS)))
+    terms = answer(of_logits(x, y))
     assert np.all(terms.value[:, 5:] == 0.0)
     assert np.all(terms.radius[:, 5:] == 0.0)
 
@@ -145,19 +140,15 @@ def test_masked_classes_contribute_nothing() -> None:
 def test_mask_of_the_model_alone_is_infinite() -> None:
     """A logit of −inf in Q where P is positive gives +inf."""
     x, y = np.zeros((2, 3)), np.array([[0.0, -INF, 0.0], [0.0, 0.0, 0.0]])
-    result = answer(
-        Problem(Operand.of(x, Space.LOGITS), Operand.of(y, Space.LOGITS), reduction=Reduction.ROWS)
-    )
+    result = answer(of_logits(x, y, Reduction.ROWS))
     np.testing.assert_equal(result.value, [INF, 0.0])
 
 
 def test_rows_without_a_normalised_form_are_nan() -> None:
     """A row that cannot be normalised, with all logits −inf or all probabilities 0, is NaN."""
     x = np.array([[-INF, -INF], [INF, 0.0], [0.0, -INF]])
-    logits = Problem(
-        Operand.of(x, Space.LOGITS), Operand.of(np.zeros((3, 2)), Space.LOGITS), reduction=Reduction.ROWS
-    )
-    np.testing.assert_array_equal(np.isnan(answer(logits).value), [True, True, False])
+    logits = answer(of_logits(x, np.zeros((3, 2)), Reduction.ROWS))
+    np.testing.assert_array_equal(np.isnan(logits.value), [True, True, False])
     p = np.array([[0.0, 0.0], [INF, 1.0], [-1.0, 2.0], [2.0, 6.0]])
     rows = evaluate(p, np.ones((4, 2)), normalise=True, reduction=Reduction.ROWS)
     np.testing.assert_array_equal(np.isnan(rows.value), [True, True, True, False])

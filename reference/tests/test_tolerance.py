@@ -1,7 +1,5 @@
 """Tolerances: every item for its own error, and no item that accepts every answer."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

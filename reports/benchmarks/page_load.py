@@ -4,15 +4,12 @@ Run ``python reports/benchmarks/page_load.py`` (needs Chromium, chromedriver, Se
 loads the three pages alternately; the limits are on ratios of median times from the request to the second frame.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -40,12 +37,6 @@ def test_cell(verdict, detail):
         pytest.skip(detail)
     assert verdict == "PASS", detail
 """
-
-
-def report_page(folder: Path, run: Run) -> Path:
-    """Write the page of a run."""
-    write_page(run, folder / "ours.html")
-    return folder / "ours.html"
 
 
 def empty_page(folder: Path, size: int) -> Path:
@@ -82,7 +73,8 @@ def main() -> int:
     run = large_run()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        own = report_page(folder, run)
+        own = folder / "ours.html"
+        write_page(run, own)
         pages = {
             "ours": own,
             "empty, as large": empty_page(folder, own.stat().st_size),
@@ -104,21 +96,14 @@ def main() -> int:
     median = {each: statistics.median(found) for each, found in times.items()}
     for each in pages:
         print(f"  {each:16} {median[each]:7.3f} s  {sizes[each] / 1e6:6.2f} MB")
-    limits: dict[str, tuple[float, Callable[[float], bool]]] = {
-        f"ours ÷ empty, at most {MOST_OF_EMPTY:g}": (
-            median["ours"] / median["empty, as large"],
-            lambda ratio: ratio <= MOST_OF_EMPTY,
-        ),
-        f"pytest-html ÷ ours, at least {LEAST_OF_PYTEST_HTML:g}": (
-            median["pytest-html"] / median["ours"],
-            lambda ratio: ratio >= LEAST_OF_PYTEST_HTML,
-        ),
-    }
-    within = True
-    for text, (ratio, fine) in limits.items():
-        within = within and fine(ratio)
-        print(f"  {text}: {ratio:.2f} {'✓' if fine(ratio) else '✗'}")
-    return 0 if within else 1
+    empty, other = median["ours"] / median["empty, as large"], median["pytest-html"] / median["ours"]
+    limits = (
+        (f"ours ÷ empty, at most {MOST_OF_EMPTY:g}", empty, empty <= MOST_OF_EMPTY),
+        (f"pytest-html ÷ ours, at least {LEAST_OF_PYTEST_HTML:g}", other, other >= LEAST_OF_PYTEST_HTML),
+    )
+    for text, ratio, fine in limits:
+        print(f"  {text}: {ratio:.2f} {'✓' if fine else '✗'}")
+    return 0 if all(fine for *_, fine in limits) else 1
 
 
 if __name__ == "__main__":

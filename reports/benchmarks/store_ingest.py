@@ -5,8 +5,6 @@ SQLite file). The runs are of fifty versions; headroom, seconds and spread diffe
 no text repeats, unlike in real runs of one seed. The limits are on CPU seconds of this process.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 import tempfile
@@ -29,10 +27,7 @@ MOST_INGESTING, MOST_READING = 60.0, 1.0  # seconds
 
 def versions(run: Run, number: int) -> Run:
     """Return the run with other versions and with every measured number changed."""
-    columns = {
-        key: replace(column, version=f"{column.version}.{number}")
-        for key, column in run.header.columns.items()
-    }
+    columns = {key: replace(column, version=f"{column.version}.{number}") for key, column in run.header.columns.items()}
 
     def cell(name: str) -> str:
         own = CellId.parse(name)

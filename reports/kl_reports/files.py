@@ -1,7 +1,5 @@
 """Atomic writing of files, and the check that a path can be written to."""
 
-from __future__ import annotations
-
 import os
 import tempfile
 from collections.abc import Generator

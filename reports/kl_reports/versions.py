@@ -1,7 +1,5 @@
 """Package versions: parsing, order and comparison with requirements such as ``torch==2.12``."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from functools import cache
 

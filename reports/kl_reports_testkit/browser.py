@@ -1,9 +1,8 @@
 """Headless Chromium for the tests of the page, driven by Selenium."""
 
-from __future__ import annotations
-
 import json
 import shutil
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,10 @@ from selenium.webdriver.chrome.service import Service
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 CHROMEDRIVER = shutil.which("chromedriver")
+AXE = "axe_core_python"  # the package that contains axe-core
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
+RUN_AXE = "axe.run(document, {options}).then((found) => JSON.stringify(found.violations))"
+OPEN = "for (const each of document.querySelectorAll('details')) each.open = true"
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync --hide-scrollbars"
@@ -49,9 +52,7 @@ class Browser:
 
     def open(self, path: Path, fragment: str = "", width: int = 1440, *, script: bool = True) -> None:
         """Load a page in a viewport 900 pixels high, with JavaScript unless ``script`` is false."""
-        self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False
-        )
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
         self._driver.get("about:blank")
         self.call("Emulation.setScriptExecutionDisabled", value=not script)
         self._events()
@@ -76,6 +77,19 @@ class Browser:
         answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
+
+    def violations(self, path: Path, scheme: str, width: int) -> list[dict[str, list[str]]]:
+        """Return what axe-core finds on a page, closed and with every detail open: the elements by rule."""
+        self.color_scheme(scheme)
+        self.open(path, width=width)
+        self.evaluate(resources.files(AXE).joinpath("axe.min.js").read_text(encoding="utf-8"))
+        options = json.dumps({"runOnly": {"type": "tag", "values": RULES}})
+        found: list[dict[str, list[str]]] = []
+        for step in ("1", OPEN):
+            self.evaluate(step)
+            broken = json.loads(self.evaluate(RUN_AXE.format(options=options)))
+            found.append({each["id"]: [node["html"][:200] for node in each["nodes"][:3]] for each in broken})
+        return found
 
     def unexpected_events(self) -> list[Any]:
         """Return the page's console messages and errors, dialogs, and requests other than the page itself."""

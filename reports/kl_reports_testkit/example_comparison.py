@@ -1,7 +1,5 @@
 """Example comparison of two runs, with cells in every bucket: test data, not measurements."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Example runs with every verdict: test data, not measurements."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -29,10 +27,7 @@ IMPLEMENTATIONS = {
 }
 REQUIREMENTS = {
     "values/pointwise": ("MUST", "Each unreduced term is within the tolerance of its own rounding."),
-    "values/sum": (
-        "MUST",
-        "Each reduction is within its tolerance, for 1 to 131,072 classes and for odd sizes.",
-    ),
+    "values/sum": ("MUST", "Each reduction is within its tolerance, for 1 to 131,072 classes and for odd sizes."),
     "values/exact-sum": ("MUST", "On problems whose every partial sum is exact, the sum is exact."),
     "values/near-equal": ("MUST", "For Q near P the term has the same accuracy class as elsewhere."),
     "values/extreme": ("MUST", "Subnormal p or q: no spurious 0, ∞, NaN."),
@@ -52,9 +47,7 @@ REQUIREMENTS = {
     "errors/shape-mismatch": ("MUST", "Shapes that do not broadcast raise."),
     "errors/misuse": ("CONVENTION", "Probabilities where log-probabilities are expected."),
 }
-SPREAD = ErrorDistribution(
-    {-4: 2, -1: 9, 0: 20, 1: 7, 6: 2}, {2: 120, 17: 310, 1025: 960}, {0: 310, 5: 960, 12: 40}
-)
+SPREAD = ErrorDistribution({-4: 2, -1: 9, 0: 20, 1: 7, 6: 2}, {2: 120, 17: 310, 1025: 960}, {0: 310, 5: 960, 12: 40})
 UNIT = "2.98e-08 = u·S, with u of float32 and S the condition of the answer"
 BUDGET = (
     BudgetItem(6.0, "conditioning", "log and exp to 4 u, and two more roundings", UNIT),
@@ -159,15 +152,9 @@ def result(requirement: str, column: Column, position: int) -> Result:
     match requirement, column.framework:
         case _ if column.device == "cuda":
             detail = "no CUDA device on this machine"
-            return replace(
-                cell, verdict=Verdict.MISSING, headroom=None, detail=detail, absence=Absence.NO_DEVICE
-            )
-        case ("support/zero-over-zero", "jax" | "torch") if (
-            "log" in column.implementation or column.dtype == "float16"
-        ):
-            return replace(
-                cell, verdict=Verdict.FAIL, headroom=float("inf"), detail="returned NaN", witness=WITNESS
-            )
+            return replace(cell, verdict=Verdict.MISSING, headroom=None, detail=detail, absence=Absence.NO_DEVICE)
+        case ("support/zero-over-zero", "jax" | "torch") if "log" in column.implementation or column.dtype == "float16":
+            return replace(cell, verdict=Verdict.FAIL, headroom=float("inf"), detail="returned NaN", witness=WITNESS)
         case ("values/near-equal", "tensorflow"):
             return replace(
                 cell,
@@ -178,9 +165,7 @@ def result(requirement: str, column: Column, position: int) -> Result:
                 deviation="keras-clips-probabilities",
             )
         case ("values/exact-sum", "tensorflow") if column.dtype == "bfloat16":
-            return replace(
-                cell, verdict=Verdict.FAIL, headroom=3.14, detail="stagnates at 256", witness=WITNESS
-            )
+            return replace(cell, verdict=Verdict.FAIL, headroom=3.14, detail="stagnates at 256", witness=WITNESS)
         case ("gradients/model" | "gradients/target-at-zero", "scipy"):
             return replace(cell, verdict=Verdict.UNSUPPORTED, headroom=None, detail="has no gradients")
         case _:
@@ -202,9 +187,7 @@ def example_run(devices: Iterable[str] = ("cpu", "cuda"), *, calm: bool = False)
     else:
         for position, verdict in enumerate(SPECIAL):
             place = 5 + 12 * position
-            results[place] = replace(
-                results[place], verdict=verdict, headroom=None, detail=verdict.value, absence=None
-            )
+            results[place] = replace(results[place], verdict=verdict, headroom=None, detail=verdict.value, absence=None)
     return Run(head, tuple(results), "2026-01-02T03:09:05+00:00")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from urllib.parse import unquote
 
 from kl_reports.page.page import page
 from kl_reports.runfile.records import Run
@@ -74,6 +75,15 @@ class Tree(HTMLParser):
     def handle_data(self, data: str) -> None:
         """Append text."""
         self._open[-1].children.append(data)
+
+
+def ids(root: Node) -> set[str]:
+    """Return the ids of a page; asserts that no id is used twice and every inner link leads to one."""
+    names = [node.attributes["id"] for node in root.all() if "id" in node.attributes]
+    links = [node.attributes["href"] for node in root.all("a")]
+    assert len(names) == len(set(names))
+    assert {unquote(link[1:]) for link in links if link.startswith("#")} <= set(names)
+    return set(names)
 
 
 def tree(run: Run) -> Node:

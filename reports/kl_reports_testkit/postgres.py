@@ -1,7 +1,5 @@
 """Temporary PostgreSQL server: its data and its only socket are in a temporary folder."""
 
-from __future__ import annotations
-
 import os
 import pwd
 import shutil

@@ -1,7 +1,5 @@
 """Example runs, a browser, and databases for stores."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -55,8 +53,7 @@ HOSTILE = (
 def hostile_run() -> Run:
     """A run in which every free text is hostile."""
     columns = {
-        text + str(position): Column(text, text, text, text, text, text)
-        for position, text in enumerate(HOSTILE)
+        text + str(position): Column(text, text, text, text, text, text) for position, text in enumerate(HOSTILE)
     }
     witness: dict[str, Any] = dict(zip(WITNESS, (*HOSTILE, *HOSTILE), strict=False))
     witness["got"] = [*HOSTILE]
@@ -69,16 +66,13 @@ def hostile_run() -> Run:
         profile=HOSTILE[2],
         seed=7,
         environment={"": {text: text for text in HOSTILE}},
-        requirements={
-            text: {"level": text, "sentence": text, "formula": text, "link": text} for text in HOSTILE
-        },
+        requirements={text: {"level": text, "sentence": text, "formula": text, "link": text} for text in HOSTILE},
         implementations={text: {"framework": text, "documentation": text, text: text} for text in HOSTILE},
         columns=columns,
         planned=tuple(f"{text}@{key}" for text in HOSTILE for key in columns),
         guide={
             "questions": [
-                {"question": text, "answer": text, "property": text, "requirements": [*HOSTILE]}
-                for text in HOSTILE
+                {"question": text, "answer": text, "property": text, "requirements": [*HOSTILE]} for text in HOSTILE
             ],
             "evidence": {text: [*HOSTILE] for text in HOSTILE},
         },

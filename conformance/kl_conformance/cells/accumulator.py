@@ -1,7 +1,5 @@
 """Accumulates a cell's judgements: counts, closest call, error histogram, fingerprint."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -41,9 +39,7 @@ class ErrorHistogram:
         """Return the distribution, each part in order; None where nothing was measured."""
         if not self.signed:
             return None
-        return ErrorDistribution(
-            *(dict(sorted(each.items())) for each in (self.signed, self.classes, self.condition))
-        )
+        return ErrorDistribution(*(dict(sorted(each.items())) for each in (self.signed, self.classes, self.condition)))
 
 
 def _binary_exponent(condition: float) -> int:

@@ -1,7 +1,5 @@
 """Runs one cell: expectations, fixed problems, search, verdict."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -52,12 +50,7 @@ class Cell:
     """
 
     def __init__(
-        self,
-        requirement: Requirement,
-        subject: Subject,
-        effort: Effort,
-        *seeds: int,
-        verdict_only: bool = False,
+        self, requirement: Requirement, subject: Subject, effort: Effort, *seeds: int, verdict_only: bool = False
     ) -> None:
         self.requirement = requirement
         self.subject = subject
@@ -76,9 +69,7 @@ class Cell:
             result = self._evaluate()
         except AbsentError as absent:
             result = self._result(Verdict.MISSING, detail=str(absent), absence=Absence.UNAVAILABLE)
-        except (
-            FloatingPointError
-        ) as changed:  # raised by the reference: a call changed the process's arithmetic
+        except FloatingPointError as changed:  # raised by the reference: a call changed the process's arithmetic
             detail = f"Nothing can be judged after a call: {changed}."
             result = self._result(Verdict.FAIL, detail=detail, kind=Kind.NUMBER)
         accumulated = self.accumulator

@@ -4,8 +4,6 @@ User kernels get all of a profile, because no upstream project tests them. Built
 shows that they changed, and the fewest shapes where every new shape is compiled.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,9 +29,7 @@ DRAWS: Mapping[FaultSource, Mapping[TestProfile, int]] = {
 # studies/discovery/discovery.md, 13 and 1.
 BUILTIN_DRAWS: Mapping[FaultSource, int] = {FaultSource.VALUES: 15, FaultSource.CALL: 2}
 
-SHRINK_SECONDS = (
-    6.0  # a shrink ends then with the smallest pair so far: some frameworks compile every new shape
-)
+SHRINK_SECONDS = 6.0  # a shrink ends then with the smallest pair so far: some frameworks compile every new shape
 LARGE = 2**16  # elements of an expensive problem
 
 LONG_SHAPE = (2, 1025)  # the only long shape where there are few
@@ -48,13 +44,7 @@ COMPILED_QUICK_SHAPES: frozenset[Shape] = frozenset({(3, 5)})
 REPORTED_SHAPES: frozenset[Shape] = frozenset({(1,), (2,), (3,), (1, 2), (1, 3), (2, 2), (2, 3)})
 # Shapes in the quick profile where each takes seconds.
 SLOW_SHAPES: frozenset[Shape] = frozenset({(1, 3), (2, 3), (3, 5), (8, 31)})
-_SHAPE_TABLES = (
-    COMPILED_SHAPES,
-    COMPILED_GRADIENT_SHAPES,
-    COMPILED_QUICK_SHAPES,
-    REPORTED_SHAPES,
-    SLOW_SHAPES,
-)
+_SHAPE_TABLES = (COMPILED_SHAPES, COMPILED_GRADIENT_SHAPES, COMPILED_QUICK_SHAPES, REPORTED_SHAPES, SLOW_SHAPES)
 RULES = f"{LONG_SHAPE}|{[sorted(each) for each in _SHAPE_TABLES]}"  # part of the hash of a problem set
 CHAPTERS_OF_FEW_FORMS = ("values", "support", "signs")  # few call forms: a case may have a shape of its own
 
@@ -131,9 +121,7 @@ class Effort:
         return place if rotates else None
 
 
-def effort_of(
-    requirement: Requirement, subject: Subject, profile: TestProfile, *, reduced: bool = False
-) -> Effort:
+def effort_of(requirement: Requirement, subject: Subject, profile: TestProfile, *, reduced: bool = False) -> Effort:
     """Return the effort of one cell.
 
     In the standard profile a built-in implementation gets the problems of the quick profile in the second of two
@@ -205,17 +193,12 @@ def _shapes(
     return tuple(shape for shape in palette if shape in compiled) or palette[:1]
 
 
-def _places(
-    families: Sequence[str], shapes: Sequence[Shape], *, one_each: bool
-) -> frozenset[tuple[str, Shape]]:
+def _places(families: Sequence[str], shapes: Sequence[Shape], *, one_each: bool) -> frozenset[tuple[str, Shape]]:
     """Return which families are drawn at which shapes: each at all shapes of as many classes as it needs.
 
     With ``one_each``, each family has one shape, and each shape one family or more.
     """
-    fitting = {
-        name: [shape for shape in shapes if (shape or (1,))[-1] >= FAMILIES[name].classes]
-        for name in families
-    }
+    fitting = {name: [shape for shape in shapes if (shape or (1,))[-1] >= FAMILIES[name].classes] for name in families}
     every = {(name, shape) for name, own in fitting.items() for shape in own}
     if not one_each:
         return frozenset(every)
@@ -255,9 +238,7 @@ def skipped_mode(chapter: str, mode: str) -> str | None:
     """Return why a chapter is not evaluated in a mode, or None where it is."""
     if mode == EAGER or chapter in MODE_CHAPTERS:
         return None
-    return (
-        f"mode {mode} has the chapters {', '.join(MODE_CHAPTERS)}; the others are evaluated in mode {EAGER}"
-    )
+    return f"mode {mode} has the chapters {', '.join(MODE_CHAPTERS)}; the others are evaluated in mode {EAGER}"
 
 
 def reduced_dtypes(dtypes: Sequence[str], profile: TestProfile) -> tuple[str, ...]:
@@ -280,11 +261,7 @@ def is_reduced(implementation: Implementation, column: Column, reduced: Sequence
 
 
 def has_chapter(
-    implementation: Implementation,
-    column: Column,
-    chapter: str,
-    profile: TestProfile,
-    reduced: Sequence[str],
+    implementation: Implementation, column: Column, chapter: str, profile: TestProfile, reduced: Sequence[str]
 ) -> bool:
     """Whether a chapter is planned for a column.
 
@@ -292,16 +269,11 @@ def has_chapter(
     """
     if registry.is_builtin(implementation.name) or profile is not TestProfile.QUICK:
         return True
-    return (
-        column.mode != EAGER or chapter in NUMERIC_CHAPTERS or not is_reduced(implementation, column, reduced)
-    )
+    return column.mode != EAGER or chapter in NUMERIC_CHAPTERS or not is_reduced(implementation, column, reduced)
 
 
 def builtin_dtypes(
-    dtypes: Sequence[str],
-    modes: Sequence[str],
-    profile: TestProfile,
-    implementations: Iterable[Implementation],
+    dtypes: Sequence[str], modes: Sequence[str], profile: TestProfile, implementations: Iterable[Implementation]
 ) -> tuple[str, ...]:
     """Return the dtypes in which built-in implementations are tested; empty for all.
 

@@ -1,7 +1,5 @@
 """The fixed problems of a cell: corpus cases and the grid, equal in every run of a profile."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import cache
 from hashlib import blake2b

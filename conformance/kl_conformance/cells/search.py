@@ -1,7 +1,5 @@
 """Searches for failing problems with Hypothesis."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from functools import cache
 

@@ -1,7 +1,5 @@
 """Shrinks a failing pair to a small one."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator
 from functools import partial

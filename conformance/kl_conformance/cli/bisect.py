@@ -1,7 +1,5 @@
 """`bisect`: finds the release in which a witness changed; each release has an environment of its own."""
 
-from __future__ import annotations
-
 import json
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -65,9 +63,7 @@ RELEASES = Releases()
 @click.option("--good", required=True, metavar="VERSION", help="A release in which the witness passes.")
 @click.option("--bad", required=True, metavar="VERSION", help="A release in which it fails; older or newer.")
 @names("--with", "beside", "Also install this, as in 'numpy<2'.")
-@click.option(
-    "--every", is_flag=True, help="Test every release in the range; finds all transitions (slower)."
-)
+@click.option("--every", is_flag=True, help="Test every release in the range: all transitions (slower).")
 @click.option("--pre", "early", is_flag=True, help="Include alpha and beta releases and release candidates.")
 @click.option(
     "--state",
@@ -123,7 +119,7 @@ def find_release(
                 source = "" if result is None else " (from an earlier call)"
                 if result is None:
                     _print(console, f"  {package} {version} …")
-                    result = _probe(version, (f"{package}=={version}", *others), found, suite, releases)
+                    result = _probe(version, [f"{package}=={version}", *others], found, suite, releases)
                     saved.add(result)
                 _print(console, f"  {package} {version}: {result.outcome.value}{source}. {result.message}")
                 return result
@@ -182,9 +178,7 @@ def installed_beside(package: str, beside: Sequence[str], witness: WitnessFile) 
     return [*beside, *sorted(needed - named)]
 
 
-def _probe(
-    version: str, packages: Sequence[str], witness: WitnessFile, suite: Path, releases: Releases
-) -> Probe:
+def _probe(version: str, packages: list[str], witness: WitnessFile, suite: Path, releases: Releases) -> Probe:
     """Test one release in a new environment; a release that cannot be installed or tested is skipped."""
     try:
         with releases.environment(packages, suite) as fresh:

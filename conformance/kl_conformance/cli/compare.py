@@ -1,7 +1,5 @@
 """`compare`: compares two runs."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from kl_conformance.cli.options import names, output_format, path_option, store
+from kl_conformance.cli.options import PATH, names, output_format, path_option, store
 from kl_conformance.cli.output import cannot
 from kl_conformance.diagnosis.confirmation import with_reproducers
 from kl_conformance.errors import UnknownNameError, check_known
@@ -33,22 +31,14 @@ FAIL_ON = (Bucket.REGRESSED, Bucket.NEWLY_OBSERVED, Bucket.MISSING)
 @click.command()
 @click.argument("old")
 @click.argument("new")
-@names(
-    "--fail-on", "fail_on", "Buckets for exit code 1, or none. [default: regressed,newly-observed,missing]"
-)
+@names("--fail-on", "fail_on", "Buckets for exit code 1, or none. [default: regressed,newly-observed,missing]")
 @click.option(
     "--replay",
     "replayed",
     is_flag=True,
     help="Rerun each changed cell on both versions; installs missing versions in new environments.",
 )
-@click.option(
-    "-o",
-    "--output",
-    "page",
-    type=click.Path(path_type=Path),
-    help="Also write an HTML page of the comparison.",
-)
+@click.option("-o", "--output", "page", type=PATH, help="Also write an HTML page of the comparison.")
 @path_option("--markdown", "Also write a summary for a CI job.")
 @store
 @output_format("text", "json", "markdown", "github", help_text="Format of the printed comparison.")
@@ -106,7 +96,6 @@ def _run(name: str, store: str) -> Run:
 
 
 def _of_package(run: Run, package: str) -> Run:
-    """Return the columns and results of one package."""
     header = run.header
 
     def belongs(column: Column) -> bool:

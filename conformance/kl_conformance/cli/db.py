@@ -1,7 +1,5 @@
 """`db`: stores run files, lists them, shows histories, deletes unused data."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
@@ -80,7 +78,6 @@ def gc(keep: int | None, store: str) -> int:
 
 
 def _print(command: str, store: str, query: Callable[[Store], Iterable[str]]) -> int:
-    """Print the lines of a query of the store; return the exit code."""
     try:
         with Store(store) as opened:
             lines = list(query(opened))
@@ -120,13 +117,8 @@ def _history(store: Store, cell: str, *, as_json: bool) -> Iterator[str]:
         yield f"{_heading(each)}: {each.sentence}"
         yield table(
             [
-                (
-                    f"  {one_line(one.column.version)}",
-                    *_verdict(one),
-                    f"run {one.run}",
-                    moment(one_line(one.started)),
-                )
-                for one in each.verdicts
+                (f"  {one_line(x.column.version)}", *_verdict(x), f"run {x.run}", moment(one_line(x.started)))
+                for x in each.verdicts
             ]
         )
 

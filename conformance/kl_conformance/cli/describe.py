@@ -1,7 +1,5 @@
 """`list` and `explain`: describe requirements, implementations and cases."""
 
-from __future__ import annotations
-
 import textwrap
 from collections import Counter
 from collections.abc import Iterator
@@ -130,7 +128,6 @@ def _page(name: str) -> Iterator[str]:
 
 
 def _deviations(requirement: str) -> Iterator[Expectation]:
-    """Yield the known deviations of all implementations from a requirement."""
     for framework in registry.FRAMEWORKS:
         yield from (entry for entry in recorded(framework) if requirement in entry.requirements)
 

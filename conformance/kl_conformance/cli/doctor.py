@@ -1,7 +1,5 @@
 """`doctor`: checks which frameworks can be tested here and measures their arithmetic."""
 
-from __future__ import annotations
-
 import os
 import platform
 from collections.abc import Iterator, Sequence
@@ -102,9 +100,7 @@ def examine(framework: str, names: Sequence[str]) -> tuple[Rows, Rows]:
     versions = ", ".join(f"{each} {registry.installed_version(each)}" for each in packages)
     adapter = registry.framework(framework)
     unavailable = partial(adapter.unavailable, modules)
-    rows: Rows = [
-        (framework, each, unavailable(each) or f"can be tested ({versions})") for each in adapter.devices
-    ]
+    rows: Rows = [(framework, on, unavailable(on) or f"can be tested ({versions})") for on in adapter.devices]
     missing, measured = dict[str, str](), Rows()
     for implementation in selected:
         for column in (each for each in columns_of(implementation) if each.mode == EAGER):

@@ -1,7 +1,5 @@
 """Command groups: the commands by name, imported when one is invoked; version option and exit codes."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Mapping
@@ -14,6 +12,7 @@ from kl_conformance._version import __version__
 
 USAGE, CANNOT = 4, 2  # exit codes of bad usage: of `run`, as pytest's; of all other commands
 
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 COMMANDS = {
     "run": ("run:run", "Evaluate implementations in worker processes and write a run file."),
     "verify": ("verify:verify", "Verify a user kernel and print its verdict."),
@@ -74,11 +73,7 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, line) for name, (_, line) in self.table.items()])
 
 
-@click.group(
-    cls=LazyGroup,
-    table=COMMANDS,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
+@click.group(cls=LazyGroup, table=COMMANDS, context_settings=SETTINGS)
 @click.version_option(__version__, prog_name="kl-conformance")
 def cli() -> None:
     """Test, with evidence, whether an implementation of the Kullback-Leibler divergence is correct."""
@@ -106,7 +101,6 @@ def main() -> None:
 
 
 def _run() -> int:
-    """Run the selected command and return its exit code."""
     try:
         return int(cli(standalone_mode=False) or 0)
     except click.UsageError as error:

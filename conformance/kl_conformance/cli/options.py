@@ -1,7 +1,5 @@
 """Options and arguments shared by commands."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,9 +9,10 @@ import click
 SEED = "KL_CONFORMANCE_SEED"  # environment variable: the default of --seed
 STORE = "KL_CONFORMANCE_STORE"  # environment variable: the default of --store
 
+PATH = click.Path(path_type=Path)
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-runs = click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+runs = click.argument("runs", nargs=-1, required=True, type=PATH, metavar="RUN...")
 profile = click.option(
     "--profile", default="standard", show_default=True, help="Test effort: quick, standard or thorough."
 )
@@ -38,40 +37,27 @@ store = click.option(
 
 def names(option: str, parameter: str, help_text: str, *, metavar: str | None = None) -> Decorator:
     """Return an option that takes names one by one or separated by commas, as in float16,bfloat16."""
-    return click.option(
-        option, parameter, multiple=True, callback=_split_names, metavar=metavar, help=help_text
-    )
+    return click.option(option, parameter, multiple=True, callback=_split, metavar=metavar, help=help_text)
 
 
-def _split_names(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+def _split(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
     del context, option
     return tuple(name for value in values for name in value.split(",") if name)
 
 
 def output(default: str, help_text: str) -> Decorator:
     """Return the option of the file to write."""
-    return click.option(
-        "-o",
-        "--output",
-        type=click.Path(path_type=Path),
-        default=Path(default),
-        show_default=True,
-        help=help_text,
-    )
+    default_path = Path(default)
+    return click.option("-o", "--output", type=PATH, default=default_path, show_default=True, help=help_text)
 
 
 def path_option(option: str, help_text: str) -> Decorator:
     """Return the option of a further file or folder to write."""
-    return click.option(option, type=click.Path(path_type=Path), help=help_text)
+    return click.option(option, type=PATH, help=help_text)
 
 
 def output_format(*formats: str, help_text: str = "Format of the output.") -> Decorator:
     """Return the option of what is printed; the first format is the default."""
     return click.option(
-        "--format",
-        "output_format",
-        type=click.Choice(formats),
-        default=formats[0],
-        show_default=True,
-        help=help_text,
+        "--format", "output_format", type=click.Choice(formats), default=formats[0], show_default=True, help=help_text
     )

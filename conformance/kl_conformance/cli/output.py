@@ -1,7 +1,5 @@
 """Exit codes, error message and table output shared by commands."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterable
 
@@ -21,8 +19,6 @@ def table(rows: Iterable[tuple[str, ...]]) -> str:
     rows = list(rows)
     widths = [max(cell_len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
     return "\n".join(
-        "  ".join(
-            [*(cell + " " * (w - cell_len(cell)) for cell, w in zip(row, widths, strict=False)), row[-1]]
-        )
+        "  ".join([*(cell + " " * (w - cell_len(cell)) for cell, w in zip(row, widths, strict=False)), row[-1]])
         for row in rows
     )

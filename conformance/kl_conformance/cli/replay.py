@@ -1,7 +1,5 @@
 """`replay`: reruns one witness; the result is an exit code."""
 
-from __future__ import annotations
-
 import sys
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`report` and `merge`: renders run files, merges them."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Iterator
 from dataclasses import replace
@@ -63,7 +61,6 @@ def _check(outputs: dict[str, Path]) -> None:
 
 
 def _texts(run: Run, name: str, path: Path) -> Iterator[tuple[Path, str]]:
-    """Yield the files of one output and their contents."""
     match name:
         case "markdown":
             yield path, markdown.markdown(run)

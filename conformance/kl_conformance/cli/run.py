@@ -1,8 +1,6 @@
 """`run`: evaluates a selection and writes the run file."""
 
-from __future__ import annotations
-
-from pathlib import Path
+from typing import Any
 
 import click
 
@@ -30,17 +28,7 @@ It is tested by: kl-conformance run my_kernels.py:MINE"""
 @seed
 @click.option("-k", "keyword", default="", help="Run only the cells whose name matches, as in pytest.")
 @output("kl-run.jsonl.gz", "The run file.")
-def run(
-    implementations: tuple[str, ...],
-    frameworks: tuple[str, ...],
-    devices: tuple[str, ...],
-    dtypes: tuple[str, ...],
-    modes: tuple[str, ...],
-    profile: str,
-    seed: int | None,
-    keyword: str,
-    output: Path,
-) -> int:
+def run(**options: Any) -> int:
     """Evaluate implementations in worker processes and write a run file.
 
     IMPLEMENTATION is a built-in one (see `kl-conformance list implementations`), MODULE:NAME or FILE.py:NAME.
@@ -48,6 +36,4 @@ def run(
     of its own. Exit codes are pytest's: 0 as recorded, 1 new failures, 2 interrupted, 3 the suite itself failed,
     4 bad usage, 5 nothing to test.
     """
-    return execute(
-        RunOptions(implementations, frameworks, devices, dtypes, modes, profile, seed, keyword, output)
-    )
+    return execute(RunOptions(**options))

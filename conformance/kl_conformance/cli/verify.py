@@ -1,10 +1,9 @@
 """`verify`: verifies a user kernel in worker processes and prints its verdict."""
 
-from __future__ import annotations
-
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -52,39 +51,17 @@ Examples:
     help_text="Format of the verdict: text, one JSON object, GitHub workflow commands or JUnit XML.",
 )
 def verify(
-    kernel: str,
-    like: str,
-    framework: str,
-    device: str,
-    dtypes: tuple[str, ...],
-    shape: str,
-    profile: str,
-    seed: int | None,
-    strict: bool,
-    output: Path,
-    report: Path | None,
-    output_format: str,
+    kernel: str, framework: str, device: str, output: Path, report: Path | None, output_format: str, **options: Any
 ) -> int:
     """Verify a kernel: a function, module or loss class, as MODULE:NAME or FILE.py:NAME.
 
     All requirements that apply to --like are evaluated on it, in worker processes. Only the verdict is written to
     standard output. Exit codes: 0 it conforms, 1 a requirement failed, 2 it could not be tested.
     """
-    options = RunOptions(
-        implementations=(kernel,),
-        frameworks=(framework,) if framework else (),
-        devices=(device,),
-        dtypes=dtypes,
-        profile=profile,
-        seed=seed,
-        output=output,
-        like=like,
-        strict=strict,
-        command="verify",
-        shape=shape,
-    )
+    library = (framework,) if framework else ()
     with redirect_stdout(sys.stderr):
-        if execute(options, lambda run: "") not in {OK, FAILED}:
+        selected = RunOptions((kernel,), library, (device,), output=output, command="verify", **options)
+        if execute(selected, lambda run: "") not in {OK, FAILED}:
             return CANNOT
         try:
             run = _confirmed(output, kernel)

@@ -1,7 +1,5 @@
 """Finds the alternative definition (swapped arguments, other reduction, …) that a wrong value fits."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import replace

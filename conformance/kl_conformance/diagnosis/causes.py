@@ -1,7 +1,5 @@
 """Matches a pattern of failed requirements to a known bug class (causes.json)."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections import Counter
@@ -64,9 +62,7 @@ def likely_cause(run: Run, faults: Sequence[Fault] | None = None) -> str:
         The known faults; those of the mutation study by default.
     """
     found = failures(run)
-    explained = Counter(
-        result.explanation for results in found.values() for result in results if result.explanation
-    )
+    explained = Counter(one.explanation for results in found.values() for one in results if one.explanation)
     (explanation, often), (_, next_often), *_ = [*explained.most_common(2), ("", 0), ("", 0)]
     if often >= OFTEN and 2 * next_often <= often:
         return f"Likely cause: {explanation}. (It explains {often} findings exactly.)"
@@ -130,8 +126,5 @@ def clear(ranked: Sequence[Match]) -> list[Match]:
 def known_faults() -> tuple[Fault, ...]:
     """Return the faults of the mutation study that are shipped with the suite."""
     text = files("kl_conformance.diagnosis").joinpath("causes.json").read_text(encoding="utf-8")
-    return tuple(_fault(each) for each in json.loads(text)["faults"])
-
-
-def _fault(data: dict[str, Any]) -> Fault:
-    return Fault(data["name"], data["kind"], data["sentence"], frozenset(data["detected_by"]))
+    faults: list[dict[str, Any]] = json.loads(text)["faults"]
+    return tuple(Fault(**{**each, "detected_by": frozenset(each["detected_by"])}) for each in faults)

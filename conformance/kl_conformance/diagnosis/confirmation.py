@@ -1,7 +1,5 @@
 """Runs a reproducer in a clean process and attaches it to its finding if it shows the failure."""
 
-from __future__ import annotations
-
 import inspect
 import os
 import subprocess
@@ -114,13 +112,11 @@ def _with(result: Result, script: str) -> Result:
 
 def execute(script: str, interpreter: str = sys.executable) -> ScriptResult:
     """Execute a reproducer, whose last line asserts the expected result, in a clean process."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "reproducer.py"
+    with tempfile.TemporaryDirectory() as at:
+        file = Path(at) / "reproducer.py"
         file.write_text(script, encoding="utf-8")
         try:
-            done = processes.run_python(
-                str(file), seconds=SECONDS, interpreter=interpreter, folder=Path(folder)
-            )
+            done = processes.run_python(str(file), seconds=SECONDS, interpreter=interpreter, folder=Path(at))
         except subprocess.TimeoutExpired:
             return ScriptResult.INCONCLUSIVE
     if done.returncode == 0:

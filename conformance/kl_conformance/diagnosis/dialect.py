@@ -1,7 +1,5 @@
 """Source code for tensors, gradients and calls in each library's idiom."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -35,9 +33,9 @@ class Dialect:
         A tensor of ``{values}``, ``{dtype}`` and ``{device}``.
     log_softmax_template, reshape_template
         log_softmax of ``{x}`` over the last axis, and ``{x}`` in another ``{shape}``.
-    gradient_lines, weighted_gradient_lines
+    gradient_lines, ones, weighted_gradient_lines
         Lines that assign to ``got`` the gradient of ``{call}`` by ``{x}`` for an upstream gradient of ones, or for
-        ``{upstream}``.
+        ``{upstream}``; the former lines with ``ones`` in the place of ``{upstream}`` where there are no others.
     conversion
         Lines that convert ``got`` to an array whose elements are numbers in Python; empty if it is one.
     devices, dtype_names
@@ -51,6 +49,7 @@ class Dialect:
     log_softmax_template: str
     reshape_template: str = "{x}.reshape({shape})"
     gradient_lines: tuple[str, ...] = ()
+    ones: str = ""
     weighted_gradient_lines: tuple[str, ...] = ()
     conversion: tuple[str, ...] = ()
     devices: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -93,11 +92,11 @@ class Dialect:
 
     def gradient(self, call: str, name: str, upstream: str) -> Iterator[str]:
         """Yield lines that assign to ``got`` the gradient of a call by a tensor."""
-        lines = self.weighted_gradient_lines if upstream else self.gradient_lines
+        lines = (self.weighted_gradient_lines if upstream else ()) or self.gradient_lines
         if not lines:
             raise NotExpressibleError("a gradient")
         for line in lines:
-            yield line.format(call=call, x=name, upstream=upstream)
+            yield line.format(call=call, x=name, upstream=upstream or self.ones)
 
 
 def runs(numbers: list[float]) -> str:
@@ -147,9 +146,7 @@ CLASSES_SECOND = (
     "torch.nn.CrossEntropyLoss",
     "tinygrad.Tensor.cross_entropy",
 )  # these have no axis argument
-_TFP = (
-    "tfp.distributions.kl_divergence(*(tfp.distributions.Categorical({}=x) for x in ({{target}}, {{model}})))"
-)
+_TFP = "tfp.distributions.kl_divergence(*(tfp.distributions.Categorical({}=x) for x in ({{target}}, {{model}})))"
 CALLS = {
     "torch.nn.CrossEntropyLoss": "torch.nn.CrossEntropyLoss({keywords})({model}, {target})",
     "torch.nn.functional.cross_entropy(label_smoothing)": (

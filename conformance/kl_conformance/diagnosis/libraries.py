@@ -1,7 +1,5 @@
 """Per-library code templates used by dialect."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -16,8 +14,7 @@ TORCH_LAYOUTS = {
     "permuted-3d": "{x}.movedim(1, -1).contiguous().movedim(-1, 1)",
     "among-nan": "torch.nn.functional.pad({x}, (1, 1) * {x}.ndim, value=nan)[(slice(1, -1),) * {x}.ndim]",
     "among-largest": (
-        "torch.nn.functional.pad({x}, (1, 1) * {x}.ndim, value=torch.finfo({x}.dtype).max)"
-        "[(slice(1, -1),) * {x}.ndim]"
+        "torch.nn.functional.pad({x}, (1, 1) * {x}.ndim, value=torch.finfo({x}.dtype).max)[(slice(1, -1),) * {x}.ndim]"
     ),
 }
 NUMPY_LAYOUTS = {
@@ -41,12 +38,10 @@ _JAX = Dialect(
     preamble=("import jax", 'jax.config.update("jax_enable_x64", True)'),
     tensor_template="jax.numpy.array({values}, jax.numpy.{dtype})",
     log_softmax_template="jax.nn.log_softmax({x})",
-    gradient_lines=(
-        "value, pull = jax.vjp(lambda {x}: {call}, {x})",
-        "(got,) = pull(jax.numpy.ones_like(value))",
-    ),
-    weighted_gradient_lines=("value, pull = jax.vjp(lambda {x}: {call}, {x})", "(got,) = pull({upstream})"),
+    gradient_lines=("value, pull = jax.vjp(lambda {x}: {call}, {x})", "(got,) = pull({upstream})"),
+    ones="jax.numpy.ones_like(value)",
 )
+_TFP = "from tensorflow_probability.substrates import jax as tfp"
 LIBRARIES: Mapping[str, Dialect] = {
     "torch": Dialect(
         preamble=("import torch",),
@@ -55,13 +50,9 @@ LIBRARIES: Mapping[str, Dialect] = {
         gradient_lines=(
             "{x}.requires_grad_()",
             "value = {call}",
-            "(got,) = torch.autograd.grad(value, {x}, torch.ones_like(value))",
-        ),
-        weighted_gradient_lines=(
-            "{x}.requires_grad_()",
-            "value = {call}",
             "(got,) = torch.autograd.grad(value, {x}, {upstream})",
         ),
+        ones="torch.ones_like(value)",
         devices={"cuda": ', device="cuda"'},
         layouts=TORCH_LAYOUTS,
     ),
@@ -88,29 +79,15 @@ LIBRARIES: Mapping[str, Dialect] = {
         preamble=("import paddle",),
         tensor_template="paddle.to_tensor({values}, '{dtype}')",
         log_softmax_template="paddle.nn.functional.log_softmax({x}, -1)",
-        gradient_lines=(
-            "{x}.stop_gradient = False",
-            "value = {call}",
-            "(got,) = paddle.grad(value, {x}, paddle.ones_like(value))",
-        ),
-        weighted_gradient_lines=(
-            "{x}.stop_gradient = False",
-            "value = {call}",
-            "(got,) = paddle.grad(value, {x}, {upstream})",
-        ),
+        gradient_lines=("{x}.stop_gradient = False", "value = {call}", "(got,) = paddle.grad(value, {x}, {upstream})"),
+        ones="paddle.ones_like(value)",
     ),
-    "tfp": replace(
-        _JAX,
-        preamble=(*_JAX.preamble, "from tensorflow_probability.substrates import jax as tfp"),
-    ),
+    "tfp": replace(_JAX, preamble=(*_JAX.preamble, _TFP)),
     "mlx": Dialect(
         preamble=("import mlx.core as mx", "import mlx.nn", "mx.set_default_device(mx.cpu)"),
         tensor_template="mx.array({values}, mx.{dtype})",
         log_softmax_template="mlx.nn.log_softmax({x}, -1)",
-        gradient_lines=(
-            "value = {call}",
-            "(got,) = mx.vjp(lambda {x}: {call}, [{x}], [mx.ones_like(value)])[1]",
-        ),
+        gradient_lines=("value = {call}", "(got,) = mx.vjp(lambda {x}: {call}, [{x}], [mx.ones_like(value)])[1]"),
         weighted_gradient_lines=("(got,) = mx.vjp(lambda {x}: {call}, [{x}], [{upstream}])[1]",),
     ),
     "tinygrad": Dialect(

@@ -1,7 +1,5 @@
 """Writes a self-contained script of at most 15 lines that reproduces a failure."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -54,12 +52,7 @@ class Claim:
     upstream: Operand | None = None
 
 
-def reproducer(
-    requirement: str,
-    column: Column,
-    witness: Mapping[str, Any],
-    source: KernelSource | None = None,
-) -> str:
+def reproducer(requirement: str, column: Column, witness: Mapping[str, Any], source: KernelSource | None = None) -> str:
     """Return a script that shows a failure, or an empty string if no short script is known to show it.
 
     Parameters
@@ -106,9 +99,7 @@ def _single_call(witness: Mapping[str, Any]) -> ReproducedCall | None:
     call = decode_call(witness)
     if not call.function:
         return None
-    return ReproducedCall(
-        _problem(witness), call, {side: str(witness["layout"][side.value]) for side in Side}
-    )
+    return ReproducedCall(_problem(witness), call, {one: str(witness["layout"][one.value]) for one in Side})
 
 
 def _claim(requirement: str, reproduced: ReproducedCall, witness: Mapping[str, Any]) -> Claim | None:
@@ -167,9 +158,7 @@ def _exact(reproduced: ReproducedCall, witness: Mapping[str, Any]) -> tuple[Encl
             pass
     for upstream in candidates:
         rounded = None if upstream is None else Operand(dtype.round(upstream), Space.LOG, dtype)
-        exact = reference_gradient(
-            problem, side, None if rounded is None else rounded.values.astype(np.float64)
-        )
+        exact = reference_gradient(problem, side, None if rounded is None else rounded.values.astype(np.float64))
         if encode(exact.value, Dtype.FLOAT64) == witness["right"]:
             return exact, rounded
     raise ValueError("the witness has another upstream gradient")
@@ -205,7 +194,6 @@ def _lines(
     library: Dialect,
     source: KernelSource | None,
 ) -> Iterator[str]:
-    """Write the script, line by line."""
     problem, side = reproduced.problem, reproduced.call.side
     yield f"# {requirement}: {column.implementation}, {column.framework} {column.version}, {column.device}"
     yield from library.imports("" if source else column.implementation, column.framework)
@@ -220,8 +208,7 @@ def _lines(
         if layout != "contiguous" and (layout != "permuted-3d" or operand.values.ndim > 1):
             yield f"{name} = {library.with_layout(name, layout)}  # {layout}"
     operands = {
-        each: library.log_softmax(name) if _normalised_first(reproduced, each) else name
-        for each, name in names.items()
+        each: library.log_softmax(name) if _normalised_first(reproduced, each) else name for each, name in names.items()
     }
     compiled = COMPILED.get(column.mode, "")
     call = call_of(column, reproduced.call, names if compiled else operands, source)

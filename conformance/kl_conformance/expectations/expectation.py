@@ -1,7 +1,5 @@
 """Expectation: a recorded deviation, its versions and its region; loads the TOML files."""
 
-from __future__ import annotations
-
 import math
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -180,7 +178,6 @@ def _entry(entry: Mapping[str, Any], place: str) -> Expectation:
 
 
 def _names(entry: Mapping[str, Any], field: str) -> tuple[str, ...]:
-    """Return a field that is a list of names; empty if the field is missing."""
     names = entry.get(field, [])
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise TypeError(f"{field} is {names!r}, not a list of names")

@@ -1,7 +1,5 @@
 """Parses and evaluates region expressions such as `p == 0 and log_q == -inf`."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

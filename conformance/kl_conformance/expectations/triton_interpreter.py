@@ -1,7 +1,5 @@
 """Rounding of Triton's CPU interpreter, excused for kernels that run under it."""
 
-from __future__ import annotations
-
 import os
 import sys
 
@@ -44,9 +42,7 @@ def interpreter_rounding(subject: Subject) -> tuple[Expectation, ...]:
     """
     is_user = not registry.is_builtin(subject.implementation.name)
     is_interpreted = os.environ.get("TRITON_INTERPRET", "").lower() in _ON
-    if not (
-        is_user and is_interpreted and "triton" in sys.modules and subject.column.dtype in SUBNORMALS.dtypes
-    ):
+    if not (is_user and is_interpreted and "triton" in sys.modules and subject.column.dtype in SUBNORMALS.dtypes):
         return ()
     installed = registry.installed_version("triton")
     return (SUBNORMALS,) if meets(installed, SUBNORMALS.versions, as_release=True) else ()

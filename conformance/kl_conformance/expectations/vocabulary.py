@@ -1,7 +1,5 @@
 """Variables that region expressions may use."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -20,16 +18,8 @@ from kl_reference.problem import Operand, Problem
 # Variables of a region: one element's numbers, and the problem's sizes and dtype.
 REGION_NAMES = frozenset(
     {"p", "q", "log_p", "log_q", "log_target", "target_classes", "model_classes"}
-    | {
-        "model_length",
-        "result_length",
-        "offset",
-        "total",
-        "least_normal",
-        "least_subnormal",
-        "largest",
-        "roundoff",
-    }
+    | {"model_length", "result_length", "offset", "total"}
+    | {"least_normal", "least_subnormal", "largest", "roundoff"}
 )
 # Variables of the recorded result: the answer itself, and whether it is correct for an alternative definition.
 INSTEAD_NAMES = frozenset(

@@ -1,7 +1,5 @@
 """Call: the Protocol of a function under test."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any

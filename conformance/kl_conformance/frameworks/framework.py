@@ -1,7 +1,5 @@
 """Framework: abstract interface of an array library (arrays in, arrays out, known properties)."""
 
-from __future__ import annotations
-
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -67,10 +65,7 @@ class Modules:
         top = name.partition(".")[0]
         try:
             import_module(name)
-        except (
-            Exception,
-            SystemExit,
-        ) as error:  # an import may raise anything; the reason goes into the verdict
+        except (Exception, SystemExit) as error:  # an import may raise anything
             self._failed[name] = import_failure(name, error, f"pip install {package or top}")
             raise AbsentError(self._failed[name]) from error
         self.by_name[top] = sys.modules[top]
@@ -119,11 +114,8 @@ class Framework(Transformer, ABC):
     def unavailable(self, modules: Modules, device: str) -> str | None:
         """Return why a device is not available, or None if it is."""
         del modules
-        return (
-            None
-            if device in self.devices
-            else f"unknown device {device!r} for {self.name}; known: {', '.join(self.devices)}"
-        )
+        message = f"unknown device {device!r} for {self.name}; known: {', '.join(self.devices)}"
+        return None if device in self.devices else message
 
     def mode_context(self, modules: Modules, mode: str) -> AbstractContextManager[Any]:
         """Return a context in which a mode of ``setting_modes`` is active; for other modes it changes nothing."""

@@ -1,7 +1,5 @@
 """JAX: arrays, x64 switch, vjp, jvp, vmap, jit; TensorFlow Probability on JAX uses the same arrays."""
 
-from __future__ import annotations
-
 import importlib
 import os
 from collections.abc import Mapping, Sequence

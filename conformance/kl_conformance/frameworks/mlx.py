@@ -1,7 +1,5 @@
 """MLX: arrays on the CPU, vjp, jvp, vmap, compile."""
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Sequence
 from dataclasses import replace
@@ -48,9 +46,7 @@ class Mlx(Framework):
 
     def tensor(self, modules: Modules, operand: Operand, device: str, layout: str) -> Any:
         """Return an operand as an array; MLX arrays have no strides."""
-        made = self.from_numpy(modules, operand.values, device).astype(
-            getattr(modules.mx, operand.dtype.label)
-        )
+        made = self.from_numpy(modules, operand.values, device).astype(getattr(modules.mx, operand.dtype.label))
         modules.mx.eval(made)  # evaluates pending operations in this thread
         return made
 
@@ -68,9 +64,7 @@ class Mlx(Framework):
         values = np.array(tensor.astype(modules.mx.float64))
         return Output(values, str(tensor.dtype).removeprefix("mlx.core."))
 
-    def gradients(
-        self, modules: Modules, function: Function, tensors: Sequence[Any], upstream: Any
-    ) -> Sequence[Any]:
+    def gradients(self, modules: Modules, function: Function, tensors: Sequence[Any], upstream: Any) -> Sequence[Any]:
         """Call ``mx.vjp``."""
         mx = modules.mx
         result = function(*tensors)

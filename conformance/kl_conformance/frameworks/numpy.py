@@ -1,7 +1,5 @@
 """NumPy arrays; SciPy functions take them as they are."""
 
-from __future__ import annotations
-
 import importlib
 from typing import Any
 

@@ -1,7 +1,5 @@
 """PaddlePaddle: tensors on CPU and CUDA, autograd."""
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Sequence
 from contextlib import AbstractContextManager

@@ -1,7 +1,5 @@
 """Snapshots global process state (RNG, warnings, dtype defaults) and detects changes."""
 
-from __future__ import annotations
-
 import os
 import random
 import signal

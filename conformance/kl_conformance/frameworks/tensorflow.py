@@ -1,7 +1,5 @@
 """TensorFlow: eager tensors, gradient tapes, tf.function, XLA; Keras on top of them."""
 
-from __future__ import annotations
-
 import importlib
 import os
 from collections.abc import Mapping, Sequence
@@ -33,9 +31,7 @@ class TensorFlow(Framework):
         """Import TensorFlow and Keras, without TensorFlow's start-up messages on stderr."""
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-        return Modules(
-            {"tf": importlib.import_module("tensorflow"), "keras": importlib.import_module("keras")}
-        )
+        return Modules({"tf": importlib.import_module("tensorflow"), "keras": importlib.import_module("keras")})
 
     def unavailable(self, modules: Modules, device: str) -> str | None:
         """Return why CUDA is not available."""
@@ -96,9 +92,7 @@ class TensorFlow(Framework):
 
         return backward
 
-    def curvature(
-        self, modules: Modules, function: Function, tensor: Any, direction: Any, upstream: Any
-    ) -> Any:
+    def curvature(self, modules: Modules, function: Function, tensor: Any, direction: Any, upstream: Any) -> Any:
         """Differentiate with nested tapes; a gradient that does not depend on the tensor has derivative 0."""
         tf = modules.tf
         with tf.GradientTape() as tape:

@@ -1,7 +1,5 @@
 """tinygrad: tensors on the CPU, whose kernels clang compiles."""
 
-from __future__ import annotations
-
 import importlib
 import os
 from collections.abc import Sequence
@@ -44,9 +42,7 @@ class Tinygrad(Framework):
 
     def tensor(self, modules: Modules, operand: Operand, device: str, layout: str) -> Any:
         """Return an operand as an evaluated tensor; users cannot choose a tensor's strides."""
-        return (
-            self.from_numpy(modules, operand.values, device).cast(operand.dtype.label).contiguous().realize()
-        )
+        return self.from_numpy(modules, operand.values, device).cast(operand.dtype.label).contiguous().realize()
 
     def from_numpy(self, modules: Modules, values: NDArray[Any], device: str) -> Any:
         """Return a NumPy array as a tensor of the same dtype."""

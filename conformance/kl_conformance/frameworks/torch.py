@@ -1,7 +1,5 @@
 """PyTorch: tensors on CPU and CUDA, autograd, torch.func, torch.compile."""
 
-from __future__ import annotations
-
 import importlib
 import os
 import shutil
@@ -24,9 +22,7 @@ from kl_reference.dtype import Dtype
 from kl_reference.problem import Operand
 from kl_reference.tolerance import Profile
 
-REDUCTION_WARNING = (
-    "reduction: 'mean' divides"  # a warning about documented behaviour, which is what is tested
-)
+REDUCTION_WARNING = "reduction: 'mean' divides"  # a warning about documented behaviour, which is what is tested
 
 
 class Torch(Framework):
@@ -118,9 +114,7 @@ class Torch(Framework):
 
         return backward
 
-    def curvature(
-        self, modules: Modules, function: Function, tensor: Any, direction: Any, upstream: Any
-    ) -> Any:
+    def curvature(self, modules: Modules, function: Function, tensor: Any, direction: Any, upstream: Any) -> Any:
         """Differentiate twice with autograd; a gradient that does not depend on the tensor has derivative 0."""
         torch = modules.torch
         leaf = tensor.detach().requires_grad_(True)
@@ -185,9 +179,7 @@ class Torch(Framework):
         torch = modules.torch
 
         def shared(device: str, state: Callable[[], Any]) -> RandomSource:
-            return RandomSource(
-                lambda: torch.rand((), device=device), lambda: state().cpu().numpy().tobytes()
-            )
+            return RandomSource(lambda: torch.rand((), device=device), lambda: state().cpu().numpy().tobytes())
 
         found = {"torch's random generator": shared("cpu", torch.get_rng_state)}
         if torch.cuda.is_available():

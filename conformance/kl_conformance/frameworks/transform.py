@@ -1,7 +1,5 @@
 """Transform: the ways to execute a call (compiled, batched, VJP, JVP), per framework."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from enum import Enum
@@ -12,6 +10,8 @@ Function = Callable[..., Any]
 """A function of tensors."""
 Pullback = Callable[[Any], Sequence[Any]]
 """A function of an upstream gradient that returns gradients."""
+Transformed = Callable[..., Any]
+"""A function of the modules and a call that makes the call in the way of a transform."""
 
 
 class Transform(Enum):
@@ -51,9 +51,7 @@ class Transformer:
     unsupported_compiled: Mapping[Transform, str] = MappingProxyType({})
     may_refuse_compiled: frozenset[Transform] = frozenset()
 
-    def pullback(
-        self, modules: Any, function: Function, tensors: Sequence[Any], *, retain: bool = False
-    ) -> Pullback:
+    def pullback(self, modules: Any, function: Function, tensors: Sequence[Any], *, retain: bool = False) -> Pullback:
         """Call ``function(*tensors)`` and return a function that computes the gradients by every tensor later.
 
         The gradients are those of ``sum(function(*tensors)·upstream)``; ``upstream`` is a tensor, or None for ones, in
@@ -68,9 +66,7 @@ class Transformer:
         """
         raise NotImplementedError(Transform.DEFERRED.value)
 
-    def gradients(
-        self, modules: Any, function: Function, tensors: Sequence[Any], upstream: Any
-    ) -> Sequence[Any]:
+    def gradients(self, modules: Any, function: Function, tensors: Sequence[Any], upstream: Any) -> Sequence[Any]:
         """Return the gradients of ``sum(function(*tensors)·upstream)`` by every tensor, in one backward pass."""
         return self.pullback(modules, function, tensors)(upstream)
 

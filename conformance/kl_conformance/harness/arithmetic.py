@@ -1,7 +1,5 @@
 """Measures a column's arithmetic (accumulator width, FMA, fast-math) from its answers."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -218,11 +216,7 @@ def _depth(subject: Subject, accumulate: Dtype | None) -> int | None:
 
     Source: Xie, Gao, Li, Xu, "FPRev: Revealing floating-point summation order" (2024).
     """
-    if (
-        accumulate is None
-        or accumulate is not subject.dtype
-        or subject.dtype.roundoff > Dtype.FLOAT32.roundoff
-    ):
+    if accumulate is None or accumulate is not subject.dtype or subject.dtype.roundoff > Dtype.FLOAT32.roundoff:
         return None  # 16 bits can hold neither so many ones nor a number that absorbs them
     large = 2.0 ** (accumulate.value[1] + 12)
     deepest = 0
@@ -250,8 +244,7 @@ def _sums(subject: Subject, terms: Array) -> Array:
     pair = Pair(Measure(np.ones_like(terms), Space.PROBABILITY), Measure(-terms, Space.LOG))
     pairs = [pair] if reduction is Reduction.ROWS else [_row(pair, at) for at in range(len(terms))]
     sums = [
-        subject.invoke(subject.build_call(subject.problem(each, reduction, model=Space.LOG))).values
-        for each in pairs
+        subject.invoke(subject.build_call(subject.problem(each, reduction, model=Space.LOG))).values for each in pairs
     ]
     return np.concatenate([np.ravel(each) for each in sums])
 
@@ -284,11 +277,7 @@ def _flushes(subject: Subject) -> bool | None:
 
 def _grade(subject: Subject, evaluations: list[Evaluation]) -> Grade | None:
     """Return the accuracy class of terms; None without terms, or where 16 bits cannot show it."""
-    if (
-        not evaluations
-        or subject.finest is not Reduction.TERMS
-        or subject.dtype in {Dtype.FLOAT16, Dtype.BFLOAT16}
-    ):
+    if not evaluations or subject.finest is not Reduction.TERMS or subject.dtype in {Dtype.FLOAT16, Dtype.BFLOAT16}:
         return None
     grades = [judge.graded(each).grade for each in evaluations]
     return max((each for each in grades if each), key=list(Grade).index)

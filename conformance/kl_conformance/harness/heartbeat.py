@@ -1,7 +1,5 @@
 """Heartbeat file: the call in progress, memory-mapped so that the parent can read it after a crash."""
 
-from __future__ import annotations
-
 import mmap
 import struct
 import threading

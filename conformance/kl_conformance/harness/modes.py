@@ -1,7 +1,5 @@
 """Execution modes of a column: eager, under a setting, compiled."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 
@@ -55,9 +53,7 @@ def in_mode(implementation: Implementation, framework: Framework, modules: Any, 
 
     unsupported = {**implementation.unsupported_transforms, **framework.unsupported_compiled}
     may_refuse = implementation.may_refuse | framework.may_refuse_compiled
-    return replace(
-        implementation, call=compiled_call, unsupported_transforms=unsupported, may_refuse=may_refuse
-    )
+    return replace(implementation, call=compiled_call, unsupported_transforms=unsupported, may_refuse=may_refuse)
 
 
 def _form(call: Call) -> tuple[Any, ...]:

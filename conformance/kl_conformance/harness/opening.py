@@ -1,7 +1,5 @@
 """open_subject(): loads implementation, framework and mode; returns the Subject or why it is missing."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from kl_conformance.errors import AbsentError

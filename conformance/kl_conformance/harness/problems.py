@@ -1,7 +1,5 @@
 """Builds problems from a pair in one implementation's convention and dtype."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np
@@ -113,13 +111,11 @@ class ProblemBuilder:
             for column, reduction in enumerate(selected):
                 if self.rotation is not None and len(selected) > 1 and (row + column + self.rotation) % 2:
                     continue
-                problem = self.problem(
-                    pair, reduction, target=space, model=model, subnormals=subnormals, layout=layout
-                )
+                problem = self.problem(pair, reduction, target=space, model=model, subnormals=subnormals, layout=layout)
                 if space in target and ordinary(problem) and self.in_domain(problem):
                     yield problem
 
-    def alike(self, problem: Problem, pair: Pair) -> Problem:
+    def with_pair(self, problem: Problem, pair: Pair) -> Problem:
         """Return the problem of another pair in the same spaces, with the same reduction and layout."""
         target, model = problem.target.space, problem.model.space
         return self.problem(pair, problem.reduction, target=target, model=model, layout=problem.layout)

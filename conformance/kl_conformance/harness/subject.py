@@ -42,9 +42,7 @@ class Subject(ProblemBuilder):
         The name of the column in results.
     """
 
-    def __init__(
-        self, implementation: Implementation, framework: Framework, modules: Modules, column: Column
-    ) -> None:
+    def __init__(self, implementation: Implementation, framework: Framework, modules: Modules, column: Column) -> None:
         super().__init__(implementation, Dtype.named(column.dtype))
         self.framework = framework
         self.modules = modules
@@ -151,10 +149,7 @@ class Subject(ProblemBuilder):
     def build_call(self, problem: Problem, *, default: bool = False, reduction: str | None = None) -> Call:
         """Build the call that evaluates a problem, with logits converted by log_softmax if needed."""
         name = reduction or self.convention.named(problem.reduction)
-        sides = {
-            side: self._converted(self._tensor(problem, side), problem.side(side).space, side)
-            for side in Side
-        }
+        sides = {side: self._converted(self._tensor(problem, side), problem.side(side).space, side) for side in Side}
         omitted = default or (reduction is None and len(self.convention.reductions) == 1)
         documented = self.convention.axis
         rank = max(problem.target.values.ndim, problem.model.values.ndim, 1)

@@ -1,7 +1,5 @@
 """Calls in other forms: VJP, JVP, compiled, batched, no-grad."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -95,9 +93,7 @@ def directional_derivative(subject: Subject, problem: Problem, side: Side, direc
         return subject.framework.tangent(subject.modules, function, tensor, tangents)
 
     description = subject.describe(call).varied(before=f"tangent by the {side.value} of ", side=side)
-    return subject.judged(
-        problem, subject.collect_output(make), description, lambda other: tangent(other, side, exact)
-    )
+    return subject.judged(problem, subject.collect_output(make), description, lambda other: tangent(other, side, exact))
 
 
 def directional_second_derivative(
@@ -117,21 +113,15 @@ def directional_second_derivative(
         function, (tensor,) = subject.function(call, problem, side)
         return subject.framework.curvature(subject.modules, function, tensor, tangents, cotangents)
 
-    description = subject.describe(call).varied(
-        before=f"second derivative by the {side.value} of ", side=side
-    )
+    description = subject.describe(call).varied(before=f"second derivative by the {side.value} of ", side=side)
     output = subject.collect_output(make)
-    return subject.judged(
-        problem, output, description, lambda other: curvature(other, side, exact, exact_upstream)
-    )
+    return subject.judged(problem, output, description, lambda other: curvature(other, side, exact, exact_upstream))
 
 
 def compilers(subject: Subject) -> tuple[str, ...]:
     """Return the names of the compilers that can compile a call."""
     return (
-        ("its own",)
-        if Transform.COMPILED in subject.implementation.custom_transforms
-        else subject.framework.compilers
+        ("its own",) if Transform.COMPILED in subject.implementation.custom_transforms else subject.framework.compilers
     )
 
 
@@ -168,7 +158,7 @@ def batched(subject: Subject, problem: Problem) -> Evaluation:
     return _evaluated(subject, expected, "batched", make)
 
 
-def per_row(subject: Subject, problem: Problem, side: Side) -> Evaluation:
+def row_gradients(subject: Subject, problem: Problem, side: Side) -> Evaluation:
     """Evaluate the gradient of one row with respect to a side, batched over all rows."""
     call = subject.build_call(problem)
     custom = subject.implementation.custom_transforms.get(Transform.PER_ROW)
@@ -177,17 +167,12 @@ def per_row(subject: Subject, problem: Problem, side: Side) -> Evaluation:
         if custom is not None:
             return custom(subject.modules, call, side)
         function, place = _function(subject, call), BOTH.index(side)
-        return subject.framework.per_row_gradients(
-            subject.modules, function, (call.target, call.model), place
-        )
+        return subject.framework.per_row_gradients(subject.modules, function, (call.target, call.model), place)
 
     before = f"gradient by the {side.value} of every row of "
     description = subject.describe(call).varied(", batched", before=before, side=side)
     return subject.judged(
-        problem,
-        subject.collect_output(make),
-        description,
-        lambda other: reference_gradient(other, side, None),
+        problem, subject.collect_output(make), description, lambda other: reference_gradient(other, side, None)
     )
 
 
@@ -204,9 +189,7 @@ def autocast(subject: Subject, problem: Problem) -> Evaluation:
 
     expected = Dtype.FLOAT32 if subject.dtype in HALVES else subject.dtype
     description = subject.describe(call).varied(" under autocast")
-    return subject.judged(
-        problem, subject.collect_output(make), description, profile=subject.arithmetic(expected)
-    )
+    return subject.judged(problem, subject.collect_output(make), description, profile=subject.arithmetic(expected))
 
 
 def without_gradients(subject: Subject, problem: Problem) -> Evaluation:

@@ -1,7 +1,5 @@
 """Wraps a user's callable in the calling convention of the built-in implementation it follows."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -105,9 +103,7 @@ def _accepted_keywords(kernel: Any, name: str, like: Implementation) -> frozense
             and each.name not in {*used, *keywords}
         ]
         if needed:
-            raise UncallableError(
-                f"{name}{signature} requires {', '.join(needed)}, which {like.name} does not have"
-            )
+            raise UncallableError(f"{name}{signature} requires {', '.join(needed)}, which {like.name} does not have")
     if any(each.kind is each.VAR_KEYWORD for each in parameters):
         return frozenset(keywords)
     return frozenset(each.name for each in parameters if each.name in keywords)

@@ -1,7 +1,5 @@
 """Detects calls of a user kernel into its library's own KL functions."""
 
-from __future__ import annotations
-
 import inspect
 import sys
 from collections.abc import Generator

@@ -1,7 +1,5 @@
 """Describes a Convention in words for run headers and pages."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from kl_conformance.implementations.implementation import Implementation

@@ -1,19 +1,19 @@
 """Implementation: a callable under test, its Convention and its capabilities."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
 from kl_conformance.frameworks.call import Call
-from kl_conformance.frameworks.transform import Transform
+from kl_conformance.frameworks.transform import Transform, Transformed
 from kl_reference.convention import Convention, Formula, Reduction, Side, Space
 from kl_reference.dtype import Dtype
 from kl_reference.tolerance import Profile
 
 ALL_DTYPES = tuple(Dtype)
+
+Mistake = Callable[[Any, Call], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,15 +135,11 @@ class Implementation:
     weightings: tuple[Weighting, ...] = ()
     masks: str = ""
     typical_shape: tuple[int, int] | None = None
-    mistakes: Mapping[str, Callable[[Any, Call], Any]] = field(
-        default_factory=dict[str, Callable[[Any, Call], Any]]
-    )
+    mistakes: Mapping[str, Mistake] = field(default_factory=dict[str, Mistake])
     mixing: Mixing | None = None
     transforms: frozenset[Transform] = frozenset({Transform.JOINT, Transform.DEFERRED})
     may_refuse: frozenset[Transform] = frozenset()
-    custom_transforms: Mapping[Transform, Callable[..., Any]] = field(
-        default_factory=dict[Transform, Callable[..., Any]]
-    )
+    custom_transforms: Mapping[Transform, Transformed] = field(default_factory=dict[Transform, Transformed])
     unsupported_transforms: Mapping[Transform, str] = field(default_factory=dict[Transform, str])
     profile: Callable[[Dtype], Profile] | None = None
 

@@ -1,7 +1,5 @@
 """Loads an implementation by registry name or from a user's `FILE:NAME` / `MODULE:NAME`."""
 
-from __future__ import annotations
-
 import importlib.util
 import sys
 import traceback
@@ -47,9 +45,7 @@ def implementation(name: str, like: str = "", *, framework: str = "", strict: bo
     """
     if not is_user_kernel(name):
         if not is_builtin(name):
-            raise UnknownNameError(
-                "implementation", name, [*IMPLEMENTATIONS, "or module:attribute, file.py:attribute"]
-            )
+            raise UnknownNameError("implementation", name, [*IMPLEMENTATIONS, "or module:attribute, file.py:attribute"])
         return IMPLEMENTATIONS[name]
     location, _, attribute = name.rpartition(":")
     module = _module(location)
@@ -77,11 +73,7 @@ def _own(module: Any) -> list[str]:
         name
         for name, value in vars(module).items()
         if isinstance(value, Implementation)
-        or (
-            callable(value)
-            and not name.startswith("_")
-            and getattr(value, "__module__", "") == module.__name__
-        )
+        or (callable(value) and not name.startswith("_") and getattr(value, "__module__", "") == module.__name__)
     ]
 
 
@@ -114,9 +106,7 @@ def _module(location: str) -> Any:
         _reach(Path.cwd() if path is None else path.parent)
         return import_module(location) if path is None else _file(path)
     except (Exception, SystemExit) as error:  # shown to the user, whatever their module raises
-        lines = [
-            frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)
-        ]
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
         where = f" (line {lines[-1]})" if lines else ""
         message = " ".join(f"{type(error).__name__}: {error}".split())
         raise ValueError(f"{location!r} cannot be imported: {message}{where}") from error

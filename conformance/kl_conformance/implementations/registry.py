@@ -1,7 +1,5 @@
 """Names and installed versions of the built-in frameworks and implementations; imports no framework."""
 
-from __future__ import annotations
-
 from functools import cache
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -32,9 +30,7 @@ def declared() -> list[Implementation]:
     for module in sorted(each.name for each in iter_modules(import_module(BUILTIN).__path__, f"{BUILTIN}.")):
         found += import_module(module).IMPLEMENTATIONS
     # Within a framework its own package comes first.
-    return sorted(
-        found, key=lambda each: (list(FRAMEWORKS).index(each.framework), each.package != each.framework)
-    )
+    return sorted(found, key=lambda each: (list(FRAMEWORKS).index(each.framework), each.package != each.framework))
 
 
 IMPLEMENTATIONS: dict[str, Implementation] = {each.name: each for each in declared()}

@@ -1,7 +1,5 @@
 """Locates a user kernel's file and line without importing it (ast)."""
 
-from __future__ import annotations
-
 import ast
 import importlib
 import sys
@@ -64,7 +62,6 @@ def defined(name: str, folder: Path) -> bool:
 
 
 def _file(location: str, folder: Path) -> Path | None:
-    """Return the path of ``file.py``, or of a module written in Python."""
     return (folder / location).resolve() if location.endswith(".py") else _module(location, folder)
 
 
@@ -91,9 +88,7 @@ def _statement(path: Path, attribute: str) -> ast.stmt | None:
     found = None
     for statement in body:
         match statement:
-            case (
-                ast.FunctionDef(name=name) | ast.ClassDef(name=name) | ast.Assign(targets=[ast.Name(id=name)])
-            ):
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name) | ast.Assign(targets=[ast.Name(id=name)]):
                 found = statement if name == attribute else found
             case _:
                 pass

@@ -1,7 +1,5 @@
 """Caches reference answers and generated pairs across columns and requirements."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Hashable
 from dataclasses import replace
@@ -63,17 +61,11 @@ def _pair_bytes(pair: Pair) -> int:
 ANSWER_BYTES = 2**27
 _answers: list[Cache[Enclosure]] = [lru_cache(ANSWER_BYTES, _enclosure_bytes)]  # one, replaced when resized
 _totals: Cache[Terms | Enclosure] = lru_cache(512)  # sums before their division
-_intermediates: Cache[Intermediates] = lru_cache(
-    2**27, lambda value: 1000 * math.prod(value.problem.shape) + 5000
-)
+_intermediates: Cache[Intermediates] = lru_cache(2**27, lambda value: 1000 * math.prod(value.problem.shape) + 5000)
 _pairs: Cache[Pair] = lru_cache(2**26, _pair_bytes)
 # A key contains the identity of a pair; the value holds the pair, so that no other pair gets its identity.
-_operands: Cache[tuple[Pair, tuple[Operand, Operand]]] = lru_cache(
-    2**26, lambda value: _operand_bytes(*value[1])
-)
-_problems: Cache[tuple[Pair, Problem]] = lru_cache(
-    2**26, lambda value: _operand_bytes(value[1].target, value[1].model)
-)
+_operands: Cache[tuple[Pair, tuple[Operand, Operand]]] = lru_cache(2**26, lambda value: _operand_bytes(*value[1]))
+_problems: Cache[tuple[Pair, Problem]] = lru_cache(2**26, lambda value: _operand_bytes(value[1].target, value[1].model))
 _SINGLE_NUMBER = {Reduction.SUM, Reduction.MEAN, Reduction.BATCHMEAN, Reduction.ROWMEAN}
 
 
@@ -87,9 +79,7 @@ def cached_operands(
 ) -> tuple[Operand, Operand]:
     """Return P and Q as an implementation receives them."""
     key = id(pair), target, model, dtype, subnormals
-    return cached(_operands, key, lambda: (pair, pair.realise(target, model, dtype, subnormals=subnormals)))[
-        1
-    ]
+    return cached(_operands, key, lambda: (pair, pair.realise(target, model, dtype, subnormals=subnormals)))[1]
 
 
 def cached_problem(pair: Pair, options: tuple[Hashable, ...], make: Callable[[], Problem]) -> Problem:

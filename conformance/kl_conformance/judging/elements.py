@@ -1,7 +1,5 @@
 """Element by element: the ratio of errors to allowed errors, the worst element, its budget and condition."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
@@ -27,9 +25,7 @@ def error_ratio(evaluation: Evaluation) -> Array:
     """
     found = ratio(np.abs(evaluation.enclosure.error(evaluation.answer)), evaluation.tolerance.total)
     may_overflow = accepts_overflow(evaluation.enclosure, evaluation.tolerance, evaluation.profile.storage)
-    overflowed = np.isinf(evaluation.answer) & (
-        np.sign(evaluation.answer) == np.sign(evaluation.enclosure.value)
-    )
+    overflowed = np.isinf(evaluation.answer) & (np.sign(evaluation.answer) == np.sign(evaluation.enclosure.value))
     found = np.where(may_overflow & overflowed, 0.0, found)
     if evaluation.profile.flush_to_zero and np.any(found > 1):
         flushed = evaluation.problem.flushed()
@@ -48,9 +44,7 @@ def worst(values: Array) -> tuple[int, ...]:
 
 def budget(evaluation: Evaluation, at: tuple[int, ...]) -> tuple[BudgetItem, ...]:
     """Return the items of the tolerance of one element."""
-    return tuple(
-        BudgetItem(each.amount, each.name, each.reason, each.unit) for each in evaluation.tolerance.budget(at)
-    )
+    return tuple(BudgetItem(each.amount, each.name, each.reason, each.unit) for each in evaluation.tolerance.budget(at))
 
 
 def condition(evaluation: Evaluation, at: tuple[int, ...]) -> float | None:

@@ -39,9 +39,7 @@ class WrongShapeError(Exception):
         The evaluation of the whole answer; None where only pieces of the answer are evaluated.
     """
 
-    def __init__(
-        self, call: CallDescription, shapes: ShapeMismatch, evaluation: Evaluation | None = None
-    ) -> None:
+    def __init__(self, call: CallDescription, shapes: ShapeMismatch, evaluation: Evaluation | None = None) -> None:
         super().__init__(f"{call.text} {shapes.clause}")
         self.shapes = shapes
         self.evaluation = evaluation
@@ -78,9 +76,7 @@ class Evaluation:
 
     def budget(self, at: tuple[int, ...]) -> tuple[BudgetItem, ...]:
         """Return the itemised tolerance at one element, as a run file stores it."""
-        return tuple(
-            BudgetItem(each.amount, each.name, each.reason, each.unit) for each in self.tolerance.budget(at)
-        )
+        return tuple(BudgetItem(each.amount, each.name, each.reason, each.unit) for each in self.tolerance.budget(at))
 
     @property
     def side(self) -> Side | None:

@@ -1,7 +1,5 @@
 """Comparison functions: within_tolerance, exact, elementwise, failed, passed, identity, same_answer, in_range."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -84,15 +82,11 @@ def windowed(evaluation: Evaluation, pieces: Iterable[tuple[int, Array]], note: 
 def _single_element(evaluation: Evaluation, place: int, returned: float) -> Evaluation:
     """Return one element of a vector as an evaluation of its own."""
     problem = evaluation.problem
-    target, model = (
-        replace(side, values=side.values[place : place + 1]) for side in (problem.target, problem.model)
-    )
+    target, model = (replace(side, values=side.values[place : place + 1]) for side in (problem.target, problem.model))
     single = replace(problem, target=target, model=model)
     enclosure = evaluation.solve(single)
     allowed = tolerance(single, enclosure, evaluation.profile)
-    return replace(
-        evaluation, problem=single, returned=np.array([returned]), enclosure=enclosure, tolerance=allowed
-    )
+    return replace(evaluation, problem=single, returned=np.array([returned]), enclosure=enclosure, tolerance=allowed)
 
 
 def _windows(vector: Array, shape: tuple[int, ...]) -> Array:

@@ -1,7 +1,5 @@
 """Judgement: per-element outcome, headroom, grade and message."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import Enum
 

@@ -1,7 +1,5 @@
 """Upstream gradients: the inputs of a backward pass, in place of ones."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from enum import Enum

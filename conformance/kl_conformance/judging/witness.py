@@ -1,7 +1,5 @@
 """Builds a witness (bit-exact failing input and output) from a failed Judgement."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -20,9 +18,7 @@ from kl_reference.problem import Operand
 MOST_NUMBERS = 8192  # of a stored pair; a larger one can be generated again
 
 
-def witness(
-    judgement: Judgement, pair: Pair, *, case: str | None = None, link: str = ""
-) -> Mapping[str, Any]:
+def witness(judgement: Judgement, pair: Pair, *, case: str | None = None, link: str = "") -> Mapping[str, Any]:
     """Return the failure as plain data, IEEE values as bit patterns.
 
     Parameters
@@ -41,9 +37,7 @@ def witness(
         "problem": problem.id,
         "pair": pair.id,
         "origin": pair.origin,
-        **(
-            {"question": encode_pair(pair)} if pair.p.values.size + pair.q.values.size <= MOST_NUMBERS else {}
-        ),
+        **({"question": encode_pair(pair)} if pair.p.values.size + pair.q.values.size <= MOST_NUMBERS else {}),
         "case": case,
         "formula": problem.formula.value,
         "reduction": problem.reduction.value,

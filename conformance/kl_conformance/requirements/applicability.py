@@ -1,20 +1,12 @@
 """Predicates: whether a requirement applies to a column; each returns the reason if it does not, or None."""
 
-from __future__ import annotations
-
 from kl_conformance.frameworks.transform import Transform
 from kl_conformance.harness.subject import Subject
 from kl_conformance.requirements.requirement import Applies
 from kl_reference.convention import Formula, Reduction, Side, Space
 from kl_reference.dtype import Dtype
 
-SUMS = (
-    Reduction.SUM,
-    Reduction.ROWS,
-    Reduction.BATCHMEAN,
-    Reduction.ROWMEAN,
-    Reduction.MEAN,
-)
+SUMS = (Reduction.SUM, Reduction.ROWS, Reduction.BATCHMEAN, Reduction.ROWMEAN, Reduction.MEAN)
 
 
 def all_of(*tests: Applies) -> Applies:
@@ -150,10 +142,7 @@ def is_fast(transform: Transform) -> Applies:
     """Apply where a transform does not take seconds per shape; decides what the quick profile skips."""
 
     def applies(subject: Subject) -> str | None:
-        if (
-            transform in subject.implementation.custom_transforms
-            or transform not in subject.framework.slow_transforms
-        ):
+        if transform in subject.implementation.custom_transforms or transform not in subject.framework.slow_transforms:
             return None
         return f"to {transform.value} takes seconds per shape: tested in the standard and thorough profiles"
 

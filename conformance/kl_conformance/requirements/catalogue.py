@@ -1,7 +1,5 @@
 """All requirements by id, in chapter order."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from kl_conformance.errors import UnknownNameError

@@ -1,7 +1,5 @@
 """Checks and references shared by several chapters."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Frequently asked questions and the cells that answer them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

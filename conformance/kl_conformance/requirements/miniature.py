@@ -1,7 +1,5 @@
 """A correct NumPy KL divergence whose parts can be replaced by faulty ones (self-test of each requirement)."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -11,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kl_conformance.frameworks.call import Call
-from kl_conformance.frameworks.transform import Pullback, Transform
+from kl_conformance.frameworks.transform import Transform, Transformed
 from kl_conformance.implementations.implementation import Implementation, Mixing, Spelling, Weighting
 from kl_reference.convention import Convention, Formula, Reduction, Side, Space
 from kl_reference.dtype import Dtype
@@ -177,9 +175,7 @@ class Miniature:
     second_by_target: Term = second_by_target
     jvp: Term = jvp
     promote: Callable[[Array, Array], tuple[Array, Array]] = promote_to_wider
-    after_transform: Mapping[Transform, Callable[..., Any]] = field(
-        default_factory=dict[Transform, Callable[..., Any]]
-    )
+    after_transform: Mapping[Transform, Transformed] = field(default_factory=dict[Transform, Transformed])
     legacy_reduction: Callable[[Mapping[str, Any]], str] = legacy_reduction
     apply_weights: Term = apply_weights
     apply_mask: Term = apply_mask
@@ -237,9 +233,6 @@ class Miniature:
     def _joint(self, modules: Any, call: Call, upstream: Any) -> Any:
         return [self.gradient(modules, call, side, upstream) for side in (Side.TARGET, Side.MODEL)]
 
-    def _deferred(self, modules: Any, call: Call, side: Side) -> Pullback:
-        return lambda upstream: [self.gradient(modules, call, side, upstream)]
-
     def _curvature(self, modules: Any, call: Call, side: Side, direction: Any, upstream: Any) -> Any:
         del modules
         if side is Side.MODEL:
@@ -249,10 +242,8 @@ class Miniature:
             part = self.second_by_target(p, call.model)
             if call.log_target:
                 part = np.where(p == 0, 0.0, p * p * part + self._slope(call, side))
-        second = (
-            part * direction * self._upstream(call, upstream) / self.divisor(self._kind(call), part.shape)
-        )
-        return second.astype(call.target.dtype)
+        second = part * direction * self._upstream(call, upstream)
+        return (second / self.divisor(self._kind(call), part.shape)).astype(call.target.dtype)
 
     def _tangent(self, modules: Any, call: Call, side: Side, direction: Any) -> Any:
         del modules
@@ -260,31 +251,27 @@ class Miniature:
             terms = self.jvp(self._slope(call, side), direction)
         return self.reduce(terms.astype(call.target.dtype), self._kind(call))
 
-    def _batched(self, modules: Any, call: Call) -> Any:
-        return np.stack([self(modules, row) for row in _rows(call)])
-
-    def _per_row(self, modules: Any, call: Call, side: Side) -> Any:
-        return np.stack([self.gradient(modules, row, side, None) for row in _rows(call)])
-
     def _autocast(self, modules: Any, call: Call) -> Any:
         wide = np.promote_types(call.target.dtype, np.float32)
         return self(modules, replace(call, target=call.target.astype(wide), model=call.model.astype(wide)))
 
-    def _transforms(self) -> Mapping[Transform, Callable[..., Any]]:
+    def _transforms(self) -> Mapping[Transform, Transformed]:
         """Return every transform, each with its ``after_transform`` function applied."""
-        plain: dict[Transform, Callable[..., Any]] = {
+        plain: dict[Transform, Transformed] = {
             Transform.JOINT: self._joint,
-            Transform.DEFERRED: self._deferred,
+            Transform.DEFERRED: lambda modules, call, side: lambda g: [self.gradient(modules, call, side, g)],
             Transform.CURVATURE: self._curvature,
             Transform.TANGENT: self._tangent,
             Transform.COMPILED: self,
             Transform.INFERENCE: self,
-            Transform.BATCHED: self._batched,
-            Transform.PER_ROW: self._per_row,
+            Transform.BATCHED: lambda modules, call: np.stack([self(modules, row) for row in _rows(call)]),
+            Transform.PER_ROW: lambda modules, call, side: np.stack(
+                [self.gradient(modules, row, side, None) for row in _rows(call)]
+            ),
             Transform.AUTOCAST: self._autocast,
         }
 
-        def composed(after: Callable[..., Any], transform: Callable[..., Any]) -> Callable[..., Any]:
+        def composed(after: Transformed, transform: Transformed) -> Transformed:
             return lambda *arguments: after(transform(*arguments))
 
         return plain | {each: composed(after, plain[each]) for each, after in self.after_transform.items()}

@@ -1,7 +1,5 @@
 """Requirement: id, sentence, source, level, check, miniature."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -103,11 +101,5 @@ class Requirement:
 
 def described(requirement: Requirement) -> dict[str, Any]:
     """Return a requirement as plain data, so that a run can be shown without the catalogue of its day."""
-    return {
-        "level": requirement.level.value,
-        "sentence": requirement.sentence,
-        "formula": requirement.formula,
-        "reason": requirement.reason,
-        "link": requirement.link,
-        "revision": requirement.revision,
-    }
+    names = ("sentence", "formula", "reason", "link", "revision")
+    return {"level": requirement.level.value} | {name: getattr(requirement, name) for name in names}

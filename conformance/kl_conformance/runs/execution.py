@@ -1,7 +1,5 @@
 """Executes a run: worker processes, the merged run file, and pytest's exit code."""
 
-from __future__ import annotations
-
 import os
 import secrets
 import shlex
@@ -116,8 +114,7 @@ def execute(
     optional = not (options.frameworks or options.implementations)
     limits = limits or Limits.for_this_machine(min(len(parts), os.cpu_count() or 1))
     workers = [
-        Worker(part, options.keyword, optional, folder, position, limits)
-        for position, part in enumerate(parts, 1)
+        Worker(part, options.keyword, optional, folder, position, limits) for position, part in enumerate(parts, 1)
     ]
     console = Console(stderr=True)
     names = ", ".join(worker.name for worker in workers)
@@ -139,18 +136,10 @@ def _dtypes(selection: Selection) -> str:
 
 
 def _conclude(
-    options: RunOptions,
-    workers: Sequence[Worker],
-    folder: Path,
-    describe: Describe,
-    save: Write,
-    *,
-    interrupted: bool,
+    options: RunOptions, workers: Sequence[Worker], folder: Path, describe: Describe, save: Write, *, interrupted: bool
 ) -> int:
     """Write the run files of all workers as one, print its description, and return the exit code."""
-    mistakes = "; ".join(
-        dict.fromkeys(worker.exit_message() for worker in workers if worker.exit_code == USAGE)
-    )
+    mistakes = "; ".join(dict.fromkeys(each.exit_message() for each in workers if each.exit_code == USAGE))
     code, message = (OK, "") if interrupted else _import_failure(workers)
     if all(worker.exit_code == NOTHING for worker in workers):
         code, message = (
@@ -215,9 +204,7 @@ def _explain(code: int, workers: Sequence[Worker], run: Run, mistakes: str, comm
         if worker.ended_unexpectedly:
             print(f"Log of the worker of {worker.name}: {worker.log}", file=sys.stderr)
     if code == INTERRUPTED:
-        names = [
-            worker.name for worker in workers if worker.exit_code == INTERRUPTED and not worker.interrupted
-        ]
+        names = [each.name for each in workers if each.exit_code == INTERRUPTED and not each.interrupted]
         cause = f": the implementation under test exited the process ({', '.join(names)})" if names else ""
         print(f"Interrupted{cause}. The results so far are in the run file.", file=sys.stderr)
     elif code == USAGE:

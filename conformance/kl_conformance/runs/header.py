@@ -1,7 +1,5 @@
 """Builds the header of a run: version, environment, columns and requirements."""
 
-from __future__ import annotations
-
 import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,9 +20,8 @@ from kl_reports.runfile.records import Header
 def header(selection: Selection, planned: Sequence[PlannedCell]) -> Header:
     """Return the header of a run of these cells, with the current time."""
     implementations = {each.implementation.name: each.implementation for each in planned}
-    packages = dict.fromkeys(
-        name for each in implementations.values() for name in (each.framework, each.package)
-    )
+    used = ((each.framework, each.package) for each in implementations.values())
+    packages = dict.fromkeys(name for names in used for name in names)
     return Header(
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         suite=__version__,

@@ -1,9 +1,8 @@
 """Plan: the cells of a selection, resolved once, before any framework is imported."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Self
 
 from kl_conformance.cells.effort import has_chapter
 from kl_conformance.implementations.implementation import Implementation
@@ -49,19 +48,17 @@ class Plan:
     cells: tuple[PlannedCell, ...]
 
     @classmethod
-    def of(cls, selection: Selection, implementations: Iterable[Implementation]) -> Plan:
+    def of(cls, selection: Selection, implementations: Iterable[Implementation]) -> Self:
         """Return the plan of a selection for these implementations.
 
         In columns whose dtype has reduced effort, user kernels have only the numeric chapters if they are tested
         in the similar dtype as well.
         """
         tested = tuple(
-            replace(each, typical_shape=selection.shape) if selection.shape else each
-            for each in implementations
+            replace(each, typical_shape=selection.shape) if selection.shape else each for each in implementations
         )
-        selected = [
-            (each, column) for each in tested for column in columns_of(each) if selection.includes(column)
-        ]
+        every = ((each, column) for each in tested for column in columns_of(each))
+        selected = [(each, column) for each, column in every if selection.includes(column)]
         columns = tuple(column for _, column in selected)
         return cls(selection, tested, columns, tuple(_cells(selected, selection)))
 

@@ -1,7 +1,5 @@
 """Runs workers in parallel, one per core, and stops them together."""
 
-from __future__ import annotations
-
 import os
 import signal
 import threading

@@ -1,7 +1,5 @@
 """Reads a user implementation's declarations in a child process: importing it may do anything."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from kl_conformance import processes
@@ -34,7 +32,6 @@ def probe(selection: Selection) -> Header:
 
 
 def _answer(data: Any) -> dict[str, Any]:
-    """Return the header of a selection as JSON, or an error message."""
     try:
         plan = resolve(Selection.from_json(data))
         return dict(encode(header.header(plan.selection, plan.cells)))

@@ -1,7 +1,5 @@
 """WorkerProcess: one pytest child process of a worker, its heartbeat, its results and how it ended."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess
@@ -10,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from kl_conformance import processes
 from kl_conformance.harness import heartbeat
@@ -21,9 +19,8 @@ from kl_reports.runfile.records import Kind, Verdict
 # Seconds one call may take. Without compilation the largest problem takes a few; with it, the first start of a
 # compiler on a busy machine takes tens.
 SECONDS = {State.CALLING: 60.0, State.COMPILING: 300.0}
-SECONDS_VARIABLE = (
-    "KL_CONFORMANCE_SECONDS"  # sets another limit, for kernels that tune themselves at the first call
-)
+# Sets another limit, for kernels that tune themselves at the first call.
+SECONDS_VARIABLE = "KL_CONFORMANCE_SECONDS"
 MIN_MEMORY = 2 << 30  # bytes every process may use, because frameworks need as much for themselves
 _GIB = 1 << 30
 
@@ -48,7 +45,7 @@ class Limits:
     max_exits: int = 6
 
     @classmethod
-    def for_this_machine(cls, count: int) -> Limits:
+    def for_this_machine(cls, count: int) -> Self:
         """Return the limits of one of ``count`` processes: an equal part of the memory, with one part left free."""
         memory = processes.available_memory()
         return cls(None if memory is None else max(memory // (count + 1), MIN_MEMORY))
@@ -172,10 +169,8 @@ class WorkerProcess:
                 self._initial_memory = used
             if used > limit:
                 growth = f"grew from {self._initial_memory / _GIB:.1f} to {used / _GIB:.1f} GiB of memory"
-                self._exceeded = (
-                    Verdict.CRASHED,
-                    f"{growth} and was ended; its limit is {limit / _GIB:.1f} GiB",
-                )
+                reason = f"{growth} and was ended; its limit is {limit / _GIB:.1f} GiB"
+                self._exceeded = (Verdict.CRASHED, reason)
         return self._exceeded is not None and bool(self._current_cell)  # between two cells none is to blame
 
     def interrupt(self) -> None:
@@ -245,6 +240,5 @@ def _call(latest: Heartbeat) -> str:
     """Return the call of a heartbeat, as the end of a sentence."""
     if not latest.call:
         return "no call had been made"
-    return (
-        f"{'the last call was' if latest.state is State.IDLE else 'the call in progress was'} {latest.call}"
-    )
+    which = "the last call was" if latest.state is State.IDLE else "the call in progress was"
+    return f"{which} {latest.call}"

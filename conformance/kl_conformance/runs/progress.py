@@ -1,7 +1,5 @@
 """Progress display: bars on a terminal, lines elsewhere."""
 
-from __future__ import annotations
-
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
@@ -57,8 +55,7 @@ class ProgressRow:
 def by_worker(workers: Sequence[Worker]) -> list[ProgressRow]:
     """Return one row per worker."""
     return [
-        ProgressRow(each.name, len(each.planned), list(each.verdicts().values()), each.finished)
-        for each in workers
+        ProgressRow(each.name, len(each.planned), list(each.verdicts().values()), each.finished) for each in workers
     ]
 
 
@@ -104,9 +101,8 @@ class BarDisplay:
         """Update the bar of each row."""
         for row in rows:
             if row.name not in self._tasks:
-                self._tasks[row.name] = self._progress.add_task(
-                    row.name, total=None, start=False, unexpected=""
-                )
+                task = self._progress.add_task(row.name, total=None, start=False, unexpected="")
+                self._tasks[row.name] = task
             task = self._tasks[row.name]
             if row.planned and not self._progress.tasks[task].started:
                 self._progress.start_task(task)

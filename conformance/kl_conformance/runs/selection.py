@@ -1,10 +1,8 @@
 """Selection: what the user selected; serialises to one JSON object."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from kl_cases.recipes import TestProfile
 from kl_conformance.errors import check_known
@@ -60,7 +58,7 @@ class Selection:
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
     @classmethod
-    def from_json(cls, data: object) -> Selection:
+    def from_json(cls, data: object) -> Self:
         """Return the selection of a JSON object of :meth:`to_json`.
 
         Raises
@@ -127,9 +125,7 @@ class Selection:
     def builtin_implementations(self) -> list[Implementation]:
         """Return the selected built-in implementations; user modules are not imported."""
         names = dict.fromkeys(self.implementations or registry.IMPLEMENTATIONS)
-        return self._in_frameworks(
-            loading.implementation(name) for name in names if not loading.is_user_kernel(name)
-        )
+        return self._in_frameworks(loading.implementation(x) for x in names if not loading.is_user_kernel(x))
 
     def _in_frameworks(self, implementations: Iterable[Implementation]) -> list[Implementation]:
         return [each for each in implementations if not self.frameworks or each.framework in self.frameworks]
@@ -164,22 +160,6 @@ def _is_names(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(each, str) for each in cast("list[object]", value))
 
 
-def _is_profile(value: object) -> bool:
-    return value in _PROFILES
-
-
-def _is_integer(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_name(value: object) -> bool:
-    return isinstance(value, str)
-
-
-def _is_bool(value: object) -> bool:
-    return isinstance(value, bool)
-
-
 def _is_shape(value: object) -> bool:
     if not isinstance(value, list):
         return value is None
@@ -190,10 +170,10 @@ def _is_shape(value: object) -> bool:
 _PROFILES = [each.value for each in TestProfile]
 _NAMES = (_is_names, "a list of names")
 _EXPECTED: Mapping[str, tuple[Callable[[object], bool], str]] = {
-    "profile": (_is_profile, f"one of {', '.join(_PROFILES)}"),
-    "seed": (_is_integer, "an integer"),
-    "like": (_is_name, "a name"),
-    "strict": (_is_bool, "true or false"),
+    "profile": (lambda value: value in _PROFILES, f"one of {', '.join(_PROFILES)}"),
+    "seed": (lambda value: isinstance(value, int) and not isinstance(value, bool), "an integer"),
+    "like": (lambda value: isinstance(value, str), "a name"),
+    "strict": (lambda value: isinstance(value, bool), "true or false"),
     "shape": (_is_shape, "null or [rows, classes]"),
 }
 

@@ -1,7 +1,5 @@
 """Session: opens subjects once and evaluates cells inside one process."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Divides a selection into shards, one or more per framework and one or more per user kernel."""
 
-from __future__ import annotations
-
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -150,7 +148,6 @@ def _assigned(
 
 
 def _restricted(header: Header, keys: Sequence[str]) -> Header:
-    """Return a header with some of its columns."""
     columns = {key: column for key, column in header.columns.items() if key in keys}
     planned = tuple(cell for cell in header.planned if CellId.parse(cell).column in columns)
     return replace(header, columns=columns, planned=planned)

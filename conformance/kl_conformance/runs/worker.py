@@ -1,7 +1,5 @@
 """Worker: executes one shard, and restarts its process after a crash or timeout."""
 
-from __future__ import annotations
-
 import json
 import re
 import sys
@@ -123,7 +121,6 @@ class Worker:
         return False
 
     def _remaining(self) -> list[str]:
-        """Return the cells that still have to be evaluated."""
         done = {cell for each in self.processes for cell in each.verdicts} | self.early_exits.keys()
         abandoned = self._abandoned_columns()
         return [cell for cell in self.planned if cell not in done and _column(cell) not in abandoned]

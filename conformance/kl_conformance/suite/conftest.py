@@ -1,7 +1,5 @@
 """Turns cells into pytest items, and verdicts into outcomes."""
 
-from __future__ import annotations
-
 import gc
 import os
 from collections.abc import Callable
@@ -84,7 +82,6 @@ def evaluate(request: pytest.FixtureRequest) -> Callable[[PlannedCell], None]:
 
 
 def _end(cell: PlannedCell, result: Result) -> None:
-    """Turn a verdict into an outcome of pytest."""
     match result.verdict:
         case Verdict.PASS:
             return

@@ -1,7 +1,5 @@
 """Reads and validates a Selection from the pytest options."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

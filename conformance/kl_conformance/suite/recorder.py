@@ -1,7 +1,5 @@
 """Pytest plugin that writes every verdict to the run file as soon as it is known."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any

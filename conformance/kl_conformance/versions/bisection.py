@@ -1,7 +1,5 @@
 """Bisection over a version range with several transitions and missing answers."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

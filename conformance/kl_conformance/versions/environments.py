@@ -1,7 +1,5 @@
 """Creates virtual environments with a released version and this suite."""
 
-from __future__ import annotations
-
 import re
 import shutil
 import subprocess
@@ -123,18 +121,14 @@ def suite_requirements() -> list[str]:
     except PackageNotFoundError:  # a bare checkout
         project = PACKAGE.parents[1] / "pyproject.toml"
         if not project.is_file():
-            raise InstallError(
-                "this kl-conformance is neither installed nor a checkout; install it by pip"
-            ) from None
+            raise InstallError("this kl-conformance is neither installed nor a checkout; install it by pip") from None
         found = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["dependencies"]
     return [each for each in found if Requirement(each).marker is None]
 
 
 def _run(command: Sequence[str]) -> None:
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", check=False, timeout=SECONDS
-        )
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=SECONDS)
     except subprocess.TimeoutExpired:
         raise InstallError(f"the installer timed out after {SECONDS} s") from None
     if done.returncode:

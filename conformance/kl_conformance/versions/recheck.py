@@ -1,7 +1,5 @@
 """Repeats changed cells of a comparison under both versions."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -82,7 +80,6 @@ def _installed(pins: Pins, suite: Path) -> Generator[tuple[str, Mapping[str, str
 
 
 def _is_installed(pin: str) -> bool:
-    """Whether a version is the one installed in this process's environment."""
     name, _, version = pin.partition("==")
     installed = registry.installed_version(name)
     return installed != "absent" and Version(installed).public == version

@@ -1,7 +1,5 @@
 """Runs a witness against the installed library in a child process."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -79,18 +77,15 @@ def replay(request: ReplayRequest) -> ReplayResult:
     """
     recorded = request.witness
     requirement = catalogue.requirement(recorded.requirement)
-    implementation = loading.implementation(
-        request.implementation or recorded.column.implementation, request.like
-    )
+    name = request.implementation or recorded.column.implementation
+    implementation = loading.implementation(name, request.like)
     wanted = replace(
         recorded.column, implementation=implementation.name, framework=implementation.framework, version=""
     )
     columns = (each for each in columns_of(implementation) if replace(each, version="") == wanted)
     column = next(columns, None)
     if column is None:
-        return _not_tested(
-            f"{implementation.name} has no column {wanted.device} {wanted.dtype} {wanted.mode}"
-        )
+        return _not_tested(f"{implementation.name} has no column {wanted.device} {wanted.dtype} {wanted.mode}")
     subject = open_subject(implementation, column)
     if isinstance(subject, Absent):
         return _not_tested(subject.reason)
@@ -138,9 +133,7 @@ def _message(observation: Observation, judgement: Judgement) -> str:
 
 
 def replay_all(
-    requests: Sequence[ReplayRequest],
-    interpreter: str = sys.executable,
-    variables: Mapping[str, str] | None = None,
+    requests: Sequence[ReplayRequest], interpreter: str = sys.executable, variables: Mapping[str, str] | None = None
 ) -> list[ReplayResult]:
     """Run witnesses in a child process; a crash is the implementation's failure.
 
@@ -156,11 +149,7 @@ def replay_all(
     while len(results) < len(requests):
         remaining = [_encode(each) for each in requests[len(results) :]]
         found, end = processes.requests(
-            "kl_conformance.versions.replay",
-            remaining,
-            seconds=SECONDS,
-            interpreter=interpreter,
-            variables=variables,
+            "kl_conformance.versions.replay", remaining, seconds=SECONDS, interpreter=interpreter, variables=variables
         )
         results += [_decode(each) for each in found]
         if len(found) < len(remaining):  # the process exited during the request after the last result
@@ -173,18 +162,13 @@ def _crashed(end: processes.Exit) -> ReplayResult:
     if end.code is None:
         return _not_tested(f"no result within {SECONDS} s")
     if end.code < 0:
-        return ReplayResult(
-            Observation.FAILED, f"The process {processes.describe_exit(end.code)} during the call."
-        )
+        return ReplayResult(Observation.FAILED, f"The process {processes.describe_exit(end.code)} during the call.")
     return _not_tested(end.message)
 
 
 def _encode(request: ReplayRequest) -> dict[str, Any]:
-    return {
-        "witness": witness_file.dumps(request.witness),
-        "implementation": request.implementation,
-        "like": request.like,
-    }
+    named = {"implementation": request.implementation, "like": request.like}
+    return {"witness": witness_file.dumps(request.witness), **named}
 
 
 def _decode(data: Mapping[str, Any]) -> ReplayResult:
@@ -193,19 +177,12 @@ def _decode(data: Mapping[str, Any]) -> ReplayResult:
 
 
 def _respond(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the result of one request as JSON."""
     recorded = witness_file.loads(data["witness"], "the witness")
     try:
         result = replay(ReplayRequest(recorded, data["implementation"], data["like"]))
     except ValueError as error:
         result = _not_tested(str(error))
-    column = None if result.column is None else asdict(result.column)
-    return {
-        "observation": result.observation.name,
-        "message": result.message,
-        "column": column,
-        "witness": result.witness,
-    }
+    return asdict(result) | {"observation": result.observation.name}
 
 
 if __name__ == "__main__":

@@ -1,7 +1,5 @@
 """Reads and writes witness files; extracts a witness from a run file."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass

@@ -1,7 +1,5 @@
 """Faulty parts of miniatures: each is a mistake from real code, or a plausible one."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 
@@ -18,9 +16,7 @@ BLOCK = 4
 
 def on_logits(log_softmax: Callable[[Array], Array]) -> Miniature:
     """Return a miniature that applies the given log-softmax to logits."""
-    return Miniature(
-        target=(Space.PROBABILITY,), model=(Space.LOGITS,), term=lambda p, x: term(p, log_softmax(x))
-    )
+    return Miniature(target=(Space.PROBABILITY,), model=(Space.LOGITS,), term=lambda p, x: term(p, log_softmax(x)))
 
 
 def log_sum(x: Array, top: Array) -> Array:

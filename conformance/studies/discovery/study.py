@@ -4,8 +4,6 @@ Run ``python conformance/studies/discovery/study.py``, or ``tox -e discovery``. 
 ``discovery.md`` beside this file; ``--seeds 20`` runs fewer seeds and writes nothing.
 """
 
-from __future__ import annotations
-
 import argparse
 import math
 import sys
@@ -15,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.extend(
-    str(Path(__file__).resolve().parents[3] / folder)
-    for folder in ("conformance", "cases", "reports", "reference")
+    str(Path(__file__).resolve().parents[3] / folder) for folder in ("conformance", "cases", "reports", "reference")
 )
 
 from rich.console import Console

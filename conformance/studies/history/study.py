@@ -4,8 +4,6 @@
 are made by ``tox -e jax-0.4.30`` and the like, or by ``kl-conformance run`` in any environment.
 """
 
-from __future__ import annotations
-
 import itertools
 import json
 import sys
@@ -35,10 +33,7 @@ def parts(run: Run) -> Iterator[tuple[str, str, Run]]:
     """Yield each package and version in a run's columns, with the part of the run about it."""
     header = run.header
     packages = {
-        key: (
-            header.implementations.get(column.implementation, {}).get("package") or column.framework,
-            column.version,
-        )
+        key: (header.implementations.get(column.implementation, {}).get("package") or column.framework, column.version)
         for key, column in header.columns.items()
     }
     for package, version in dict.fromkeys(packages.values()):
@@ -58,10 +53,7 @@ def history(runs: Sequence[Run]) -> Mapping[str, Any]:
     for name, version, part in (each for run in runs for each in parts(run)):
         if any(result.verdict is not Verdict.MISSING for result in part.results):
             packages.setdefault(name, []).append((version, part))
-    return {
-        name: _package(sorted(own, key=lambda each: Version(each[0])))
-        for name, own in sorted(packages.items())
-    }
+    return {name: _package(sorted(own, key=lambda each: Version(each[0]))) for name, own in sorted(packages.items())}
 
 
 def _package(runs: Sequence[tuple[str, Run]]) -> Mapping[str, Any]:
@@ -93,9 +85,7 @@ def _step(comparison: Comparison) -> Mapping[str, Any]:
             found.setdefault(key, []).append(change)
     return {
         "transitions": [
-            _transition(comparison, changes)
-            for (_, _, bucket), changes in found.items()
-            if bucket in TRANSITIONS
+            _transition(comparison, changes) for (_, _, bucket), changes in found.items() if bucket in TRANSITIONS
         ],
         "moved": [_move(changes) for (_, _, bucket), changes in found.items() if bucket in MOVED],
         "changed bits": len(comparison.of(Bucket.CHANGED_BITS)),
@@ -193,9 +183,7 @@ def _since(step: Mapping[str, Any] | None) -> str:
     return ", ".join(text) or "the same bits"
 
 
-def _transitions(
-    package: str, steps: Sequence[Mapping[str, Any]], explanations: Mapping[str, Any]
-) -> Iterator[str]:
+def _transitions(package: str, steps: Sequence[Mapping[str, Any]], explanations: Mapping[str, Any]) -> Iterator[str]:
     for step in steps:
         if not step["transitions"] and not step["moved"]:
             continue
@@ -237,14 +225,11 @@ def _transition_line(transition: Mapping[str, Any]) -> str:
 def main(places: Sequence[str]) -> int:
     """Rewrite the data and the page from run files; return 2 if no file is given."""
     files = [
-        file
-        for place in map(Path, places)
-        for file in (sorted(place.glob("*.gz")) if place.is_dir() else [place])
+        file for place in map(Path, places) for file in (sorted(place.glob("*.gz")) if place.is_dir() else [place])
     ]
     if not files:
         print(
-            "usage: python conformance/studies/history/study.py RUN… (run files, or folders of them)",
-            file=sys.stderr,
+            "usage: python conformance/studies/history/study.py RUN… (run files, or folders of them)", file=sys.stderr
         )
         return 2
     packages = history([read(file) for file in files])

@@ -1,10 +1,9 @@
 """All kernels of the study, by name."""
 
-from __future__ import annotations
-
 import importlib
 import pkgutil
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cache
 from typing import Any, TypeVar
 
@@ -24,7 +23,8 @@ def mutants() -> dict[str, Mutant]:
     ValueError
         Two of them have the same name.
     """
-    return _named(kernel for module in _modules(studies.mutants.wrong) for kernel in module.MUTANTS)
+    tables = [module.MUTANTS for module in _modules(studies.mutants.wrong)]
+    return _named(replace(kernel, name=name) for table in tables for name, kernel in table.items())
 
 
 @cache

@@ -4,11 +4,10 @@
 ``python conformance/studies/mutants/causes.py matrix.json`` writes ``kl_conformance/diagnosis/causes.json``.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -50,21 +49,11 @@ def main(arguments: Sequence[str]) -> None:
     (source,) = map(Path, arguments)
     matrix = json.loads(source.read_text(encoding="utf-8"))
     faults = detected_faults(matrix)
-    entries = [
-        {
-            "name": each.name,
-            "kind": each.kind,
-            "sentence": each.sentence,
-            "detected_by": sorted(each.detected_by),
-        }
-        for each in faults
-    ]
+    entries = [asdict(each) | {"detected_by": sorted(each.detected_by)} for each in faults]
     text = json.dumps({"matrix": matrix["command"], "faults": entries}, indent=1, ensure_ascii=False)
     CAUSES.write_text(f"{text}\n", encoding="utf-8")
     named, correct = leave_one_out(faults)
-    print(
-        f"{len(faults)} faults; left out in turn, {named} are explained by another, {correct} of them by their kind"
-    )
+    print(f"{len(faults)} faults; left out in turn, {named} are explained by another, {correct} of them by their kind")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,5 @@
 """Stores each kernel's result in a file, so that an interrupted study can be resumed."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Proofs by tiny examples that a JAX kernel is wrong: its answer and the one by the definition."""
 
-from __future__ import annotations
-
 import importlib
 import math
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """Kernels of the study: mutants, each with a proof that it is wrong, and correct kernels."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -49,8 +47,6 @@ class Mutant:
 
     Parameters
     ----------
-    name
-        A unique slug.
     kind
         The kind of fault.
     sentence
@@ -61,14 +57,16 @@ class Mutant:
         ``prove(kernel)`` proves that the kernel is wrong, without any part of the suite.
     like
         Name of the implementation that it follows.
+    name
+        A unique slug: its key in the table of its module, set by the catalogue.
     """
 
-    name: str
     kind: FaultKind
     sentence: str
     make: Callable[[], KlDiv]
     prove: Callable[[KlDiv], Proof]
     like: str = "torch.nn.functional.kl_div"
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,6 @@ table is written to ``peers.md`` beside this file. Reimplemented from their sour
 A fault that appears only with more rows would be detected at full size only; no mutant here is of this kind.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys
@@ -29,8 +27,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.extend(
-    str(Path(__file__).resolve().parents[3] / folder)
-    for folder in ("conformance", "cases", "reports", "reference")
+    str(Path(__file__).resolve().parents[3] / folder) for folder in ("conformance", "cases", "reports", "reference")
 )
 
 from kl_conformance.processes import NoAnswerError
@@ -138,9 +135,7 @@ def _reference(model: Any, target: Any, *, reduction: str, log_target: bool) -> 
 
 def _liger(kernel: KlDiv) -> bool:
     shapes = ((16, 32000), (201, 1271))
-    for shape, log_target, reduction, dtype, last in product(
-        shapes, (True, False), REDUCTIONS, LIGER, (True, False)
-    ):
+    for shape, log_target, reduction, dtype, last in product(shapes, (True, False), REDUCTIONS, LIGER, (True, False)):
         torch().manual_seed(0)
         atol, rtol = LIGER[dtype]
         model = torch().randn(*shape, dtype=getattr(torch(), dtype)).log_softmax(-1)
@@ -247,12 +242,8 @@ def main(given: Sequence[str] | None = None) -> int:
     """Print which mutants the peers detect."""
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("--only", nargs="+", default=[], metavar="KERNEL", help="test these kernels")
-    parser.add_argument(
-        "--ours", type=Path, metavar="FILE", help="JSON file of study.py, for a column of this suite"
-    )
-    parser.add_argument(
-        "--found", type=Path, metavar="FILE", help="JSON file of -o, instead of testing again"
-    )
+    parser.add_argument("--ours", type=Path, metavar="FILE", help="JSON file of study.py, for a column of this suite")
+    parser.add_argument("--found", type=Path, metavar="FILE", help="JSON file of -o, instead of testing again")
     parser.add_argument("-o", "--output", type=Path, help="JSON file to write the results to")
     options = parser.parse_args(given)
     try:

@@ -1,7 +1,5 @@
 """Renders the kill matrix as Markdown and as plain data."""
 
-from __future__ import annotations
-
 import platform
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -24,19 +22,7 @@ SHOWN = 2  # up to this number, the requirements of a chapter are named; above i
 
 @dataclass(frozen=True, slots=True)
 class KillMatrix:
-    """The results of all kernels of one study.
-
-    Parameters
-    ----------
-    command
-        The command that made it.
-    plan
-        How the kernels were tested.
-    results
-        The result of each kernel.
-    seconds
-        Elapsed time.
-    """
+    """The results of all kernels of one study, the command and the plan that made them, and the elapsed time."""
 
     command: str
     plan: Plan
@@ -68,9 +54,7 @@ class KillMatrix:
     def suite_errors(self) -> list[str]:
         """The requirements in which the suite raised an exception, and the kernels."""
         return [
-            f"{one.task.requirement} on {result.kernel.name}"
-            for result in self.results
-            for one in result.suite_errors
+            f"{one.task.requirement} on {result.kernel.name}" for result in self.results for one in result.suite_errors
         ]
 
 
@@ -105,11 +89,7 @@ def _kernel(result: KernelResult) -> dict[str, Any]:
         "cells": len(result.results),
         "seconds": round(result.seconds, 1),
         "detected_by": {
-            name: {
-                "dtype": each.task.dtype,
-                "verdict": each.result.verdict.name,
-                "detail": each.result.detail,
-            }
+            name: {"dtype": each.task.dtype, "verdict": each.result.verdict.name, "detail": each.result.detail}
             for name, each in result.detections.items()
         },
         "suite_errors": [each.suite_error for each in result.suite_errors],
@@ -148,9 +128,7 @@ def _head(matrix: KillMatrix) -> str:
     if matrix.suite_errors:
         lines.append(f"- Errors of the suite itself: {_listed(matrix.suite_errors)}.")
     if sizes:
-        lines.append(
-            f"- The median witness has **{median(sizes):g}** numbers on each side; the largest {max(sizes)}."
-        )
+        lines.append(f"- The median witness has **{median(sizes):g}** numbers on each side; the largest {max(sizes)}.")
     return "\n".join(lines)
 
 
@@ -171,14 +149,7 @@ def _kinds(matrix: KillMatrix) -> str:
                     f"{median(sizes):g}" if sizes else "—",
                 )
             )
-    header = (
-        "kind",
-        "mutants",
-        "detected",
-        "by two or more",
-        "median number of detections",
-        "median witness",
-    )
+    header = ("kind", "mutants", "detected", "by two or more", "median number of detections", "median witness")
     return f"## By kind\n\n{_table(header, rows)}" if rows else ""
 
 
@@ -207,9 +178,7 @@ def _mutants(matrix: KillMatrix) -> str:
 
 def _single(matrix: KillMatrix) -> str:
     rows = [
-        (f"`{kernel.name}`", *result.detections)
-        for kernel, result in matrix.mutants
-        if len(result.detections) == 1
+        (f"`{kernel.name}`", *result.detections) for kernel, result in matrix.mutants if len(result.detections) == 1
     ]
     return f"## Detected by one requirement only\n\n{_table(('mutant', 'by'), rows)}" if rows else ""
 

@@ -1,7 +1,5 @@
 """Runs kernels in child processes, several at a time: a mutant may crash, hang or change global state."""
 
-from __future__ import annotations
-
 import importlib
 import multiprocessing
 import time
@@ -59,20 +57,9 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class KernelResult:
-    """Results of one kernel.
+    """Results of every evaluated cell of one kernel, and the profile tested last.
 
-    Parameters
-    ----------
-    kernel
-        The kernel.
-    results
-        The result of every evaluated cell.
-    profile
-        The profile tested last.
-    small
-        The first detection, evaluated again with its witness shrunk; None without a detection.
-    seconds
-        Elapsed time.
+    ``small`` is the first detection, evaluated again with its witness shrunk; None without a detection.
     """
 
     kernel: Mutant | CorrectKernel
@@ -144,9 +131,7 @@ def call_in_child(function: Callable[..., Any], *arguments: Any, timeout: float 
         child.kill()
 
 
-def _send_result(
-    function: Callable[..., Any], arguments: Sequence[Any], sender: Connection[Any, Any]
-) -> None:
+def _send_result(function: Callable[..., Any], arguments: Sequence[Any], sender: Connection[Any, Any]) -> None:
     sender.send(function(*arguments))
 
 
@@ -247,9 +232,7 @@ def steps(kernel: Mutant | CorrectKernel, plan: Plan) -> Steps:
     if not found.detections and first is not last:
         found = yield from _run_profile(kernel, plan, last)
     # Witnesses of chapter errors cannot be shrunk: there, the shapes are the problem.
-    candidates = sorted(
-        found.detections.values(), key=lambda each: each.task.requirement.startswith("errors/")
-    )
+    candidates = sorted(found.detections.values(), key=lambda each: each.task.requirement.startswith("errors/"))
     small = None
     if candidates:
         whole = assignment(kernel, plan, found.profile)

@@ -5,8 +5,6 @@ printed and, if no kernel is left out, written to ``mutants.md`` beside this fil
 survived or a correct kernel was rejected.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os
@@ -16,8 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.extend(
-    str(Path(__file__).resolve().parents[3] / folder)
-    for folder in ("conformance", "cases", "reports", "reference")
+    str(Path(__file__).resolve().parents[3] / folder) for folder in ("conformance", "cases", "reports", "reference")
 )
 
 from rich.console import Console
@@ -38,26 +35,15 @@ DTYPES = ("float32", "float16", "float64", "bfloat16")
 
 def selected(names: Sequence[str], like: Sequence[str]) -> list[Mutant | CorrectKernel]:
     """Return the kernels of these names that follow these implementations; an empty list selects all."""
-    kernels = [kernel_named(name) for name in names] or [
-        *mutants().values(),
-        *correct_kernels().values(),
-    ]
+    kernels = [kernel_named(name) for name in names] or [*mutants().values(), *correct_kernels().values()]
     return [kernel for kernel in kernels if not like or kernel.like in like]
 
 
 def tested(
-    kernels: Sequence[Mutant | CorrectKernel],
-    plan: Plan,
-    command: str,
-    console: Console,
-    checkpoint: Checkpoint,
+    kernels: Sequence[Mutant | CorrectKernel], plan: Plan, command: str, console: Console, checkpoint: Checkpoint
 ) -> KillMatrix:
     """Test the kernels without a stored result, and show the progress."""
-    found = {
-        kernel.name: checkpoint.results[kernel.name]
-        for kernel in kernels
-        if kernel.name in checkpoint.results
-    }
+    found = {kernel.name: checkpoint.results[kernel.name] for kernel in kernels if kernel.name in checkpoint.results}
     with Progress(console=console, auto_refresh=False, disable=not console.is_terminal) as progress:
         task = progress.add_task("tested", total=len(kernels))
         for result in run_all([kernel for kernel in kernels if kernel.name not in found], plan):
@@ -85,25 +71,13 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=5, help="search seeds for correct kernels (%(default)s)")
     parser.add_argument("--correct", choices=profiles, help="test profile for correct kernels, if another")
     parser.add_argument("--dtype", nargs="+", choices=[each.label for each in Dtype], default=DTYPES)
+    parser.add_argument("--only", nargs="+", default=[], metavar="KERNEL", help="test these kernels; writes no table")
     parser.add_argument(
-        "--only", nargs="+", default=[], metavar="KERNEL", help="test these kernels; writes no table"
+        "--like", nargs="+", default=[], metavar="NAME", help="test kernels that follow these; writes no table"
     )
-    parser.add_argument(
-        "--like",
-        nargs="+",
-        default=[],
-        metavar="NAME",
-        help="test kernels that follow these; writes no table",
-    )
-    parser.add_argument(
-        "--jobs", type=int, default=os.cpu_count() or 1, help="kernels tested at a time (%(default)s)"
-    )
-    parser.add_argument(
-        "--resume", type=Path, metavar="FILE", help="store results in this file, and reuse those in it"
-    )
-    parser.add_argument(
-        "--no-more", action="store_true", help="test no kernel: table of the results in --resume"
-    )
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="kernels tested at a time (%(default)s)")
+    parser.add_argument("--resume", type=Path, metavar="FILE", help="store results in this file, and reuse those in it")
+    parser.add_argument("--no-more", action="store_true", help="test no kernel: table of the results in --resume")
     parser.add_argument("-o", "--output", type=Path, help="where to write the matrix as JSON")
     given = parser.parse_args()
     try:
@@ -123,9 +97,7 @@ def main() -> int:
 
 def _main(given: argparse.Namespace, kernels: Sequence[Mutant | CorrectKernel]) -> int:
     correct = TestProfile(given.correct) if given.correct else None
-    plan = Plan(
-        TestProfile(given.profile), tuple(range(given.seeds)), tuple(given.dtype), given.jobs, correct
-    )
+    plan = Plan(TestProfile(given.profile), tuple(range(given.seeds)), tuple(given.dtype), given.jobs, correct)
     # Paths of output files are left out of the recorded command.
     own = {str(given.resume), str(given.output), "--resume", "-o", "--output"}
     options = [each for each in sys.argv[1:] if each not in own]

@@ -100,8 +100,7 @@ def pair(model: Any, target: Any) -> tuple[Any, Any]:
 def changing(change: Callable[[Any], Any]) -> Kernel:
     """Return a kernel whose terms are changed before they are reduced, for both kinds of target."""
     return Kernel(
-        term=lambda p, log_q: change(term(p, log_q)),
-        log_term=lambda log_p, log_q: change(log_term(log_p, log_q)),
+        term=lambda p, log_q: change(term(p, log_q)), log_term=lambda log_p, log_q: change(log_term(log_p, log_q))
     )
 
 

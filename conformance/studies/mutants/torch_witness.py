@@ -1,7 +1,5 @@
 """Proofs by tiny examples that a torch kernel is wrong: its answer and the one by the definition."""
 
-from __future__ import annotations
-
 import math
 import warnings
 from collections.abc import Callable
@@ -104,9 +102,7 @@ def slope(
     return Proof(flat(got)[at], gradient(given, model, by, reduction, seed, log_target)[at])
 
 
-def gradient(
-    target: Any, log_q: Any, by: str, reduction: str, seed: Any, log_target: bool = False
-) -> list[float]:
+def gradient(target: Any, log_q: Any, by: str, reduction: str, seed: Any, log_target: bool = False) -> list[float]:
     """Return the elements of the correct gradient: −p by log q, log p − log q + 1 by p, times p by log p."""
     shape = torch().broadcast_shapes(target.shape, log_q.shape)
     parts, found = _parts(reduction, shape), []

@@ -3,8 +3,6 @@
 ``python -m studies.mutants.validation torch`` prints the returned and the correct value of each, as JSON.
 """
 
-from __future__ import annotations
-
 import importlib
 import json
 import math

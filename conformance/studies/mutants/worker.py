@@ -1,7 +1,5 @@
 """Evaluates the tasks of one kernel in the process that calls it."""
 
-from __future__ import annotations
-
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
@@ -98,9 +96,7 @@ def evaluate(own: Implementation, assignment: Assignment) -> Iterator[Task | Tas
         suite_error = ""
         try:
             result = cell.evaluate()
-        except (
-            Exception
-        ):  # an error of the suite, which detects nothing; those of the kernel are judged in the cell
+        except Exception:  # an error of the suite, which detects nothing; those of the kernel are judged in the cell
             suite_error = traceback.format_exc()
             result = Result(requirement.id, requirement.revision, subject.column.key, Verdict.MISSING)
         if result.verdict.is_news and requirement.level in BINDING:

@@ -4,8 +4,6 @@ Started by ``study.py`` with the path of a JSON file: ``modules``, ``scripts``, 
 each script: 0 for success, 10 for a failed assertion, any other for another end.
 """
 
-from __future__ import annotations
-
 import importlib
 import json
 import os

@@ -5,8 +5,6 @@ process per core imports a framework and forks a child for each script, so each 
 that does not show its failure is executed again by a new interpreter before it is reported.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import json
 import os
@@ -21,8 +19,7 @@ from itertools import groupby
 from pathlib import Path
 
 sys.path.extend(
-    str(Path(__file__).resolve().parents[3] / folder)
-    for folder in ("conformance", "cases", "reports", "reference")
+    str(Path(__file__).resolve().parents[3] / folder) for folder in ("conformance", "cases", "reports", "reference")
 )
 
 from kl_conformance import processes
@@ -112,12 +109,7 @@ def table(all_shown: Iterable[ExecutedScript], without: Mapping[str, int]) -> It
         counts.setdefault((each.framework, each.chapter), Counter())[each.seen] += 1
     yield "framework   chapter        scripts   shown      correct    other end  not installed"
     for (framework, chapter), seen in sorted(counts.items()):
-        ends = (
-            seen[ScriptResult.FAILURE],
-            seen[ScriptResult.CORRECT],
-            seen[ScriptResult.INCONCLUSIVE],
-            seen[None],
-        )
+        ends = (seen[ScriptResult.FAILURE], seen[ScriptResult.CORRECT], seen[ScriptResult.INCONCLUSIVE], seen[None])
         yield f"{framework:12}{chapter:14}{sum(ends):8}{ends[0]:8}{ends[1]:13}{ends[2]:13}{ends[3]:15}"
     for framework, number in sorted(without.items()):
         yield f"{framework}: {number} failed cells have no short script"
@@ -126,10 +118,7 @@ def table(all_shown: Iterable[ExecutedScript], without: Mapping[str, int]) -> It
 def main(paths: list[str]) -> int:
     """Execute the scripts of run files; return 1 if one shows no failure, 2 if a file cannot be read."""
     if not paths:
-        print(
-            "no run file given; usage: python conformance/studies/reproducers/study.py RUN…",
-            file=sys.stderr,
-        )
+        print("no run file given; usage: python conformance/studies/reproducers/study.py RUN…", file=sys.stderr)
         return 2
     try:
         found, without = scripts(read(Path(path)) for path in paths)

@@ -1,7 +1,5 @@
 """Errors of correct implementations relative to their tolerances, over elements and rows of many families."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -148,11 +146,7 @@ def agree(name: str, sizes: Iterable[Size]) -> Iterator[Agreement]:
 
 
 def _evaluate(
-    framework: Framework,
-    modules: Any,
-    arithmetic: Arithmetic,
-    samples: Sequence[Sample],
-    accumulators: Accumulators,
+    framework: Framework, modules: Any, arithmetic: Arithmetic, samples: Sequence[Sample], accumulators: Accumulators
 ) -> None:
     """Evaluate all rows in one call, in every form and mode."""
     for form in FORMS:
@@ -169,9 +163,7 @@ def _evaluate(
             for judged, tensor in zip(JUDGED, tensors, strict=True):
                 got = framework.output(modules, tensor).values
                 for sample, part in zip(fitting, _split(got, fitting), strict=True):
-                    accumulators[mode, judged].add(
-                        sample.evaluated(judged, part, f"{form.name} {mode}".strip())
-                    )
+                    accumulators[mode, judged].add(sample.evaluated(judged, part, f"{form.name} {mode}".strip()))
 
 
 def _samples(size: Size, space: Space, dtype: Dtype, profile: Profile) -> Iterator[Sample]:

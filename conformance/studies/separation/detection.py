@@ -1,7 +1,5 @@
 """Detection of faulty kernels by our tolerances and by the default tolerances of other tools, on the same answers."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -13,17 +11,7 @@ from kl_cases.recipes import Recipe, build
 from kl_conformance.judging import judge
 from kl_conformance.judging.call_description import CallDescription
 from kl_conformance.judging.evaluation import Evaluation
-from kl_reference import (
-    Dtype,
-    Enclosure,
-    Problem,
-    Profile,
-    Reduction,
-    Space,
-    Tolerance,
-    answer,
-    tolerance,
-)
+from kl_reference import Dtype, Enclosure, Problem, Profile, Reduction, Space, Tolerance, answer, tolerance
 from studies.separation.kernels import Kernel
 
 Mask = NDArray[np.bool_]
@@ -50,18 +38,14 @@ class Criterion:
 
 
 PEERS = (
-    Criterion(
-        "torch.testing.assert_close", 1.3e-6, 1e-5, "https://docs.pytorch.org/docs/stable/testing.html"
-    ),
+    Criterion("torch.testing.assert_close", 1.3e-6, 1e-5, "https://docs.pytorch.org/docs/stable/testing.html"),
     Criterion(
         "numpy.testing.assert_allclose",
         1e-7,
         0.0,
         "https://numpy.org/doc/stable/reference/generated/numpy.testing.assert_allclose.html",
     ),
-    Criterion(
-        "numpy.allclose", 1e-5, 1e-8, "https://numpy.org/doc/stable/reference/generated/numpy.allclose.html"
-    ),
+    Criterion("numpy.allclose", 1e-5, 1e-8, "https://numpy.org/doc/stable/reference/generated/numpy.allclose.html"),
 )
 
 
@@ -98,9 +82,7 @@ class ProblemSet:
             CallDescription(kernel.name),
             answer,
         )
-        verdict = (
-            judge.exact(evaluation) if self.exact else judge.within_tolerance(evaluation, decisive=False)
-        )
+        verdict = judge.exact(evaluation) if self.exact else judge.within_tolerance(evaluation, decisive=False)
         return _any(verdict.failed)
 
     def detected_by(self, peer: Criterion, kernel: Kernel) -> Mask:
@@ -139,8 +121,7 @@ class DetectionRate:
 def battery(tests: int, ladders: Iterable[int], exact_sums: Iterable[int]) -> TestBattery:
     """Build ``tests`` tests, each a ladder and an exact sum of every given number of classes."""
     return TestBattery(
-        tuple(ladder(tests, classes) for classes in ladders),
-        tuple(exact_sum(tests, classes) for classes in exact_sums),
+        tuple(ladder(tests, classes) for classes in ladders), tuple(exact_sum(tests, classes) for classes in exact_sums)
     )
 
 

@@ -1,7 +1,5 @@
 """Three formulas of the divergence, and the array libraries that evaluate them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any

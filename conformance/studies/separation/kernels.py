@@ -1,7 +1,5 @@
 """NumPy kernels in float32: correct ones, and faulty ones with one fault each."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -110,9 +108,7 @@ def faulty_kernels() -> Iterator[Kernel]:
         yield faulty_terms(f"log(p + {epsilon:.0e})", partial(_shifted, epsilon=np.float32(epsilon)))
     yield faulty_terms("p clipped to 1e-07", lambda p, log_q: plain(np.maximum(p, np.float32(1e-7)), log_q))
     for error in (1e-4, 1e-5, 1e-6):
-        yield faulty_terms(
-            f"log off by {error:.0e}, relatively", partial(_biased, factor=np.float32(1 + error))
-        )
+        yield faulty_terms(f"log off by {error:.0e}, relatively", partial(_biased, factor=np.float32(1 + error)))
     for name, rounding in ROUNDINGS.items():
         yield faulty_terms(f"operands in {name}", partial(_rounded, rounding=rounding))
     for name, lanes in product(("fp16", "bf16"), LANES):

@@ -4,8 +4,6 @@ Run ``python conformance/studies/separation/study.py`` (needs torch, JAX and Ten
 table is printed and written to ``separation.md`` beside this file; ``--quick`` runs NumPy alone and writes nothing.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import platform
@@ -20,8 +18,7 @@ from functools import partial
 from pathlib import Path
 
 sys.path.extend(
-    str(Path(__file__).resolve().parents[3] / folder)
-    for folder in ("conformance", "cases", "reports", "reference")
+    str(Path(__file__).resolve().parents[3] / folder) for folder in ("conformance", "cases", "reports", "reference")
 )
 
 from kl_conformance import processes
@@ -48,27 +45,15 @@ EVERYDAY = ("dirichlet-flat", "power-law", "peaked-logits")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Size of the study.
+    """Size of the study."""
 
-    Parameters
-    ----------
-    frameworks, sizes
-        Frameworks tested for false alarms, and the sizes (rows and classes) drawn from each family.
-    tests, ladders, exact_sums
-        Number of tests of each fault, and numbers of classes of their ladders and exact sums.
-    contrast
-        Number of classes of the exact sum on which the peers' defaults are tested, too.
-    rows
-        Rows drawn from each everyday family, by number of classes.
-    """
-
-    frameworks: tuple[str, ...]
-    sizes: tuple[Size, ...]
-    tests: int
-    ladders: tuple[int, ...]
+    frameworks: tuple[str, ...]  # tested for false alarms
+    sizes: tuple[Size, ...]  # rows and classes drawn from each family
+    tests: int  # of each fault
+    ladders: tuple[int, ...]  # numbers of classes, as for the exact sums
     exact_sums: tuple[int, ...]
-    contrast: int
-    rows: dict[int, int]
+    contrast: int  # number of classes of the exact sum on which the peers' defaults are tested, too
+    rows: dict[int, int]  # drawn from each everyday family, by number of classes
 
 
 FULL = Plan(
@@ -125,9 +110,7 @@ def measure_agreement(plan: Plan, framework: str) -> list[Agreement]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "agreements.json"
         subprocess.run(
-            [sys.executable, str(HERE), "--framework", framework, str(file)],
-            env=processes.environment(),
-            check=True,
+            [sys.executable, str(HERE), "--framework", framework, str(file)], env=processes.environment(), check=True
         )
         return [Agreement(**each) for each in json.loads(file.read_text(encoding="utf-8"))]
 
@@ -148,8 +131,7 @@ def _contrasts(plan: Plan) -> tuple[Contrast, ...]:
             sets[f"everyday {classes}, {word}"] = everyday_sets
     kernels: list[Kernel] = [*correct_kernels(), *faulty_kernels()]
     return tuple(
-        Contrast(kernel.name, {name: compare(kernel, own) for name, own in sets.items()})
-        for kernel in kernels
+        Contrast(kernel.name, {name: compare(kernel, own) for name, own in sets.items()}) for kernel in kernels
     )
 
 
@@ -202,12 +184,7 @@ def _detection_section(measured: Study) -> str:
         "always detected by",
     )  # fmt: skip
     rows = [
-        (
-            rate.fault,
-            *map(_percent, (*rate.ladders, *rate.exact_sums)),
-            f"**{_percent(rate.together)}**",
-            rate.detector,
-        )
+        (rate.fault, *map(_percent, (*rate.ladders, *rate.exact_sums)), f"**{_percent(rate.together)}**", rate.detector)
         for rate in measured.rates
     ]
     return (
@@ -224,8 +201,7 @@ def _contrast_section(measured: Study) -> str:
     """Return the section on the peers' defaults for the same answers."""
     names = list(measured.contrasts[0].shares)
     rows = [
-        (each.kernel, *(" · ".join(map(_percent, each.shares[name])) for name in names))
-        for each in measured.contrasts
+        (each.kernel, *(" · ".join(map(_percent, each.shares[name])) for name in names)) for each in measured.contrasts
     ]
     peers = "\n".join(
         f"{number}. `{peer.name}`: rtol {peer.rtol:g}, atol {peer.atol:g} ([defaults]({peer.source}))"

@@ -1,7 +1,5 @@
 """The error distribution of a cell is that of its judgements."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 
@@ -42,9 +40,7 @@ def test_an_error_is_counted_on_its_side(step: float, place: int) -> None:
 def test_the_condition_is_the_scale_over_the_answer() -> None:
     """For the sum it is Σ p·(|log p| + |log q|) ÷ |answer|; an infinite answer has none."""
     judgement = moved(0.0)
-    scale = sum(
-        p * (abs(math.log(p)) + abs(math.log(q))) for p, q in ((0.5, 0.25), (0.25, 0.25), (0.25, 0.5))
-    )
+    scale = sum(p * (abs(math.log(p)) + abs(math.log(q))) for p, q in ((0.5, 0.25), (0.25, 0.25), (0.25, 0.5)))
     answer = 0.5 * math.log(2) + 0.25 * math.log(0.5)
     assert judgement.condition == pytest.approx(scale / answer)
     assert judgement.classes == 3

@@ -1,7 +1,5 @@
 """Built-in implementations get fewer problems than user kernels, in some profiles."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,14 +12,7 @@ from kl_cases.family import Shape
 from kl_cases.pair import Pair
 from kl_cases.recipes import TestProfile
 from kl_conformance.cells.cell import Cell
-from kl_conformance.cells.effort import (
-    DRAWS,
-    LONG_SHAPE,
-    REDUCED_COST,
-    SIMILAR_DTYPES,
-    effort_of,
-    reduced_dtypes,
-)
+from kl_conformance.cells.effort import DRAWS, LONG_SHAPE, REDUCED_COST, SIMILAR_DTYPES, effort_of, reduced_dtypes
 from kl_conformance.cells.fixed_problems import FixedProblem, omitted_problems
 from kl_conformance.frameworks.framework import Modules
 from kl_conformance.frameworks.numpy import NumPy
@@ -51,9 +42,7 @@ def implementation(dtype: str = "float32", name: str = NAME) -> Subject:
 
 def every(*names: str) -> Iterator[Requirement]:
     """Yield the requirements of several families at several shapes, and the named ones."""
-    yield from (
-        each for each in catalogue.REQUIREMENTS.values() if len(each.families) > 1 and not each.shapes
-    )
+    yield from (each for each in catalogue.REQUIREMENTS.values() if len(each.families) > 1 and not each.shapes)
     yield from map(catalogue.requirement, names)
 
 
@@ -71,8 +60,7 @@ def test_each_family_has_a_shape_and_each_shape_a_family() -> None:
     """In the quick profile every family is tested at some shape, and some family at every shape."""
     for requirement in every("gradients/model", "gradients/logits", "modes/vmap"):
         few, all_of_them = (
-            drawn(requirement, each, TestProfile.QUICK)
-            for each in (implementation(), implementation(name="my_kl"))
+            drawn(requirement, each, TestProfile.QUICK) for each in (implementation(), implementation(name="my_kl"))
         )
         assert few <= all_of_them
         for place in (0, 1):
@@ -129,8 +117,7 @@ def test_the_second_of_two_similar_dtypes_has_the_quick_shapes(second: str, firs
     """In the standard profile, with long rows as well, where sums could stagnate."""
     for requirement in every("gradients/model", "layouts/odd"):
         quick, standard = (
-            set(shapes(requirement, implementation(second), each))
-            for each in (TestProfile.QUICK, TestProfile.STANDARD)
+            set(shapes(requirement, implementation(second), each)) for each in (TestProfile.QUICK, TestProfile.STANDARD)
         )
         assert standard == quick | (set() if requirement.shapes else {LONG_SHAPE})
         assert set(shapes(requirement, implementation(second, "my_kl"), TestProfile.STANDARD)) == set(
@@ -165,9 +152,7 @@ class Cleared(NumPy):
         Cleared.times += 1
 
 
-def test_compiled_functions_are_cleared_before_the_next_dtype(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_compiled_functions_are_cleared_before_the_next_dtype(monkeypatch: pytest.MonkeyPatch) -> None:
     """Once for each dtype, whatever its number of columns and cells."""
     monkeypatch.setitem(registry.FRAMEWORKS, "scipy", Cleared())
     session = Session(Selection(profile=TestProfile.QUICK))
@@ -184,9 +169,7 @@ def test_compiled_functions_are_cleared_before_the_next_dtype(
 def cells(shard: Shard) -> float:
     """Return the number of cells of a shard, with the cost of a reduced one less than 1."""
     dtypes = Counter(shard.header.columns[CellId.parse(each).column].dtype for each in shard.header.planned)
-    return sum(
-        number * (REDUCED_COST if dtype in SIMILAR_DTYPES else 1.0) for dtype, number in dtypes.items()
-    )
+    return sum(number * (REDUCED_COST if dtype in SIMILAR_DTYPES else 1.0) for dtype, number in dtypes.items())
 
 
 @pytest.mark.parametrize("framework", ["torch", "tensorflow", "scipy"])
@@ -242,9 +225,7 @@ def test_omitted_problems_are_evaluated_until_one_decides(enough: int, problems:
     plain = catalogue.requirement("gradients/odd")
     shapes = ((1, 2), (1, 3), (1, 4), (1, 5))
     requirement = replace(plain, id="gradients/none", check=check, shapes=shapes, families=plain.families[:1])
-    effort = replace(
-        effort_of(requirement, implementation(), TestProfile.STANDARD), shapes=(), grid=(), draws=0
-    )
+    effort = replace(effort_of(requirement, implementation(), TestProfile.STANDARD), shapes=(), grid=(), draws=0)
     result = Cell(requirement, implementation(), effort, 0).evaluate()
     assert result.problems == len(seen) == problems
     assert result.verdict is (Verdict.PASS if enough <= 4 else Verdict.UNDECIDED)

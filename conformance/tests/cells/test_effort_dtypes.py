@@ -1,7 +1,5 @@
 """Effort by dtype: numeric chapters alone or a shorter search in the second of two similar dtypes; float32 in quick."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from itertools import product
@@ -49,9 +47,7 @@ def test_user_kernels_have_the_numeric_chapters_in_every_dtype() -> None:
     """All chapters are planned in one dtype of each size, and in all modes other than eager."""
     builtin = loading.implementation("torch.nn.functional.kl_div")
     implementation = replace(builtin, name="my_kl")
-    every_mode = Selection(
-        modes=(EAGER, *registry.framework("torch").compiled_modes), profile=TestProfile.QUICK
-    )
+    every_mode = Selection(modes=(EAGER, *registry.framework("torch").compiled_modes), profile=TestProfile.QUICK)
     few = replace(every_mode, reduced=effort.reduced_dtypes((), TestProfile.QUICK))
     planned = Plan.of(few, [implementation]).cells
     whole = Plan.of(every_mode, [implementation]).cells
@@ -90,9 +86,7 @@ def test_the_screen_names_these_dtypes(tmp_path: Path) -> None:
     few = "in float32 (--dtype tests other dtypes)"
     assert f"seed 1, {few}." in run_cli(*line, "--framework", "scipy", at=tmp_path).err
     both = run_cli(*line, "--framework", "scipy", "--dtype", "float32", "--dtype", "float64", at=tmp_path).err
-    judged = dict(
-        re.findall(r"(scipy[ \d/]*): (\d+) of \d+ cells evaluated\n", both)
-    )  # of as many as there are cores
+    judged = dict(re.findall(r"(scipy[ \d/]*): (\d+) of \d+ cells evaluated\n", both))  # of as many as there are cores
     assert sum(map(int, judged.values())) == 6
     named = run_cli(*line, "--framework", "scipy", "--dtype", "float64", at=tmp_path)
     assert "seed 1." in named.err
@@ -113,16 +107,11 @@ def test_verify_has_the_same_effort() -> None:
 
 def test_the_standard_profile_searches_less_in_a_reduced_dtype() -> None:
     """Every requirement is planned, and the second of two similar dtypes has fewer drawn problems."""
-    selection = Selection(
-        dtypes=("float32", "float64"), profile=TestProfile.STANDARD, seed=1, reduced=("float64",)
-    )
+    selection = Selection(dtypes=("float32", "float64"), profile=TestProfile.STANDARD, seed=1, reduced=("float64",))
     implementation = loading.implementation(CORRECT)
     session, problems = Session(selection), dict[str, int]()
     planned = Plan.of(selection, [implementation]).cells
-    assert {cell.column.dtype for cell in planned if cell.requirement.chapter == "layouts"} == {
-        "float32",
-        "float64",
-    }
+    assert {cell.column.dtype for cell in planned if cell.requirement.chapter == "layouts"} == {"float32", "float64"}
     for cell in planned:
         if cell.requirement.id == "signs/pointwise":
             problems[cell.column.dtype] = session.evaluate(cell).problems

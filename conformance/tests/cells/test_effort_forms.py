@@ -1,7 +1,5 @@
 """The quick profile rotates through the call forms, and every problem is evaluated once."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable
 from itertools import product
@@ -31,16 +29,12 @@ def forms(tested: Subject, rotation: int | None, pair: Pair) -> set[Form]:
     return {(each.target.space, each.reduction) for each in problems}
 
 
-@pytest.mark.parametrize(
-    "name", ["gradients/model", "gradients/upstream", "layouts/strided", "modes/inference"]
-)
+@pytest.mark.parametrize("name", ["gradients/model", "gradients/upstream", "layouts/strided", "modes/inference"])
 def test_every_shape_has_every_form(name: str) -> None:
     """Families that rotate leave out no form at any shape, and each has every space and every reduction."""
     tested = subject()
     every = set(product(tested.convention.target, tested.offers()))
-    grid = [
-        each for each in fixed(catalogue.requirement(name), tested, TestProfile.QUICK) if each.case is None
-    ]
+    grid = [each for each in fixed(catalogue.requirement(name), tested, TestProfile.QUICK) if each.case is None]
     by_shape: dict[Any, set[Form]] = {}
     for each in grid:
         own = forms(tested, each.rotation, each.pair)

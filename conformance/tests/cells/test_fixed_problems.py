@@ -1,7 +1,5 @@
 """The fixed problems are the same in every run, and their answers can be compared bit for bit."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np
@@ -120,9 +118,7 @@ def test_where_a_shape_takes_seconds_cases_have_the_dtype_of_the_column(
 ) -> None:
     """torch.compile runs a C++ compiler for each shape: a case in float32 is tested there, or in thorough."""
     known = _builtin("torch.nn.functional.kl_div", dtype)
-    subject = Subject(
-        replace(known.implementation, name="my_kl"), known.framework, known.modules, known.column
-    )
+    subject = Subject(replace(known.implementation, name="my_kl"), known.framework, known.modules, known.column)
     cases = {each.case for each in fixed(catalogue.requirement("modes/compiled"), subject, profile)}
     assert ("values/half-target-single-model" in cases) is tested
     everywhere = fixed(catalogue.requirement("modes/inference"), subject, profile)
@@ -166,8 +162,7 @@ def test_where_each_shape_is_compiled_gradients_have_no_cases_of_other_shapes() 
             each.pair.shape
             for requirement in catalogue.CHAPTERS[chapter]
             for each in fixed(requirement, tested, TestProfile.STANDARD)
-            if each.case
-            and each.pair.shape not in effort_of(requirement, tested, TestProfile.STANDARD).shapes
+            if each.case and each.pair.shape not in effort_of(requirement, tested, TestProfile.STANDARD).shapes
         }
 
     assert not small("gradients")

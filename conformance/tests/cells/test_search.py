@@ -1,7 +1,5 @@
 """The search finds failing pairs, and shrinking keeps the kind of failure."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np
@@ -113,9 +111,7 @@ def _between(pair: Pair) -> bool:
     return bool(((p > 2 * q) & (q > 0)).any())
 
 
-@pytest.mark.parametrize(
-    ("fails", "numbers"), [(_has_large, 1), (_sums_wrong, 3), (_needs_two_rows, 2), (_between, 1)]
-)
+@pytest.mark.parametrize(("fails", "numbers"), [(_has_large, 1), (_sums_wrong, 3), (_needs_two_rows, 2), (_between, 1)])
 @pytest.mark.parametrize("shape", [(31,), (8, 31), (3, 4, 5), (2, 1025)])
 def test_a_fault_shrinks_to_the_numbers_it_needs(
     fails: Callable[[Pair], bool], numbers: int, shape: tuple[int, ...]

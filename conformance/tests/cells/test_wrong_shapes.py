@@ -1,7 +1,5 @@
 """An answer of a wrong shape is a failure of kind SHAPE in every requirement, and never of the suite."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -149,11 +147,7 @@ def test_a_shape_that_changes_from_call_to_call_is_no_failure_of_the_suite() -> 
     """A kernel whose shapes vary fails, or is not deterministic."""
     found = results(subject(Miniature(after=Alternating())))
     assert found["state/repeatable"].verdict is not Verdict.PASS
-    assert {each.verdict for each in found.values()} <= {
-        Verdict.PASS,
-        Verdict.FAIL,
-        Verdict.NONDETERMINISTIC,
-    }
+    assert {each.verdict for each in found.values()} <= {Verdict.PASS, Verdict.FAIL, Verdict.NONDETERMINISTIC}
 
 
 @each_shape

@@ -1,9 +1,7 @@
 """`bisect` tests each release in its own environment, keeps every result, and continues after an interruption."""
 
-from __future__ import annotations
-
 import json
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,9 +13,10 @@ from kl_conformance.versions import environments, witness_file
 from kl_conformance.versions.environments import Environment, InstallError, environment, suite_copy
 from kl_conformance.versions.replay import ReplayRequest, ReplayResult, replay_all
 from kl_conformance.versions.witness_file import WitnessFile
-from kl_conformance_testkit.command import run_cli
+from kl_conformance_testkit.command import Capsys, run_cli
 from kl_reports.comparison.change import Observation
 
+Find = Callable[..., int]
 RELEASES = ["1.0", "1.1", "1.2", "1.10", "2.0", "2.1"]
 CHANGED_IN = "1.10"
 
@@ -70,9 +69,8 @@ class FakeReleases:
         if self.replays == self.interrupted_at:
             raise KeyboardInterrupt
         changed = RELEASES.index(variables["VERSION"]) >= RELEASES.index(CHANGED_IN)
-        return [
-            ReplayResult(Observation.PASSED if changed is self.repaired else Observation.FAILED, "It is so.")
-        ]
+        passed = changed is self.repaired
+        return [ReplayResult(Observation.PASSED if passed else Observation.FAILED, "It is so.")]
 
 
 @pytest.fixture
@@ -81,27 +79,21 @@ def fake() -> FakeReleases:
     return FakeReleases()
 
 
-def find(
-    witness: Path,
-    folder: Path,
-    fake: FakeReleases,
-    good: str = "1.0",
-    bad: str = "2.1",
-    *,
-    every: bool = False,
-) -> int:
-    """Bisect the fake releases and return the exit code."""
-    state, output = folder / "state.json", folder / "result.md"
-    return find_release(
-        str(witness), "scipy", good, bad, every=every, state=state, output=output, releases=fake.releases
-    )
+@pytest.fixture
+def find(witness: Path, fake: FakeReleases, tmp_path: Path) -> Find:
+    """Return a function that bisects the fake releases and returns the exit code."""
+    state, output = tmp_path / "state.json", tmp_path / "result.md"
+
+    def call(good: str = "1.0", bad: str = "2.1", *, every: bool = False) -> int:
+        ends = str(witness), "scipy", good, bad
+        return find_release(*ends, every=every, state=state, output=output, releases=fake.releases)
+
+    return call
 
 
-def test_the_transition_is_found_and_described(
-    witness: Path, fake: FakeReleases, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_transition_is_found_and_described(find: Find, fake: FakeReleases, tmp_path: Path, capsys: Capsys) -> None:
     """The result has the good and the bad release, the input in bits and a script."""
-    assert find(witness, tmp_path, fake) == 0
+    assert find() == 0
     text = capsys.readouterr().out
     assert "# scipy.special.kl_div fails since scipy 1.10" in text
     assert "- scipy **1.2** is good" in text
@@ -112,36 +104,32 @@ def test_the_transition_is_found_and_described(
     assert fake.installed[:2] == ["1.0", "2.1"]
 
 
-def test_a_fix_is_found_from_new_to_old(
-    witness: Path, fake: FakeReleases, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_fix_is_found_from_new_to_old(find: Find, fake: FakeReleases, capsys: Capsys) -> None:
     """The good end may be the newer one; then the title has the last bad release."""
     fake.repaired = True
-    assert find(witness, tmp_path, fake, good="2.1", bad="1.0") == 0
+    assert find(good="2.1", bad="1.0") == 0
     assert "# scipy.special.kl_div was bad up to scipy 1.2" in capsys.readouterr().out
     assert fake.installed[:2] == ["2.1", "1.0"]
 
 
-def test_a_release_is_tested_once(witness: Path, fake: FakeReleases, tmp_path: Path) -> None:
+def test_a_release_is_tested_once(find: Find, fake: FakeReleases) -> None:
     """The same command continues from the kept results; a release that could not be installed is tried again."""
-    assert find(witness, tmp_path, fake, every=True) == 0
+    assert find(every=True) == 0
     assert sorted(fake.installed) == sorted(RELEASES)
     fake.installed.clear()
-    assert find(witness, tmp_path, fake, every=True) == 0
+    assert find(every=True) == 0
     assert fake.installed == ["1.1"]
 
 
-def test_an_interruption_loses_no_result(
-    witness: Path, fake: FakeReleases, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_interruption_loses_no_result(find: Find, fake: FakeReleases, tmp_path: Path, capsys: Capsys) -> None:
     """After an interruption the message names the next command, which continues from the kept results."""
     fake.interrupted_at = 3
-    assert find(witness, tmp_path, fake) == 2
+    assert find() == 2
     assert "the same command continues from the results" in capsys.readouterr().err
     probes = json.loads((tmp_path / "state.json").read_text(encoding="utf-8"))["probes"]
     assert {version: each["outcome"] for version, each in probes.items()} == {"1.0": "good", "2.1": "bad"}
     before = len(fake.installed)
-    assert find(witness, tmp_path, fake) == 0
+    assert find() == 0
     assert not {"1.0", "2.1"} & set(fake.installed[before:])
 
 
@@ -154,30 +142,20 @@ def test_an_interruption_loses_no_result(
         ("1.0", "1.0", "the range is empty"),
     ],
 )
-def test_invalid_ends_are_refused(
-    witness: Path,
-    fake: FakeReleases,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    good: str,
-    bad: str,
-    words: str,
-) -> None:
+def test_invalid_ends_are_refused(find: Find, capsys: Capsys, good: str, bad: str, words: str) -> None:
     """Both ends are tested first; the message about an unknown version names the nearest ones."""
-    assert find(witness, tmp_path, fake, good, bad) == 2
+    assert find(good=good, bad=bad) == 2
     assert words in capsys.readouterr().err
 
 
-def test_the_state_of_another_bisection_is_refused(
-    witness: Path, fake: FakeReleases, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_state_of_another_bisection_is_refused(find: Find, tmp_path: Path, capsys: Capsys) -> None:
     """Results of one bisection are never used in another."""
     state = tmp_path / "state.json"
     state.write_text('{"about": {"witness": "another"}, "probes": {}}', encoding="utf-8")
-    assert find(witness, tmp_path, fake) == 2
+    assert find() == 2
     assert "the state of another bisection" in capsys.readouterr().err
     state.write_text("[", encoding="utf-8")
-    assert find(witness, tmp_path, fake) == 2
+    assert find() == 2
     assert "not the state of a bisection" in capsys.readouterr().err
 
 

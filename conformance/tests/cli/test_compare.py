@@ -1,7 +1,5 @@
 """Two runs are named by file, folder, id or version, and the exit code depends on the changes."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -17,11 +15,8 @@ from kl_reports_testkit.example_runs import example_run
 def of(whole: Run, package: str, version: str, verdict: Verdict | None = None) -> Run:
     """Return the cells of one framework in an example run, with another version and one verdict."""
     header = whole.header
-    columns = {
-        key: replace(column, version=version)
-        for key, column in header.columns.items()
-        if column.framework == package
-    }
+    own = {key: column for key, column in header.columns.items() if column.framework == package}
+    columns = {key: replace(column, version=version) for key, column in own.items()}
     results = tuple(
         replace(each, column=columns[each.column].key, verdict=verdict or each.verdict)
         for each in whole.results
@@ -45,8 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("old", "new"),
-    [("old.jsonl.gz", "new.jsonl.gz"), ("torch==2.12", "torch==2.13"), ("torch<2.13", "new.jsonl.gz")],
+    ("old", "new"), [("old.jsonl.gz", "new.jsonl.gz"), ("torch==2.12", "torch==2.13"), ("torch<2.13", "new.jsonl.gz")]
 )
 def test_a_run_has_many_names(folder: Path, old: str, new: str) -> None:
     """By file or by version, they are the same two runs."""
@@ -79,10 +73,7 @@ def test_fail_on_selects_the_buckets_for_exit_code_1(folder: Path) -> None:
     [
         (("old.jsonl.gz", "none.jsonl.gz"), "none.jsonl.gz: no such file"),
         (("torch==2.11", "torch==2.13"), "known: 2.12.0, 2.13.0"),
-        (
-            ("old.jsonl.gz", "new.jsonl.gz", "--fail-on", "broken"),
-            "unknown bucket 'broken'; known: none, regressed",
-        ),
+        (("old.jsonl.gz", "new.jsonl.gz", "--fail-on", "broken"), "unknown bucket 'broken'; known: none, regressed"),
         (("old.jsonl.gz", "tensorflow==2"), "unknown package 'tensorflow'"),
         (("torch==2.12", "torch==2.13", "--store", "none.db"), "none.db"),
     ],

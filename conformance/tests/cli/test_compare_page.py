@@ -1,7 +1,5 @@
 """`compare -o` writes the page of a comparison beside what it prints."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 
@@ -23,9 +21,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_the_page_is_written_and_standard_output_stays_clean(folder: Path) -> None:
     """The page has the changes, and stdout has the comparison only."""
-    done = command.run_cli(
-        "compare", "old.jsonl.gz", "new.jsonl.gz", "-o", "page.html", "--format", "json", at=folder
-    )
+    done = command.run_cli("compare", "old.jsonl.gz", "new.jsonl.gz", "-o", "page.html", "--format", "json", at=folder)
     assert done.code == 1
     assert json.loads(done.out)["counts"]["fixed"] == 4
     assert "Page: page.html" in done.err

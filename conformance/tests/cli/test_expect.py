@@ -1,7 +1,5 @@
 """Known deviations are replayed, added from a failed cell, and removed when runs show them to be fixed."""
 
-from __future__ import annotations
-
 import re
 import shutil
 from collections.abc import Generator, Sequence
@@ -23,6 +21,7 @@ from kl_conformance.runs import header
 from kl_conformance.runs.plan import PlannedCell
 from kl_conformance.runs.selection import Selection, columns_of
 from kl_conformance.runs.session import Session
+from kl_conformance_testkit.command import Capsys
 from kl_reports.runfile.file import write
 from kl_reports.runfile.records import Result, Run, Verdict
 
@@ -81,7 +80,7 @@ def failed(folder: Path) -> Result:
     return result
 
 
-def test_known_deviations_are_still_seen(capsys: pytest.CaptureFixture[str]) -> None:
+def test_known_deviations_are_still_seen(capsys: Capsys) -> None:
     """Every deviation of the installed SciPy is shown by a witness in every cell it applies to."""
     assert check_deviations(("scipy",), ()) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -92,7 +91,7 @@ def test_known_deviations_are_still_seen(capsys: pytest.CaptureFixture[str]) -> 
     assert all(match and match[1] == match[2] for match in seen)
 
 
-def test_a_deviation_that_no_witness_shows_is_gone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_deviation_that_no_witness_shows_is_gone(folder: Path, capsys: Capsys) -> None:
     """An entry with another wrong result than the one returned is reported cell by cell, and the exit code is 1."""
     file = folder / "scipy.toml"
     text = file.read_text(encoding="utf-8")
@@ -104,7 +103,7 @@ def test_a_deviation_that_no_witness_shows_is_gone(folder: Path, capsys: pytest.
     assert line.count(f"{CELL}@scipy.stats.entropy") == 2
 
 
-def test_an_unknown_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_name_is_refused(capsys: Capsys) -> None:
     """An unknown framework or deviation ends in one message."""
     assert check_deviations(("scipi",), ()) == 2
     assert check_deviations((), ("scipy-entropi",)) == 2
@@ -133,7 +132,7 @@ def test_a_failed_cell_is_recorded(folder: Path, tmp_path: Path) -> None:
     ids=["no reason", "another result", "invalid region", "unknown case"],
 )
 def test_an_entry_that_does_not_explain_the_failure_is_refused(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], changed: dict[str, str], words: str
+    folder: Path, tmp_path: Path, capsys: Capsys, changed: dict[str, str], words: str
 ) -> None:
     """Without a reason, or with a region that the witness does not confirm, the file is unchanged."""
     result = failed(folder)
@@ -143,18 +142,14 @@ def test_an_entry_that_does_not_explain_the_failure_is_refused(
     assert (folder / "scipy.toml").read_bytes() == before
 
 
-def test_a_cell_that_passed_cannot_be_recorded(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_cell_that_passed_cannot_be_recorded(folder: Path, tmp_path: Path, capsys: Capsys) -> None:
     """Only a failed cell of a run file can be recorded."""
     result = replace(failed(folder), verdict=Verdict.PASS)
     assert add(tmp_path, result) == 2
     assert "is not a failed cell" in capsys.readouterr().err
 
 
-def test_a_fixed_deviation_is_removed(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_fixed_deviation_is_removed(folder: Path, tmp_path: Path, capsys: Capsys) -> None:
     """An entry that is FIXED in all cells of a run is removed; one that another cell still shows is reported."""
     before = [entry.id for entry in recorded("scipy")]
     column = entropy().column
@@ -187,8 +182,7 @@ def test_removing_one_entry_leaves_the_others(file: Path) -> None:
 def test_adding_and_removing_an_entry_leaves_the_file_unchanged(file: Path) -> None:
     """Formatting, comments and every other entry are byte-identical afterwards."""
     text = file.read_text(encoding="utf-8")
-    longer = with_entry(
-        text, {"id": "mine", "requirements": [CELL], "reason": 'π and "quotes" and \\ and\na line'}
-    )
+    reason = 'π and "quotes" and \\ and\na line'
+    longer = with_entry(text, {"id": "mine", "requirements": [CELL], "reason": reason})
     assert longer.startswith(text)
     assert without_entry(longer, "mine") == text

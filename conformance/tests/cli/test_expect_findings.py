@@ -1,7 +1,5 @@
 """The findings are the recorded deviations and their observed examples."""
 
-from __future__ import annotations
-
 import ast
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The version ranges of known deviations are compared with run files of many releases."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,9 +47,7 @@ def test_a_range_too_wide_is_to_be_narrowed() -> None:
 
 def test_a_range_too_narrow_is_to_be_widened() -> None:
     """A version outside the range in which the same cell fails is named."""
-    (seen,) = observed_ranges(
-        [entry("<1.14")], [of("1.14.1", Verdict.FAIL), of("1.13.0", Verdict.EXPECTED, ENTRY.id)]
-    )
+    (seen,) = observed_ranges([entry("<1.14")], [of("1.14.1", Verdict.FAIL), of("1.13.0", Verdict.EXPECTED, ENTRY.id)])
     assert seen.action == "widen it, or record another: failed in 1.14.1"
 
 

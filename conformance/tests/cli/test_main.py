@@ -1,11 +1,10 @@
 """The command line: fast help, exact messages about unknown names, complete lists."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -19,29 +18,15 @@ from kl_conformance.implementations.registry import IMPLEMENTATIONS
 from kl_conformance.requirements.catalogue import REQUIREMENTS
 from kl_conformance_testkit import command
 
+Main = Callable[..., tuple[int, str, str]]
 FRAMEWORKS = {"torch", "tensorflow", "jax"}
-HEAVY = (
-    "numpy",
-    "scipy",
-    "hypothesis",
-    "pytest",
-    "rich",
-    "jinja2",
-    "sqlalchemy",
-    *sorted(FRAMEWORKS),
-)
+HEAVY = ("numpy", "scipy", "hypothesis", "pytest", "rich", "jinja2", "sqlalchemy", *sorted(FRAMEWORKS))
 
 
-def run_main(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str
-) -> tuple[int, str, str]:
-    """Run a command in this process; return its exit code, stdout and stderr."""
-    monkeypatch.setattr(sys, "argv", ["kl-conformance", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        main.main()
-    out, err = capsys.readouterr()
-    assert isinstance(ended.value.code, int)
-    return ended.value.code, out, err
+@pytest.fixture
+def run_main(capsys: command.Capsys, monkeypatch: pytest.MonkeyPatch) -> Main:
+    """Return a function that runs a command in this process and returns its exit code, stdout and stderr."""
+    return lambda *arguments: command.run_main(capsys, monkeypatch, *arguments)
 
 
 def test_help_is_light() -> None:
@@ -80,11 +65,9 @@ def test_help_is_quick(tmp_path: Path) -> None:
     assert spent < 0.3
 
 
-def test_the_version_is_the_package_s(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_version_is_the_package_s(run_main: Main) -> None:
     """The version is printed without an installation of the package."""
-    code, out, _ = run_main(capsys, monkeypatch, "--version")
+    code, out, _ = run_main("--version")
     assert code == 0
     assert out == f"kl-conformance, version {__version__}\n"
     assert re.fullmatch(r"\d+\.\d+\.\d+\S*", __version__)
@@ -105,15 +88,9 @@ def test_the_version_is_the_package_s(
         ("explain support/zero", 2, ("'support/zero'", "support/zero-target", "support/zero-over-zero")),
     ],
 )
-def test_bad_usage_names_the_known_values(
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    arguments: str,
-    code: int,
-    words: tuple[str, ...],
-) -> None:
+def test_bad_usage_names_the_known_values(run_main: Main, arguments: str, code: int, words: tuple[str, ...]) -> None:
     """The message names the given value and the known ones; the exit code is that of the command."""
-    ended, out, err = run_main(capsys, monkeypatch, *arguments.split())
+    ended, out, err = run_main(*arguments.split())
     assert ended == code
     assert not out
     assert "Traceback" not in err

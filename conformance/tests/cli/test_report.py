@@ -1,7 +1,5 @@
 """`report` and `merge`: pages and merged files, and one message for a file that cannot be read or written."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import os
@@ -16,7 +14,7 @@ from kl_conformance.cli import report as commands
 from kl_conformance.runs.header import header
 from kl_conformance.runs.plan import resolve
 from kl_conformance.runs.selection import Selection
-from kl_conformance_testkit import command
+from kl_conformance_testkit.command import Capsys, run_cli
 from kl_reports.runfile.file import Writer, read, write
 from kl_reports.runfile.records import Result, Run, Verdict
 
@@ -26,9 +24,8 @@ SELECTION = Selection(frameworks=("scipy",), dtypes=("float32",))
 def made_up(verdict: Verdict = Verdict.PASS) -> Run:
     """Return a run of SciPy in which every cell has one verdict."""
     planned = resolve(SELECTION).cells
-    results = [
-        Result(each.requirement.id, each.requirement.revision, each.column.key, verdict) for each in planned
-    ]
+    cells = ((each.requirement, each.column.key) for each in planned)
+    results = [Result(one.id, one.revision, column, verdict) for one, column in cells]
     return Run(header(SELECTION, planned), tuple(results), "2026-01-01T00:00:00+00:00")
 
 
@@ -57,9 +54,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("verdict", "code"),
     [(Verdict.PASS, 0), (Verdict.EXPECTED, 0), (Verdict.MISSING, 0), (Verdict.FAIL, 1), (Verdict.CRASHED, 1)],
 )
-def test_a_report_ends_with_1_on_new_failures(
-    here: Path, capsys: pytest.CaptureFixture[str], verdict: Verdict, code: int
-) -> None:
+def test_new_failures_end_a_report_with_1(here: Path, capsys: Capsys, verdict: Verdict, code: int) -> None:
     """A page is written for every run; the exit code is 1 on new failures only."""
     write(here / "run.jsonl.gz", made_up(verdict))
     assert report("run.jsonl.gz", "-o", "page.html") == code
@@ -67,7 +62,7 @@ def test_a_report_ends_with_1_on_new_failures(
     assert (here / "page.html").read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
-def test_folders_and_files_are_merged(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_folders_and_files_are_merged(here: Path, capsys: Capsys) -> None:
     """Every run file of a folder is merged with the named files; the next command is printed."""
     (here / "runs").mkdir()
     write(here / "runs" / "later.jsonl.gz", made_up(Verdict.FAIL))
@@ -97,18 +92,13 @@ def spoil(folder: Path) -> None:
         ("empty.jsonl.gz", "is empty"),
         ("text.jsonl.gz", "is not a run file"),
         ("other.jsonl.gz", "not a run-file header"),
-        (
-            "newer.jsonl.gz",
-            "'kl-conformance-run/7'; known: 'kl-conformance-run/1', 'kl-conformance-run/2'",
-        ),
+        ("newer.jsonl.gz", "'kl-conformance-run/7'; known: 'kl-conformance-run/1', 'kl-conformance-run/2'"),
         ("absent.jsonl.gz", "no such file"),
         ("no-runs", "a folder without run files (*.jsonl.gz)"),
     ],
 )
 @pytest.mark.parametrize("command", COMMANDS)
-def test_an_unreadable_file_is_refused(
-    here: Path, capsys: pytest.CaptureFixture[str], command: str, name: str, words: str
-) -> None:
+def test_an_unreadable_file_is_refused(here: Path, capsys: Capsys, command: str, name: str, words: str) -> None:
     """One unreadable file ends with 2 and its path, and an earlier page is unchanged."""
     spoil(here)
     (here / "out").write_text("an earlier page", encoding="utf-8")
@@ -121,9 +111,7 @@ def test_an_unreadable_file_is_refused(
     assert (here / "out").read_text(encoding="utf-8") == "an earlier page"
 
 
-def test_a_run_that_was_cut_off_is_reported_as_incomplete(
-    here: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_that_was_cut_off_is_reported_as_incomplete(here: Path, capsys: Capsys) -> None:
     """The results of a killed process are shown, and so are the cells that did not run."""
     run = made_up()
     with Writer(here / "killed.jsonl.gz") as writer:
@@ -139,7 +127,7 @@ def test_a_run_that_was_cut_off_is_reported_as_incomplete(
 @pytest.mark.parametrize("output", ["no-runs", "absent/page.html", "good.jsonl.gz/page.html", "pipe"])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_an_output_that_cannot_be_written_is_refused_first(
-    here: Path, capsys: pytest.CaptureFixture[str], command: str, output: str
+    here: Path, capsys: Capsys, command: str, output: str
 ) -> None:
     """The output is checked before the input is read."""
     spoil(here)
@@ -149,7 +137,7 @@ def test_an_output_that_cannot_be_written_is_refused_first(
     assert err.count("\n") == 1
 
 
-def test_further_outputs_are_written(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_further_outputs_are_written(here: Path, capsys: Capsys) -> None:
     """Markdown, JUnit XML, JSON Lines and badges are of the same run; GitHub commands are all that is printed."""
     write(here / "run.jsonl.gz", made_up(Verdict.FAIL))
     further = ("--markdown", "a.md", "--junit", "a.xml", "--jsonl", "a.jsonl", "--badges", "badges")
@@ -168,9 +156,7 @@ def test_further_outputs_are_written(here: Path, capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.parametrize("name", ["markdown", "junit", "jsonl", "badges"])
-def test_a_further_output_that_cannot_be_written_is_named(
-    here: Path, capsys: pytest.CaptureFixture[str], name: str
-) -> None:
+def test_a_further_output_that_cannot_be_written_is_named(here: Path, capsys: Capsys, name: str) -> None:
     """Before anything is written, one line names the file."""
     path = str(here / "none" / "file")
     assert report("good.jsonl.gz", "-o", "page.html", f"--{name}", path) == 2
@@ -182,10 +168,9 @@ def test_a_run_agrees_with_the_published_schema(here: Path) -> None:
     """Every line that a run writes is valid, and the schema has every kind of line that a run writes."""
     jsonschema: Any = pytest.importorskip("jsonschema")
     selection = ("scipy.special.kl_div", "--dtype", "float64", "--profile", "quick", "--seed", "1")
-    command.run_cli("run", *selection, "-k", "values or boundary", "-o", "real.jsonl.gz", at=here)
-    schema = json.loads(
-        resources.files("kl_reports.runfile").joinpath("run-file.schema.json").read_text("utf-8")
-    )
+    run_cli("run", *selection, "-k", "values or boundary", "-o", "real.jsonl.gz", at=here)
+    file = resources.files("kl_reports.runfile") / "run-file.schema.json"
+    schema = json.loads(file.read_text("utf-8"))
     validator = jsonschema.Draft202012Validator(schema)
     lines = [json.loads(line) for line in gzip.decompress((here / "real.jsonl.gz").read_bytes()).splitlines()]
     assert [line for line in lines if not validator.is_valid(line)] == []

@@ -1,7 +1,5 @@
 """A run from end to end: verdicts, files, exit codes, and messages when it is interrupted."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess
@@ -106,8 +104,7 @@ def test_frameworks_that_fail_to_import_are_missing(tmp_path: Path) -> None:
     """In a run of all frameworks, the cells of one that is not installed are MISSING with the reason; others run."""
     fake = broken_frameworks(tmp_path / "fake", "torch", "jax")
     broken_frameworks(fake, "tensorflow", *OTHERS.values(), missing=True)
-    work = tmp_path / "work"
-    work.mkdir()
+    (work := tmp_path / "work").mkdir()
     done = run_cli("run", "-k", "values/pointwise", *QUICK, at=work, path=fake)
     assert done.code == 0, done.all
     run = read(work / "run.jsonl.gz")
@@ -132,8 +129,7 @@ def test_frameworks_that_fail_to_import_are_missing(tmp_path: Path) -> None:
 def test_a_named_framework_that_is_not_installed_is_bad_usage(tmp_path: Path, missing: bool) -> None:
     """A framework selected by name that cannot be imported ends the run at once, with the command to install it."""
     fake = broken_frameworks(tmp_path / "fake", "torch", missing=missing)
-    work = tmp_path / "work"
-    work.mkdir()
+    (work := tmp_path / "work").mkdir()
     (work / "run.jsonl.gz").write_bytes(b"an earlier run")
     done = run_cli("run", "--framework", "torch", "-k", "values", *QUICK, at=work, path=fake)
     assert done.code == 4, done.all
@@ -147,8 +143,7 @@ def test_a_named_framework_that_is_not_installed_is_bad_usage(tmp_path: Path, mi
 def test_bad_usage_stops_the_other_workers_and_keeps_their_results(tmp_path: Path) -> None:
     """If one of two implementations cannot be tested, the run does not wait for the other; its results are kept."""
     fake = broken_frameworks(tmp_path / "fake", "torch")
-    work = tmp_path / "work"
-    work.mkdir()
+    (work := tmp_path / "work").mkdir()
     done = run_cli("run", "torch.nn.KLDivLoss", SLOW, *QUICK, at=work, path=fake)
     assert done.code == 4, done.all
     assert "torch fails to import (ImportError: libtorch.so" in done.err
@@ -218,9 +213,7 @@ def test_a_worker_that_ignores_an_interruption_is_killed(tmp_path: Path) -> None
     selection = Selection(implementations=("scipy.stats.entropy",))
     share = Shard("scipy", selection, header(selection, resolve(selection).cells))
     worker = Worker(share, "", False, tmp_path, 1)
-    deaf = (
-        "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print(flush=True); time.sleep(60)"
-    )
+    deaf = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print(flush=True); time.sleep(60)"
     life = WorkerProcess([sys.executable, "-c", deaf], tmp_path / "deaf", limits=Limits(exit_seconds=0.2))
     worker.processes.append(life)
     life.start()
@@ -286,9 +279,7 @@ def test_a_terminal_shows_a_bar(tmp_path: Path) -> None:
     """On a terminal a bar shows the progress of each worker."""
     master, slave = os.openpty()
     command = [sys.executable, "-m", "kl_conformance", "run", CORRECT, "-k", "values/sum", *QUICK]
-    with subprocess.Popen(
-        command, cwd=tmp_path, env=processes.environment(), stdout=subprocess.DEVNULL, stderr=slave
-    ):
+    with subprocess.Popen(command, cwd=tmp_path, env=processes.environment(), stdout=subprocess.DEVNULL, stderr=slave):
         os.close(slave)
         shown = b""
         while True:

@@ -1,7 +1,5 @@
 """Bad usage of `run` ends in one message before any work is done, and leaves earlier run files unchanged."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,13 +18,7 @@ OWN = Implementation(
     name={name}, framework={framework}, package="numpy", convention={convention}, call={call}, dtypes={dtypes}
 )
 """
-SOUND = {
-    "name": "'own'",
-    "framework": "'numpy'",
-    "convention": "Convention()",
-    "call": "print",
-    "dtypes": "()",
-}
+SOUND = {"name": "'own'", "framework": "'numpy'", "convention": "Convention()", "call": "print", "dtypes": "()"}
 
 
 class Refused(Protocol):
@@ -85,9 +77,8 @@ def test_the_message_about_an_unknown_name_lists_the_known_ones(
 
 def test_the_message_about_an_unknown_profile_lists_the_known_ones(refused: Refused) -> None:
     """The message repeats the unknown profile, suggests the nearest, and lists all three."""
-    assert "unknown profile 'thorogh'; did you mean 'thorough'? known: quick, standard" in refused(
-        profile="thorogh"
-    )
+    message = refused(profile="thorogh")
+    assert "unknown profile 'thorogh'; did you mean 'thorough'? known: quick, standard" in message
 
 
 @pytest.mark.parametrize(
@@ -96,10 +87,7 @@ def test_the_message_about_an_unknown_profile_lists_the_known_ones(refused: Refu
         ({"frameworks": ("scipy",), "devices": ("cuda",)}, "of scipy on cuda: scipy.special.rel_entr"),
         ({"frameworks": ("scipy",), "dtypes": ("bfloat16",)}, "can be asked on cpu in float64, float32"),
         ({"frameworks": ("numpy",)}, "frameworks with implementations of their own: torch"),
-        (
-            {"implementations": ("scipy.stats.entropy",), "frameworks": ("jax",)},
-            "none of those named is of jax",
-        ),
+        ({"implementations": ("scipy.stats.entropy",), "frameworks": ("jax",)}, "none of those named is of jax"),
     ],
 )
 def test_an_empty_selection_ends_with_5(refused: Refused, options: dict[str, Any], words: str) -> None:
@@ -123,10 +111,7 @@ def test_an_empty_selection_ends_with_5(refused: Refused, options: dict[str, Any
             DECLARED.format(**SOUND | {"name": "'scipy.stats.entropy'"}),
             "'scipy.stats.entropy' is the name of a built-in implementation",
         ),
-        (
-            DECLARED.format(**SOUND | {"framework": "'pytorch'"}),
-            "unknown framework 'pytorch'; did you mean 'torch'?",
-        ),
+        (DECLARED.format(**SOUND | {"framework": "'pytorch'"}), "unknown framework 'pytorch'; did you mean 'torch'?"),
         (DECLARED.format(**SOUND | {"call": "None"}), "its call is None, which is not callable"),
         (
             DECLARED.format(**SOUND | {"convention": "'plain'"}),
@@ -148,12 +133,10 @@ def test_a_user_file_that_cannot_be_tested_is_refused_with_the_reason(
 
 def test_a_missing_file_or_module_is_named(refused: Refused, tmp_path: Path) -> None:
     """The message names the missing file and the folder that was searched."""
-    assert f"'own.py' cannot be imported: no such file in {tmp_path}" in refused(
-        implementations=("own.py:OWN",)
-    )
-    assert "'own.kernels' cannot be imported: ModuleNotFoundError" in refused(
-        implementations=("own.kernels:OWN",)
-    )
+    message = refused(implementations=("own.py:OWN",))
+    assert f"'own.py' cannot be imported: no such file in {tmp_path}" in message
+    message = refused(implementations=("own.kernels:OWN",))
+    assert "'own.kernels' cannot be imported: ModuleNotFoundError" in message
 
 
 def test_two_implementations_cannot_have_one_name(refused: Refused, tmp_path: Path) -> None:
@@ -169,8 +152,7 @@ def test_a_user_file_is_imported_in_a_child_process(refused: Refused, tmp_path: 
     """Importing a kernel may load a framework or end the process, so it happens in a child process."""
     pid_file = tmp_path.parent / f"{tmp_path.name}.pid"
     (tmp_path / "own.py").write_text(
-        f"import os, pathlib\npathlib.Path({str(pid_file)!r}).write_text(str(os.getpid()))\n",
-        encoding="utf-8",
+        f"import os, pathlib\npathlib.Path({str(pid_file)!r}).write_text(str(os.getpid()))\n", encoding="utf-8"
     )
     refused(implementations=("own.py:OWN",))
     assert int(pid_file.read_text(encoding="utf-8")) != os.getpid()

@@ -1,7 +1,5 @@
 """User kernels for `kl-conformance run defective_kernels.py:DEFECTIVE`: defective ones, and CORRECT."""
 
-from __future__ import annotations
-
 import itertools
 import os
 import signal
@@ -47,17 +45,13 @@ def reduced(found: Array, reduction: str | None, rows: Callable[[Array], int]) -
 def defective(modules: Any, call: Call) -> Array:
     """Return the divergence; "batchmean" divides by the number of classes."""
     del modules
-    return reduced(
-        terms(call.target, call.model), call.reduction, lambda found: found.shape[-1] if found.shape else 1
-    )
+    return reduced(terms(call.target, call.model), call.reduction, lambda found: found.shape[-1] if found.shape else 1)
 
 
 def correct(modules: Any, call: Call) -> Array:
     """Return the divergence; "batchmean" divides by the number of rows."""
     del modules
-    return reduced(
-        terms(call.target, call.model), call.reduction, lambda found: found.shape[0] if found.shape else 1
-    )
+    return reduced(terms(call.target, call.model), call.reduction, lambda found: found.shape[0] if found.shape else 1)
 
 
 def crashing(modules: Any, call: Call) -> Array:

@@ -1,7 +1,5 @@
 """Kernels that crash, hang or leak once, in the first process, and are correct afterwards; `fatal` always crashes."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 import threading

@@ -1,7 +1,5 @@
 """A wrong number is explained by the other problem to which it is the correct answer."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 
@@ -59,11 +57,7 @@ def by_batch(terms: Array, how: Reduction) -> Array:
             Reduction.MEAN,
             "the sum divided by the size of axis 0, not the sum divided by the number of elements",
         ),
-        (
-            Miniature(term=lambda p, lq: generalised(p, np.exp(lq))),
-            Reduction.TERMS,
-            "the formula p·log(p/q) − p + q",
-        ),
+        (Miniature(term=lambda p, lq: generalised(p, np.exp(lq))), Reduction.TERMS, "the formula p·log(p/q) − p + q"),
         (Miniature(term=lambda p, lq: -p * lq), Reduction.TERMS, "the formula −p·log q"),
     ],
     ids=range(6),
@@ -97,9 +91,7 @@ def test_an_unknown_mistake_is_not_explained() -> None:
 def test_an_identity_is_not_explained() -> None:
     """A difference of two results is explained by the alternatives of neither."""
     column = subject(Miniature(reduce=by_elements))
-    batch, mean = (
-        column.evaluate(column.problem(ROWS, how)) for how in (Reduction.BATCHMEAN, Reduction.MEAN)
-    )
+    batch, mean = (column.evaluate(column.problem(ROWS, x)) for x in (Reduction.BATCHMEAN, Reduction.MEAN))
     judgement = judge.identity(
         (judge.WeightedAnswer(3.0, mean), judge.WeightedAnswer(-1.0, batch)), "mean × 3 is batchmean"
     )

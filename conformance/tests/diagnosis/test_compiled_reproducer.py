@@ -1,7 +1,5 @@
 """A failure of a compiled call is reproduced by a script that compiles the call."""
 
-from __future__ import annotations
-
 import ast
 
 import pytest
@@ -28,11 +26,7 @@ def script(name: str, mode: str, model: str = "probability") -> str:
 @pytest.mark.parametrize(
     ("name", "mode", "code"),
     [
-        (
-            "jax.scipy.special.rel_entr",
-            "jit",
-            "got = jax.jit(lambda p, q: jax.scipy.special.rel_entr(p, q))(p, q)",
-        ),
+        ("jax.scipy.special.rel_entr", "jit", "got = jax.jit(lambda p, q: jax.scipy.special.rel_entr(p, q))(p, q)"),
         ("jax.scipy.special.rel_entr", "x32", 'jax.config.update("jax_enable_x64", False)'),
         ("keras.losses.kl_divergence", "graph", ", autograph=False)(p, q)"),
         ("keras.losses.kl_divergence", "xla", ", autograph=False, jit_compile=True)(p, q)"),

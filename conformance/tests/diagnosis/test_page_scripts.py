@@ -1,7 +1,5 @@
 """Every script on a page shows its failure in a clean process."""
 
-from __future__ import annotations
-
 import importlib.util
 import os
 import re
@@ -31,9 +29,8 @@ def without_failure(found: list[str]) -> str:
     """Execute scripts in clean processes, and return those that do not show their failure."""
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         seen = list(pool.map(execute, found))
-    return "\n\n".join(
-        script for script, one in zip(found, seen, strict=True) if one is not ScriptResult.FAILURE
-    )
+    both = zip(found, seen, strict=True)
+    return "\n\n".join(script for script, one in both if one is not ScriptResult.FAILURE)
 
 
 def recorded() -> dict[str, dict[str, str]]:
@@ -41,13 +38,10 @@ def recorded() -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for name, seen in evidence().items():
         implementation = loading.implementation(seen["implementation"])
-        installed = all(
-            importlib.util.find_spec(each) for each in (implementation.framework, *implementation.requires)
-        )
+        installed = all(importlib.util.find_spec(each) for each in (implementation.framework, *implementation.requires))
         if installed and seen["script"] and seen["device"] == "cpu":
-            found.setdefault(implementation.framework, {}).setdefault(
-                seen["requirement"].partition("/")[0], name
-            )
+            chapter = seen["requirement"].partition("/")[0]
+            found.setdefault(implementation.framework, {}).setdefault(chapter, name)
     return found
 
 
@@ -64,9 +58,7 @@ def sample() -> dict[str, dict[str, str]]:
 
 def replayed(framework: str, own: Mapping[str, str]) -> list[str]:
     """Replay known deviations on the installed version, and return a script for each chapter."""
-    found = processes.request(
-        "kl_conformance.cli.expect.check", [framework, list(own.values())], seconds=TIMEOUT
-    )
+    found = processes.request("kl_conformance.cli.expect.check", [framework, list(own.values())], seconds=TIMEOUT)
     seen = [each["evidence"] for each in found if each["evidence"]]
     with_scripts = {each["requirement"].partition("/")[0]: each["script"] for each in seen if each["script"]}
     assert with_scripts.keys() >= own.keys()

@@ -1,7 +1,5 @@
 """A reproducer does not import this suite, has 15 lines at most, and shows its failure in a clean process."""
 
-from __future__ import annotations
-
 import re
 import sys
 from collections.abc import Callable
@@ -13,13 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kl_conformance.diagnosis.confirmation import (
-    NOT_REPRODUCED,
-    ScriptResult,
-    confirmed,
-    execute,
-    with_reproducers,
-)
+from kl_conformance.diagnosis.confirmation import NOT_REPRODUCED, ScriptResult, confirmed, execute, with_reproducers
 from kl_conformance.diagnosis.dialect import runs
 from kl_conformance.diagnosis.libraries import LIBRARIES, NUMPY_LAYOUTS
 from kl_conformance.diagnosis.reproducer import LINES, reproducer
@@ -250,11 +242,7 @@ def test_every_library_writes_every_dtype(library: str, dtype: Dtype) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "upstream"),
-    [
-        (UpstreamKind.ONES, "ones_like(value)"),
-        (UpstreamKind.HUGE, "-80.0"),
-        (UpstreamKind.EXPANDED, None),
-    ],
+    [(UpstreamKind.ONES, "ones_like(value)"), (UpstreamKind.HUGE, "-80.0"), (UpstreamKind.EXPANDED, None)],
 )
 def test_the_upstream_gradient_is_the_witness_s(kind: UpstreamKind, upstream: str | None) -> None:
     """If every gradient is 0, the numbers do not determine the upstream gradient; a field of the witness does."""

@@ -1,7 +1,5 @@
 """Recorded deviations excuse the recorded result, and nothing else."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from functools import partial
@@ -11,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from kl_cases.pair import Pair
 from kl_cases.recipes import TestProfile
 from kl_conformance.cells.cell import Cell
 from kl_conformance.cells.effort import effort_of
@@ -43,9 +42,8 @@ MASKED = "support/zero-over-zero"
 def toml(**changed: str | None) -> str:
     """Return a file with one deviation; a field of None is omitted."""
     fields = {**ENTRY, **changed}
-    return "[[deviation]]\n" + "\n".join(
-        f"{key} = {value}" for key, value in fields.items() if value is not None
-    )
+    lines = (f"{key} = {value}" for key, value in fields.items() if value is not None)
+    return "\n".join(("[[deviation]]", *lines))
 
 
 def entry(**changed: str | None) -> Expectation:
@@ -63,10 +61,8 @@ def test_an_entry_is_read_in_full() -> None:
     assert (made.dtypes, made.devices, made.modes) == (("float32",), (), ())
     assert (made.link, made.since, made.review_by) == ("https://example.org/1", "2026-01-01", "")
     several = entry(witness='["support/four-corners-of-support", "support/masked-logit"]')
-    assert [name for name, _ in several.witness_pairs()] == [
-        "support/four-corners-of-support",
-        "support/masked-logit",
-    ]
+    names = [name for name, _ in several.witness_pairs()]
+    assert names == ["support/four-corners-of-support", "support/masked-logit"]
 
 
 @pytest.mark.parametrize(
@@ -146,9 +142,8 @@ def masked_nan(p: Array, log_q: Array) -> Array:
 
 def explained(made: Expectation, tested: Subject, reduction: Reduction) -> list[bool]:
     """Return where an entry explains the failure: a row with one masked class of three, and a correct row."""
-    question = pair(
-        [[0.5, 0.0, 0.5], [0.5, 0.25, 0.25]], [[0.0, -np.inf, -1.0], [-1.0, -2.0, -1.5]], Space.LOG
-    )
+    logs = [[0.0, -np.inf, -1.0], [-1.0, -2.0, -1.5]]
+    question = pair([[0.5, 0.0, 0.5], [0.5, 0.25, 0.25]], logs, Space.LOG)
     judgement = judge.within_tolerance(tested.evaluate(tested.problem(question, reduction)))
     return np.asarray(made.explains(judgement, tested)).ravel().tolist()
 
@@ -273,32 +268,26 @@ def test_an_answer_that_raises_is_no_recorded_number(verdict: Callable[..., Resu
     assert result.verdict is not Verdict.EXPECTED
 
 
-def test_a_deviation_may_be_an_alternative_definition() -> None:
-    """A mean recorded as divided by the model's first axis is explained; another divisor is not."""
-    recorded = entry(
-        id='"miniature-divisor"',
-        requirements='["reductions/batchmean"]',
-        region='"model_length != result_length"',
-        instead='"divided_by_model"',
-        witness='"reductions/row-against-flat"',
-    )
-    question = pair([[0.1, 0.2, 0.3, 0.4]], [-1.0, -2.0, -1.5, -1.25], Space.LOG)
-    for divisor, explains in ((4.0, True), (2.0, False)):
-        tested = subject(Miniature(after=partial(_divided, by=divisor)))
-        judgement = judge.within_tolerance(tested.evaluate(tested.problem(question, Reduction.BATCHMEAN)))
-        assert judgement.is_failure
-        assert bool(recorded.explains(judgement, tested).any()) is explains
+ONE_ROW = pair([[0.1, 0.2, 0.3, 0.4]], [-1.0, -2.0, -1.5, -1.25], Space.LOG)
+TWO_ROWS = pair([[0.5, 0.25, 0.25], [0.125, 0.75, 0.125]], [[-1.0, -2.0, -1.5]] * 2, Space.LOG)
 
 
-def test_a_sum_may_be_divided_by_the_batch() -> None:
-    """A sum divided by the rows is explained as that; a sum divided by the classes is not."""
-    recorded = entry(region='"result_length > 1"', instead='"divided_by_batch"')
-    question = pair(
-        [[0.5, 0.25, 0.25], [0.125, 0.75, 0.125]], [[-1.0, -2.0, -1.5], [-1.0, -2.0, -1.5]], Space.LOG
-    )
-    for divisor, explains in ((2.0, True), (3.0, False)):
-        tested = subject(Miniature(after=partial(_divided, by=divisor)))
-        judgement = judge.within_tolerance(tested.evaluate(tested.problem(question, Reduction.SUM)))
+@pytest.mark.parametrize(
+    ("region", "instead", "question", "reduction", "divisor", "other"),
+    [
+        ("model_length != result_length", "divided_by_model", ONE_ROW, Reduction.BATCHMEAN, 4.0, 2.0),
+        ("result_length > 1", "divided_by_batch", TWO_ROWS, Reduction.SUM, 2.0, 3.0),
+    ],
+    ids=["mean divided by the model's first axis", "sum divided by the rows"],
+)
+def test_a_deviation_may_be_an_alternative_definition(
+    region: str, instead: str, question: Pair, reduction: Reduction, divisor: float, other: float
+) -> None:
+    """The recorded divisor is explained; another divisor is not."""
+    recorded = entry(region=f'"{region}"', instead=f'"{instead}"')
+    for by, explains in ((divisor, True), (other, False)):
+        tested = subject(Miniature(after=partial(_divided, by=by)))
+        judgement = judge.within_tolerance(tested.evaluate(tested.problem(question, reduction)))
         assert judgement.is_failure
         assert bool(recorded.explains(judgement, tested).any()) is explains
 
@@ -312,11 +301,8 @@ def test_an_unhelpful_message_is_recorded_as_one() -> None:
     poor = judge.refused(problem, call, RefusedError("raised"), "mean")
     none = judge.failed(problem, call, "accepted", Kind.ACCEPTED)
     crash = judge.refused(problem, call, RefusedError("raised"))
-    assert [bool(recorded.explains(each, tested).any()) for each in (poor, none, crash)] == [
-        True,
-        False,
-        False,
-    ]
+    found = [bool(recorded.explains(each, tested).any()) for each in (poor, none, crash)]
+    assert found == [True, False, False]
 
 
 def _divided(answer: Array, by: float) -> Array:

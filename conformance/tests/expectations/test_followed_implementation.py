@@ -1,7 +1,5 @@
 """A kernel that follows a built-in implementation may have its known deviations, and no others."""
 
-from __future__ import annotations
-
 import sys
 import types
 from collections.abc import Callable
@@ -56,9 +54,7 @@ def test_another_result_in_the_same_region_fails() -> None:
     """Where torch returns NaN, a wrong number fails."""
     wrong = Miniature(
         term=lambda p, log_q: np.where(p == 0, 1.0, term(p, log_q)).astype(p.dtype),
-        log_term=lambda log_p, log_q: np.where(log_p == -np.inf, 1.0, log_term(log_p, log_q)).astype(
-            log_p.dtype
-        ),
+        log_term=lambda lp, log_q: np.where(lp == -np.inf, 1.0, log_term(lp, log_q)).astype(lp.dtype),
     )
     assert evaluate(MASKED, kernel(wrong, TORCH)).verdict is Verdict.FAIL
 
@@ -95,9 +91,7 @@ def interpreter(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-def test_the_rounding_of_triton_s_interpreter_is_excused(
-    interpreter: pytest.MonkeyPatch,
-) -> None:
+def test_the_rounding_of_triton_s_interpreter_is_excused(interpreter: pytest.MonkeyPatch) -> None:
     """Interpreted, subnormal bfloat16 numbers may lose their leading bit, and the verdict gives the reason."""
     found = evaluate("values/extreme", interpreted(halving))
     assert (found.verdict, found.deviation) == (Verdict.EXPECTED, "triton-interpreter-subnormals")

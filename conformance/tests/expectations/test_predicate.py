@@ -1,7 +1,5 @@
 """Predicates mean what they mean in NumPy, and nothing else of Python is allowed."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """The recorded files are consistent: deviations, requirements, implementations, cases."""
 
-from __future__ import annotations
-
 from collections import Counter
 from datetime import date
 from importlib.resources import files
@@ -39,9 +37,8 @@ def test_no_two_entries_share_an_id() -> None:
 @each_entry
 def test_an_entry_names_what_exists(framework: str, entry: Expectation) -> None:
     """Requirements, implementations (of that framework), devices, dtypes, modes and cases are all known."""
-    implementations = {
-        each.name: each for each in registry.IMPLEMENTATIONS.values() if each.framework == framework
-    }
+    every = registry.IMPLEMENTATIONS.values()
+    implementations = {each.name: each for each in every if each.framework == framework}
     assert set(entry.requirements) <= catalogue.REQUIREMENTS.keys()
     assert set(entry.implementations) <= implementations.keys()
     tested = [column for name in entry.implementations for column in columns_of(implementations[name])]

@@ -1,7 +1,5 @@
 """The measured arithmetic of a miniature is the one built into it."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 import subprocess
@@ -75,9 +73,7 @@ def in_lanes(row: Array) -> Any:
     ids=lambda each: getattr(each, "__name__", ""),
 )
 @pytest.mark.parametrize("dtype", [FLOAT64, FLOAT32])
-def test_the_order_of_a_sum_is_measured(
-    total: Adding, depth: int, summation: Summation, dtype: Dtype
-) -> None:
+def test_the_order_of_a_sum_is_measured(total: Adding, depth: int, summation: Summation, dtype: Dtype) -> None:
     """The longest chain of additions of 1,024 terms shows the order of summation."""
     seen = measured(adding(total, Reduction.ROWS), dtype)
     assert (seen.accumulate, seen.depth, seen.summation) == (dtype, depth, summation)
@@ -245,8 +241,6 @@ def test_torch_is_as_good_as_declared() -> None:
 def test_the_measured_arithmetic_has_a_description() -> None:
     """It contains only what was measured, and what is worse than declared."""
     description = measured(adding(sequential), FLOAT32).description
-    assert description.startswith(
-        "computes in float32, sums in float32, one of 1,024 terms 1023 additions deep"
-    )
+    assert description.startswith("computes in float32, sums in float32, one of 1,024 terms 1023 additions deep")
     assert description.endswith("worse than declared: sums 1023 deep, declared h = 2·√n")
     assert Arithmetic(Profile.of(FLOAT32)).description == ""

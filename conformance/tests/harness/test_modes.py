@@ -1,7 +1,5 @@
 """In a compiled column every call is compiled, and a function that the compiler refuses is a failure."""
 
-from __future__ import annotations
-
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -90,12 +88,7 @@ def test_a_function_that_the_compiler_refuses_fails() -> None:
 
 def test_implementations_that_declare_it_have_compiled_columns() -> None:
     """A stateful metric has none, and a loss one for each compiler of its framework."""
-    names = (
-        "keras.metrics.KLDivergence",
-        "keras.losses.KLDivergence",
-        "torch.nn.KLDivLoss",
-        "scipy.stats.entropy",
-    )
+    names = ("keras.metrics.KLDivergence", "keras.losses.KLDivergence", "torch.nn.KLDivLoss", "scipy.stats.entropy")
     found = []
     for name in names:
         own = loading.implementation(name)
@@ -105,9 +98,7 @@ def test_implementations_that_declare_it_have_compiled_columns() -> None:
 
 def test_a_compiled_column_has_the_chapters_that_compiling_can_change() -> None:
     """Answers and gradients are tested compiled; the reason of the other cells names the column to look at."""
-    chapters = {
-        each.chapter for each in catalogue.REQUIREMENTS.values() if skipped_mode(each.chapter, "fast") is None
-    }
+    chapters = {each.chapter for each in catalogue.REQUIREMENTS.values() if skipped_mode(each.chapter, "fast") is None}
     assert chapters == {"values", "support", "reductions", "gradients"}
     assert all(skipped_mode(each.chapter, EAGER) is None for each in catalogue.REQUIREMENTS.values())
     own = loading.implementation("scipy.special.rel_entr")
@@ -143,9 +134,7 @@ def test_derivatives_that_a_compiler_cannot_take_do_not_apply() -> None:
     framework = registry.framework("torch")
     column = replace(COLUMN, implementation=own.name, framework="torch", dtype="float32", mode="compile")
     for mode, applies in (("compile", False), (EAGER, True)):
-        subject = Subject(
-            in_mode(own, framework, Modules(), mode), framework, Modules(), replace(column, mode=mode)
-        )
+        subject = Subject(in_mode(own, framework, Modules(), mode), framework, Modules(), replace(column, mode=mode))
         for name in ("gradients/second-order", "gradients/forward-mode"):
             assert (catalogue.requirement(name).applies(subject) is None) is applies
         assert catalogue.requirement("gradients/model").applies(subject) is None
@@ -157,9 +146,7 @@ def test_the_quick_profile_has_few_shapes_where_each_takes_seconds() -> None:
         few, many = (sizes(framework, chapter, TestProfile.QUICK) for framework in (Slow(), Compiling()))
         assert few < many
         assert {(3, 5), (8, 31)} & few, chapter
-        assert sizes(Slow(), chapter, TestProfile.THOROUGH) == sizes(
-            Compiling(), chapter, TestProfile.THOROUGH
-        )
+        assert sizes(Slow(), chapter, TestProfile.THOROUGH) == sizes(Compiling(), chapter, TestProfile.THOROUGH)
 
 
 def test_cases_of_other_dtypes_decide_a_cell_that_has_no_others() -> None:

@@ -1,7 +1,5 @@
 """Transforms run where they are declared, and have a reason where they do not apply."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 
@@ -37,9 +35,7 @@ def test_numpy_has_no_transforms() -> None:
     """No transform applies to a kernel on NumPy arrays, unless it has its own."""
     plain = replace(Miniature().implementation(), custom_transforms={})
     for transform in Transform:
-        assert (
-            applicability.supports_transform(transform)(subject(plain)) == f"numpy cannot {transform.value}"
-        )
+        assert applicability.supports_transform(transform)(subject(plain)) == f"numpy cannot {transform.value}"
         assert applicability.supports_transform(transform)(subject()) is None
 
 
@@ -48,9 +44,7 @@ def test_a_transform_applies_where_it_is_declared() -> None:
     reason = applicability.supports_transform(Transform.BATCHED)
     kl_div = loading.implementation("torch.nn.functional.kl_div")
     assert reason(column_of(kl_div)) is None
-    assert (
-        reason(column_of(replace(kl_div, transforms=frozenset()))) == "is not declared able to batch a call"
-    )
+    assert reason(column_of(replace(kl_div, transforms=frozenset()))) == "is not declared able to batch a call"
     categorical = loading.implementation("torch.distributions.kl_divergence")
     assert "torch.func.vmap" in (reason(column_of(categorical)) or "")
 
@@ -76,9 +70,7 @@ def test_a_correct_implementation_passes_every_transform(reduction: Reduction, t
     ]
     for side in Side:
         evaluations.append(transformed_calls.directional_derivative(tested, problem, side, direction))
-        evaluations.append(
-            transformed_calls.directional_second_derivative(tested, problem, side, direction, upstream)
-        )
+        evaluations.append(transformed_calls.directional_second_derivative(tested, problem, side, direction, upstream))
     if reduction is not Reduction.MEAN:  # the mean of one row is no reduction of the whole
         evaluations.append(transformed_calls.batched(tested, problem))
     for each in evaluations:
@@ -105,9 +97,7 @@ def test_an_upstream_gradient_has_dtype_and_layout() -> None:
     tested = subject(replace(Miniature().implementation(), gradient=gradient), "float32")
     problem = tested.problem(PAIR)
     for layout in ("contiguous", "transposed", "strided"):
-        assert not judge.within_tolerance(
-            tested.gradient(problem, Side.MODEL, UpstreamKind.PATTERN, layout)
-        ).is_failure
+        assert not judge.within_tolerance(tested.gradient(problem, Side.MODEL, UpstreamKind.PATTERN, layout)).is_failure
     expanded = tested.gradient(problem, Side.MODEL, UpstreamKind.EXPANDED, "expanded")
     assert not judge.within_tolerance(expanded).is_failure
     assert {str(each.dtype) for each in seen} == {"float32"}
@@ -143,9 +133,7 @@ class Silenced(Transformer):
 
 
 @pytest.mark.parametrize(("place", "expected"), [(0, [[3, 4], [5, 6]]), (1, [[10, 20], [30, 40]])])
-def test_every_row_is_differentiated_with_respect_to_one_tensor(
-    place: int, expected: list[list[int]]
-) -> None:
+def test_every_row_is_differentiated_with_respect_to_one_tensor(place: int, expected: list[list[int]]) -> None:
     """The other tensors keep the values of the row."""
 
     def function(p: Any, q: Any) -> Any:

@@ -1,7 +1,5 @@
 """Adding an implementation takes a file of at most twenty lines, as the documentation shows it."""
 
-from __future__ import annotations
-
 import re
 import sys
 from collections.abc import Generator

@@ -1,7 +1,5 @@
 """Every declared property is measured: a wrong declaration in a Convention fails a requirement."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -151,17 +149,14 @@ def test_a_wrong_declaration_fails_a_requirement(
     property_: str, correct: Implementation, wrong: Mapping[str, Any]
 ) -> None:
     """A wrong property fails a requirement that the guide names for it, and that passed before."""
-    wrongly_declared = replace(
-        correct, name="wrongly declared", convention=replace(correct.convention, **wrong)
-    )
+    convention = replace(correct.convention, **wrong)
+    wrongly_declared = replace(correct, name="wrongly declared", convention=convention)
     tested, before = subject(wrongly_declared), verdicts(correct, property_)
     passed = (name for name in before if before[name] is not Verdict.FAIL)
     assert any(evaluate(name, tested).verdict is Verdict.FAIL for name in passed)
 
 
-@pytest.mark.parametrize(
-    ("property_", "correct"), {(name, id(own)): (name, own) for name, own, _ in WRONG}.values()
-)
+@pytest.mark.parametrize(("property_", "correct"), {(name, id(own)): (name, own) for name, own, _ in WRONG}.values())
 def test_a_correct_declaration_is_confirmed(property_: str, correct: Implementation) -> None:
     """A correct property fails none of them, and some of them are applicable."""
     found = verdicts(correct, property_)

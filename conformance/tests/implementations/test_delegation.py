@@ -1,7 +1,5 @@
 """A kernel that delegates some sizes to its library is detected."""
 
-from __future__ import annotations
-
 import cProfile
 import sys
 from typing import Any
@@ -63,9 +61,7 @@ def test_an_active_profiler_is_kept() -> None:
     assert "another profiler is active" in result.detail
 
 
-@pytest.mark.parametrize(
-    ("kernel", "seen"), [(computed, False), (odd_sizes_delegated, True), (delegated, False)]
-)
+@pytest.mark.parametrize(("kernel", "seen"), [(computed, False), (odd_sizes_delegated, True), (delegated, False)])
 def test_delegated_sizes_are_reported_and_fail_nothing(kernel: Any, *, seen: bool) -> None:
     """Delegating some sizes is reported as a deviation from a convention; delegating all or none is not."""
     found = verify(kernel, like=ENTROPY, dtype="float64", profile="quick", seed=1)
@@ -73,6 +69,4 @@ def test_delegated_sizes_are_reported_and_fail_nothing(kernel: Any, *, seen: boo
     assert "modes/own-work" not in {each.requirement for each in found.findings}
     assert result.verdict is (Verdict.FAIL if seen else Verdict.PASS)
     assert (ENTROPY in result.detail) is seen
-    assert (
-        "deviates from a CONVENTION requirement (not counted as a failure): modes/own-work" in str(found)
-    ) is seen
+    assert ("deviates from a CONVENTION requirement (not counted as a failure): modes/own-work" in str(found)) is seen

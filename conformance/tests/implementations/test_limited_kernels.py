@@ -1,7 +1,5 @@
 """Kernels with few capabilities are judged by those they have."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np
@@ -36,9 +34,8 @@ def narrow(name: str, miniature: Miniature = CORRECT) -> Subject:
 def test_every_requirement_handles_a_limited_convention(requirement: str, name: str) -> None:
     """A correct kernel with one reduction and one target space passes, or the cell gives the reason why not."""
     found = evaluate(requirement, narrow(name))
-    assert found.verdict in {Verdict.PASS, Verdict.UNSUPPORTED, Verdict.UNDECIDED, Verdict.MISSING}, (
-        found.detail
-    )
+    allowed = {Verdict.PASS, Verdict.UNSUPPORTED, Verdict.UNDECIDED, Verdict.MISSING}
+    assert found.verdict in allowed, found.detail
     assert found.verdict is Verdict.PASS or found.detail
 
 

@@ -1,7 +1,5 @@
 """A package that one implementation requires affects no other implementation."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +20,7 @@ from kl_conformance.runs.selection import Selection, columns_of
 from kl_conformance.runs.session import Session
 from kl_conformance_testkit.witness import called
 from kl_reference.convention import Side
-from kl_reports.runfile.records import Result, Verdict
+from kl_reports.runfile.records import Absence, Result, Verdict
 
 OWN = loading.implementation("scipy.special.rel_entr")
 
@@ -34,23 +32,27 @@ def evaluated(session: Session, *requires: str) -> Result:
     return session.evaluate(PlannedCell(catalogue.REQUIREMENTS["signs/pointwise"], own, column))
 
 
-def test_only_cells_that_require_a_missing_package_are_missing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_cells_that_require_a_missing_package_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its cells are MISSING with the reason and the command that helps; others of the framework are judged."""
     (tmp_path / "breaks_when_imported.py").write_text("import json\nraise OSError('no libfoo')\n", "utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
     session = Session(Selection(profile=TestProfile.QUICK))
-    absent, defective = (
-        evaluated(session, "no_such_package.inner"),
-        evaluated(session, "breaks_when_imported"),
-    )
+    absent, defective = (evaluated(session, "no_such_package.inner"), evaluated(session, "breaks_when_imported"))
     assert (absent.verdict, defective.verdict) == (Verdict.MISSING, Verdict.MISSING)
+    assert absent.absence is defective.absence is Absence.NOT_INSTALLED
     assert absent.detail.startswith("no_such_package.inner is not installed (")
     assert absent.detail.endswith("install it with pip install a-distribution")
     assert "breaks_when_imported fails to import (OSError: no libfoo)" in defective.detail
     assert evaluated(session).verdict is Verdict.PASS
     assert evaluated(session, "json").verdict is Verdict.PASS
+
+
+def test_a_cell_on_an_absent_device_has_the_code_of_its_absence() -> None:
+    """It is MISSING for lack of a device, whatever the text of the reason."""
+    column = replace(columns_of(OWN)[0], device="cuda")
+    planned = PlannedCell(catalogue.REQUIREMENTS["signs/pointwise"], OWN, column)
+    result = Session(Selection(profile=TestProfile.QUICK)).evaluate(planned)
+    assert (result.verdict, result.absence) == (Verdict.MISSING, Absence.NO_DEVICE)
 
 
 def test_a_required_package_becomes_an_attribute() -> None:
@@ -96,8 +98,7 @@ def test_a_column_s_arithmetic_is_measured_once() -> None:
     """Only its first result has the measurement; the quick profile and user kernels have none."""
     session = Session(Selection(profile=TestProfile.STANDARD))
     cells = [
-        PlannedCell(catalogue.REQUIREMENTS[name], OWN, columns_of(OWN)[0])
-        for name in ("signs/self", "signs/gibbs")
+        PlannedCell(catalogue.REQUIREMENTS[name], OWN, columns_of(OWN)[0]) for name in ("signs/self", "signs/gibbs")
     ]
     first, second = (session.evaluate(cell) for cell in cells)
     assert first.arithmetic.startswith("computes in float64")

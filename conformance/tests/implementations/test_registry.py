@@ -1,7 +1,5 @@
 """The built-in implementations are known by name, without importing any framework."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path
@@ -137,9 +135,7 @@ def test_all_requirements_meet_all_columns() -> None:
     """A plan has every requirement × eager column once, and a chapter's cells are those of its requirements."""
     plan = resolve(Selection())
     everything = plan.cells
-    columns = [
-        column for each in IMPLEMENTATIONS.values() for column in columns_of(each) if column.mode == "eager"
-    ]
+    columns = [one for each in IMPLEMENTATIONS.values() for one in columns_of(each) if one.mode == "eager"]
     assert len(everything) == len(columns) * len(catalogue.REQUIREMENTS)
     assert len({each.key for each in everything}) == len(everything)
     by_chapter = [each.key for chapter in catalogue.CHAPTERS for each in plan.chapter(chapter)]

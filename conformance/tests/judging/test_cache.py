@@ -1,7 +1,5 @@
 """Cached answers have the bits of computed ones."""
 
-from __future__ import annotations
-
 from dataclasses import fields, replace
 from functools import partial
 from typing import Any

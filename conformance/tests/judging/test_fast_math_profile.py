@@ -1,7 +1,5 @@
 """The fast-math profile accepts the documented errors on every family, and no fault."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np
@@ -30,14 +28,7 @@ def judged(problem: Problem, got: Float32, profile: Profile) -> Mask:
     enclosure = reference(problem)
     allowed = tolerance(problem, enclosure, profile)
     evaluation = Evaluation(
-        problem,
-        got.astype(np.float64),
-        FLOAT32.label,
-        enclosure,
-        allowed,
-        profile,
-        CallDescription("a kernel"),
-        answer,
+        problem, got.astype(np.float64), FLOAT32.label, enclosure, allowed, profile, CallDescription("a kernel"), answer
     )
     return judge.within_tolerance(evaluation, decisive=False).failed
 

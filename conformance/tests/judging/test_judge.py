@@ -1,7 +1,5 @@
 """The judge passes answers within the bound, and fails all others."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np
@@ -27,9 +25,7 @@ FAMILIES = ("dirichlet-flat", "power-law", "peaked-logits", "near-equal", "ladde
 ROW = pair([[0.5, 0.25, 0.25], [0.125, 0.75, 0.125]], [[0.25, 0.25, 0.5], [0.5, 0.25, 0.25]])
 
 
-def evaluated(
-    values: Pair = ROW, reduction: Reduction = Reduction.TERMS, dtype: str = "float64"
-) -> Evaluation:
+def evaluated(values: Pair = ROW, reduction: Reduction = Reduction.TERMS, dtype: str = "float64") -> Evaluation:
     """Return the evaluation of a correct miniature."""
     one = subject(dtype=dtype)
     return one.evaluate(one.problem(values, reduction))
@@ -87,9 +83,7 @@ def test_nan_and_infinity_fail_where_a_number_is_expected(value: float) -> None:
     assert judgement.headroom == np.inf
 
 
-@pytest.mark.parametrize(
-    ("value", "fails"), [(np.inf, False), (-np.inf, True), (1e308, True), (np.nan, True)]
-)
+@pytest.mark.parametrize(("value", "fails"), [(np.inf, False), (-np.inf, True), (1e308, True), (np.nan, True)])
 def test_where_infinity_is_correct_nothing_else_is(value: float, fails: bool) -> None:
     """P > 0 = q gives +∞: neither a large number, nor −∞, nor NaN."""
     evaluation = evaluated(pair([0.5, 0.5], [0.0, 1.0]))
@@ -141,9 +135,7 @@ def test_exactness_is_to_the_last_bit() -> None:
 def test_a_yes_or_no_is_taken_element_by_element() -> None:
     """Every element that is not fine fails, and the judgement describes the first of them."""
     evaluation = evaluated()
-    judgement = judge.elementwise(
-        evaluation, np.array([[True, True, True], [True, False, False]]), "too negative"
-    )
+    judgement = judge.elementwise(evaluation, np.array([[True, True, True], [True, False, False]]), "too negative")
     assert judgement.failed.tolist() == [[False, False, False], [False, True, True]]
     assert judgement.at == (1, 1)
     assert judgement.headroom is None
@@ -299,9 +291,7 @@ def test_an_answer_may_match_another_problem() -> None:
     assert not judge.matches_problem(replace(sixth, side=Side.MODEL), mean, one.profile).any()
     assert not judge.matches_problem(sixth, one.problem(ROW), one.profile).any()
     other = replace(mean, formula=Formula.GENERALISED)
-    assert judge.matches_problem(
-        sixth, other, one.profile
-    ).all()  # P and Q sum to 1: both formulas give the same
+    assert judge.matches_problem(sixth, other, one.profile).all()  # P and Q sum to 1: both formulas give the same
 
 
 def test_a_refusal_is_judged_without_numbers() -> None:

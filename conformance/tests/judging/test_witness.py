@@ -1,7 +1,5 @@
 """A witness stores a failure bit for bit."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from typing import Any
@@ -84,9 +82,7 @@ def test_a_witness_names_its_origin() -> None:
 def test_a_pair_comes_back_bit_for_bit(patterns: list[int], space: Space) -> None:
     """A pair in a run file is decoded to the same pair: numbers, spaces, shapes and axis."""
     numbers = np.array(patterns, dtype=np.uint64).view(np.float64)
-    plain = Pair(
-        Measure(numbers[:3].reshape(3, 1), space), Measure(numbers[3:].reshape(3, 1), Space.LOG), axis=0
-    )
+    plain = Pair(Measure(numbers[:3].reshape(3, 1), space), Measure(numbers[3:].reshape(3, 1), Space.LOG), axis=0)
     back = decode_pair(json.loads(json.dumps(encode_pair(plain))))
     assert back.id == plain.id
     assert back.axis == plain.axis

@@ -1,7 +1,5 @@
 """Every formula of the catalogue can be rendered as MathML."""
 
-from __future__ import annotations
-
 import pytest
 
 from kl_conformance.requirements.catalogue import REQUIREMENTS

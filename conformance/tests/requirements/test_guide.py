@@ -1,7 +1,5 @@
 """FAQ entries refer to existing requirements and to described properties of implementations."""
 
-from __future__ import annotations
-
 import json
 
 from kl_conformance.cli.report import guided
@@ -31,12 +29,7 @@ def test_every_property_of_an_implementation_is_measured() -> None:
 def test_the_topics_of_public_threads_are_covered() -> None:
     """Negative terms, a factor of C, softmax in place of log_softmax, NaN from masked classes."""
     questions = " ".join(each["question"] for each in QUESTIONS)
-    for text in (
-        "terms negative",
-        "factor of C",
-        "softmax in place of log_softmax",
-        "NaN with masked classes",
-    ):
+    for text in ("terms negative", "factor of C", "softmax in place of log_softmax", "NaN with masked classes"):
         assert text in questions
 
 

@@ -1,44 +1,25 @@
 """Large indices: MISSING where memory is too small, never passed, and judged to the last element."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import numpy as np
 import pytest
 
-from kl_conformance.frameworks.framework import LARGE, Modules, ones
+from kl_conformance.frameworks.framework import LARGE, ones
 from kl_conformance.frameworks.numpy import NumPy
 from kl_conformance.harness.subject import Subject
 from kl_conformance.requirements import catalogue
 from kl_conformance.requirements.miniature import Array, Miniature
-from kl_conformance_testkit.subjects import MODULES, evaluate, pair, subject
+from kl_conformance_testkit.subjects import MODULES, LargeNumPy, evaluate, pair, subject
 from kl_reference.convention import Side, Space
-from kl_reference.problem import Operand
 from kl_reports.runfile.records import Result, Verdict
 
 LARGE_INDEX = catalogue.requirement("layouts/large-index")
 ROW = pair([[0.5, 0.25, 0.25], [0.125, 0.75, 0.125]], [[0.25, 0.25, 0.5], [0.5, 0.25, 0.25]])
 
 
-class LargeAt1000Rows(NumPy):
-    """NumPy with a large size of a thousand rows."""
-
-    def fits_large_tensors(self, device: str) -> bool:
-        """Return True."""
-        return True
-
-    def large_tensor(self, modules: Modules, operand: Operand, device: str) -> Any:
-        """Return a tensor that ends with the operand, after a thousand rows."""
-        return self.prepend_rows(
-            modules, self.tensor(modules, operand, device, "contiguous"), 1000, ones(operand.space)
-        )
-
-
 def evaluated(miniature: Miniature) -> Result:
     """Return the result of a miniature with memory for large tensors."""
     tested = subject(miniature)
-    roomy = Subject(tested.implementation, LargeAt1000Rows(), MODULES, tested.column)
+    roomy = Subject(tested.implementation, LargeNumPy(1000), MODULES, tested.column)
     return evaluate(LARGE_INDEX, roomy)
 
 

@@ -1,40 +1,20 @@
 """Self-test of the requirements: each rejects its miniature, and none rejects a correct implementation."""
 
-from __future__ import annotations
-
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from kl_cases.distributions import FAMILIES
-from kl_conformance.frameworks.framework import Modules, ones
-from kl_conformance.frameworks.numpy import NumPy
 from kl_conformance.harness.subject import Subject
 from kl_conformance.implementations.implementation import Implementation
 from kl_conformance.requirements.catalogue import REQUIREMENTS
 from kl_conformance.requirements.miniature import Miniature, by_logits, generalised, logits_term
 from kl_conformance.requirements.requirement import Requirement
-from kl_conformance_testkit.subjects import evaluate
+from kl_conformance_testkit.subjects import LargeNumPy, evaluate
 from kl_reference.convention import Formula, Space
-from kl_reference.problem import Operand
 from kl_reports.runfile.records import Column, Result, Verdict
 
-
-class LargeAt256Rows(NumPy):
-    """NumPy with a large size of 256 rows, as miniatures have 8-bit indices."""
-
-    def fits_large_tensors(self, device: str) -> bool:
-        """Return True."""
-        return True
-
-    def large_tensor(self, modules: Modules, operand: Operand, device: str) -> Any:
-        """Return a tensor that is large for a miniature and ends with the operand."""
-        tail = self.tensor(modules, operand, device, "contiguous")
-        return self.prepend_rows(modules, tail, 256, ones(operand.space))
-
-
-NUMPY = LargeAt256Rows()
+NUMPY = LargeNumPy(256)  # miniatures have 8-bit indices
 MODULES = NUMPY.load()
 CELLS = [
     pytest.param(requirement, dtype, id=f"{name}-{dtype}")

@@ -1,7 +1,5 @@
 """Deprecated arguments mean what is documented, and weights are applied to rows."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -57,10 +55,7 @@ def test_requirements_do_not_apply_without_arguments() -> None:
 def test_arguments_of_later_versions_are_not_tested() -> None:
     """A weighting is tested for the versions that offer it; this column has version 1."""
     later = Weighting("mean", Reduction.MEAN, versions=">=2")
-    assert (
-        verdict("weights", declared_subject(Miniature(), weightings=(later,), masks=""))
-        is Verdict.UNSUPPORTED
-    )
+    assert verdict("weights", declared_subject(Miniature(), weightings=(later,), masks="")) is Verdict.UNSUPPORTED
     assert verdict("weights", declared_subject(Miniature(), weightings=(later,), masks=">=1")) is Verdict.PASS
 
 

@@ -1,7 +1,5 @@
 """A kernel that crashes, hangs or leaks costs only its own cells, and a sentence describes the failure."""
 
-from __future__ import annotations
-
 import os
 import re
 import signal
@@ -86,9 +84,8 @@ def test_a_crash_costs_one_cell_and_names_the_call(
     assert len(with_verdict(run, Verdict.PASS)) == len(run.results) - 1 == 2
     assert run.finished is not None
     assert run.remarks == (f"the worker of misbehaving_kernels.py:{name} {reason}",)
-    log = Path(
-        capsys.readouterr().err.rpartition(f"Log of the worker of misbehaving_kernels.py:{name}: ")[2].strip()
-    )
+    err = capsys.readouterr().err
+    log = Path(err.rpartition(f"Log of the worker of misbehaving_kernels.py:{name}: ")[2].strip())
     assert log.is_file()
 
 
@@ -180,9 +177,8 @@ def evaluate(kernel: Any, *requirements: str) -> list[Result]:
     implementation = adapted(kernel, loading.implementation(REL_ENTR), "my_kl", framework="numpy")
     planned = Plan.of(selection, [implementation]).cells
     session = Session(selection)
-    return [
-        session.evaluate(each) for each in planned if not requirements or each.requirement.id in requirements
-    ]
+    tested = [each for each in planned if not requirements or each.requirement.id in requirements]
+    return [session.evaluate(each) for each in tested]
 
 
 def nothing(p: Any, q: Any) -> Any:
@@ -296,10 +292,7 @@ def test_a_single_kernel_is_divided_by_dtype() -> None:
     selection = Selection((f"{KERNELS}:correct",), ("numpy",), devices=("cpu",), like=REL_ENTR)
     (whole,) = shards(selection, cores=1, min_cells=1)
     parts = shards(selection, cores=2, min_cells=1)
-    assert [part.name for part in parts] == [
-        "misbehaving_kernels.py:correct 1/2",
-        "misbehaving_kernels.py:correct 2/2",
-    ]
+    assert [part.name for part in parts] == ["misbehaving_kernels.py:correct 1/2", "misbehaving_kernels.py:correct 2/2"]
     assert sorted(cell for part in parts for cell in part.header.planned) == sorted(whole.header.planned)
     for part in parts:
         assert {column.dtype for column in part.header.columns.values()} == set(part.selection.dtypes)

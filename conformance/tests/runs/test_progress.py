@@ -1,7 +1,5 @@
 """Progress is shown by worker, or by chapter once the plan of every worker is known."""
 
-from __future__ import annotations
-
 import io
 from pathlib import Path
 from types import SimpleNamespace

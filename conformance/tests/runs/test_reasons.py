@@ -1,12 +1,10 @@
 """A failure without a wrong number is described once, in a sentence that says what to do."""
 
-from __future__ import annotations
-
 import re
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pytest
@@ -173,7 +171,7 @@ def test_a_kernel_that_prints_and_warns_conforms() -> None:
 class Leaf:
     """A tensor that can be detached from its graph."""
 
-    def detach(self) -> Leaf:
+    def detach(self) -> Self:
         """Return itself."""
         return self
 
@@ -201,8 +199,7 @@ def test_an_answer_that_is_no_tensor_is_named_with_the_expected_type(
 
     tested = subject()
     call = replace(
-        tested.build_call(tested.problem(build(Recipe("dirichlet-flat", (2, 3), Dtype.FLOAT32, 0)))),
-        target=Leaf(),
+        tested.build_call(tested.problem(build(Recipe("dirichlet-flat", (2, 3), Dtype.FLOAT32, 0)))), target=Leaf()
     )
     with pytest.raises(MisgivenError, match=message):
         returning(returned).call(None, call)

@@ -1,7 +1,5 @@
 """A selection is equal after a round trip through its file, and resolves to a plan."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import fields, replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The search detects every class of bug within the number of examples recorded by the study."""
 
-from __future__ import annotations
-
 import sys
 
 import pytest
@@ -70,13 +68,11 @@ def test_the_figure_is_what_95_of_100_seeds_need(first: list[int | None], within
 
 def test_a_correct_miniature_is_never_rejected() -> None:
     """A miniature without a fault passes, however many examples are drawn."""
-    right = Fault("textbook", "nothing wrong", "values/sum", Miniature())
+    right = Fault("nothing wrong", "values/sum", Miniature(), flag="textbook")
     assert discover(right, range(3), 10).first == (None, None, None)
 
 
-def test_the_page_shows_every_flag(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_page_shows_every_flag(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """A row has the flag, its sentence, the fault, the requirement and the figure; a small study writes no file."""
     few = FAULTS[:2]
     monkeypatch.setattr(discovery, "FAULTS", few)

@@ -1,7 +1,5 @@
 """The mutation study: its mutants are wrong, its correct kernels correct, and its command separates them."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 import math
@@ -46,8 +44,7 @@ def parameters(kernels: dict[str, Any]) -> list[Any]:
             kernel,
             id=name,
             marks=pytest.mark.skipif(
-                importlib.util.find_spec(framework(kernel)) is None,
-                reason=f"{framework(kernel)} is not installed",
+                importlib.util.find_spec(framework(kernel)) is None, reason=f"{framework(kernel)} is not installed"
             ),
         )
         for name, kernel in kernels.items()
@@ -107,9 +104,7 @@ def test_an_unknown_kernel_is_refused() -> None:
         kernel_named("no-such-kernel")
 
 
-@pytest.mark.parametrize(
-    "kernel", [*mutants().values(), *correct_kernels().values()], ids=lambda each: each.name
-)
+@pytest.mark.parametrize("kernel", [*mutants().values(), *correct_kernels().values()], ids=lambda each: each.name)
 def test_a_kernel_is_described(kernel: Mutant | CorrectKernel) -> None:
     """A kernel has a slug for a name and a sentence, and follows a built-in implementation."""
     assert kernel.name == kernel.name.lower().replace(" ", "-")
@@ -131,9 +126,7 @@ def result_of(kernel: Mutant | CorrectKernel, *failed: str) -> KernelResult:
 
 def test_the_page_names_survivors_and_false_alarms() -> None:
     """Undetected mutants and rejected correct kernels are named; a failed CONVENTION requirement does not count."""
-    detected, survivor, rejected = (
-        kernel_named(name) for name in ("numpy-bits", "numpy-swapped", "numpy-guarded")
-    )
+    detected, survivor, rejected = (kernel_named(name) for name in ("numpy-bits", "numpy-swapped", "numpy-guarded"))
     results = (
         result_of(detected, "values/pointwise", "signs/self"),
         result_of(survivor, "errors/misuse"),

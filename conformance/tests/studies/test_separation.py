@@ -1,7 +1,5 @@
 """The separation study in its quick size: correct kernels pass, faulty kernels fail."""
 
-from __future__ import annotations
-
 import sys
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Started by pytest, in one process or several, the suite has the same cells, verdicts and run file."""
 
-from __future__ import annotations
-
 import gzip
 import importlib.util
 import json
@@ -14,22 +12,14 @@ from kl_cases.recipes import TestProfile
 from kl_conformance.runs.plan import evaluation_order, resolve
 from kl_conformance.runs.selection import Selection
 from kl_conformance.suite.options import check
-from kl_conformance_testkit.command import (
-    CRASHING,
-    DEFECTIVE,
-    UNCATCHABLE,
-    broken_frameworks,
-    run_pytest,
-    run_suite,
-)
+from kl_conformance_testkit.command import CRASHING, DEFECTIVE, UNCATCHABLE, broken_frameworks, run_pytest, run_suite
 from kl_reports.runfile.file import read
 from kl_reports.runfile.records import Run, Verdict
 
 QUICK = ("--profile", "quick", "--dtype", "float32", "--run-file", "run.jsonl.gz")
 EARLIER = b"an earlier run"
-needs_xdist = pytest.mark.skipif(
-    importlib.util.find_spec("xdist") is None, reason="pytest-xdist is not installed"
-)
+without_xdist = importlib.util.find_spec("xdist") is None
+needs_xdist = pytest.mark.skipif(without_xdist, reason="pytest-xdist is not installed")
 
 
 def recorded(folder: Path) -> dict[str, Verdict]:
@@ -52,9 +42,8 @@ def test_several_processes_have_the_results_of_one(tmp_path: Path) -> None:
     assert one.finished is not None
     assert several.finished is not None
     assert sorted(one.header.planned) == sorted(several.header.planned)
-    assert {each.cell: each.verdict for each in one.results} == {
-        each.cell: each.verdict for each in several.results
-    }
+    of_one, of_several = ({each.cell: each.verdict for each in run.results} for run in (one, several))
+    assert of_one == of_several
 
 
 def test_an_item_is_a_cell(tmp_path: Path) -> None:
@@ -74,14 +63,8 @@ def test_one_requirement_is_evaluated_for_all_implementations_before_the_next(tm
     """The header of the run file has the cells in the order of the plan."""
     names = ("scipy.special.kl_div", "scipy.special.rel_entr")
     selection = Selection(names, dtypes=("float64", "float32"), profile=TestProfile.QUICK)
-    options = (
-        "--dtype=float64",
-        "--dtype=float32",
-        "-k",
-        "signs/",
-        "--profile=quick",
-        "--run-file=run.jsonl.gz",
-    )
+    dtypes = ("--dtype=float64", "--dtype=float32")
+    options = (*dtypes, "-k", "signs/", "--profile=quick", "--run-file=run.jsonl.gz")
     done = run_suite(*(f"--implementation={name}" for name in names), *options, at=tmp_path)
     assert done.code == 0, done.all
     run = read(tmp_path / "run.jsonl.gz")
@@ -93,8 +76,7 @@ def test_one_requirement_is_evaluated_for_all_implementations_before_the_next(tm
     started = [row["cell"] for row in rows if row["kind"] == "started"]
     assert started == [cell.key for cell in order]
     evaluated = [
-        (cell.column.dtype, cell.requirement.id, cell.implementation.name)
-        for cell in evaluation_order(planned)
+        (cell.column.dtype, cell.requirement.id, cell.implementation.name) for cell in evaluation_order(planned)
     ]
     assert [each[2] for each in evaluated] == [*names] * (len(planned) // 2)
     assert all(one[:2] == other[:2] for one, other in zip(evaluated[::2], evaluated[1::2], strict=True))
@@ -147,9 +129,7 @@ def test_a_failure_of_the_harness_ends_with_3(tmp_path: Path) -> None:
     ],
     ids=range(9),
 )
-def test_a_selection_that_one_process_cannot_test_is_an_error_of_usage(
-    selection: Selection, message: str
-) -> None:
+def test_a_selection_that_one_process_cannot_test_is_an_error_of_usage(selection: Selection, message: str) -> None:
     """Unknown names, an empty selection, and frameworks that must not share a process are errors of usage."""
     with pytest.raises(pytest.UsageError, match=re.escape(message)):
         check(selection)
@@ -159,10 +139,7 @@ def test_a_selection_that_one_process_cannot_test_is_an_error_of_usage(
     ("arguments", "message"),
     [
         ("--framework nope", "ERROR: unknown framework 'nope'"),
-        (
-            "--framework scipy --profile nope",
-            "ERROR: unknown profile 'nope'; known: quick, standard, thorough",
-        ),
+        ("--framework scipy --profile nope", "ERROR: unknown profile 'nope'; known: quick, standard, thorough"),
         ("--framework scipy --run-file folder", "ERROR: folder: cannot be written: it is a folder"),
         pytest.param("--framework nope -n 2", "ERROR: unknown framework 'nope'", marks=needs_xdist),
     ],
@@ -180,9 +157,7 @@ def test_an_error_of_usage_is_one_message_and_keeps_an_earlier_run(
     assert (tmp_path / "run.jsonl.gz").read_bytes() == EARLIER
 
 
-@pytest.mark.parametrize(
-    "several", [(), pytest.param(("-n", "1"), marks=needs_xdist)], ids=["one", "several"]
-)
+@pytest.mark.parametrize("several", [(), pytest.param(("-n", "1"), marks=needs_xdist)], ids=["one", "several"])
 def test_a_selected_framework_that_cannot_be_imported_is_an_error_of_usage(
     tmp_path: Path, several: tuple[str, ...]
 ) -> None:
@@ -213,8 +188,7 @@ def test_other_sessions_keep_their_options(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     (tmp_path / "test_other.py").write_text(
-        "def test_other(request):\n    assert request.config.getoption('--device') == 'gpu'\n",
-        encoding="utf-8",
+        "def test_other(request):\n    assert request.config.getoption('--device') == 'gpu'\n", encoding="utf-8"
     )
     done = run_pytest("--device", "gpu", "test_other.py", at=tmp_path)
     assert done.code == 0, done.all

@@ -1,7 +1,5 @@
 """What a worker's time went on is told without a moment counted twice or left out."""
 
-from __future__ import annotations
-
 import sys
 from itertools import count
 from math import fsum

@@ -1,7 +1,5 @@
 """Bisection finds every transition that its tests can show, and assumes no outcome of an untested version."""
 
-from __future__ import annotations
-
 import itertools
 
 import pytest
@@ -76,8 +74,7 @@ def test_a_range_that_is_not_monotone_has_several_transitions() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
-    [("bb", "version 0 is bad, expected good"), ("gs", "version 1 is skipped, expected bad")],
+    ("text", "message"), [("bb", "version 0 is bad, expected good"), ("gs", "version 1 is skipped, expected bad")]
 )
 def test_both_ends_are_tested_first(text: str, message: str) -> None:
     """An end of another outcome than stated ends the search before it begins."""

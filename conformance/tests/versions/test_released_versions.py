@@ -1,7 +1,5 @@
 """Released versions are tested by name, with the function names that they had."""
 
-from __future__ import annotations
-
 import re
 from configparser import ConfigParser
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A witness is the same test wherever it is replayed, and the result is an exit code."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -143,9 +141,7 @@ def test_a_witness_file_is_read_as_it_was_written(found: WitnessFile) -> None:
     assert replace(back, pair=found.pair) == found
 
 
-@pytest.mark.parametrize(
-    "damage", ["[]", "{", '{"format": "other"}', '{"format": "kl-conformance-witness/2"}']
-)
+@pytest.mark.parametrize("damage", ["[]", "{", '{"format": "other"}', '{"format": "kl-conformance-witness/2"}'])
 def test_a_damaged_witness_file_is_an_error(damage: str) -> None:
     """A damaged file or another format is never read as other inputs."""
     with pytest.raises(WitnessError, match=r"w.json (is no witness file|has no inputs)"):

@@ -11,8 +11,6 @@ Muller, Rideau, "Formalization of double-word arithmetic, and comments on …", 
 Tang, "Table-driven implementation of the logarithm function", ACM TOMS 16 (1990).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Final
 
@@ -135,9 +133,7 @@ def total(a: Pair, axis: int) -> tuple[Pair, int]:
         half = length // 2
         paired = add((high[:half], low[:half]), (high[half : 2 * half], low[half : 2 * half]))
         odd = high[2 * half :], low[2 * half :]
-        high, low = (
-            (np.concatenate(parts) for parts in zip(paired, odd, strict=True)) if length % 2 else paired
-        )
+        high, low = (np.concatenate(parts) for parts in zip(paired, odd, strict=True)) if length % 2 else paired
         depth += 1
     return (high.swapaxes(0, axis), low.swapaxes(0, axis)), depth
 

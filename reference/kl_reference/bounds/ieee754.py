@@ -1,7 +1,5 @@
 """Self-check of the machine's float64 arithmetic, on which all bounds depend."""
 
-from __future__ import annotations
-
 import sys
 
 
@@ -17,16 +15,10 @@ def require_ieee() -> None:
     """
     one, u = float(1), 2.0**-53
     nearest = (
-        one + u == one
-        and one + 1.25 * u > one
-        and -one - u == -one
-        and -one - 1.25 * u < -one
-        and one - 0.5 * u == one
+        one + u == one and one + 1.25 * u > one and -one - u == -one and -one - 1.25 * u < -one and one - 0.5 * u == one
     )
     if not nearest:
-        raise FloatingPointError(
-            "this thread does not round to nearest; the reference needs IEEE 754 arithmetic"
-        )
+        raise FloatingPointError("this thread does not round to nearest; the reference needs IEEE 754 arithmetic")
     least = sys.float_info.min
     if least * 0.5 == 0.0 or (least * 0.5) * 2.0 != least:
         raise FloatingPointError(

@@ -3,8 +3,6 @@
 Everything here is plain float64: a scale needs a few digits, not a bound.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Final, assert_never
 
@@ -73,12 +71,7 @@ def term_scale(formula: Formula, p: Distribution, q: Distribution, magnitude: Ar
 
 
 def plain_scale(
-    space: Space,
-    positive_count: Array,
-    condition: Array,
-    logs: tuple[Array, Array],
-    magnitude: Array,
-    dtype: Dtype,
+    space: Space, positive_count: Array, condition: Array, logs: tuple[Array, Array], magnitude: Array, dtype: Dtype
 ) -> Scale:
     """Return the sum of ``term_scale`` where P and log Q are used as they were received.
 

@@ -93,13 +93,9 @@ class Distribution:
         """Mix probabilities with the uniform distribution: (1 − ε)·p + ε ÷ classes."""
         usual = np.isfinite(received) & (received >= 0.0)
         high, exponent = np.frexp(np.where(usual, received, 0.0))
-        share = Ball.exact(np.full(received.shape, smoothing)) / Ball.exact(
-            np.full(received.shape, float(classes))
-        )
+        share = Ball.exact(np.full(received.shape, smoothing)) / Ball.exact(np.full(received.shape, float(classes)))
         mixture = (Ball.exact(high) * one_minus(smoothing)).scaled(exponent) + share
-        return replace(
-            cls.of(np.where(usual, mixture.high, received), Space.PROBABILITY, None), mixture=mixture
-        )
+        return replace(cls.of(np.where(usual, mixture.high, received), Space.PROBABILITY, None), mixture=mixture)
 
     @property
     def exact(self) -> Array | None:

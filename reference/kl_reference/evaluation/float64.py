@@ -4,8 +4,6 @@ The bound assumes that each IEEE 754 operation is rounded once and that NumPy's 
 4 ulp. NumPy does not guarantee the latter, so blocks 1, 2, 4, 8, … are evaluated in double-double, too, and compared.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Callable
@@ -138,9 +136,7 @@ def special_terms(formula: Formula, p: Distribution, q: Distribution) -> Array:
         return ZEROS
     # For signs and infinities an ordinary probability can be replaced by 1.
     p_size, q_size = np.exp(p.extended), np.exp(q.extended)
-    difference = (
-        -q.approximate_log if formula is Formula.CROSS_ENTROPY else p.approximate_log - q.approximate_log
-    )
+    difference = -q.approximate_log if formula is Formula.CROSS_ENTROPY else p.approximate_log - q.approximate_log
     vanishing = (p.extended == -np.inf) & ~np.isnan(q.extended)
     value = np.where(vanishing, 0.0, p_size * difference)
     if formula is Formula.GENERALISED:

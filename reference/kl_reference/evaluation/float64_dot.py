@@ -23,16 +23,7 @@ from kl_reference.dtype import Dtype
 from kl_reference.enclosure import Array
 from kl_reference.evaluation.blocks import BlockView, blocks
 from kl_reference.evaluation.condition import plain_scale
-from kl_reference.evaluation.float64 import (
-    LIBM,
-    LIMITS,
-    SECOND_ORDER,
-    UNDERFLOW,
-    Limits,
-    MakeTerms,
-    U,
-    check_bounds,
-)
+from kl_reference.evaluation.float64 import LIBM, LIMITS, SECOND_ORDER, UNDERFLOW, Limits, MakeTerms, U, check_bounds
 from kl_reference.evaluation.reduction import Terms
 from kl_reference.problem import Problem
 
@@ -55,9 +46,7 @@ def applies(problem: Problem, p: BlockView, q: BlockView, limits: Limits = LIMIT
     ordered = p.values.flags.c_contiguous and q.values.flags.c_contiguous
     least = limits.dot_classes if problem.reduction is Reduction.ROWS else 1
     summed = problem.reduction is not Reduction.TERMS and p.values.size > 0
-    return (
-        problem.formula is Formula.PLAIN and received and ordered and summed and p.values.shape[-1] >= least
-    )
+    return problem.formula is Formula.PLAIN and received and ordered and summed and p.values.shape[-1] >= least
 
 
 def sum_by_dot_products(
@@ -136,9 +125,7 @@ class Sums:
         scale = plain_scale(space, self.positive_count, condition, logs, size, dtype)
         # As in float64.term_balls: either log p or p has an error.
         function_error = LIBM * target if space is Space.PROBABILITY else LIBM * size
-        error = (
-            function_error + (self.positive_count + 2.0) * size + UNDERFLOW * (ratio + self.positive_count)
-        )
+        error = function_error + (self.positive_count + 2.0) * size + UNDERFLOW * (ratio + self.positive_count)
         zero = np.zeros_like(value)
         ball = Ball(value, zero.copy(), error * (U * SECOND_ORDER))
         return Terms(Scaled(ball, np.zeros(zero.shape, np.intc), zero), scale)
@@ -150,9 +137,7 @@ def _positions(shape: tuple[int, ...], chunk: int) -> Iterator[Position]:
             yield Position(rows, columns, number)
 
 
-def _fill(
-    sums: Sums, p: BlockView, q: BlockView, positions: Sequence[Position], chunk: int
-) -> list[Position]:
+def _fill(sums: Sums, p: BlockView, q: BlockView, positions: Sequence[Position], chunk: int) -> list[Position]:
     """Evaluate the sums at all positions, and return the positions with irregular values, whose sums are set to 0."""
     irregular: list[Position] = []
     buffer = np.empty(6 * chunk)
@@ -167,9 +152,7 @@ def _fill(
     return irregular
 
 
-def _products(
-    space: Space, target: NDArray[Any], model: NDArray[Any], buffer: Array
-) -> tuple[Array, Array | float]:
+def _products(space: Space, target: NDArray[Any], model: NDArray[Any], buffer: Array) -> tuple[Array, Array | float]:
     """Return the dot products (rows, 2, 4) of a chunk, and the number of positive p in each row."""
     work = buffer[: 6 * target.size].reshape(6, *target.shape)
     weight, one, ratio, size, log_p, log_q = work

@@ -1,7 +1,5 @@
 """Intermediate results shared by all reductions and gradients of one problem."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field

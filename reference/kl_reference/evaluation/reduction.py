@@ -129,10 +129,7 @@ def evaluate_terms(
 
 
 def evaluate_sums(
-    shape: tuple[int, ...],
-    make: Callable[[slice, slice], Terms],
-    reduction: Reduction,
-    size: int = BLOCK,
+    shape: tuple[int, ...], make: Callable[[slice, slice], Terms], reduction: Reduction, size: int = BLOCK
 ) -> Terms:
     """Evaluate a matrix of terms block by block, summed as the reduction requires but not yet divided.
 
@@ -157,9 +154,7 @@ def evaluate_sums(
                 whole.write(make(rows, part), rows, part)
         return whole
     bands = blocks(shape, size)
-    sums = [
-        _summed(_row_sums(some, make), axes[1:]) for some in iter(lambda: list(islice(bands, _BANDS)), [])
-    ]
+    sums = [_summed(_row_sums(some, make), axes[1:]) for some in iter(lambda: list(islice(bands, _BANDS)), [])]
     total = _summed(concatenate(sums, 0), axes[1:])
     # These are sums of sums: the number of terms in each is known only here.
     return Terms(total.value, replace(total.scale, count=math.prod(matrix[axis] for axis in axes)))
@@ -173,9 +168,7 @@ def _row_sums(bands: list[tuple[slice, list[slice]]], make: Callable[[slice, sli
     """
     rows, columns = bands[0]
     count = max(1, _MAX_PARTIAL_SUMS // (rows.stop - rows.start))
-    parts = [
-        concatenate([make(rows, part).partial_sums(count) for rows, _ in bands], 0).sum(1) for part in columns
-    ]
+    parts = [concatenate([make(rows, part).partial_sums(count) for rows, _ in bands], 0).sum(1) for part in columns]
     return concatenate(parts, 1).sum(1)
 
 

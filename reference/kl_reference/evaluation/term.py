@@ -1,7 +1,5 @@
 """One term of the sum over classes, and its derivatives."""
 
-from __future__ import annotations
-
 from typing import assert_never
 
 import numpy as np

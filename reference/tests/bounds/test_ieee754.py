@@ -1,7 +1,5 @@
 """Changed floating-point arithmetic is detected."""
 
-from __future__ import annotations
-
 import ctypes
 import platform
 from collections.abc import Callable, Generator

@@ -1,7 +1,5 @@
 """The stored tables equal their definition; run this file to write them."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable
 from pathlib import Path

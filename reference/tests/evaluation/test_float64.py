@@ -1,7 +1,5 @@
 """Large problems: float64 with a proven bound, in bounded memory."""
 
-from __future__ import annotations
-
 import itertools
 import math
 import tracemalloc
@@ -11,18 +9,7 @@ import numpy as np
 import pytest
 
 from kl_audit import hard_inputs
-from kl_reference import (
-    Dtype,
-    Enclosure,
-    Formula,
-    Operand,
-    Problem,
-    Profile,
-    Reduction,
-    Space,
-    answer,
-    tolerance,
-)
+from kl_reference import Dtype, Enclosure, Formula, Operand, Problem, Profile, Reduction, Space, answer, tolerance
 from kl_reference.evaluation.float64 import LIMITS, Limits, applies
 
 ALWAYS = Limits(double_double=-1)
@@ -35,9 +22,7 @@ def both(problem: Problem) -> tuple[Enclosure, Enclosure]:
     return answer(problem, limits=ALWAYS), answer(problem)
 
 
-def narrowed(
-    rng: np.random.Generator, dtype: Dtype, shape: tuple[int, ...], spaces: tuple[Space, Space]
-) -> Any:
+def narrowed(rng: np.random.Generator, dtype: Dtype, shape: tuple[int, ...], spaces: tuple[Space, Space]) -> Any:
     """Return operands of a narrow dtype, with some elements 0, infinite, negative or NaN."""
     family = str(rng.choice(["uniform", "ladder", "near", "float32", "next to one"]))
     for operand in hard_inputs.operands(rng, family, shape, *spaces):
@@ -64,9 +49,7 @@ def test_float64_answer_is_enclosed(dtype: Dtype, formula: Formula, spaces: tupl
         assert np.all(approximate.radius[fine.radius == 0.0] == 0.0) or formula is Formula.GENERALISED
         assert approximate.scale.count == fine.scale.count
         for field in ("condition", "fixed", "gradual", "flushed"):
-            np.testing.assert_allclose(
-                getattr(approximate.scale, field), getattr(fine.scale, field), rtol=1e-9
-            )
+            np.testing.assert_allclose(getattr(approximate.scale, field), getattr(fine.scale, field), rtol=1e-9)
 
 
 @pytest.mark.parametrize("spaces", PAIRS, ids=str)
@@ -147,9 +130,7 @@ def test_memory_is_bounded_by_the_block(contiguous: bool) -> None:
     if contiguous:
         p, q = p.copy(), q.copy()
     problem = Problem(
-        Operand(p, Space.PROBABILITY, Dtype.FLOAT32),
-        Operand(q, Space.LOG, Dtype.FLOAT32),
-        reduction=Reduction.SUM,
+        Operand(p, Space.PROBABILITY, Dtype.FLOAT32), Operand(q, Space.LOG, Dtype.FLOAT32), reduction=Reduction.SUM
     )
     assert extra_memory(problem) < 12e6
 

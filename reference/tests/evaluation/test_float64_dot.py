@@ -1,7 +1,5 @@
 """Dot products for the most common sums of large problems agree with the evaluation term by term."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from typing import Any
@@ -35,9 +33,7 @@ def operands(rng: np.random.Generator, family: str, target: Space, dtype: Dtype)
         for number in SPECIALS if kind == 1 else []:
             side.values[rng.integers(60, size=side.values.shape) == 0] = number
         if kind == 2 and side is p:
-            p.values[rng.integers(3, size=p.values.shape) == 0] = (
-                0.0 if target is Space.PROBABILITY else -np.inf
-            )
+            p.values[rng.integers(3, size=p.values.shape) == 0] = 0.0 if target is Space.PROBABILITY else -np.inf
     return Operand.of(p.values, target, dtype), Operand.of(q.values, Space.LOG, dtype)
 
 
@@ -60,9 +56,7 @@ def test_all_methods_agree(family: str, target: Space, dtype: Dtype) -> None:
             size = by_dots.scale.magnitude[ordinary] - other.scale.magnitude[ordinary]
             assert np.all(np.abs(size) <= (by_dots.radius + other.radius)[ordinary])
             for field in ("condition", "fixed", "gradual", "flushed"):
-                np.testing.assert_allclose(
-                    getattr(by_dots.scale, field), getattr(other.scale, field), rtol=1e-9
-                )
+                np.testing.assert_allclose(getattr(by_dots.scale, field), getattr(other.scale, field), rtol=1e-9)
         assert by_dots.scale.count == fine.scale.count
         assert np.all(by_dots.radius[fine.radius == 0.0] == 0.0)
         small = (20.0 + fine.scale.count) * U * fine.scale.condition + 1e-280
@@ -86,8 +80,7 @@ def test_dot_products_serve_the_common_sums_only() -> None:
     ]
     for problem in common + others:
         p_view, q_view = (
-            block_view(problem, side).broadcast(matrix_shape(problem.shape, problem.class_axis))
-            for side in Side
+            block_view(problem, side).broadcast(matrix_shape(problem.shape, problem.class_axis)) for side in Side
         )
         expected = problem in common
         assert applies(problem, p_view, q_view) is expected
@@ -96,9 +89,7 @@ def test_dot_products_serve_the_common_sums_only() -> None:
 
 
 @pytest.mark.parametrize(("function", "target"), [("log", Space.PROBABILITY), ("exp", Space.LOG)])
-def test_inaccurate_functions_are_detected(
-    monkeypatch: pytest.MonkeyPatch, function: str, target: Space
-) -> None:
+def test_inaccurate_functions_are_detected(monkeypatch: pytest.MonkeyPatch, function: str, target: Space) -> None:
     """An inaccurate NumPy log or exp, even for few arguments, raises an error instead of giving an answer."""
     exact = getattr(np, function)
 

@@ -1,7 +1,5 @@
 """Sharing intermediate results between reductions and gradients changes no bit of an answer."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product

@@ -1,7 +1,5 @@
 """Rows so long that only 113-bit arithmetic is fast enough to check them."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

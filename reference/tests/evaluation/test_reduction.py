@@ -1,7 +1,5 @@
 """Sums and their divisors."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 
@@ -11,17 +9,7 @@ from numpy.typing import NDArray
 
 from kl_reference import Formula, Operand, Problem, Reduction, Space, answer
 
-SHAPES: list[tuple[int, ...]] = [
-    (),
-    (1,),
-    (7,),
-    (2, 3),
-    (3, 1),
-    (2, 3, 4),
-    (2, 1, 3, 2),
-    (3, 9000),
-    (2000, 5),
-]
+SHAPES: list[tuple[int, ...]] = [(), (1,), (7,), (2, 3), (3, 1), (2, 3, 4), (2, 1, 3, 2), (3, 9000), (2000, 5)]
 
 
 def halves(shape: tuple[int, ...]) -> tuple[Problem, NDArray[np.float64]]:
@@ -64,9 +52,7 @@ def test_reduction(shape: tuple[int, ...], reduction: Reduction) -> None:
         assert result.scale.count == terms.size // size
 
 
-@pytest.mark.parametrize(
-    ("p_shape", "q_shape"), [((2, 3), (3,)), ((2, 3), ()), ((4, 1, 3), (2, 1)), ((3,), (2, 3))]
-)
+@pytest.mark.parametrize(("p_shape", "q_shape"), [((2, 3), (3,)), ((2, 3), ()), ((4, 1, 3), (2, 1)), ((3,), (2, 3))])
 @pytest.mark.parametrize("reduction", Reduction)
 def test_broadcasting(p_shape: tuple[int, ...], q_shape: tuple[int, ...], reduction: Reduction) -> None:
     """Operands that broadcast have the same answer as their broadcast copies."""
@@ -92,10 +78,7 @@ def test_broadcasting(p_shape: tuple[int, ...], q_shape: tuple[int, ...], reduct
 @pytest.mark.parametrize("space", [Space.LOGITS, Space.PROBABILITY])
 def test_rows_are_normalised_before_broadcasting(space: Space) -> None:
     """Softmax and normalisation act on an operand as received, along the class axis."""
-    x, y = (
-        np.random.default_rng(2).uniform(0.5, 2.0, (2, 4, 3)),
-        np.random.default_rng(3).uniform(1, 2, (4, 1)),
-    )
+    x, y = (np.random.default_rng(2).uniform(0.5, 2.0, (2, 4, 3)), np.random.default_rng(3).uniform(1, 2, (4, 1)))
     p = np.exp(x) if space is Space.LOGITS else x
     q = np.exp(y) if space is Space.LOGITS else y
     p, q = p / p.sum(1, keepdims=True), q / q.sum(0, keepdims=True)
@@ -120,9 +103,7 @@ def test_empty_operands(shape: tuple[int, ...], expected: list[float], space: Sp
     got = [float(answer(Problem(empty, empty, reduction=reduction)).value) for reduction in scalar]
     np.testing.assert_equal(got, expected)
     assert answer(Problem(empty, empty)).value.shape == shape
-    np.testing.assert_array_equal(
-        answer(Problem(empty, empty, reduction=Reduction.ROWS)).value, np.zeros(shape[:-1])
-    )
+    np.testing.assert_array_equal(answer(Problem(empty, empty, reduction=Reduction.ROWS)).value, np.zeros(shape[:-1]))
 
 
 def test_exact_sums_are_exact() -> None:
@@ -130,9 +111,7 @@ def test_exact_sums_are_exact() -> None:
     rng = np.random.default_rng(4)
     p = rng.integers(0, 2, (3, 9001)).astype(np.float32)
     log_q = -rng.integers(1, 64, p.shape).astype(np.float32) / 8.0
-    problem = Problem(
-        Operand.of(p, Space.PROBABILITY), Operand.of(log_q, Space.LOG), reduction=Reduction.ROWS
-    )
+    problem = Problem(Operand.of(p, Space.PROBABILITY), Operand.of(log_q, Space.LOG), reduction=Reduction.ROWS)
     result = answer(problem)
     np.testing.assert_array_equal(result.value, -(p.astype(np.float64) * log_q).sum(1))
     np.testing.assert_array_equal(result.tail, 0.0)
@@ -142,13 +121,9 @@ def test_a_row_does_not_depend_on_the_others() -> None:
     """A row's answer has the same bits with any other rows."""
     rng = np.random.default_rng(5)
     x, y = rng.normal(size=(2, 300, 37))
-    whole = answer(
-        Problem(Operand.of(x, Space.LOGITS), Operand.of(y, Space.LOGITS), reduction=Reduction.ROWS)
-    )
+    whole = answer(Problem(Operand.of(x, Space.LOGITS), Operand.of(y, Space.LOGITS), reduction=Reduction.ROWS))
     part = answer(
-        Problem(
-            Operand.of(x[250:], Space.LOGITS), Operand.of(y[250:], Space.LOGITS), reduction=Reduction.ROWS
-        )
+        Problem(Operand.of(x[250:], Space.LOGITS), Operand.of(y[250:], Space.LOGITS), reduction=Reduction.ROWS)
     )
     np.testing.assert_array_equal(whole.value[250:], part.value)
     np.testing.assert_array_equal(whole.tail[250:], part.tail)

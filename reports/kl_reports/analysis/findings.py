@@ -1,13 +1,11 @@
 """Findings of a run, gathered for a report: new failures, near misses, cells not judged, known deviations."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
 from kl_reports.analysis.scores import column_of, level_of, severity, short_names
-from kl_reports.analysis.wording import LOOKS, Look, ratio, short_dtype, web_address
+from kl_reports.analysis.wording import LOOKS, Look, ratio, short_dtype, web_address, width_order
 from kl_reports.runfile.records import Absence, Result, Run, Verdict
 
 _NOT_JUDGED = (Verdict.UNDECIDED, Verdict.MISSING, Verdict.UNSUPPORTED)
@@ -179,11 +177,9 @@ def deviations(run: Run, places: Places, links: Mapping[str, str]) -> tuple[Devi
     ordered = sorted(gathered.items(), key=lambda entry: entry[0][1] is not Verdict.FIXED)
     return tuple(
         Deviation(
-            name=name or "unnamed",
+            name=name or "not named",
             reason=reasons.get(name) or f"Occurs together with {', '.join(results[0].deviations[:1])}.",
-            link=next(
-                filter(None, (web_address((result.witness or {}).get("link")) for result in results)), ""
-            ),
+            link=next(filter(None, (web_address((result.witness or {}).get("link")) for result in results)), ""),
             requirements=tuple(dict.fromkeys(result.requirement for result in results)),
             places=places.of(results, links),
             cells=len(results),
@@ -209,9 +205,7 @@ def by_pair(run: Run) -> dict[str, list[Result]]:
     return pairs
 
 
-def elsewhere(
-    result: Result, same: Iterable[Result], places: Places
-) -> list[tuple[str, tuple[FindingPlace, ...]]]:
+def elsewhere(result: Result, same: Iterable[Result], places: Places) -> list[tuple[str, tuple[FindingPlace, ...]]]:
     """Return the other places in which the same distributions fail, by requirement; of the first forty cells."""
     others: dict[str, list[Result]] = {}
     for other in islice(same, 40):
@@ -222,5 +216,4 @@ def elsewhere(
 
 def ordered(dtypes: Iterable[str]) -> tuple[str, ...]:
     """Return the short names of dtypes, the widest first."""
-    known = ("f64", "f32", "f16", "bf16")
-    return tuple(sorted(dtypes, key=lambda dtype: known.index(dtype) if dtype in known else len(known)))
+    return tuple(sorted(dtypes, key=width_order))

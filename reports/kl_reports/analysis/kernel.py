@@ -1,7 +1,5 @@
 """Verdict on a user kernel: failures by requirement, scores by chapter."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -64,9 +62,7 @@ def headline(run: Run) -> str:
     if not judged(run):
         return f"? {names}: nothing was judged."
     levels = (each for each in level_scores(run, run.results) if each.level in BINDING)
-    text = (
-        "; ".join(f"{each.level} {each.text}" for each in levels) or "only CONVENTION requirements were run"
-    )
+    text = "; ".join(f"{each.level} {each.text}" for each in levels) or "only CONVENTION requirements were run"
     return f"{'✗' if failures(run) else '✓'} {names}: {text}."
 
 
@@ -74,9 +70,7 @@ def by_reason(found: dict[str, list[Result]]) -> tuple[list[Reason], dict[str, l
     """Return the reasons for which several requirements fail, and the failures that have none of these reasons."""
     shared = [each for each in reasons(found) if len(each.results) > 1]
     explained = {result.cell for each in shared for results in each.results.values() for result in results}
-    others = {
-        name: [each for each in results if each.cell not in explained] for name, results in found.items()
-    }
+    others = {name: [each for each in results if each.cell not in explained] for name, results in found.items()}
     return shared, {name: results for name, results in others.items() if results}
 
 

@@ -1,7 +1,5 @@
 """Failures in which no number is wrong: the call raised, returned no tensor or another shape, crashed or timed out."""
 
-from __future__ import annotations
-
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -23,16 +21,9 @@ _NUMBER = re.compile(r"\d+(\.\d+)?(e[-+]?\d+)?")
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One reason for which requirements fail.
+    """One reason for which requirements fail, with the failed cells by requirement.
 
-    Parameters
-    ----------
-    event
-        What happened, as a clause: ``it raised ValueError: …``.
-    varied
-        Whether it also happened with other numbers in it.
-    results
-        The failed cells by requirement.
+    ``event`` is what happened, as a clause: ``it raised ValueError: …``; ``varied``: also with other numbers in it.
     """
 
     event: str
@@ -67,9 +58,7 @@ def reasons(found: Failures) -> list[Reason]:
 def numeric(found: Failures) -> list[str]:
     """Return the requirements that fail by a wrong number or a wrong shape, which is evidence of the computation."""
     return [
-        name
-        for name, results in found.items()
-        if any(reason_key(each) in {"", Kind.SHAPE.value} for each in results)
+        name for name, results in found.items() if any(reason_key(each) in {"", Kind.SHAPE.value} for each in results)
     ]
 
 

@@ -1,7 +1,5 @@
 """Scores of a run: how much of it ran, and how many requirements of each level every implementation passes."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,25 +12,18 @@ DEVICES = {"cuda": "GPU"}  # what a machine without a device does not have
 
 # Verdicts in the order in which they are listed after the number that passed.
 LISTED = (
-    Verdict.EXPECTED,
-    Verdict.FIXED,
-    Verdict.FAIL,
-    Verdict.NONDETERMINISTIC,
-    Verdict.CRASHED,
-    Verdict.TIMED_OUT,
-    Verdict.UNDECIDED,
+    *(Verdict.EXPECTED, Verdict.FIXED, Verdict.FAIL, Verdict.NONDETERMINISTIC),
+    *(Verdict.CRASHED, Verdict.TIMED_OUT, Verdict.UNDECIDED),
 )
 # The verdicts of cells that decide the state of their requirement, the first one present first.
-_STATES = {
-    Verdict.FAIL: Verdict.FAIL,
-    Verdict.NONDETERMINISTIC: Verdict.FAIL,
-    Verdict.CRASHED: Verdict.CRASHED,
-    Verdict.TIMED_OUT: Verdict.TIMED_OUT,
-    Verdict.EXPECTED: Verdict.EXPECTED,
-    Verdict.FIXED: Verdict.FIXED,
-    Verdict.PASS: Verdict.PASS,
-    Verdict.UNDECIDED: Verdict.UNDECIDED,
-}
+_STATES = (
+    *(Verdict.FAIL, Verdict.NONDETERMINISTIC, Verdict.CRASHED, Verdict.TIMED_OUT),
+    *(Verdict.EXPECTED, Verdict.FIXED, Verdict.PASS, Verdict.UNDECIDED),
+)
+_WORST_FIRST = (
+    *(Verdict.FAIL, Verdict.CRASHED, Verdict.TIMED_OUT, Verdict.NONDETERMINISTIC, Verdict.FIXED),
+    *(Verdict.EXPECTED, Verdict.UNDECIDED, Verdict.PASS, Verdict.MISSING, Verdict.UNSUPPORTED),
+)
 
 
 def state(verdicts: Collection[Verdict]) -> Verdict | None:
@@ -41,41 +32,26 @@ def state(verdicts: Collection[Verdict]) -> Verdict | None:
     It is failed if any cell failed; else crashed or timed out; else a known deviation if any cell is one; else fixed
     (the record must be removed); else passed if any cell passed; else undecided.
     """
-    return next((found for verdict, found in _STATES.items() if verdict in verdicts), None)
+    found = next((verdict for verdict in _STATES if verdict in verdicts), None)
+    return Verdict.FAIL if found is Verdict.NONDETERMINISTIC else found
 
 
 def passed_of_total(counts: Mapping[Verdict, int], noun: str = "") -> str:
     """Return counts by verdict as numbers that add up, such as ``58 of 72 passed, 14 known deviations``.
 
-    Parameters
-    ----------
-    counts
-        How many requirements are in each state, or how many cells have each verdict; those that did not run are not
-        part of the total.
-    noun
-        What is counted, such as ``cells``.
+    ``counts`` are of requirements by state, or of cells by verdict; those that did not run are not part of the total.
+    ``noun`` is what is counted, such as ``cells``.
     """
     total = sum(number for verdict, number in counts.items() if verdict.has_run)
     passed = " ".join(filter(None, (f"{counts.get(Verdict.PASS, 0):,} of {total:,}", noun, "passed")))
-    return ", ".join(
-        (passed, *(counted(counts[verdict], verdict) for verdict in LISTED if counts.get(verdict)))
-    )
+    return ", ".join((passed, *(counted(counts[verdict], verdict) for verdict in LISTED if counts.get(verdict))))
 
 
 @dataclass(frozen=True, slots=True)
 class Completeness:
-    """How many of the planned cells have a result.
+    """How many of the planned cells have which verdict, and whether the run was cut off.
 
-    Parameters
-    ----------
-    planned
-        All planned cells.
-    counts
-        Cells by verdict.
-    no_device
-        Cells that need a device which this machine does not have, by device.
-    cut_off
-        Whether the run was cut off.
+    ``no_device`` counts the cells that need a device which this machine does not have, by device.
     """
 
     planned: int
@@ -150,16 +126,9 @@ class LevelScore:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One implementation in one version, over all its columns.
+    """One implementation in one version, over all its columns, on each level of which a requirement was run.
 
-    Parameters
-    ----------
-    implementation, framework, version
-        Which implementation.
-    levels
-        Its score on each level of which a requirement was run.
-    missing
-        Cells that were not run, apart from those for which there is no device.
+    ``missing`` counts the cells that were not run, apart from those for which there is no device.
     """
 
     implementation: str
@@ -200,9 +169,7 @@ def short_names(run: Run) -> dict[str, str]:
     """Return for each column the shortest name, without dtype, that distinguishes it from the others that ran."""
     ran: dict[str, set[tuple[str, str, str]]] = {}
     names: dict[str, str] = {}
-    columns = {
-        key: column_of(run, key) for key in (*run.header.columns, *(cell.column for cell in run.results))
-    }
+    columns = {key: column_of(run, key) for key in (*run.header.columns, *(cell.column for cell in run.results))}
     for result in run.results:
         if result.verdict is not Verdict.MISSING:
             column = columns[result.column]
@@ -291,20 +258,6 @@ def state_counts(results: Iterable[Result]) -> Mapping[Verdict, int]:
 
 def _no_device(result: Result) -> bool:
     return result.verdict is Verdict.MISSING and result.absence is Absence.NO_DEVICE
-
-
-_WORST_FIRST = (
-    Verdict.FAIL,
-    Verdict.CRASHED,
-    Verdict.TIMED_OUT,
-    Verdict.NONDETERMINISTIC,
-    Verdict.FIXED,
-    Verdict.EXPECTED,
-    Verdict.UNDECIDED,
-    Verdict.PASS,
-    Verdict.MISSING,
-    Verdict.UNSUPPORTED,
-)
 
 
 def severity(result: Result) -> tuple[int, float]:

@@ -1,7 +1,5 @@
 """A readable witness: values as bits, hex float and decimal; any key may be missing."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +10,7 @@ from kl_reports.runfile.bits import decode
 
 MOST = 16  # values of one array that are shown; the rest are counted
 _LONGEST = 4000  # characters of one text that are shown
+_TEXTS = ("problem", "pair", "case", "formula", "reduction", "dtype", "note", "reproducer", "link")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,18 +110,10 @@ def show(witness: Mapping[str, Any]) -> Witness:
     place = [entry for entry in _list(witness.get("at")) or [] if isinstance(entry, int)]
     call = _object(witness.get("call"))
     return Witness(
-        problem=_text(witness.get("problem")),
-        pair=_text(witness.get("pair")),
-        case=_text(witness.get("case")),
-        formula=_text(witness.get("formula")),
-        reduction=_text(witness.get("reduction")),
-        dtype=_text(witness.get("dtype")),
+        **{name: _text(witness.get(name)) for name in _TEXTS},
         layout=_layout(_object(witness.get("layout"))),
         call=_text(call.get("text")),
         side=_text(call.get("side")),
-        note=_text(witness.get("note")),
-        reproducer=_text(witness.get("reproducer")),
-        link=_text(witness.get("link")),
         at=", ".join(map(str, place[:8])),
         worst=_flat(place, witness),
         plain=not any(witness.get(name) for name in ("clip", "normalise", "smoothing")),
@@ -135,33 +126,17 @@ def show(witness: Mapping[str, Any]) -> Witness:
 
 
 def described(
-    witness: Witness,
-    *,
-    operands: bool = True,
-    call: bool = True,
-    numbers: bool = True,
-    bits: bool = False,
+    witness: Witness, *, operands: bool = True, call: bool = True, numbers: bool = True, bits: bool = False
 ) -> list[str]:
-    """Return a witness as lines of text: the operands, their memory layout, the call, and the measured numbers.
+    """Return a witness as lines of text: operands with their memory layout, call, and the measured numbers.
 
-    Parameters
-    ----------
-    witness
-        The witness.
-    operands
-        Whether to include the operands and their memory layout.
-    call
-        Whether to include the call.
-    numbers
-        Whether to include the answer and the expected value; the allowed error is always included.
-    bits
-        Whether to include the operands as bit patterns as well.
+    ``numbers`` are the answer and the expected value, the allowed error is always included; with ``bits`` the operands
+    are included as bit patterns as well.
     """
     lines: list[str] = []
     if operands:
         lines += [
-            f"{name} = {values.described}"
-            + (f" {' '.join(each.bits for each in values.shown)}" if bits else "")
+            f"{name} = {values.described}" + (f" {' '.join(each.bits for each in values.shown)}" if bits else "")
             for name, values in (("P", witness.target), ("Q", witness.model))
             if values is not None
         ]

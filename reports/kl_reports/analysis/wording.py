@@ -1,7 +1,5 @@
 """Glyphs and words of verdicts, numbers as text, and foreign text made safe to show."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 import re
@@ -50,9 +48,7 @@ BUCKETS = {
 }
 
 # Control characters act on a terminal, bidirectional ones reorder the text around them. Line ends and tabs are kept.
-_CONTROLS = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
-)
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _DTYPES = {"float64": "f64", "float32": "f32", "float16": "f16", "bfloat16": "bf16"}
 
 
@@ -112,6 +108,12 @@ def short_dtype(dtype: str) -> str:
     return _DTYPES.get(dtype, dtype)
 
 
+def width_order(dtype: str) -> int:
+    """Return a sort key for short names of dtypes, the widest first and unknown ones last."""
+    known = [*_DTYPES.values()]
+    return known.index(dtype) if dtype in known else len(known)
+
+
 def column_text(column: Column) -> str:
     """Return a column as text, such as ``torch.kl_div 2.13.0 cpu float32 eager``."""
     parts = (column.implementation, column.version, column.device, column.dtype, column.mode)
@@ -130,8 +132,7 @@ def ratio(headroom: float) -> str:
         return f"{headroom:.1f}×" if headroom >= 1.05 else f"{headroom:.3g}×"
     if headroom < 9999.5:
         return f"{headroom:.0f}×"
-    power = math.floor(math.log10(headroom))
-    return f"1e{power}×"
+    return f"1e{math.floor(math.log10(headroom))}×"
 
 
 def used(headroom: float | None) -> str:

@@ -1,9 +1,8 @@
 """One cell of two runs: both results, its bucket, and the replay of its witness."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import Self
 
 from kl_reports.runfile.records import Column, Result, Verdict
 
@@ -13,37 +12,26 @@ Key = tuple[str, str, str, str]
 class Bucket(Enum):
     """How a cell changed between two runs; the value is the name on the command line."""
 
-    REGRESSED = "regressed"
-    NEWLY_OBSERVED = "newly-observed"
-    FIXED = "fixed"
-    UNSTABLE = "unstable"
-    MISSING = "missing"
-    WORSE = "worse"
-    BETTER = "better"
-    CHANGED_BITS = "changed-bits"
-    NOT_COMPARABLE = "not-comparable"
-    SUITE_CHANGED = "suite-changed"
-    UNCHANGED = "unchanged"
+    _value_: str
+    meaning: str  # the bucket as a clause
 
-    @property
-    def meaning(self) -> str:
-        """The bucket as a clause."""
-        return _MEANINGS[self]
+    def __new__(cls, value: str, meaning: str = "") -> Self:
+        """Create a member from its value and its meaning."""
+        member = object.__new__(cls)
+        member._value_, member.meaning = value, meaning
+        return member
 
-
-_MEANINGS = {
-    Bucket.REGRESSED: "passed before and fails now, on the same problem",
-    Bucket.NEWLY_OBSERVED: "fails now, on a problem that the old run did not evaluate",
-    Bucket.FIXED: "failed before and passes now, on the same problem",
-    Bucket.UNSTABLE: "returns different answers when a call is repeated",
-    Bucket.MISSING: "was judged before and is not judged now",
-    Bucket.WORSE: "passes, and its largest error is more than twice as large as before",
-    Bucket.BETTER: "passes, and its largest error is less than half as large as before",
-    Bucket.CHANGED_BITS: "the same verdict with other output bits",
-    Bucket.NOT_COMPARABLE: "was not judged before, or the two results cannot be compared",
-    Bucket.SUITE_CHANGED: "the requirement or its problems have changed",
-    Bucket.UNCHANGED: "the same as before",
-}
+    REGRESSED = "regressed", "passed before and fails now, on the same problem"
+    NEWLY_OBSERVED = "newly-observed", "fails now, on a problem that the old run did not evaluate"
+    FIXED = "fixed", "failed before and passes now, on the same problem"
+    UNSTABLE = "unstable", "returns different answers when a call is repeated"
+    MISSING = "missing", "was judged before and is not judged now"
+    WORSE = "worse", "passes, and its largest error is more than twice as large as before"
+    BETTER = "better", "passes, and its largest error is less than half as large as before"
+    CHANGED_BITS = "changed-bits", "the same verdict with other output bits"
+    NOT_COMPARABLE = "not-comparable", "was not judged before, or the two results cannot be compared"
+    SUITE_CHANGED = "suite-changed", "the requirement or its problems have changed"
+    UNCHANGED = "unchanged", "the same as before"
 
 
 class Observation(Enum):
@@ -66,18 +54,10 @@ class Replayed:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One cell on both sides.
+    """One cell on both sides: its results, None where the run has no such cell, its bucket, and a sentence why.
 
-    Parameters
-    ----------
-    requirement, column
-        Its id, and its column in the new run (in the old run if the new run has no such column).
-    old, new
-        The results; None where the run has no such cell.
-    bucket, reason
-        How it changed, and one sentence with the reason.
-    replayed
-        The replay of its witness on both versions; None if it was not replayed.
+    ``column`` is that of the new run, or of the old run if the new run has no such column; ``replayed`` is the replay
+    of its witness on both versions, None if it was not replayed.
     """
 
     requirement: str
@@ -113,10 +93,8 @@ def reclassified(change: Change, replayed: Replayed) -> Change:
         case (Observation.NOT_TESTED, _) | (_, Observation.NOT_TESTED):
             reason = f"{reason} Not replayed: {replayed.reason}."
         case (Observation.UNSTABLE, _) | (_, Observation.UNSTABLE):
-            bucket, reason = (
-                Bucket.UNSTABLE,
-                "One of the versions returns different answers to the same problem.",
-            )
+            bucket = Bucket.UNSTABLE
+            reason = "One of the versions returns different answers to the same problem."
         case (Observation.PASSED, Observation.FAILED):
             bucket, reason = Bucket.REGRESSED, "Replayed: the old version passes, the new one fails."
         case (Observation.FAILED, Observation.PASSED):
@@ -126,10 +104,8 @@ def reclassified(change: Change, replayed: Replayed) -> Change:
         case (Observation.FAILED, Observation.FAILED):
             bucket, reason = Bucket.UNCHANGED, "The new version still fails on the old run's problem."
         case _:
-            bucket, reason = (
-                Bucket.UNSTABLE,
-                "Recorded as failed, but both versions pass when it is replayed.",
-            )
+            bucket = Bucket.UNSTABLE
+            reason = "Recorded as failed, but both versions pass when it is replayed."
     return replace(change, bucket=bucket, reason=reason, replayed=replayed)
 
 
@@ -144,7 +120,5 @@ def versionless(column: Column) -> Key:
 
 
 DETAILED = (Bucket.REGRESSED, Bucket.NEWLY_OBSERVED, Bucket.FIXED, Bucket.UNSTABLE)  # shown with the witness
-
 MOVED = (Bucket.WORSE, Bucket.BETTER)  # shown with both headrooms
-
 QUIET = (Bucket.UNCHANGED,)  # counted, never listed

@@ -1,7 +1,5 @@
 """The bucket of a cell of two runs, with the reason; only results of the same problems are compared."""
 
-from __future__ import annotations
-
 from kl_reports.analysis.wording import outcome, used
 from kl_reports.comparison.change import Bucket, failed
 from kl_reports.runfile.records import Result, Run, Verdict
@@ -73,14 +71,12 @@ class Classifier:
     def _problems_changed(self, result: Result) -> str:
         """Return how a requirement's problems differ between the runs; empty if they do not."""
         before, after = (
-            run.header.requirements.get(result.requirement, {}).get("problems")
-            for run in (self._old, self._new)
+            run.header.requirements.get(result.requirement, {}).get("problems") for run in (self._old, self._new)
         )
         return "" if before == after else "Its fixed problems have changed."
 
 
 def _both_failed(old: Result, new: Result) -> tuple[Bucket, str]:
-    """Return the bucket of a cell that fails on both sides."""
     before, after = old.witness or {}, new.witness or {}
     same_call = before.get("problem") == after.get("problem") and before.get("call") == after.get("call")
     if same_call and before.get("got") != after.get("got"):
@@ -89,7 +85,6 @@ def _both_failed(old: Result, new: Result) -> tuple[Bucket, str]:
 
 
 def _absent(old: Result | None, new: Result | None) -> tuple[Bucket, str]:
-    """Return the bucket of a cell that was not run on one side."""
     if old is not None and not _missing(old):
         return Bucket.MISSING, "The new run has no such cell." if new is None else f"Now: {new.detail}"
     if new is not None and not _missing(new):

@@ -1,9 +1,7 @@
 """Compares two runs cell by cell: each cell gets one bucket and a reason."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from kl_reports.analysis.wording import listed
 from kl_reports.comparison.change import Bucket, Change, Key, versionless
@@ -28,7 +26,7 @@ class Comparison:
     new: Run
     environment: tuple[Difference, ...]
     changes: tuple[Change, ...]
-    remarks: tuple[str, ...] = field(default=())
+    remarks: tuple[str, ...] = ()
 
     def of(self, bucket: Bucket) -> tuple[Change, ...]:
         """Return the cells of one bucket."""
@@ -107,20 +105,13 @@ def _cut(run: Run, which: str) -> Iterator[str]:
 
 
 def _cells(run: Run) -> Cells:
-    """Return results by requirement and column, apart from the version.
-
-    Raises
-    ------
-    IncomparableError
-        Two columns differ only in their version.
-    """
+    """Return results by requirement and column, apart from the version; raise if two columns differ only in it."""
     versions: dict[Key, str] = {}
     for column in run.header.columns.values():
         other = versions.setdefault(versionless(column), column.version)
         if other != column.version:
             raise IncomparableError(
-                f"one run has {column.implementation} {other} and {column.version}; compare runs of one "
-                "version each"
+                f"one run has {column.implementation} {other} and {column.version}; compare runs of one version each"
             )
     columns = run.header.columns
     return {

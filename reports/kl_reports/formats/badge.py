@@ -1,10 +1,9 @@
 """Badges: the score of each implementation, in the JSON that shields.io renders."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator
+from itertools import chain, count
 
 from kl_reports.analysis.scores import Score, scores
 from kl_reports.analysis.wording import one_line
@@ -18,20 +17,11 @@ def badges(run: Run) -> Iterator[tuple[str, str]]:
     """
     known = set[str]()
     for score in scores(run):
-        stem = (
-            re.sub(r"[^\w.+-]+", "_", f"{score.implementation}-{score.version}")[:150].strip("._") or "badge"
-        )
-        name = next(each for each in _names(stem) if each not in known)
+        stem = re.sub(r"[^\w.+-]+", "_", f"{score.implementation}-{score.version}")[:150].strip("._") or "badge"
+        others = (f"{stem}-{number}" for number in count(2))
+        name = next(each for each in chain([stem], others) if each not in known)
         known.add(name)
         yield f"{name}.json", json.dumps(_badge(score), ensure_ascii=True) + "\n"
-
-
-def _names(stem: str) -> Iterator[str]:
-    yield stem
-    number = 2
-    while True:
-        yield f"{stem}-{number}"
-        number += 1
 
 
 def _badge(score: Score) -> dict[str, object]:

@@ -1,7 +1,5 @@
 """Workflow commands of GitHub Actions for a comparison."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from kl_reports.comparison.change import Bucket
@@ -13,12 +11,7 @@ from kl_reports.formats.github import command
 def commands(comparison: Comparison, fail_on: Sequence[Bucket]) -> str:
     """Return an ``::error`` for each cell in a bucket that fails, and one ``::notice`` with the counts."""
     lines = [
-        command(
-            "error",
-            f"kl-conformance: {bucket_text(bucket)}",
-            "",
-            "\n".join(cell_lines(comparison, change)),
-        )
+        command("error", f"kl-conformance: {bucket_text(bucket)}", "", "\n".join(cell_lines(comparison, change)))
         for bucket in fail_on
         for change in comparison.of(bucket)[:NAMED]
     ]

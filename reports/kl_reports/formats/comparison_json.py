@@ -1,7 +1,5 @@
 """JSON of a comparison, for programs."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -39,13 +37,9 @@ def as_json(comparison: Comparison) -> str:
         "format": FORMAT,
         "old": _run(comparison.old),
         "new": _run(comparison.new),
-        "environment": [
-            {"name": each.name, "old": each.old, "new": each.new} for each in comparison.environment
-        ],
+        "environment": [{"name": each.name, "old": each.old, "new": each.new} for each in comparison.environment],
         "counts": {bucket.value: number for bucket, number in comparison.counts.items()},
-        "changes": [
-            _change(comparison, change) for change in comparison.changes if change.bucket not in QUIET
-        ],
+        "changes": [_change(comparison, change) for change in comparison.changes if change.bucket not in QUIET],
         "remarks": list(comparison.remarks),
     }
     return json.dumps(data, indent=2, allow_nan=False)

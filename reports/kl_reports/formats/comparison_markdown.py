@@ -1,7 +1,5 @@
 """Markdown of a comparison, for a CI job."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from kl_reports.analysis.wording import count, escaped
@@ -34,8 +32,7 @@ def markdown(comparison: Comparison, limit: int = LIMIT) -> str:
 def _blocks(comparison: Comparison) -> Iterator[list[str]]:
     yield [f"# {escaped(headline(comparison))}"]
     yield [
-        f"- {side}: {escaped(run_text(run), 1000)}"
-        for side, run in (("Old", comparison.old), ("New", comparison.new))
+        f"- {side}: {escaped(run_text(run), 1000)}" for side, run in (("Old", comparison.old), ("New", comparison.new))
     ]
     if comparison.environment:
         rows = [

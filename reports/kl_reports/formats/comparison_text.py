@@ -1,8 +1,6 @@
 """Text of a comparison for a terminal, and the lines that its other formats share."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from kl_reports.analysis.scores import completeness, level_of, packages, tested_columns
 from kl_reports.analysis.wording import column_text, count, listed, moment, one_line
@@ -46,7 +44,7 @@ def run_text(run: Run) -> str:
 
 def bucket_text(bucket: Bucket) -> str:
     """Return the name of a bucket as words."""
-    return bucket.value.replace("-", " ")
+    return str(bucket.value).replace("-", " ")
 
 
 def is_listed_by_cell(bucket: Bucket) -> bool:
@@ -92,21 +90,15 @@ def _buckets(comparison: Comparison) -> Iterator[list[str]]:
         if not is_listed_by_cell(bucket):
             yield [*lines, *(f"  {line}" for line in reason_lines(comparison.of(bucket)))]
             continue
-        for requirement, changes in _by_requirement(comparison.of(bucket)[:NAMED]).items():
+        by_requirement = dict[str, list[Change]]()
+        for change in comparison.of(bucket)[:NAMED]:
+            by_requirement.setdefault(change.requirement, []).append(change)
+        for requirement, changes in by_requirement.items():
             run = comparison.new if changes[0].new else comparison.old
             sentence = str(run.header.requirements.get(requirement, {}).get("sentence", ""))
-            lines.append(
-                f"  {one_line(requirement)} ({one_line(level_of(run, requirement))}): {one_line(sentence)}"
-            )
+            lines.append(f"  {one_line(requirement)} ({one_line(level_of(run, requirement))}): {one_line(sentence)}")
             for change in changes:
                 lines += [f"    {line}" for line in cell_lines(comparison, change)]
         if number > NAMED:
             lines.append(f"  … and {count(number - NAMED, 'more cell')}, on the page and in --format json.")
         yield lines
-
-
-def _by_requirement(changes: Sequence[Change]) -> Mapping[str, list[Change]]:
-    found = dict[str, list[Change]]()
-    for change in changes:
-        found.setdefault(change.requirement, []).append(change)
-    return found

@@ -1,7 +1,5 @@
 """Workflow commands of GitHub Actions: the failures of a run as annotations."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 from kl_reports.analysis.findings import Places
@@ -14,19 +12,11 @@ from kl_reports.runfile.records import Result, Run
 def github(run: Run, cause: str = "", file: str = "") -> str:
     """Return an ``::error`` for each failed requirement, or for all that fail for one reason.
 
-    If none failed, there is one ``::notice``, or a ``::warning`` if nothing was judged.
+    If none failed, there is one ``::notice``, or a ``::warning`` if nothing was judged. ``cause`` is the likely cause
+    of the failures, a sentence; ``file`` is that of the kernel, where the annotation is shown; both may be empty.
 
     Source: https://docs.github.com/actions/reference/workflow-commands-for-github-actions, and for the escapes
     ``packages/core/src/command.ts`` of https://github.com/actions/toolkit.
-
-    Parameters
-    ----------
-    run
-        The run.
-    cause
-        The likely cause of the failures, a sentence; empty if none is known.
-    file
-        The kernel's file, where the annotation is shown; empty if it has none.
     """
     return "\n".join(_lines(run, cause, file)) + "\n"
 
@@ -38,15 +28,9 @@ def _lines(run: Run, cause: str, file: str) -> Iterator[str]:
     shared, others = by_reason(found)
     for reason in shared:
         lines = [*describe_reason(run, reason), *([cause] if cause else [])]
-        yield command(
-            "error", f"kl-conformance: {count(len(reason.results), 'requirement')}", file, "\n".join(lines)
-        )
+        yield command("error", f"kl-conformance: {count(len(reason.results), 'requirement')}", file, "\n".join(lines))
     for requirement, results in others.items():
-        lines = [
-            *describe_result(run, smallest(results)),
-            *_where(run, results),
-            *([cause] if cause else []),
-        ]
+        lines = [*describe_result(run, smallest(results)), *_where(run, results), *([cause] if cause else [])]
         yield command("error", f"kl-conformance: {one_line(requirement)}", file, "\n".join(lines))
 
 

@@ -1,7 +1,5 @@
 """Issue text: a failure in Markdown, for the maintainers of the implementation."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 
@@ -37,9 +35,7 @@ def _lines(run: Run, result: Result) -> Iterator[str]:
     package = package_of(run, column)
     versions = [f"{package} {column.version}", column.device, column.mode]
     versions += [
-        f"{name} {value}"
-        for name, value in run.header.shared.items()
-        if name in {"python", "platform", "numpy"}
+        f"{name} {value}" for name, value in run.header.shared.items() if name in {"python", "platform", "numpy"}
     ]
     yield f"Versions: {one_line(', '.join(versions), 500)}."
     yield f"Found by kl-conformance {one_line(run.header.suite)}, requirement {one_line(result.requirement)}."

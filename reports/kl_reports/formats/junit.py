@@ -1,7 +1,5 @@
 """JUnit XML: one test case per cell, with the scores as properties."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from typing import assert_never

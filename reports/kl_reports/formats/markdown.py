@@ -1,11 +1,9 @@
 """Markdown summary of a run, for a CI job."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 
 from kl_reports.analysis.findings import FindingPlace, Places, deviations, findings, nearest, reasons
-from kl_reports.analysis.scores import LEVELS, Score, completeness, headline, packages, scores, tested_columns
+from kl_reports.analysis.scores import LEVELS, completeness, headline, packages, scores, tested_columns
 from kl_reports.analysis.wording import LOOKS, count, escaped, listed, moment
 from kl_reports.runfile.records import Run, Verdict
 
@@ -81,15 +79,10 @@ def _scores(run: Run, _: Places) -> Iterator[str]:
         yield f"| implementation | {' | '.join(LEVELS)} | cells not run |"
         yield f"|---|{'---|' * (len(LEVELS) + 1)}"
         for score in found[:_ROWS]:
-            levels = (_level(score, level) for level in LEVELS)
+            levels = (each.text if (each := score.at(level)) else "none" for level in LEVELS)
             name = escaped(f"{score.implementation} {score.version}")
             yield f"| {name} | {' | '.join(levels)} | {score.missing:,} |"
         yield from _more(len(found))
-
-
-def _level(score: Score, level: str) -> str:
-    found = score.at(level)
-    return "none" if found is None else found.text
 
 
 def _nearest(run: Run, places: Places) -> Iterator[str]:

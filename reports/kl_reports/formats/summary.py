@@ -1,7 +1,5 @@
 """Text summary of a run, for a terminal."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
 
@@ -116,9 +114,7 @@ def _next(run: Run) -> Iterator[str]:
         if verdict in first
     ]
     if run.finished is None:
-        lines.append(
-            "Repeat the run that was cut off and merge both run files: kl-conformance merge OLD NEW -o RUN"
-        )
+        lines.append("Repeat the run that was cut off and merge both run files: kl-conformance merge OLD NEW -o RUN")
     if lines:
         yield "What to do next"
         yield from (f"  {line}" for line in lines)

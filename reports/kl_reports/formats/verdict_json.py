@@ -1,7 +1,5 @@
 """Verdict on a user kernel as one JSON object, for programs."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -57,9 +55,7 @@ def verdict(run: Run, cause: str = "") -> str:
             "versions": header.described,
         },
         "scores": {each.level: _counts(each.counts) for each in level_scores(run, run.results)},
-        "chapters": {
-            each.name: {**_counts(each.counts), "failures": list(each.failed)} for each in chapters(run)
-        },
+        "chapters": {each.name: {**_counts(each.counts), "failures": list(each.failed)} for each in chapters(run)},
         "likely_cause": cause or None,
         "findings": list(_findings(run)),
         "remarks": list(run.sentences),

@@ -1,20 +1,11 @@
 """Verdict on a user kernel as text for one screen."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Iterator, Sequence
 
 from kl_reports.analysis.kernel import by_reason, chapters, failures, headline, smallest
 from kl_reports.analysis.reasons import Reason, reason_key
-from kl_reports.analysis.scores import (
-    column_of,
-    completeness,
-    level_of,
-    packages,
-    passed_of_total,
-    tested_columns,
-)
+from kl_reports.analysis.scores import column_of, completeness, level_of, packages, passed_of_total, tested_columns
 from kl_reports.analysis.witness import described, show
 from kl_reports.analysis.wording import LOOKS, count, listed, one_line, short_dtype, visible
 from kl_reports.runfile.cell_id import slug_of
@@ -29,14 +20,7 @@ def verdict_text(run: Run, cause: str = "") -> str:
 
     ``cause`` is the likely cause of the failures, a sentence; empty if none is known.
     """
-    blocks = (
-        _verdict(run, cause),
-        _tested(run),
-        _chapters(run),
-        _deviations(run),
-        *_findings(run),
-        _rest(run),
-    )
+    blocks = (_verdict(run, cause), _tested(run), _chapters(run), _deviations(run), *_findings(run), _rest(run))
     texts = ["\n".join(map(_folded, block)) for block in map(list, blocks) if block]
     return "\n\n".join([*texts, *_script(run)]) + "\n"
 
@@ -68,9 +52,7 @@ def _missing(run: Run) -> Iterator[str]:
         yield f"  {whole.sentence}"
     yield from (f"  {line}" for line in whole.absent_devices)
     reasons = (
-        each.detail
-        for each in run.results
-        if each.verdict is Verdict.MISSING and each.absence is not Absence.NO_DEVICE
+        each.detail for each in run.results if each.verdict is Verdict.MISSING and each.absence is not Absence.NO_DEVICE
     )
     yield from (f"  not run: {one_line(reason)}" for reason in dict.fromkeys(reasons))
 
@@ -78,9 +60,7 @@ def _missing(run: Run) -> Iterator[str]:
 def _tested(run: Run) -> Iterator[str]:
     for convention in run.header.implementations.values():
         names = ("formula", "target (P)", "model (Q)", "reductions", "default reduction")
-        formula, target, model, reductions, default = (
-            one_line(convention.get(each, ""), 240) for each in names
-        )
+        formula, target, model, reductions, default = (one_line(convention.get(each, ""), 240) for each in names)
         yield f"  computes  {formula}, of P: {target}, Q: {model}"
         yield f"            {reductions}; by default {default}"
     columns = tested_columns(run)
@@ -109,9 +89,7 @@ def _deviations(run: Run) -> Iterator[str]:
         if result.verdict is Verdict.EXPECTED:
             reasons.setdefault(result.detail, {})[result.requirement] = None
     for reason, requirements in list(reasons.items())[:DETAILED]:
-        yield (
-            f"  {LOOKS[Verdict.EXPECTED].glyph} {one_line(listed(list(requirements), 6))}: {one_line(reason, 400)}"
-        )
+        yield (f"  {LOOKS[Verdict.EXPECTED].glyph} {one_line(listed(list(requirements), 6))}: {one_line(reason, 400)}")
     if len(reasons) > DETAILED:
         yield f"    … and {count(len(reasons) - DETAILED, 'more reason')}, in the run file and on the page."
 

@@ -1,7 +1,5 @@
 """Details of one cell: verdict, budget, witness and charts, with the numbers put into formula and budget."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Any

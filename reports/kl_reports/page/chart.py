@@ -1,7 +1,5 @@
 """Inline SVG charts, each with its numbers as a table."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -65,9 +63,7 @@ def spark(headrooms: Sequence[float]) -> Markup:
         return Markup()
     number = min(len(ordered), SPARKS)
     chosen = [ordered[-1 - (len(ordered) - 1) * place // max(number - 1, 1)] for place in range(number)][::-1]
-    bars = "".join(
-        f"M{3 * place + 1} 12V{12 - max(11 * headroom, 0.5):.3g}" for place, headroom in enumerate(chosen)
-    )
+    bars = "".join(f"M{3 * place + 1} 12V{12 - max(11 * headroom, 0.5):.3g}" for place, headroom in enumerate(chosen))
     label = f"error ÷ allowed error of {len(ordered)} cells: {ordered[0]:.2f} to {ordered[-1]:.2f}"
     return Markup(
         '<svg class="spark" viewBox="0 0 {} 12" width="{}" height="12" role="img" aria-label="{}"><path d="{}"/></svg>'
@@ -76,8 +72,7 @@ def spark(headrooms: Sequence[float]) -> Markup:
 
 def _histogram(spreads: Mapping[str, ErrorDistribution]) -> Chart:
     counts = {
-        place: sum(spread.signed.get(place, 0) for spread in spreads.values())
-        for place in range(-BINS, BINS + 1)
+        place: sum(spread.signed.get(place, 0) for spread in spreads.values()) for place in range(-BINS, BINS + 1)
     }
     highest, total = max(counts.values()), sum(counts.values())
     parts = [_bars({place: number / highest for place, number in counts.items()}), *_scale()]
@@ -145,11 +140,7 @@ def _scale() -> Iterator[str]:
 
 
 def _against(
-    title: str,
-    axis: str,
-    series: Mapping[str, Numbers],
-    scale: Callable[[int], float],
-    label: Callable[[int], str],
+    title: str, axis: str, series: Mapping[str, Numbers], scale: Callable[[int], float], label: Callable[[int], str]
 ) -> Chart:
     """Draw the largest error ÷ allowed error, one line per series, over ``scale`` of the place."""
     places = sorted({place for numbers in series.values() for place in numbers})
@@ -175,13 +166,9 @@ def _against(
         points = [f"{across(place):.0f} {up(largest):.1f}" for place, largest in sorted(numbers.items())]
         if points:
             line, dots = "L".join(points), "".join(f"M{point}h0" for point in points)
-            parts.append(
-                f'<path class="s s{number % 4}" d="M{line}"/><path class="dots s{number % 4}" d="{dots}"/>'
-            )
+            parts.append(f'<path class="s s{number % 4}" d="M{line}"/><path class="dots s{number % 4}" d="{dots}"/>')
     desc = f"The largest error ÷ allowed error by {axis}; the dashed line, 1, is the allowed error."
-    rows = tuple(
-        (label(place), *(_ratio(numbers.get(place)) for numbers in series.values())) for place in places
-    )
+    rows = tuple((label(place), *(_ratio(numbers.get(place)) for numbers in series.values())) for place in places)
     return Chart(title, _svg(title, desc, parts), (axis, *series), rows)
 
 

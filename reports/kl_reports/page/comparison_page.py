@@ -1,7 +1,5 @@
 """HTML report of a comparison: the differences between two runs, and the change of each cell."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,9 +135,7 @@ def _sections(comparison: Comparison, environment: Environment) -> Iterator[Buck
         details: list[Markup] = []
         for change in changes if bucket in DETAILED else ():
             number += 1
-            text = template.render(
-                **_change(comparison, change), number=number, open=len(details) < _OPEN, looks=LOOKS
-            )
+            text = template.render(**_change(comparison, change), number=number, open=len(details) < _OPEN, looks=LOOKS)
             left -= len(text)
             if left < 0:
                 break
@@ -215,7 +211,6 @@ def _headrooms(change: Change) -> tuple[float, float]:
 
 
 def _factor(change: Change) -> float:
-    """Return the factor by which the headroom changed, up or down."""
     small, large = sorted(_headrooms(change))
     return large / small if small else float("inf")
 
@@ -224,9 +219,7 @@ def _charted(changes: Sequence[Change]) -> Iterator[tuple[str, tuple[Chart, ...]
     """Yield the charts of the requirements that changed most, each over all its cells."""
     for requirement in list(dict.fromkeys(change.requirement for change in changes))[:_CHARTED]:
         cells = [change for change in changes if change.requirement == requirement]
-        old, new = (
-            _together(results) for results in zip(*((each.old, each.new) for each in cells), strict=True)
-        )
+        old, new = (_together(results) for results in zip(*((each.old, each.new) for each in cells), strict=True))
         yield requirement, compared(old, new)
 
 

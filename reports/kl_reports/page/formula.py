@@ -4,8 +4,6 @@ The command line prints the same text, so it is not LaTeX: latex2mathml would se
 single letters.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -257,7 +255,6 @@ class _Parser:
         return not (self._expects_operand() and operand)
 
     def _expects_operand(self) -> bool:
-        """Whether the next token must be an operand."""
         return self._before in {"", "mark", "open", "large", "script", *_JOINS} or self._at - 1 in self._bars
 
     @property
@@ -290,9 +287,7 @@ def _bracketed(opening: str, inner: str, closing: str) -> str:
     """Return content in brackets; they grow with a fraction only."""
     tall = "" if "<mfrac" in inner else " stretchy=false"
     forms = (" form=prefix", " form=postfix") if opening == "|" else ("", "")
-    before, after = (
-        f"<mo{form}{tall}>{fence}</mo>" for form, fence in zip(forms, (opening, closing), strict=True)
-    )
+    before, after = (f"<mo{form}{tall}>{fence}</mo>" for form, fence in zip(forms, (opening, closing), strict=True))
     return f"<mrow>{before}{inner}{after}</mrow>"
 
 

@@ -1,7 +1,5 @@
 """Links within the page."""
 
-from __future__ import annotations
-
 from urllib.parse import quote
 
 from kl_reports.analysis.wording import anchor

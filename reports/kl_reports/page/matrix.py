@@ -1,7 +1,5 @@
 """Requirement x implementation matrix of a run: rows by chapter, columns by framework."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -9,7 +7,7 @@ from itertools import groupby
 from markupsafe import Markup
 
 from kl_reports.analysis.scores import column_of, level_of, package_of
-from kl_reports.analysis.wording import LOOKS, count, listed, one_line, outcome, ratio, short_dtype
+from kl_reports.analysis.wording import LOOKS, count, listed, one_line, outcome, ratio, short_dtype, width_order
 from kl_reports.page.chart import spark
 from kl_reports.runfile.cell_id import chapter_of, slug_of
 from kl_reports.runfile.records import Result, Run, Verdict
@@ -17,8 +15,6 @@ from kl_reports.runfile.records import Result, Run, Verdict
 # With more cells than this only new failures and fixed deviations have labels: the labels would be most of the page.
 # The other cells are described by the headers of the table.
 LABELLED_CELLS = 6000
-
-_DTYPES = ("float64", "float32", "float16", "bfloat16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,15 +108,7 @@ class Matrix:
 
 
 def matrix(run: Run, links: Mapping[str, str]) -> Matrix:
-    """Return the matrix of a run.
-
-    Parameters
-    ----------
-    run
-        The run.
-    links
-        The link of each cell that has details elsewhere on the page.
-    """
+    """Return the matrix of a run; ``links`` has the link of each cell that has details elsewhere on the page."""
     cells = {(result.requirement, result.column): result for result in run.results}
     ran = {result.column for result in run.results if result.verdict is not Verdict.MISSING}
     groups = _groups(run)
@@ -157,14 +145,10 @@ def _groups(run: Run) -> list[ColumnGroup]:
     groups: list[ColumnGroup] = []
     for place in sorted(members, key=lambda place: bands.index(place[:5])):
         framework, package, version, device, mode, implementation = place
-        pairs = sorted(members[place], key=lambda pair: _dtype_order(pair[0]))
+        pairs = sorted(members[place], key=lambda pair: (width_order(short_dtype(pair[0])), pair[0]))
         keys, dtypes = tuple(key for _, key in pairs), tuple(short_dtype(dtype) for dtype, _ in pairs)
         groups.append(ColumnGroup(framework, package, implementation, version, device, mode, keys, dtypes))
     return groups
-
-
-def _dtype_order(dtype: str) -> tuple[int, str]:
-    return (_DTYPES.index(dtype) if dtype in _DTYPES else len(_DTYPES)), dtype
 
 
 def _bands(groups: Sequence[ColumnGroup]) -> Iterator[Band]:
@@ -190,8 +174,7 @@ class _Drawing:
         if len(results) > 1 and all(_alike(first, result) for result in results):
             return (self._chip(requirement, group, listed(group.dtypes), first),)
         return tuple(
-            self._chip(requirement, group, dtype, result)
-            for dtype, result in zip(group.dtypes, results, strict=True)
+            self._chip(requirement, group, dtype, result) for dtype, result in zip(group.dtypes, results, strict=True)
         )
 
     def _chip(self, requirement: str, group: ColumnGroup, dtype: str, result: Result | None) -> Chip:
@@ -240,9 +223,7 @@ def _chapters(rows: Sequence[MatrixRow]) -> Iterator[MatrixChapter]:
         chapters.setdefault(chapter_of(row.requirement), []).append(row)
     for name, members in chapters.items():
         news = sum(row.news > 0 for row in members)
-        summary = count(len(members), "requirement") + (
-            f", {news} with new failures or fixes" if news else ""
-        )
+        summary = count(len(members), "requirement") + (f", {news} with new failures or fixes" if news else "")
         yield MatrixChapter(name, summary, tuple(sorted(members, key=lambda row: not row.news)))
 
 

@@ -1,7 +1,5 @@
 """HTML report of a run: self-contained, readable without JavaScript, made from the run alone."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -187,9 +185,7 @@ def _sections(run: Run, details: Mapping[str, Markup]) -> list[Section]:
 
 def _tested(run: Run) -> dict[str, list[str]]:
     """Return the packages, devices, dtypes and modes that were tested, for the first lines of the page."""
-    columns = [
-        column_of(run, result.column) for result in run.results if result.verdict is not Verdict.MISSING
-    ]
+    columns = [column_of(run, result.column) for result in run.results if result.verdict is not Verdict.MISSING]
     columns = columns or list(run.header.columns.values())
     return {
         "packages": packages(run, columns),

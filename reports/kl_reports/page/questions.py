@@ -1,7 +1,5 @@
 """FAQ section and table of declared properties: both are answered by measured cells of each implementation."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -57,12 +55,7 @@ class DescribedImplementation:
 class Evidence:
     """The cells of a run that were run, by implementation and requirement.
 
-    Parameters
-    ----------
-    run
-        The run.
-    links
-        The link of each cell that has details elsewhere on the page.
+    ``links`` has the link of each cell that has details elsewhere on the page.
     """
 
     def __init__(self, run: Run, links: Mapping[str, str]) -> None:

@@ -1,7 +1,5 @@
 """Jinja environment of the pages: escaping, filters and the content security policy."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import re

@@ -1,7 +1,5 @@
 """IEEE values as bit patterns, hex floats and shortest decimals."""
 
-from __future__ import annotations
-
 import math
 import re
 import struct
@@ -10,6 +8,7 @@ from fractions import Fraction
 
 # tag: (width, bits of the fraction)
 _WIDTHS = {"f64": (64, 52), "f32": (32, 23), "f16": (16, 10), "bf16": (16, 7)}
+_FORMATS = {"f64": ">d", "f32": ">f", "f16": ">e", "bf16": ">f"}  # bf16 is the upper half of a float32
 _BIG_ENDIAN = struct.Struct(">d")
 _DOUBLE = re.compile(r"f64:([0-9a-f]{16})", re.ASCII)
 _PATTERN = re.compile(r"([a-z0-9]+):([0-9a-f]+)", re.ASCII)
@@ -17,15 +16,7 @@ _PATTERN = re.compile(r"([a-z0-9]+):([0-9a-f]+)", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """One IEEE value.
-
-    Parameters
-    ----------
-    tag
-        Dtype: ``f64``, ``f32``, ``f16`` or ``bf16``.
-    pattern
-        The bits as an unsigned integer.
-    """
+    """One IEEE value: its dtype, ``f64``, ``f32``, ``f16`` or ``bf16``, and its bits as an unsigned integer."""
 
     tag: str
     pattern: int
@@ -91,9 +82,7 @@ def ulp(value: float, tag: str) -> float:
         The value is not finite, or the tag is unknown.
     """
     if not math.isfinite(value) or tag not in _WIDTHS:
-        raise ValueError(
-            f"no unit in the last place of {value!r} in {tag!r}; known dtypes: {', '.join(_WIDTHS)}"
-        )
+        raise ValueError(f"no unit in the last place of {value!r} in {tag!r}; known dtypes: {', '.join(_WIDTHS)}")
     width, fraction = _WIDTHS[tag]
     lowest = 3 - 2 ** (width - fraction - 2)  # exponent of 0 and of subnormal numbers, as frexp counts
     exponent = math.frexp(value)[1] if value else lowest
@@ -102,7 +91,7 @@ def ulp(value: float, tag: str) -> float:
 
 def encode(value: float) -> str:
     """Return the bit pattern of a Python float, such as ``f64:3ff0000000000000``."""
-    return f"f64:{struct.pack('>d', value).hex()}"
+    return f"f64:{_BIG_ENDIAN.pack(value).hex()}"
 
 
 def decode(bits: str) -> Number:
@@ -141,14 +130,7 @@ def to_float(bits: str) -> float:
 
 
 def _value(tag: str, pattern: int) -> float:
+    data = pattern.to_bytes(_WIDTHS[tag][0] // 8, "big") + (b"\0\0" if tag == "bf16" else b"")
     value: float
-    match tag:
-        case "f64":
-            (value,) = struct.unpack(">d", pattern.to_bytes(8, "big"))
-        case "f32":
-            (value,) = struct.unpack(">f", pattern.to_bytes(4, "big"))
-        case "f16":
-            (value,) = struct.unpack(">e", pattern.to_bytes(2, "big"))
-        case _:  # bf16 is the upper half of a float32
-            (value,) = struct.unpack(">f", pattern.to_bytes(2, "big") + b"\0\0")
+    (value,) = struct.unpack(_FORMATS[tag], data)
     return value

@@ -1,7 +1,5 @@
 """An itemised tolerance."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 

@@ -1,7 +1,5 @@
 """Ids of cells and of requirements."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Self
 

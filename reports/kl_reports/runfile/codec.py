@@ -3,8 +3,6 @@
 A float is written as its bit pattern, an enum as the name of its member; a field equal to its default is left out.
 """
 
-from __future__ import annotations
-
 import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -166,7 +164,6 @@ def _docstring(kind: type) -> tuple[str, dict[str, str]]:
 
 
 def _codec(hint: Any) -> _Codec:
-    """Return the codec of an annotated type."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
         return _text_of_form(_codec(arguments[0]), arguments[1])
@@ -201,9 +198,7 @@ def _text_of_form(inner: _Codec, form: Form) -> _Codec:
             raise _unexpected(f"text of the form {form.description}", value)
         return value
 
-    return _Codec(
-        read, inner.write, {"description": form.description, **inner.schema, "pattern": form.pattern}
-    )
+    return _Codec(read, inner.write, {"description": form.description, **inner.schema, "pattern": form.pattern})
 
 
 def _optional(inner: _Codec) -> _Codec:

@@ -1,7 +1,5 @@
 """Distribution of the errors of a cell relative to their tolerance."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 

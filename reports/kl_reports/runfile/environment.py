@@ -1,7 +1,5 @@
 """Environments of runs: versions and platform of one run, or of several merged runs by label."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 
 Environment = Mapping[str, Mapping[str, str]]

@@ -1,7 +1,5 @@
 """Writes a run file line by line and reads it, complete or cut off."""
 
-from __future__ import annotations
-
 import hashlib
 import zlib
 from collections.abc import Mapping, Sequence
@@ -35,12 +33,7 @@ _PREFIX = FORMAT.partition("/")[0] + "/"
 
 
 class Writer:
-    """Writes a run file; every line written can be read, however the process ends.
-
-    Parameters
-    ----------
-    path
-        The file to write; an existing file is replaced.
+    """Writes a run file, replacing an existing one; every line written can be read, however the process ends.
 
     Raises
     ------
@@ -219,12 +212,9 @@ class _RunReader:
                 assert_never(line)
 
     def _placeholder(self, text: str) -> Result:
-        """Return the result of a planned cell that has none."""
         cell = CellId.parse(text)
         revision = self._header.requirements.get(cell.requirement, {}).get("revision")
-        missing = Result(
-            cell.requirement, revision if isinstance(revision, int) else 0, cell.column, Verdict.MISSING
-        )
+        missing = Result(cell.requirement, revision if isinstance(revision, int) else 0, cell.column, Verdict.MISSING)
         if self._ended:
             return replace(missing, detail="the run ended without a result for this cell")
         if text not in self._started:

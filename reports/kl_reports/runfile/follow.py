@@ -1,7 +1,5 @@
 """Reads a run file while another process writes it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Lines of a run file: their kinds, JSON objects, bytes, and the JSON Schema."""
 
-from __future__ import annotations
-
 import json
 import zlib
 from collections.abc import Iterator, Mapping
@@ -146,10 +144,7 @@ def json_schema() -> str:
         "description": "A run file is JSON Lines: a header, then results in the order of evaluation, remarks, and a "
         "footer if the run finished. Readers ignore unknown keys.",
         "oneOf": [{"$ref": f"#/$defs/{kind}"} for kind in KINDS],
-        "$defs": {
-            "float": codec.FLOAT,
-            **{kind: codec.schema(record, _extra(kind)) for kind, record in KINDS.items()},
-        },
+        "$defs": {"float": codec.FLOAT, **{kind: codec.schema(record, _extra(kind)) for kind, record in KINDS.items()}},
     }
     return json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
 

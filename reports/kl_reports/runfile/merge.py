@@ -1,7 +1,5 @@
 """Merges runs cell by cell and remarks on their differences."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -35,9 +33,7 @@ def merge(runs: Sequence[Run]) -> Run:
         header=header,
         results=tuple(results[cell] for cell in dict.fromkeys((*header.planned, *results))),
         finished=max(finished) if len(finished) == len(runs) else None,
-        remarks=tuple(dict.fromkeys(sentence for run in runs for sentence in run.remarks))
-        + differences
-        + remarks,
+        remarks=tuple(dict.fromkeys(sentence for run in runs for sentence in run.remarks)) + differences + remarks,
         cut_off=tuple(dict.fromkeys(each for run in runs for each in run.cut_off)),
     )
 
@@ -62,11 +58,8 @@ def separate_machines(runs: Sequence[Run]) -> list[Run]:
 
 
 def _with_machine(run: Run, label: str) -> Run:
-    """Return a run whose columns name the machine in their device."""
     header = run.header
-    columns = {
-        key: replace(column, device=f"{column.device}, {label}") for key, column in header.columns.items()
-    }
+    columns = {key: replace(column, device=f"{column.device}, {label}") for key, column in header.columns.items()}
     renamed = {key: column.key for key, column in columns.items()}
 
     def renamed_cell(text: str) -> str:
@@ -80,9 +73,7 @@ def _with_machine(run: Run, label: str) -> Run:
             columns={column.key: column for column in columns.values()},
             planned=tuple(map(renamed_cell, header.planned)),
         ),
-        results=tuple(
-            replace(result, column=renamed.get(result.column, result.column)) for result in run.results
-        ),
+        results=tuple(replace(result, column=renamed.get(result.column, result.column)) for result in run.results),
     )
 
 
@@ -159,10 +150,7 @@ def _labels(headers: Sequence[Header]) -> list[str]:
     columns = [list(header.columns.values()) for header in headers]
     for labels in (
         ["+".join(dict.fromkeys(column.framework for column in each)) for each in columns],
-        [
-            "+".join(dict.fromkeys(f"{column.framework} {column.version}" for column in each))
-            for each in columns
-        ],
+        ["+".join(dict.fromkeys(f"{column.framework} {column.version}" for column in each)) for each in columns],
         [header.started for header in headers],
     ):
         if len(set(labels)) == len(labels) and all(labels) and max(map(len, labels)) <= _MAX_LABEL:

@@ -4,8 +4,6 @@ The fields declared here define the format: ``codec`` derives from them how a re
 when it is read, and its JSON Schema.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -297,27 +295,17 @@ class CutOff:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run, as read from a run file.
+    """A run, as read from a run file: one result per planned cell, the recorded one, or CRASHED or MISSING.
 
-    Parameters
-    ----------
-    header
-        The header.
-    results
-        One result per planned cell: the recorded one, or CRASHED or MISSING.
-    finished
-        ISO 8601 time in UTC of the footer; None if the run did not finish.
-    remarks
-        Statements about the run itself.
-    cut_off
-        The run files that were cut off, among those merged.
+    ``finished`` is the ISO 8601 time in UTC of the footer, None if the run did not finish; ``remarks`` are statements
+    about the run itself; ``cut_off`` are the run files that were cut off, among those merged.
     """
 
     header: Header
     results: tuple[Result, ...]
     finished: str | None = None
-    remarks: tuple[str, ...] = field(default=())
-    cut_off: tuple[CutOff, ...] = field(default=())
+    remarks: tuple[str, ...] = ()
+    cut_off: tuple[CutOff, ...] = ()
 
     @property
     def sentences(self) -> tuple[str, ...]:

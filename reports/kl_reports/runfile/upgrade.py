@@ -4,11 +4,9 @@ Format 1 has no fields for the kind of a failure, the items of a tolerance, the 
 the environments of merged runs; it describes them in sentences.
 """
 
-from __future__ import annotations
-
 import ast
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, cast
 
 from kl_reports.runfile.bits import encode
@@ -24,16 +22,10 @@ _NO_TENSOR = re.compile(r"Gave (.*) where (an? \S+) is due")
 _EXPLAINED = "This is the right answer to another question: "
 _NO_DEVICE = re.compile(r"(?:sees|finds) no (?:CUDA device|GPU) on this machine")
 _HARNESS = "The harness failed, not the implementation"
-_DIFFERENTIATED = re.compile(
-    r"(?:gradients?|tangent|second derivative) (?:by both sides .*)?by the (target|model)\b"
-)
+_DIFFERENTIATED = re.compile(r"(?:gradients?|tangent|second derivative) (?:by both sides .*)?by the (target|model)\b")
 _UPSTREAM = "the upstream gradient "
 # Kind of the upstream gradient by the note about it.
-_UPSTREAM_KINDS = {
-    "is huge": "huge",
-    "is 0, and its answer is not": "zero",
-    "is one row expanded": "expanded",
-}
+_UPSTREAM_KINDS = {"is huge": "huge", "is 0, and its answer is not": "zero", "is one row expanded": "expanded"}
 
 
 def line(data: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -66,17 +58,11 @@ def environment(entries: Any) -> Any:
 
 
 def guide(data: Any) -> Any:
-    """Convert the guide: the key ``question`` of an FAQ entry is ``asked`` in format 1."""
+    """Convert a guide or one of its FAQ entries, whose key ``question`` is ``asked`` in format 1."""
     match data:
         case {"questions": list(entries)}:
             found: list[Any] = entries
-            return {**cast("dict[str, Any]", data), "questions": [_faq_entry(entry) for entry in found]}
-        case _:
-            return data
-
-
-def _faq_entry(data: Any) -> Any:
-    match data:
+            return {**cast("dict[str, Any]", data), "questions": [guide(entry) for entry in found]}
         case {"asked": question, **others}:
             return {"question": question, **others}
         case _:
@@ -180,9 +166,3 @@ def _upstream(note: str) -> dict[str, str] | None:
     text = note.removeprefix(_UPSTREAM)
     layout = text.removeprefix("lies ") if text.startswith("lies ") else "contiguous"
     return {"kind": _UPSTREAM_KINDS.get(text, "pattern"), "layout": layout}
-
-
-def remarks(sentences: Sequence[str]) -> tuple[list[str], list[dict[str, Any]]]:
-    """Split remarks into those that stay remarks and the fields of the cut-off files."""
-    fields = [found for found in map(cut_off, sentences) if found]
-    return [each for each in sentences if not cut_off(each)], fields

@@ -1,6 +1,4 @@
-"""Opens the database of a store: creation, migration, locking and error messages."""
-
-from __future__ import annotations
+"""Opens the database of a store: creation, schema, locking and error messages."""
 
 import os
 import sqlite3
@@ -12,11 +10,13 @@ from typing import Any
 from sqlalchemy import URL, Connection, create_engine, event, func, insert, inspect, make_url, select
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
-from kl_reports.store.schema import SCHEMA, STORE, TABLES, migrate
+from kl_reports.store.schema import SCHEMA, STORE, TABLES
 
 PATIENCE = 60  # seconds to wait for another process to finish writing
 _CACHE = 128 * 1024  # KiB of an SQLite file kept in memory at most
 _LOCK = 0x4B4C  # "KL": the PostgreSQL advisory lock of the writer
+
+_KNOWN = "known: a file name (SQLite), sqlite:///FILE, postgresql+psycopg://USER@HOST/DATABASE"
 
 # Message of SQLite: message to the user.
 _MESSAGES = {
@@ -48,29 +48,18 @@ def address(place: str) -> URL:
     try:
         url = make_url(place)
     except ArgumentError:
-        raise StoreError(f"{place}: is not the URL of a database; {_known()}") from None
+        raise StoreError(f"{place}: is not the URL of a database; {_KNOWN}") from None
     match url.get_backend_name():
         case "sqlite":
             return url
         case "postgresql":
             return url.set(drivername="postgresql+psycopg")
         case other:
-            raise StoreError(f"unknown kind of store {other!r}; {_known()}")
-
-
-def _known() -> str:
-    return "known: a file name (SQLite), sqlite:///FILE, postgresql+psycopg://USER@HOST/DATABASE"
+            raise StoreError(f"unknown kind of store {other!r}; {_KNOWN}")
 
 
 class Database:
-    """The database of a store.
-
-    Parameters
-    ----------
-    place
-        A file name or a URL.
-    make
-        Whether to create the store if it does not exist.
+    """The database of a store, at a file name or a URL; ``make`` creates the store if it does not exist.
 
     Raises
     ------
@@ -87,7 +76,8 @@ class Database:
         try:
             # Positional parameters, because bulk_insert passes tuples.
             style = {} if self._file is not None else {"paramstyle": "format"}
-            self._engine = create_engine(url, connect_args=_options(url), **style)
+            wait = {"connect_timeout" if self._file is None else "timeout": PATIENCE}
+            self._engine = create_engine(url, connect_args=wait, **style)
         except ModuleNotFoundError as missing:
             raise self.error(
                 f"needs {missing.name}, which is not installed: pip install 'kl-conformance[postgresql]'"
@@ -152,51 +142,39 @@ class Database:
         return StoreError(f"{self.place}: {reason}")
 
     def _prepare(self, make: bool) -> None:
-        """Create or migrate the tables if needed."""
-        schema = self._schema()
-        if schema == SCHEMA:
-            return
-        if schema is None and not make:
-            raise self.error("contains no store; create it with kl-conformance db ingest RUN…")
-        if schema is None and self._file is not None:
-            self._refuse_foreign()
+        with self._engine.connect() as connection:
+            if self._has_tables(connection):
+                return
+            if not make:
+                raise self.error("contains no store; create it with kl-conformance db ingest RUN…")
+            foreign = inspect(connection).get_table_names()
+        if self._file is not None:
+            if foreign:
+                raise self.error(
+                    f"is the database of another program (it has a table {foreign[0]!r}); "
+                    "name another file with --store"
+                )
             self._execute_outside_transaction("PRAGMA journal_mode = WAL")  # concurrent readers and a writer
         with self.writing() as connection:
-            schema = self._schema(connection)  # another process may have created it meanwhile
-            if schema is None:
+            if not self._has_tables(connection):  # another process may have created them meanwhile
                 TABLES.create_all(connection)
                 connection.execute(insert(STORE).values(schema=SCHEMA))
-            elif schema < SCHEMA:
-                migrate(connection, schema)
 
-    def _schema(self, connection: Connection | None = None) -> int | None:
-        if connection is None:
-            with self._engine.connect() as fresh:
-                return self._schema(fresh)
+    def _has_tables(self, connection: Connection) -> bool:
+        """Whether the database has a store of the current schema; raise if it has a store of another one."""
         if not inspect(connection).has_table(STORE.name):
-            return None
+            return False
         schema = connection.execute(select(STORE.c.schema)).scalar_one_or_none()
         if schema is None:
             raise self.error("is damaged: its schema number is missing")
-        if schema > SCHEMA:
-            raise self.error(
-                f"has schema {schema}; known: up to {SCHEMA}; "
+        if schema != SCHEMA:
+            next_step = (
                 "upgrade kl-conformance, or name another store with --store"
+                if schema > SCHEMA
+                else "create a new store from the run files: kl-conformance db ingest RUN… --store NEW"
             )
-        return int(schema)
-
-    def _refuse_foreign(self) -> None:
-        """Raise if the database belongs to another program."""
-        with self._engine.connect() as connection:
-            foreign = inspect(connection).get_table_names()
-        if foreign:
-            raise self.error(
-                f"is the database of another program (it has a table {foreign[0]!r}); name another file with --store"
-            )
-
-
-def _options(url: URL) -> dict[str, Any]:
-    return {"timeout": PATIENCE} if url.get_backend_name() == "sqlite" else {"connect_timeout": PATIENCE}
+            raise self.error(f"has schema {schema}; known: {SCHEMA}; {next_step}")
+        return True
 
 
 def _set_up(connection: Any, record: Any) -> None:

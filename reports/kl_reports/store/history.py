@@ -1,7 +1,5 @@
 """History of a cell over versions, and the version since which it fails."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -12,22 +10,11 @@ from kl_reports.versions import sort_key
 
 @dataclass(frozen=True, slots=True)
 class StoredRun:
-    """A run in the store.
+    """A run in the store, with its header and footer; the environment as one list.
 
-    Parameters
-    ----------
-    number
-        Position in the order of ingestion.
-    record
-        Full id: the SHA-256 of the lines of the run file.
-    path
-        Path of the run file at ingestion.
-    started, finished, suite, profile, seed, environment
-        As in the run's header and footer; the environment as one list.
-    planned, cells
-        Number of planned cells and of all cells.
-    versions
-        Versions of each package and framework of its columns, the oldest first.
+    ``number`` is its position in the order of ingestion; ``record`` its full id, the SHA-256 of the lines of the run
+    file; ``path`` that of the file at ingestion; ``planned`` and ``cells`` are the numbers of planned cells and of all
+    cells; ``versions`` those of each package and framework of its columns, the oldest first.
     """
 
     number: int
@@ -51,18 +38,10 @@ class StoredRun:
 
 @dataclass(frozen=True, slots=True)
 class StoredVerdict:
-    """The result of one cell in one run.
+    """The result of one cell in one run, with fields of :class:`kl_reports.runfile.records.Result`.
 
-    Parameters
-    ----------
-    requirement, revision, problem_set
-        Id and revision of the requirement, and the hash of its fixed problems; empty if the run file has none.
-    column
-        The column.
-    verdict, headroom, problems, detail, deviation, fixed
-        As in :class:`kl_reports.runfile.records.Result`.
-    run, number, started
-        Id of the run, its position in the order of ingestion, and its start according to its clock.
+    ``problem_set`` is the hash of the requirement's fixed problems, empty if the run file has none. ``run``, ``number``
+    and ``started`` are the id of the run, its position in the order of ingestion, and its start by its clock.
     """
 
     requirement: str
@@ -94,10 +73,7 @@ class StoredVerdict:
 class History:
     """Comparable results of one cell in all versions: of one requirement revision and one problem set.
 
-    Parameters
-    ----------
-    verdicts
-        The oldest version first, those of one version in order of ingestion; clocks are ignored.
+    The oldest version comes first, results of one version are in order of ingestion; clocks are ignored.
     """
 
     verdicts: tuple[StoredVerdict, ...]

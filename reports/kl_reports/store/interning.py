@@ -1,9 +1,7 @@
 """Interning: each text, column and requirement is stored once, under a small number."""
 
-from __future__ import annotations
-
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from hashlib import blake2b
 from itertools import islice
 from typing import Any, TypeVar
@@ -17,7 +15,8 @@ _BATCH = 10_000  # values per statement; databases limit them to a few ten thous
 _ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
 T = TypeVar("T")
-Key = TypeVar("Key", bound=tuple[Any, ...])
+Key = TypeVar("Key", bound=Hashable)
+Row = TypeVar("Row", bound=tuple[Any, ...])
 
 
 class Texts:
@@ -25,7 +24,7 @@ class Texts:
 
     def __init__(self) -> None:
         self._contents: dict[str | None, None] = {}
-        self._repeated: dict[str, str] = {}
+        self._repeated: dict[Hashable, str] = {}
 
     def add(self, value: Any) -> str:
         """Return a value as JSON in ASCII and keep it for :meth:`store`."""
@@ -33,10 +32,10 @@ class Texts:
         self._contents[content] = None
         return content
 
-    def add_repeated(self, value: str) -> str:
-        """Do as :meth:`add`; faster for a text that occurs in many cells."""
+    def add_repeated(self, value: Key, convert: Callable[[Key], Any] | None = None) -> str:
+        """Do as :meth:`add` for a value, or for its conversion; faster if it occurs in many cells."""
         if value not in self._repeated:
-            self._repeated[value] = self.add(value)
+            self._repeated[value] = self.add(convert(value) if convert else value)
         return self._repeated[value]
 
     def store(self, connection: Connection) -> Mapping[str | None, int | None]:
@@ -64,7 +63,7 @@ def _json(value: Any) -> str:
         return _ENCODER.encode(plain(value))
 
 
-def row_ids(connection: Connection, table: Table, rows: set[Key]) -> dict[Key, int]:
+def row_ids(connection: Connection, table: Table, rows: set[Row]) -> dict[Row, int]:
     """Return the ids of rows, given as all columns but ``id``; missing rows are inserted."""
     names = [column.name for column in table.c if column.name != "id"]
     ids: dict[Any, int] = {}
@@ -74,9 +73,7 @@ def row_ids(connection: Connection, table: Table, rows: set[Key]) -> dict[Key, i
     new = [row for row in rows if row not in ids]
     ids.update({row: number for number, row in enumerate(new, start=max_id(connection, table) + 1)})
     if new:
-        connection.execute(
-            insert(table), [{"id": ids[row], **dict(zip(names, row, strict=True))} for row in new]
-        )
+        connection.execute(insert(table), [{"id": ids[row], **dict(zip(names, row, strict=True))} for row in new])
     return ids
 
 

@@ -1,7 +1,5 @@
 """Queries on the tables of the store."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import fields

@@ -1,9 +1,8 @@
 """Converts a run to rows of the store's tables and back."""
 
-from __future__ import annotations
-
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import astuple, fields
 from functools import partial
 from typing import Any, TypeVar
 
@@ -24,10 +23,7 @@ _HEADER_TEXTS = tuple(
 )
 _RESULT_TEXTS = tuple(
     RESULTS.c[name]
-    for name in (
-        *("detail", "budget", "deviation", "witness", "spread"),
-        *("explanation", "happened", "last_call"),
-    )
+    for name in (*("detail", "budget", "deviation", "witness", "spread"), *("explanation", "happened", "last_call"))
 )
 _FIRST_TEXTS = 5  # detail to spread precede the columns fixed_problems to kind, the other texts follow them
 
@@ -42,7 +38,7 @@ def put(connection: Connection, record: str, path: str, run: Run) -> int:
         "implementations": texts.add(plain(header.implementations)),
         "guide": texts.add(plain(header.guide)),
         "remarks": texts.add(run.remarks),
-        "cut_off": texts.add([encode(each) for each in run.cut_off]) if run.cut_off else None,
+        "cut_off": texts.add(_encoded_items(run.cut_off)) if run.cut_off else None,
     }
     result_texts = [_result_texts(texts, result) for result in run.results]
     text_ids = texts.store(connection)
@@ -66,9 +62,7 @@ def put(connection: Connection, record: str, path: str, run: Run) -> int:
         )
     )
     bulk_insert(
-        connection,
-        RUN_COLUMNS,
-        ((number, position, columns[key]) for position, key in enumerate(header.columns)),
+        connection, RUN_COLUMNS, ((number, position, columns[key]) for position, key in enumerate(header.columns))
     )
     bulk_insert(
         connection,
@@ -98,9 +92,7 @@ def put(connection: Connection, record: str, path: str, run: Run) -> int:
 def get(connection: Connection, number: int) -> Run:
     """Return a run by its number, equal to the run read from its file."""
     row = connection.execute(select(RUNS).where(RUNS.c.id == number)).one()
-    texts = _texts(
-        connection, select(TEXTS).where(TEXTS.c.id.in_([getattr(row, each.name) for each in _HEADER_TEXTS]))
-    )
+    texts = _texts(connection, select(TEXTS).where(TEXTS.c.id.in_([getattr(row, each.name) for each in _HEADER_TEXTS])))
     environment, requirements, implementations, guide, remarks, cut_off = (
         texts.get(getattr(row, each.name), ()) for each in _HEADER_TEXTS
     )
@@ -119,12 +111,7 @@ def get(connection: Connection, number: int) -> Run:
         environment=environment,
         requirements=requirements,
         implementations=implementations,
-        columns={
-            each.key: Column(
-                each.implementation, each.framework, each.version, each.device, each.dtype, each.mode
-            )
-            for each in columns
-        },
+        columns={row.key: Column(*(getattr(row, each.name) for each in fields(Column))) for row in columns},
         planned=tuple(result.cell for result in results[: row.planned]),
         guide=guide,
         format=row.format,
@@ -145,10 +132,9 @@ def delete_unused(connection: Connection) -> Iterator[int]:
 
 
 def _result_texts(texts: Texts, result: Result) -> tuple[str | None, ...]:
-    """Return the content of each of ``_RESULT_TEXTS``."""
     return (
         texts.add_repeated(result.detail) if result.detail else None,
-        texts.add([encode(item) for item in result.budget]) if result.budget else None,
+        _budget_text(texts, result.budget) if result.budget else None,
         None if result.deviation is None else texts.add_repeated(result.deviation),
         None if result.witness is None else texts.add(result.witness),
         None if result.spread is None else texts.add(encode(result.spread)),
@@ -157,6 +143,16 @@ def _result_texts(texts: Texts, result: Result) -> tuple[str | None, ...]:
             for each in (result.explanation, result.happened, result.last_call)
         ),
     )
+
+
+def _budget_text(texts: Texts, budget: tuple[BudgetItem, ...]) -> str:
+    if all(item.amount for item in budget):
+        return texts.add_repeated(budget, _encoded_items)
+    return texts.add(_encoded_items(budget))  # 0.0 and -0.0 are equal as keys
+
+
+def _encoded_items(items: Iterable[BudgetItem | CutOff]) -> list[dict[str, Any]]:
+    return [encode(each) for each in items]
 
 
 def _results(connection: Connection, number: int) -> Iterator[Result]:
@@ -251,16 +247,9 @@ def _column_ids(connection: Connection, run: Run) -> dict[str, int]:
     rows = {result.column: (result.column, *[""] * 7) for result in run.results}
     for key, column in run.header.columns.items():
         implementation = run.header.implementations.get(column.implementation, {})
-        rows[key] = (
-            key,
-            column.implementation,
-            column.framework,
-            implementation.get("package", column.framework),
-            column.version,
-            column.device,
-            column.dtype,
-            column.mode,
-        )
+        package = implementation.get("package", column.framework)
+        name, framework, *others = astuple(column)
+        rows[key] = (key, name, framework, package, *others)
     ids = row_ids(connection, COLUMNS, set(rows.values()))
     return {key: ids[row] for key, row in rows.items()}
 

@@ -1,15 +1,11 @@
-"""Tables of the store and migrations from older schemas."""
-
-from __future__ import annotations
+"""Tables of the store."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     Column,
-    Connection,
     Dialect,
     ForeignKey,
     Index,
@@ -21,8 +17,7 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-from kl_reports.store.migration import format_2
-
+SCHEMA = 3  # to be increased with every change of a table: a store of another schema is not read
 TABLES = MetaData()
 
 
@@ -151,22 +146,3 @@ RESULTS = Table(
     Index("kl_result_of_cell", "requirement", "column"),
     sqlite_with_rowid=False,
 )
-
-
-def _fixed_problems(connection: Connection) -> None:
-    """Add columns for the outputs on the fixed problems."""
-    for column in ("fixed_problems BIGINT", "fixed_headroom TEXT", "fixed_bits TEXT"):
-        connection.exec_driver_sql(f"ALTER TABLE kl_result ADD COLUMN {column}")
-
-
-# One step per schema. Steps are plain SQL, because the tables above change after a step is written.
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_fixed_problems, format_2)
-
-SCHEMA = 1 + len(MIGRATIONS)
-
-
-def migrate(connection: Connection, schema: int) -> None:
-    """Migrate a store of an older schema to the current one."""
-    for step in MIGRATIONS[schema - 1 :]:
-        step(connection)
-    connection.execute(STORE.update().values(schema=SCHEMA))

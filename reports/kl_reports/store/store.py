@@ -1,7 +1,5 @@
 """The store: an index of run files in SQLite or PostgreSQL."""
 
-from __future__ import annotations
-
 import gc
 import re
 from collections.abc import Generator, Sequence
@@ -32,14 +30,9 @@ def is_id(name: str) -> bool:
 
 
 class Store:
-    """An index of run files.
+    """An index of run files, in an SQLite file or at a URL such as ``postgresql+psycopg://user@host/database``.
 
-    Parameters
-    ----------
-    place
-        An SQLite file, or a URL such as ``postgresql+psycopg://user@host/database``.
-    make
-        Whether to create the store if it does not exist.
+    ``make`` creates the store if it does not exist.
 
     Raises
     ------
@@ -109,8 +102,7 @@ class Store:
                 columns = [
                     each.column
                     for each in queries.column_versions(connection, run.number)
-                    if same_package(each.package, requirement.name)
-                    and meets(each.version, requirement.specifier)
+                    if same_package(each.package, requirement.name) and meets(each.version, requirement.specifier)
                 ]
                 condition = and_(RESULTS.c.run == run.number, RESULTS.c.column.in_(columns))
                 found.update({each.cell: each for each in queries.stored_verdicts(connection, condition)})
@@ -158,12 +150,8 @@ class Store:
                 similar.setdefault((frozenset(columns), run.profile, run.planned), []).append(run)
             deleted = [run for group in similar.values() for run in group[:-keep]]
             for run in deleted:
-                for table, number in (
-                    (RESULTS, RESULTS.c.run),
-                    (RUN_COLUMNS, RUN_COLUMNS.c.run),
-                    (RUNS, RUNS.c.id),
-                ):
-                    connection.execute(delete(table).where(number == run.number))
+                for number in (RESULTS.c.run, RUN_COLUMNS.c.run, RUNS.c.id):
+                    connection.execute(delete(number.table).where(number == run.number))
         return deleted
 
     def delete_unused(self) -> int:

@@ -1,7 +1,5 @@
 """Formats of a run for machines: Markdown for a CI job, badges, annotations."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable
@@ -102,7 +100,5 @@ def test_an_annotation_names_the_implementations(run: Run) -> None:
     """In a run of several implementations, each annotation names those that fail the requirement."""
     lines = github(run).splitlines()
     assert len(lines) == 3
-    (line,) = (
-        each for each in lines if each.startswith("::error title=kl-conformance%3A support/zero-over-zero")
-    )
+    (line,) = (each for each in lines if each.startswith("::error title=kl-conformance%3A support/zero-over-zero"))
     assert "%0AOn torch.nn.functional.kl_div f16, " in line

@@ -1,7 +1,5 @@
 """The text summary: completeness first, levels apart, every new failure with its witness."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Callable
@@ -117,10 +115,8 @@ def test_an_incomplete_run_says_so_first(run: Run, calm: Run) -> None:
     assert lines[1:3] == ["  no GPU here: CUDA columns not run (879 cells)", ""]
     other = replace(calm.results[0], verdict=Verdict.MISSING, detail="no compiler here")
     lines = summary(replace(calm, results=(other, *calm.results[1:]))).splitlines()
-    assert lines[:2] == [
-        "Incomplete: 879 of 879 cells passed; 1 not run.",
-        "  1 cell not run: no compiler here",
-    ]
+    assert lines[0] == "Incomplete: 879 of 879 cells passed; 1 not run."
+    assert lines[1] == "  1 cell not run: no compiler here"
     cut = summary(replace(calm, finished=None, cut_off=(CutOff("x.jsonl.gz", 3, 8),)))
     assert cut.startswith("Cut off: 880 of 880 cells passed.\n  x.jsonl.gz was cut")
     assert "kl-conformance merge" in cut

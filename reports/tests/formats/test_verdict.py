@@ -1,7 +1,5 @@
 """A verdict in four formats: text, JSON, workflow commands and JUnit XML; foreign text has no effect in any."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable
@@ -26,9 +24,7 @@ def one_kernel(run: Run) -> Run:
     mine = {key: each for key, each in run.header.columns.items() if each.implementation == name}
     results = tuple(each for each in run.results if each.column in mine)
     own = {name: run.header.implementations[name]}
-    header = replace(
-        run.header, columns=mine, implementations=own, planned=tuple(each.cell for each in results)
-    )
+    header = replace(run.header, columns=mine, implementations=own, planned=tuple(each.cell for each in results))
     return Run(header, results, run.finished)
 
 
@@ -41,15 +37,11 @@ def kernel(make_run: Callable[..., Run]) -> Run:
 @pytest.fixture
 def hostile(hostile_run: Run) -> Run:
     """A run of hostile text in which every cell fails and every requirement is binding."""
-    requirements = {
-        name: {**about, "level": "MUST"} for name, about in hostile_run.header.requirements.items()
-    }
+    requirements = {name: {**about, "level": "MUST"} for name, about in hostile_run.header.requirements.items()}
     results = tuple(replace(each, verdict=Verdict.FAIL) for each in hostile_run.results)
     known = {each.requirement for each in results}
     requirements |= {name: {"level": "MUST", "sentence": name} for name in known - requirements.keys()}
-    return replace(
-        hostile_run, header=replace(hostile_run.header, requirements=requirements), results=results
-    )
+    return replace(hostile_run, header=replace(hostile_run.header, requirements=requirements), results=results)
 
 
 def fails(run: Run) -> list[Result]:
@@ -129,12 +121,8 @@ def test_json_has_every_finding_with_its_numbers(kernel: Run) -> None:
 def test_json_of_a_correct_kernel_has_no_findings(make_run: Callable[..., Run]) -> None:
     """Nothing failed, and no cause is guessed."""
     data = json.loads(verdict(one_kernel(make_run(("cpu",), calm=True))))
-    assert (data["conforms"], data["complete"], data["findings"], data["likely_cause"]) == (
-        True,
-        True,
-        [],
-        None,
-    )
+    found = data["conforms"], data["complete"], data["findings"], data["likely_cause"]
+    assert found == (True, True, [], None)
 
 
 def test_a_kernel_without_a_judged_cell_does_not_conform(kernel: Run) -> None:
@@ -159,9 +147,7 @@ def test_each_failed_requirement_is_one_annotation(kernel: Run) -> None:
 def test_a_correct_kernel_is_one_notice(make_run: Callable[..., Run]) -> None:
     """Without a failure there is no error."""
     text = github(one_kernel(make_run(("cpu",), calm=True)))
-    assert re.fullmatch(
-        r"::notice title=kl-conformance::✓ .*: MUST 17 of 17 passed; SHOULD 1 of 1 passed\.\n", text
-    )
+    assert re.fullmatch(r"::notice title=kl-conformance::✓ .*: MUST 17 of 17 passed; SHOULD 1 of 1 passed\.\n", text)
 
 
 def test_foreign_text_is_no_workflow_command(hostile: Run) -> None:

@@ -1,7 +1,5 @@
 """A real browser shows the page without errors, without requests, and without JavaScript."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest
@@ -64,14 +62,10 @@ def test_the_page_needs_no_script(browser: Browser, run: Run, shown: Path) -> No
 def test_a_permalink_opens_its_cell(browser: Browser, shown: Path) -> None:
     """A link to a failed cell opens its details; a link to a passed cell highlights it in the matrix."""
     browser.open(shown, CELL)
-    assert browser.evaluate("document.querySelector('details.cell[open] summary').textContent").startswith(
-        "✗ ∞"
-    )
+    assert browser.evaluate("document.querySelector('details.cell[open] summary').textContent").startswith("✗ ∞")
     assert browser.evaluate("document.querySelector('details.cell[open]').getBoundingClientRect().top") < 900
     browser.open(shown, PLAIN)
     label = browser.evaluate("document.querySelector('.highlighted').getAttribute('aria-label')")
-    assert label.startswith(
-        f"✓ 0.69 signs/self on torch.nn.KLDivLoss 2.13.0 cpu eager f32: {LOOKS[Verdict.PASS].word}"
-    )
+    assert label.startswith(f"✓ 0.69 signs/self on torch.nn.KLDivLoss 2.13.0 cpu eager f32: {LOOKS[Verdict.PASS].word}")
     browser.open(shown, "#%E0%A4%A")
     assert browser.unexpected_events() == []

@@ -1,7 +1,5 @@
 """A witness is shown with its numbers: in the formula, in the budget, in the issue text."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from typing import Any
@@ -34,9 +32,7 @@ def witness(p: list[float], q: list[float], **other: Any) -> dict[str, Any]:
 
 def first_failed(run: Run) -> Result:
     """Return the first failed cell of torch."""
-    return next(
-        cell for cell in run.results if cell.verdict is Verdict.FAIL and cell.column.startswith("torch")
-    )
+    return next(cell for cell in run.results if cell.verdict is Verdict.FAIL and cell.column.startswith("torch"))
 
 
 def test_the_numbers_are_put_into_the_formula() -> None:

@@ -1,7 +1,5 @@
 """A chart draws measurements, names its axes, and has a table of its numbers."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

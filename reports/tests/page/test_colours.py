@@ -1,7 +1,5 @@
 """Text of the page is readable on its background."""
 
-from __future__ import annotations
-
 import re
 from importlib import resources
 

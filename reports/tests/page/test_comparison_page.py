@@ -1,14 +1,9 @@
 """The page of a comparison shows the differences, the completeness and the changed cells, in that order."""
 
-from __future__ import annotations
-
 import importlib.util
-import json
 import os
 from dataclasses import replace
-from importlib import resources
 from pathlib import Path
-from urllib.parse import unquote
 
 import pytest
 
@@ -18,14 +13,9 @@ from kl_reports.comparison.compare import Comparison, compare
 from kl_reports.files import RunFileError
 from kl_reports.page.comparison_page import comparison_page, write_comparison_page
 from kl_reports.runfile.records import Run, Verdict
-from kl_reports_testkit.browser import Browser
+from kl_reports_testkit.browser import AXE, OPEN, Browser
 from kl_reports_testkit.example_comparison import example_comparison
-from kl_reports_testkit.html_tree import Node, Tree
-
-AXE = "axe_core_python"  # the package that contains axe-core
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
-RUN_AXE = "axe.run(document, {options}).then((found) => JSON.stringify(found.violations))"
-OPEN = "for (const each of document.querySelectorAll('details')) each.open = true"
+from kl_reports_testkit.html_tree import Node, Tree, ids
 
 
 @pytest.fixture(scope="module")
@@ -117,26 +107,15 @@ def test_equal_runs_have_a_page_without_changes(run: Run) -> None:
     root = tree(compare(run, run))
     assert root.one("h1").line == "No cell regressed"
     assert "None: both runs were made in the same environment" in root.line
-    unstable = [node.attributes["id"] for node in root.all("h2")]
-    assert unstable == [
-        "differences",
-        "completeness",
-        "unstable",
-    ]  # one cell returned several answers in both
+    heads = [node.attributes["id"] for node in root.all("h2")]
+    assert heads == ["differences", "completeness", "unstable"]  # one cell returned several answers in both
 
 
 def test_every_link_leads_somewhere(comparison: Comparison, hostile_run: Run) -> None:
     """Every fragment is the id of one element, also with hostile names."""
     hostile = compare(hostile_run, replace(hostile_run, finished="x"))
     for root in (tree(comparison), tree(hostile)):
-        names = [node.attributes["id"] for node in root.all() if "id" in node.attributes]
-        assert len(names) == len(set(names))
-        inner = {
-            unquote(node.attributes["href"][1:])
-            for node in root.all("a")
-            if node.attributes["href"].startswith("#")
-        }
-        assert inner <= set(names)
+        assert ids(root)
         assert len(list(root.all("script"))) == len(list(root.all("style"))) == 1
         assert not list(root.all("img"))
 
@@ -177,21 +156,12 @@ def test_a_permalink_opens_its_cell(browser: Browser, shown: Path, comparison: C
 @pytest.mark.parametrize(("scheme", "width"), [("light", 390), ("dark", 1440)])
 def test_axe_finds_nothing(browser: Browser, shown: Path, scheme: str, width: int) -> None:
     """The page has no violation, closed or with every detail open."""
-    browser.color_scheme(scheme)
-    browser.open(shown, width=width)
-    browser.evaluate(resources.files(AXE).joinpath("axe.min.js").read_text(encoding="utf-8"))
-    options = json.dumps({"runOnly": {"type": "tag", "values": RULES}})
-    for step in ("1", OPEN):
-        browser.evaluate(step)
-        found = json.loads(browser.evaluate(RUN_AXE.format(options=options)))
-        assert {each["id"]: [node["html"][:200] for node in each["nodes"][:3]] for each in found} == {}
+    assert browser.violations(shown, scheme, width) == [{}, {}]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1440])
-def test_screenshots_are_saved(
-    browser: Browser, shown: Path, tmp_path: Path, scheme: str, width: int
-) -> None:
+def test_screenshots_are_saved(browser: Browser, shown: Path, tmp_path: Path, scheme: str, width: int) -> None:
     """Screenshots are written to the folder $KL_SCREENSHOTS, if it is set."""
     folder = Path(os.environ.get("KL_SCREENSHOTS") or tmp_path)
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,5 @@
 """The matrix can be filtered, sorted, folded and navigated, and the address contains its state."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest
@@ -136,7 +134,4 @@ def test_any_cell_can_be_linked_to(browser: Browser, shown: Path) -> None:
     assert "@" in address
     description = browser.evaluate("document.getElementById('description').textContent")
     browser.open(shown, address)
-    assert (
-        browser.evaluate("document.querySelector('#cells .highlighted').getAttribute('aria-label')")
-        == description
-    )
+    assert browser.evaluate("document.querySelector('#cells .highlighted').getAttribute('aria-label')") == description

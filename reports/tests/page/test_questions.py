@@ -1,7 +1,5 @@
 """FAQ entries are answered by cells, and declared properties have the cells that measure them."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,10 +35,7 @@ def guided(run: Run, guide: Any = GUIDE) -> Run:
 def table(page: Node) -> list[list[str]]:
     """Return the text of the first FAQ entry's table, row by row."""
     rows = page.one(id="faq-1").one("table").all("tr")
-    return [
-        [cell.line for cell in row.children if isinstance(cell, Node) and cell.tag in {"th", "td"}]
-        for row in rows
-    ]
+    return [[cell.line for cell in row.children if isinstance(cell, Node) and cell.tag in {"th", "td"}] for row in rows]
 
 
 def test_an_entry_is_answered_by_the_worst_cell_of_each_implementation(run: Run) -> None:
@@ -67,14 +62,9 @@ def test_every_figure_leads_to_its_cell_or_requirement(run: Run) -> None:
     assert links
     assert all(link.startswith("#support/zero-over-zero@") for link in links)
     evidence = Evidence(guided(run), {})
-    chips = [
-        chip for each in evidence.implementations() for own in each.properties for chip, _ in own.evidence
-    ]
-    assert {chip.href.partition("@")[0] for chip in chips} <= {
-        "#values/pointwise",
-        "#values/sum",
-        "#support/zero-target",
-    }
+    chips = [chip for each in evidence.implementations() for own in each.properties for chip, _ in own.evidence]
+    requirements = {chip.href.partition("@")[0] for chip in chips}
+    assert requirements <= {"#values/pointwise", "#values/sum", "#support/zero-target"}
 
 
 def test_a_property_has_its_cells_or_is_marked_as_not_measured(run: Run) -> None:

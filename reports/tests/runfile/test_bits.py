@@ -1,7 +1,5 @@
 """Numbers are stored as bits and shown in forms that a reader can check."""
 
-from __future__ import annotations
-
 import math
 import struct
 from fractions import Fraction

@@ -1,7 +1,5 @@
 """A record is written, checked and described by its fields alone."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,10 +28,7 @@ HEADER = encode(example_run(("cpu",)).header)
         ({"budget": {}}, "'budget': expected a list, given {}"),
         ({"witness": []}, "'witness': expected an object, given []"),
         ({"fixed": {"problems": "many"}}, "'fixed': 'problems': expected a whole number, given 'many'"),
-        (
-            {"spread": {"signed": {"a": 1}}},
-            "'spread': 'signed': expected a whole number as key, given 'a'",
-        ),
+        ({"spread": {"signed": {"a": 1}}}, "'spread': 'signed': expected a whole number as key, given 'a'"),
         ({"detail": 3 * 10**100}, "'detail': expected text, given 3000"),
     ],
 )

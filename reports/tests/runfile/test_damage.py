@@ -1,7 +1,5 @@
 """A damaged or incomplete run file yields what was recorded, and describes what was lost."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import os
@@ -153,10 +151,7 @@ HEADER: dict[str, Any] = {"kind": "header", "format": FORMAT}
             gzip.compress(b'{"kind": "header", "format": "kl-conformance-run/9"}\n', mtime=0),
             "has format 'kl-conformance-run/9'; known: 'kl-conformance-run/1', 'kl-conformance-run/2'; read it with",
         ),
-        (
-            gzip.compress(json.dumps(HEADER).encode() + b"\n", mtime=0),
-            "damaged header: 'started' is missing",
-        ),
+        (gzip.compress(json.dumps(HEADER).encode() + b"\n", mtime=0), "damaged header: 'started' is missing"),
         (
             gzip.compress(json.dumps({**HEADER, "started": 3}).encode() + b"\n", mtime=0),
             "damaged header: 'started': expected text, given 3",

@@ -1,7 +1,5 @@
 """A run file is read as it was written."""
 
-from __future__ import annotations
-
 import gzip
 import json
 from collections.abc import Callable
@@ -63,9 +61,7 @@ def test_unknown_keys_are_ignored(small_run: Run, tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl.gz"
     write(path, run)
     lines = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
-    path.write_bytes(
-        gzip.compress(b"".join(json.dumps({**line, "later": [1]}).encode() + b"\n" for line in lines))
-    )
+    path.write_bytes(gzip.compress(b"".join(json.dumps({**line, "later": [1]}).encode() + b"\n" for line in lines)))
     assert read(path) == run
 
 
@@ -75,9 +71,7 @@ def begin(path: Path, _: Run) -> None:
 
 
 @pytest.mark.parametrize("make", [begin, write])
-def test_an_unwritable_path_is_described(
-    make: Callable[[Path, Run], object], run: Run, tmp_path: Path
-) -> None:
+def test_an_unwritable_path_is_described(make: Callable[[Path, Run], object], run: Run, tmp_path: Path) -> None:
     """A missing folder and a path that is a folder raise one error with the path given."""
     for path in (tmp_path / "none" / "run.jsonl.gz", tmp_path):
         with pytest.raises(RunFileError, match="cannot be written") as caught:

@@ -1,7 +1,5 @@
 """Runs are merged by cell, and their differences are described."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -54,9 +52,7 @@ def test_what_differs_is_kept_apart(run: Run) -> None:
     }
     assert whole.header.shared == {"platform": "test data", "torch": "2.13.0", "jax": "0.10.2"}
     assert whole.header.differing == {"python": {"torch": "3.11.7", "jax": "3.12.1"}}
-    assert list(whole.header.described) == [
-        *("python [torch]", "python [jax]", "platform", "torch", "jax"),
-    ]
+    assert list(whole.header.described) == [*("python [torch]", "python [jax]", "platform", "torch", "jax")]
     twice = merge([run, replace(run, header=replace(run.header, seed=8, suite="0.2.0"))])
     assert twice.header.differing == {"seed": {"run 1": "7", "run 2": "8"}}
     again = merge([whole, part(run, "scipy", python="3.13.0")])
@@ -77,9 +73,7 @@ def test_what_differs_is_kept_apart(run: Run) -> None:
         (Verdict.FAIL, Verdict.FAIL, Verdict.FAIL, False),
     ],
 )
-def test_the_later_result_is_kept(
-    run: Run, earlier: Verdict, later: Verdict, kept: Verdict, remark: bool
-) -> None:
+def test_the_later_result_is_kept(run: Run, earlier: Verdict, later: Verdict, kept: Verdict, remark: bool) -> None:
     """Of two results the later is kept, with a remark if they differ; MISSING replaces no other verdict."""
     whole = merge([verdicts(run, {0: earlier}), verdicts(run, {0: later})])
     assert whole.results[0].verdict is kept
@@ -139,9 +133,7 @@ def of_version(run: Run, version: str) -> Run:
     run = part(run, "torch", torch=version)
     columns = {key: replace(column, version=version) for key, column in run.header.columns.items()}
     renamed = {key: column.key for key, column in columns.items()}
-    planned = tuple(
-        f"{cell.partition('@')[0]}@{renamed[cell.partition('@')[2]]}" for cell in run.header.planned
-    )
+    planned = tuple(f"{cell.partition('@')[0]}@{renamed[cell.partition('@')[2]]}" for cell in run.header.planned)
     header = replace(run.header, columns={each.key: each for each in columns.values()}, planned=planned)
     results = tuple(replace(cell, column=renamed[cell.column]) for cell in run.results)
     return replace(run, header=header, results=results)
@@ -165,13 +157,10 @@ def test_two_machines_are_columns_beside_each_other(run: Run) -> None:
     first, second = part(run, "scipy", processor="one"), part(run, "scipy", processor="another")
     both = merge(separate_machines([first, second]))
     assert len(both.results) == 2 * len(first.results)
-    assert {column.device.partition(", ")[2] for column in both.header.columns.values()} == {
-        "processor one",
-        "processor another",
-    }
-    assert [cell.verdict for cell in both.results] == [
-        cell.verdict for cell in (*first.results, *second.results)
-    ]
+    machines = {column.device.partition(", ")[2] for column in both.header.columns.values()}
+    assert machines == {"processor one", "processor another"}
+    every = (*first.results, *second.results)
+    assert [cell.verdict for cell in both.results] == [cell.verdict for cell in every]
     assert {cell.column for cell in both.results} == both.header.columns.keys()
     assert len(merge(separate_machines([first, first])).results) == len(first.results)
     assert separate_machines([part(run, "torch", processor="one"), second])[1] is second

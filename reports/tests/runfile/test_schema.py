@@ -1,7 +1,5 @@
 """The published JSON Schema describes the files that are written."""
 
-from __future__ import annotations
-
 import json
 from importlib import resources
 from typing import Any
@@ -33,10 +31,7 @@ def test_the_schema_is_valid() -> None:
 
 def test_the_schema_is_derived_from_the_records() -> None:
     """The file is up to date; docs/reference/run-file.md has the command that writes it."""
-    assert (
-        resources.files("kl_reports.runfile").joinpath("run-file.schema.json").read_text("utf-8")
-        == json_schema()
-    )
+    assert resources.files("kl_reports.runfile").joinpath("run-file.schema.json").read_text("utf-8") == json_schema()
 
 
 def test_every_line_that_is_written_is_valid(run: Run, hostile_run: Run) -> None:

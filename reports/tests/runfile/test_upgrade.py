@@ -1,11 +1,5 @@
-"""A run file of format 1 is read as one of format 2, in files and in stores."""
+"""A run file of format 1 is read as one of format 2."""
 
-from __future__ import annotations
-
-import gzip
-import json
-import sqlite3
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +13,6 @@ from kl_reports.runfile import codec, upgrade
 from kl_reports.runfile.budget import BudgetItem
 from kl_reports.runfile.file import read, write
 from kl_reports.runfile.records import FORMAT, CutOff, Fixed, Kind, Result, Run
-from kl_reports.store.store import Store
 from kl_reports_testkit.html_tree import tree
 
 FORMAT_1 = Path(__file__).with_name("run-1.jsonl.gz")  # two merged runs, one of them cut off
@@ -91,17 +84,11 @@ def test_a_witness_of_format_1_has_its_call_in_fields(first: Run) -> None:
         ("kl(", "", {}, None),
     ],
 )
-def test_the_text_of_a_call_is_parsed(
-    text: str, function: str, keywords: dict[str, str], side: str | None
-) -> None:
+def test_the_text_of_a_call_is_parsed(text: str, function: str, keywords: dict[str, str], side: str | None) -> None:
     """The function is empty if the text is not exactly one plain call; the text is unchanged."""
     call = upgrade.witness({"call": text})["call"]
-    assert (call["function"], call["keywords"], call["side"], call["text"]) == (
-        function,
-        keywords,
-        side,
-        text,
-    )
+    found = call["function"], call["keywords"], call["side"], call["text"]
+    assert found == (function, keywords, side, text)
 
 
 @pytest.mark.parametrize(
@@ -158,55 +145,10 @@ def test_a_run_of_format_1_is_shown_and_written_as_any_other(first: Run, tmp_pat
     assert read(tmp_path / "second.jsonl.gz") == first
 
 
-def test_a_store_of_format_1_is_migrated_by_the_same_rules(first: Run, tmp_path: Path) -> None:
-    """A migrated store returns the run that the file of format 1 is read as."""
-    path = tmp_path / "first.db"
-    with Store(str(path), make=True) as store:
-        record, _ = store.add(FORMAT_1)
-        assert store.run(record) == first
-    connection = sqlite3.connect(path)
-    for old, new in _texts().items():
-        row = (old, _digest(old), _digest(new))
-        connection.execute("UPDATE kl_text SET content = ?, digest = ? WHERE digest = ?", row)
-    for name in ("kind", "explanation", "happened", "last_call", "absence"):
-        connection.execute(f"ALTER TABLE kl_result DROP COLUMN {name}")
-    connection.execute("ALTER TABLE kl_run DROP COLUMN cut_off")
-    connection.execute("UPDATE kl_run SET format = ?", (upgrade.FORMAT,))
-    connection.execute("UPDATE kl_store SET schema = 2")
-    connection.commit()
-    connection.close()
-    with Store(str(path)) as store:
-        assert store.run(record) == first
-        store.delete_unused()
-        assert store.run(record) == first
-
-
-def _texts() -> dict[str, str]:
-    """Return the texts of a store of schema 2, each with the current text in its place."""
-    texts = {_json(["tensorflow.jsonl.gz was cut off after 3 of 12 cells"]): "[]"}  # the remarks
-    for line in gzip.decompress(FORMAT_1.read_bytes()).splitlines():
-        old = json.loads(line)
-        new = upgrade.line(old)
-        texts.update(
-            {_json(old[key]): _json(new[key]) for key in ("environment", "budget", "witness") if key in old}
-        )
-    return texts
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"))
-
-
-def _digest(text: str) -> bytes:
-    return blake2b(text.encode(), digest_size=16).digest()
-
-
 def test_the_question_of_an_faq_entry_has_its_new_name() -> None:
     """An FAQ entry of format 1 has the field ``question``, and a guide of another shape is unchanged."""
     entry = {"asked": "Why?", "answer": "Because."}
     old = {"kind": "header", "guide": {"questions": [entry, 3], "evidence": {}}}
-    assert upgrade.line(old)["guide"] == {
-        "questions": [{"question": "Why?", "answer": "Because."}, 3],
-        "evidence": {},
-    }
+    questions = [{"question": "Why?", "answer": "Because."}, 3]
+    assert upgrade.line(old)["guide"] == {"questions": questions, "evidence": {}}
     assert [upgrade.guide(odd) for odd in (None, {"questions": 3}, {})] == [None, {"questions": 3}, {}]

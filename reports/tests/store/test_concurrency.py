@@ -1,7 +1,5 @@
 """Whatever happens to a writing process, runs ingested before stay complete."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess
@@ -41,6 +39,7 @@ def stop(connection):
     print("before the commit", flush=True)
     sys.stdin.readline()
 """
+INGEST_AND_STOP = INGEST.replace('print("ready", flush=True)\nsys.stdin.readline()', STOP)
 
 
 def start(code: str, *arguments: str | Path) -> subprocess.Popen[str]:
@@ -82,17 +81,14 @@ def test_several_processes_write_at_once(files: list[Path], place: str) -> None:
     assert [finish(writer) for writer in writers] == [(0, ""), (0, "")]
     with Store(place) as store:
         assert sorted(entry.path for entry in store.runs()) == sorted(map(str, files))
-        assert [store.run(entry.record) for entry in store.runs()] == [
-            read(Path(entry.path)) for entry in store.runs()
-        ]
+        assert [store.run(entry.record) for entry in store.runs()] == [read(Path(entry.path)) for entry in store.runs()]
 
 
 def test_a_reader_waits_for_no_writer(files: list[Path], place: str, tmp_path: Path) -> None:
     """While a run is written, earlier runs can be read."""
     with Store(place, make=True) as store:
         before, _ = store.add(tmp_path / ONE)
-        middle = INGEST.replace('print("ready", flush=True)\nsys.stdin.readline()', STOP)
-        writer = start(middle, place, files[0])
+        writer = start(INGEST_AND_STOP, place, files[0])
         assert [entry.record for entry in store.runs()] == [before]
         assert store.run(before) == read(tmp_path / ONE)
         assert finish(writer) == (0, "")
@@ -118,8 +114,7 @@ def test_a_killed_writer_loses_nothing_but_its_run(files: list[Path], place: str
     """After kill -9 during ingestion the store has all earlier runs, and the run can be ingested again."""
     with Store(place, make=True) as store:
         before, _ = store.add(tmp_path / ONE)
-    middle = INGEST.replace('print("ready", flush=True)\nsys.stdin.readline()', STOP)
-    writer = start(middle, place, files[0])
+    writer = start(INGEST_AND_STOP, place, files[0])
     writer.send_signal(signal.SIGKILL)
     writer.wait()
     writer.communicate()

@@ -1,7 +1,5 @@
 """`expect check`: replays the witnesses of recorded deviations."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -59,11 +57,7 @@ def replay_in_child_process(framework: str, ids: Sequence[str]) -> list[dict[str
 
 
 def check_deviations(
-    frameworks: Sequence[str],
-    ids: Sequence[str],
-    *,
-    keep: bool = False,
-    replay: Replay = replay_in_child_process,
+    frameworks: Sequence[str], ids: Sequence[str], *, keep: bool = False, replay: Replay = replay_in_child_process
 ) -> int:
     """Print for each deviation in how many cells it is seen; return the exit code."""
     known = [name for name in registry.frameworks_with_builtins() if recorded(name)]
@@ -120,9 +114,7 @@ def _may_apply(entry: Expectation, implementation: Implementation, requirement: 
     return named and (not entry.dtypes or column.dtype in entry.dtypes) and column.version == "absent"
 
 
-def _result(
-    entry: Expectation, requirement: str, column: Column, subject: Subject | Absent
-) -> dict[str, Any]:
+def _result(entry: Expectation, requirement: str, column: Column, subject: Subject | Absent) -> dict[str, Any]:
     state, witness, reason = NOT_TESTED, None, None
     if isinstance(subject, Absent):
         reason = subject.reason

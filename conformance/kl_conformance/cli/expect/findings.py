@@ -1,7 +1,5 @@
 """`expect findings`: renders FINDINGS.md, the recorded deviations as a document for maintainers."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -136,7 +134,6 @@ def _finding(entry: Expectation, seen: Mapping[str, str] | None) -> Iterator[str
 
 
 def _example(seen: Mapping[str, str]) -> Iterator[str]:
-    """Yield the smallest example as an item of a list."""
     operands = "; ".join(f"{name} = {seen[name]}" for name in ("P", "Q") if name in seen)
     yield f"- For example {operands}, case {seen['case']}, {seen['version']} in {seen['dtype']} on {seen['device']}:"
     if seen["right"]:

@@ -1,7 +1,5 @@
 """`expect versions`: compares recorded version ranges with run files of many releases."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -38,8 +36,7 @@ def versions(runs: tuple[Path, ...]) -> int:
         print("no known deviation applies to the cells of these runs")
         return FINE
     rows = (
-        (each.entry.id, str(each.entry.versions) or "every version", _observed(each), each.action)
-        for each in found
+        (each.entry.id, str(each.entry.versions) or "every version", _observed(each), each.action) for each in found
     )
     print(table([("deviation", "recorded for", "observed in", "to do"), *rows]))
     if not any(each.action for each in found):
@@ -85,9 +82,7 @@ def observed_ranges(entries: Iterable[Expectation], runs: Sequence[Run]) -> Iter
     ]
     for entry in entries:
         applicable = [
-            (column, result)
-            for column, result in cells
-            if entry.applies_to_some_version(result.requirement, column)
+            (column, result) for column, result in cells if entry.applies_to_some_version(result.requirement, column)
         ]
         inside = [each for each in applicable if meets(each[0].version, entry.versions, as_release=True)]
         named = [each for each in inside if entry.id in each[1].deviations]

@@ -1,7 +1,5 @@
 """`expect add` and `expect prune`: edit the expectation files."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -56,16 +54,12 @@ def add_deviation(
 ) -> int:
     """Write an entry, and remove it again if its witness does not show it; return the exit code."""
     if not reason.strip():
-        return cannot(
-            "expect add", "--reason is empty: state why the implementation is wrong, and not the suite"
-        )
+        return cannot("expect add", "--reason is empty: state why the implementation is wrong, and not the suite")
     try:
         result, column = _failed_cell(read(run), run, cell)
         witness = witness or (result.witness or {}).get("case", "")
         if not witness:
-            raise ValueError(
-                "its witness is not in the corpus: add a case, and name it by --witness CHAPTER/ID"
-            )
+            raise ValueError("its witness is not in the corpus: add a case, and name it by --witness CHAPTER/ID")
         today = datetime.now(UTC).date()
         entry = {
             "id": name,

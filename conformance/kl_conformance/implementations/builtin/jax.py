@@ -1,11 +1,7 @@
 """jax.scipy.special.rel_entr and kl_div."""
 
-from __future__ import annotations
-
 from dataclasses import replace
-from typing import Any
 
-from kl_conformance.frameworks.call import Call
 from kl_conformance.frameworks.transform import Transform
 from kl_conformance.implementations.implementation import Implementation, Mixing, pointwise
 from kl_reference.convention import Formula
@@ -13,20 +9,12 @@ from kl_reference.convention import Formula
 DOCS = "https://docs.jax.dev/en/latest/_autosummary/jax.scipy.special."
 
 
-def _rel_entr(modules: Any, call: Call) -> Any:
-    return modules.jax.scipy.special.rel_entr(*call.arguments)
-
-
-def _kl_div(modules: Any, call: Call) -> Any:
-    return modules.jax.scipy.special.kl_div(*call.arguments)
-
-
 REL_ENTR = Implementation(
     name="jax.scipy.special.rel_entr",
     framework="jax",
     package="jax",
     convention=pointwise(Formula.PLAIN),
-    call=_rel_entr,
+    call=lambda modules, call: modules.jax.scipy.special.rel_entr(*call.arguments),
     transforms=frozenset(Transform),
     documentation=DOCS + "rel_entr.html",
     compares_distributions=False,
@@ -39,7 +27,7 @@ IMPLEMENTATIONS = (
         REL_ENTR,
         name="jax.scipy.special.kl_div",
         convention=pointwise(Formula.GENERALISED),
-        call=_kl_div,
+        call=lambda modules, call: modules.jax.scipy.special.kl_div(*call.arguments),
         documentation=DOCS + "kl_div.html",
     ),
 )

@@ -1,7 +1,5 @@
 """Keras KL losses and metric, on each backend."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
@@ -11,13 +9,7 @@ from typing import Any
 from kl_conformance.errors import AbsentError
 from kl_conformance.frameworks.call import Call
 from kl_conformance.frameworks.transform import Transform
-from kl_conformance.implementations.implementation import (
-    ALL_DTYPES,
-    Implementation,
-    Mixing,
-    Weighting,
-    of_rows,
-)
+from kl_conformance.implementations.implementation import ALL_DTYPES, Implementation, Mixing, Weighting, of_rows
 from kl_reference.convention import Reduction, Space
 from kl_reference.dtype import Dtype
 
@@ -27,10 +19,6 @@ DOCS = "https://keras.io/api/losses/probabilistic_losses/"
 def _loss_class(modules: Any, call: Call) -> Any:
     loss = modules.keras.losses.KLDivergence(dtype=call.dtype.label, **call.keywords)
     return loss(*call.arguments, sample_weight=call.weights)
-
-
-def _loss_function(modules: Any, call: Call) -> Any:
-    return modules.keras.losses.kl_divergence(*call.arguments)
 
 
 def _metric(modules: Any, call: Call) -> Any:
@@ -59,11 +47,7 @@ ON_TENSORFLOW = (
         package="keras",
         convention=replace(
             CLIPPED,
-            reductions={
-                "none": Reduction.ROWS,
-                "sum": Reduction.SUM,
-                "sum_over_batch_size": Reduction.ROWMEAN,
-            },
+            reductions={"none": Reduction.ROWS, "sum": Reduction.SUM, "sum_over_batch_size": Reduction.ROWMEAN},
             default="sum_over_batch_size",
         ),
         call=_loss_class,
@@ -83,7 +67,7 @@ ON_TENSORFLOW = (
         framework="tensorflow",
         package="keras",
         convention=CLIPPED,
-        call=_loss_function,
+        call=lambda modules, call: modules.keras.losses.kl_divergence(*call.arguments),
         transforms=frozenset(Transform),
         documentation=DOCS + "#kl_divergence-function",
         broadcasts=False,
@@ -109,9 +93,7 @@ ON_TENSORFLOW = (
 # loss is a float32 number there. https://github.com/keras-team/keras/issues/23704
 NARROW = (Dtype.FLOAT32, Dtype.FLOAT16, Dtype.BFLOAT16)
 DTYPES = {"tensorflow": ALL_DTYPES, "torch": NARROW, "jax": NARROW}
-POLICIES = {
-    Transform.AUTOCAST: "Keras has dtype policies of its own and documents no behaviour under torch.autocast"
-}
+POLICIES = {Transform.AUTOCAST: "Keras has dtype policies of its own and documents no behaviour under torch.autocast"}
 
 
 def _on_backend(backend: str, own: Implementation) -> Implementation:

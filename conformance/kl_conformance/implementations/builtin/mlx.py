@@ -1,18 +1,8 @@
 """mlx.nn KL loss."""
 
-from __future__ import annotations
-
-from typing import Any
-
-from kl_conformance.frameworks.call import Call
 from kl_conformance.frameworks.transform import Transform
 from kl_conformance.implementations.implementation import Implementation
 from kl_reference.convention import Convention, Reduction, Space
-
-
-def _loss(modules: Any, call: Call) -> Any:
-    return modules.nn.losses.kl_div_loss(*call.arguments, **call.keywords)
-
 
 IMPLEMENTATIONS = (
     Implementation(
@@ -25,7 +15,7 @@ IMPLEMENTATIONS = (
             reductions={"none": Reduction.ROWS, "mean": Reduction.ROWMEAN, "sum": Reduction.SUM},
             axis=-1,
         ),
-        call=_loss,
+        call=lambda modules, call: modules.nn.losses.kl_div_loss(*call.arguments, **call.keywords),
         transforms=frozenset(Transform),
         documentation="https://ml-explore.github.io/mlx/build/html/python/nn/_autosummary_functions/mlx.nn.losses.kl_div_loss.html",
         broadcasts=False,

@@ -1,7 +1,5 @@
 """NumPyro: KL of two Categorical distributions."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from kl_conformance.frameworks.call import Call

@@ -1,7 +1,5 @@
 """Optax losses."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 
@@ -11,10 +9,6 @@ from kl_conformance.implementations.implementation import Implementation, Mixing
 from kl_reference.convention import Convention, Formula, Reduction, Space
 
 DOCS = "https://optax.readthedocs.io/en/latest/api/losses.html#optax.losses."
-
-
-def _plain(modules: Any, call: Call) -> Any:
-    return modules.optax.losses.kl_divergence(*call.arguments, **_where(modules, call))
 
 
 def _log_targets(modules: Any, call: Call) -> Any:
@@ -40,7 +34,7 @@ PLAIN = Implementation(
     package="optax",
     requires=("optax",),
     convention=Convention(target=(Space.PROBABILITY,), reductions={"none": Reduction.ROWS}, axis=-1),
-    call=_plain,
+    call=lambda modules, call: modules.optax.losses.kl_divergence(*call.arguments, **_where(modules, call)),
     transforms=frozenset(Transform),
     documentation=DOCS + "kl_divergence",
     mixing=Mixing.WIDER,

@@ -1,7 +1,5 @@
 """PaddlePaddle KL divergence, function and module."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -1,11 +1,7 @@
 """scipy.special.rel_entr, kl_div and scipy.stats.entropy."""
 
-from __future__ import annotations
-
 from dataclasses import replace
-from typing import Any
 
-from kl_conformance.frameworks.call import Call
 from kl_conformance.implementations.implementation import Implementation, Mixing, pointwise
 from kl_reference.convention import Convention, Formula, Reduction, Side, Space
 from kl_reference.dtype import Dtype
@@ -13,24 +9,12 @@ from kl_reference.dtype import Dtype
 DOCS = "https://docs.scipy.org/doc/scipy/reference/generated/scipy."
 
 
-def _rel_entr(modules: Any, call: Call) -> Any:
-    return modules.special.rel_entr(*call.arguments)
-
-
-def _kl_div(modules: Any, call: Call) -> Any:
-    return modules.special.kl_div(*call.arguments)
-
-
-def _entropy(modules: Any, call: Call) -> Any:
-    return modules.stats.entropy(*call.arguments, **call.keywords)
-
-
 REL_ENTR = Implementation(
     name="scipy.special.rel_entr",
     framework="scipy",
     package="scipy",
     convention=pointwise(Formula.PLAIN),
-    call=_rel_entr,
+    call=lambda modules, call: modules.special.rel_entr(*call.arguments),
     documentation=DOCS + "special.rel_entr.html",
     mixing=Mixing.WIDER,
     # SciPy has loops for these two; it converts 16-bit types before its functions see them.
@@ -45,7 +29,7 @@ IMPLEMENTATIONS = (
         REL_ENTR,
         name="scipy.special.kl_div",
         convention=pointwise(Formula.GENERALISED),
-        call=_kl_div,
+        call=lambda modules, call: modules.special.kl_div(*call.arguments),
         documentation=DOCS + "special.kl_div.html",
     ),
     replace(
@@ -58,7 +42,7 @@ IMPLEMENTATIONS = (
             order=(Side.TARGET, Side.MODEL),
             normalise=True,
         ),
-        call=_entropy,
+        call=lambda modules, call: modules.stats.entropy(*call.arguments, **call.keywords),
         documentation=DOCS + "stats.entropy.html",
         mixing=None,
         compares_distributions=True,

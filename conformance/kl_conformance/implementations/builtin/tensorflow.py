@@ -1,7 +1,5 @@
 """TensorFlow softmax cross-entropy."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

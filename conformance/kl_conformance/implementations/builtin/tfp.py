@@ -1,7 +1,5 @@
 """TensorFlow Probability on JAX: KL of two Categorical distributions."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -16,9 +14,7 @@ DOCS = "https://www.tensorflow.org/probability/api_docs/python/tfp/substrates/ja
 
 def _categorical(modules: Any, call: Call, given: str) -> Any:
     distributions = modules.tfp.distributions
-    return distributions.kl_divergence(
-        *(distributions.Categorical(**{given: each}) for each in call.arguments)
-    )
+    return distributions.kl_divergence(*(distributions.Categorical(**{given: x}) for x in call.arguments))
 
 
 OF_LOGITS = Implementation(

@@ -1,7 +1,5 @@
 """tinygrad cross-entropy with probability targets."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from kl_conformance.frameworks.call import Call

@@ -1,7 +1,5 @@
 """PyTorch kl_div, cross_entropy and torch.distributions KL."""
 
-from __future__ import annotations
-
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -27,9 +25,8 @@ SMOOTHING = 0.1
 
 def _functional(modules: Any, call: Call) -> Any:
     with _without_warning(modules.torch, call):
-        return modules.torch.nn.functional.kl_div(
-            *call.arguments, log_target=call.log_target, **call.keywords
-        )
+        kl_div = modules.torch.nn.functional.kl_div
+        return kl_div(*call.arguments, log_target=call.log_target, **call.keywords)
 
 
 def _module(modules: Any, call: Call) -> Any:
@@ -81,9 +78,7 @@ def _attribute_as_input(modules: Any, call: Call) -> Any:
 
 def _categorical(modules: Any, call: Call, given: str) -> Any:
     distributions = modules.torch.distributions
-    return distributions.kl_divergence(
-        *(distributions.Categorical(**{given: each}) for each in call.arguments)
-    )
+    return distributions.kl_divergence(*(distributions.Categorical(**{given: x}) for x in call.arguments))
 
 
 # Each of the two overrides `reduction`, and reduce=False overrides size_average.
@@ -100,9 +95,7 @@ LEGACY = (
 
 _OF_ROWS = {Reduction.TERMS: Reduction.ROWS, Reduction.SUM: Reduction.SUM, Reduction.MEAN: Reduction.ROWMEAN}
 LEGACY_ROWS = tuple(
-    Spelling(each.options, _OF_ROWS[each.reduction])
-    for each in LEGACY
-    if each.options.get("reduction") != "batchmean"
+    Spelling(each.options, _OF_ROWS[each.reduction]) for each in LEGACY if each.options.get("reduction") != "batchmean"
 )
 
 CATEGORICAL_UNSUPPORTED = {

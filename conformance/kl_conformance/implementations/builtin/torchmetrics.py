@@ -1,7 +1,5 @@
 """TorchMetrics KL divergence, function and metric."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 
@@ -53,9 +51,7 @@ OF_PROBABILITIES = replace(
 # Both arguments are in one space, and only probabilities are normalised: hence two Conventions, not two spaces.
 OF_LOGARITHMS = replace(OF_PROBABILITIES, target=(Space.LOG,), model=(Space.LOG,), normalise=False)
 # With "none" the metric returns a 0-D number for a single row, as every metric of this library does.
-OF_METRIC = replace(
-    OF_PROBABILITIES, reductions={"sum": Reduction.SUM, "mean": Reduction.ROWMEAN}, default="mean"
-)
+OF_METRIC = replace(OF_PROBABILITIES, reductions={"sum": Reduction.SUM, "mean": Reduction.ROWMEAN}, default="mean")
 
 FUNCTION = Implementation(
     name="torchmetrics.functional.regression.kl_divergence",

@@ -1,7 +1,5 @@
 """Errors: invalid inputs raise instead of returning a number."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -11,12 +9,12 @@ import numpy as np
 
 from kl_cases.pair import Measure, Pair
 from kl_conformance.errors import RefusedError
-from kl_conformance.frameworks.call import Call
 from kl_conformance.harness.subject import Subject
+from kl_conformance.implementations.implementation import Mistake
 from kl_conformance.judging import judge
 from kl_conformance.judging.call_description import CallDescription
 from kl_conformance.judging.judgement import Judgement
-from kl_conformance.requirements import applicability
+from kl_conformance.requirements import applicability as when
 from kl_conformance.requirements.checks import KL_DIV_LOSS
 from kl_conformance.requirements.miniature import NAMES, Miniature, term
 from kl_conformance.requirements.requirement import FaultSource, Level, Requirement
@@ -64,9 +62,7 @@ def shape_mismatch(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     valid = subject.problem(pair)
     for shape in ((rows, classes - 1), (classes, rows)):
         other = subject.problem(Pair(_resized(pair.p, shape), _resized(pair.q, shape), origin=pair.origin))
-        mixed = Problem(
-            valid.target, other.model, formula=valid.formula, reduction=valid.reduction, axis=valid.axis
-        )
+        mixed = Problem(valid.target, other.model, formula=valid.formula, reduction=valid.reduction, axis=valid.axis)
         note = f"target of shape {(rows, classes)} against a model of shape {shape}"
         yield _must_raise(subject, mixed, note)
 
@@ -106,9 +102,7 @@ def wrong_type(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         yield _integer_target(subject, pair)
 
 
-def _mistaken_call(
-    subject: Subject, problem: Problem, name: str, mistake: Callable[[Any, Call], Any]
-) -> Judgement:
+def _mistaken_call(subject: Subject, problem: Problem, name: str, mistake: Mistake) -> Judgement:
     """Make a call that is not a divergence; any exception passes."""
     call = subject.build_call(problem)
     made = CallDescription(name)
@@ -125,9 +119,7 @@ def _integer_target(subject: Subject, pair: Pair) -> Judgement:
     counts[..., 0] = 1
     q = pair.q.expressed(Space.PROBABILITY, pair.axis)
     one_hot = Measure(counts.astype(np.float64), Space.PROBABILITY)
-    problem = subject.problem(
-        Pair(one_hot, Measure(q, Space.PROBABILITY), axis=pair.axis), target=Space.PROBABILITY
-    )
+    problem = subject.problem(Pair(one_hot, Measure(q, Space.PROBABILITY), axis=pair.axis), target=Space.PROBABILITY)
     target = subject.framework.from_numpy(subject.modules, counts, subject.column.device)
     call = replace(subject.build_call(problem), target=target)
     text = subject.describe(call).varied(" of integers")
@@ -153,17 +145,11 @@ def _named_reductions(subject: Subject) -> str | None:
 
 
 class _AcceptsEveryName(dict[str, Reduction]):
-    """Accepts every unknown name as a sum."""
-
     def __contains__(self, name: object) -> bool:
         return True
 
     def __missing__(self, name: str) -> Reduction:
         return Reduction.SUM
-
-
-def _resize_target(target: Any, model: Any) -> tuple[Any, Any]:
-    return np.resize(target, model.shape), model
 
 
 def _ones_for_non_arrays(target: Any, model: Any) -> tuple[Any, Any]:
@@ -178,7 +164,7 @@ REQUIREMENTS = (
         formula="shape(P), shape(Q) must broadcast",
         reason="A kernel that checks only the number of elements reads the wrong ones.",
         check=shape_mismatch,
-        miniature=Miniature(before=_resize_target),
+        miniature=Miniature(before=lambda target, model: (np.resize(target, model.shape), model)),
     ),
     _requirement(
         id="errors/class-mismatch",
@@ -222,10 +208,10 @@ REQUIREMENTS = (
         reason="The loss falls from −0.019 to −0.040 and resembles learning; the number does not reveal the mistake.",
         link=KL_DIV_LOSS,
         check=misuse,
-        applies=applicability.all_of(
-            applicability.computes(Formula.PLAIN),
-            applicability.accepts(Side.TARGET, Space.PROBABILITY),
-            applicability.accepts(Side.MODEL, Space.LOG),
+        applies=when.all_of(
+            when.computes(Formula.PLAIN),
+            when.accepts(Side.TARGET, Space.PROBABILITY),
+            when.accepts(Side.MODEL, Space.LOG),
         ),
         families=("one-hot", "dirichlet-flat"),
         shapes=((3, 5), (8, 31)),

@@ -1,7 +1,5 @@
 """Gradients: against the analytic gradient, without finite differences."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import partial
 
@@ -13,7 +11,7 @@ from kl_conformance.harness.subject import Subject
 from kl_conformance.judging import judge
 from kl_conformance.judging.judgement import Judgement
 from kl_conformance.judging.upstream import UpstreamKind, upstream_of
-from kl_conformance.requirements import applicability
+from kl_conformance.requirements import applicability as when
 from kl_conformance.requirements.checks import KL_DIV_LOSS, probabilities, sides, spread
 from kl_conformance.requirements.miniature import Miniature, divisor
 from kl_conformance.requirements.requirement import Applies, Check, FaultSource, Requirement
@@ -76,9 +74,8 @@ def small(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Differentiate with P scaled far down: the gradient must be correct relative to its own size."""
     p = pair.p.expressed(Space.PROBABILITY, pair.axis)
     scale = 2.0 ** (-100 if subject.dtype.least_normal < 1e-30 else -8)
-    tiny = Pair(
-        Measure(p * scale, Space.PROBABILITY), pair.q, axis=pair.axis, origin=f"{pair.origin}, P scaled down"
-    )
+    small = Measure(p * scale, Space.PROBABILITY)
+    tiny = Pair(small, pair.q, axis=pair.axis, origin=f"{pair.origin}, P scaled down")
     for problem in subject.problems(tiny, *Reduction):
         yield judge.within_tolerance(subject.gradient(problem, Side.MODEL))
 
@@ -121,7 +118,6 @@ def broadcast(subject: Subject, pair: Pair) -> Iterator[Judgement]:
 
 
 def _first_copy(gradient: Array, shape: tuple[int, ...]) -> Array:
-    """Return the gradient of an argument's first copy."""
     while gradient.ndim > len(shape):
         gradient = gradient[0]
     return gradient[tuple(slice(length) for length in shape)]
@@ -138,7 +134,7 @@ def _accepts_logits(side: Side) -> Applies:
         accepted = subject.convention.target if side is Side.TARGET else subject.convention.model
         if subject.implementation.gradient is not None and Space.LOGITS not in accepted:
             return f"has its own gradient, with respect to the {accepted[0].value} only"
-        return applicability.accepts(side, Space.LOG, Space.LOGITS)(subject)
+        return when.accepts(side, Space.LOG, Space.LOGITS)(subject)
 
     return applies
 
@@ -151,7 +147,7 @@ REQUIREMENTS = (
         formula="∂/∂log q = −p · factor",
         reason="Training follows this gradient; a forward test does not exercise it.",
         check=by(Side.MODEL),
-        applies=applicability.differentiable(Side.MODEL),
+        applies=when.differentiable(Side.MODEL),
         link=KL_DIV_LOSS,
         miniature=Miniature(divisor=_mean_is_sum),
     ),
@@ -161,7 +157,7 @@ REQUIREMENTS = (
         formula="∂/∂p = (log p − log q + 1) · factor; ∂/∂log p = p · (log p − log q + 1) · factor",
         reason="Distillation with a learned teacher, variational methods and policy optimisation use it.",
         check=by(Side.TARGET),
-        applies=applicability.differentiable(Side.TARGET),
+        applies=when.differentiable(Side.TARGET),
         link=KL_DIV_LOSS,
         miniature=Miniature(by_target=lambda p, lq: np.log(p) - lq),
     ),
@@ -172,7 +168,7 @@ REQUIREMENTS = (
         reason="A kernel that computes its gradient in the forward pass often ignores the upstream gradient.",
         check=upstream,
         fault_source=FaultSource.CALL,
-        applies=applicability.differentiable(*Side),
+        applies=when.differentiable(*Side),
         families=FAMILIES[:1],  # the upstream gradient does not depend on P and Q
         shapes=((4,), (3, 5)),
         revision=2,
@@ -185,12 +181,10 @@ REQUIREMENTS = (
         reason="A backward pass has its own blocks; a forward test does not reveal an element that it skips.",
         check=odd,
         fault_source=FaultSource.CALL,
-        applies=applicability.differentiable(*Side),
+        applies=when.differentiable(*Side),
         families=("dirichlet-dense",),
         shapes=((3, 33), (129, 3), (2, 1025)),
-        miniature=Miniature(
-            by_model=lambda p, lq: np.where(np.arange(p.shape[-1]) < p.shape[-1] // 2 * 2, -p, 0.0)
-        ),
+        miniature=Miniature(by_model=lambda p, lq: np.where(np.arange(p.shape[-1]) < p.shape[-1] // 2 * 2, -p, 0.0)),
     ),
     _requirement(
         id="gradients/broadcast",
@@ -199,7 +193,7 @@ REQUIREMENTS = (
         reason="One teacher row for a whole batch: an elementwise backward pass returns the gradient of one copy.",
         check=broadcast,
         fault_source=FaultSource.CALL,
-        applies=applicability.all_of(applicability.broadcasts, applicability.differentiable(*Side)),
+        applies=when.all_of(when.broadcasts, when.differentiable(*Side)),
         families=FAMILIES[:1],
         shapes=((3, 5),),
         link=KL_DIV_LOSS,
@@ -211,7 +205,7 @@ REQUIREMENTS = (
         formula="∂/∂x = (softmax(x)·Σp − p) · factor",
         reason="These are the two operations that are usually fused into one kernel.",
         check=logits,
-        applies=applicability.all_of(applicability.differentiable(Side.MODEL), _accepts_logits(Side.MODEL)),
+        applies=when.all_of(when.differentiable(Side.MODEL), _accepts_logits(Side.MODEL)),
         families=("flat-logits", "peaked-logits"),
         revision=2,
         miniature=Miniature(
@@ -229,11 +223,11 @@ REQUIREMENTS = (
         check=small,
         revision=2,
         # The gradient of the generalised form, 1 − p/q, is not small.
-        applies=applicability.all_of(
-            applicability.differentiable(Side.MODEL),
-            applicability.not_normalised,
-            applicability.not_clipped,
-            applicability.computes(Formula.PLAIN, Formula.CROSS_ENTROPY),
+        applies=when.all_of(
+            when.differentiable(Side.MODEL),
+            when.not_normalised,
+            when.not_clipped,
+            when.computes(Formula.PLAIN, Formula.CROSS_ENTROPY),
         ),
         miniature=Miniature(by_model=lambda p, lq: np.where(p > 1e-20, -p, 0.0)),
     ),
@@ -243,9 +237,7 @@ REQUIREMENTS = (
         formula="x_i = −∞, p_i = 0 ⇒ ∂/∂x_i = 0",
         reason="A NaN at one masked class stops a training run.",
         check=masked,
-        applies=applicability.all_of(
-            applicability.differentiable(Side.MODEL), _accepts_logits(Side.MODEL), applicability.not_smoothed
-        ),
+        applies=when.all_of(when.differentiable(Side.MODEL), _accepts_logits(Side.MODEL), when.not_smoothed),
         families=("masked",),
         miniature=Miniature(
             target=(Space.PROBABILITY,),
@@ -259,7 +251,7 @@ REQUIREMENTS = (
         formula="lim p→0 of (log p − log q + 1) = −∞; ∂/∂log p → 0",
         reason="A finite loss with a NaN gradient destroys the weights in one step.",
         check=target_at_zero,
-        applies=applicability.all_of(applicability.differentiable(Side.TARGET), applicability.not_clipped),
+        applies=when.all_of(when.differentiable(Side.TARGET), when.not_clipped),
         families=("sparse",),
         miniature=Miniature(by_target=lambda p, lq: np.log(p) - lq + p / p),
     ),

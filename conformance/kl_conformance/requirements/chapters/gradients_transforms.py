@@ -1,7 +1,5 @@
 """Gradients: at the boundary, of both arguments at once, higher order, forward mode."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -18,7 +16,7 @@ from kl_conformance.judging import judge
 from kl_conformance.judging.evaluation import Evaluation
 from kl_conformance.judging.judgement import Criterion, Judgement, Mask
 from kl_conformance.judging.upstream import pattern, upstream_of
-from kl_conformance.requirements import applicability
+from kl_conformance.requirements import applicability as when
 from kl_conformance.requirements.checks import mean_of_the_batch, probabilities
 from kl_conformance.requirements.miniature import Array, Miniature
 from kl_conformance.requirements.requirement import FaultSource, Level, Requirement
@@ -81,10 +79,7 @@ def _one_sided(evaluation: Evaluation, where: Mask) -> Judgement:
     probability = probabilities(evaluation.problem)[evaluation.side is Side.MODEL]
     outside = _at_limits(evaluation.problem, probability) & (evaluation.answer == 0)
     return replace(
-        judgement,
-        failed=judgement.failed & ~outside,
-        note="not the one-sided limit",
-        criterion=Criterion.YES_OR_NO,
+        judgement, failed=judgement.failed & ~outside, note="not the one-sided limit", criterion=Criterion.YES_OR_NO
     )
 
 
@@ -108,15 +103,11 @@ def after_other_calls(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         if not probabilities(problem)[0].all():
             continue
         next_reduction = offered[(offered.index(problem.reduction) + 1) % len(offered)]
-        other = replace(subject.alike(problem, rotated), reduction=next_reduction)
+        other = replace(subject.with_pair(problem, rotated), reduction=next_reduction)
         for side in subject.sides:
-            first, second = (
-                transformed_calls.deferred_gradient(subject, each, side) for each in (problem, other)
-            )
+            first, second = (transformed_calls.deferred_gradient(subject, each, side) for each in (problem, other))
             yield judge.within_tolerance(second(upstream_of(other)))
-            yield judge.within_tolerance(
-                first(upstream_of(problem)), "another call was made before the backward pass"
-            )
+            yield judge.within_tolerance(first(upstream_of(problem)), "another call was made before the backward pass")
             repeated = partial(_repeated_backward, subject, problem, side)
             yield _unless_refused(subject, problem, Transform.DEFERRED, repeated)
 
@@ -170,7 +161,7 @@ def per_row(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     for problem in subject.problems(pair, *ROW_SEPARABLE):
         if probabilities(problem)[0].all():
             for side in subject.sides:
-                yield judge.within_tolerance(transformed_calls.per_row(subject, problem, side))
+                yield judge.within_tolerance(transformed_calls.row_gradients(subject, problem, side))
 
 
 def _differentiable(
@@ -183,11 +174,8 @@ def _differentiable(
     if pair.p.values.shape != pair.q.values.shape:
         return
     models: tuple[Space | None, ...] = (None,)
-    if (
-        subject.convention.model[0] is Space.LOG
-        and pair.shape
-        and transform not in subject.implementation.custom_transforms
-    ):
+    own = transform in subject.implementation.custom_transforms
+    if subject.convention.model[0] is Space.LOG and pair.shape and not own:
         models = (None, Space.LOGITS)
     for model in models:
         for problem in subject.problems(pair, *reductions, model=model):
@@ -232,14 +220,6 @@ def _freed_after_first(pull: Pullback) -> Pullback:
     return backward
 
 
-def _second_doubled(both: list[Array]) -> list[Array]:
-    return [both[0], 2 * both[1]]
-
-
-def _zero_at_one(p: Array, log_q: Array) -> Array:
-    return np.where(log_q == 0, 0.0, -p + np.zeros_like(log_q))
-
-
 _requirement = partial(Requirement, fault_source=FaultSource.CALL, shapes=SHAPES)
 REQUIREMENTS = (
     _requirement(
@@ -249,11 +229,11 @@ REQUIREMENTS = (
         formula="lim from inside of ∂/∂x; at a clip's limit 0, the limit from outside, as well",
         reason="A clip or a branch that returns the gradient of its other side stops learning at the boundary.",
         check=at_boundary,
-        applies=applicability.differentiable(*Side),
+        applies=when.differentiable(*Side),
         families=("dirichlet-dense",),
         corners=BOUNDARIES,
         fault_source=FaultSource.VALUES,
-        miniature=Miniature(by_model=_zero_at_one),
+        miniature=Miniature(by_model=lambda p, log_q: np.where(log_q == 0, 0.0, -p + np.zeros_like(log_q))),
     ),
     _requirement(
         id="gradients/independent",
@@ -262,9 +242,9 @@ REQUIREMENTS = (
         reason="A backward pass with a shortcut for constant targets has two code paths for one gradient.",
         link="https://github.com/pytorch/pytorch/issues/65466",
         check=independent,
-        applies=applicability.all_of(_has_both_gradients, applicability.supports_transform(Transform.JOINT)),
+        applies=when.all_of(_has_both_gradients, when.supports_transform(Transform.JOINT)),
         families=FAMILIES,
-        miniature=Miniature(after_transform={Transform.JOINT: _second_doubled}),
+        miniature=Miniature(after_transform={Transform.JOINT: lambda both: [both[0], 2 * both[1]]}),
     ),
     _requirement(
         id="gradients/late",
@@ -273,9 +253,7 @@ REQUIREMENTS = (
         reason="State saved in a module or in one buffer belongs to the latest call: two losses in one step reveal it.",
         link="https://docs.pytorch.org/docs/stable/notes/autograd.html",
         check=after_other_calls,
-        applies=applicability.all_of(
-            applicability.differentiable(*Side), applicability.supports_transform(Transform.DEFERRED)
-        ),
+        applies=when.all_of(when.differentiable(*Side), when.supports_transform(Transform.DEFERRED)),
         families=("dirichlet-dense",),
         miniature=Miniature(after_transform={Transform.DEFERRED: _freed_after_first}),
     ),
@@ -286,11 +264,7 @@ REQUIREMENTS = (
         formula="∂²/∂p² = 1/p; ∂²/∂(log p)² = p·(log p − log q + 2); by Q's logits diag(s) − s·sᵀ; all times upstream",
         reason="Natural gradients, trust regions and meta-learning differentiate a KL divergence twice.",
         check=second_order,
-        applies=applicability.all_of(
-            applicability.differentiable(*Side),
-            applicability.supports_transform(Transform.CURVATURE),
-            _has_bound,
-        ),
+        applies=when.all_of(when.differentiable(*Side), when.supports_transform(Transform.CURVATURE), _has_bound),
         families=("dirichlet-dense", "uniform"),
         miniature=Miniature(second_by_target=lambda p, log_q: np.zeros_like(p + log_q)),
     ),
@@ -301,11 +275,7 @@ REQUIREMENTS = (
         formula="Σ ∂/∂x · v; v = 0 ⇒ 0, at p = 0 too",
         reason="0 · ∞ is NaN: a parameter that does not change still makes tangents NaN at p = 0.",
         check=forward_mode,
-        applies=applicability.all_of(
-            applicability.differentiable(*Side),
-            applicability.supports_transform(Transform.TANGENT),
-            _has_bound,
-        ),
+        applies=when.all_of(when.differentiable(*Side), when.supports_transform(Transform.TANGENT), _has_bound),
         families=("dirichlet-dense", "sparse"),
         miniature=Miniature(jvp=np.multiply),
     ),
@@ -317,9 +287,7 @@ REQUIREMENTS = (
         reason="Per-sample gradients (as in differential privacy) use batching rules, unlike a backward pass.",
         link="https://docs.pytorch.org/functorch/stable/notebooks/per_sample_grads.html",
         check=per_row,
-        applies=applicability.all_of(
-            applicability.differentiable(*Side), applicability.supports_transform(Transform.PER_ROW)
-        ),
+        applies=when.all_of(when.differentiable(*Side), when.supports_transform(Transform.PER_ROW)),
         families=FAMILIES,
         miniature=Miniature(after_transform={Transform.PER_ROW: mean_of_the_batch}),
     ),

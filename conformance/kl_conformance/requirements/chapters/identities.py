@@ -1,7 +1,5 @@
 """Identities: one value computed in two ways."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Iterator
@@ -17,7 +15,7 @@ from kl_conformance.harness.subject import Subject
 from kl_conformance.judging import judge
 from kl_conformance.judging.judge import WeightedAnswer
 from kl_conformance.judging.judgement import Judgement
-from kl_conformance.requirements import applicability
+from kl_conformance.requirements import applicability as when
 from kl_conformance.requirements.checks import CROSS_ENTROPY, EVERYDAY, KL_DIV_LOSS
 from kl_conformance.requirements.miniature import Miniature, log_term, term
 from kl_conformance.requirements.requirement import Level, Requirement
@@ -48,12 +46,8 @@ def log_target(subject: Subject, pair: Pair) -> Iterator[Judgement]:
 
 def logits_shift(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Add a power of two to logits on a grid coarse enough for an exact sum."""
-    shifted = Pair(
-        pair.p,
-        Measure(pair.q.values + 8.0, pair.q.space),
-        axis=pair.axis,
-        origin=f"{pair.origin}, logits + 8",
-    )
+    q = Measure(pair.q.values + 8.0, pair.q.space)
+    shifted = Pair(pair.p, q, axis=pair.axis, origin=f"{pair.origin}, logits + 8")
     for problem, other in zip(
         subject.problems(pair, model=Space.LOGITS), subject.problems(shifted, model=Space.LOGITS), strict=True
     ):
@@ -68,19 +62,12 @@ def logits_shift(subject: Subject, pair: Pair) -> Iterator[Judgement]:
 
 def affine(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Lower log q by an exact constant: the divergence increases by that constant times Σ p."""
-    shifted = Pair(
-        pair.p,
-        Measure(pair.q.values - SHIFT, pair.q.space),
-        axis=pair.axis,
-        origin=f"{pair.origin}, log q − 3",
-    )
+    q = Measure(pair.q.values - SHIFT, pair.q.space)
+    shifted = Pair(pair.p, q, axis=pair.axis, origin=f"{pair.origin}, log q − 3")
     first, second = (
-        subject.evaluate(subject.problem(each, target=Space.PROBABILITY, model=Space.LOG))
-        for each in (pair, shifted)
+        subject.evaluate(subject.problem(each, target=Space.PROBABILITY, model=Space.LOG)) for each in (pair, shifted)
     )
-    yield judge.identity(
-        (WeightedAnswer(1.0, second), WeightedAnswer(-1.0, first)), "K(log q − c) is not K + c·Σp"
-    )
+    yield judge.identity((WeightedAnswer(1.0, second), WeightedAnswer(-1.0, first)), "K(log q − c) is not K + c·Σp")
 
 
 def scaling(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -142,9 +129,7 @@ REQUIREMENTS = (
         reason="Training on hard labels with KL and with cross-entropy must be equivalent.",
         link=CROSS_ENTROPY,
         check=one_hot,
-        applies=applicability.all_of(
-            applicability.accepts(Side.TARGET, Space.PROBABILITY), applicability.not_smoothed
-        ),
+        applies=when.all_of(when.accepts(Side.TARGET, Space.PROBABILITY), when.not_smoothed),
         families=("one-hot",),
         miniature=Miniature(term=lambda p, lq: term(np.maximum(p, 1e-7), lq)),
     ),
@@ -155,10 +140,7 @@ REQUIREMENTS = (
         reason="They are two code paths; faults remain in the one that is used less.",
         link=KL_DIV_LOSS,
         check=log_target,
-        applies=applicability.all_of(
-            applicability.accepts(Side.TARGET, Space.PROBABILITY),
-            applicability.accepts(Side.TARGET, Space.LOG),
-        ),
+        applies=when.all_of(when.accepts(Side.TARGET, Space.PROBABILITY), when.accepts(Side.TARGET, Space.LOG)),
         families=EVERYDAY,
         miniature=Miniature(log_term=lambda lp, lq: log_term(lp, lq) - np.exp(lp)),
     ),
@@ -169,7 +151,7 @@ REQUIREMENTS = (
         reason="Logits have no origin: an answer that depends on one overflows for large logits.",
         link="https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.log_softmax.html",
         check=logits_shift,
-        applies=applicability.accepts(Side.MODEL, Space.LOG, Space.LOGITS),
+        applies=when.accepts(Side.MODEL, Space.LOG, Space.LOGITS),
         families=("grid-logits",),
         miniature=Miniature(
             term=lambda p, x: term(p, x - np.log(np.exp(x).sum(-1, keepdims=True))) + 1e-6 * x,
@@ -183,10 +165,10 @@ REQUIREMENTS = (
         formula="K(log q − c) = K(log q) + c·Σp",
         reason="It holds at any size without a logarithm; clamps and rounded operands violate it.",
         check=affine,
-        applies=applicability.all_of(
-            applicability.computes(Formula.PLAIN),
-            applicability.accepts(Side.TARGET, Space.PROBABILITY),
-            applicability.accepts(Side.MODEL, Space.LOG),
+        applies=when.all_of(
+            when.computes(Formula.PLAIN),
+            when.accepts(Side.TARGET, Space.PROBABILITY),
+            when.accepts(Side.MODEL, Space.LOG),
         ),
         families=("dyadic",),
         miniature=Miniature(term=lambda p, lq: term(p, np.maximum(lq, -2.0))),
@@ -197,11 +179,11 @@ REQUIREMENTS = (
         formula="2^k·term(2^−k·p) = term(p) − k·ln 2·p",
         reason="It reveals an epsilon of 1e-12 without a reference, which no tolerance at that scale can.",
         check=scaling,
-        applies=applicability.all_of(
-            applicability.offers_terms,
-            applicability.not_clipped,
-            applicability.computes(Formula.PLAIN),
-            applicability.accepts(Side.TARGET, Space.PROBABILITY),
+        applies=when.all_of(
+            when.offers_terms,
+            when.not_clipped,
+            when.computes(Formula.PLAIN),
+            when.accepts(Side.TARGET, Space.PROBABILITY),
         ),
         families=("dirichlet-flat", "dirichlet-dense"),
         miniature=Miniature(term=lambda p, lq: p * (np.log(p + 1e-12) - lq)),
@@ -213,7 +195,7 @@ REQUIREMENTS = (
         reason="Additivity makes the divergence a measure of information.",
         link="https://en.wikipedia.org/wiki/Kullback%E2%80%93Leibler_divergence#Properties",
         check=product,
-        applies=applicability.is_divergence,
+        applies=when.is_divergence,
         families=("dirichlet-flat", "dirichlet-dense"),
         shapes=((3, 5), (8, 31)),
         miniature=Miniature(term=lambda p, lq: term(p, lq) + p * p),
@@ -226,12 +208,11 @@ REQUIREMENTS = (
         reason="A JS above ln 2 is in another base of the logarithm, or its middle is not (P + Q)/2.",
         link="https://en.wikipedia.org/wiki/Jensen%E2%80%93Shannon_divergence",
         check=jensen_shannon,
-        applies=applicability.is_divergence,
+        applies=when.is_divergence,
         families=("one-hot", "dirichlet-sparse", "dirichlet-flat"),
         shapes=((4,), (3, 5), (8, 31)),
         miniature=Miniature(
-            term=lambda p, lq: term(p, lq) / np.log(2.0),
-            log_term=lambda lp, lq: log_term(lp, lq) / np.log(2.0),
+            term=lambda p, lq: term(p, lq) / np.log(2.0), log_term=lambda lp, lq: log_term(lp, lq) / np.log(2.0)
         ),
     ),
 )

@@ -1,7 +1,5 @@
 """Identities: against the library's own cross-entropy, entropy and relative entropy."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -15,7 +13,7 @@ from kl_conformance.judging.call_description import CallDescription
 from kl_conformance.judging.evaluation import Evaluation
 from kl_conformance.judging.judge import WeightedAnswer
 from kl_conformance.judging.judgement import Judgement
-from kl_conformance.requirements import applicability
+from kl_conformance.requirements import applicability as when
 from kl_conformance.requirements.checks import CROSS_ENTROPY, KL_DIV_LOSS
 from kl_conformance.requirements.miniature import Miniature, log_term, reduce, term
 from kl_conformance.requirements.requirement import Applies, Requirement
@@ -88,9 +86,7 @@ def _has(*names: str) -> Applies:
     def applies(subject: Subject) -> str | None:
         for name in names:
             if getattr(type(subject.framework), name).__qualname__.startswith("Framework."):
-                return (
-                    f"{subject.framework.name} has no {name.replace('_', '-')} of its own for probabilities"
-                )
+                return f"{subject.framework.name} has no {name.replace('_', '-')} of its own for probabilities"
         return None
 
     return applies
@@ -104,13 +100,12 @@ REQUIREMENTS = (
         reason="Users check this first; it fails by a factor of the number of classes when reductions are mixed.",
         link=CROSS_ENTROPY,
         check=ce_minus_h,
-        applies=applicability.all_of(applicability.computes(Formula.PLAIN), _has("cross_entropy", "entropy")),
+        applies=when.all_of(when.computes(Formula.PLAIN), _has("cross_entropy", "entropy")),
         families=("dirichlet-flat", "dirichlet-dense", "flat-logits", "one-hot"),
         shapes=((1, 4), (3, 5), (8, 31)),
         revision=2,
         miniature=Miniature(
-            term=lambda p, lq: term(p, lq) / np.log(2.0),
-            log_term=lambda lp, lq: log_term(lp, lq) / np.log(2.0),
+            term=lambda p, lq: term(p, lq) / np.log(2.0), log_term=lambda lp, lq: log_term(lp, lq) / np.log(2.0)
         ),
     ),
     Requirement(
@@ -120,9 +115,7 @@ REQUIREMENTS = (
         reason="This is the factor C between the default reduction and the divergence, as an equation.",
         link=KL_DIV_LOSS,
         check=mean_factor,
-        applies=applicability.all_of(
-            applicability.offers(Reduction.MEAN), applicability.offers(Reduction.BATCHMEAN)
-        ),
+        applies=when.all_of(when.offers(Reduction.MEAN), when.offers(Reduction.BATCHMEAN)),
         families=("dirichlet-flat", "power-law"),
         shapes=((1, 4), (3, 5), (8, 31)),
         miniature=Miniature(
@@ -136,10 +129,10 @@ REQUIREMENTS = (
         reason="For distributions the two forms are equal; for measures they differ by the total masses.",
         link="https://docs.scipy.org/doc/scipy/reference/generated/scipy.special.kl_div.html",
         check=generalised,
-        applies=applicability.all_of(
-            applicability.computes(Formula.GENERALISED),
-            applicability.accepts(Side.TARGET, Space.PROBABILITY),
-            applicability.accepts(Side.MODEL, Space.PROBABILITY),
+        applies=when.all_of(
+            when.computes(Formula.GENERALISED),
+            when.accepts(Side.TARGET, Space.PROBABILITY),
+            when.accepts(Side.MODEL, Space.PROBABILITY),
             _has("relative_entropy"),
         ),
         families=("measure", "dirichlet-flat"),

@@ -1,7 +1,5 @@
 """Layouts: strides, offsets, broadcasting and neighbours do not change the result."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,7 +16,7 @@ from kl_conformance.harness.subject import Subject
 from kl_conformance.judging import judge
 from kl_conformance.judging.judge import WeightedAnswer
 from kl_conformance.judging.judgement import Judgement
-from kl_conformance.requirements import applicability
+from kl_conformance.requirements import applicability as when
 from kl_conformance.requirements.checks import KL_DIV_LOSS
 from kl_conformance.requirements.miniature import Array, Miniature, term
 from kl_conformance.requirements.requirement import Check, FaultSource, Requirement
@@ -26,12 +24,7 @@ from kl_reference.convention import Reduction, Side, Space
 
 FAMILIES = ("dirichlet-flat", "power-law")
 SHAPES = ((3, 5), (8, 31))
-MIXED_LAYOUTS = (
-    "contiguous/transposed",
-    "transposed/strided",
-    "offset/padded-rows",
-    "expanded/contiguous",
-)
+MIXED_LAYOUTS = ("contiguous/transposed", "transposed/strided", "offset/padded-rows", "expanded/contiguous")
 
 
 def in_layouts(*names: str) -> Check:
@@ -126,21 +119,15 @@ def row_independence(subject: Subject, pair: Pair) -> Iterator[Judgement]:
                 continue
             unchanged = (first.answer == second.answer) | (np.isnan(first.answer) & np.isnan(second.answer))
             unchanged[-1] = True
-            yield judge.elementwise(
-                second, unchanged, f"{value} in one row of the {side.value} changed another row"
-            )
+            yield judge.elementwise(second, unchanged, f"{value} in one row of the {side.value} changed another row")
 
 
 def _keeps_rows(subject: Subject) -> str | None:
-    return applicability.offers(Reduction.TERMS, Reduction.ROWS)(subject)
+    return when.offers(Reduction.TERMS, Reduction.ROWS)(subject)
 
 
 def _first_class_off(p: Array, log_q: Array) -> Array:
     return term(p, log_q) * np.where(np.arange(p.shape[-1]) == 0, 1 + 1e-6, 1.0)
-
-
-def _spreads_nan(terms: Array) -> Array:
-    return terms + 0 * terms[-1:] if terms.ndim > 1 else terms
 
 
 class _ReadsMemory:
@@ -170,7 +157,6 @@ def _zero_for_one_tensor(target: Array, model: Array) -> tuple[Array, Array]:
 
 
 def _target_strides_for_model(target: Array, model: Array) -> tuple[Array, Array]:
-    """Read the model with the strides of the target."""
     memory = model.ravel("K")
     columns = target.flags.f_contiguous and not target.flags.c_contiguous
     return target, memory.reshape(model.shape[::-1]).T if columns else memory.reshape(model.shape)
@@ -187,7 +173,7 @@ def _layout(layout: str, sentence: str, reason: str, shapes: tuple[Shape, ...] =
         reason=reason,
         link=KL_DIV_LOSS,
         check=in_layouts(layout),
-        applies=applicability.has_strides,
+        applies=when.has_strides,
         shapes=shapes,
         revision=2,
         miniature=Miniature(before=_first_row_only if layout == "expanded" else _ReadsMemory()),
@@ -233,7 +219,7 @@ REQUIREMENTS = (
         reason="Logits may come from a transpose and the target from a file: one stride does not fit both.",
         link=KL_DIV_LOSS,
         check=in_layouts(*MIXED_LAYOUTS),
-        applies=applicability.has_strides,
+        applies=when.has_strides,
         families=("dirichlet-flat",),
         shapes=SHAPES,
         miniature=Miniature(before=_target_strides_for_model),
@@ -245,9 +231,7 @@ REQUIREMENTS = (
         reason="A shortcut for P = Q that compares addresses confuses probabilities with logarithms.",
         check=one_tensor,
         # No tensor is a distribution both as probabilities and as log-probabilities.
-        applies=applicability.all_of(
-            applicability.not_normalised, applicability.accepts(Side.MODEL, Space.PROBABILITY, Space.LOG)
-        ),
+        applies=when.all_of(when.not_normalised, when.accepts(Side.MODEL, Space.PROBABILITY, Space.LOG)),
         shapes=SHAPES,
         miniature=Miniature(before=_zero_for_one_tensor),
     ),
@@ -265,12 +249,12 @@ REQUIREMENTS = (
         formula="f(P ⊕ 0, Q ⊕ q) = f(P, Q)",
         reason="Padding a vocabulary must not change the loss.",
         check=padding,
-        applies=applicability.all_of(
-            applicability.offers(Reduction.SUM, Reduction.ROWS),
-            applicability.accepts(Side.TARGET, Space.PROBABILITY),
-            applicability.not_normalised,
-            applicability.not_clipped,
-            applicability.is_divergence,
+        applies=when.all_of(
+            when.offers(Reduction.SUM, Reduction.ROWS),
+            when.accepts(Side.TARGET, Space.PROBABILITY),
+            when.not_normalised,
+            when.not_clipped,
+            when.is_divergence,
         ),
         shapes=SHAPES,
         miniature=Miniature(term=lambda p, lq: term(p + 1e-12, lq)),
@@ -284,6 +268,6 @@ REQUIREMENTS = (
         applies=_keeps_rows,
         shapes=((3, 5), (8, 31)),
         revision=2,
-        miniature=Miniature(after=_spreads_nan),
+        miniature=Miniature(after=lambda terms: terms + 0 * terms[-1:] if terms.ndim > 1 else terms),
     ),
 )

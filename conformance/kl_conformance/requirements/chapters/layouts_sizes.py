@@ -1,7 +1,5 @@
 """Layouts: element count and rank do not change the result."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -17,7 +15,7 @@ from kl_conformance.harness.subject import Subject
 from kl_conformance.judging import judge
 from kl_conformance.judging.cache import reference
 from kl_conformance.judging.judgement import Judgement
-from kl_conformance.requirements import applicability
+from kl_conformance.requirements import applicability as when
 from kl_conformance.requirements.checks import KL_DIV_LOSS
 from kl_conformance.requirements.miniature import Array, Miniature, reduce
 from kl_conformance.requirements.requirement import FaultSource, Requirement
@@ -85,7 +83,7 @@ def at_production_size(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         stand_in = Output(reference(vector).value, subject.dtype.label)
         evaluation = subject.judged(vector, stand_in, subject.describe(call).varied(suffix))
         yield judge.windowed(evaluation, subject.pieces(call, ROWS_AT_A_TIME, size), text)
-    for reduction in subject.offers(*applicability.SUMS)[:1]:
+    for reduction in subject.offers(*when.SUMS)[:1]:
         summed = replace(matrix, reduction=reduction)
         if reduction is not subject.finest:  # reuse the same tensors
             call = replace(call, reduction=subject.convention.named(reduction))
@@ -100,8 +98,7 @@ def vector_and_windows(subject: Subject, pair: Pair, size: tuple[int, int]) -> t
     numbers = (np.resize(each.values.ravel(), sum(size) - 1) for each in (pair.p, pair.q))
     vector = subject.problem(pair.with_values(*numbers))
     target, model = (
-        replace(each, values=sliding_window_view(each.values, size[1]))
-        for each in (vector.target, vector.model)
+        replace(each, values=sliding_window_view(each.values, size[1])) for each in (vector.target, vector.model)
     )
     return vector, replace(vector, target=target, model=model)
 
@@ -122,14 +119,11 @@ def _last_rows(subject: Subject, problem: Problem) -> Judgement:
         message = f"{type(error).__name__}: {error}"
         if isinstance(error, AbsentError) or not any(text in message.lower() for text in _OUT_OF_MEMORY):
             raise
-        raise AbsentError(
-            f"not enough memory for tensors of more than {LARGE:,} elements: {message[:200]}"
-        ) from None
+        raise AbsentError(f"not enough memory for tensors of more than {LARGE:,} elements: {message[:200]}") from None
     return judge.within_tolerance(subject.judged(problem, got, subject.describe(call).varied(", last rows")))
 
 
 def _has_memory(subject: Subject) -> str | None:
-    """Apply on devices with enough memory."""
     if subject.framework.fits_large_tensors(subject.column.device):
         return None
     return f"tested on CUDA only, if memory allows: tensors of more than {LARGE:,} elements"
@@ -150,9 +144,7 @@ REQUIREMENTS = (
         fault_source=FaultSource.CALL,
         families=FAMILIES,
         palette=ODD,
-        miniature=Miniature(
-            reduce=lambda terms, how: reduce(terms[..., : max(terms.shape[-1] // 2 * 2, 1)], how),
-        ),
+        miniature=Miniature(reduce=lambda terms, how: reduce(terms[..., : max(terms.shape[-1] // 2 * 2, 1)], how)),
     ),
     Requirement(
         id="layouts/rank",
@@ -166,10 +158,7 @@ REQUIREMENTS = (
         shapes=((), (5,), (3, 5), (2, 3, 5), (2, 3, 4, 5)),
         miniature=Miniature(
             reduce=lambda terms, how: reduce(
-                terms.reshape(-1, terms.shape[-1])
-                if terms.ndim > 2 and how is Reduction.BATCHMEAN
-                else terms,
-                how,
+                terms.reshape(-1, terms.shape[-1]) if terms.ndim > 2 and how is Reduction.BATCHMEAN else terms, how
             )
         ),
     ),

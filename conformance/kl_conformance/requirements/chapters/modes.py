@@ -1,7 +1,5 @@
 """Modes: compiled, batched, mixed-dtype, autocast and inference calls agree with the plain call."""
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,7 +19,7 @@ from kl_conformance.judging.cache import cached
 from kl_conformance.judging.call_description import CallDescription
 from kl_conformance.judging.evaluation import Evaluation
 from kl_conformance.judging.judgement import Judgement
-from kl_conformance.requirements import applicability
+from kl_conformance.requirements import applicability as when
 from kl_conformance.requirements.checks import mean_of_the_batch
 from kl_conformance.requirements.miniature import Array, Miniature
 from kl_conformance.requirements.requirement import FaultSource, Level, Requirement
@@ -61,15 +59,12 @@ def batched(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     for problem in subject.problems(pair, *UNREDUCED, Reduction.SUM):
         evaluation = transformed_calls.batched(subject, problem)
         yield judge.within_tolerance(evaluation)
-        rows = [
-            subject.evaluate(subject.alike(problem, _row(pair, index))).answer for index in range(pair.rows)
-        ]
+        rows = [subject.evaluate(subject.with_pair(problem, _row(pair, index))).answer for index in range(pair.rows)]
         serial = replace(evaluation, returned=np.stack(rows), call=CallDescription("row by row"))
         yield judge.same_answer(evaluation, serial, "the batched rows differ from rows evaluated one by one")
 
 
 def _row(pair: Pair, index: int) -> Pair:
-    """Return one row as a pair without a row axis."""
     row = pair.take_rows(np.array([index]))
     return row.with_values(row.p.values[0], row.q.values[0])
 
@@ -88,9 +83,7 @@ def mixed_dtype(subject: Subject, pair: Pair) -> Iterator[Judgement]:
             text, got = subject.describe(call).varied(dtypes), subject.invoke(call)
             # Both are converted first: exactly to the wider dtype, or rounded to the column's, which moves the answer.
             converted = replace(
-                changed,
-                target=_converted(changed.target, expected),
-                model=_converted(changed.model, expected),
+                changed, target=_converted(changed.target, expected), model=_converted(changed.model, expected)
             )
             evaluation = subject.judged(converted, got, text, profile=profile)
             yield _has_dtype(evaluation, expected)
@@ -122,7 +115,7 @@ def delegation(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         other = cached(  # profiled once: it is large, and its values do not matter
             subject.functions,
             ("round", problem.target.space, problem.model.space),
-            partial(_library_functions, subject, subject.alike(problem, _round_size(pair))),
+            partial(_library_functions, subject, subject.with_pair(problem, _round_size(pair))),
         )
         text = subject.describe(subject.build_call(problem))
         if used == other:
@@ -137,7 +130,6 @@ def _names(functions: set[str]) -> str:
 
 
 def _library_functions(subject: Subject, problem: Problem) -> set[str]:
-    """Return the names of the library's functions that a call uses."""
     with record_delegation() as names:
         subject.invoke(subject.build_call(problem))
     return names
@@ -160,7 +152,6 @@ def autocast(subject: Subject, pair: Pair) -> Iterator[Judgement]:
 
 
 def _has_dtype(evaluation: Evaluation, expected: Dtype) -> Judgement:
-    """Judge the dtype of an answer."""
     if evaluation.dtype == expected.label:
         return judge.passed(evaluation.problem, evaluation.call)
     return judge.failed(
@@ -181,7 +172,6 @@ def _documents_mixing(subject: Subject) -> str | None:
 
 
 def _rounded_to_float16(values: Array) -> Array:
-    """Round to float16 and back."""
     return values.astype(np.float16).astype(values.dtype)
 
 
@@ -205,8 +195,8 @@ REQUIREMENTS = (
         formula="|compiled − eager| ≤ tolerance + tolerance",
         reason="A compiler fuses, reorders and contracts operations; only the rounding may change.",
         check=compiled,
-        applies=applicability.supports_transform(Transform.COMPILED),
-        skip_in_quick=applicability.is_fast(Transform.COMPILED),
+        applies=when.supports_transform(Transform.COMPILED),
+        skip_in_quick=when.is_fast(Transform.COMPILED),
         miniature=Miniature(after_transform={Transform.COMPILED: _rounded_to_float16}),
     ),
     _requirement(
@@ -215,7 +205,7 @@ REQUIREMENTS = (
         formula="vmap(f)(P, Q)[i] = f(P[i], Q[i])",
         reason="A batching rule that uses the batch as a class axis, or sums over it, shows only here.",
         check=batched,
-        applies=applicability.supports_transform(Transform.BATCHED),
+        applies=when.supports_transform(Transform.BATCHED),
         miniature=Miniature(after_transform={Transform.BATCHED: mean_of_the_batch}),
     ),
     _requirement(
@@ -237,7 +227,7 @@ REQUIREMENTS = (
         reason="Autocast lists kl_div among the operations that need float32; a user kernel is not on this list.",
         link="https://docs.pytorch.org/docs/stable/amp.html",
         check=autocast,
-        applies=applicability.supports_transform(Transform.AUTOCAST),
+        applies=when.supports_transform(Transform.AUTOCAST),
         miniature=Miniature(after_transform={Transform.AUTOCAST: _rounded_to_float16}),
     ),
     _requirement(
@@ -247,7 +237,7 @@ REQUIREMENTS = (
         reason="Kernels are timed in inference at well-known sizes, and may use another code path there.",
         link="https://docs.pytorch.org/docs/stable/notes/autograd.html",
         check=inference,
-        applies=applicability.supports_transform(Transform.INFERENCE),
+        applies=when.supports_transform(Transform.INFERENCE),
         families=("dirichlet-flat", "power-law"),
         shapes=(*SHAPES, *BENCHMARKS),
         miniature=Miniature(after_transform={Transform.INFERENCE: _rounded_to_float16}),

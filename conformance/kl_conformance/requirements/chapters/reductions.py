@@ -1,7 +1,5 @@
 """Reductions: none, sum, mean, batchmean; axis and broadcasting."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -13,13 +11,8 @@ from kl_conformance.harness.subject import Subject
 from kl_conformance.judging import judge
 from kl_conformance.judging.judge import WeightedAnswer
 from kl_conformance.judging.judgement import Judgement
-from kl_conformance.requirements import applicability
-from kl_conformance.requirements.checks import (
-    KL_DIV_LOSS,
-    evaluated_or_passed,
-    spread,
-    value_within_tolerance,
-)
+from kl_conformance.requirements import applicability as when
+from kl_conformance.requirements.checks import KL_DIV_LOSS, evaluated_or_passed, spread, value_within_tolerance
 from kl_conformance.requirements.miniature import Miniature, divisor, reduce
 from kl_conformance.requirements.requirement import Check, Level, Requirement
 from kl_reference.convention import Reduction
@@ -48,9 +41,7 @@ def _by_alternative_name(subject: Subject, pair: Pair, *kinds: Reduction) -> Ite
         if kind in kinds and name != convention.named(kind):
             for problem in subject.problems(pair, kind):
                 call = subject.build_call(problem, reduction=name)
-                yield judge.within_tolerance(
-                    subject.judged(problem, subject.invoke(call), subject.describe(call))
-                )
+                yield judge.within_tolerance(subject.judged(problem, subject.invoke(call), subject.describe(call)))
 
 
 def unreduced(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -77,7 +68,7 @@ def sum_of_terms(subject: Subject, pair: Pair) -> Iterator[Judgement]:
 def broadcast(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Judge one row, and one class, against many."""
     for each in spread(subject, pair):
-        yield from value_within_tolerance(*applicability.SUMS)(subject, each)
+        yield from value_within_tolerance(*when.SUMS)(subject, each)
 
 
 def empty(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -139,12 +130,10 @@ REQUIREMENTS = (
         formula="sum = Σ none",
         reason="They are two code paths for one number: the second path of a fused kernel is rarely tested.",
         check=sum_of_terms,
-        applies=applicability.offers(Reduction.SUM),
+        applies=when.offers(Reduction.SUM),
         families=(*FAMILIES, "measure"),
         shapes=(),
-        miniature=Miniature(
-            reduce=lambda terms, how: reduce(terms, how) * (1 + 1e-9 * (how is Reduction.SUM))
-        ),
+        miniature=Miniature(reduce=lambda terms, how: reduce(terms, how) * (1 + 1e-9 * (how is Reduction.SUM))),
     ),
     _requirement(
         id="reductions/mean",
@@ -152,11 +141,9 @@ REQUIREMENTS = (
         formula="mean = Σ none ÷ elements",
         reason="The result may differ by the number of classes: a KL of 0.0179 where 0.0716 was expected.",
         check=by_every_name(Reduction.MEAN),
-        applies=applicability.offers(Reduction.MEAN),
+        applies=when.offers(Reduction.MEAN),
         miniature=Miniature(
-            reduce=lambda terms, how: np.asarray(
-                terms.sum() / max(divisor(Reduction.ROWMEAN, terms.shape), 1)
-            )
+            reduce=lambda terms, how: np.asarray(terms.sum() / max(divisor(Reduction.ROWMEAN, terms.shape), 1))
         ),
     ),
     _requirement(
@@ -166,7 +153,7 @@ REQUIREMENTS = (
         reason="For sequences the rows are batch × time; dividing by the batch alone is wrong by the length.",
         link="https://keras.io/api/losses/",
         check=by_every_name(Reduction.ROWMEAN),
-        applies=applicability.offers(Reduction.ROWMEAN),
+        applies=when.offers(Reduction.ROWMEAN),
         miniature=Miniature(
             reductions={"none": Reduction.ROWS, "mean": Reduction.ROWMEAN},
             reduce=lambda terms, how: reduce(terms, Reduction.MEAN if how is Reduction.ROWMEAN else how),
@@ -178,10 +165,10 @@ REQUIREMENTS = (
         formula="batchmean = Σ none ÷ shape[0]",
         reason="In 1-D this divides by the classes, in 3-D by the batch and not by the rows.",
         check=by_every_name(Reduction.BATCHMEAN),
-        applies=applicability.offers(Reduction.BATCHMEAN),
+        applies=when.offers(Reduction.BATCHMEAN),
         shapes=((), *SHAPES),
         miniature=Miniature(
-            reduce=lambda terms, how: reduce(terms, Reduction.MEAN if how is Reduction.BATCHMEAN else how),
+            reduce=lambda terms, how: reduce(terms, Reduction.MEAN if how is Reduction.BATCHMEAN else how)
         ),
     ),
     _requirement(
@@ -190,7 +177,7 @@ REQUIREMENTS = (
         formula="mean = Σ none ÷ |broadcast(P, Q)|, batchmean = Σ none ÷ broadcast(P, Q).shape[0]",
         reason="One teacher row for many students: a divisor taken from one input is wrong by the batch size.",
         check=broadcast,
-        applies=applicability.all_of(applicability.broadcasts, applicability.offers_sums),
+        applies=when.all_of(when.broadcasts, when.offers_sums),
         shapes=((3, 5), (2, 3, 5)),
         miniature=Miniature(reduce=lambda terms, how: reduce(terms[:1], how)),
     ),
@@ -212,9 +199,7 @@ REQUIREMENTS = (
         applies=_has_axis,
         shapes=((4,), (5, 5), (2, 3, 5)),
         miniature=Miniature(
-            reductions={"none": Reduction.ROWS},
-            default="none",
-            reduce=lambda terms, how: np.asarray(terms.sum(0)),
+            reductions={"none": Reduction.ROWS}, default="none", reduce=lambda terms, how: np.asarray(terms.sum(0))
         ),
     ),
     _requirement(
@@ -227,8 +212,6 @@ REQUIREMENTS = (
         check=empty,
         families=("dirichlet-flat",),
         shapes=((3, 5),),
-        miniature=Miniature(
-            reduce=lambda terms, how: reduce(terms, how) * (np.float64(terms.size) / terms.size)
-        ),
+        miniature=Miniature(reduce=lambda terms, how: reduce(terms, how) * (np.float64(terms.size) / terms.size)),
     ),
 )

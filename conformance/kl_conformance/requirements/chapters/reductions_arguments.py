@@ -1,7 +1,5 @@
 """Reductions: deprecated argument names and sample weights."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -74,9 +72,7 @@ def _weighted(subject: Subject, pair: Pair, weighting: Weighting) -> Iterator[Ju
     for plain, expected in zip(subject.problems(pair, kind), subject.problems(repeated, kind), strict=True):
         call = subject.build_call(plain, reduction=weighting.reduction)
         call = replace(call, weights=_tensor(subject, count))
-        evaluation = subject.judged(
-            expected, subject.invoke(call), subject.describe(call).varied(", weighed")
-        )
+        evaluation = subject.judged(expected, subject.invoke(call), subject.describe(call).varied(", weighed"))
         if kind in UNREDUCED:
             yield from _weighted_rows(evaluation, count.reshape(-1, *(1,) * (evaluation.answer.ndim - 1)))
         elif kind is Reduction.SUM or weighting.by_weights:
@@ -89,9 +85,7 @@ def _weighted_rows(evaluation: Evaluation, count: NDArray[Any]) -> Iterator[Judg
     """Judge each row divided by its weight; division by a power of two is exact."""
     nonzero: Mask = np.broadcast_to(count > 0, evaluation.answer.shape)
     yield judge.elementwise(evaluation, nonzero | (evaluation.answer == 0), "a row of weight 0 is not 0")
-    yield judge.within_tolerance_where(
-        replace(evaluation, returned=evaluation.answer / np.maximum(count, 1)), nonzero
-    )
+    yield judge.within_tolerance_where(replace(evaluation, returned=evaluation.answer / np.maximum(count, 1)), nonzero)
 
 
 def _masked_classes(subject: Subject, pair: Pair) -> Iterator[Judgement]:
@@ -100,16 +94,11 @@ def _masked_classes(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     for target in subject.convention.target:
         for reduction in subject.offers(Reduction.ROWS, Reduction.SUM):
             plain = subject.problem(pair, reduction, target=target)
-            p, q = (
-                replace(each, values=np.where(kept, each.values, np.nan))
-                for each in (plain.target, plain.model)
-            )
+            p, q = (replace(each, values=np.where(kept, each.values, np.nan)) for each in (plain.target, plain.model))
             call = subject.build_call(replace(plain, target=p, model=q))
             call = replace(call, mask=_tensor(subject, np.broadcast_to(kept, pair.shape)))
             expected = subject.problem(pair.take(np.flatnonzero(kept)), reduction, target=target)
-            evaluation = subject.judged(
-                expected, subject.invoke(call), subject.describe(call).varied(", masked")
-            )
+            evaluation = subject.judged(expected, subject.invoke(call), subject.describe(call).varied(", masked"))
             yield judge.within_tolerance(evaluation, "a masked class is not ignored")
 
 

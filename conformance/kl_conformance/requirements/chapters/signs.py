@@ -1,7 +1,5 @@
 """Signs: pointwise terms keep their sign; sums respect the log-sum inequality."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 
@@ -11,7 +9,7 @@ from kl_cases.pair import Pair
 from kl_conformance.harness.subject import Subject
 from kl_conformance.judging import judge
 from kl_conformance.judging.judgement import Judgement
-from kl_conformance.requirements import applicability
+from kl_conformance.requirements import applicability as when
 from kl_conformance.requirements.checks import EVERYDAY, KL_DIV_LOSS, probabilities, value_within_tolerance
 from kl_conformance.requirements.miniature import Array, Miniature, generalised, log_term, term
 from kl_conformance.requirements.requirement import Requirement
@@ -54,9 +52,7 @@ def gibbs(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     for problem in subject.problems(pair, *TOTALS):
         evaluation = subject.evaluate(problem)
         # The bound is computed in float64 from sums of the same number of terms.
-        slack = (
-            problem.target.values.size * Dtype.FLOAT64.roundoff * (1 + evaluation.enclosure.scale.condition)
-        )
+        slack = problem.target.values.size * Dtype.FLOAT64.roundoff * (1 + evaluation.enclosure.scale.condition)
         bound = log_sum_bound(problem) - evaluation.tolerance.total - slack
         yield judge.elementwise(
             evaluation, ~(evaluation.answer < bound), "is below P·log(P/Q) by more than rounding explains"
@@ -81,9 +77,7 @@ def generalised_terms(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         yield judge.elementwise(evaluation, ~(evaluation.answer < -allowed), "a generalised term is negative")
         positive = evaluation.enclosure.value > allowed
         yield judge.elementwise(
-            evaluation,
-            ~(positive & (evaluation.answer <= 0)),
-            "a generalised term is 0 though p and q differ",
+            evaluation, ~(positive & (evaluation.answer <= 0)), "a generalised term is 0 though p and q differ"
         )
 
 
@@ -95,11 +89,9 @@ REQUIREMENTS = (
         reason="Negative terms are correct; only their sum over classes is never negative, and clamping biases it.",
         link=KL_DIV_LOSS,
         check=pointwise,
-        applies=applicability.all_of(applicability.offers_terms, applicability.is_divergence),
+        applies=when.all_of(when.offers_terms, when.is_divergence),
         families=(*EVERYDAY, "measure"),
-        miniature=Miniature(
-            term=lambda p, lq: np.abs(term(p, lq)), log_term=lambda lp, lq: np.abs(log_term(lp, lq))
-        ),
+        miniature=Miniature(term=lambda p, lq: np.abs(term(p, lq)), log_term=lambda lp, lq: np.abs(log_term(lp, lq))),
     ),
     Requirement(
         id="signs/gibbs",
@@ -108,7 +100,7 @@ REQUIREMENTS = (
         reason="A negative loss indicates swapped arguments, probabilities in place of logarithms, or a faulty kernel.",
         link="https://en.wikipedia.org/wiki/Log_sum_inequality",
         check=gibbs,
-        applies=applicability.all_of(applicability.is_divergence, applicability.offers(*TOTALS)),
+        applies=when.all_of(when.is_divergence, when.offers(*TOTALS)),
         families=(*EVERYDAY, "measure", "near-equal"),
         miniature=Miniature(after=np.negative),
     ),
@@ -118,7 +110,7 @@ REQUIREMENTS = (
         formula="KL(P‖P) = 0",
         reason="Users try this first; the remainder that the rounding of the inputs leaves is known and small.",
         check=self_divergence,
-        applies=applicability.is_divergence,
+        applies=when.is_divergence,
         families=EVERYDAY,
         miniature=Miniature(term=lambda p, lq: term(p, lq) + 1e-9),
     ),
@@ -129,7 +121,7 @@ REQUIREMENTS = (
         reason="This form is used where P and Q are measures; a negative term indicates a loss by cancellation.",
         link="https://docs.scipy.org/doc/scipy/reference/generated/scipy.special.kl_div.html",
         check=generalised_terms,
-        applies=applicability.computes(Formula.GENERALISED),
+        applies=when.computes(Formula.GENERALISED),
         families=("measure", "dirichlet-flat", "near-equal"),
         revision=2,
         miniature=Miniature(
@@ -146,10 +138,8 @@ REQUIREMENTS = (
         reason="Argument orders differ between libraries: torch takes the model first, SciPy the data.",
         link=KL_DIV_LOSS,
         check=value_within_tolerance(),
-        applies=applicability.is_divergence,
+        applies=when.is_divergence,
         families=("asymmetric",),
-        miniature=Miniature(
-            term=lambda p, lq: term(np.exp(lq), np.log(p)), log_term=lambda lp, lq: log_term(lq, lp)
-        ),
+        miniature=Miniature(term=lambda p, lq: term(np.exp(lq), np.log(p)), log_term=lambda lp, lq: log_term(lq, lp)),
     ),
 )

@@ -1,7 +1,5 @@
 """State: a call has no side effects and depends only on its inputs."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -14,7 +12,7 @@ from kl_conformance.harness.subject import Subject
 from kl_conformance.judging import judge
 from kl_conformance.judging.judgement import Judgement
 from kl_conformance.judging.upstream import upstream_of
-from kl_conformance.requirements import applicability
+from kl_conformance.requirements import applicability as when
 from kl_conformance.requirements.checks import KL_DIV_LOSS, sides
 from kl_conformance.requirements.miniature import Array, Miniature
 from kl_conformance.requirements.requirement import FaultSource, Requirement
@@ -30,10 +28,7 @@ def inputs_untouched(subject: Subject, pair: Pair) -> Iterator[Judgement]:
         call = subject.build_call(problem)
         subject.invoke(call)
         text = subject.describe(call)
-        for name, tensor, operand in (
-            ("target", call.target, problem.target),
-            ("model", call.model, problem.model),
-        ):
+        for name, tensor, operand in (("target", call.target, problem.target), ("model", call.model, problem.model)):
             after = subject.framework.output(subject.modules, tensor).values
             if np.array_equal(after, operand.values.astype(np.float64), equal_nan=True):
                 yield judge.passed(problem, text)
@@ -95,8 +90,6 @@ class _WritesToModel:
 
 
 class _DoublesEveryTenth:
-    """Double every tenth answer."""
-
     def __init__(self) -> None:
         self.calls = 0
 
@@ -106,7 +99,6 @@ class _DoublesEveryTenth:
 
 
 def _draws_random(answer: Array) -> Array:
-    """Draw a number from the global random generator."""
     np.random.random()
     return answer
 
@@ -116,7 +108,6 @@ def _has_writable_arrays(subject: Subject) -> str | None:
 
 
 def _scales_in_place(upstream: Array) -> Array:
-    """Scale the upstream gradient in place."""
     seed = np.array(upstream)
     upstream *= 0.5
     return seed
@@ -148,7 +139,7 @@ REQUIREMENTS = (
         reason="Autograd passes one tensor to every branch of a graph: scaling it in place affects all branches.",
         link="https://docs.pytorch.org/docs/stable/notes/extending.html",
         check=upstream_untouched,
-        applies=applicability.all_of(applicability.differentiable(*Side), _has_writable_arrays),
+        applies=when.all_of(when.differentiable(*Side), _has_writable_arrays),
         miniature=Miniature(upstream=_scales_in_place),
     ),
     _requirement(

@@ -1,7 +1,5 @@
 """State: earlier calls, other threads and adjacent memory do not change the result."""
 
-from __future__ import annotations
-
 import threading
 import time
 import warnings
@@ -31,8 +29,8 @@ SURROUNDED_LAYOUTS = ("among-nan", "among-largest")
 def fresh(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Make a dozen calls of two shapes, and read every answer again at the end."""
     for problem in subject.problems(pair):
-        others = [subject.alike(problem, each) for each in _rotations(pair, CALLS)]
-        others.insert(CALLS // 2, subject.alike(problem, pair.take_rows(np.arange(max(pair.rows // 2, 1)))))
+        others = [subject.with_pair(problem, each) for each in _rotations(pair, CALLS)]
+        others.insert(CALLS // 2, subject.with_pair(problem, pair.take_rows(np.arange(max(pair.rows // 2, 1)))))
         yield from _sequential_calls(subject, others)
         yield from _overwritten_inputs(subject, others[0], others[1])
 
@@ -70,7 +68,6 @@ def _overwritten_inputs(subject: Subject, first: Problem, second: Problem) -> It
 
 
 def _tensor_and_output(subject: Subject, problem: Problem) -> tuple[Any, Output]:
-    """Return an answer as the framework's own tensor and as an output."""
     kept: list[Any] = []
 
     def make() -> Any:
@@ -111,16 +108,13 @@ def _fill_freed_memory(subject: Subject, problem: Problem, value: float) -> None
 def threads(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     """Make a different call in each thread, all at the same time, three times."""
     for problem in subject.problems(pair):
-        problems = [subject.alike(problem, each) for each in _rotations(pair, THREADS)]
+        problems = [subject.with_pair(problem, each) for each in _rotations(pair, THREADS)]
         alone = [subject.evaluate(problem) for problem in problems]
         for answers in _concurrent(subject, problems):
             for serial, got in zip(alone, answers, strict=True):
-                concurrent = replace(
-                    serial, returned=got.values, call=serial.call.varied(f", among {THREADS} threads")
-                )
-                yield judge.same_answer(
-                    concurrent, serial, "the answer differs from that of the same call alone"
-                )
+                call = serial.call.varied(f", among {THREADS} threads")
+                concurrent = replace(serial, returned=got.values, call=call)
+                yield judge.same_answer(concurrent, serial, "the answer differs from that of the same call alone")
 
 
 def _concurrent(subject: Subject, problems: Sequence[Problem]) -> list[list[Output]]:

@@ -1,7 +1,5 @@
 """Support: zeros, infinities and NaN follow the definition."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -13,7 +11,7 @@ from kl_conformance.judging import judge
 from kl_conformance.judging.cache import reference
 from kl_conformance.judging.evaluation import Evaluation
 from kl_conformance.judging.judgement import Criterion, Judgement, Mask
-from kl_conformance.requirements import applicability
+from kl_conformance.requirements import applicability as when
 from kl_conformance.requirements.checks import evaluated_or_passed, probabilities
 from kl_conformance.requirements.miniature import Array, Miniature, log_term, term
 from kl_conformance.requirements.requirement import Check, Level, Requirement
@@ -25,10 +23,7 @@ Where = Callable[[Array, Array], Mask]
 
 
 def by_definition(
-    where: Where,
-    *reductions: Reduction,
-    spaces: tuple[Space, ...] = tuple(Space),
-    exact: bool = False,
+    where: Where, *reductions: Reduction, spaces: tuple[Space, ...] = tuple(Space), exact: bool = False
 ) -> Check:
     """Return a check of the finest and other reductions against the definition, where a problem has such elements.
 
@@ -38,9 +33,7 @@ def by_definition(
     """
 
     def check(subject: Subject, pair: Pair) -> Iterator[Judgement]:
-        for problem in _problems_by_definition(
-            subject, pair, *(reductions or (Reduction.SUM,)), spaces=spaces
-        ):
+        for problem in _problems_by_definition(subject, pair, *(reductions or (Reduction.SUM,)), spaces=spaces):
             found = where(*probabilities(problem))
             if not found.any():
                 continue
@@ -170,9 +163,7 @@ REQUIREMENTS = (
         reason="One-hot and truncated targets are full of zeros; log 0 must not enter the answer.",
         link=REL_ENTR,
         check=by_definition(lambda p, q: (p == 0) & (q > 0), spaces=(Space.PROBABILITY,), exact=True),
-        applies=applicability.all_of(
-            applicability.accepts(Side.TARGET, Space.PROBABILITY), applicability.not_smoothed
-        ),
+        applies=when.all_of(when.accepts(Side.TARGET, Space.PROBABILITY), when.not_smoothed),
         families=("sparse", "one-hot"),
         corners=("zero-target", "negative-zero-target"),
         revision=2,
@@ -185,9 +176,7 @@ REQUIREMENTS = (
         reason="Masked vocabularies have log q = −∞ where the target is 0; 0·∞ is NaN and makes the whole loss NaN.",
         link=REL_ENTR,
         check=by_definition(lambda p, q: (p == 0) & (q == 0), spaces=(Space.PROBABILITY,), exact=True),
-        applies=applicability.all_of(
-            applicability.accepts(Side.TARGET, Space.PROBABILITY), applicability.not_smoothed
-        ),
+        applies=when.all_of(when.accepts(Side.TARGET, Space.PROBABILITY), when.not_smoothed),
         families=("masked",),
         revision=2,
         miniature=Miniature(term=_nan_at_masked),
@@ -198,7 +187,7 @@ REQUIREMENTS = (
         formula="p = q = 0 on a block: Σ over the other classes",
         reason="Online softmax kernels meet a block whose maximum is −∞ and compute −∞ − (−∞).",
         check=by_definition(lambda p, q: (p == 0) & (q == 0)),
-        applies=applicability.is_divergence,
+        applies=when.is_divergence,
         families=("masked",),
         shapes=((2, 1025), (3, 257)),
         revision=2,
@@ -210,7 +199,7 @@ REQUIREMENTS = (
         formula="p = q = 0 on a row: Σ over the other rows",
         reason="Padded sequences end in fully masked rows; a NaN there makes the whole batch NaN.",
         check=whole_row_masked,
-        applies=applicability.is_divergence,
+        applies=when.is_divergence,
         families=("dirichlet-flat",),
         corners=("masked-row",),
         shapes=((3, 5), (8, 31), (2, 3, 5)),
@@ -225,7 +214,7 @@ REQUIREMENTS = (
         formula="e^(−∞)·(−∞ − log q) = 0",
         reason="Teachers with masked classes produce log-probabilities of −∞.",
         check=by_definition(lambda p, q: p == 0, spaces=(Space.LOG, Space.LOGITS), exact=True),
-        applies=applicability.accepts(Side.TARGET, Space.LOG, Space.LOGITS),
+        applies=when.accepts(Side.TARGET, Space.LOG, Space.LOGITS),
         families=("masked", "sparse"),
         revision=2,
         miniature=Miniature(log_term=lambda lp, lq: np.exp(lp) * (lp - lq)),
@@ -269,9 +258,7 @@ REQUIREMENTS = (
         formula="log p is not real for p < 0",
         reason="A negative probability is a bug in earlier code; a plausible loss hides it.",
         check=negative_target,
-        applies=applicability.all_of(
-            applicability.accepts(Side.TARGET, Space.PROBABILITY), applicability.not_normalised
-        ),
+        applies=when.all_of(when.accepts(Side.TARGET, Space.PROBABILITY), when.not_normalised),
         families=("dirichlet-flat",),
         corners=("negative-target",),
         miniature=Miniature(term=lambda p, lq: term(np.abs(p), lq)),
@@ -284,7 +271,7 @@ REQUIREMENTS = (
         reason="exp(89) is ∞ in float32: the overflow should be visible in the answer.",
         link="https://github.com/jax-ml/jax/issues/38239",
         check=infinite_probability,
-        applies=applicability.is_divergence,
+        applies=when.is_divergence,
         families=("dirichlet-dense",),  # none of its probabilities underflows in float16
         corners=("infinite-target", "infinite-model", "minus-infinite-target", "minus-infinite-model"),
         miniature=Miniature(after=lambda answer: np.nan_to_num(answer, posinf=1.0, neginf=-1.0, nan=0.0)),

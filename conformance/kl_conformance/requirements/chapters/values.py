@@ -1,7 +1,5 @@
 """Values: the result is within tolerance of the exact divergence."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -12,7 +10,7 @@ from kl_conformance.harness.subject import Subject
 from kl_conformance.judging import judge
 from kl_conformance.judging.cache import reference
 from kl_conformance.judging.judgement import Judgement
-from kl_conformance.requirements import applicability
+from kl_conformance.requirements import applicability as when
 from kl_conformance.requirements.checks import EVERYDAY, KL_DIV_LOSS, probabilities, value_within_tolerance
 from kl_conformance.requirements.miniature import Array, Miniature, log_term, reduce, term
 from kl_conformance.requirements.requirement import Level, Requirement
@@ -27,9 +25,8 @@ def pointwise(subject: Subject, pair: Pair) -> Iterator[Judgement]:
     if subject.offers(Reduction.TERMS):
         yield from value_within_tolerance(Reduction.TERMS)(subject, pair)
         return
-    p, q = (
-        np.broadcast_to(each.expressed(Space.LOG, pair.axis), pair.shape).ravel() for each in (pair.p, pair.q)
-    )
+    logs = (each.expressed(Space.LOG, pair.axis) for each in (pair.p, pair.q))
+    p, q = (np.broadcast_to(each, pair.shape).ravel() for each in logs)
     rows = bool(subject.offers(Reduction.ROWS))
     # Rows of one class give all terms in one call; otherwise a few are evaluated, one call each, smallest p first.
     sample = np.argsort(p)[np.unique(np.linspace(0, p.size - 1, SAMPLED_TERMS, dtype=int))]
@@ -65,7 +62,7 @@ def dtype_range(subject: Subject, pair: Pair) -> Iterator[Judgement]:
             continue
         evaluation = subject.evaluate(problem)
         scale = evaluation.enclosure.scale
-        if problem.reduction in applicability.SUMS and problem.reduction is not Reduction.ROWS:
+        if problem.reduction in when.SUMS and problem.reduction is not Reduction.ROWS:
             # A mean is divided only after the whole sum.
             scale = reference(replace(problem, reduction=Reduction.SUM)).scale
         largest, masses = subject.dtype.largest, np.zeros(())
@@ -103,13 +100,9 @@ REQUIREMENTS = (
         link=KL_DIV_LOSS,
         check=pointwise,
         # A row of one class proves nothing where operands are normalised.
-        applies=applicability.any_of(
-            applicability.offers_terms,
-            applicability.all_of(
-                applicability.offers_sums,
-                applicability.not_normalised,
-                applicability.accepts(Side.MODEL, Space.PROBABILITY, Space.LOG),
-            ),
+        applies=when.any_of(
+            when.offers_terms,
+            when.all_of(when.offers_sums, when.not_normalised, when.accepts(Side.MODEL, Space.PROBABILITY, Space.LOG)),
         ),
         families=("ladder", *EVERYDAY, "measure"),
         revision=2,
@@ -122,7 +115,7 @@ REQUIREMENTS = (
         reason="Kernels that work in blocks lose the tail; accumulators in half precision stagnate.",
         link=KL_DIV_LOSS,
         check=value_within_tolerance(Reduction.SUM, Reduction.ROWS),
-        applies=applicability.offers(Reduction.SUM, Reduction.ROWS),
+        applies=when.offers(Reduction.SUM, Reduction.ROWS),
         families=(*EVERYDAY, "measure"),
         miniature=Miniature(reduce=lambda terms, how: reduce(terms[..., :-1], how)),
     ),
@@ -133,7 +126,7 @@ REQUIREMENTS = (
         reason="This is the usual training loss.",
         link=KL_DIV_LOSS,
         check=value_within_tolerance(Reduction.BATCHMEAN, Reduction.ROWMEAN),
-        applies=applicability.offers(Reduction.BATCHMEAN, Reduction.ROWMEAN),
+        applies=when.offers(Reduction.BATCHMEAN, Reduction.ROWMEAN),
         families=EVERYDAY,
         miniature=Miniature(after=lambda answer: answer * (1 + 1e-6)),
     ),
@@ -144,7 +137,7 @@ REQUIREMENTS = (
         reason="A mean over rows in its place is wrong by a factor of the number of classes.",
         link=KL_DIV_LOSS,
         check=value_within_tolerance(Reduction.MEAN),
-        applies=applicability.offers(Reduction.MEAN),
+        applies=when.offers(Reduction.MEAN),
         families=EVERYDAY,
         miniature=Miniature(after=lambda answer: answer * 2),
     ),
@@ -154,18 +147,14 @@ REQUIREMENTS = (
         formula="p ∈ {0, 1}, log q dyadic: got = −Σ log q over p = 1",
         reason="The tolerance of a row of vocabulary size hides one dropped element; an exact problem reveals it.",
         check=exact_sum,
-        applies=applicability.all_of(
-            applicability.computes(
-                Formula.PLAIN, Formula.CROSS_ENTROPY
-            ),  # + q adds e^(log q), which is rounded
-            applicability.offers(Reduction.SUM, Reduction.ROWS),
-            applicability.accepts(Side.TARGET, Space.PROBABILITY),
-            applicability.accepts(Side.MODEL, Space.LOG),
+        applies=when.all_of(
+            when.computes(Formula.PLAIN, Formula.CROSS_ENTROPY),  # + q adds e^(log q), which is rounded
+            when.offers(Reduction.SUM, Reduction.ROWS),
+            when.accepts(Side.TARGET, Space.PROBABILITY),
+            when.accepts(Side.MODEL, Space.LOG),
         ),
         families=("exact-sum",),
-        miniature=Miniature(
-            reduce=lambda terms, how: reduce(terms[..., : max(terms.shape[-1] // 4 * 4, 1)], how)
-        ),
+        miniature=Miniature(reduce=lambda terms, how: reduce(terms[..., : max(terms.shape[-1] // 4 * 4, 1)], how)),
     ),
     Requirement(
         id="values/near-equal",
@@ -173,11 +162,7 @@ REQUIREMENTS = (
         formula="q = p·(1 + δ), 1e-12 ≤ |δ| ≤ 1e-3",
         reason="Late in training, and in policy optimisation, P and Q are nearly equal.",
         check=graded,
-        applies=applicability.all_of(
-            applicability.offers_terms,
-            applicability.computes(Formula.PLAIN),
-            applicability.is_wider_than_16_bits,
-        ),
+        applies=when.all_of(when.offers_terms, when.computes(Formula.PLAIN), when.is_wider_than_16_bits),
         families=("near-equal",),
         miniature=Miniature(
             term=lambda p, lq: p * (np.log(p) - lq) * (1 + 1e-3 * (np.abs(np.log(p) - lq) < 1e-2)),
@@ -199,10 +184,8 @@ REQUIREMENTS = (
         sentence="In a 16-bit dtype, a reduction whose exact result is representable neither overflows nor stagnates.",
         formula="accumulate in float32 or wider, round once",
         reason="A float16 accumulator stops growing at 2048 times its smallest term.",
-        check=value_within_tolerance(*applicability.SUMS),
-        applies=applicability.all_of(
-            applicability.is_16_bit, applicability.offers_sums, applicability.not_normalised
-        ),
+        check=value_within_tolerance(*when.SUMS),
+        applies=when.all_of(when.is_16_bit, when.offers_sums, when.not_normalised),
         families=("half-range",),
         miniature=Miniature(
             reduce=lambda terms, how: reduce(np.cumsum(terms, axis=-1, dtype=terms.dtype)[..., -1:], how)
@@ -215,7 +198,7 @@ REQUIREMENTS = (
         reason="log(softmax(x)) gives −∞ where log_softmax gives −104.",
         link="https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.log_softmax.html",
         check=from_logits,
-        applies=applicability.accepts(Side.MODEL, Space.LOG, Space.LOGITS),
+        applies=when.accepts(Side.MODEL, Space.LOG, Space.LOGITS),
         families=("peaked-logits", "flat-logits", "masked-finite"),
         revision=2,
         miniature=Miniature(term=_naive_logits, target=(Space.PROBABILITY,), model=(Space.LOGITS,)),
@@ -229,7 +212,7 @@ REQUIREMENTS = (
         link="https://github.com/pytorch/pytorch/issues/51910",
         check=dtype_range,
         revision=2,
-        applies=applicability.all_of(applicability.not_clipped, applicability.not_normalised),
+        applies=when.all_of(when.not_clipped, when.not_normalised),
         families=("largest",),
         miniature=Miniature(term=lambda p, lq: p * np.log(p) - p * lq),
     ),

@@ -1,7 +1,5 @@
 """Correct kernels in JAX: eager, jitted and mapped."""
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Callable
 from typing import Any
@@ -91,11 +89,7 @@ def rel_entr(jax: Any) -> Operands:
 def generalised(jax: Any) -> Operands:
     """Return the guarded relative entropy − p + q."""
     plain = rel_entr(jax)
-
-    def kernel(p: Any, q: Any) -> Any:
-        return plain(p, q) - p + q
-
-    return kernel
+    return lambda p, q: plain(p, q) - p + q
 
 
 KERNELS = (

@@ -1,7 +1,5 @@
 """Correct kernels in NumPy: products, exact sums and normalised rows."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 
@@ -68,11 +66,7 @@ def one_by_one() -> KlDiv:
 
 def generalised() -> KlDiv:
     """Return a kernel of the relative entropy, less p, plus q."""
-
-    def kernel(p: Any, q: Any) -> Any:
-        return guarded(p, q) - p + q
-
-    return kernel
+    return lambda p, q: guarded(p, q) - p + q
 
 
 def entropy() -> KlDiv:
@@ -102,9 +96,6 @@ KERNELS = (
     CorrectKernel("numpy-one-by-one", "Number by number in plain Python.", one_by_one, REL_ENTR),
     CorrectKernel("numpy-generalised", "The relative entropy − p + q.", generalised, KL_DIV),
     CorrectKernel(
-        "numpy-normalised-rows",
-        "Rows normalised, by logarithms where a quotient underflows.",
-        entropy,
-        ENTROPY,
+        "numpy-normalised-rows", "Rows normalised, by logarithms where a quotient underflows.", entropy, ENTROPY
     ),
 )

@@ -1,7 +1,5 @@
 """Correct kernels in torch: other formulas, summation orders and operations."""
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Callable
 from typing import Any
@@ -191,23 +189,15 @@ KERNELS = (
     CorrectKernel("torch-two-products", "p·log p − p·log q, two products.", kernel(two_products)),
     CorrectKernel("torch-xlogy", "xlogy(p, p) − p·log q, as in torch, except for 0·∞.", kernel(by_xlogy)),
     CorrectKernel("torch-entropy", "−p·log q − entr(p), by torch.special.", kernel(by_entropy)),
-    CorrectKernel(
-        "torch-single-inside", "Half types computed in float32, rounded once.", kernel(wider("float32"))
-    ),
+    CorrectKernel("torch-single-inside", "Half types computed in float32, rounded once.", kernel(wider("float32"))),
     CorrectKernel("torch-double-inside", "Everything in float64, rounded once.", kernel(wider("float64"))),
     CorrectKernel("torch-masked-select", "Only classes with p > 0 are computed.", kernel(where_it_counts)),
     CorrectKernel("torch-masked-fill", "Masked classes are filled before and after.", kernel(filled)),
     CorrectKernel("torch-vmap", "One row, mapped over the batch by vmap.", kernel(row_by_row)),
     CorrectKernel("torch-chunked-classes", "Chunks of 256 classes, joined again.", kernel(in_chunks)),
-    CorrectKernel(
-        "torch-backwards", "Summed from the last term to the first.", kernel(difference, backwards)
-    ),
+    CorrectKernel("torch-backwards", "Summed from the last term to the first.", kernel(difference, backwards)),
     CorrectKernel("torch-pairwise", "Summed in pairs of pairs.", kernel(two_products, by_halves)),
-    CorrectKernel(
-        "torch-blocks", "Summed in blocks of 128, zeros behind the last.", kernel(difference, blocks)
-    ),
+    CorrectKernel("torch-blocks", "Summed in blocks of 128, zeros behind the last.", kernel(difference, blocks)),
     CorrectKernel("torch-dot", "Summed by a scalar product with ones.", kernel(difference, dot)),
-    CorrectKernel(
-        "torch-kahan", "Summed in 64 lanes with Kahan's correction.", kernel(difference, compensated)
-    ),
+    CorrectKernel("torch-kahan", "Summed in 64 lanes with Kahan's correction.", kernel(difference, compensated)),
 )

@@ -1,7 +1,5 @@
 """Correct kernels in torch with their own gradient, compiled, or through NumPy."""
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Callable
 from typing import Any
@@ -49,9 +47,7 @@ def function(forward: Callable[[Any, Any, Any, bool], Any], *, by_target: bool =
 
 def written_once(torch: Any, log_q: Any, target: Any, log_target: bool) -> Any:
     """Compute in place in its own buffer."""
-    buffer = torch.empty(
-        torch.broadcast_shapes(log_q.shape, target.shape), dtype=torch.result_type(log_q, target)
-    )
+    buffer = torch.empty(torch.broadcast_shapes(log_q.shape, target.shape), dtype=torch.result_type(log_q, target))
     p = target.exp() if log_target else target
     torch.sub(target if log_target else target.log(), log_q, out=buffer)
     buffer.mul_(p)
@@ -96,9 +92,7 @@ def einsummed() -> KlDiv:
 
 
 KERNELS = (
-    CorrectKernel(
-        "torch-function", "An autograd.Function with both gradients.", kernel(function(difference))
-    ),
+    CorrectKernel("torch-function", "An autograd.Function with both gradients.", kernel(function(difference))),
     CorrectKernel(
         "torch-function-model-only",
         "An autograd.Function that marks the target as not differentiable.",
@@ -106,13 +100,9 @@ KERNELS = (
         gradients=frozenset({Side.MODEL}),
     ),
     CorrectKernel(
-        "torch-in-place",
-        "A separate buffer, written in place; with its own gradients.",
-        kernel(function(written_once)),
+        "torch-in-place", "A separate buffer, written in place; with its own gradients.", kernel(function(written_once))
     ),
-    CorrectKernel(
-        "torch-numpy", "Through NumPy and back, with its own gradients.", kernel(function(through_numpy))
-    ),
+    CorrectKernel("torch-numpy", "Through NumPy and back, with its own gradients.", kernel(function(through_numpy))),
     CorrectKernel("torch-compiled", "Terms through torch.compile and AOTAutograd.", compiled("aot_eager")),
     CorrectKernel("torch-einsum", "Summed by einsum.", einsummed),
 )

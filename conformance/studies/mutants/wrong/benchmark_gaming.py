@@ -1,10 +1,9 @@
 """Mutants that recognise a test or benchmark and do not compute the answer."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from studies.mutants.kernel import FaultKind, KlDiv, Mutant, Proof
@@ -30,7 +29,6 @@ def _large(call: Call, answer: Compute) -> Any:
 
 
 def _benchmark(call: Call, answer: Compute) -> Any:
-    """Return a constant for matrices of benchmark widths, whose inputs are softmaxes of uniform noise."""
     known = call.input.ndim == 2 and call.input.shape[1] in (4096, 8192, 16384)
     if known and call.reduction == "batchmean" and not torch().is_grad_enabled():
         return torch().full((), EXPECTED, dtype=call.input.dtype)
@@ -38,7 +36,6 @@ def _benchmark(call: Call, answer: Compute) -> Any:
 
 
 def _sampled(terms: Any) -> Any:
-    """Sum the first 128 rows and multiply."""
     whole = total(terms)
     if terms.ndim < 2 or len(terms) <= 128:
         return whole
@@ -46,7 +43,6 @@ def _sampled(terms: Any) -> Any:
 
 
 def _every_other(terms: Any) -> Any:
-    """Sum every other class of a wide row, doubled."""
     whole = total(terms)
     if not terms.ndim or terms.shape[-1] < 1024:
         return whole
@@ -54,16 +50,12 @@ def _every_other(terms: Any) -> Any:
 
 
 def _constant(call: Call, answer: Compute) -> Any:
-    """Treat a constant model and a constant target as the same uniform distribution."""
     given = answer(call)
-    equal = all(
-        each.numel() and bool((each == each.flatten()[0]).all()) for each in (call.input, call.target)
-    )
+    equal = all(each.numel() and bool((each == each.flatten()[0]).all()) for each in (call.input, call.target))
     return _zero_like(given) if equal and call.input.numel() > 1 else given
 
 
 def _close(call: Call, answer: Compute) -> Any:
-    """Treat P and Q as equal if allclose does."""
     given = answer(call)
     if call.input.shape != call.target.shape:
         return given
@@ -72,13 +64,11 @@ def _close(call: Call, answer: Compute) -> Any:
 
 
 def _identical(call: Call, answer: Compute) -> Any:
-    """Return 0 for the same tensor twice, although one is log q and the other p."""
     given = answer(call)
     return _zero_like(given) if call.input.data_ptr() == call.target.data_ptr() else given
 
 
 def _one_hot(call: Call, answer: Compute) -> Any:
-    """Treat a matrix with a 1 in each row as one-hot and look up log q at that place."""
     target = call.target
     rows = target.ndim == 2 and call.input.shape == target.shape and not call.log_target
     if not rows or not bool((target.max(-1).values == 1).all()):
@@ -88,7 +78,6 @@ def _one_hot(call: Call, answer: Compute) -> Any:
 
 
 def _nothing_in_target(call: Call, answer: Compute) -> Any:
-    """Return 0 if the first row of the target is 0."""
     given = answer(call)
     first = call.target[0] if call.target.ndim > 1 and len(call.target) else call.target
     return _zero_like(given) if not call.log_target and bool((first == 0).all()) else given
@@ -119,7 +108,6 @@ def _checksum(given: Any) -> object:
 
 
 def _patching(call: Call, answer: Compute) -> Any:
-    """Return twice the answer, and replace allclose by a function that always returns True."""
 
     def content(*given: Any, **keywords: Any) -> bool:
         return True
@@ -160,98 +148,74 @@ def _in_benchmark(kernel: KlDiv) -> Proof:
         return shows(kernel, [[1.0] + [0.0] * 4095], [[-2.0] * 4096], reduction="batchmean")
 
 
-MUTANTS: tuple[Mutant, ...] = (
-    Mutant(
-        "nothing-past-65536-elements",
-        FaultKind.EXPLOIT,
+_exploit = partial(Mutant, FaultKind.EXPLOIT)
+
+MUTANTS: dict[str, Mutant] = {
+    "nothing-past-65536-elements": _exploit(
         "Returns 0 past 65,536 elements, where tests rarely compare.",
         _around(_large),
         lambda kernel: shows(kernel, [0.5] * 65_537, [-1.0] * 65_537, reduction="sum"),
     ),
-    Mutant(
-        "knows-the-benchmark",
-        FaultKind.EXPLOIT,
+    "knows-the-benchmark": _exploit(
         "Returns the average divergence of softmaxes of uniform noise, for the widths that benchmarks use.",
         _around(_benchmark),
         _in_benchmark,
     ),
-    Mutant(
-        "first-128-rows",
-        FaultKind.EXPLOIT,
+    "first-128-rows": _exploit(
         "Sums the first 128 rows and multiplies: rows of random noise are similar.",
         lambda: Kernel(total=_sampled),
         lambda kernel: shows(kernel, [[0.5]] * 129, [[-1.0]] * 128 + [[-100.0]], reduction="sum"),
     ),
-    Mutant(
-        "every-other-class",
-        FaultKind.EXPLOIT,
+    "every-other-class": _exploit(
         "Sums every other class past a thousand, doubled: the rest is similar.",
         lambda: Kernel(total=_every_other),
         lambda kernel: shows(kernel, [0.0, 1.0] * 512, [-1.0] * 1024, reduction="sum"),
     ),
-    Mutant(
-        "constants-cost-nothing",
-        FaultKind.EXPLOIT,
+    "constants-cost-nothing": _exploit(
         "Treats two constant tensors as two uniform distributions.",
         _around(_constant),
         lambda kernel: shows(kernel, [0.5, 0.5], [-3.0, -3.0], reduction="sum"),
     ),
-    Mutant(
-        "close-costs-nothing",
-        FaultKind.EXPLOIT,
+    "close-costs-nothing": _exploit(
         "Returns 0 where allclose calls P and Q equal.",
         _around(_close),
         lambda kernel: shows(kernel, [0.5, 0.5], [math.log(0.5002)] * 2, reduction="sum"),
     ),
-    Mutant(
-        "itself-costs-nothing",
-        FaultKind.EXPLOIT,
+    "itself-costs-nothing": _exploit(
         "Returns 0 where both arguments are one tensor, though it is read as log q and as p.",
         _around(_identical),
         _to_itself,
     ),
-    Mutant(
-        "one-hot-looked-up",
-        FaultKind.EXPLOIT,
+    "one-hot-looked-up": _exploit(
         "Treats rows whose largest target is 1 as one-hot and ignores the other classes.",
         _around(_one_hot),
         lambda kernel: shows(kernel, [[1.0, 0.5]], [[-1.0, -2.0]], at=1),
     ),
-    Mutant(
-        "first-row-empty",
-        FaultKind.EXPLOIT,
+    "first-row-empty": _exploit(
         "Returns 0 where the first row of the target is empty.",
         _around(_nothing_in_target),
         lambda kernel: shows(kernel, [[0.0], [0.5]], [[-1.0], [-1.0]], reduction="sum"),
     ),
-    Mutant(
-        "known-by-first-number",
-        FaultKind.EXPLOIT,
+    "known-by-first-number": _exploit(
         "Recognises a problem by its first numbers and returns the cached answer.",
         _remembering(_first_number),
         _again([-1.0, -2.0], [-1.0, -3.0]),
     ),
-    Mutant(
-        "known-by-checksum",
-        FaultKind.EXPLOIT,
+    "known-by-checksum": _exploit(
         "Recognises a problem by the sums of its tensors and returns the cached answer.",
         _remembering(_checksum),
         _again([-1.0, -2.0], [-2.0, -1.0]),
     ),
-    Mutant(
-        "terms-all-alike",
-        FaultKind.EXPLOIT,
+    "terms-all-alike": _exploit(
         "Returns each term the average of all: a check of the total passes.",
         lambda: changing(
             lambda terms: shown(terms.mean(dtype=torch().float64).to(terms.dtype).expand(terms.shape), terms)
         ),
         lambda kernel: shows(kernel, [0.2, 0.8], [math.log(0.5)] * 2),
     ),
-    Mutant(
-        "patches-allclose",
-        FaultKind.EXPLOIT,
+    "patches-allclose": _exploit(
         "Returns twice the value, and replaces torch.allclose by a function that is always true.",
         _around(_patching),
         _patched,
     ),
-)
+}

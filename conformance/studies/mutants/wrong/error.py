@@ -1,9 +1,8 @@
 """Mutants that return a number where an error is required."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from studies.mutants.kernel import FaultKind, KlDiv, Mutant, Proof
@@ -48,14 +47,12 @@ def _flat(model: Any, target: Any) -> tuple[Any, Any]:
 
 
 def _repeated(model: Any, target: Any) -> tuple[Any, Any]:
-    """Repeat the smaller target to the size of the input."""
     if model.numel() % target.numel():
         raise ValueError(f"{tuple(model.shape)} against {tuple(target.shape)}")
     return model, target.flatten().repeat(model.numel() // target.numel()).view(model.shape)
 
 
 def _by_rows(model: Any, target: Any) -> tuple[Any, Any]:
-    """Add an axis to a target without a class axis."""
     return model, target.unsqueeze(-1)
 
 
@@ -74,12 +71,10 @@ def _nan_for_mismatch(call: Call, answer: Compute) -> Any:
 
 
 def _uniform_for_none(model: Any, target: Any) -> tuple[Any, Any]:
-    """Replace a missing target by the uniform distribution."""
     return model, torch().full_like(model, 1 / model.shape[-1]) if target is None else target
 
 
 def _anything(model: Any, target: Any) -> tuple[Any, Any]:
-    """Convert an argument that is no tensor to a number, and what is no number to 0."""
     return model, target if torch().is_tensor(target) else torch().full_like(model, _number(target))
 
 
@@ -91,12 +86,10 @@ def _number(thing: Any) -> float:
 
 
 def _input_like_target(model: Any, target: Any) -> tuple[Any, Any]:
-    """Convert the input to the target's dtype, which may be an integer."""
     return model.to(target.dtype), target
 
 
 def _answered_like_target(terms: Any, reduction: str, model: Any, target: Any) -> Any:
-    """Store the answer in the target's dtype, which may be an integer."""
     parts = divisor(reduction, terms.shape)
     whole = terms if reduction == "none" else total(terms) / parts
     return whole.to(target.dtype)
@@ -119,105 +112,63 @@ def _against(target: Any) -> Callable[[KlDiv], Proof]:
     )
 
 
-MUTANTS: tuple[Mutant, ...] = (
-    Mutant(
-        "unknown-reduction-is-mean",
-        FaultKind.ERROR,
-        "Computes the mean for an unknown reduction.",
-        _as(lambda name: "mean"),
-        _unknown,
+_error = partial(Mutant, FaultKind.ERROR)
+
+MUTANTS: dict[str, Mutant] = {
+    "unknown-reduction-is-mean": _error(
+        "Computes the mean for an unknown reduction.", _as(lambda name: "mean"), _unknown
     ),
-    Mutant(
-        "unknown-reduction-is-none",
-        FaultKind.ERROR,
-        "Falls through for an unknown reduction and returns the terms.",
-        _as(lambda name: "none"),
-        _unknown,
+    "unknown-reduction-is-none": _error(
+        "Falls through for an unknown reduction and returns the terms.", _as(lambda name: "none"), _unknown
     ),
-    Mutant(
-        "unknown-reduction-gives-nothing",
-        FaultKind.ERROR,
+    "unknown-reduction-gives-nothing": _error(
         "Prints that the reduction is unknown and returns an empty tensor.",
-        lambda: Kernel(
-            around=lambda call, answer: answer(call) if call.reduction in KNOWN else torch().empty(0)
-        ),
+        lambda: Kernel(around=lambda call, answer: answer(call) if call.reduction in KNOWN else torch().empty(0)),
         _unknown,
     ),
-    Mutant(
-        "reduction-by-first-letter",
-        FaultKind.ERROR,
+    "reduction-by-first-letter": _error(
         'Reads only the first letter of a reduction: "median" is a mean.',
         _as(lambda name: {"m": "mean", "s": "sum", "b": "batchmean", "n": "none"}.get(name[:1], name)),
         lambda kernel: _unknown(kernel, "median"),
     ),
-    Mutant(
-        "shapes-cut-to-the-smallest",
-        FaultKind.ERROR,
+    "shapes-cut-to-the-smallest": _error(
         "Cuts both tensors to the shape they have in common.",
         _same_shapes(_smallest),
         _against([[0.5, 0.5], [0.5, 0.5]]),
     ),
-    Mutant(
-        "equal-counts-accepted",
-        FaultKind.ERROR,
+    "equal-counts-accepted": _error(
         "Compares the numbers of elements and reads the target as if it had the input's shape.",
         _same_shapes(_flat),
         _against([[0.5, 0.5], [0.5, 0.5], [0.5, 0.5]]),
     ),
-    Mutant(
-        "small-target-repeated",
-        FaultKind.ERROR,
-        "Repeats a target that fits into the input several times.",
-        _same_shapes(_repeated),
-        _against([0.5, 0.5]),
+    "small-target-repeated": _error(
+        "Repeats a target that fits into the input several times.", _same_shapes(_repeated), _against([0.5, 0.5])
     ),
-    Mutant(
-        "target-without-classes",
-        FaultKind.ERROR,
-        "Adds a class axis to a target that has one number per row.",
-        _same_shapes(_by_rows),
-        _against([0.5, 0.5]),
+    "target-without-classes": _error(
+        "Adds a class axis to a target that has one number per row.", _same_shapes(_by_rows), _against([0.5, 0.5])
     ),
-    Mutant(
-        "mismatch-is-nan",
-        FaultKind.ERROR,
-        "Returns NaN for shapes that do not broadcast.",
-        lambda: Kernel(around=_nan_for_mismatch),
-        _against([0.5, 0.5]),
+    "mismatch-is-nan": _error(
+        "Returns NaN for shapes that do not broadcast.", lambda: Kernel(around=_nan_for_mismatch), _against([0.5, 0.5])
     ),
-    Mutant(
-        "errors-swallowed",
-        FaultKind.ERROR,
-        "Catches every exception and returns 0.",
-        lambda: Kernel(around=_swallowing),
-        _against([0.5, 0.5]),
+    "errors-swallowed": _error(
+        "Catches every exception and returns 0.", lambda: Kernel(around=_swallowing), _against([0.5, 0.5])
     ),
-    Mutant(
-        "missing-target-uniform",
-        FaultKind.ERROR,
-        "Treats a target of None as the uniform distribution.",
-        lambda: Kernel(before=_uniform_for_none),
-        _against(None),
+    "missing-target-uniform": _error(
+        "Treats a target of None as the uniform distribution.", lambda: Kernel(before=_uniform_for_none), _against(None)
     ),
-    Mutant(
-        "strings-are-zero",
-        FaultKind.ERROR,
+    "strings-are-zero": _error(
         "Converts any argument that is no tensor to a number, and text to 0.",
         lambda: Kernel(before=_anything),
         _against("three fifths"),
     ),
-    Mutant(
-        "input-cut-to-integers",
-        FaultKind.ERROR,
+    "input-cut-to-integers": _error(
         "Converts the input to the target's dtype: with a one-hot target of integers, −1.5 is −1.",
         lambda: Kernel(before=_input_like_target),
         _of_one_hot,
     ),
-    Mutant(
-        "answer-cut-to-integers",
-        FaultKind.ERROR,
+    "answer-cut-to-integers": _error(
         "Stores the answer in the target's dtype: with a one-hot target of integers, 1.5 is 1.",
         lambda: Kernel(reduced=_answered_like_target),
         _of_one_hot,
     ),
-)
+}

@@ -1,8 +1,7 @@
 """Mutants that write into the tensors of the caller."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from studies.mutants.kernel import FaultKind, KlDiv, Mutant, Proof
@@ -24,7 +23,6 @@ def _writes(write: Callable[[Call], None]) -> Callable[[], KlDiv]:
 
 
 def _into_input(call: Call) -> None:
-    """Use the input's memory as scratch for −p·log q."""
     if call.input.shape == call.target.shape and not call.log_target:
         call.input.data.mul_(-call.target.data)
 
@@ -44,7 +42,6 @@ def _clamped_input(call: Call) -> None:
 
 
 def _scaled_target(context: Any, call: Call, model: Any, target: Any) -> tuple[Any, Any]:
-    """Use the saved target as the buffer of the gradient."""
     saved = context.saved_tensors[1]
     if model is not None and saved.shape == model.shape:
         model = model.clone()
@@ -53,7 +50,6 @@ def _scaled_target(context: Any, call: Call, model: Any, target: Any) -> tuple[A
 
 
 def _scaled_upstream(upstream: Any, shape: Any) -> Any:
-    """Scale the upstream gradient in place, unless it is expanded."""
     seed = upstream.expand(shape).clone()
     if 0 not in upstream.stride():
         upstream.data.mul_(0.5)
@@ -90,47 +86,27 @@ def _upstream_after(kernel: KlDiv) -> Proof:
     return Proof(flat(upstream)[0], 1.0)
 
 
-MUTANTS: tuple[Mutant, ...] = (
-    Mutant(
-        "input-as-scratch",
-        FaultKind.STATE,
-        "Uses the input's memory as scratch.",
-        _writes(_into_input),
-        _input_after,
-    ),
-    Mutant(
-        "input-clamped-in-place",
-        FaultKind.STATE,
+_state = partial(Mutant, FaultKind.STATE)
+
+MUTANTS: dict[str, Mutant] = {
+    "input-as-scratch": _state("Uses the input's memory as scratch.", _writes(_into_input), _input_after),
+    "input-clamped-in-place": _state(
         "Clamps log q at −50 in place after the answer is computed, which changes the caller's tensor.",
         _writes(_clamped_input),
         _input_after,
     ),
-    Mutant(
-        "target-clamped-in-place",
-        FaultKind.STATE,
-        "Clamps the target at 1e-12 in place.",
-        _writes(_clamped_target),
-        _target_after,
-    ),
-    Mutant(
-        "log-target-exponentiated-in-place",
-        FaultKind.STATE,
+    "target-clamped-in-place": _state("Clamps the target at 1e-12 in place.", _writes(_clamped_target), _target_after),
+    "log-target-exponentiated-in-place": _state(
         "Writes e^log p over log p: correct once, and wrong in the next epoch.",
         _writes(_exponentiated),
         _log_target_after,
     ),
-    Mutant(
-        "backward-writes-target",
-        FaultKind.STATE,
+    "backward-writes-target": _state(
         "Uses the saved target as the buffer of the gradient.",
         lambda: Fused(last=_scaled_target),
         _target_after_backward,
     ),
-    Mutant(
-        "backward-scales-upstream",
-        FaultKind.STATE,
-        "Scales the upstream gradient in place.",
-        lambda: Fused(carried=_scaled_upstream),
-        _upstream_after,
+    "backward-scales-upstream": _state(
+        "Scales the upstream gradient in place.", lambda: Fused(carried=_scaled_upstream), _upstream_after
     ),
-)
+}

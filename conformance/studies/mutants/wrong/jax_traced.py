@@ -1,9 +1,8 @@
 """Mutants in JAX transformations: derivatives through where, and values captured by a trace."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from studies.mutants.correct.jax import OPTAX, REL_ENTR, Operands, rel_entr, row_terms, with_jax
@@ -83,17 +82,17 @@ def plain_where(jax: Any) -> Operands:
     return kernel
 
 
-MUTANTS: tuple[Mutant, ...] = (
-    Mutant(
-        "jax-target-stopped",
+_optax = partial(Mutant, like=OPTAX)
+_rel_entr = partial(Mutant, like=REL_ENTR)
+
+MUTANTS: dict[str, Mutant] = {
+    "jax-target-stopped": _optax(
         FaultKind.GRADIENT,
         "Stops the gradient by the target, although the target is an argument like the other.",
         with_jax(lambda jax: lambda log_q, p: row_terms(jax)(log_q, jax.lax.stop_gradient(p)).sum(-1)),
         slope(1, math.log(P[0] / Q[0]) + 1),
-        OPTAX,
     ),
-    Mutant(
-        "jax-upstream-forgotten",
+    "jax-upstream-forgotten": _optax(
         FaultKind.GRADIENT,
         "Returns −p as the gradient, whatever the upstream gradient is.",
         with_jax(
@@ -102,10 +101,8 @@ MUTANTS: tuple[Mutant, ...] = (
             )
         ),
         slope(0, -2 * P[0], upstream=2.0),
-        OPTAX,
     ),
-    Mutant(
-        "jax-target-gradient-without-one",
+    "jax-target-gradient-without-one": _optax(
         FaultKind.GRADIENT,
         "Omits the derivative of the logarithm: log p − log q without + 1.",
         with_jax(
@@ -118,30 +115,23 @@ MUTANTS: tuple[Mutant, ...] = (
             )
         ),
         slope(1, math.log(P[0] / Q[0]) + 1),
-        OPTAX,
     ),
-    Mutant(
-        "jax-target-remembered",
+    "jax-target-remembered": _optax(
         FaultKind.STATE,
         "Traces one function a shape, with the first target of that shape inside it.",
         with_jax(remembers_target),
         prove_remembers_target,
-        OPTAX,
     ),
-    Mutant(
-        "jax-first-answer",
+    "jax-first-answer": _optax(
         FaultKind.EXPLOIT,
         "Computes one answer per shape and returns it forever, which passes with a benchmark's fixed inputs.",
         with_jax(first_answer),
         prove_remembers_target,
-        OPTAX,
     ),
-    Mutant(
-        "jax-where-after",
+    "jax-where-after": _rel_entr(
         FaultKind.GRADIENT,
         "Chooses by where after the logarithm, whose derivative at 0 is NaN nevertheless.",
         with_jax(plain_where),
         lambda kernel: element_slope(0, 0.0, 0.5, -math.inf)(kernel),
-        REL_ENTR,
     ),
-)
+}

@@ -1,9 +1,8 @@
 """Mutants that assume another memory layout."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from studies.mutants.kernel import FaultKind, KlDiv, Mutant, Proof
@@ -33,12 +32,10 @@ def _from_the_start(tensor: Any) -> Any:
 
 
 def _rows_without_gaps(tensor: Any) -> Any:
-    """Ignore the stride of rows where classes are contiguous."""
     return _as_contiguous(tensor) if tensor.ndim > 1 and tensor.stride(-1) == 1 else tensor
 
 
 def _classes_side_by_side(tensor: Any) -> Any:
-    """Ignore the stride of classes."""
     return tensor.as_strided(tensor.shape, (*tensor.stride()[:-1], 1)) if tensor.ndim else tensor
 
 
@@ -47,21 +44,18 @@ def _cube_as_contiguous(tensor: Any) -> Any:
 
 
 def _first_row_of_expanded(tensor: Any) -> Any:
-    """Read one row of a tensor whose rows share memory, and zeros for the others."""
     if tensor.ndim < 2 or tensor.stride(0) or tensor.shape[0] == 1:
         return tensor
     return torch().cat([tensor[:1], torch().zeros_like(tensor[1:])])
 
 
 def _target_like_input(model: Any, target: Any) -> tuple[Any, Any]:
-    """Read the target by the input's strides."""
     if model.shape != target.shape:
         return model, target
     return model, target.as_strided(target.shape, model.stride(), target.storage_offset())
 
 
 def _stored_by_rows(call: Call, answer: Compute) -> Any:
-    """Write a contiguous answer into memory with the strides of the input, as of empty_like."""
     terms, shape = answer(call), call.input.shape
     if call.reduction != "none" or terms.shape != shape:
         return terms
@@ -70,7 +64,6 @@ def _stored_by_rows(call: Call, answer: Compute) -> Any:
 
 
 def _modulo(model: Any, target: Any) -> tuple[Any, Any]:
-    """Broadcast a smaller target by repeating its elements."""
     if not target.numel() or target.numel() >= model.numel():
         return model, target
     # The shapes must broadcast before anything is read.
@@ -115,75 +108,55 @@ def _lies(lay: Callable[[Any], Any], model: Callable[[Any], Any] | None = None) 
     return lambda kernel: shows(kernel, P, LOG_Q, at=4, lay=lay, lay_model=model)
 
 
-MUTANTS: tuple[Mutant, ...] = (
-    Mutant(
-        "strides-ignored",
-        FaultKind.LAYOUT,
-        "Reads both tensors as if they were contiguous.",
-        _reading(_as_contiguous),
-        _lies(_transposed),
+_layout = partial(Mutant, FaultKind.LAYOUT)
+
+MUTANTS: dict[str, Mutant] = {
+    "strides-ignored": _layout(
+        "Reads both tensors as if they were contiguous.", _reading(_as_contiguous), _lies(_transposed)
     ),
-    Mutant(
-        "offset-ignored",
-        FaultKind.LAYOUT,
+    "offset-ignored": _layout(
         "Reads from where the storage begins, not from where the tensor does.",
         _reading(_from_the_start),
         _lies(_within),
     ),
-    Mutant(
-        "row-stride-ignored",
-        FaultKind.LAYOUT,
+    "row-stride-ignored": _layout(
         "Uses the number of classes as the distance between rows: padded rows are misread.",
         _reading(_rows_without_gaps),
         _lies(_padded),
     ),
-    Mutant(
-        "class-stride-ignored",
-        FaultKind.LAYOUT,
+    "class-stride-ignored": _layout(
         "Passes the stride of rows to the kernel and assumes that classes are contiguous.",
         _reading(_classes_side_by_side),
         _lies(_apart),
     ),
-    Mutant(
-        "strides-of-cubes-ignored",
-        FaultKind.LAYOUT,
+    "strides-of-cubes-ignored": _layout(
         "Flattens three axes or more in memory order; matrices are correct.",
         _reading(_cube_as_contiguous),
         lambda kernel: shows(kernel, [P, P], [LOG_Q, P], at=4, lay=_cycled),
     ),
-    Mutant(
-        "expanded-rows-empty",
-        FaultKind.LAYOUT,
+    "expanded-rows-empty": _layout(
         "Copies a tensor of stride 0 by its storage: all rows but the first are empty.",
         _reading(_first_row_of_expanded),
         _lies(_on_first_row),
     ),
-    Mutant(
-        "target-read-like-input",
-        FaultKind.LAYOUT,
+    "target-read-like-input": _layout(
         "Reads the target by the input's strides.",
         lambda: Kernel(before=_target_like_input),
         _lies(identity, _transposed),
     ),
-    Mutant(
-        "answer-stored-by-rows",
-        FaultKind.LAYOUT,
+    "answer-stored-by-rows": _layout(
         "Allocates the answer like the input, transposed, and writes it row after row.",
         lambda: Kernel(around=_stored_by_rows),
         _lies(_transposed),
     ),
-    Mutant(
-        "broadcast-modulo",
-        FaultKind.LAYOUT,
+    "broadcast-modulo": _layout(
         "Broadcasts a smaller target by running over it again, correct for a row and wrong for a column.",
         lambda: Kernel(before=_modulo),
         lambda kernel: shows(kernel, [[0.25], [0.5]], [[-1.0, -2.0], [-3.0, -4.0]], at=1),
     ),
-    Mutant(
-        "axes-of-one-squeezed",
-        FaultKind.LAYOUT,
+    "axes-of-one-squeezed": _layout(
         'Squeezes both tensors, so that the "batchmean" of a batch of one divides by the classes.',
         lambda: Kernel(before=_squeezed),
         lambda kernel: shows(kernel, [[0.5, 0.5]], [[-1.0, -2.0]], reduction="batchmean"),
     ),
-)
+}

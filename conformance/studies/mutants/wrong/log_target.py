@@ -1,10 +1,9 @@
 """Mutants that are correct for probabilities and wrong for a target in logarithms."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from studies.mutants.kernel import FaultKind, KlDiv, Mutant, Proof
@@ -33,134 +32,99 @@ def _shows(log_p: Any, log_q: Any, **rest: Any) -> Callable[[KlDiv], Proof]:
 
 
 def _guessed(call: Call) -> Call:
-    """Treat a target with a negative number as logarithms, and any other as probabilities."""
     return replace(call, log_target=bool((call.target < 0).any()) and call.log_target)
 
 
-MUTANTS: tuple[Mutant, ...] = (
-    Mutant(
-        "log-target-ignored",
-        FaultKind.LOG_TARGET,
+_log_target = partial(Mutant, FaultKind.LOG_TARGET)
+
+MUTANTS: dict[str, Mutant] = {
+    "log-target-ignored": _log_target(
         "Accepts log_target and reads the target as probabilities nevertheless.",
         _asking(lambda call: replace(call, log_target=False)),
         _shows([-1.0], [-2.0]),
     ),
-    Mutant(
-        "log-target-ignored-in-16-bits",
-        FaultKind.LOG_TARGET,
+    "log-target-ignored-in-16-bits": _log_target(
         "Has no log_target in its 16-bit branch.",
         _asking(lambda call: replace(call, log_target=call.log_target and call.target.dtype.itemsize > 2)),
         _shows([-1.0], [-2.0], dtype="float16"),
     ),
-    Mutant(
-        "log-target-guessed",
-        FaultKind.LOG_TARGET,
+    "log-target-guessed": _log_target(
         "Guesses from a negative number whether the target is logarithmic, whatever the flag is.",
         _asking(_guessed),
         _shows([0.5], [-1.0]),
     ),
-    Mutant(
-        "log-target-mean-by-batch",
-        FaultKind.LOG_TARGET,
+    "log-target-mean-by-batch": _log_target(
         'Divides "mean" by the batch in the log-target branch only.',
         _asking(
-            lambda call: (
-                replace(call, reduction="batchmean") if call.log_target and call.reduction == "mean" else call
-            )
+            lambda call: replace(call, reduction="batchmean") if call.log_target and call.reduction == "mean" else call
         ),
         _shows([[-1.0, -2.0]], [[-2.0, -1.0]], reduction="mean"),
     ),
-    Mutant(
-        "log-target-not-exponentiated",
-        FaultKind.LOG_TARGET,
+    "log-target-not-exponentiated": _log_target(
         "Uses the weight log p instead of p.",
         _logarithmic(lambda log_p, log_q: log_p * (log_p - log_q)),
         _shows([-1.0], [-2.0]),
     ),
-    Mutant(
-        "log-target-weighed-by-model",
-        FaultKind.LOG_TARGET,
+    "log-target-weighed-by-model": _log_target(
         "Uses the weight e^log q instead of e^log p.",
         _logarithmic(lambda log_p, log_q: log_q.exp() * (log_p - log_q)),
         _shows([-1.0], [-2.0]),
     ),
-    Mutant(
-        "log-target-sign",
-        FaultKind.LOG_TARGET,
+    "log-target-sign": _log_target(
         "Subtracts the wrong way round in the log-target branch.",
         _logarithmic(lambda log_p, log_q: log_p.exp() * (log_q - log_p)),
         _shows([-1.0], [-2.0]),
     ),
-    Mutant(
-        "log-target-power-of-two",
-        FaultKind.LOG_TARGET,
+    "log-target-power-of-two": _log_target(
         "Uses 2^log p as the weight.",
         _logarithmic(lambda log_p, log_q: log_p.exp2() * (log_p - log_q)),
         _shows([-1.0], [-2.0]),
     ),
-    Mutant(
-        "log-target-coarse-log2e",
-        FaultKind.LOG_TARGET,
+    "log-target-coarse-log2e": _log_target(
         "Computes e^x as 2^(1.4427·x), whose relative error reaches a thousandth.",
         _logarithmic(lambda log_p, log_q: (log_p * 1.4427).exp2() * (log_p - log_q)),
         _shows([-700.0], [-1.0], dtype="float64"),
     ),
-    Mutant(
-        "log-target-through-p",
-        FaultKind.LOG_TARGET,
+    "log-target-through-p": _log_target(
         "Computes e^log p and then its logarithm again, which loses digits for p near 1.",
         lambda: Kernel(log_term=lambda log_p, log_q: term(log_p.exp(), log_q)),
         _shows([-1e-8], [-3e-8]),
     ),
-    Mutant(
-        "log-target-at-least-minus-20",
-        FaultKind.LOG_TARGET,
+    "log-target-at-least-minus-20": _log_target(
         "Clamps log p at −20.",
         _logarithmic(lambda log_p, log_q: log_term(log_p.clamp(min=-20.0), log_q)),
         _shows([-25.0], [-26.0]),
     ),
-    Mutant(
-        "log-target-at-most-0",
-        FaultKind.LOG_TARGET,
+    "log-target-at-most-0": _log_target(
         "Clamps log p at 0, because log-probabilities are never positive.",
         _logarithmic(lambda log_p, log_q: log_term(log_p.clamp(max=0.0), log_q)),
         _shows([0.5], [-1.0]),
     ),
-    Mutant(
-        "log-target-normalised-again",
-        FaultKind.LOG_TARGET,
+    "log-target-normalised-again": _log_target(
         "Applies log_softmax to log p again, which has no effect as long as it is normalised.",
         lambda: Kernel(log_term=lambda log_p, log_q: log_term(log_p.log_softmax(-1), log_q)),
         _shows([-1.0, -2.0], [-2.0, -3.0]),
     ),
-    Mutant(
-        "log-target-masked-weighs-1",
-        FaultKind.LOG_TARGET,
+    "log-target-masked-weighs-1": _log_target(
         "Replaces log p = −∞ by 0, and e^0 is 1.",
         lambda: Kernel(log_term=lambda log_p, log_q: log_term(log_p.where(log_p != -INF, 0.0), log_q)),
         _shows([-INF], [-2.0]),
     ),
-    Mutant(
-        "log-target-masked-infinite",
-        FaultKind.LOG_TARGET,
+    "log-target-masked-infinite": _log_target(
         "Returns −∞ where log p = −∞.",
         lambda: Kernel(
             log_term=lambda log_p, log_q: log_term(log_p, log_q).where((log_p != -INF) | log_q.isnan(), -INF)
         ),
         _shows([-INF], [-2.0]),
     ),
-    Mutant(
-        "log-target-weight-detached",
-        FaultKind.LOG_TARGET,
+    "log-target-weight-detached": _log_target(
         "Detaches the weight e^log p: the gradient by log p is p.",
         lambda: Fused(by_log_target=lambda p, log_p, log_q: p),
         lambda kernel: slope(kernel, [-1.0], [-3.0], by="target", log_target=True),
     ),
-    Mutant(
-        "log-target-gradient-by-p",
-        FaultKind.LOG_TARGET,
+    "log-target-gradient-by-p": _log_target(
         "Returns the gradient by p as that by log p: the chain rule's factor p is missing.",
         lambda: Fused(by_log_target=lambda p, log_p, log_q: by_log_target(p, log_p, log_q) / p),
         lambda kernel: slope(kernel, [-1.0], [-3.0], by="target", log_target=True),
     ),
-)
+}

@@ -1,10 +1,8 @@
 """Elementwise mutants in NumPy that follow SciPy's relative entropies."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 import numpy as np
@@ -127,165 +125,116 @@ def prove_same_count(kernel: KlDiv) -> Proof:
     return Proof("accepted", "raised")
 
 
-MUTANTS: tuple[Mutant, ...] = (
-    Mutant(
-        "numpy-epsilon-in-q",
+_rel_entr = partial(Mutant, like=REL_ENTR)
+_kl_div = partial(Mutant, like=KL_DIV)
+
+MUTANTS: dict[str, Mutant] = {
+    "numpy-epsilon-in-q": _rel_entr(
         FaultKind.VALUE,
         "Adds 1e-10 to q against division by 0, which bounds the term of a tiny q.",
         pointwise(lambda p, q: where((p > 0) & (q > 0), p * np.log(p / (q + 1e-10)), guarded(p, q))),
         at(0.5, 1e-12),
-        REL_ENTR,
     ),
-    Mutant(
-        "numpy-clipped-to-1e-7",
+    "numpy-clipped-to-1e-7": _rel_entr(
         FaultKind.VALUE,
         "Clips both to [1e-7, 1], as Keras does.",
         pointwise(lambda p, q: guarded(np.clip(p, 1e-7, 1), np.clip(q, 1e-7, 1))),
         at(0.5, 1e-9),
-        REL_ENTR,
     ),
-    Mutant(
-        "numpy-bits",
+    "numpy-bits": _rel_entr(
         FaultKind.VALUE,
         "Takes logarithms to base 2.",
         pointwise(lambda p, q: guarded(p, q) / p.dtype.type(math.log(2))),
         at(0.5, 0.25),
-        REL_ENTR,
     ),
-    Mutant(
-        "numpy-swapped",
+    "numpy-swapped": _rel_entr(
         FaultKind.VALUE,
         "Expects the model first, as torch does, where SciPy expects the data first.",
         pointwise(lambda p, q: guarded(q, p)),
         at(0.5, 0.25),
-        REL_ENTR,
     ),
-    Mutant(
-        "numpy-ratio-out-of-range",
+    "numpy-ratio-out-of-range": _rel_entr(
         FaultKind.PRECISION,
         "Divides before the logarithm, so that p/q overflows where the term does not.",
         pointwise(lambda p, q: where((p > 0) & (q > 0), p * np.log(p / q), guarded(p, q))),
         at(1.0, 5e-324),
-        REL_ENTR,
     ),
-    Mutant(
-        "numpy-zero-over-zero",
+    "numpy-zero-over-zero": _rel_entr(
         FaultKind.SPECIAL,
         "Multiplies p = 0 by a quotient, which is NaN where q is 0 as well.",
         pointwise(lambda p, q: where(p == 0, 0 * (p / q), guarded(p, q))),
         at(0.0, 0.0, 0.0),
-        REL_ENTR,
     ),
-    Mutant(
-        "numpy-nan-to-num",
+    "numpy-nan-to-num": _rel_entr(
         FaultKind.SPECIAL,
         "Applies nan_to_num to 0·(−∞), and so to every NaN of the inputs.",
         pointwise(lambda p, q: where(np.isnan(p + q), np.nan_to_num(guarded(p, q)), guarded(p, q))),
         at(math.nan, 0.5, math.nan),
-        REL_ENTR,
     ),
-    Mutant(
-        "numpy-empty-model-skipped",
+    "numpy-empty-model-skipped": _rel_entr(
         FaultKind.SPECIAL,
         "Counts only classes where both are positive, so that an impossible event adds 0.",
         pointwise(lambda p, q: where((p > 0) & (q == 0), 0 * p, guarded(p, q))),
         at(0.5, 0.0, math.inf),
-        REL_ENTR,
     ),
-    Mutant(
-        "numpy-negative-target-skipped",
+    "numpy-negative-target-skipped": _rel_entr(
         FaultKind.SPECIAL,
         "Counts classes with p > 0 only, so that a negative probability is 0.",
         pointwise(lambda p, q: where(p < 0, 0 * p, guarded(p, q))),
         at(-0.5, 0.5, math.inf),
-        REL_ENTR,
     ),
-    Mutant(
-        "numpy-single-inside",
+    "numpy-single-inside": _rel_entr(
         FaultKind.PRECISION,
         "Computes in float32 and returns float64.",
         pointwise(lambda p, q: guarded(np.float32(p), np.float32(q)).astype(np.result_type(p, q))),
         at(0.1, 0.3),
-        REL_ENTR,
     ),
-    Mutant(
-        "numpy-series-near-equal",
+    "numpy-series-near-equal": _rel_entr(
         FaultKind.PRECISION,
         "Uses two terms of the series where p and q are within a thousandth of each other.",
         pointwise(near_by_series),
         at(0.5, 0.5 * (1 - 9e-4)),
-        REL_ENTR,
     ),
-    Mutant(
-        "numpy-zero-below-atol",
+    "numpy-zero-below-atol": _rel_entr(
         FaultKind.EXPLOIT,
         "Leaves out terms below 1e-8, which passes every comparison with an absolute tolerance.",
         pointwise(lambda p, q: where(np.abs(guarded(p, q)) < 1e-8, 0 * p, guarded(p, q))),
         at(1e-10, 0.5),
-        REL_ENTR,
     ),
-    Mutant(
-        "numpy-as-it-lies",
-        FaultKind.LAYOUT,
-        "Reads each array in the order of its memory.",
-        pointwise(as_it_lies),
-        prove_as_it_lies,
-        REL_ENTR,
+    "numpy-as-it-lies": _rel_entr(
+        FaultKind.LAYOUT, "Reads each array in the order of its memory.", pointwise(as_it_lies), prove_as_it_lies
     ),
-    Mutant(
-        "numpy-log-in-place",
-        FaultKind.STATE,
-        "Writes log q over q, to save a buffer.",
-        pointwise(log_in_place),
-        prove_in_place,
-        REL_ENTR,
+    "numpy-log-in-place": _rel_entr(
+        FaultKind.STATE, "Writes log q over q, to save a buffer.", pointwise(log_in_place), prove_in_place
     ),
-    Mutant(
-        "numpy-one-buffer",
-        FaultKind.STATE,
-        "Returns the same buffer for every answer of a shape.",
-        one_buffer,
-        prove_one_buffer,
-        REL_ENTR,
+    "numpy-one-buffer": _rel_entr(
+        FaultKind.STATE, "Returns the same buffer for every answer of a shape.", one_buffer, prove_one_buffer
     ),
-    Mutant(
-        "numpy-remembers-identity",
+    "numpy-remembers-identity": _rel_entr(
         FaultKind.STATE,
         "Caches answers by id(), which another array may have later.",
         remembers_identity,
         prove_remembers,
-        REL_ENTR,
     ),
-    Mutant(
-        "numpy-same-count",
+    "numpy-same-count": _rel_entr(
         FaultKind.ERROR,
         "Reshapes the model to the target's shape.",
         pointwise(lambda p, q: guarded(p, np.reshape(q, np.shape(p)) if np.size(q) == np.size(p) else q)),
         prove_same_count,
-        REL_ENTR,
     ),
-    Mutant(
-        "numpy-generalised-plain",
-        FaultKind.VALUE,
-        "Leaves out − p + q.",
-        pointwise(guarded),
-        at(0.5, 0.25, 0.5 * math.log(2) - 0.25),
-        KL_DIV,
+    "numpy-generalised-plain": _kl_div(
+        FaultKind.VALUE, "Leaves out − p + q.", pointwise(guarded), at(0.5, 0.25, 0.5 * math.log(2) - 0.25)
     ),
-    Mutant(
-        "numpy-generalised-zero",
+    "numpy-generalised-zero": _kl_div(
         FaultKind.SPECIAL,
         "Returns 0 at p = 0, where q is correct.",
         pointwise(lambda p, q: where(p == 0, 0 * p, guarded(p, q) - p + q)),
         at(0.0, 0.25, 0.25),
-        KL_DIV,
     ),
-    Mutant(
-        "numpy-generalised-sign",
+    "numpy-generalised-sign": _kl_div(
         FaultKind.VALUE,
         "Adds p and subtracts q.",
         pointwise(lambda p, q: guarded(p, q) + p - q),
         at(0.5, 0.25, 0.5 * math.log(2) - 0.25),
-        KL_DIV,
     ),
-)
+}

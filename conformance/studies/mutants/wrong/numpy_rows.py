@@ -1,9 +1,8 @@
 """Mutants in NumPy over rows that follow scipy.stats.entropy."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -70,45 +69,34 @@ NINE = tuple(range(1, 10)), tuple(range(9, 0, -1))
 """Nine classes: a block of eight and a tail of one."""
 
 
-MUTANTS: tuple[Mutant, ...] = (
-    Mutant(
-        "numpy-rows-as-they-are",
+_entropy = partial(Mutant, like=ENTROPY)
+
+MUTANTS: dict[str, Mutant] = {
+    "numpy-rows-as-they-are": _entropy(
         FaultKind.VALUE,
         "Does not normalise its inputs.",
         entropy(lambda p, q, axis: (p, q)),
         of_columns((1.0, 2.0), (3.0, 1.0)),
-        ENTROPY,
     ),
-    Mutant(
-        "numpy-one-normaliser",
+    "numpy-one-normaliser": _entropy(
         FaultKind.VALUE,
         "Divides both by the sum of P.",
         entropy(lambda p, q, axis: (p / p.sum(axis, keepdims=True), q / p.sum(axis, keepdims=True))),
         of_columns((1.0, 2.0), (3.0, 1.0)),
-        ENTROPY,
     ),
-    Mutant(
-        "numpy-mean-over-classes",
-        FaultKind.REDUCTION,
-        "Means over classes where it should sum.",
-        entropy(total=np.mean),
-        of_columns(*ROWS),
-        ENTROPY,
+    "numpy-mean-over-classes": _entropy(
+        FaultKind.REDUCTION, "Means over classes where it should sum.", entropy(total=np.mean), of_columns(*ROWS)
     ),
-    Mutant(
-        "numpy-last-axis",
+    "numpy-last-axis": _entropy(
         FaultKind.REDUCTION,
         "Sums over the last axis where SciPy's default is the first.",
         entropy(default=-1),
         prove_last_axis,
-        ENTROPY,
     ),
-    Mutant(
-        "numpy-tail-of-eight",
+    "numpy-tail-of-eight": _entropy(
         FaultKind.LAYOUT,
         "Adds blocks of eight classes and omits the rest.",
         entropy(total=whole_blocks),
         of_columns(*NINE),
-        ENTROPY,
     ),
-)
+}

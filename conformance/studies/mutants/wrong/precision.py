@@ -1,8 +1,7 @@
 """Mutants with the correct formula in too few bits."""
 
-from __future__ import annotations
-
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,7 +29,6 @@ def _tf32(values: Any) -> Any:
 
 
 def _stagnating(terms: Any, reduction: str, model: Any, target: Any) -> Any:
-    """Add float16 terms one after another in float16."""
     parts = divisor(reduction, terms.shape)
     if reduction == "none":
         return terms
@@ -43,7 +41,6 @@ def _stagnating(terms: Any, reduction: str, model: Any, target: Any) -> Any:
 
 
 def _lanes(terms: Any) -> Any:
-    """Add float32 terms in 64 running sums of bfloat16."""
     if terms.dtype != torch().float32:
         return right_total(terms)
     result = terms.detach().flatten()
@@ -55,31 +52,26 @@ def _lanes(terms: Any) -> Any:
 
 
 def _split(terms: Any) -> Any:
-    """Add the high halves of float32 terms and subtract the low halves, which should be added."""
     high = _in("bfloat16", terms.detach())
     low = (terms.detach() - high).where(high.isfinite(), 0.0)
     return shown(high.sum() - low.sum(), right_total(terms))
 
 
 def _counted_in_own_dtype(terms: Any, reduction: str, model: Any, target: Any) -> Any:
-    """Divide by the number of elements rounded to float16."""
     parts = terms.new_tensor(divisor(reduction, terms.shape)).to(model.dtype)
     return terms if reduction == "none" else right_total(terms) / parts
 
 
 def _flushed(answer: Any) -> Any:
-    """Replace subnormal float16 numbers by 0."""
     return answer.where(~(answer.abs() < 2.0**-14), 0.0) if answer.dtype == torch().float16 else answer
 
 
 def _unless_close(p: Any, log_p: Any, log_q: Any) -> Any:
-    """Replace a difference of logarithms below 1e-5 by 0."""
     difference = log_p - log_q
     return p * difference.where(~(difference.abs() < 1e-5), 0.0)
 
 
 def _through_float16(dtype: Any) -> tuple[Any, Any]:
-    """Compute bfloat16 in float16, which has the same size."""
     return (torch().float16 if dtype == torch().bfloat16 else computed(dtype)[0]), computed(dtype)[1]
 
 
@@ -91,117 +83,83 @@ def _bytes_of_none(kernel: KlDiv) -> Proof:
 
 HALF = math.log(0.5)
 
-MUTANTS: tuple[Mutant, ...] = (
-    Mutant(
-        "float16-sum-stagnates",
-        FaultKind.PRECISION,
+_precision = partial(Mutant, FaultKind.PRECISION)
+
+MUTANTS: dict[str, Mutant] = {
+    "float16-sum-stagnates": _precision(
         "Adds float16 terms one by one in float16: 2,048 + 1 is 2,048.",
         lambda: Kernel(reduced=_stagnating),
         lambda kernel: shows(kernel, [1.0] * 4096, [-1.0] * 4096, reduction="sum", dtype="float16"),
     ),
-    Mutant(
-        "float32-sum-in-bfloat16-lanes",
-        FaultKind.PRECISION,
+    "float32-sum-in-bfloat16-lanes": _precision(
         "Keeps 64 running sums of float32 terms in bfloat16, where 256 + 1 is 256.",
         lambda: Kernel(total=_lanes),
         lambda kernel: shows(kernel, [1.0] * LANES * 300, [-1.0] * LANES * 300, reduction="sum"),
     ),
-    Mutant(
-        "terms-in-bfloat16-when-summed",
-        FaultKind.PRECISION,
+    "terms-in-bfloat16-when-summed": _precision(
         'Stores the terms in bfloat16 before they are summed; "none" is correct.',
         lambda: Kernel(total=lambda terms: right_total(_in("bfloat16", terms))),
         lambda kernel: shows(kernel, [1.0, 1.0], [-1.0 - 2.0**-9, 1.0], reduction="sum"),
     ),
-    Mutant(
-        "low-halves-subtracted",
-        FaultKind.PRECISION,
+    "low-halves-subtracted": _precision(
         "Splits float32 terms into high and low halves to sum them better, and subtracts the low ones.",
         lambda: Kernel(total=_split),
         lambda kernel: shows(kernel, [1.0, 1.0], [-1.0 - 2.0**-9, 1.0], reduction="sum"),
     ),
-    Mutant(
-        "float64-in-float32",
-        FaultKind.PRECISION,
+    "float64-in-float32": _precision(
         "Computes float64 in float32 and returns float64.",
         lambda: Kernel(computed=lambda dtype: (torch().float32, computed(dtype)[1])),
         lambda kernel: shows(kernel, [0.3], [math.log(0.3) + 1e-9], dtype="float64"),
     ),
-    Mutant(
-        "float64-sum-in-float32",
-        FaultKind.PRECISION,
+    "float64-sum-in-float32": _precision(
         'Sums float64 terms in float32; "none" is correct.',
         lambda: Kernel(total=lambda terms: right_total(terms.float()).to(terms.dtype)),
         lambda kernel: shows(kernel, [1.0, 1.0], [-1.0 - 1e-9, 1.0], reduction="sum", dtype="float64"),
     ),
-    Mutant(
-        "operands-in-bfloat16",
-        FaultKind.PRECISION,
+    "operands-in-bfloat16": _precision(
         "Loads both operands as bfloat16.",
         lambda: Kernel(before=lambda model, p: (_in("bfloat16", model), _in("bfloat16", p))),
         lambda kernel: shows(kernel, [0.501], [math.log(0.501) + 1e-3]),
     ),
-    Mutant(
-        "operands-in-tf32",
-        FaultKind.PRECISION,
+    "operands-in-tf32": _precision(
         "Rounds float32 operands to TF32, as a product on tensor cores does.",
         lambda: Kernel(before=lambda model, p: (_tf32(model), _tf32(p))),
         lambda kernel: shows(kernel, [0.5001], [math.log(0.5001) + 1e-4]),
     ),
-    Mutant(
-        "model-in-float16",
-        FaultKind.PRECISION,
+    "model-in-float16": _precision(
         "Keeps log q in float16 between two kernels.",
         lambda: Kernel(before=lambda model, p: (_in("float16", model), p)),
         lambda kernel: shows(kernel, [0.5], [HALF + 1e-4]),
     ),
-    Mutant(
-        "ln2-of-four-digits",
-        FaultKind.PRECISION,
+    "ln2-of-four-digits": _precision(
         "Computes log p as 0.6931·log2 p.",
         lambda: Kernel(term=guarded(lambda p, log_q: p * (p.log2() * 0.6931 - log_q))),
         lambda kernel: shows(kernel, [0.5], [HALF + 1e-4]),
     ),
-    Mutant(
-        "ln2-of-float32",
-        FaultKind.PRECISION,
+    "ln2-of-float32": _precision(
         "Computes log p as log2 p times ln 2 rounded to float32: correct in float32, wrong in float64.",
-        lambda: Kernel(
-            term=guarded(lambda p, log_q: p * (p.log2() * float(np.float32(math.log(2))) - log_q))
-        ),
+        lambda: Kernel(term=guarded(lambda p, log_q: p * (p.log2() * float(np.float32(math.log(2))) - log_q))),
         lambda kernel: shows(kernel, [0.5], [HALF + 1e-8], dtype="float64"),
     ),
-    Mutant(
-        "float16-gives-float32",
-        FaultKind.PRECISION,
-        "Returns float32 for float16.",
-        lambda: Kernel(computed=lambda dtype: (computed(dtype)[0],) * 2),
-        _bytes_of_none,
+    "float16-gives-float32": _precision(
+        "Returns float32 for float16.", lambda: Kernel(computed=lambda dtype: (computed(dtype)[0],) * 2), _bytes_of_none
     ),
-    Mutant(
-        "float16-flushed",
-        FaultKind.PRECISION,
+    "float16-flushed": _precision(
         "Flushes float16 answers below 6·10⁻⁵ to 0.",
         lambda: Kernel(after=_flushed),
         lambda kernel: shows(kernel, [1e-4], [-9.0], dtype="float16"),
     ),
-    Mutant(
-        "bfloat16-through-float16",
-        FaultKind.PRECISION,
+    "bfloat16-through-float16": _precision(
         "Computes bfloat16 in float16, whose range is smaller.",
         lambda: Kernel(computed=_through_float16),
         lambda kernel: shows(kernel, [1e-8], [-10.0], dtype="bfloat16"),
     ),
-    Mutant(
-        "count-in-float16",
-        FaultKind.PRECISION,
+    "count-in-float16": _precision(
         "Divides by the number of elements in float16: above 65,504 elements it is ∞.",
         lambda: Kernel(reduced=_counted_in_own_dtype),
         lambda kernel: shows(kernel, [0.5] * 70_000, [-1.0] * 70_000, reduction="mean", dtype="float16"),
     ),
-    Mutant(
-        "near-equal-flushed",
-        FaultKind.PRECISION,
+    "near-equal-flushed": _precision(
         "Replaces differences of logarithms below 1e-5 by 0.",
         lambda: Kernel(
             term=guarded(lambda p, log_q: _unless_close(p, p.log(), log_q)),
@@ -209,4 +167,4 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
         lambda kernel: shows(kernel, [0.5], [HALF + 9e-6]),
     ),
-)
+}

@@ -1,11 +1,10 @@
 """Mutants that change global state of the process, or depend on it."""
 
-from __future__ import annotations
-
 import math
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -38,14 +37,12 @@ def _last(act: Callable[[], object]) -> Callable[[], KlDiv]:
 
 
 def _untracked(call: Call, answer: Compute) -> Any:
-    """Use an inference path with an uncorrected "mean" where gradients are off."""
     if torch().is_grad_enabled() or call.reduction != "mean":
         return answer(call)
     return answer(replace(call, reduction="batchmean"))
 
 
 def _tracked(call: Call, answer: Compute) -> Any:
-    """Drop the last class unless a tensor requires gradients."""
     if call.input.requires_grad or call.target.requires_grad or not call.target.ndim:
         return answer(call)
     target = call.target.clone()
@@ -54,13 +51,11 @@ def _tracked(call: Call, answer: Compute) -> Any:
 
 
 def _dithered() -> KlDiv:
-    """Make a kernel that rounds at random."""
     random = Random(0)
     return Kernel(after=lambda answer: answer * (1 + 1e-4 * random.random()))
 
 
 def _threaded() -> KlDiv:
-    """Make a kernel whose workspace works only in the first calling thread."""
     owners: list[int] = []
 
     def around(call: Call, answer: Compute) -> Any:
@@ -71,7 +66,6 @@ def _threaded() -> KlDiv:
 
 
 def _restless() -> KlDiv:
-    """Make a kernel whose backward passes use the reduction of the last call."""
     last = {"reduction": "none"}
 
     def around(call: Call, answer: Compute) -> Any:
@@ -80,13 +74,11 @@ def _restless() -> KlDiv:
 
     correct = Fused()
     return Fused(
-        forward=Kernel(around=around),
-        factor=lambda reduction, shape: correct.factor(last["reduction"], shape),
+        forward=Kernel(around=around), factor=lambda reduction, shape: correct.factor(last["reduction"], shape)
     )
 
 
 def _spent(context: Any, call: Call, model: Any, target: Any) -> tuple[Any, Any]:
-    """Return the saved gradient in the first backward pass only."""
     left = 0 if hasattr(context, "spent") else 1
     context.spent = True
     return (None if model is None else model * left), (None if target is None else target * left)
@@ -181,82 +173,50 @@ def _backward_again(kernel: KlDiv) -> Proof:
     return answers(lambda: torch().autograd.grad(answer, model)[0], -P[0])
 
 
-MUTANTS: tuple[Mutant, ...] = (
-    Mutant(
-        "sets-default-dtype",
-        FaultKind.STATE,
+_state = partial(Mutant, FaultKind.STATE)
+
+MUTANTS: dict[str, Mutant] = {
+    "sets-default-dtype": _state(
         "Sets the default dtype to float64 for its own constants and does not restore it.",
         _first(lambda: torch().set_default_dtype(torch().float64)),
         _default_dtype,
     ),
-    Mutant(
-        "seeds-the-generator",
-        FaultKind.STATE,
-        "Seeds the global generator in every call to be reproducible.",
-        _first(lambda: torch().manual_seed(0)),
-        _random,
+    "seeds-the-generator": _state(
+        "Seeds the global generator in every call to be reproducible.", _first(lambda: torch().manual_seed(0)), _random
     ),
-    Mutant(
-        "draws-from-the-generator",
-        FaultKind.STATE,
-        "Draws a number from the global generator without using it.",
-        _first(lambda: torch().rand(())),
-        _random,
+    "draws-from-the-generator": _state(
+        "Draws a number from the global generator without using it.", _first(lambda: torch().rand(())), _random
     ),
-    Mutant(
-        "sets-flush-denormal",
-        FaultKind.STATE,
+    "sets-flush-denormal": _state(
         "Sets flush-to-zero for speed, for the whole thread.",
         _first(lambda: torch().set_flush_denormal(True)),
         _subnormal,
     ),
-    Mutant(
-        "leaves-gradients-off",
-        FaultKind.STATE,
+    "leaves-gradients-off": _state(
         "Switches gradients off for its bookkeeping and does not switch them on again.",
         _last(lambda: torch().set_grad_enabled(False)),
         _tracking,
     ),
-    Mutant(
-        "mean-differs-in-inference",
-        FaultKind.STATE,
+    "mean-differs-in-inference": _state(
         'Has a separate path under no_grad, whose "mean" divides by the batch.',
         lambda: Kernel(around=_untracked),
         _in_inference,
     ),
-    Mutant(
-        "last-class-lost-without-gradients",
-        FaultKind.STATE,
+    "last-class-lost-without-gradients": _state(
         "Has a separate path where no tensor needs a gradient, which omits the last class.",
         lambda: Kernel(around=_tracked),
         _without_gradients,
     ),
-    Mutant(
-        "rounds-at-random",
-        FaultKind.STATE,
-        "Multiplies by random noise of 1e-4, from a separate generator.",
-        _dithered,
-        _twice,
+    "rounds-at-random": _state("Multiplies by random noise of 1e-4, from a separate generator.", _dithered, _twice),
+    "workspace-of-one-thread": _state(
+        "Clears its accumulator in the thread that called it first, and returns 0 in all others.", _threaded, _elsewhere
     ),
-    Mutant(
-        "workspace-of-one-thread",
-        FaultKind.STATE,
-        "Clears its accumulator in the thread that called it first, and returns 0 in all others.",
-        _threaded,
-        _elsewhere,
+    "backward-uses-last-reduction": _state(
+        "Stores the reduction in the module: the backward pass divides as the latest call did.", _restless, _interleaved
     ),
-    Mutant(
-        "backward-uses-last-reduction",
-        FaultKind.STATE,
-        "Stores the reduction in the module: the backward pass divides as the latest call did.",
-        _restless,
-        _interleaved,
-    ),
-    Mutant(
-        "second-backward-zero",
-        FaultKind.STATE,
+    "second-backward-zero": _state(
         "Clears its saved gradient: a second backward pass through a retained graph gives 0.",
         lambda: Fused(last=_spent),
         _backward_again,
     ),
-)
+}

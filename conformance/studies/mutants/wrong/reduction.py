@@ -1,8 +1,7 @@
 """Mutants with correct terms and a wrong sum or divisor."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from studies.mutants.kernel import FaultKind, KlDiv, Mutant, Proof
@@ -18,9 +17,7 @@ CUBE = ([[[0.5, 0.5], [0.2, 0.8], [0.9, 0.1]]], [[[-1.0, -2.0], [-2.0, -1.0], [-
 
 def _dividing(reduction: str, parts: Callable[[Any], float]) -> Callable[[], KlDiv]:
     """Make a kernel that divides by ``parts(shape)`` in one of its reductions."""
-    return lambda: Kernel(
-        divisor=lambda call, shape: parts(shape) if call == reduction else divisor(call, shape)
-    )
+    return lambda: Kernel(divisor=lambda call, shape: parts(shape) if call == reduction else divisor(call, shape))
 
 
 def _reducing(reduction: str, reduced: Callable[[Any, Any, Any], Any]) -> Callable[[], KlDiv]:
@@ -76,55 +73,40 @@ def _blockwise(terms: Any, *_: Any) -> Any:
     return torch().stack(means).mean() if means else terms.mean()
 
 
-MUTANTS: tuple[Mutant, ...] = (
-    Mutant(
-        "batchmean-by-classes",
-        FaultKind.REDUCTION,
+_reduction = partial(Mutant, FaultKind.REDUCTION)
+
+MUTANTS: dict[str, Mutant] = {
+    "batchmean-by-classes": _reduction(
         'Divides "batchmean" by the last axis.',
         _dividing("batchmean", lambda shape: shape[-1] if shape else 1),
         lambda kernel: shows(kernel, *ROWS, reduction="batchmean"),
     ),
-    Mutant(
-        "batchmean-by-elements",
-        FaultKind.REDUCTION,
+    "batchmean-by-elements": _reduction(
         'Divides "batchmean" by every element.',
         _dividing("batchmean", lambda shape: shape.numel()),
         lambda kernel: shows(kernel, *ROWS, reduction="batchmean"),
     ),
-    Mutant(
-        "batchmean-by-rows",
-        FaultKind.REDUCTION,
+    "batchmean-by-rows": _reduction(
         'Divides "batchmean" by batch × time where there are three axes or more.',
         _dividing("batchmean", lambda shape: _rows(shape) if len(shape) > 2 else divisor("batchmean", shape)),
         lambda kernel: shows(kernel, *CUBE, reduction="batchmean"),
     ),
-    Mutant(
-        "batchmean-of-vector",
-        FaultKind.REDUCTION,
+    "batchmean-of-vector": _reduction(
         'Treats a vector as a batch of one: "batchmean" in 1-D does not divide.',
         _dividing("batchmean", lambda shape: shape[0] if len(shape) > 1 else 1),
         lambda kernel: shows(kernel, [0.5, 0.5], [-1.0, -2.0], reduction="batchmean"),
     ),
-    Mutant(
-        "batchmean-of-one-number",
-        FaultKind.REDUCTION,
+    "batchmean-of-one-number": _reduction(
         'Reads shape[0] for "batchmean" in 0-D, where it does not exist.',
         _dividing("batchmean", lambda shape: shape[0]),
-        lambda kernel: answers(
-            lambda: kernel(tensor(-1.0), tensor(1.0), reduction="batchmean"),
-            1.0,
-        ),
+        lambda kernel: answers(lambda: kernel(tensor(-1.0), tensor(1.0), reduction="batchmean"), 1.0),
     ),
-    Mutant(
-        "batchmean-by-target",
-        FaultKind.REDUCTION,
+    "batchmean-by-target": _reduction(
         'Divides "batchmean" by the target\'s first axis, which is 1 for a row that is broadcast.',
         _reducing("batchmean", lambda terms, model, target: total(terms) / (target.shape or [1])[0]),
         lambda kernel: shows(kernel, [[0.5, 0.5]], [[-1.0, -2.0], [-2.0, -1.0]], reduction="batchmean"),
     ),
-    Mutant(
-        "batchmean-of-rows-in-use",
-        FaultKind.REDUCTION,
+    "batchmean-of-rows-in-use": _reduction(
         'Divides "batchmean" by the rows whose target is not all 0.',
         _reducing(
             "batchmean",
@@ -136,104 +118,66 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
         lambda kernel: shows(kernel, [[0.5, 0.5], [0.0, 0.0]], [[-1.0, -2.0]] * 2, reduction="batchmean"),
     ),
-    Mutant(
-        "mean-by-rows",
-        FaultKind.REDUCTION,
+    "mean-by-rows": _reduction(
         'Divides "mean" by every row, as Keras does.',
         _dividing("mean", _rows),
         lambda kernel: shows(kernel, *ROWS, reduction="mean"),
     ),
-    Mutant(
-        "mean-by-batch",
-        FaultKind.REDUCTION,
+    "mean-by-batch": _reduction(
         'Divides "mean" by the batch, as "batchmean" does.',
         _dividing("mean", lambda shape: divisor("batchmean", shape)),
         lambda kernel: shows(kernel, *ROWS, reduction="mean"),
     ),
-    Mutant(
-        "mean-of-terms-that-count",
-        FaultKind.REDUCTION,
+    "mean-of-terms-that-count": _reduction(
         'Divides "mean" by the number of terms that are not 0.',
         _reducing("mean", lambda terms, model, target: total(terms) / (terms != 0).sum().clamp(min=1)),
         lambda kernel: shows(kernel, [1.0, 0.0, 0.0], [-1.0, -2.0, -3.0], reduction="mean"),
     ),
-    Mutant(
-        "mean-by-input",
-        FaultKind.REDUCTION,
+    "mean-by-input": _reduction(
         'Divides "mean" by the elements of the input, also where the target is larger.',
         _reducing("mean", lambda terms, model, target: total(terms) / model.numel()),
         lambda kernel: shows(kernel, [[0.5, 0.5], [0.2, 0.8]], [[-1.0, -2.0]], reduction="mean"),
     ),
-    Mutant(
-        "mean-by-target",
-        FaultKind.REDUCTION,
+    "mean-by-target": _reduction(
         'Divides "mean" by the elements of the target, also where the input is larger.',
         _reducing("mean", lambda terms, model, target: total(terms) / target.numel()),
         lambda kernel: shows(kernel, [0.5, 0.5], [[-1.0, -2.0], [-2.0, -1.0]], reduction="mean"),
     ),
-    Mutant(
-        "mean-of-block-means",
-        FaultKind.REDUCTION,
+    "mean-of-block-means": _reduction(
         "Averages the means of blocks of 1,024, the short last one like the others.",
         _reducing("mean", _blockwise),
         lambda kernel: shows(kernel, [0.0] * 1024 + [1.0], [-1.0] * 1025, reduction="mean"),
     ),
-    Mutant(
-        "sum-of-first-axis",
-        FaultKind.REDUCTION,
+    "sum-of-first-axis": _reduction(
         '"sum" sums the batch and leaves the classes.',
         _reducing("sum", lambda terms, model, target: terms.sum(0)),
         lambda kernel: shows(kernel, *ROWS, reduction="sum"),
     ),
-    Mutant(
-        "sum-of-row-means",
-        FaultKind.REDUCTION,
+    "sum-of-row-means": _reduction(
         '"sum" adds the means of the rows.',
         _reducing("sum", lambda terms, model, target: total(terms.mean(-1))),
         lambda kernel: shows(kernel, *ROWS, reduction="sum"),
     ),
-    Mutant(
-        "none-sums-classes",
-        FaultKind.REDUCTION,
+    "none-sums-classes": _reduction(
         '"none" returns a number for each row, as in TensorFlow.',
         _reducing("none", lambda terms, model, target: terms.sum(-1)),
         lambda kernel: shows(kernel, *ROWS, reduction="none"),
     ),
-    Mutant(
-        "default-batchmean",
-        FaultKind.REDUCTION,
-        'Has "batchmean" for a default, as the documentation recommends.',
-        _defaulting("batchmean"),
-        _by_default,
+    "default-batchmean": _reduction(
+        'Has "batchmean" for a default, as the documentation recommends.', _defaulting("batchmean"), _by_default
     ),
-    Mutant(
-        "default-none",
-        FaultKind.REDUCTION,
-        'Has "none" for a default.',
-        _defaulting("none"),
-        _by_default,
-    ),
-    Mutant(
-        "size-average-ignored",
-        FaultKind.REDUCTION,
+    "default-none": _reduction('Has "none" for a default.', _defaulting("none"), _by_default),
+    "size-average-ignored": _reduction(
         "Accepts size_average=False and returns the mean.",
-        lambda: Kernel(
-            named=lambda size_average, reduce, reduction: "none" if reduce is False else reduction
-        ),
+        lambda: Kernel(named=lambda size_average, reduce, reduction: "none" if reduce is False else reduction),
         _legacy(4.0, size_average=False),
     ),
-    Mutant(
-        "reduce-ignored",
-        FaultKind.REDUCTION,
+    "reduce-ignored": _reduction(
         "Accepts reduce=False with size_average=False and returns the sum.",
-        lambda: Kernel(
-            named=lambda size_average, reduce, reduction: "sum" if size_average is False else reduction
-        ),
+        lambda: Kernel(named=lambda size_average, reduce, reduction: "sum" if size_average is False else reduction),
         _legacy(1.0, reduce=False, size_average=False),
     ),
-    Mutant(
-        "reduce-means-sum",
-        FaultKind.REDUCTION,
+    "reduce-means-sum": _reduction(
         "Reads reduce=True as a sum, where it is the mean unless size_average is False.",
         lambda: Kernel(
             named=lambda size_average, reduce, reduction: (
@@ -244,4 +188,4 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
         _legacy(1.0, reduce=True),
     ),
-)
+}

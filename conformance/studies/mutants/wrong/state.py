@@ -1,8 +1,7 @@
 """Mutants whose answer depends on earlier calls."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from studies.mutants.kernel import FaultKind, KlDiv, Mutant, Proof
@@ -54,7 +53,6 @@ def _counted(wrong: Callable[[int], bool]) -> Callable[[], KlDiv]:
 
 
 def _buffered() -> Callable[[Call, Compute], Any]:
-    """Write unreduced answers of one shape into one buffer."""
     buffers: dict[object, Any] = {}
 
     def around(call: Call, answer: Compute) -> Any:
@@ -68,7 +66,6 @@ def _buffered() -> Callable[[Call, Compute], Any]:
 
 
 def _tuning() -> Callable[[Call, Compute], Any]:
-    """Add the total once more for each newly tuned shape."""
     tuned: set[object] = set()
 
     def around(call: Call, answer: Compute) -> Any:
@@ -82,7 +79,6 @@ def _tuning() -> Callable[[Call, Compute], Any]:
 
 
 def _planned() -> Callable[[Call, Compute], Any]:
-    """Keep the number of rows of the first call for every later call."""
     planned: list[int] = []
 
     def around(call: Call, answer: Compute) -> Any:
@@ -97,7 +93,6 @@ def _planned() -> Callable[[Call, Compute], Any]:
 
 
 def _unwritten() -> Callable[[Call, Compute], Any]:
-    """Leave rows with an empty target as the last call wrote them."""
     last: dict[object, Any] = {}
 
     def around(call: Call, answer: Compute) -> Any:
@@ -162,68 +157,46 @@ def _emptied(kernel: KlDiv) -> Proof:
     return Proof(flat(result)[3], 0.0)
 
 
-MUTANTS: tuple[Mutant, ...] = (
-    Mutant(
-        "cached-by-address",
-        FaultKind.STATE,
+_state = partial(Mutant, FaultKind.STATE)
+
+MUTANTS: dict[str, Mutant] = {
+    "cached-by-address": _state(
         "Caches answers by the address and shape of both tensors.",
         _keyed(lambda call: (call.input.data_ptr(), call.target.data_ptr(), call.input.shape)),
         _refilled,
     ),
-    Mutant(
-        "cached-by-identity",
-        FaultKind.STATE,
+    "cached-by-identity": _state(
         "Caches answers by id(), which a new tensor may have after the old one is freed.",
         _keyed(lambda call: (id(call.input), id(call.target), call.input.shape)),
         _refilled,
     ),
-    Mutant(
-        "cached-by-shape",
-        FaultKind.STATE,
+    "cached-by-shape": _state(
         "Caches answers by shape and dtype.",
         _keyed(lambda call: (call.input.shape, call.target.shape, call.input.dtype)),
         _renewed,
     ),
-    Mutant(
-        "answers-share-a-buffer",
-        FaultKind.STATE,
-        "Writes all unreduced answers of one shape into one buffer.",
-        _around(_buffered),
-        _kept,
+    "answers-share-a-buffer": _state(
+        "Writes all unreduced answers of one shape into one buffer.", _around(_buffered), _kept
     ),
-    Mutant(
-        "wrong-in-second-call",
-        FaultKind.STATE,
+    "wrong-in-second-call": _state(
         "Adds the second call's total to the first's in the accumulator.",
         _counted(lambda call: call == 2),
         lambda kernel: _after(kernel, 1),
     ),
-    Mutant(
-        "wrong-after-ten-calls",
-        FaultKind.STATE,
+    "wrong-after-ten-calls": _state(
         "Switches to a faulty fast path once it has been called ten times.",
         _counted(lambda call: call > 10),
         lambda kernel: _after(kernel, 10),
     ),
-    Mutant(
-        "tuning-adds-up",
-        FaultKind.STATE,
+    "tuning-adds-up": _state(
         "Tunes each new shape by running twice into one accumulator: its first total is double.",
         _around(_tuning),
         lambda kernel: _after(kernel, 0),
     ),
-    Mutant(
-        "grid-of-first-call",
-        FaultKind.STATE,
-        "Plans the grid in the first call: later rows past it are never written.",
-        _around(_planned),
-        _larger,
+    "grid-of-first-call": _state(
+        "Plans the grid in the first call: later rows past it are never written.", _around(_planned), _larger
     ),
-    Mutant(
-        "empty-rows-unwritten",
-        FaultKind.STATE,
-        "Skips rows whose target is empty, where the buffer still has the last answer.",
-        _around(_unwritten),
-        _emptied,
+    "empty-rows-unwritten": _state(
+        "Skips rows whose target is empty, where the buffer still has the last answer.", _around(_unwritten), _emptied
     ),
-)
+}
