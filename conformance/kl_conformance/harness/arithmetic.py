@@ -120,7 +120,7 @@ def measure(subject: Subject) -> Arithmetic:
 
 
 def _answers(subject: Subject, pairs: Iterable[Pair]) -> Iterator[Evaluation]:
-    """Yield the answers to pairs with the finest reduction, in every target space; failed calls and wrong shapes are left out."""
+    """Yield the answers of expected shape to pairs with the finest reduction, in every target space."""
     for pair in pairs:
         for problem in subject.problems(pair, subnormals=True):
             try:
