@@ -120,13 +120,15 @@ def measure(subject: Subject) -> Arithmetic:
 
 
 def _answers(subject: Subject, pairs: Iterable[Pair]) -> Iterator[Evaluation]:
-    """Yield the answers to pairs with the finest reduction, in every target space; calls that fail are left out."""
+    """Yield the answers of expected shape to pairs with the finest reduction, in every target space."""
     for pair in pairs:
         for problem in subject.problems(pair, subnormals=True):
             try:
-                yield subject.evaluate(problem)
+                evaluation = subject.evaluate(problem)
             except RefusedError:
                 continue
+            if evaluation.shape_mismatch is None:
+                yield evaluation
 
 
 def _neighbours() -> Pair:

@@ -39,15 +39,15 @@ def open_subject(
     column
         Device, dtype and mode.
     modules
-        What :func:`load_framework` returned for its framework; called here when None.
+        Result of :func:`load_framework` for its framework; called here when None.
     """
     framework = registry.framework(implementation.framework)
     modules = load_framework(framework.name) if modules is None else modules
     if isinstance(modules, Absent):
         return modules
-    why = framework.unavailable(modules, column.device)
-    if why is not None:
-        return Absent(why, Absence.NO_DEVICE)
+    reason = framework.unavailable(modules, column.device)
+    if reason is not None:
+        return Absent(reason, Absence.NO_DEVICE)
     try:
         for name in implementation.requires:
             modules.require(name, implementation.package)

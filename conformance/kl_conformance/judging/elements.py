@@ -1,4 +1,4 @@
-"""Element by element: the ratio of errors to allowed errors, the worst element, its budget and condition."""
+"""Element by element: the ratio of errors to allowed errors, the worst element and its condition."""
 
 import math
 
@@ -7,7 +7,6 @@ import numpy as np
 from kl_conformance.judging.evaluation import Evaluation
 from kl_reference.enclosure import Array
 from kl_reference.tolerance import accepts_overflow, tolerance
-from kl_reports.runfile.budget import BudgetItem
 
 
 def ratio(error: Array, allowed: Array) -> Array:
@@ -40,11 +39,6 @@ def worst(values: Array) -> tuple[int, ...]:
     if not values.size:
         return ()
     return tuple(int(i) for i in np.unravel_index(int(np.argmax(values)), values.shape))
-
-
-def budget(evaluation: Evaluation, at: tuple[int, ...]) -> tuple[BudgetItem, ...]:
-    """Return the items of the tolerance of one element."""
-    return tuple(BudgetItem(each.amount, each.name, each.reason, each.unit) for each in evaluation.tolerance.budget(at))
 
 
 def condition(evaluation: Evaluation, at: tuple[int, ...]) -> float | None:

@@ -39,7 +39,7 @@ def within_tolerance(evaluation: Evaluation, note: str = "", *, decisive: bool =
         failed=ratio > 1,
         headroom=float(ratio[at]) if ratio.size else 0.0,
         at=at,
-        budget=elements.budget(evaluation, at) if ratio.size else (),
+        budget=evaluation.budget(at) if ratio.size else (),
         note=note,
         vacuous=vacuous(evaluation.enclosure, evaluation.tolerance) if decisive else None,
         side=evaluation.side,

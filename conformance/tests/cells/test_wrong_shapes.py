@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -104,6 +105,9 @@ def transformed(reshape: Reshape) -> Implementation:
     """Return a correct implementation with transforms that return wrong shapes."""
     plain = Miniature().implementation()
 
+    def pull_back(result: Callable[[Any], Any], upstream: Any) -> list[Array]:
+        return [reshape(each) for each in result(upstream)]
+
     def after(kind: Transform, transform: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any) -> Any:
             result = transform(*arguments)
@@ -111,7 +115,7 @@ def transformed(reshape: Reshape) -> Implementation:
                 case Transform.JOINT:
                     return [reshape(each) for each in result]
                 case Transform.DEFERRED:
-                    return lambda upstream: [reshape(each) for each in result(upstream)]
+                    return partial(pull_back, result)
                 case _:
                     return reshape(result)
 
