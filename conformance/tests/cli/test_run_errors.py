@@ -85,9 +85,9 @@ def test_the_message_about_an_unknown_profile_lists_the_known_ones(refused: Refu
     ("options", "words"),
     [
         ({"frameworks": ("scipy",), "devices": ("cuda",)}, "of scipy on cuda: scipy.special.rel_entr"),
-        ({"frameworks": ("scipy",), "dtypes": ("bfloat16",)}, "can be asked on cpu in float64, float32"),
-        ({"frameworks": ("numpy",)}, "frameworks with implementations of their own: torch"),
-        ({"implementations": ("scipy.stats.entropy",), "frameworks": ("jax",)}, "none of those named is of jax"),
+        ({"frameworks": ("scipy",), "dtypes": ("bfloat16",)}, "can be tested on cpu in float64, float32"),
+        ({"frameworks": ("numpy",)}, "frameworks with built-in implementations: torch"),
+        ({"implementations": ("scipy.stats.entropy",), "frameworks": ("jax",)}, "none of the named implementations is of jax"),
     ],
 )
 def test_an_empty_selection_ends_with_5(refused: Refused, options: dict[str, Any], words: str) -> None:
@@ -163,7 +163,7 @@ def test_a_user_file_is_imported_in_a_child_process(refused: Refused, tmp_path: 
     [
         ("folder", "it is a folder"),
         ("run.jsonl.gz/deeper/run.jsonl.gz", "Not a directory"),
-        ("pipe", "it is no ordinary file"),
+        ("pipe", "it is not a regular file"),
         ("/proc/kl/run.jsonl.gz", "cannot be written"),
     ],
 )
