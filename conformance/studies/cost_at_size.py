@@ -48,6 +48,7 @@ def main(size: tuple[int, int]) -> None:
     (column,) = (each for each in columns_of(kernel) if (each.device, each.dtype) == ("cpu", "float32"))
     subject = open_subject(kernel, column)
     assert isinstance(subject, Subject), subject
+    modules = subject.modules
     requirement = catalogue.requirement(REQUIREMENT)
     pair = build(Recipe(requirement.families[0], requirement.shapes[0], Dtype.FLOAT32, 0))
     _, terms = layouts_sizes.vector_and_windows(subject, pair, size)
@@ -60,7 +61,7 @@ def main(size: tuple[int, int]) -> None:
         assert result.verdict.name == "PASS", result.detail
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    kernels = [lambda call=call: kernel.call(subject.modules, call) for call in calls]
+    kernels = [lambda call=call: kernel.call(modules, call) for call in calls]
     rounds = [[timed(verified), *map(timed, kernels), timed(lambda: answer(summed))] for _ in range(ROUNDS)]
     whole, one, other, reference = map(min, zip(*rounds, strict=True))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -7,7 +7,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any
 
 from kl_reports.analysis import reasons
 from kl_reports.analysis.kernel import failures
@@ -126,5 +125,7 @@ def clear(ranked: Sequence[Match]) -> list[Match]:
 def known_faults() -> tuple[Fault, ...]:
     """Return the faults of the mutation study that are shipped with the suite."""
     text = files("kl_conformance.diagnosis").joinpath("causes.json").read_text(encoding="utf-8")
-    faults: list[dict[str, Any]] = json.loads(text)["faults"]
-    return tuple(Fault(**{**each, "detected_by": frozenset(each["detected_by"])}) for each in faults)
+    return tuple(
+        Fault(each["name"], each["kind"], each["sentence"], frozenset(each["detected_by"]))
+        for each in json.loads(text)["faults"]
+    )

@@ -251,6 +251,18 @@ class Miniature:
             terms = self.jvp(self._slope(call, side), direction)
         return self.reduce(terms.astype(call.target.dtype), self._kind(call))
 
+    def _deferred(self, modules: Any, call: Call, side: Side) -> Transformed:
+        def later(upstream: Any) -> list[Any]:
+            return [self.gradient(modules, call, side, upstream)]
+
+        return later
+
+    def _batched(self, modules: Any, call: Call) -> Any:
+        return np.stack([self(modules, row) for row in _rows(call)])
+
+    def _per_row(self, modules: Any, call: Call, side: Side) -> Any:
+        return np.stack([self.gradient(modules, row, side, None) for row in _rows(call)])
+
     def _autocast(self, modules: Any, call: Call) -> Any:
         wide = np.promote_types(call.target.dtype, np.float32)
         return self(modules, replace(call, target=call.target.astype(wide), model=call.model.astype(wide)))
@@ -259,15 +271,13 @@ class Miniature:
         """Return every transform, each with its ``after_transform`` function applied."""
         plain: dict[Transform, Transformed] = {
             Transform.JOINT: self._joint,
-            Transform.DEFERRED: lambda modules, call, side: lambda g: [self.gradient(modules, call, side, g)],
+            Transform.DEFERRED: self._deferred,
             Transform.CURVATURE: self._curvature,
             Transform.TANGENT: self._tangent,
             Transform.COMPILED: self,
             Transform.INFERENCE: self,
-            Transform.BATCHED: lambda modules, call: np.stack([self(modules, row) for row in _rows(call)]),
-            Transform.PER_ROW: lambda modules, call, side: np.stack(
-                [self.gradient(modules, row, side, None) for row in _rows(call)]
-            ),
+            Transform.BATCHED: self._batched,
+            Transform.PER_ROW: self._per_row,
             Transform.AUTOCAST: self._autocast,
         }
 

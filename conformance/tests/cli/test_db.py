@@ -45,7 +45,11 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def db(here: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capsys) -> Any:
     """Call `db` in that folder; returns the exit code, stdout and stderr."""
-    return lambda *arguments: run_main(capsys, monkeypatch, "db", *arguments)
+
+    def call(*arguments: str) -> Any:
+        return run_main(capsys, monkeypatch, "db", *arguments)
+
+    return call
 
 
 def test_stored_runs_are_listed(here: Path, db: Any) -> None:

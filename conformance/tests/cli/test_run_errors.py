@@ -87,7 +87,10 @@ def test_the_message_about_an_unknown_profile_lists_the_known_ones(refused: Refu
         ({"frameworks": ("scipy",), "devices": ("cuda",)}, "of scipy on cuda: scipy.special.rel_entr"),
         ({"frameworks": ("scipy",), "dtypes": ("bfloat16",)}, "can be tested on cpu in float64, float32"),
         ({"frameworks": ("numpy",)}, "frameworks with built-in implementations: torch"),
-        ({"implementations": ("scipy.stats.entropy",), "frameworks": ("jax",)}, "none of the named implementations is of jax"),
+        (
+            {"implementations": ("scipy.stats.entropy",), "frameworks": ("jax",)},
+            "none of the named implementations is of jax",
+        ),
     ],
 )
 def test_an_empty_selection_ends_with_5(refused: Refused, options: dict[str, Any], words: str) -> None:

@@ -1,12 +1,18 @@
 """jax.scipy.special.rel_entr and kl_div."""
 
 from dataclasses import replace
+from typing import Any
 
+from kl_conformance.frameworks.call import Call
 from kl_conformance.frameworks.transform import Transform
 from kl_conformance.implementations.implementation import Implementation, Mixing, pointwise
 from kl_reference.convention import Formula
 
 DOCS = "https://docs.jax.dev/en/latest/_autosummary/jax.scipy.special."
+
+
+def _kl_div(modules: Any, call: Call) -> Any:
+    return modules.jax.scipy.special.kl_div(*call.arguments)
 
 
 REL_ENTR = Implementation(
@@ -27,7 +33,7 @@ IMPLEMENTATIONS = (
         REL_ENTR,
         name="jax.scipy.special.kl_div",
         convention=pointwise(Formula.GENERALISED),
-        call=lambda modules, call: modules.jax.scipy.special.kl_div(*call.arguments),
+        call=_kl_div,
         documentation=DOCS + "kl_div.html",
     ),
 )

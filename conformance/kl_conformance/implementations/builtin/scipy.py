@@ -1,12 +1,22 @@
 """scipy.special.rel_entr, kl_div and scipy.stats.entropy."""
 
 from dataclasses import replace
+from typing import Any
 
+from kl_conformance.frameworks.call import Call
 from kl_conformance.implementations.implementation import Implementation, Mixing, pointwise
 from kl_reference.convention import Convention, Formula, Reduction, Side, Space
 from kl_reference.dtype import Dtype
 
 DOCS = "https://docs.scipy.org/doc/scipy/reference/generated/scipy."
+
+
+def _kl_div(modules: Any, call: Call) -> Any:
+    return modules.special.kl_div(*call.arguments)
+
+
+def _entropy(modules: Any, call: Call) -> Any:
+    return modules.stats.entropy(*call.arguments, **call.keywords)
 
 
 REL_ENTR = Implementation(
@@ -29,7 +39,7 @@ IMPLEMENTATIONS = (
         REL_ENTR,
         name="scipy.special.kl_div",
         convention=pointwise(Formula.GENERALISED),
-        call=lambda modules, call: modules.special.kl_div(*call.arguments),
+        call=_kl_div,
         documentation=DOCS + "special.kl_div.html",
     ),
     replace(
@@ -42,7 +52,7 @@ IMPLEMENTATIONS = (
             order=(Side.TARGET, Side.MODEL),
             normalise=True,
         ),
-        call=lambda modules, call: modules.stats.entropy(*call.arguments, **call.keywords),
+        call=_entropy,
         documentation=DOCS + "stats.entropy.html",
         mixing=None,
         compares_distributions=True,

@@ -220,6 +220,10 @@ def _freed_after_first(pull: Pullback) -> Pullback:
     return backward
 
 
+def _second_doubled(both: list[Array]) -> list[Array]:
+    return [both[0], 2 * both[1]]
+
+
 _requirement = partial(Requirement, fault_source=FaultSource.CALL, shapes=SHAPES)
 REQUIREMENTS = (
     _requirement(
@@ -244,7 +248,7 @@ REQUIREMENTS = (
         check=independent,
         applies=when.all_of(_has_both_gradients, when.supports_transform(Transform.JOINT)),
         families=FAMILIES,
-        miniature=Miniature(after_transform={Transform.JOINT: lambda both: [both[0], 2 * both[1]]}),
+        miniature=Miniature(after_transform={Transform.JOINT: _second_doubled}),
     ),
     _requirement(
         id="gradients/late",
