@@ -39,7 +39,7 @@ def kernel_source(name: str, folder: Path) -> KernelSource | None:
 
     Returns
     -------
-    Brought or None
+    KernelSource or None
         None unless the file itself defines a function, class or object of that name.
     """
     location, _, attribute = name.rpartition(":")

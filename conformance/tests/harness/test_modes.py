@@ -26,7 +26,7 @@ from kl_conformance_testkit.subjects import MODULES, evaluate, fixed
 from kl_reference.dtype import Dtype
 from kl_reports.runfile.records import Column, Result, Verdict
 
-COLUMN = Column("sketch", "numpy", "1", "cpu", "float64", "fast")
+COLUMN = Column("miniature", "numpy", "1", "cpu", "float64", "fast")
 
 
 class Compiling(NumPy):

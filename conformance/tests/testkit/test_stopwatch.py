@@ -1,4 +1,4 @@
-"""What a worker's time went on is told without a moment counted twice or left out."""
+"""A worker's time is assigned to parts: no moment is counted twice or left out."""
 
 import sys
 from itertools import count
@@ -40,8 +40,8 @@ def test_a_part_ends_where_its_function_raises() -> None:
 
 def test_the_shares_of_a_worker_make_up_its_whole() -> None:
     """A worker of SciPy spends its time on every part there is, and on nothing else."""
-    asked = Workload(("--framework=scipy", "--profile=quick", "--dtype=float64", "-k", "values/"), 2, 1, (4,))
-    found = measure(asked)
+    workload = Workload(("--framework=scipy", "--profile=quick", "--dtype=float64", "-k", "values/"), 2, 1, (4,))
+    found = measure(workload)
     assert found.columns == 1
     assert found.cells == found.requirements > 1
     assert found.problems > found.cells
