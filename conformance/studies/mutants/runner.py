@@ -1,5 +1,7 @@
 """Runs kernels in child processes, several at a time: a mutant may crash, hang or change global state."""
 
+from __future__ import annotations
+
 import importlib
 import multiprocessing
 import time

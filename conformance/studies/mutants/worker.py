@@ -1,5 +1,7 @@
 """Evaluates the tasks of one kernel in the process that calls it."""
 
+from __future__ import annotations
+
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
