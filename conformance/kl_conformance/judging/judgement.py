@@ -139,6 +139,8 @@ class Judgement:
         if self.raised is not None or self.answer.size == 0:
             note = self.note.rstrip(".")
             return f"{note[:1].upper()}{note[1:]}."
+        if self.shape_mismatch is not None:  # a number at one place says nothing
+            return f"{self.call.text} {self.shape_mismatch.clause}."
         at = self.at
         answer = self.answer[at]
         expected = self.expected[at] if self.expected.shape == self.answer.shape else np.nan

@@ -226,7 +226,7 @@ def exiting(p: Any, q: Any) -> Any:
         (nothing, Kind.NO_TENSOR, "returned None, expected a numpy.ndarray"),
         (string, Kind.NO_TENSOR, "returned a str, expected a numpy.ndarray"),
         (tuple_of_two, Kind.NO_TENSOR, "returned a tuple of 2, expected a numpy.ndarray"),
-        (first_row, Kind.SHAPE, "shape (1,)"),
+        (first_row, Kind.SHAPE, "model=probability) returned shape (1,), expected (2,)."),
         (exiting, Kind.RAISED, "raised SystemExit: 3"),
         (raising, Kind.RAISED, "raised TextlessError: (its message cannot be computed)"),
     ],
